@@ -1,0 +1,1 @@
+"""The napari plugin: everything that knows napari, Qt or magicgui."""

@@ -1,0 +1,106 @@
+"""Settings of a run: the API's arguments, the CLI's options and the GUI's form at once.
+
+Annotations here are read at run time by magicgui and the command line, so this module
+must not import ``annotations`` from ``__future__``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from unet_engine.errors import SpecError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictConfig:
+    """How a prediction runs.
+
+    Parameters
+    ----------
+    device
+        Where it runs; auto takes a GPU if there is one.
+    tile
+        Edge of a tile in pixels, without its halo. Smaller tiles need less memory.
+    probabilities
+        Also return the probability of every class.
+    """
+
+    device: Device = "auto"
+    tile: Annotated[int, {"min": 32, "max": 8192, "step": 32}] = 512
+    probabilities: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("tile", self.tile, 32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuneConfig:
+    """How a training runs.
+
+    Parameters
+    ----------
+    device
+        Where it runs; auto takes a GPU if there is one.
+    minutes
+        Longest time to train. 0: no limit, then steps must be given.
+    steps
+        Largest number of steps. 0: no limit, then minutes must be given.
+    learning_rate
+        Peak learning rate of AdamW.
+    crop
+        Edge of a training crop in pixels.
+    batch
+        Crops in a step.
+    validation
+        Fraction of the labelled pixels that is held out to find the best weights.
+    elastic
+        Standard deviation of the elastic deformation in pixels. 0: none.
+    flips
+        Mirror and turn the crops.
+    intensity
+        Strength of brightness, contrast, blur and noise changes. 0: none.
+    statistics
+        Of batch normalisation. frozen keeps the model's own, batch learns new ones,
+        auto freezes them when a trained model is tuned.
+    seed
+        Same seed, same result on a CPU.
+    """
+
+    device: Device = "auto"
+    minutes: Annotated[float, {"min": 0.0, "max": 1440.0, "step": 0.5}] = 2.0
+    steps: Annotated[int, {"min": 0, "max": 1_000_000, "step": 10}] = 0
+    learning_rate: Annotated[float, {"min": 1e-6, "max": 0.1, "step": 1e-4}] = 1e-3
+    crop: Annotated[int, {"min": 32, "max": 1024, "step": 32}] = 192
+    batch: Annotated[int, {"min": 1, "max": 64}] = 4
+    validation: Annotated[float, {"min": 0.05, "max": 0.5, "step": 0.05}] = 0.2
+    elastic: Annotated[float, {"min": 0.0, "max": 50.0}] = 10.0
+    flips: bool = True
+    intensity: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.1}] = 0.5
+    statistics: Literal["auto", "frozen", "batch"] = "auto"
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
+
+    def __post_init__(self) -> None:
+        for name in ("minutes", "steps", "elastic", "intensity", "seed"):
+            _at_least(name, getattr(self, name), 0)
+        _at_least("crop", self.crop, 32)
+        _at_least("batch", self.batch, 1)
+        if not 0 < self.learning_rate <= 1:
+            raise SpecError(
+                f"learning_rate {self.learning_rate} is not above 0 and at most 1; "
+                "1e-3 is usual"
+            )
+        if not 0 < self.validation < 1:
+            raise SpecError(
+                f"validation {self.validation} is not between 0 and 1; 0.2 is usual"
+            )
+        if self.minutes == 0 and self.steps == 0:
+            raise SpecError(
+                "a training without minutes and without steps would never end; "
+                "give one of them"
+            )
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise SpecError(f"{name} is {value}; use {least} or more")

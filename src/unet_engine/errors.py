@@ -1,0 +1,29 @@
+"""The engine's own exceptions: every message says what is wrong and what to do.
+
+None of them is a ``RuntimeError``: Qt generator workers swallow those, and torch
+raises them for nearly everything, so the two must stay apart.
+"""
+
+
+class EngineError(Exception):
+    """Base of every error that the engine raises on purpose."""
+
+
+class SpecError(EngineError):
+    """A model was asked for that does not exist or cannot be built."""
+
+
+class DataError(EngineError):
+    """An image, a label image or a folder cannot be used as it is."""
+
+
+class CheckpointError(EngineError):
+    """A model file is not ours, is damaged, or does not fit its own spec."""
+
+
+class OutOfMemoryError(EngineError):
+    """The chosen device has too little memory for the chosen tile."""
+
+
+class Cancelled(EngineError):
+    """The run was stopped before there was a result to return."""

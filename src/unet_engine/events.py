@@ -1,0 +1,133 @@
+"""What a run tells while it works and what it returns: frozen, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from unet_engine.store import Checkpoint
+
+Stop = Callable[[], bool]
+"""Polled every tile or training step; ``True`` ends the run with what it has."""
+
+
+def never() -> bool:
+    """Never stop: the default of every run."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileDone:
+    """One finished tile of a prediction.
+
+    Attributes
+    ----------
+    index
+        Position along the leading axes (``()`` for a plane, ``(z,)`` in a stack).
+    inner
+        Slices of the tile in the plane, ``(Y, X)``.
+    labels
+        ``(h, w)`` uint8 class ids.
+    probabilities
+        ``(classes, h, w)`` float32 in [0, 1], or None when they were not asked for.
+    done, total
+        Tiles finished so far, this one included, and tiles in the run.
+    """
+
+    index: tuple[int, ...]
+    inner: tuple[slice, ...]
+    labels: npt.NDArray[np.uint8]
+    probabilities: npt.NDArray[np.float32] | None
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prediction:
+    """The result of a prediction.
+
+    Attributes
+    ----------
+    labels
+        ``(*leading, Y, X)`` uint8 class ids.
+    probabilities
+        ``(classes, *leading, Y, X)`` float32 in [0, 1], or None.
+    complete
+        False when the run was stopped: tiles that are missing are class 0.
+    device
+        Where it ran, such as ``"cpu"``.
+    notes
+        What the user should know about the input, one sentence each.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    probabilities: npt.NDArray[np.float32] | None
+    complete: bool
+    device: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One optimiser step: its number from 1, its loss, and the time used and left."""
+
+    step: int
+    loss: float
+    seconds: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """One look at the pixels that were held out.
+
+    Attributes
+    ----------
+    step
+        Number of the step it follows; 0 is the model before training.
+    loss
+        Mean cross entropy over the held-out pixels.
+    iou
+        Mean over the classes present of intersection over union, in [0, 1].
+    best
+        True when this is the best model so far.
+    """
+
+    step: int
+    loss: float
+    iou: float
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FineTuned:
+    """The result of a training.
+
+    Attributes
+    ----------
+    checkpoint
+        The best model: the new one, or the very object that went in when
+        ``improved`` is False.
+    improved
+        False when no validation beat the model that went in.
+    before, after
+        Validation of the model that went in and of the best one.
+    stopped
+        True when the run was ended by ``stop``.
+    notes
+        What the user should know, one sentence each.
+    """
+
+    checkpoint: Checkpoint
+    improved: bool
+    before: Validation
+    after: Validation
+    steps: int
+    stopped: bool
+    notes: tuple[str, ...] = field(default=())

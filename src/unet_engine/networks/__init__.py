@@ -1,0 +1,1 @@
+"""The networks of the papers; ``unet_engine.spec.ARCHITECTURES`` lists them."""
