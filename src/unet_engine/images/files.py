@@ -1,0 +1,102 @@
+"""Opening image files: TIFF lazily, PNG and JPEG whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import imageio.v3 as iio
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.images.image import Image
+from unet_engine.images.tiff import open_tiff
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy.typing as npt
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
+
+
+def open_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Image:
+    """Open an image file; of a TIFF nothing but the header is read.
+
+    Parameters
+    ----------
+    path
+        TIFF, OME-TIFF, ImageJ TIFF, PNG or JPEG.
+    axes
+        A letter for each axis in the file, when its metadata is missing or wrong.
+
+    Raises
+    ------
+    DataError
+        When there is no such file, it is damaged or of another format, or ``axes``
+        does not fit it.
+    """
+    path = existing_file(path)
+    suffix = path.suffix.lower()
+    if suffix in TIFF_SUFFIXES:
+        return open_tiff(path, axes)
+    if suffix in PICTURE_SUFFIXES:
+        data = read_picture(path)
+        return Image.from_array(data, axes or "YXS"[: data.ndim], name=path.name)
+    raise DataError(
+        f"{path} is no image file that can be opened; "
+        f"use one of {', '.join(IMAGE_SUFFIXES)}"
+    )
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file that is there and not empty.
+
+    Raises
+    ------
+    DataError
+        When it is missing, a folder, or of zero bytes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give a file in it")
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be opened: {error.strerror}; check the path"
+        ) from error
+    if size == 0:
+        raise DataError(f"{path} is an empty file; copy or export it again")
+    return path
+
+
+def read_picture(path: Path, *, indices: bool = False) -> npt.NDArray[Any]:
+    """Read a PNG or JPEG whole, ``(Y, X)`` or ``(Y, X, S)``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    indices
+        Keep the indices of a palette picture instead of its colours: masks are often
+        stored so.
+
+    Raises
+    ------
+    DataError
+        When it cannot be decoded.
+    """
+    try:
+        with iio.imopen(path, "r", plugin="pillow") as file:
+            mode = file.metadata(exclude_applied=False)["mode"]
+            wanted = {"P": "P" if indices else None, "CMYK": "RGB"}.get(mode)
+            data: npt.NDArray[Any] = np.asarray(file.read(index=0, mode=wanted))
+    except (OSError, ValueError, SyntaxError, KeyError) as error:
+        raise DataError(
+            f"{path} cannot be read as a picture ({error}); it is damaged, truncated "
+            "or of another format: export it again"
+        ) from error
+    return data

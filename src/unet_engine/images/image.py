@@ -1,0 +1,300 @@
+"""``Image``: an array-like with named axes that is read region by region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+AXES = "TZPRCYXS"
+"""Letters an axis may have: time, depth, position, row of positions, channel, height,
+width, and the samples of a colour pixel."""
+
+_CHANNEL_AXES = "CS"
+_LUMINANCE = (0.2125, 0.7154, 0.0721)
+"""Weights of red, green and blue in the luminance (ITU-R BT.709)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A lazy image with named axes. Make one with ``from_array`` or ``open_image``.
+
+    Attributes
+    ----------
+    data
+        The array-like; nothing of it is read before ``read`` asks for it.
+    axes
+        A letter of ``AXES`` for each axis of ``data``.
+    name
+        What to call the image in messages.
+    rgb
+        True when the channels are red, green and blue.
+    pixel_size_um
+        Edge of a pixel in micrometres, if known.
+    selection
+        Channels of the file that ``read`` returns; an alpha channel is not among them.
+    grey
+        True when ``read`` returns the luminance of the three selected channels.
+    """
+
+    data: Any
+    axes: str
+    name: str
+    rgb: bool
+    pixel_size_um: float | None
+    selection: tuple[int, ...]
+    grey: bool = False
+
+    @classmethod
+    def from_array(
+        cls,
+        data: Any,
+        axes: str,
+        *,
+        name: str = "",
+        rgb: bool = False,
+        pixel_size_um: float | None = None,
+    ) -> Image:
+        """Wrap an array-like without reading it.
+
+        Parameters
+        ----------
+        data
+            Has ``shape``, ``dtype`` and basic slicing: numpy, dask, zarr, ...
+        axes
+            A letter for each axis, such as ``"YX"``, ``"TZCYX"`` or ``"YXS"``.
+        name
+            What to call the image in messages.
+        rgb
+            The channels are red, green, blue and perhaps alpha. Implied by an axis
+            ``S`` of 3 or 4.
+        pixel_size_um
+            Edge of a pixel in micrometres.
+
+        Raises
+        ------
+        DataError
+            When axes and array do not fit, or pixels are no real numbers.
+        """
+        shape = tuple(int(n) for n in data.shape)
+        _check_axes(axes, shape, name)
+        _check_dtype(data.dtype, name)
+        count, rgb = _count_channels(axes, shape, rgb, name)
+        return cls(data, axes, name, rgb, pixel_size_um, tuple(range(count)))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the blocks that ``read`` returns."""
+        dtype = np.dtype(self.data.dtype).newbyteorder("=")
+        return np.dtype(np.float32) if self.grey else dtype
+
+    @property
+    def leading_axes(self) -> str:
+        """All axes but the channels and the plane, in the order of the data."""
+        return "".join(a for a in self.axes if a not in "YXCS")
+
+    @property
+    def leading_shape(self) -> tuple[int, ...]:
+        """Lengths of ``leading_axes``."""
+        return tuple(self._length(axis) for axis in self.leading_axes)
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._length("Y"), self._length("X")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that ``read`` returns."""
+        return 1 if self.grey else len(self.selection)
+
+    def indices(self) -> Iterator[tuple[int, ...]]:
+        """Iterate over all planes; a single plane has the index ``()``."""
+        return np.ndindex(*self.leading_shape)
+
+    def read(
+        self,
+        index: Sequence[int] = (),
+        region: Sequence[slice] = (slice(None), slice(None)),
+    ) -> npt.NDArray[Any]:
+        """Read a region of one plane, and nothing else.
+
+        Parameters
+        ----------
+        index
+            Position along ``leading_axes``.
+        region
+            Slices of height and width inside the image.
+
+        Returns
+        -------
+        ndarray
+            ``(channels, h, w)`` in the dtype of the file, native byte order; float32
+            for a luminance.
+
+        Raises
+        ------
+        DataError
+            When the index does not fit the axes or the data cannot be read.
+        """
+        if len(index) != len(self.leading_axes):
+            raise DataError(
+                f"{self._title} has the leading axes {self.leading_axes!r}; "
+                f"the index {tuple(index)} does not fit them"
+            )
+        where: dict[str, int | slice] = {
+            **dict(zip(self.leading_axes, map(int, index), strict=True)),
+            **dict(zip("YX", region, strict=True)),
+        }
+        key = tuple(where.get(axis, slice(None)) for axis in self.axes)
+        block = _channels_first(np.asarray(self.data[key]), self.axes)
+        if len(self.selection) != block.shape[0]:
+            block = block[list(self.selection)]
+        if self.grey:
+            weights = np.asarray(_LUMINANCE, dtype=np.float32)
+            return np.tensordot(weights, block.astype(np.float32), axes=1)[None]
+        return block.astype(block.dtype.newbyteorder("="), copy=False)
+
+    def select_channel(self, channel: int) -> Image:
+        """Return a view of one channel.
+
+        Raises
+        ------
+        DataError
+            When there is no such channel.
+        """
+        if self.grey or not 0 <= channel < self.channels:
+            raise DataError(
+                f"{self._title} has no channel {channel}; "
+                f"choose one from 0 to {self.channels - 1}"
+            )
+        return replace(self, selection=(self.selection[channel],), rgb=False)
+
+    def to_grey(self) -> Image:
+        """Return a view of the luminance of a colour image.
+
+        Raises
+        ------
+        DataError
+            When the image is not RGB.
+        """
+        if not self.rgb:
+            raise DataError(f"{self._title} is not a colour image; choose a channel")
+        return replace(self, grey=True, rgb=False)
+
+    def _length(self, axis: str) -> int:
+        return int(self.data.shape[self.axes.index(axis)])
+
+    @property
+    def _title(self) -> str:
+        return _title(self.name)
+
+
+def match_channels(image: Image, in_channels: int) -> Image:
+    """Return the view of an image that a model of ``in_channels`` channels takes.
+
+    A colour image becomes its luminance for a model of one channel.
+
+    Raises
+    ------
+    DataError
+        When the counts differ in any other way.
+    """
+    if image.channels == in_channels:
+        return image
+    if image.rgb and in_channels == 1:
+        return image.to_grey()
+    kind = "a colour image" if image.rgb else "an image"
+    advice = (
+        "choose one channel of the image"
+        if in_channels == 1
+        else "choose an image with as many"
+    )
+    raise DataError(
+        f"{_title(image.name)} is {kind} with {_count(image.channels)}, the model takes "
+        f"{_count(in_channels)}; {advice}, or train a model for images like this one"
+    )
+
+
+def _count(channels: int) -> str:
+    return f"{channels} channel{'s' * (channels != 1)}"
+
+
+def _title(name: str) -> str:
+    return f"the image {name!r}" if name else "the image"
+
+
+def _check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:
+    if len(axes) != len(shape):
+        raise DataError(
+            f"{_title(name)} has {len(shape)} axes of lengths {shape}, "
+            f"but {axes!r} names {len(axes)}; give one letter of {AXES} for each"
+        )
+    if unknown := sorted(set(axes) - set(AXES)):
+        raise DataError(
+            f"axes {axes!r} of {_title(name)}: {', '.join(unknown)} is not a letter "
+            f"of {AXES}"
+        )
+    if len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):
+        raise DataError(
+            f"axes {axes!r} of {_title(name)}: an image needs Y and X, "
+            "and each letter once"
+        )
+    if set(_CHANNEL_AXES) <= set(axes):
+        raise DataError(
+            f"{_title(name)} has channels C and colour samples S at once "
+            f"(axes {axes!r}); save one channel, or the channels without colour"
+        )
+    if 0 in shape:
+        raise DataError(f"{_title(name)} has no pixels: its shape is {shape}")
+
+
+def _check_dtype(dtype: Any, name: str) -> None:
+    try:
+        kind = np.dtype(dtype).kind
+    except TypeError:
+        kind = "O"
+    if kind == "c":
+        raise DataError(
+            f"{_title(name)} has complex numbers ({dtype}); take the magnitude "
+            "(np.abs) or the phase (np.angle) first"
+        )
+    if kind not in "biuf":
+        raise DataError(
+            f"{_title(name)} holds {dtype}, not numbers; convert it to integers or "
+            "floats first"
+        )
+
+
+def _count_channels(
+    axes: str, shape: tuple[int, ...], rgb: bool, name: str
+) -> tuple[int, bool]:
+    """Return the channels without alpha and whether they are red, green and blue."""
+    axis = next((a for a in axes if a in _CHANNEL_AXES), None)
+    count = 1 if axis is None else shape[axes.index(axis)]
+    if rgb and count not in (3, 4):
+        raise DataError(
+            f"{_title(name)} is said to be RGB but has {count} channel(s); "
+            "RGB needs 3, or 4 with alpha"
+        )
+    if rgb or (axis == "S" and count in (3, 4)):
+        return 3, True
+    if axis == "S" and count == 2:
+        return 1, False  # grey and alpha
+    return count, False
+
+
+def _channels_first(block: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
+    kept = [a for a in axes if a in "CSYX"]
+    if not set(kept) & set(_CHANNEL_AXES):
+        block, kept = block[None], ["C", *kept]
+    order = (kept.index("S" if "S" in kept else "C"), kept.index("Y"), kept.index("X"))
+    return block.transpose(order)

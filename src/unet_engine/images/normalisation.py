@@ -1,0 +1,187 @@
+"""``Normalisation``: brightness measured once on the whole image, applied to blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from unet_engine.images.image import Image
+
+_SAMPLE_PIXELS = 2**24
+"""Pixels per channel that are looked at: 16 million; smaller images are taken whole."""
+
+_SAMPLE_PLANES = 64
+_SAMPLE_BLOCK = 512
+_RANGE = (-1.0, 5.0)
+"""What ``apply`` clips to. 0 and 1 are percentiles, so honest pixels lie beyond them;
+a hot pixel a hundred times as bright as the rest would upset a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """What becomes 0 and 1, per channel, for every block of an image.
+
+    Attributes
+    ----------
+    low, high
+        Pixel values that become 0 and 1. Equal in a channel that is constant, which
+        becomes 0 throughout.
+    notes
+        What the user should know about the image, one sentence each.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def measure(
+        cls, image: Image, *, low: float = 1.0, high: float = 99.8
+    ) -> Normalisation:
+        """Take two percentiles of the whole image, all planes together.
+
+        Channels are measured apart, red, green and blue together so that the colour
+        stays. Of an image above 16 million pixels, evenly spread blocks are taken,
+        the same ones each time.
+
+        Raises
+        ------
+        DataError
+            When no pixel is a finite number.
+        """
+        blocks = [image.read(index, region) for index, region in _sample(image)]
+        values = np.concatenate([b.reshape(b.shape[0], -1) for b in blocks], axis=1)
+        del blocks
+        groups = values.reshape(1, -1) if image.rgb else values
+        notes: list[str] = []
+        limits = []
+        for number, group in enumerate(groups):
+            finite = group
+            if group.dtype.kind == "f" and not (mask := np.isfinite(group)).all():
+                finite = group[mask]
+                notes.append(_describe_missing(group.size - finite.size, group.size))
+            if finite.size == 0:
+                raise DataError(
+                    f"channel {number} of the image {image.name!r} has no finite pixel: "
+                    "all are NaN or infinite; check how it was exported"
+                )
+            limits.append(_limits(finite, low, high))
+            if limits[-1][0] == limits[-1][1]:
+                notes.append(_describe_constant(number, len(groups), limits[-1][0]))
+        if image.rgb:
+            limits *= image.channels
+        lows, highs = zip(*limits, strict=True)
+        return cls(low=lows, high=highs, notes=tuple(dict.fromkeys(notes)))
+
+    def apply(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Bring a block to the range of the network.
+
+        Parameters
+        ----------
+        block
+            ``(C, h, w)`` as the image's ``read`` returns it.
+
+        Returns
+        -------
+        ndarray
+            ``(C, h, w)`` float32: 0 at ``low``, 1 at ``high``, clipped to [-1, 5];
+            0 where the pixel is not a finite number or the channel is constant.
+
+        Raises
+        ------
+        DataError
+            When the block has another number of channels.
+        """
+        if len(block) != len(self.low):
+            raise DataError(
+                f"a block of {len(block)} channels does not fit the normalisation of "
+                f"an image of {len(self.low)}; measure it on the same view of the image"
+            )
+        # float32 holds 24 bits: enough for 16-bit files and half floats only.
+        wide = np.float32 if block.dtype.itemsize <= 2 else np.float64
+        scale = [
+            1 / (top - bottom) if top > bottom else 0.0
+            for bottom, top in zip(self.low, self.high, strict=True)
+        ]
+        values: npt.NDArray[Any] = block.astype(wide)
+        with np.errstate(invalid="ignore", over="ignore"):
+            values -= np.asarray(self.low, dtype=wide)[:, None, None]
+            values *= np.asarray(scale, dtype=wide)[:, None, None]
+        np.clip(values, *_RANGE, out=values)
+        if block.dtype.kind == "f":
+            values[~np.isfinite(block)] = 0
+        return values.astype(np.float32, copy=False)
+
+
+def _limits(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
+    if values.dtype.kind == "b":
+        values = values.view(np.uint8)
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)
+    bottom, top = np.percentile(values, (low, high))
+    if bottom == top:
+        # Sparse bright structures on a flat background are still an image.
+        bottom, top = values.min(), values.max()
+    return float(bottom), float(top)
+
+
+def _sample(image: Image) -> Iterator[tuple[tuple[int, ...], tuple[slice, slice]]]:
+    """Choose the planes and regions that are looked at, evenly spread."""
+    planes = prod(image.leading_shape)
+    pixels = prod(image.plane_shape)
+    if planes * pixels <= _SAMPLE_PIXELS:
+        chosen, per_plane = planes, pixels
+    else:
+        chosen = min(planes, _SAMPLE_PLANES, max(1, _SAMPLE_PIXELS // 2**16))
+        per_plane = _SAMPLE_PIXELS // chosen
+    for number in _spread(planes, chosen):
+        index = tuple(int(i) for i in np.unravel_index(number, image.leading_shape))
+        for region in _regions(image.plane_shape, per_plane):
+            yield index, region
+
+
+def _regions(shape: tuple[int, int], budget: int) -> Iterator[tuple[slice, slice]]:
+    if prod(shape) <= budget:
+        yield slice(0, shape[0]), slice(0, shape[1])
+        return
+    # An elongated plane gets its blocks along its long axis.
+    wanted = max(1, budget // _SAMPLE_BLOCK**2)
+    fits = [-(-n // _SAMPLE_BLOCK) for n in shape]
+    rows = min(fits[0], max(1, round((wanted * shape[0] / shape[1]) ** 0.5)))
+    columns = min(fits[1], max(1, wanted // rows))
+    starts = [
+        [int(i) for i in _spread(max(1, n - _SAMPLE_BLOCK + 1), count)]
+        for n, count in zip(shape, (rows, columns), strict=True)
+    ]
+    for y, x in product(*starts):
+        yield (
+            slice(y, min(y + _SAMPLE_BLOCK, shape[0])),
+            slice(x, min(x + _SAMPLE_BLOCK, shape[1])),
+        )
+
+
+def _spread(size: int, count: int) -> npt.NDArray[np.intp]:
+    """Return ``count`` positions in ``range(size)``, evenly spread over it."""
+    if count >= size:
+        return np.arange(size)
+    return np.linspace(0, size - 1, count).round().astype(np.intp)
+
+
+def _describe_missing(count: int, total: int) -> str:
+    return f"{count} of {total} pixels are NaN or infinite; they count as the darkest"
+
+
+def _describe_constant(channel: int, channels: int, value: float) -> str:
+    what = "the image" if channels == 1 else f"channel {channel} of the image"
+    return f"{what} is constant (every pixel is {value:g}), so there is nothing to see"
