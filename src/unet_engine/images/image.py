@@ -219,8 +219,8 @@ def match_channels(image: Image, in_channels: int) -> Image:
         else "choose an image with as many"
     )
     raise DataError(
-        f"{_title(image.name)} is {kind} with {_count(image.channels)}, the model takes "
-        f"{_count(in_channels)}; {advice}, or train a model for images like this one"
+        f"{_title(image.name)} is {kind} with {_count(image.channels)}, "
+        f"the model takes {_count(in_channels)}; {advice}, or train a model for images like this one"
     )
 
 

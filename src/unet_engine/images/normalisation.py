@@ -73,8 +73,8 @@ class Normalisation:
                 notes.append(_describe_missing(group.size - finite.size, group.size))
             if finite.size == 0:
                 raise DataError(
-                    f"channel {number} of the image {image.name!r} has no finite pixel: "
-                    "all are NaN or infinite; check how it was exported"
+                    f"channel {number} of the image {image.name!r} has no finite "
+                    "pixel: all are NaN or infinite; check how it was exported"
                 )
             limits.append(_limits(finite, low, high))
             if limits[-1][0] == limits[-1][1]:

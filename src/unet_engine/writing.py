@@ -1,0 +1,44 @@
+"""Writing files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path that takes the place of ``path`` when the block ends well.
+
+    It lies in the same folder under a hidden name with the same suffix, and is removed
+    when the block fails; a file that was at ``path`` is untouched until then.
+
+    Raises
+    ------
+    DataError
+        When the folder is missing, read-only or full.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written: {error.strerror or error}; choose another "
+            "folder, or make this one exist, writable and with free space"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
