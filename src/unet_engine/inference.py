@@ -1,0 +1,279 @@
+"""Prediction: plan the tiles, run the network on each, put the results together."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from unet_engine.config import PredictConfig
+from unet_engine.errors import DataError, OutOfMemoryError
+from unet_engine.events import Prediction, Stop, TileDone, never
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.plan import (
+    Index,
+    Place,
+    PredictionPlan,
+    nearest_first,
+    plan_prediction,
+)
+from unet_engine.runtime import Runner, runner_for, translated_errors
+from unet_engine.tiling import Tile, TilePlan, read_reflected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    import numpy.typing as npt
+
+    from unet_engine.images import Image
+    from unet_engine.store import Checkpoint
+
+__all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
+
+_SMALLEST_TILE = 64
+_HALVINGS = 2
+
+
+def predict(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+    normalisation: Normalisation | None = None,
+    indices: Iterable[Index] | None = None,
+    near: Place | Callable[[], Place | None] | None = None,
+) -> Prediction:
+    """Predict an image; ``iter_predict`` without the events."""
+    run = iter_predict(
+        image,
+        checkpoint,
+        config,
+        stop=stop,
+        normalisation=normalisation,
+        indices=indices,
+        near=near,
+    )
+    while True:
+        try:
+            next(run)
+        except StopIteration as finished:
+            return cast("Prediction", finished.value)
+
+
+def iter_predict(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+    normalisation: Normalisation | None = None,
+    indices: Iterable[Index] | None = None,
+    near: Place | Callable[[], Place | None] | None = None,
+) -> Generator[TileDone, None, Prediction]:
+    """Predict an image tile by tile, and yield every tile as it is finished.
+
+    Tiles give the same result as the whole image in one piece. When a device runs out
+    of memory the tiles are halved, twice at most, and then the CPU goes on; finished
+    tiles are kept and a note says so.
+
+    Parameters
+    ----------
+    image
+        Any number of planes; only what a tile needs is read at a time.
+    checkpoint
+        The model. Give the same object again to spare building its network again.
+    config
+        Device, tile size, and whether to keep the probabilities.
+    stop
+        Polled before every tile; ``True`` returns what there is.
+    normalisation
+        Of this image with the model's channels; measured when it is None.
+    indices
+        Positions along the leading axes to predict; the others stay class 0.
+    near
+        ``(index, (y, x))``: planes and tiles nearest to it come first. A callable is
+        asked again before every tile.
+
+    Yields
+    ------
+    TileDone
+        In the order of ``near``, else in raster order.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    DataError
+        When the channels do not fit the model, or a position is not in the image.
+    CheckpointError
+        When the weights do not fit their spec.
+    OutOfMemoryError
+        When even the smallest tile does not fit the CPU's memory.
+    """
+    started = time.monotonic()
+    config = config or PredictConfig()
+    spec = checkpoint.spec
+    image = match_channels(image, spec.in_channels)
+    plan = plan_prediction(image, spec, config, indices)
+    labels, kept = _results(plan, len(spec.classes) if config.probabilities else 0)
+    if normalisation is None:
+        normalisation = Normalisation.measure(
+            image, low=spec.low_percentile, high=spec.high_percentile
+        )
+    predictor = _TilePredictor(image, checkpoint, config, normalisation)
+    done = 0
+    for index, tile in nearest_first(plan, near):
+        if stop():
+            break
+        probabilities = predictor.predict(index, tile)
+        classes = probabilities.argmax(axis=0).astype(np.uint8)
+        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
+        labels[where] = classes
+        if kept is not None:
+            kept[:, *where] = probabilities
+        done += 1
+        yield TileDone(
+            index=index,
+            inner=tile.inner_slices,
+            labels=classes,
+            probabilities=probabilities if config.probabilities else None,
+            done=done,
+            total=plan.total,
+        )
+    return Prediction(
+        labels=labels,
+        probabilities=kept,
+        complete=done == plan.total,
+        device=predictor.device,
+        seconds=time.monotonic() - started,
+        notes=predictor.notes,
+    )
+
+
+def _results(
+    plan: PredictionPlan, classes: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]:
+    with translated_errors():
+        labels = np.zeros(plan.shape, np.uint8)
+        return labels, np.zeros((classes, *plan.shape), np.float32) if classes else None
+
+
+class _TilePredictor:
+    """Reads, prepares and predicts tiles; takes smaller bites when memory runs out."""
+
+    def __init__(
+        self,
+        image: Image,
+        checkpoint: Checkpoint,
+        config: PredictConfig,
+        normalisation: Normalisation,
+    ) -> None:
+        if len(normalisation.low) != image.channels:
+            raise DataError(
+                f"the normalisation was measured on {len(normalisation.low)} channels "
+                f"and the model sees {image.channels}; measure it on this image"
+            )
+        self._image = image
+        self._checkpoint = checkpoint
+        self._normalisation = normalisation
+        self._runner: Runner = runner_for(checkpoint, config.device)
+        self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
+        self._halvings = 0
+        self._notes: list[str] = []
+
+    @property
+    def device(self) -> str:
+        return self._runner.device
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self._normalisation.notes, *self._notes)
+
+    def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
+        """Return the ``(classes, *inner)`` probabilities of one tile."""
+        while True:
+            try:
+                with translated_errors():
+                    return self._in_parts(index, tile)
+            except OutOfMemoryError:
+                if not self._spend_less(tile):
+                    raise
+
+    def _in_parts(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
+        if not self._halvings:
+            return self._whole(index, tile)
+        origin = tuple(start for start, _ in tile.inner)
+        sizes = [stop - start for start, stop in tile.inner]
+        spec = self._checkpoint.spec
+        edge = max(self._smallest, max(sizes) >> self._halvings)
+        parts = TilePlan.for_shape(sizes, tile=edge, footprint=spec.footprint)
+        found = np.empty((len(spec.classes), *sizes), np.float32)
+        for part in parts:
+            found[(slice(None), *part.inner_slices)] = self._whole(
+                index, _shifted(part, origin)
+            )
+        return found
+
+    def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
+        block = self._normalised(self._read(index, tile))
+        probabilities = self._runner(block)
+        local = tile.local_slices(probabilities.shape[1:])
+        return np.ascontiguousarray(probabilities[(slice(None), *local)])
+
+    def _read(self, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
+        image, outer = self._image, tile.outer
+        if len(outer) == 2:
+            return read_reflected(
+                lambda region: image.read(index, region), outer, image.plane_shape
+            )
+        return read_reflected(
+            lambda region: np.stack(
+                [
+                    image.read((*index, z), region[1:])
+                    for z in range(region[0].start, region[0].stop)
+                ],
+                axis=1,
+            ),
+            outer,
+            (image.leading_shape[-1], *image.plane_shape),
+        )
+
+    def _normalised(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        # A volume is normalised like one tall plane.
+        flat = block.reshape(block.shape[0], -1, block.shape[-1])
+        return self._normalisation.apply(flat).reshape(block.shape)
+
+    def _spend_less(self, tile: Tile) -> bool:
+        """Halve the tiles, or move to the CPU; False when neither is left."""
+        edge = max(stop - start for start, stop in tile.inner)
+        self._runner.release_memory()
+        if self._halvings < _HALVINGS and edge >> self._halvings > self._smallest:
+            self._halvings += 1
+            self._notes.append(
+                f"{self.device} had too little memory for the tiles; they were halved."
+            )
+            return True
+        if self.device == "cpu":
+            return False
+        self._notes.append(
+            f"{self.device} had too little memory; the CPU finished the prediction."
+        )
+        self._runner = runner_for(self._checkpoint, "cpu")
+        self._halvings = 0
+        return True
+
+
+def _shifted(tile: Tile, origin: tuple[int, ...]) -> Tile:
+    """Move a tile; the origin lies on the pooling grid, so its phase is kept."""
+
+    def moved(intervals: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return tuple(
+            (start + o, stop + o)
+            for (start, stop), o in zip(intervals, origin, strict=True)
+        )
+
+    return Tile(inner=moved(tile.inner), outer=moved(tile.outer))

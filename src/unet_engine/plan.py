@@ -1,0 +1,146 @@
+"""The plan of a prediction: which planes, which tiles, in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from math import dist, prod
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import DataError
+from unet_engine.tiling import Tile, TilePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from unet_engine.config import PredictConfig
+    from unet_engine.images import Image
+    from unet_engine.spec import ModelSpec
+
+Index = tuple[int, ...]
+Place = tuple[Index, tuple[float, float]]
+"""What the user looks at: position along the leading axes, and ``(y, x)`` in pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionPlan:
+    """What a prediction is going to do.
+
+    Attributes
+    ----------
+    shape
+        Shape of the labels, ``(*leading, Y, X)``.
+    planes
+        Positions to predict, along the leading axes that the network does not see:
+        all of them for a network of planes, all but Z for one of volumes.
+    tiles
+        Tiles of each position.
+    nbytes
+        Rough need of memory: the results and the largest tile inside the network.
+    """
+
+    shape: tuple[int, ...]
+    planes: tuple[Index, ...]
+    tiles: TilePlan
+    nbytes: int
+
+    @property
+    def total(self) -> int:
+        """Tiles in the run."""
+        return len(self.planes) * len(self.tiles)
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        size = " x ".join(map(str, self.tiles.shape))
+        what = "volume" if len(self.tiles.shape) == 3 else "plane"
+        return (
+            f"{_count(len(self.planes), what)} of {size} pixels, "
+            f"{_count(self.total, 'tile')} of up to "
+            f"{' x '.join(map(str, self.tiles.tile))}, "
+            f"about {self.nbytes / 1e9:.1f} GB of memory"
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def plan_prediction(
+    image: Image,
+    spec: ModelSpec,
+    config: PredictConfig,
+    indices: Iterable[Index] | None = None,
+) -> PredictionPlan:
+    """Plan a prediction without reading a pixel.
+
+    Parameters
+    ----------
+    image, spec, config
+        What is predicted, by which model, and how.
+    indices
+        Positions along the leading axes; None for all.
+
+    Raises
+    ------
+    DataError
+        When a position is outside the image, or a network for volumes gets no Z axis.
+    """
+    volumes = spec.ndim - 2
+    if volumes and not image.leading_axes.endswith("Z"):
+        raise DataError(
+            "this model works on volumes, and the image has no Z before its planes "
+            f"(axes {image.axes!r}); state its axes, or use a model for planes"
+        )
+    split = len(image.leading_shape) - volumes
+    chosen = image.indices() if indices is None else _inside(image, indices)
+    tiles = TilePlan.for_shape(
+        (*image.leading_shape[split:], *image.plane_shape),
+        # As many voxels in a volume tile as pixels in a plane tile.
+        tile=round(config.tile ** (2 / spec.ndim)),
+        footprint=spec.footprint,
+    )
+    shape = (*image.leading_shape, *image.plane_shape)
+    results = prod(shape) * (1 + 4 * len(spec.classes) * config.probabilities)
+    # At full resolution: the skip, the upsampled, both concatenated, and the result.
+    maps = spec.in_channels + 5 * spec.width + 2 * len(spec.classes)
+    return PredictionPlan(
+        shape=shape,
+        planes=tuple(dict.fromkeys(index[:split] for index in chosen)),
+        tiles=tiles,
+        nbytes=results + 4 * maps * prod(tiles.largest_outer),
+    )
+
+
+def _inside(image: Image, indices: Iterable[Index]) -> Iterator[Index]:
+    for index in indices:
+        if len(index) != len(image.leading_shape) or not all(
+            0 <= i < n for i, n in zip(index, image.leading_shape, strict=True)
+        ):
+            raise DataError(
+                f"there is no plane {tuple(index)} in an image with leading axes "
+                f"{image.leading_axes!r} of shape {image.leading_shape}"
+            )
+        yield tuple(index)
+
+
+def nearest_first(
+    plan: PredictionPlan, near: Place | Callable[[], Place | None] | None
+) -> Iterator[tuple[Index, Tile]]:
+    """Give every tile of every plane, nearest first to where ``near`` is now."""
+    waiting = [(index, tile) for index in plan.planes for tile in plan.tiles][::-1]
+    last: Place | None = None
+    while waiting:
+        place = near() if callable(near) else near
+        if place is not None and place != last:
+            waiting.sort(key=partial(_distance, place), reverse=True)
+            last = place
+        yield waiting.pop()
+
+
+def _distance(place: Place, job: tuple[Index, Tile]) -> tuple[tuple[int, ...], float]:
+    """Order by the distance along each leading axis, the outermost first."""
+    (index, tile), (here, point) = job, place
+    steps = tuple(abs(i - h) for i, h in zip(index, here, strict=False))
+    centre = [(start + stop) / 2 for start, stop in tile.inner]
+    # A network of volumes has Z, the last leading axis, among its spatial ones.
+    return steps, dist(centre, (*here[len(index) :], *point))

@@ -1,0 +1,37 @@
+"""Models at hand for the engine's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from unet_engine.spec import ModelSpec, build
+from unet_engine.store import Checkpoint
+
+MakeCheckpoint = Callable[..., Checkpoint]
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint() -> MakeCheckpoint:
+    """Return a maker of models with random weights and BatchNorm statistics."""
+
+    def make(spec: ModelSpec | None = None, seed: int = 0) -> Checkpoint:
+        spec = spec or ModelSpec(depth=2, width=4)
+        rng = np.random.default_rng(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build(spec)
+        weights = {name: t.numpy().copy() for name, t in network.state_dict().items()}
+        for name, values in weights.items():
+            stem, _, kind = name.rpartition(".")
+            if kind == "running_var" or f"{stem}.running_var" in weights:
+                if kind in ("running_var", "weight"):
+                    values[...] = rng.uniform(0.5, 1.5, values.shape)
+                elif kind in ("running_mean", "bias"):
+                    values[...] = rng.normal(0, 0.2, values.shape)
+        return Checkpoint(spec, weights, ())
+
+    return make

@@ -1,0 +1,417 @@
+"""Tests of planning and of prediction in tiles."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unet_engine import inference, runtime
+from unet_engine.config import PredictConfig
+from unet_engine.errors import DataError, EngineError, OutOfMemoryError
+from unet_engine.images import Image, Normalisation
+from unet_engine.inference import iter_predict, plan_prediction, predict
+from unet_engine.runtime import Runner
+from unet_engine.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from unet_engine.events import Prediction, TileDone
+    from unet_engine.store import Checkpoint
+
+CPU = PredictConfig(device="cpu", tile=32, probabilities=True)
+WHOLE = PredictConfig(device="cpu", tile=8192, probabilities=True)
+
+
+@pytest.fixture(scope="module")
+def model(make_checkpoint: Callable) -> Checkpoint:
+    return make_checkpoint()
+
+
+def plane(*shape: int, axes: str = "YX", seed: int = 0, **options: object) -> Image:
+    pixels = np.random.default_rng(seed).integers(0, 1000, shape).astype(np.uint16)
+    return Image.from_array(pixels, axes, **options)
+
+
+def events_of(run: Iterator) -> tuple[list[TileDone], Prediction]:
+    events = []
+    while True:
+        try:
+            events.append(next(run))
+        except StopIteration as finished:
+            return events, finished.value
+
+
+def assert_same(found: Prediction, expected: Prediction) -> None:
+    assert found.probabilities is not None
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("tile", [64, 100, 160, 256])
+def test_tiles_of_the_default_unet_equal_the_whole(
+    make_checkpoint: Callable, tile: int
+):
+    checkpoint = make_checkpoint(ModelSpec())
+    image = plane(300, 340)
+    whole = predict(image, checkpoint, WHOLE)
+    config = dataclasses.replace(CPU, tile=tile)
+    tiled = predict(image, checkpoint, config)
+    assert np.ptp(whole.probabilities) > 0.5
+    assert_same(tiled, whole)
+    certain = np.abs(whole.probabilities[1] - 0.5) > 1e-4
+    np.testing.assert_array_equal(tiled.labels[certain], whole.labels[certain])
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    height=st.integers(1, 120),
+    width=st.integers(1, 120),
+    tile=st.integers(32, 100),
+    depth=st.integers(1, 3),
+)
+def test_tiles_of_small_unets_equal_the_whole(
+    make_checkpoint: Callable, height: int, width: int, tile: int, depth: int
+):
+    checkpoint = make_checkpoint(ModelSpec(depth=depth, width=2))
+    image = plane(height, width)
+    config = dataclasses.replace(CPU, tile=tile)
+    tiled = predict(image, checkpoint, config)
+    assert tiled.labels.shape == (height, width)
+    assert_same(tiled, predict(image, checkpoint, WHOLE))
+
+
+def test_the_whole_is_what_the_network_says_of_the_mirrored_image(model: Checkpoint):
+    image = plane(40, 52)
+    halo = model.spec.footprint.halo[0]
+    block = Normalisation.measure(image).apply(image.read())
+    padded = np.pad(block, ((0, 0), (halo, halo + 3), (halo, halo + 3)), "reflect")
+    height, width = (n - n % 4 for n in padded.shape[1:])
+    expected = Runner(model, "cpu")(padded[:, :height, :width])
+    found = predict(image, model, WHOLE)
+    np.testing.assert_allclose(
+        found.probabilities, expected[:, halo : halo + 40, halo : halo + 52], atol=1e-5
+    )
+    np.testing.assert_array_equal(found.labels, found.probabilities.argmax(axis=0))
+
+
+def test_events_carry_every_tile_once(model: Checkpoint):
+    events, result = events_of(iter_predict(plane(2, 50, 70, axes="ZYX"), model, CPU))
+    assert [e.done for e in events] == list(range(1, 13))
+    assert {e.total for e in events} == {12}
+    assert result.complete
+    assert result.device == "cpu"
+    labels, probabilities = np.full((2, 50, 70), 99), np.zeros((2, 2, 50, 70))
+    for event in events:
+        assert event.labels.dtype == np.uint8
+        labels[(*event.index, *event.inner)] = event.labels
+        probabilities[(slice(None), *event.index, *event.inner)] = event.probabilities
+    np.testing.assert_array_equal(labels, result.labels)
+    np.testing.assert_allclose(probabilities, result.probabilities)
+
+
+def test_probabilities_are_kept_only_on_request(model: Checkpoint):
+    config = PredictConfig(device="cpu", tile=32)
+    events, result = events_of(iter_predict(plane(40, 40), model, config))
+    assert result.probabilities is None
+    assert events[0].probabilities is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (37, 1), (5, 3)])
+def test_images_smaller_than_a_tile(model: Checkpoint, shape: tuple[int, int]):
+    result = predict(plane(*shape), model, CPU)
+    assert result.labels.shape == shape
+    assert np.isfinite(result.probabilities).all()
+
+
+def odd_images() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    base = rng.random((40, 44)).astype(np.float32)
+    broken = base.copy()
+    broken[3:6, 7:9] = np.nan
+    broken[20, 20], broken[21, 21] = np.inf, -np.inf
+    return {
+        "constant": np.full((40, 44), 7, np.uint8),
+        "nan": broken,
+        "signed": base * 2 - 1,
+        "offset": (base * 900 + 32768).astype(np.uint16),
+        "bool": base > 0.7,
+    }
+
+
+@pytest.mark.parametrize("kind", odd_images())
+def test_odd_pixels_give_a_result(model: Checkpoint, kind: str):
+    result = predict(Image.from_array(odd_images()[kind], "YX"), model, CPU)
+    assert result.complete
+    assert np.isfinite(result.probabilities).all()
+    if kind in ("nan", "constant"):
+        assert result.notes
+
+
+def test_offset_and_sign_of_the_pixels_do_not_matter(model: Checkpoint):
+    base = np.random.default_rng(0).integers(0, 900, (40, 44))
+    expected = predict(Image.from_array(base.astype(np.uint16), "YX"), model, CPU)
+    for pixels in (base + 32768).astype(np.uint16), base / 450.0 - 1:
+        assert_same(predict(Image.from_array(pixels, "YX"), model, CPU), expected)
+
+
+def test_complex_pixels_and_wrong_channels_are_refused(model: Checkpoint):
+    with pytest.raises(DataError, match="complex"):
+        predict(Image.from_array(np.ones((8, 8), complex), "YX"), model, CPU)
+    with pytest.raises(DataError, match="channels"):
+        predict(plane(5, 32, 32, axes="CYX"), model, CPU)
+
+
+def test_rgb_is_seen_in_colour_or_as_luminance(make_checkpoint: Callable):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 36, 3)).astype(np.uint8)
+    image = Image.from_array(pixels, "YXS")
+    colour = make_checkpoint(ModelSpec(depth=2, width=4, in_channels=3))
+    assert predict(image, colour, CPU).labels.shape == (40, 36)
+    luminance = Image.from_array(image.to_grey().read()[0], "YX")
+    grey = make_checkpoint()
+    assert_same(predict(image, grey, CPU), predict(luminance, grey, CPU))
+
+
+def test_a_stack_is_predicted_plane_by_plane_with_one_normalisation(model: Checkpoint):
+    stack = plane(2, 3, 40, 36, axes="TZYX")
+    result = predict(stack, model, CPU)
+    assert result.labels.shape == (2, 3, 40, 36)
+    assert result.probabilities.shape == (2, 2, 3, 40, 36)
+    measured = Normalisation.measure(stack)
+    single = Image.from_array(stack.data[1, 2], "YX")
+    alone = predict(single, model, CPU, normalisation=measured)
+    np.testing.assert_array_equal(result.labels[1, 2], alone.labels)
+
+
+def test_a_given_normalisation_is_used_and_its_notes_passed_on(model: Checkpoint):
+    image = plane(40, 36)
+    wide = Normalisation(low=(-5000.0,), high=(5000.0,), notes=("measured elsewhere",))
+    result = predict(image, model, CPU, normalisation=wide)
+    assert result.notes == ("measured elsewhere",)
+    assert not np.allclose(
+        result.probabilities, predict(image, model, CPU).probabilities, atol=1e-4
+    )
+    with pytest.raises(DataError, match="measured on 3 channels"):
+        predict(
+            image, model, CPU, normalisation=Normalisation(low=(0,) * 3, high=(1,) * 3)
+        )
+
+
+def test_only_the_planes_asked_for_are_predicted(model: Checkpoint):
+    stack = plane(4, 40, 36, axes="ZYX")
+    everything = predict(stack, model, CPU)
+    some = predict(stack, model, CPU, indices=[(2,), (1,), (2,)])
+    assert some.complete
+    assert some.labels.shape == (4, 40, 36)
+    np.testing.assert_array_equal(some.labels[1:3], everything.labels[1:3])
+    assert not some.probabilities[:, [0, 3]].any()
+    for wrong in (4,), (-1,), (), (0, 0):
+        with pytest.raises(DataError, match="there is no plane"):
+            predict(stack, model, CPU, indices=[wrong])
+
+
+def test_stop_keeps_the_finished_tiles(model: Checkpoint):
+    image = plane(96, 96)
+    polls = iter([False] * 4 + [True])
+    events, result = events_of(
+        iter_predict(image, model, CPU, stop=lambda: next(polls))
+    )
+    assert len(events) == 4
+    assert not result.complete
+    everything = predict(image, model, CPU)
+    for event in events:
+        np.testing.assert_allclose(
+            result.probabilities[:, *event.inner],
+            everything.probabilities[:, *event.inner],
+        )
+    assert not result.probabilities[:, 64:].any()
+
+
+def test_the_nearest_tiles_and_planes_come_first(model: Checkpoint):
+    stack = plane(3, 96, 96, axes="ZYX")
+    run = iter_predict(stack, model, CPU, near=((1,), (90.0, 5.0)))
+    events, result = events_of(run)
+    assert events[0].index == (1,)
+    assert events[0].inner == (slice(64, 96), slice(0, 32))
+    assert [e.index for e in events[:9]] == [(1,)] * 9
+    np.testing.assert_array_equal(result.labels, predict(stack, model, CPU).labels)
+
+
+def test_the_order_follows_where_the_user_looks(model: Checkpoint):
+    stack = plane(3, 64, 64, axes="ZYX")
+    place = [((0,), (0.0, 0.0))]
+    run = iter_predict(stack, model, CPU, near=lambda: place[0])
+    first = next(run)
+    place[0] = ((2,), (60.0, 60.0))
+    second = next(run)
+    assert (first.index, second.index) == ((0,), (2,))
+    assert second.inner == (slice(32, 64), slice(32, 64))
+    rest, result = events_of(run)
+    assert len(rest) == 10
+    np.testing.assert_array_equal(result.labels, predict(stack, model, CPU).labels)
+
+
+class CountedReads:
+    """An array-like that notes which pixels are read."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.shape, self.dtype = pixels, pixels.shape, pixels.dtype
+        self.ndim = pixels.ndim
+        self.seen = np.zeros(pixels.shape, bool)
+
+    def __getitem__(self, key: object) -> np.ndarray:
+        self.seen[key] = True
+        return self.pixels[key]
+
+
+def test_only_what_the_tiles_need_is_read(model: Checkpoint):
+    lazy = CountedReads(np.random.default_rng(0).random((3, 200, 200), np.float32))
+    image = Image.from_array(lazy, "ZYX")
+    known = Normalisation(low=(0.0,), high=(1.0,))
+    run = iter_predict(
+        image, model, CPU, indices=[(1,)], normalisation=known, near=((1,), (0.0, 0.0))
+    )
+    assert not lazy.seen.any()
+    next(run)
+    reach = 32 + model.spec.footprint.halo[0] + 4
+    assert lazy.seen[1, :32, :32].all()
+    assert not lazy.seen[1, reach:].any()
+    assert not lazy.seen[1, :, reach:].any()
+    assert not lazy.seen[[0, 2]].any()
+
+
+def test_dask_is_read_tile_by_tile(model: Checkpoint):
+    da = pytest.importorskip("dask.array")
+    pixels = np.random.default_rng(0).random((4, 160, 160)).astype(np.float32)
+    computed: list[int] = []
+
+    def load(block: np.ndarray, block_info: dict | None = None) -> np.ndarray:
+        if block_info:
+            computed.append(block_info[0]["chunk-location"][0])
+        return block
+
+    lazy = da.from_array(pixels, chunks=(1, 80, 80)).map_blocks(
+        load, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
+    )
+    known = Normalisation(low=(0.0,), high=(1.0,))
+    found = predict(
+        Image.from_array(lazy, "ZYX"), model, CPU, indices=[(2,)], normalisation=known
+    )
+    assert set(computed) == {2}
+    expected = predict(
+        Image.from_array(pixels, "ZYX"), model, CPU, indices=[(2,)], normalisation=known
+    )
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let the runner fail as torch does above a number of pixels."""
+    genuine = Runner.__call__
+
+    def limit(pixels: int) -> None:
+        def call(self: Runner, block: np.ndarray) -> np.ndarray:
+            if block[0].size > pixels:
+                raise OutOfMemoryError("not enough GPU memory")
+            return genuine(self, block)
+
+        monkeypatch.setattr(Runner, "__call__", call)
+
+    return limit
+
+
+def test_tiles_are_halved_when_memory_runs_out(
+    model: Checkpoint, short_of_memory: Callable[[int], None]
+):
+    image = plane(300, 260)
+    config = dataclasses.replace(CPU, tile=256)
+    expected = predict(image, model, config)
+    short_of_memory(200 * 200)
+    events, result = events_of(iter_predict(image, model, config))
+    assert len(events) == 4
+    assert result.complete
+    assert "halved" in result.notes[-1]
+    assert_same(result, expected)
+
+
+def test_the_cpu_takes_over_when_no_tile_fits(
+    model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    genuine = Runner.__call__
+    calls: list[str] = []
+
+    def call(self: Runner, block: np.ndarray) -> np.ndarray:
+        calls.append(self.device)
+        if self.device == "cuda" and len(calls) > 3:
+            raise OutOfMemoryError("not enough GPU memory")
+        pretended, self.device = self.device, "cpu"
+        found = genuine(self, block)
+        self.device = pretended
+        return found
+
+    def pretend(checkpoint: Checkpoint, device: str = "auto") -> Runner:
+        runner = Runner(checkpoint, "cpu")
+        runner.device = "cuda" if device == "auto" else "cpu"
+        return runner
+
+    monkeypatch.setattr(Runner, "__call__", call)
+    monkeypatch.setattr(Runner, "release_memory", lambda self: None)
+    monkeypatch.setattr(inference, "runner_for", pretend)
+    image = plane(200, 200)
+    config = PredictConfig(tile=128, probabilities=True)
+    result = predict(image, model, config)
+    assert result.complete
+    assert result.device == "cpu"
+    assert "the CPU finished" in result.notes[-1]
+    assert calls[:3] == ["cuda"] * 3
+    monkeypatch.undo()
+    assert_same(result, predict(image, model, WHOLE))
+
+
+def test_memory_that_is_never_enough_is_an_error(
+    model: Checkpoint, short_of_memory: Callable[[int], None]
+):
+    short_of_memory(10)
+    with pytest.raises(OutOfMemoryError):
+        predict(plane(200, 200), model, CPU)
+
+
+def test_a_failure_of_torch_is_an_engine_error(
+    model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+
+    run = iter_predict(plane(80, 80), model, CPU)
+    next(run)
+    monkeypatch.setattr(runtime.Runner, "__call__", fail)
+    with pytest.raises(EngineError, match="CUDNN_STATUS"):
+        next(run)
+
+
+def test_the_plan_says_what_will_happen(model: Checkpoint):
+    plan = plan_prediction(plane(3, 100, 60, axes="ZYX"), model.spec, CPU)
+    assert plan.planes == ((0,), (1,), (2,))
+    assert plan.total == 3 * 4 * 2
+    assert plan.shape == (3, 100, 60)
+    assert plan.describe().startswith(
+        "3 planes of 100 x 60 pixels, 24 tiles of up to 32 x 32, about 0.0 GB"
+    )
+    results = 3 * 100 * 60 * (1 + 2 * 4)
+    assert plan.nbytes > results
+    without = dataclasses.replace(CPU, probabilities=False)
+    smaller = plan_prediction(plane(3, 100, 60, axes="ZYX"), model.spec, without)
+    assert plan.nbytes - smaller.nbytes == 3 * 100 * 60 * 2 * 4
+
+
+def test_predicting_again_gives_the_same(model: Checkpoint):
+    image = plane(70, 70)
+    first = list(islice(iter_predict(image, model, CPU), 3))
+    second = list(islice(iter_predict(image, model, CPU), 3))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
