@@ -1,0 +1,45 @@
+"""Commands of the palette, and what they share with the reader and the demo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
+
+from unet_engine.errors import EngineError
+from unet_engine.store import ModelStore
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_unet._dock import UNetWidget
+
+DOCK_NAME = "U-Net (U-Net fine-tune)"
+"""As napari's menus name the dock, so that they find one that was opened here."""
+
+
+def open_dock(viewer: napari.Viewer) -> UNetWidget:
+    """Return the dock of a viewer, opened if it was not."""
+    from napari_unet._dock import UNetWidget
+
+    for widget in viewer.window.dock_widgets.values():
+        if isinstance(widget, UNetWidget):
+            widget.parent().show()
+            return widget
+    widget = UNetWidget(viewer)
+    viewer.window.add_dock_widget(widget, name=DOCK_NAME, area="right")
+    return widget
+
+
+def show_models_folder() -> None:
+    """Show the folder of the user's models in the file manager."""
+    store = ModelStore()
+    try:
+        store.check_writable()
+    except EngineError as error:
+        show_error(str(error))
+        return
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(store.root)))
+    show_info(f"The models are in {store.root}")

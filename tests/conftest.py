@@ -1,0 +1,28 @@
+"""What all tests share: nothing of the user's is read or written."""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy, torch and napari are imported: they read these once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["NAPARI_CONFIG"] = ""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from unet_engine.store import FOLDER_VARIABLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def models_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Give each test an empty folder of models instead of the user's."""
+    folder = tmp_path_factory.mktemp("models")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    return folder

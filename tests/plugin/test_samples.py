@@ -1,0 +1,46 @@
+"""Samples: what they say they are, opened through napari's own menu path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from skimage import data
+
+from napari_unet import _sample_data
+
+PLUGIN = "napari-unet-finetune"
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+def test_ihc_is_the_real_image(viewer: ViewerModel) -> None:
+    (layer,) = viewer.open_sample(PLUGIN, "ihc")
+    assert layer.rgb
+    np.testing.assert_array_equal(layer.data, data.ihc())
+
+
+def test_fields_are_the_quarters_of_the_real_image(viewer: ViewerModel) -> None:
+    (layer,) = viewer.open_sample(PLUGIN, "ihc_fields")
+    assert layer.rgb
+    assert layer.data.shape == (4, 256, 256, 3)
+    upper, lower = np.hstack(layer.data[:2]), np.hstack(layer.data[2:])
+    np.testing.assert_array_equal(np.vstack([upper, lower]), data.ihc())
+
+
+def test_stack_comes_with_its_truth(viewer: ViewerModel) -> None:
+    image, truth = viewer.open_sample(PLUGIN, "nuclei_stack")
+    assert image.data.ndim == 3
+    assert truth.data.shape == image.data.shape
+    assert set(np.unique(truth.data)) == {0, 1}
+    inside, outside = image.data[truth.data == 1], image.data[truth.data == 0]
+    assert inside.mean() > 2 * outside.mean()
+    np.testing.assert_array_equal(truth.scale, image.scale)
+
+
+def test_stack_is_the_same_each_time() -> None:
+    first, second = _sample_data.nuclei_stack(), _sample_data.nuclei_stack()
+    np.testing.assert_array_equal(first[0][0], second[0][0])
