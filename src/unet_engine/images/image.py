@@ -220,7 +220,8 @@ def match_channels(image: Image, in_channels: int) -> Image:
     )
     raise DataError(
         f"{_title(image.name)} is {kind} with {_count(image.channels)}, "
-        f"the model takes {_count(in_channels)}; {advice}, or train a model for images like this one"
+        f"the model takes {_count(in_channels)}; {advice}, "
+        "or train a model for images like this one"
     )
 
 
