@@ -1,4 +1,4 @@
-"""``ModelSpec``: what a model is. ``ARCHITECTURES``: the networks there are.
+"""``ModelSpec``: what a model is, checked before any weight is made.
 
 Nothing here needs torch: a spec can be read, checked and shown where no network runs.
 """
@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from unet_engine.architectures import ARCHITECTURES, Architecture
 from unet_engine.errors import SpecError
-from unet_engine.tiling import Footprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
+
+    from unet_engine.tiling import Footprint
+
+__all__ = ["ARCHITECTURES", "IGNORE", "Architecture", "ModelSpec", "build"]
 
 IGNORE = 255
 """Target value of a pixel that nobody labelled: it has no loss and no gradient."""
@@ -35,11 +39,18 @@ class ModelSpec:
     in_channels
         Channels of the input image.
     classes
-        Name of each class; class 0 is the background.
+        Name of each class; class 0 is the background. Empty: the network has no
+        classes and returns an image with the channels of its input.
     depth
         Number of poolings.
     width
-        Channels of the first level; each pooling doubles them.
+        Channels of the first level; each pooling doubles them (in an FCN as its
+        classifier has it).
+    z_poolings
+        How many of the poolings, the deepest ones, also pool along Z: fewer for a
+        stack of few planes or of planes that lie far apart. None: all of them.
+    dense_width
+        Channels of the two dense layers of an FCN; 4096 in the paper.
     low_percentile, high_percentile
         Percentiles of the whole image that become 0 and 1.
     pixel_size_um
@@ -52,6 +63,8 @@ class ModelSpec:
     classes: tuple[str, ...] = ("background", "foreground")
     depth: int = 4
     width: int = 16
+    z_poolings: int | None = None
+    dense_width: int = 4096
     low_percentile: float = 1.0
     high_percentile: float = 99.8
     pixel_size_um: float | None = None
@@ -59,10 +72,57 @@ class ModelSpec:
     def __post_init__(self) -> None:
         _check_spec(self)
 
+    @classmethod
+    def for_architecture(cls, architecture: str, **values: Any) -> ModelSpec:
+        """Make a spec with the depth, width and dimensions its paper has.
+
+        Parameters
+        ----------
+        architecture
+            A name in ``ARCHITECTURES``.
+        **values
+            Fields of the spec, which come first.
+
+        Raises
+        ------
+        SpecError
+            When there is no such network or it cannot be built like this.
+        """
+        row = _row(architecture)
+        defaults = {"depth": row.depth, "width": row.width, "ndim": row.ndims[0]}
+        return cls(architecture=architecture, **(defaults | values))
+
     @property
     def footprint(self) -> Footprint:
         """Halo and allowed input sizes of the network."""
         return ARCHITECTURES[self.architecture].footprint(self)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output: one per class, or those of the input image."""
+        return len(self.classes) or self.in_channels
+
+    def check_input(self, shape: Sequence[int]) -> None:
+        """Check the spatial shape of a network's input.
+
+        Raises
+        ------
+        SpecError
+            When the network cannot take it; names the sizes nearby that it can.
+        """
+        footprint = self.footprint
+        valid = not ARCHITECTURES[self.architecture].padded
+        for axis, size in enumerate(shape):
+            least = 2 * footprint.halo[axis] + 1 if valid else 1
+            fitting = footprint.allowed_size(max(size, least), axis)
+            if size != fitting:
+                step = footprint.divisor[axis]
+                below = f"{fitting - step} or " if fitting - step >= least else ""
+                raise SpecError(
+                    f"{self.architecture} at depth {self.depth} cannot take an input "
+                    f"of {' x '.join(map(str, shape))} pixels: use {below}{fitting} "
+                    f"instead of {size}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
@@ -91,53 +151,16 @@ class ModelSpec:
         return cls(**values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """A row of the table of networks.
-
-    Attributes
-    ----------
-    network
-        ``"module:Class"`` under ``unet_engine.networks``; the class takes the spec.
-    footprint
-        Halo and allowed input sizes for a spec.
-    ndims
-        Dimensionalities it can be built for.
-    reference
-        The paper it comes from.
-    """
-
-    network: str
-    footprint: Callable[[ModelSpec], Footprint]
-    ndims: tuple[int, ...]
-    reference: str
-
-
-def _unet_footprint(spec: ModelSpec) -> Footprint:
-    # Two 3x3 convolutions on each of ``depth`` levels on the way down, at the bottom,
-    # and on the way up; on level l one pixel is 2**l pixels of the image.
-    halo = 4 * (2**spec.depth - 1) + 2 * 2**spec.depth
-    return Footprint.isotropic(spec.ndim, halo=halo, divisor=2**spec.depth)
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    "unet": Architecture(
-        network="unet:UNet",
-        footprint=_unet_footprint,
-        ndims=(2,),
-        reference="Ronneberger, Fischer, Brox 2015, padded and batch-normalised",
-    ),
-}
-
-
 def build(spec: ModelSpec) -> nn.Module:
     """Build the network of a spec, with fresh weights.
 
     Returns
     -------
     torch.nn.Module
-        Maps ``(N, in_channels, *spatial)`` float32 to ``(N, classes, *spatial)``
-        logits; spatial sizes as ``spec.footprint`` allows.
+        Maps ``(N, in_channels, *spatial)`` float32 to ``(N, out_channels, *spatial)``
+        logits, or an image if the spec has no classes; spatial sizes as
+        ``spec.footprint`` allows, and in the output ``2 * halo`` smaller if the
+        architecture is not padded.
     """
     module, _, name = ARCHITECTURES[spec.architecture].network.partition(":")
     network: nn.Module = getattr(import_module(f"unet_engine.networks.{module}"), name)(
@@ -146,29 +169,81 @@ def build(spec: ModelSpec) -> nn.Module:
     return network
 
 
-def _check_spec(spec: ModelSpec) -> None:
-    if spec.architecture not in ARCHITECTURES:
+def _row(architecture: str) -> Architecture:
+    if architecture not in ARCHITECTURES:
         raise SpecError(
-            f"there is no architecture {spec.architecture!r}; "
+            f"there is no architecture {architecture!r}; "
             f"choose one of {', '.join(sorted(ARCHITECTURES))}"
         )
-    ndims = ARCHITECTURES[spec.architecture].ndims
-    if spec.ndim not in ndims:
+    return ARCHITECTURES[architecture]
+
+
+def _check_spec(spec: ModelSpec) -> None:
+    row = _row(spec.architecture)
+    if spec.ndim not in row.ndims:
         raise SpecError(
-            f"{spec.architecture} is made for {' or '.join(map(str, ndims))} "
-            f"dimensions, not {spec.ndim}"
+            f"{spec.architecture} is made for {' or '.join(map(str, row.ndims))} "
+            f"dimensions, not {spec.ndim!r}; "
+            f"use ndim {row.ndims[0]}{_made_for(spec.ndim)}"
         )
     for name, least, most in (
         ("in_channels", 1, 1024),
         ("depth", 1, 8),
         ("width", 1, 512),
+        ("dense_width", 1, 8192),
     ):
-        value = getattr(spec, name)
-        if type(value) is not int or not least <= value <= most:
-            raise SpecError(
-                f"{name} is {value!r}; use a whole number from {least} to {most}"
-            )
-    _check_classes(spec.classes)
+        _check_whole(name, getattr(spec, name), least, most)
+    if row.fixed_depth and spec.depth != row.depth:
+        raise SpecError(
+            f"{spec.architecture} has {row.depth} halvings, as its paper; "
+            f"use depth {row.depth} instead of {spec.depth}"
+        )
+    _check_z_poolings(spec)
+    _check_size(spec)
+    if spec.classes != () or not row.reconstructs:
+        _check_classes(spec.classes)
+    _check_input_scale(spec)
+
+
+def _made_for(ndim: Any) -> str:
+    names = sorted(n for n, row in ARCHITECTURES.items() if ndim in row.ndims)
+    return f", or one of {', '.join(names)}" if names else ""
+
+
+def _check_whole(name: str, value: Any, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise SpecError(
+            f"{name} is {value!r}; use a whole number from {least} to {most}"
+        )
+
+
+def _check_z_poolings(spec: ModelSpec) -> None:
+    if spec.z_poolings is None:
+        return
+    if spec.ndim != 3:
+        raise SpecError(
+            f"z_poolings is {spec.z_poolings!r} but a network of planes does not pool "
+            "along Z; leave it out, or use ndim 3"
+        )
+    _check_whole("z_poolings", spec.z_poolings, 0, spec.depth)
+
+
+_LARGEST_LAYER = 2**28
+"""Weights of one convolution: 1 GiB in float32, twice the largest one published."""
+
+
+def _check_size(spec: ModelSpec) -> None:
+    row = ARCHITECTURES[spec.architecture]
+    if row.largest_layer(spec) <= _LARGEST_LAYER:
+        return
+    raise SpecError(
+        f"{spec.architecture} with width {spec.width} and depth {spec.depth} has a "
+        f"layer of {row.largest_layer(spec):.1e} weights, which fits no computer; "
+        f"use width {row.width} or less and depth {row.depth}"
+    )
+
+
+def _check_input_scale(spec: ModelSpec) -> None:
     low, high = spec.low_percentile, spec.high_percentile
     if not (_is_number(low) and _is_number(high) and 0 <= low < high <= 100):
         raise SpecError(

@@ -1,0 +1,112 @@
+"""``ARCHITECTURES``: the networks there are, and their geometry, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unet_engine.architectures import geometry, trunks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from unet_engine.spec import ModelSpec
+    from unet_engine.tiling import Footprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A row of the table of networks.
+
+    Attributes
+    ----------
+    title
+        Its name for people.
+    network
+        ``"module:Class"`` under ``unet_engine.networks``; the class takes the spec.
+    footprint
+        Halo and allowed input sizes for a spec.
+    largest_layer
+        Weights of the largest convolution for a spec.
+    ndims
+        Dimensionalities it can be built for.
+    reference
+        The paper it comes from.
+    depth, width
+        As in the paper, or what is usual.
+    fixed_depth
+        No other depth can be built.
+    padded
+        The output is as large as the input; else smaller by twice the halo.
+    reconstructs
+        It can return an image instead of classes.
+    """
+
+    title: str
+    network: str
+    footprint: Callable[[ModelSpec], Footprint]
+    largest_layer: Callable[[ModelSpec], int] = geometry.largest_level
+    ndims: tuple[int, ...]
+    reference: str
+    depth: int = 4
+    width: int = 16
+    fixed_depth: bool = False
+    padded: bool = True
+    reconstructs: bool = False
+
+
+def _fcn(form: trunks.FCNForm) -> Architecture:
+    trunk = {"vgg16": "VGG-16", "alexnet": "AlexNet"}[form.trunk]
+    published = form.trunk == "vgg16" or form.stride == 32
+    return Architecture(
+        title=f"FCN-{form.stride}s, {trunk}",
+        network="fcn:FCN",
+        footprint=trunks.fcn_footprint,
+        largest_layer=trunks.largest_dense,
+        ndims=(2,),
+        reference="Long, Shelhamer, Darrell 2015, section 4.2"
+        + ("" if published else "; the skips carried over to AlexNet"),
+        depth=trunks.FCN_DEPTH,
+        width=64,
+        fixed_depth=True,
+    )
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "unet": Architecture(
+        title="U-Net",
+        network="unet:UNet",
+        footprint=geometry.padded_footprint,
+        ndims=(2, 3),
+        reference="Ronneberger, Fischer, Brox 2015 and, in 3-D, Çiçek et al. 2016; "
+        "padded and batch-normalised",
+    ),
+    "unet-valid": Architecture(
+        title="U-Net as published (unpadded)",
+        network="valid:ValidUNet",
+        footprint=geometry.valid_footprint,
+        ndims=(2,),
+        reference="Ronneberger, Fischer, Brox 2015, section 2",
+        width=64,
+        padded=False,
+    ),
+    "unet3d-valid": Architecture(
+        title="3-D U-Net as published (unpadded)",
+        network="valid:ValidUNet3D",
+        footprint=geometry.valid_footprint,
+        ndims=(3,),
+        reference="Çiçek et al. 2016, section 2",
+        depth=3,
+        width=32,
+        padded=False,
+    ),
+    "autoencoder": Architecture(
+        title="Encoder-decoder without skips",
+        network="autoencoder:Autoencoder",
+        footprint=geometry.padded_footprint,
+        ndims=(2, 3),
+        reference="Vincent et al. 2008, section 2.3, on the two paths of a U-Net",
+        reconstructs=True,
+    ),
+    **{name: _fcn(form) for name, form in trunks.FCN_FORMS.items()},
+}

@@ -1,0 +1,190 @@
+"""The classifiers under an FCN, and where their cells lie: a table, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from unet_engine.architectures.geometry import Layer, Upsampling, smallest_halo
+from unet_engine.tiling import Footprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_engine.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkLayer:
+    """A layer of a classifier: a convolution with ReLU, or a max pooling.
+
+    Attributes
+    ----------
+    channels
+        Multiple of the spec's width; 0 for a pooling.
+    """
+
+    shape: Layer
+    channels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """The convolutional part of a classifier and the window of its dense layers.
+
+    Attributes
+    ----------
+    layers
+        In the order of torchvision's ``features``, the ReLUs left out.
+    dense
+        The first dense layer as a convolution.
+    """
+
+    layers: tuple[TrunkLayer, ...]
+    dense: Layer
+
+
+def _vgg_block(channels: int, convolutions: int) -> tuple[TrunkLayer, ...]:
+    convolution = TrunkLayer(Layer(3, padding=1), channels)
+    return (convolution,) * convolutions + (TrunkLayer(Layer(2, 2)),)
+
+
+_ALEXNET_POOL = TrunkLayer(Layer(3, 2, padding=1))
+
+TRUNKS = {
+    # Simonyan and Zisserman 2015, configuration D.
+    "vgg16": Trunk(
+        layers=(
+            *_vgg_block(1, 2),
+            *_vgg_block(2, 2),
+            *_vgg_block(4, 3),
+            *_vgg_block(8, 3),
+            *_vgg_block(8, 3),
+        ),
+        dense=Layer(7, padding=3),
+    ),
+    # Krizhevsky 2014 ("One weird trick"), as torchvision has it, with more padding:
+    # every level has exactly input / stride cells, so any multiple of 32 fits, and
+    # cell i of every level up to the dense layers is centred on pixel i * stride + 1.
+    "alexnet": Trunk(
+        layers=(
+            TrunkLayer(Layer(11, 4, padding=4), 1),
+            _ALEXNET_POOL,
+            TrunkLayer(Layer(5, padding=2), 3),
+            _ALEXNET_POOL,
+            TrunkLayer(Layer(3, padding=1), 6),
+            TrunkLayer(Layer(3, padding=1), 4),
+            TrunkLayer(Layer(3, padding=1), 4),
+            _ALEXNET_POOL,
+        ),
+        dense=Layer(6, padding=2),
+    ),
+}
+"""The classifiers that an FCN can be built on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FCNForm:
+    """Which FCN: on which trunk, and the stride of its finest scores (32, 16, 8)."""
+
+    trunk: str
+    stride: int
+
+    @property
+    def skip_strides(self) -> tuple[int, ...]:
+        """Strides of the pooling layers whose scores are added, coarsest first."""
+        return tuple(s for s in (16, 8) if s >= self.stride)
+
+
+FCN_FORMS = {
+    f"fcn{stride}s-{trunk}": FCNForm(trunk, stride)
+    for trunk in TRUNKS
+    for stride in (32, 16, 8)
+}
+"""The forms of FCN, by the name of their architecture."""
+
+FCN_DEPTH = 5
+"""Halvings of an FCN's trunk: 32 pixels to a cell (AlexNet's stride of 4 is two)."""
+
+
+def cell_centre(layers: Sequence[Layer]) -> float:
+    """Return the pixel on which cell 0 of the last layer is centred."""
+    centre, jump = 0.0, 1
+    for layer in layers:
+        centre += jump * ((layer.kernel - 1) / 2 - layer.padding)
+        jump *= layer.stride
+    return centre
+
+
+def pooling_cells(trunk: Trunk) -> dict[int, tuple[int, float]]:
+    """Locate the poolings of a trunk.
+
+    Returns
+    -------
+    dict
+        Stride to (index in ``trunk.layers``, pixel on which cell 0 is centred).
+    """
+    shapes = [layer.shape for layer in trunk.layers]
+    return {
+        prod(s.stride for s in shapes[: index + 1]): (
+            index,
+            cell_centre(shapes[: index + 1]),
+        )
+        for index, layer in enumerate(trunk.layers)
+        if not layer.channels
+    }
+
+
+def bilinear_upsampling(stride: int, centre: float) -> Upsampling:
+    """Place bilinear interpolation on the pixel grid.
+
+    Parameters
+    ----------
+    stride
+        Fine cells to a coarse one.
+    centre
+        Position of coarse cell 0 among the fine cells: halfway between two of them
+        (an even kernel interpolates, as in Long et al. 2015) or on one (an odd one).
+    """
+    kernel = 2 * stride - int(centre == int(centre))
+    return Upsampling(kernel, stride, crop=int((kernel - 1) / 2 - centre))
+
+
+def fcn_upsamplings(form: FCNForm) -> tuple[Upsampling, ...]:
+    """Return the upsamplings of an FCN, coarsest first, the one to pixels last.
+
+    The original pads the image by 100 pixels and crops each map by a fixed offset;
+    here the centres of the cells say how far, so that the maps lie on each other
+    exactly whatever the size.
+    """
+    trunk = TRUNKS[form.trunk]
+    centres = {stride: centre for stride, (_, centre) in pooling_cells(trunk).items()}
+    centre = cell_centre([*(layer.shape for layer in trunk.layers), trunk.dense])
+    stride, steps = 32, []
+    for finer in (*form.skip_strides, 1):
+        origin = centres[finer] if finer > 1 else 0.0
+        offset = (centre - origin) / finer
+        steps.append(bilinear_upsampling(stride // finer, offset))
+        stride, centre = finer, origin
+    return tuple(steps)
+
+
+def fcn_footprint(spec: ModelSpec) -> Footprint:
+    """Footprint of an FCN, the same along both axes; sizes are multiples of 32."""
+    form = FCN_FORMS[spec.architecture]
+    trunk = TRUNKS[form.trunk]
+    path = (
+        *(layer.shape for layer in trunk.layers),
+        trunk.dense,
+        *fcn_upsamplings(form),
+    )
+    return Footprint.isotropic(spec.ndim, halo=smallest_halo(path, 32), divisor=32)
+
+
+def largest_dense(spec: ModelSpec) -> int:
+    """Count the weights of the largest convolution of an FCN."""
+    trunk = TRUNKS[FCN_FORMS[spec.architecture].trunk]
+    channels = spec.width * max(layer.channels for layer in trunk.layers)
+    first = spec.width * trunk.layers[-2].channels * trunk.dense.kernel**2
+    return max(first * spec.dense_width, spec.dense_width**2, 9 * channels**2)
