@@ -1,0 +1,160 @@
+"""The wheel, the source archive and the editable install, each in a fresh environment.
+
+Nothing is downloaded: the environments see the packages of the one that runs the
+tests, all but this project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAME = "napari-unet-finetune"
+
+pytestmark = pytest.mark.slow
+
+FOUND_BY_NPE2 = f"""
+import json
+from npe2 import PluginManager
+
+manager = PluginManager()
+manager.discover()
+ours = manager.get_manifest({NAME!r}).contributions
+print(json.dumps({{
+    "widgets": [w.display_name for w in manager.iter_widgets() if w in ours.widgets],
+    "readers": [r.command for r in manager.iter_compatible_readers(["a.safetensors"])],
+    "samples": [s.key for _, some in manager.iter_sample_data() for s in some],
+}}))
+"""
+
+
+def run(*command: str | Path, **variables: str) -> str:
+    """Run a command away from the checkout; return what it printed."""
+    environment = {**os.environ, **variables}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=Path(sys.prefix),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """Build a wheel or sdist and return the one file that came of it."""
+    run(sys.executable, "-m", "build", "-n", f"--{kind}", "-o", folder, source)
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="session")
+def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with links to all installed packages but this project's."""
+    folder = tmp_path_factory.mktemp("dependencies")
+    ours = ("napari_unet", "_napari_unet", "_editable_impl_napari_unet", "unet_engine")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(ours) and entry.suffix != ".pth":
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+@pytest.fixture(scope="session", params=["wheel", "sdist", "editable"])
+def python(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    dependencies: Path,
+) -> Path:
+    """Return the interpreter of a fresh environment with the project installed."""
+    environment = tmp_path_factory.mktemp(request.param)
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
+    python = environment / "bin" / "python"
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(run(python, "-c", code).strip())
+    (packages / "dependencies.pth").write_text(f"{dependencies}\n")
+    if request.param == "editable":
+        what: list[str | Path] = ["--editable", ROOT]
+    else:
+        what = [request.getfixturevalue(request.param)]
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    run(sys.executable, "-m", "pip", "--python", python, "install", *options, *what)
+    return python
+
+
+def test_npe2_validates_the_manifest(python: Path) -> None:
+    assert "valid!" in run(python, "-m", "npe2", "validate", NAME)
+
+
+def test_npe2_finds_every_contribution(python: Path) -> None:
+    found = json.loads(run(python, "-W", "ignore", "-c", FOUND_BY_NPE2))
+    assert found["widgets"] == ["U-Net"]
+    assert found["readers"] == [f"{NAME}.read_model"]
+    assert {"ihc", "ihc_fields", "nuclei_stack"} <= set(found["samples"])
+
+
+def test_installed_manifest_is_that_of_the_checkout(python: Path) -> None:
+    code = (
+        "from importlib.resources import files;"
+        "print((files('napari_unet_resources') / 'napari.yaml').read_text(), end='')"
+    )
+    assert run(python, "-c", code) == (ROOT / "napari.yaml").read_text()
+
+
+def test_command_lists_the_bundled_model(python: Path, tmp_path: Path) -> None:
+    listed = run(
+        python.with_name("napari-unet"), "models", NAPARI_UNET_MODELS=str(tmp_path)
+    )
+    assert "nuclei" in listed
+
+
+def test_wheel_holds_the_packages_and_the_resources(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {
+        "napari_unet",
+        "napari_unet_resources",
+        "unet_engine",
+    }
+    assert {
+        "napari_unet/py.typed",
+        "unet_engine/py.typed",
+        "napari_unet_resources/napari.yaml",
+        "napari_unet_resources/models/nuclei.safetensors",
+    } <= set(names)
+
+
+def test_sdist_holds_what_the_tests_need_and_no_environment(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        "napari.yaml",
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "resources/models/nuclei.safetensors",
+        "scripts/setup",
+        "scripts/constraints.txt",
+        "tests/conftest.py",
+    } <= names
+    assert not [name for name in names if name.startswith((".venv", ".git/", "runs"))]
