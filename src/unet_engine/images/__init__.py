@@ -4,13 +4,29 @@ No torch. An ``Image`` wraps any array-like (numpy, dask, zarr, the pages of a T
 reads only the region it is asked for.
 """
 
-from unet_engine.images.files import open_image
+from unet_engine.images.files import IMAGE_SUFFIXES, open_image
+from unet_engine.images.folders import list_images, pair_folders
 from unet_engine.images.image import Image, match_channels
+from unet_engine.images.labels import (
+    class_ids,
+    looks_like_objects,
+    read_labels,
+    write_labels,
+    write_probabilities,
+)
 from unet_engine.images.normalisation import Normalisation
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "Image",
     "Normalisation",
+    "class_ids",
+    "list_images",
+    "looks_like_objects",
     "match_channels",
     "open_image",
+    "pair_folders",
+    "read_labels",
+    "write_labels",
+    "write_probabilities",
 ]

@@ -84,19 +84,22 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
     if len(tif.series) > 1:
         logger.warning("%s holds %d images; the first is opened", path, len(tif.series))
     _check_complete(series, path)
+    # Axes of length 1 are dropped, unless the caller names them too.
+    dropped = axes is None or len(axes) != len(series.get_shape(squeeze=False))
+    shape = series.get_shape(squeeze=dropped)
     data: Any
     if series.transform is not None or series.keyframe.imagedepth > 1:
-        data = series.asarray()
+        data = series.asarray().reshape(shape)
     elif series.dataoffset is not None:
         data = np.memmap(
             path,
             dtype=series.dtype.newbyteorder(tif.byteorder),
             mode="r",
             offset=series.dataoffset,
-            shape=series.shape,
+            shape=shape,
         )
     else:
-        data = TiffPages.of_series(series)
+        data = TiffPages.of_series(series, shape)
     return Image.from_array(
         data,
         _known_axes(series) if axes is None else axes,
@@ -249,7 +252,9 @@ class TiffPages:
         self._lock = threading.Lock()
 
     @classmethod
-    def of_series(cls, series: tifffile.TiffPageSeries) -> TiffPages:
+    def of_series(
+        cls, series: tifffile.TiffPageSeries, shape: tuple[int, ...]
+    ) -> TiffPages:
         """Note where the segments of a series lie; its file may be closed then."""
         pages = [
             None
@@ -262,7 +267,7 @@ class TiffPages:
             )
             for page in series.pages
         ]
-        return cls(pages, _Layout.of_page(series.keyframe), tuple(series.shape))
+        return cls(pages, _Layout.of_page(series.keyframe), tuple(shape))
 
     @property
     def ndim(self) -> int:

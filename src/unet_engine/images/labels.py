@@ -1,0 +1,303 @@
+"""Label images and probability maps: written whole, read and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import imageio.v3 as iio
+import numpy as np
+import tifffile
+from skimage.measure import label as connected_components
+
+from unet_engine.errors import DataError
+from unet_engine.images.files import (
+    PICTURE_SUFFIXES,
+    TIFF_SUFFIXES,
+    existing_file,
+    open_image,
+    read_picture,
+)
+from unet_engine.spec import IGNORE
+from unet_engine.writing import whole_file
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.images.image import Image
+
+LABEL_SUFFIXES = (*TIFF_SUFFIXES, ".png")
+
+_MOST_CLASSES = 16
+_FEWEST_OBJECTS = 4
+_FRAGMENTS = 1.1
+_OME_AXES = "TZ"
+_STACK_AXES = ("", "Z", "TZ")
+_BIGTIFF_BYTES = 2**31
+
+
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: npt.NDArray[Any],
+    *,
+    image: Image | None = None,
+) -> None:
+    """Write a label image, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        ``.tif`` or ``.tiff`` (OME-TIFF, zlib) for any labels; ``.png`` for one plane
+        of ids up to 65535.
+    labels
+        ``(*leading, Y, X)`` ids.
+    image
+        The image they belong to: its axes and pixel size are kept.
+
+    Raises
+    ------
+    DataError
+        When the suffix is another, the labels do not fit image or format, or the
+        folder cannot be written to.
+    """
+    suffix = _suffix(path, LABEL_SUFFIXES)
+    ids = _smallest(np.asarray(labels), Path(path))
+    axes = _stack_axes(ids.ndim - 2, image)
+    if suffix in TIFF_SUFFIXES:
+        _write_tiff(path, ids, axes + "YX", image)
+        return
+    if ids.ndim != 2 or ids.dtype.itemsize > 2:
+        raise DataError(
+            f"{path}: a PNG holds one plane of labels up to 65535, not "
+            f"{ids.shape} {ids.dtype}; write a .tif"
+        )
+    with whole_file(path) as temporary:
+        iio.imwrite(temporary, ids, extension=".png")
+
+
+def write_probabilities(
+    path: str | os.PathLike[str],
+    probabilities: npt.NDArray[Any],
+    *,
+    image: Image | None = None,
+    classes: Sequence[str] = (),
+) -> None:
+    """Write the probability of every class, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        ``.tif`` or ``.tiff`` (OME-TIFF, zlib).
+    probabilities
+        ``(classes, *leading, Y, X)`` float32 in [0, 1].
+    image
+        The image they belong to: its axes and pixel size are kept.
+    classes
+        Names of the classes, kept as names of the channels.
+
+    Raises
+    ------
+    DataError
+        When the suffix is another, the shape does not fit the image, or the folder
+        cannot be written to.
+    """
+    _suffix(path, TIFF_SUFFIXES)
+    values = np.asarray(probabilities, dtype=np.float32)
+    axes = "C" + _stack_axes(values.ndim - 3, image) + "YX"
+    _write_tiff(path, values, axes, image, classes)
+
+
+def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer[Any]]:
+    """Read class or object ids.
+
+    Returns
+    -------
+    ndarray
+        ``(Y, X)`` or ``(*leading, Y, X)`` integers from 0; uint8 for a binary mask,
+        int32 where the file holds whole numbers as floats.
+
+    Raises
+    ------
+    DataError
+        When the file is no label image: colours, fractions, negative numbers, JPEG.
+    """
+    path = existing_file(path)
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES and suffix not in LABEL_SUFFIXES:
+        raise DataError(
+            f"{path}: JPEG changes the values of labels; export them as PNG or TIFF"
+        )
+    if suffix in PICTURE_SUFFIXES:
+        picture = read_picture(path, indices=True)
+        planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
+        return _as_ids(_only_channel(planes, path), path)
+    image = open_image(path)
+    shape = (*image.leading_shape, *image.plane_shape)
+    values = np.empty(shape, dtype=image.dtype)
+    for index in image.indices():
+        values[index] = _only_channel(image.read(index), path)
+    return _as_ids(values, path)
+
+
+def looks_like_objects(labels: Sequence[npt.NDArray[Any]]) -> bool:
+    """Tell whether label images of one folder hold object ids rather than classes.
+
+    They do when there are more than 16 ids, or at least 4 of which each is one
+    connected piece wherever it occurs.
+    """
+    # Pieces are counted in up to three dimensions.
+    volumes = [v for a in labels for v in (a if a.ndim > 3 else [a])]
+    found = [np.unique(volume) for volume in volumes]
+    ids = {int(i) for array in found for i in array} - {0, IGNORE}
+    if len(ids) > _MOST_CLASSES:
+        return True
+    if len(ids) < _FEWEST_OBJECTS:
+        return False
+    present = sum(np.count_nonzero((f != 0) & (f != IGNORE)) for f in found)
+    pieces = sum(
+        int(connected_components(np.where(volume == IGNORE, 0, volume)).max())
+        for volume in volumes
+    )
+    return pieces <= _FRAGMENTS * present
+
+
+def class_ids(
+    labels: Sequence[npt.NDArray[Any]], *, instances: bool = False
+) -> list[npt.NDArray[np.uint8]]:
+    """Turn the label images of one folder into class ids.
+
+    Parameters
+    ----------
+    labels
+        What ``read_labels`` returned.
+    instances
+        The values are object ids: all above 0 are the foreground.
+
+    Returns
+    -------
+    list of ndarray
+        uint8 class ids and ``IGNORE``; masks of only 0 and 255 become 0 and 1.
+
+    Raises
+    ------
+    DataError
+        When the values look like object ids, or are too large for class ids.
+    """
+    if instances:
+        return [(array > 0).astype(np.uint8) for array in labels]
+    values = {int(v) for array in labels for v in np.unique(array)}
+    if values == {0, IGNORE}:
+        return [(array == IGNORE).astype(np.uint8) for array in labels]
+    if looks_like_objects(labels):
+        raise DataError(
+            f"the labels hold {len(values - {0})} ids up to {max(values)}, which look "
+            "like objects, not classes; pass --instances to learn foreground against "
+            "background"
+        )
+    if max(values, default=0) > IGNORE:
+        raise DataError(
+            f"the labels go up to {max(values)}, class ids to {IGNORE - 1}; renumber "
+            "the classes 0, 1, 2, ... or pass --instances if the values are object ids"
+        )
+    return [array.astype(np.uint8) for array in labels]
+
+
+def _suffix(path: str | os.PathLike[str], allowed: Sequence[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in allowed:
+        raise DataError(
+            f"{path}: results are not written as {suffix or 'a file without suffix'!r};"
+            f" use {' or '.join(allowed)}"
+        )
+    return suffix
+
+
+def _stack_axes(ndim: int, image: Image | None) -> str:
+    """Return the leading axes of a result, those of the image when there is one."""
+    if image is not None and len(image.leading_axes) == ndim:
+        return image.leading_axes
+    if image is None and 0 <= ndim < len(_STACK_AXES):
+        return _STACK_AXES[ndim]
+    raise DataError(
+        f"a result with {ndim} leading axes does not fit "
+        f"{'any image' if image is None else repr(image.leading_axes + 'YX')}"
+    )
+
+
+def _smallest(labels: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    """Return the labels in the smallest type that TIFF readers know."""
+    if labels.dtype.kind not in "biu" or labels.size == 0:
+        raise DataError(
+            f"{path}: labels are whole numbers, not {labels.shape} {labels.dtype}"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    for dtype in (np.uint8, np.uint16, np.uint32):
+        if low >= 0 and high <= np.iinfo(dtype).max:
+            return labels.astype(dtype, copy=False)
+    raise DataError(f"{path}: labels from {low} to {high} fit no image file; renumber")
+
+
+def _write_tiff(
+    path: str | os.PathLike[str],
+    data: npt.NDArray[Any],
+    axes: str,
+    image: Image | None,
+    channels: Sequence[str] = (),
+) -> None:
+    size = None if image is None else image.pixel_size_um
+    metadata: dict[str, Any] = {"axes": axes}
+    if channels:
+        metadata["Channel"] = {"Name": list(channels)}
+    if size is not None:
+        for axis in "XY":
+            metadata[f"PhysicalSize{axis}"] = size
+            metadata[f"PhysicalSize{axis}Unit"] = "µm"
+    known = set(axes) <= set(_OME_AXES + "CYX")
+    with whole_file(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            data,
+            ome=known,
+            shaped=not known,
+            bigtiff=data.nbytes > _BIGTIFF_BYTES,
+            photometric="minisblack",
+            compression="zlib",
+            resolution=None if size is None else (1e4 / size, 1e4 / size),
+            resolutionunit=None if size is None else "CENTIMETER",
+            metadata=metadata,
+        )
+
+
+def _only_channel(planes: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    """Return the one channel of ``(C, Y, X)``, also of a grey mask saved as RGB."""
+    if len(planes) in (2, 4):
+        planes = planes[:-1]
+    if np.any(planes != planes[:1]):
+        raise DataError(
+            f"{path} holds colours; labels are one number a pixel (0 background, 1, "
+            "2, ...): convert each colour to its class and save one channel"
+        )
+    first: npt.NDArray[Any] = planes[0]
+    return first
+
+
+def _as_ids(values: npt.NDArray[Any], path: Path) -> npt.NDArray[np.integer[Any]]:
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            ids = values.astype(np.int32)
+        if np.any(ids != values):
+            raise DataError(
+                f"{path} holds fractions, infinities or NaN; labels are whole numbers: "
+                "threshold a probability map first"
+            )
+        values = ids
+    if values.size and values.min() < 0:
+        raise DataError(
+            f"{path} holds negative numbers down to {values.min()}; labels start at 0"
+        )
+    return values
