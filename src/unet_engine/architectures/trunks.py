@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from itertools import accumulate
+from operator import mul
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from unet_engine.architectures.geometry import Layer, Upsampling, smallest_halo
 from unet_engine.tiling import Footprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy.typing as npt
 
     from unet_engine.spec import ModelSpec
 
@@ -43,6 +48,11 @@ class Trunk:
 
     layers: tuple[TrunkLayer, ...]
     dense: Layer
+
+    @property
+    def channels(self) -> int:
+        """Multiple of the spec's width that the last level has."""
+        return next(n for n in (r.channels for r in reversed(self.layers)) if n)
 
 
 def _vgg_block(channels: int, convolutions: int) -> tuple[TrunkLayer, ...]:
@@ -117,23 +127,34 @@ def cell_centre(layers: Sequence[Layer]) -> float:
     return centre
 
 
-def pooling_cells(trunk: Trunk) -> dict[int, tuple[int, float]]:
-    """Locate the poolings of a trunk.
+def _poolings(trunk: Trunk) -> dict[int, int]:
+    """Map the stride after each pooling to its index in ``trunk.layers``."""
+    strides = accumulate((layer.shape.stride for layer in trunk.layers), mul)
+    return {
+        stride: index
+        for index, (stride, layer) in enumerate(zip(strides, trunk.layers, strict=True))
+        if not layer.channels
+    }
+
+
+def skip_channels(form: FCNForm, width: int) -> tuple[tuple[int, int], ...]:
+    """Return where the added scores of an FCN come from, coarsest first.
 
     Returns
     -------
-    dict
-        Stride to (index in ``trunk.layers``, pixel on which cell 0 is centred).
+    tuple
+        Per skip: index of the pooling in torchvision's ``features``, where each
+        convolution is followed by its ReLU, and channels.
     """
-    shapes = [layer.shape for layer in trunk.layers]
-    return {
-        prod(s.stride for s in shapes[: index + 1]): (
-            index,
-            cell_centre(shapes[: index + 1]),
+    layers = TRUNKS[form.trunk].layers
+    poolings = _poolings(TRUNKS[form.trunk])
+    return tuple(
+        (
+            index + sum(layer.channels > 0 for layer in layers[:index]),
+            width * layers[index - 1].channels,
         )
-        for index, layer in enumerate(trunk.layers)
-        if not layer.channels
-    }
+        for index in (poolings[stride] for stride in form.skip_strides)
+    )
 
 
 def bilinear_upsampling(stride: int, centre: float) -> Upsampling:
@@ -159,15 +180,23 @@ def fcn_upsamplings(form: FCNForm) -> tuple[Upsampling, ...]:
     exactly whatever the size.
     """
     trunk = TRUNKS[form.trunk]
-    centres = {stride: centre for stride, (_, centre) in pooling_cells(trunk).items()}
-    centre = cell_centre([*(layer.shape for layer in trunk.layers), trunk.dense])
-    stride, steps = 32, []
+    shapes = [layer.shape for layer in trunk.layers]
+    poolings = _poolings(trunk)
+    stride, centre = 32, cell_centre([*shapes, trunk.dense])
+    steps = []
     for finer in (*form.skip_strides, 1):
-        origin = centres[finer] if finer > 1 else 0.0
-        offset = (centre - origin) / finer
-        steps.append(bilinear_upsampling(stride // finer, offset))
+        origin = cell_centre(shapes[: poolings[finer] + 1]) if finer > 1 else 0.0
+        steps.append(bilinear_upsampling(stride // finer, (centre - origin) / finer))
         stride, centre = finer, origin
     return tuple(steps)
+
+
+def bilinear_kernel(size: int) -> npt.NDArray[np.float32]:
+    """Return the ``(size, size)`` float32 filter of bilinear interpolation."""
+    stride = (size + 1) // 2
+    distance = np.abs(np.arange(size) - (size - 1) / 2)
+    ramp = (1 - distance / stride).astype(np.float32)
+    return np.outer(ramp, ramp)
 
 
 def fcn_footprint(spec: ModelSpec) -> Footprint:
@@ -186,5 +215,5 @@ def largest_dense(spec: ModelSpec) -> int:
     """Count the weights of the largest convolution of an FCN."""
     trunk = TRUNKS[FCN_FORMS[spec.architecture].trunk]
     channels = spec.width * max(layer.channels for layer in trunk.layers)
-    first = spec.width * trunk.layers[-2].channels * trunk.dense.kernel**2
+    first = spec.width * trunk.channels * trunk.dense.kernel**2
     return max(first * spec.dense_width, spec.dense_width**2, 9 * channels**2)
