@@ -10,8 +10,9 @@ from napari import current_viewer
 from napari.utils.notifications import show_error, show_info
 
 from napari_unet._commands import open_dock
+from unet_engine.checkpoint import SUFFIX, Checkpoint
 from unet_engine.errors import EngineError
-from unet_engine.store import SUFFIX, Checkpoint, ModelStore
+from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
