@@ -15,7 +15,7 @@ import platformdirs
 
 from unet_engine.checkpoint import SUFFIX, Checkpoint, ModelInfo, read_info
 from unet_engine.errors import CheckpointError, DataError
-from unet_engine.writing import whole_file
+from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ class ModelStore:
         DataError
             When the folder cannot be written to.
         """
-        self._check_name(name, overwrite)
+        self.check_name(name, overwrite)
         if checkpoint.history:
             *earlier, last = checkpoint.history
             history = (*earlier, {**last, "name": name})
@@ -131,6 +131,39 @@ class ModelStore:
         self._make_root()
         checkpoint.save(self._path(name))
         return read_info(self._path(name))
+
+    def check_name(self, name: str, overwrite: bool = False) -> None:
+        """Make sure that a model may be saved under a name, before a long training.
+
+        Raises
+        ------
+        CheckpointError
+            When it is no plain file name, belongs to a bundled model, or to another
+            model and ``overwrite`` is False.
+        """
+        if (
+            not name.strip()
+            or name != name.strip()
+            or name[0] == "."
+            or name[-1] == "."
+            or len(name.encode()) > 200
+            or _FORBIDDEN.search(name)
+            or _RESERVED.fullmatch(name)
+        ):
+            raise CheckpointError(
+                f"{name!r} is no name for a model; use letters, digits, spaces, "
+                "dashes and underscores"
+            )
+        if name.casefold() in {path.stem.casefold() for path in _bundled_paths()}:
+            raise CheckpointError(
+                f"{name!r} is a bundled model and stays as it is; save under another "
+                f"name, such as {self.free_name(name)!r}"
+            )
+        if not overwrite and name.casefold() in self._taken():
+            raise CheckpointError(
+                f"there is a model {name!r} already; save under another name, such as "
+                f"{self.free_name(name)!r}"
+            )
 
     def free_name(self, stem: str) -> str:
         """Return the first of ``stem``, ``stem-2``, ``stem-3``, ... that is free."""
@@ -150,9 +183,7 @@ class ModelStore:
             When the folder is read-only, cannot be made, or is nearly full.
         """
         self._make_root()
-        with whole_file(self.root / ".writable") as probe:
-            probe.touch()
-        (self.root / ".writable").unlink(missing_ok=True)
+        check_writable(self._path("probe"))
         free = shutil.disk_usage(self.root).free
         if free < _SPACE_NEEDED:
             raise DataError(
@@ -191,31 +222,6 @@ class ModelStore:
                 f"the folder for models {self.root} cannot be made: {error.strerror}; "
                 f"name another one in {FOLDER_VARIABLE}"
             ) from error
-
-    def _check_name(self, name: str, overwrite: bool) -> None:
-        if (
-            not name.strip()
-            or name != name.strip()
-            or name[0] == "."
-            or name[-1] == "."
-            or len(name.encode()) > 200
-            or _FORBIDDEN.search(name)
-            or _RESERVED.fullmatch(name)
-        ):
-            raise CheckpointError(
-                f"{name!r} is no name for a model; use letters, digits, spaces, "
-                "dashes and underscores"
-            )
-        if name.casefold() in {path.stem.casefold() for path in _bundled_paths()}:
-            raise CheckpointError(
-                f"{name!r} is a bundled model and stays as it is; save under another "
-                f"name, such as {self.free_name(name)!r}"
-            )
-        if not overwrite and name.casefold() in self._taken():
-            raise CheckpointError(
-                f"there is a model {name!r} already; save under another name, such as "
-                f"{self.free_name(name)!r}"
-            )
 
 
 def _user_folder() -> Path:

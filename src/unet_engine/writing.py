@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,19 +26,40 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     DataError
         When the folder is missing, read-only or full.
     """
+    with _temporary_beside(path) as (temporary, target):
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Make sure that a file can be written, before the work that it will hold.
+
+    A file that is there is not touched.
+
+    Raises
+    ------
+    DataError
+        When the folder is missing, read-only or full.
+    """
+    with _temporary_beside(path) as (temporary, _):
+        temporary.write_bytes(b"\0")
+
+
+@contextmanager
+def _temporary_beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
         if target.is_dir():
             raise IsADirectoryError(None, "it is a folder")
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        yield temporary, target
     except OSError as error:
         raise DataError(
             f"{path} cannot be written: {error.strerror or error}; choose another "
             "folder, or make this one exist, writable and with free space"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
