@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import platformdirs
 
 from unet_engine.checkpoint import SUFFIX, Checkpoint, ModelInfo, read_info
@@ -96,8 +97,9 @@ class ModelStore:
         if name and (Path(name).suffix == SUFFIX or Path(name).is_file()):
             return read_info(name)
         raise CheckpointError(
-            f"there is no model {name!r}; choose one of {', '.join(self.names())}, "
-            f"or give the path of a {SUFFIX} file"
+            f"there is no model {name!r}; there are: "
+            f"{', '.join(self.names()) or 'none'}; choose one, or give the path of a "
+            f"{SUFFIX} file"
         )
 
     def load(self, name: str) -> Checkpoint:
@@ -131,6 +133,29 @@ class ModelStore:
         self._make_root()
         checkpoint.save(self._path(name))
         return read_info(self._path(name))
+
+    def add(self, path: str | os.PathLike[str]) -> ModelInfo:
+        """Copy a model file into the user's folder, under its name or a free one.
+
+        The file is verified in full before anything is written.
+
+        Returns
+        -------
+        info
+            Of the model in the store; of the one that is there already when the file
+            is the store's own or a copy of it.
+
+        Raises
+        ------
+        CheckpointError
+            When the file is no model of ours, damaged or changed.
+        DataError
+            When the folder cannot be written to.
+        """
+        checkpoint, name = Checkpoint.load(path), Path(path).stem
+        if name in self.names() and _equal(checkpoint, self.load(name)):
+            return self.info(name)
+        return self.save(self.free_name(name), checkpoint)
 
     def check_name(self, name: str, overwrite: bool = False) -> None:
         """Make sure that a model may be saved under a name, before a long training.
@@ -222,6 +247,14 @@ class ModelStore:
                 f"the folder for models {self.root} cannot be made: {error.strerror}; "
                 f"name another one in {FOLDER_VARIABLE}"
             ) from error
+
+
+def _equal(one: Checkpoint, other: Checkpoint) -> bool:
+    return (
+        one.spec == other.spec
+        and one.weights.keys() == other.weights.keys()
+        and all(np.array_equal(one.weights[k], other.weights[k]) for k in one.weights)
+    )
 
 
 def _user_folder() -> Path:
