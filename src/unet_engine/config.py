@@ -58,6 +58,8 @@ class FineTuneConfig:
         Standard deviation of the elastic deformation in pixels. 0: none.
     flips
         Mirror and turn the crops.
+    scaling
+        Largest zoom of the crops, in or out. 1: none.
     intensity
         Strength of brightness, contrast, blur and noise changes. 0: none.
     statistics
@@ -76,6 +78,7 @@ class FineTuneConfig:
     validation: Annotated[float, {"min": 0.05, "max": 0.5, "step": 0.05}] = 0.2
     elastic: Annotated[float, {"min": 0.0, "max": 50.0}] = 10.0
     flips: bool = True
+    scaling: Annotated[float, {"min": 1.0, "max": 4.0, "step": 0.05}] = 1.15
     intensity: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.1}] = 0.5
     statistics: Literal["auto", "frozen", "batch"] = "auto"
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
@@ -85,6 +88,7 @@ class FineTuneConfig:
             _at_least(name, getattr(self, name), 0)
         _at_least("crop", self.crop, 32)
         _at_least("batch", self.batch, 1)
+        _at_least("scaling", self.scaling, 1)
         if not 0 < self.learning_rate <= 1:
             raise SpecError(
                 f"learning_rate {self.learning_rate} is not above 0 and at most 1; "

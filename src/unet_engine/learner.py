@@ -1,0 +1,227 @@
+"""A network while it learns: weights, their average, optimiser, crops, teacher."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from unet_engine.augmentation import Augmentation
+from unet_engine.dataset import HELD_OUT, CropSampler, TrainingPair
+from unet_engine.errors import OutOfMemoryError
+from unet_engine.losses import masked_cross_entropy, masked_dice, masked_divergence
+from unet_engine.runtime import load_network, translated_errors
+from unet_engine.spec import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from torch import Tensor
+
+    from unet_engine.config import FineTuneConfig
+    from unet_engine.store import Checkpoint
+
+_DICE = 0.5
+_TEACHER = 0.2
+_MOMENTUM = 0.99
+_CLIP = 5.0
+_DECAY = 1e-4
+
+
+class WeightAverage:
+    """An exponential moving average of a network's weights and statistics.
+
+    It predicts better than the weights of any single step, most of all while the
+    learning rate is high (Polyak and Juditsky 1992).
+
+    Parameters
+    ----------
+    network
+        The network that is averaged; a copy is kept in evaluation mode.
+    """
+
+    def __init__(self, network: nn.Module, copy: nn.Module) -> None:
+        copy.load_state_dict(network.state_dict())
+        self.network = copy.eval().requires_grad_(False)
+        self._steps = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move towards the network; a young average moves faster."""
+        self._steps += 1
+        momentum = min(_MOMENTUM, (1 + self._steps) / (10 + self._steps))
+        for mean, new in zip(
+            self.network.state_dict().values(),
+            network.state_dict().values(),
+            strict=True,
+        ):
+            if mean.is_floating_point():
+                mean.lerp_(new, 1 - momentum)
+            else:
+                mean.copy_(new)
+
+
+class Learner:
+    """A network and what it needs to take one step after the other.
+
+    Parameters
+    ----------
+    checkpoint
+        Where to start; its arrays are copied.
+    pairs
+        What to learn from.
+    config
+        Crop, batch, augmentation, statistics and seed.
+    device
+        As ``choose_device`` names it.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        pairs: Sequence[TrainingPair],
+        config: FineTuneConfig,
+        device: str,
+    ) -> None:
+        tuned = bool(checkpoint.history)
+        self.device = device
+        self.batch = config.batch
+        self._frozen = config.statistics == "frozen" or (
+            config.statistics == "auto" and tuned
+        )
+        self.network = self._placed(load_network(checkpoint))
+        self.average = WeightAverage(
+            self.network, self._placed(load_network(checkpoint))
+        )
+        self._teacher = (
+            self._placed(load_network(checkpoint)).eval().requires_grad_(False)
+            if tuned and any((pair.target == IGNORE).any() for pair in pairs)
+            else None
+        )
+        self._optimiser = torch.optim.AdamW(_groups(self.network), lr=0.0)
+        self._augmentation = Augmentation(
+            elastic=config.elastic,
+            flips=config.flips,
+            scaling=config.scaling,
+            intensity=config.intensity,
+        )
+        self._crop = _crop_edge(checkpoint.spec.footprint.divisor[0], pairs, config)
+        self._sampler = CropSampler(
+            pairs,
+            size=self._augmentation.source_size(self._crop),
+            jitter=self._crop // 3,
+            generator=np.random.default_rng(config.seed),
+        )
+        self._generator = torch.Generator().manual_seed(config.seed)
+
+    def step(self, learning_rate: float) -> float:
+        """Take one step and return its loss; the batch shrinks if memory is short.
+
+        Raises
+        ------
+        OutOfMemoryError
+            When not even one crop fits.
+        """
+        while True:
+            try:
+                with translated_errors():
+                    return self._step(learning_rate)
+            except OutOfMemoryError as error:
+                if self.batch == 1:
+                    raise OutOfMemoryError(
+                        f"a crop of {self._crop} pixels does not fit the memory of "
+                        f"{self.device}; use a smaller crop, or the CPU"
+                    ) from error
+                self.batch //= 2
+                self._optimiser.zero_grad(set_to_none=True)
+
+    def _step(self, learning_rate: float) -> float:
+        images, targets = self._draw()
+        self.network.train()
+        if self._frozen:
+            _freeze_statistics(self.network)
+        self._optimiser.zero_grad(set_to_none=True)
+        with self._precision():
+            logits = self.network(images)
+        loss = self._loss(logits.float(), images, targets)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        value = float(loss.detach())
+        if np.isfinite(value):
+            self._optimiser.step()
+            self.average.update(self.network)
+        return value
+
+    def weights(self) -> dict[str, npt.NDArray[Any]]:
+        """Return a copy of the averaged weights."""
+        return {
+            name: tensor.detach().cpu().contiguous().numpy().copy()
+            for name, tensor in self.average.network.state_dict().items()
+        }
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        images, targets = self._sampler.draw(self.batch)
+        varied, truth = self._augmentation(
+            torch.from_numpy(images).to(self.device),
+            torch.from_numpy(targets).to(self.device),
+            self._crop,
+            self._generator,
+        )
+        return varied.contiguous(memory_format=torch.channels_last), truth
+
+    def _loss(self, logits: Tensor, images: Tensor, targets: Tensor) -> Tensor:
+        truth = targets.masked_fill(targets == HELD_OUT, IGNORE)
+        loss = masked_cross_entropy(logits, truth)
+        loss = loss + _DICE * masked_dice(logits, truth)
+        if self._teacher is None:
+            return loss
+        with torch.no_grad(), self._precision():
+            reference = self._teacher(images).float()
+        unlabelled = targets == IGNORE
+        return loss + _TEACHER * masked_divergence(logits, reference, unlabelled)
+
+    def _placed(self, network: nn.Module) -> nn.Module:
+        network.to(self.device)
+        for weights in network.parameters():
+            if weights.ndim == 4:
+                weights.data = weights.data.contiguous(
+                    memory_format=torch.channels_last
+                )
+        return network
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.device == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return nullcontext()
+
+
+def _groups(network: nn.Module) -> list[dict[str, object]]:
+    # Decay pulls kernels towards zero, not the scale of a normalisation or a bias.
+    kernels = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [
+        {"params": kernels, "weight_decay": _DECAY},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _freeze_statistics(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            module.eval()
+
+
+def _crop_edge(
+    divisor: int, pairs: Sequence[TrainingPair], config: FineTuneConfig
+) -> int:
+    """Return the crop on the pooling grid, not larger than the largest image needs."""
+    largest: int = max(max(pair.target.shape) for pair in pairs)
+    edge = min(config.crop, largest)
+    return edge + -edge % divisor

@@ -1,0 +1,74 @@
+"""When a training warms up, cools down, looks at the held-out pixels, and ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+_WARM_UP = 0.05
+_LOOKS = 20
+_MOST_TIME_LOOKING = 0.12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Limits of a run, by steps, by time or by both: whichever is reached first.
+
+    Attributes
+    ----------
+    steps
+        Largest number of steps; 0 for no limit.
+    seconds
+        Longest time; 0 for no limit.
+    peak
+        Highest learning rate.
+    last_look
+        Seconds kept free for the last look at the held-out pixels.
+    """
+
+    steps: int
+    seconds: float
+    peak: float
+    last_look: float = 0.0
+
+    def sparing(self, cost: float) -> Schedule:
+        """Keep the time of a look, in seconds, free at the end; at most a quarter."""
+        return replace(self, last_look=min(cost, self.seconds / 4))
+
+    def progress(self, step: int, elapsed: float) -> float:
+        """Return how much of the run is over, in [0, 1]."""
+        return min(1.0, max(self._by_steps(step), self._by_time(elapsed)))
+
+    def learning_rate(self, progress: float) -> float:
+        """Return the learning rate: a short linear warm-up, then half a cosine."""
+        warm = min(1.0, 0.1 + 0.9 * progress / _WARM_UP)
+        return self.peak * warm * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def next_look(self, step: int, elapsed: float, cost: float) -> float:
+        """Return the progress at which to look at the held-out pixels again.
+
+        Parameters
+        ----------
+        step, elapsed
+            Where the run is, in steps and in seconds.
+        cost
+            Seconds that a look takes. Only counts where the clock ends the run:
+            a run that ends by steps looks after the same steps on any machine.
+        """
+        share = 1 / _LOOKS
+        if self._by_time(elapsed) > self._by_steps(step):
+            share = max(share, cost / _MOST_TIME_LOOKING / self.seconds)
+        return self.progress(step, elapsed) + share
+
+    def seconds_left(self, step: int, elapsed: float) -> float | None:
+        """Estimate the seconds to the end from the mean pace so far; None at first."""
+        left = [self.seconds - elapsed] if self.seconds else []
+        if self.steps and step:
+            left.append((self.steps - step) * elapsed / step)
+        return max(0.0, min(left)) if left else None
+
+    def _by_steps(self, step: int) -> float:
+        return step / self.steps if self.steps else 0.0
+
+    def _by_time(self, elapsed: float) -> float:
+        return elapsed / (self.seconds - self.last_look) if self.seconds else 0.0

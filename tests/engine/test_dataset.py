@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unet_engine.dataset import (
+    HELD_OUT,
+    CropSampler,
+    TrainingPair,
+    check_pairs,
+    class_counts,
+    targets_from_instances,
+)
+from unet_engine.errors import DataError
+from unet_engine.spec import IGNORE, ModelSpec
+
+SPEC = ModelSpec(depth=2, width=4)
+
+
+def pair(target, channels=1, name="", weight=1.0):
+    target = np.asarray(target, np.uint8)
+    image = np.zeros((channels, *target.shape), np.float32)
+    return TrainingPair(image, target, name, weight)
+
+
+def both(shape=(8, 8)):
+    target = np.zeros(shape, np.uint8)
+    target[: shape[0] // 2] = 1
+    return target
+
+
+def unlabelled(shape=(64, 64)):
+    return np.full(shape, IGNORE, np.uint8)
+
+
+class TestPair:
+    def test_labels_of_another_shape_are_refused(self):
+        with pytest.raises(DataError, match=r"a\.tif: the labels are 8 x 9 .* 8 x 8"):
+            TrainingPair(
+                np.zeros((1, 8, 8), np.float32), np.zeros((8, 9), np.uint8), "a.tif"
+            )
+
+    def test_image_that_is_not_prepared_is_refused(self):
+        with pytest.raises(DataError, match="normalise it"):
+            TrainingPair(np.zeros((1, 8, 8), np.uint16), both(), "a")
+
+    def test_target_of_another_type_is_refused(self):
+        with pytest.raises(DataError, match="uint8 class ids"):
+            TrainingPair(np.zeros((1, 8, 8), np.float32), both().astype(np.int32))
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_values_that_are_not_finite_are_refused(self, value):
+        image = np.zeros((1, 8, 8), np.float32)
+        image[0, 3, 3] = value
+        with pytest.raises(DataError, match="NaN or infinite"):
+            TrainingPair(image, both())
+
+    def test_weight_must_be_above_zero(self):
+        with pytest.raises(DataError, match="weight"):
+            pair(both(), weight=0)
+
+
+class TestCheck:
+    def test_good_pairs_pass(self):
+        check_pairs([pair(both()), pair(unlabelled())], SPEC)
+
+    def test_two_classes_may_lie_in_two_images(self):
+        check_pairs([pair(np.zeros((8, 8))), pair(np.ones((8, 8)))], SPEC)
+
+    @pytest.mark.parametrize(
+        "pairs, message",
+        [
+            ([], "nothing to learn from"),
+            ([pair(unlabelled())], "no pixel is labelled"),
+            ([pair(np.ones((8, 8)))], "at least one stroke of two classes"),
+            ([pair(both() * 2)], "have class 2 but the model has 2 classes"),
+            ([pair(both()), pair(both(), 3, "rgb")], "rgb has 3 channels"),
+        ],
+    )
+    def test_what_cannot_teach_is_refused(self, pairs, message):
+        with pytest.raises(DataError, match=message):
+            check_pairs(pairs, SPEC)
+
+
+def test_object_ids_become_two_classes():
+    labels = np.array([[0, 7, 300], [-1, 0, 65535]])
+    assert targets_from_instances(labels).tolist() == [[0, 1, 1], [0, 0, 1]]
+    assert targets_from_instances(labels).dtype == np.uint8
+
+
+def test_counts_leave_out_what_is_not_labelled():
+    counts = class_counts(np.array([[0, 1, 1, HELD_OUT, IGNORE]], np.uint8))
+    assert counts[:2].tolist() == [1, 2]
+    assert counts.sum() == 3
+
+
+def sampler(pairs, size=16, jitter=0, seed=0):
+    return CropSampler(
+        pairs, size=size, jitter=jitter, generator=np.random.default_rng(seed)
+    )
+
+
+class TestCrops:
+    def test_every_crop_holds_a_labelled_pixel(self):
+        target = unlabelled((200, 300))
+        target[150, 20], target[3, 290] = 0, 1
+        _, targets = sampler([pair(target)], jitter=7).draw(64)
+        assert np.all((targets < HELD_OUT).any(axis=(1, 2)))
+
+    def test_rare_class_is_seen_in_every_second_pair_of_crops(self):
+        target = np.zeros((400, 400), np.uint8)
+        target[200, 200] = 1
+        _, targets = sampler([pair(target)]).draw(400)
+        share = np.mean((targets == 1).any(axis=(1, 2)))
+        assert 0.18 < share < 0.32
+
+    def test_image_smaller_than_the_crop_is_mirrored_and_its_target_is_not(self):
+        image = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+        small = TrainingPair(image, np.array([[0, 1, 0, 1]] * 3, np.uint8))
+        images, targets = sampler([small], size=20).draw(4)
+        assert images.shape == (4, 1, 20, 20)
+        assert set(np.unique(images)) == set(range(12))
+        assert np.all((targets != IGNORE).sum(axis=(1, 2)) == 12)
+        known = targets != IGNORE
+        assert np.array_equal(images[:, 0][known] % 4 % 2, targets[known])
+
+    def test_images_count_by_weight_and_not_by_size(self):
+        small, large = pair(both((8, 8))), pair(both((512, 512)), weight=3)
+        marked = TrainingPair(small.image + 1, small.target)
+        images, _ = sampler([marked, large]).draw(400)
+        assert np.mean(images[:, 0, 8, 8]) == pytest.approx(0.25, abs=0.08)
+
+    def test_held_out_pixels_are_no_centres(self):
+        target = np.full((64, 64), HELD_OUT, np.uint8)
+        target[10, 10], target[20, 20] = 0, 1
+        _, targets = sampler([pair(target)], size=1).draw(50)
+        assert set(np.unique(targets)) == {0, 1}
+
+    def test_same_seed_same_crops(self):
+        pairs = [pair(both((40, 40)))]
+        for one, other in zip(
+            sampler(pairs, jitter=9).draw(8),
+            sampler(pairs, jitter=9).draw(8),
+            strict=True,
+        ):
+            assert np.array_equal(one, other)
+
+    @settings(deadline=None, max_examples=30)
+    @given(
+        shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+        size=st.integers(1, 50),
+        jitter=st.integers(0, 10),
+    )
+    def test_crops_of_any_size_from_any_image(self, shape, size, jitter):
+        image = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
+        target = (image[0] > 0.5).astype(np.uint8)
+        images, targets = sampler(
+            [TrainingPair(image, target)], size=size, jitter=jitter
+        ).draw(2)
+        assert images.shape == (2, 2, size, size)
+        known = targets != IGNORE
+        assert np.array_equal((images[:, 0] > 0.5)[known], targets[known] == 1)

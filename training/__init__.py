@@ -1,0 +1,1 @@
+"""Seeded commands that made the bundled models."""
