@@ -1,5 +1,44 @@
 """How right a prediction is: the figures of the literature, NumPy in and float out."""
 
+from unet_engine.metrics.clustering import information_score, rand_error, rand_score
 from unet_engine.metrics.confusion import Confusion
+from unet_engine.metrics.contingency import count_overlaps
+from unet_engine.metrics.instances import (
+    IOU_THRESHOLDS,
+    Matches,
+    aggregated_jaccard,
+    average_precision,
+    match_objects,
+    seg_score,
+)
+from unet_engine.metrics.membranes import (
+    MembraneScores,
+    measure_membrane_probability,
+    measure_membranes,
+    thin,
+)
+from unet_engine.metrics.summary import LabelKind, average_reports, report
+from unet_engine.metrics.warping import Warping, warp
 
-__all__ = ["Confusion"]
+__all__ = [
+    "IOU_THRESHOLDS",
+    "Confusion",
+    "LabelKind",
+    "Matches",
+    "MembraneScores",
+    "Warping",
+    "aggregated_jaccard",
+    "average_precision",
+    "average_reports",
+    "count_overlaps",
+    "information_score",
+    "match_objects",
+    "measure_membrane_probability",
+    "measure_membranes",
+    "rand_error",
+    "rand_score",
+    "report",
+    "seg_score",
+    "thin",
+    "warp",
+]

@@ -77,6 +77,35 @@ class Confusion:
         return 1 - float(np.trace(self.counts)) / self.pixels if self.pixels else 0.0
 
     @property
+    def pixel_accuracy(self) -> float:
+        """Fraction of the pixels with the right class; 1 when none was counted.
+
+        Long, Shelhamer and Darrell 2015, section 5, as are the other scores.
+        """
+        return 1 - self.pixel_error
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean over the true classes of their right fraction; 0 when none occurs."""
+        return _mean(
+            int(right) / int(total) if total else None
+            for right, total in zip(
+                np.diag(self.counts), self.counts.sum(axis=1), strict=True
+            )
+        )
+
+    @property
+    def frequency_weighted_iou(self) -> float:
+        """Mean IoU weighted by the pixels of the true classes; 0 when none occurs."""
+        shares = self.counts.sum(axis=1) / max(self.pixels, 1)
+        return float(
+            sum(
+                share * (iou or 0.0)
+                for share, iou in zip(shares, self.iou, strict=True)
+            )
+        )
+
+    @property
     def iou(self) -> tuple[float | None, ...]:
         """Intersection over union per class; None for a class that occurs nowhere."""
         return self._per_class(weight=1)
