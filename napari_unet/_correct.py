@@ -1,0 +1,226 @@
+"""Step 2 of the dock: say where the mask is wrong, and where it is right."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QHBoxLayout,
+    QInputDialog,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+)
+
+from napari_unet._forms import Section, button, colour_icon, text_line
+from napari_unet._layers import colour_of
+from unet_engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_unet._masks import Masks, MaskView
+    from napari_unet._workspace import Subject, Workspace
+
+_HELP = "Paint on the mask what is wrong. Painting over what is right confirms it."
+_NO_MASK = "Predict first, or start painting on an empty mask."
+
+
+class CorrectSection(Section):
+    """Class buttons, counts, touched pixels, accept, clear.
+
+    Parameters
+    ----------
+    workspace
+        Knows the classes and what was touched.
+    masks
+        The layers that are painted on.
+    make_subject
+        Returns the chosen image as a subject, for an empty mask.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        masks: Masks,
+        make_subject: Callable[[], Subject],
+    ) -> None:
+        super().__init__("2  Correct", "Paint on the mask with napari's own tools.")
+        self._workspace = workspace
+        self._masks = masks
+        self._make_subject = make_subject
+        self.text = text_line("unet_touched_text")
+        self.content.addWidget(self.text)
+        self._make_classes()
+        self._make_tools()
+        for signal in (
+            workspace.layer_changed,
+            workspace.mask_changed,
+            workspace.touched_changed,
+            workspace.classes_changed,
+            workspace.activity_changed,
+        ):
+            signal.connect(self.show_state)
+        workspace.classes_changed.connect(self._fill_classes)
+        self._fill_classes()
+        self.show_state()
+
+    def _make_classes(self) -> None:
+        self._grid = QGridLayout()
+        self._grid.setSpacing(4)
+        self._group = QButtonGroup(self)
+        self.class_buttons: list[QPushButton] = []
+        self.content.addLayout(self._grid)
+        self.new_class = button(
+            "Add class…",
+            "Paint one more class. The next training teaches it to the model.",
+            self._on_new_class_clicked,
+        )
+
+    def _make_tools(self) -> None:
+        self.empty = button(
+            "Start with an empty mask",
+            "Make a mask of background only and paint everything yourself.",
+            self.start_empty,
+        )
+        self.accept = button(
+            "Accept this view",
+            "All pixels of the mask on screen, in this slice, are right as they are.",
+            self.accept_view,
+        )
+        self.clear = button("Clear touched…", "Give touched pixels back.", lambda: None)
+        menu = QMenu(self)
+        menu.addAction("in this slice").triggered.connect(
+            lambda: self.clear_touched(everywhere=False)
+        )
+        menu.addAction("in all slices").triggered.connect(
+            lambda: self.clear_touched(everywhere=True)
+        )
+        self.clear.setMenu(menu)
+        self.touched = CheckBox(text="Show touched pixels")
+        self.touched.native.setToolTip(
+            "Show what you touched in full colour, in a layer of its own."
+        )
+        self.touched.changed.connect(self._on_show_touched)
+        line = QHBoxLayout()
+        line.addWidget(self.accept)
+        line.addWidget(self.clear)
+        self.content.addWidget(self.empty)
+        self.content.addLayout(line)
+        self.content.addWidget(self.touched.native)
+
+    def start_empty(self) -> None:
+        """Show an empty mask on the chosen image."""
+        try:
+            subject = self._make_subject()
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        view = self._masks.show(self._workspace.layer, subject)
+        view.set_classes(self._workspace.classes)
+
+    def choose_class(self, label: int) -> None:
+        """Paint with a class from now on."""
+        if (view := self._masks.current) is not None:
+            view.paint_with(label)
+            self._mark(view)
+
+    def accept_view(self) -> None:
+        """Say that what is on screen is right."""
+        view = self._masks.current
+        if view is None:
+            return
+        try:
+            count = view.recorder.accept(view.index, view.region)
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        show_info(f"{count} pixels accepted.")
+
+    def clear_touched(self, *, everywhere: bool) -> None:
+        """Give touched pixels back to the model's guess; undo brings them back."""
+        if (view := self._masks.current) is not None:
+            count = view.recorder.clear(None if everywhere else view.index)
+            show_info(f"{count} touched pixels cleared. Undo restores them.")
+
+    def add_class(self, name: str) -> None:
+        """Offer one more class to paint with."""
+        try:
+            self._workspace.add_class(name)
+        except EngineError as error:
+            show_warning(str(error))
+
+    def _on_new_class_clicked(self) -> None:
+        name, accepted = QInputDialog.getText(
+            self, "Add class", "Name of the new class:"
+        )
+        if accepted:
+            self.add_class(name)
+
+    def _on_show_touched(self, shown: bool) -> None:
+        if (view := self._masks.current) is not None:
+            view.show_touched(shown)
+
+    def _fill_classes(self) -> None:
+        for old in (*self.class_buttons, self.new_class):
+            self._grid.removeWidget(old)
+        for old in self.class_buttons:
+            self._group.removeButton(old)
+            old.deleteLater()
+        self.class_buttons = [
+            self._class_button(label, name)
+            for label, name in enumerate(self._workspace.classes)
+        ]
+        for place, made in enumerate((*self.class_buttons, self.new_class)):
+            self._grid.addWidget(made, place // 2, place % 2)
+        if (view := self._masks.current) is not None:
+            view.set_classes(self._workspace.classes)
+        self.show_state()
+
+    def _class_button(self, label: int, name: str) -> QPushButton:
+        made = button(
+            name,
+            f"Paint {name!r}: label {label} of the mask layer."
+            + (" The eraser does the same." if label == 0 else ""),
+            partial(self.choose_class, label),
+        )
+        made.setIcon(colour_icon(colour_of(label)))
+        made.setCheckable(True)
+        made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._group.addButton(made)
+        return made
+
+    def _mark(self, view: MaskView) -> None:
+        label = int(view.layer.selected_label)
+        if label < len(self.class_buttons):
+            self.class_buttons[label].setChecked(True)
+
+    def show_state(self, *_: Any) -> None:
+        """Show what can be done now, and what was touched."""
+        view = self._masks.current
+        for tool in (*self.class_buttons, self.accept, self.clear, self.touched.native):
+            tool.setEnabled(view is not None)
+        self.new_class.setEnabled(bool(self._workspace.classes))
+        self.empty.setVisible(view is None and self._workspace.layer is not None)
+        self.empty.setEnabled(not self._workspace.activity)
+        self._show_counts(view)
+        if view is not None:
+            self.touched.value = view.overlay is not None
+
+    def _show_counts(self, view: MaskView | None) -> None:
+        counts = view.subject.annotations.classes() if view is not None else {}
+        names = self._workspace.classes
+        said = [
+            f"{names[label] if label < len(names) else label} {count:,} px"
+            for label, count in sorted(counts.items())
+        ]
+        self.clear.setEnabled(bool(said))
+        if view is None:
+            self.text.setText(_NO_MASK)
+        else:
+            self.text.setText(f"Touched: {', '.join(said)}" if said else _HELP)

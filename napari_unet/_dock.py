@@ -1,0 +1,130 @@
+"""The dock widget: predict, correct, fine-tune."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image as ImageLayer
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
+
+from napari_unet._correct import CorrectSection
+from napari_unet._finetune import FineTuneSection
+from napari_unet._forms import column
+from napari_unet._masks import Masks
+from napari_unet._predict import PredictSection
+from napari_unet._workspace import Workspace
+
+if TYPE_CHECKING:
+    import napari
+
+    from unet_engine.store import ModelStore
+
+_WIDTH = 330
+
+
+class UNetWidget(QWidget):
+    """Predict a mask, correct it with napari's tools, fine-tune the model on that.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari passes it in.
+    store
+        Where models are; by default the bundled ones and the user's.
+    """
+
+    def __init__(
+        self, napari_viewer: napari.Viewer, store: ModelStore | None = None
+    ) -> None:
+        super().__init__()
+        # napari hands plugins a proxy, in which no layer is the layer that events
+        # carry.
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.workspace = Workspace(store)
+        self.workspace.refresh_models()
+        self.masks = Masks(self.viewer, self.workspace, self)
+        self.predict = PredictSection(self.viewer, self.workspace, self.masks)
+        self.correct = CorrectSection(
+            self.workspace, self.masks, self.predict.form.subject
+        )
+        self.fine_tune = FineTuneSection(self.viewer, self.workspace)
+        self._watched: set[Any] = set()
+        self._lay_out()
+        self._connect()
+        self._on_layers_changed()
+
+    def sizeHint(self) -> QSize:
+        """Return a width that leaves room for the image."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    def select_model(self, name: str) -> None:
+        """Choose a model by its name, having looked again which there are."""
+        self.workspace.refresh_models(choose=name)
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        layout = column(inside)
+        for section in (self.predict, self.correct, self.fine_tune):
+            layout.addWidget(section)
+        layout.addStretch(1)
+        area = QScrollArea()
+        area.setWidget(inside)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = column(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+
+    def _connect(self) -> None:
+        layers = self.viewer.layers.events
+        connections = [
+            (layers.inserted, self._on_layers_changed),
+            (layers.removed, self._on_layer_removed),
+            (layers.renamed, self._on_layers_changed),
+            (self.viewer.dims.events.current_step, self.correct.show_state),
+            (self.viewer.events.theme, self.fine_tune.follow_theme),
+        ]
+        for emitter, callback in connections:
+            emitter.connect(callback)
+        # Not a method: Qt does not call those of the object that is being destroyed.
+        self.destroyed.connect(partial(_disconnect, connections))
+
+    def _on_layers_changed(self, *_: Any) -> None:
+        for layer in self.viewer.layers:
+            if isinstance(layer, ImageLayer) and layer not in self._watched:
+                self._watched.add(layer)
+                layer.events.data.connect(self._on_data_changed)
+        self.predict.form.reset_choices()
+        self.fine_tune.pairs.reset_choices()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        layer = event.value
+        if layer in self._watched:
+            self._watched.discard(layer)
+            layer.events.data.disconnect(self._on_data_changed)
+            self.workspace.forget(layer)
+        self.masks.on_removed(layer)
+        self._on_layers_changed()
+
+    def _on_data_changed(self, event: Any) -> None:
+        """Start anew with a layer that shows another image now."""
+        layer = event.source
+        if self.workspace.subject_of(layer) is not None:
+            self.masks.let_go(layer)
+            self.workspace.forget(layer)
+            show_info(
+                f"The data of {layer.name!r} changed. Its mask stays as a layer; the "
+                "next prediction starts a new one."
+            )
+        self.predict.form.reset_choices()
+
+
+def _disconnect(connections: list[tuple[Any, Any]], *_: Any) -> None:
+    for emitter, callback in connections:
+        with suppress(ValueError):
+            emitter.disconnect(callback)

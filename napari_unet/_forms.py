@@ -1,0 +1,158 @@
+"""Parts that forms are made of: sections, labelled rows, buttons, settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui import magicgui
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from magicgui.widgets import FunctionGui
+    from magicgui.widgets.bases import ValueWidget
+
+_MARGIN = 4
+
+
+class Section(QWidget):
+    """A titled part of the dock that can be folded.
+
+    Parameters
+    ----------
+    title
+        Shown on the bar that folds it.
+    tooltip
+        What the part is for.
+    expanded
+        Whether it starts open.
+
+    Attributes
+    ----------
+    content
+        Where the widgets of the part go, from top to bottom.
+    """
+
+    def __init__(self, title: str, tooltip: str, *, expanded: bool = True) -> None:
+        super().__init__()
+        self._bar = QToolButton()
+        self._bar.setObjectName("unet_section")
+        self._bar.setText(title)
+        self._bar.setToolTip(tooltip)
+        self._bar.setCheckable(True)
+        self._bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._body = QWidget()
+        self.content = column(self._body)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._body)
+        self._bar.toggled.connect(self._fold)
+        self._bar.setChecked(expanded)
+        self._fold(expanded)
+
+    @property
+    def expanded(self) -> bool:
+        """Whether the content is shown."""
+        return bool(self._bar.isChecked())
+
+    def _fold(self, expanded: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow
+        self._bar.setArrowType(arrow)
+        self._body.setVisible(expanded)
+
+
+def column(parent: QWidget) -> QVBoxLayout:
+    """Lay a widget out from top to bottom, with narrow margins."""
+    layout = QVBoxLayout(parent)
+    layout.setContentsMargins(_MARGIN, _MARGIN, _MARGIN, _MARGIN)
+    layout.setSpacing(_MARGIN)
+    return layout
+
+
+def rows() -> QFormLayout:
+    """Return a layout of labelled rows that fits a narrow dock."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(_MARGIN)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    return layout
+
+
+def add_row(layout: QFormLayout, title: str, widget: QWidget, tooltip: str) -> None:
+    """Add a labelled widget whose label explains it too."""
+    label = QLabel(title)
+    label.setToolTip(tooltip)
+    widget.setToolTip(tooltip)
+    # The longest layer or model name must not decide how wide the dock is.
+    widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    layout.addRow(label, widget)
+
+
+def set_row_visible(layout: QFormLayout, widget: QWidget, visible: bool) -> None:
+    """Show or hide a row with its label; Qt 5 has no method for it."""
+    widget.setVisible(visible)
+    if (label := layout.labelForField(widget)) is not None:
+        label.setVisible(visible)
+
+
+def button(text: str, tooltip: str, on_click: Callable[[], Any]) -> QPushButton:
+    """Return a push button."""
+    made = QPushButton(text)
+    made.setToolTip(tooltip)
+    made.clicked.connect(lambda: on_click())
+    return made
+
+
+def text_line(name: str) -> QLabel:
+    """Return an empty label for a sentence or two, wrapped."""
+    label = QLabel()
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def colour_icon(colour: str, edge: int = 12) -> QIcon:
+    """Return a square of a colour."""
+    pixmap = QPixmap(QSize(edge, edge))
+    pixmap.fill(QColor(colour))
+    return QIcon(pixmap)
+
+
+def config_form(config: type, *, leave_out: tuple[str, ...] = ()) -> FunctionGui:
+    """Return the form of a config dataclass; calling it returns the config.
+
+    Limits, choices and tooltips come from the dataclass.
+
+    Parameters
+    ----------
+    config
+        A dataclass whose annotations magicgui can read.
+    leave_out
+        Fields that are shown elsewhere; they can still be set on the form.
+    """
+    hidden: dict[str, Any] = {name: {"visible": False} for name in leave_out}
+    form = magicgui(config, call_button=False, labels=True, **hidden)
+    form.margins = (0, 0, 0, 0)
+    for field in form:
+        _make_narrow(field)
+    return form
+
+
+def _make_narrow(field: ValueWidget) -> None:
+    field.native.setMinimumWidth(70)

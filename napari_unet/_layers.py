@@ -1,0 +1,308 @@
+"""The one place where napari layers become images of the engine, and back.
+
+::
+
+    Image layer  (Z, C, Y, X)          axes "ZCYX"
+    engine       Image, planes (Z,)
+    mask         (Z, Y, X) uint8       what the engine and the annotations index
+    Labels layer (Z, 1, Y, X)          the same memory, placed over all channels
+
+A leading channel axis is left out of the Labels layer. One in the middle stays, with
+length 1 and stretched, because napari aligns layers by their last axes.
+"""
+
+from __future__ import annotations
+
+from colorsys import hsv_to_rgb
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from unet_engine.errors import DataError
+from unet_engine.images import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from napari.components import ViewerModel
+
+Index = tuple[int, ...]
+
+_LEADING = "RPTZ"
+"""Letters of axes that are gone through plane by plane, the usual ones last."""
+
+_AXIS_NAMES = {
+    "t": "T", "time": "T", "z": "Z", "depth": "Z", "plane": "Z", "slice": "Z",
+    "c": "C", "ch": "C", "channel": "C", "channels": "C",
+    "y": "Y", "row": "Y", "x": "X", "column": "X", "p": "P", "position": "P",
+}  # fmt: skip
+
+# Okabe and Ito 2008: told apart by colour-blind people, bright on dark images.
+_COLOURS = (
+    "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2",
+)  # fmt: skip
+BACKGROUND_COLOUR = "#9aa5b1"
+"""Colour of the background where it has to be seen; in a mask it is transparent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the axes of an image layer mean.
+
+    Attributes
+    ----------
+    axes
+        A letter for each axis of the data; ``S`` is the colour of an RGB layer.
+    title
+        The choice in words.
+    """
+
+    axes: str
+    title: str
+
+    @property
+    def channel_axis(self) -> int | None:
+        """Position of the axis ``C``."""
+        position = self.axes.find("C")
+        return None if position < 0 else position
+
+    @property
+    def stretched_axis(self) -> int | None:
+        """Position of the axis of length 1 in the Labels layer."""
+        return self.channel_axis or None
+
+    @property
+    def leading(self) -> str:
+        """Axes that are gone through plane by plane."""
+        return "".join(a for a in self.axes if a not in "CSYX")
+
+
+def full_data(layer: Any) -> Any:
+    """Return the array-like of a layer, the finest level of a multiscale one."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def layouts_of(layer: Any, in_channels: int = 1) -> tuple[Layout, ...]:
+    """Return what the axes of a layer may mean, the likeliest first.
+
+    Parameters
+    ----------
+    layer
+        Any image layer.
+    in_channels
+        Of the model: a first axis as long as this, above 1, is taken for channels.
+    """
+    shape = tuple(int(n) for n in full_data(layer).shape)
+    colour = "S" if getattr(layer, "rgb", False) else ""
+    leading = shape[: len(shape) - 2 - len(colour)]
+    if not leading or colour or len(leading) > len(_LEADING):
+        return (Layout(_letters(len(leading)) + "YX" + colour, "planes"),)
+    if named := _named_axes(layer):
+        return (Layout(named, "as the layer's axis labels say"),)
+    choices = [Layout(_letters(len(leading)) + "YX", _title("slices", leading))]
+    for position, count in enumerate(leading):
+        rest = _letters(len(leading) - 1)
+        axes = f"{rest[:position]}C{rest[position:]}YX"
+        where = "" if len(leading) == 1 else f" on axis {position}"
+        choices.append(Layout(axes, f"channels{where} ({count})"))
+    if in_channels > 1 and in_channels in leading:
+        choices.insert(0, choices.pop(1 + leading.index(in_channels)))
+    return tuple(choices)
+
+
+def _letters(count: int) -> str:
+    return _LEADING[len(_LEADING) - count :] if count else ""
+
+
+def _title(word: str, shape: Sequence[int]) -> str:
+    return f"{word} ({' × '.join(map(str, shape))})"  # noqa: RUF001 - shown to people
+
+
+def _named_axes(layer: Any) -> str:
+    names = [str(name).lower() for name in getattr(layer, "axis_labels", ())]
+    letters = "".join(_AXIS_NAMES.get(name, "?") for name in names)
+    complete = "?" not in letters and len(set(letters)) == len(letters)
+    return letters if complete and letters.endswith("YX") else ""
+
+
+def labelled_layout(image: Any, labels: Any) -> Layout:
+    """Return the layout of an image for which labels fit it.
+
+    Raises
+    ------
+    DataError
+        When they have another shape than the image has without its channels.
+    """
+    shape = tuple(full_data(labels).shape)
+    layouts = layouts_of(image)
+    for layout in layouts:
+        planes = image_of(image, layout)
+        if shape == (*planes.leading_shape, *planes.plane_shape):
+            return layout
+    raise DataError(
+        f"the labels {labels.name!r} are {_times(shape)} pixels but the image "
+        f"{image.name!r} is {_times(full_data(image).shape)}; choose labels made for "
+        "this image"
+    )
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def image_of(layer: Any, layout: Layout) -> Image:
+    """Wrap the data of an image layer, without reading it.
+
+    Raises
+    ------
+    DataError
+        When the data are no real numbers or do not fit the layout.
+    """
+    return Image.from_array(
+        full_data(layer),
+        layout.axes,
+        name=layer.name,
+        rgb=bool(getattr(layer, "rgb", False)),
+        pixel_size_um=_pixel_size_um(layer),
+    )
+
+
+def _pixel_size_um(layer: Any) -> float | None:
+    unit = layer.units[-1]
+    if not unit.is_compatible_with("um"):
+        return None
+    return float((float(layer.scale[-1]) * unit).to("um").magnitude)
+
+
+def add_mask_layer(
+    viewer: ViewerModel,
+    source: ImageLayer,
+    mask: npt.NDArray[np.uint8],
+    *,
+    name: str,
+    layout: Layout,
+    colormap: DirectLabelColormap,
+) -> Labels:
+    """Show a mask on the image it belongs to, directly above it.
+
+    Parameters
+    ----------
+    source
+        The image layer whose place, scale, rotation, shear and units it takes.
+    mask
+        ``(*leading, Y, X)`` class ids; the layer shares its memory.
+    viewer
+        Gets the layer.
+    name, layout, colormap
+        Of the layer.
+    """
+    layer = Labels(
+        layer_view(mask, layout),
+        name=name,
+        opacity=0.55,
+        colormap=colormap,
+        **placement(source, layout),
+    )
+    viewer.layers.insert(viewer.layers.index(source) + 1, layer)
+    return layer
+
+
+def layer_view(mask: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
+    """Return the mask with the axes of its layer, ``(*leading, [1,] Y, X)``."""
+    axis = layout.stretched_axis
+    return mask if axis is None else np.expand_dims(mask, axis)
+
+
+def mask_indices(indices: Sequence[Any], layout: Layout) -> tuple[Any, ...]:
+    """Return indices of the Labels layer as indices of the mask."""
+    axis = layout.stretched_axis
+    return tuple(part for at, part in enumerate(indices) if at != axis)
+
+
+def placement(source: Any, layout: Layout) -> dict[str, Any]:
+    """Return scale, translation, rotation, shear, affine and units for a mask."""
+    axes = [i for i in range(source.ndim) if i != layout.channel_axis or i]
+    scale, translate = np.array(source.scale)[axes], np.array(source.translate)[axes]
+    if (axis := layout.stretched_axis) is not None:
+        count = full_data(source).shape[axis]
+        translate[axis] += scale[axis] * (count - 1) / 2
+        scale[axis] *= count
+    return {
+        "scale": scale,
+        "translate": translate,
+        "rotate": np.asarray(source.rotate)[np.ix_(axes, axes)],
+        "shear": _shear_matrix(source)[np.ix_(axes, axes)],
+        "affine": source.affine.set_slice(axes),
+        "units": tuple(source.units[i] for i in axes),
+        "axis_labels": tuple(source.axis_labels[i] for i in axes),
+    }
+
+
+def _shear_matrix(layer: Any) -> npt.NDArray[np.float64]:
+    shear = np.asarray(layer.shear, dtype=float)
+    if shear.ndim == 2:
+        return shear
+    matrix = np.eye(layer.ndim)
+    matrix[np.triu_indices(layer.ndim, 1)] = shear
+    return matrix
+
+
+def colour_of(label: int) -> str:
+    """Return the colour of a class as ``#rrggbb``; class 0 is the background."""
+    if label == 0:
+        return BACKGROUND_COLOUR
+    if label <= len(_COLOURS):
+        return _COLOURS[label - 1]
+    # Steps of the golden ratio never come back to the same hue.
+    red, green, blue = hsv_to_rgb(label * 0.618034 % 1.0, 0.65, 0.95)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+
+
+def class_colormap(classes: int) -> DirectLabelColormap:
+    """Return a colour for each class and none for the background."""
+    colours: dict[int | None, str] = {n: colour_of(n) for n in range(1, classes)}
+    return DirectLabelColormap(
+        color_dict={None: "transparent", 0: "transparent", **colours}
+    )
+
+
+def touched_colormap(classes: int) -> DirectLabelColormap:
+    """Return the colours of a layer where class ``k`` has the value ``k + 1``."""
+    colours: dict[int | None, str] = {n + 1: colour_of(n) for n in range(classes)}
+    return DirectLabelColormap(
+        color_dict={None: "transparent", 0: "transparent", **colours}
+    )
+
+
+def shown_index(viewer: ViewerModel, layer: Labels, layout: Layout) -> Index:
+    """Return the position along the leading axes of the mask that is on screen."""
+    point = np.round(layer.world_to_data(viewer.dims.point)).astype(int)
+    inside = np.clip(point, 0, np.array(layer.data.shape) - 1)
+    return tuple(int(i) for i in mask_indices(inside, layout)[:-2])
+
+
+def shown_region(viewer: ViewerModel, layer: Labels) -> tuple[slice, slice]:
+    """Return the rows and columns of the mask that are on screen.
+
+    Raises
+    ------
+    DataError
+        When the viewer shows no plane of the mask.
+    """
+    last = (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
+    if tuple(viewer.dims.displayed) != last:
+        raise DataError(
+            "the viewer does not show a plane of the mask; switch to 2D display with "
+            "rows and columns as the last axes"
+        )
+    (top, left), (bottom, right) = layer.corner_pixels[:, -2:]
+    height, width = layer.data.shape[-2:]
+    return (
+        slice(max(0, int(top)), min(height, int(bottom) + 1)),
+        slice(max(0, int(left)), min(width, int(right) + 1)),
+    )

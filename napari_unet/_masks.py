@@ -1,0 +1,260 @@
+"""The mask layers in the viewer: made, watched, refreshed, let go."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet._layers import (
+    add_mask_layer,
+    class_colormap,
+    layer_view,
+    placement,
+    shown_index,
+    shown_region,
+    touched_colormap,
+)
+from napari_unet._strokes import StrokeRecorder
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet._workspace import Index, Pixels, Subject, Workspace
+
+_REFRESH_MS = 120
+"""Least time between two refreshes of a mask while its tiles arrive."""
+
+
+class MaskView(QObject):
+    """A subject's mask as a Labels layer, and what the user does to it.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layer, directly above ``source``.
+    source
+        The image layer.
+    workspace
+        Hears of what is touched.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        source: Any,
+        subject: Subject,
+        workspace: Workspace,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.source = source
+        self.subject = subject
+        self._workspace = workspace
+        self.overlay: Labels | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._refresh)
+        self._dirty: set[Index] = set()
+        self._thumbnail = False
+        self.layer = add_mask_layer(
+            viewer,
+            source,
+            subject.mask,
+            name=f"{source.name} mask",
+            layout=subject.layout,
+            colormap=class_colormap(len(workspace.classes)),
+        )
+        self.recorder = StrokeRecorder(self.layer, subject, self._on_touched)
+        self.layer.events.data.connect(self._on_data)
+        self.layer.events.selected_label.connect(self._on_selected_label)
+
+    def release(self) -> None:
+        """Stop watching the layer; it stays in the viewer as it is."""
+        self._timer.stop()
+        self.recorder.disconnect()
+        self.layer.events.data.disconnect(self._on_data)
+        self.layer.events.selected_label.disconnect(self._on_selected_label)
+        self.show_touched(False)
+        self.deleteLater()
+
+    @property
+    def index(self) -> Index:
+        """The plane of the mask that is on screen."""
+        return shown_index(self._viewer, self.layer, self.subject.layout)
+
+    @property
+    def place(self) -> tuple[Index, tuple[float, float]]:
+        """What is looked at: the plane, and the middle of the screen in it."""
+        (top, left), (bottom, right) = self.layer.corner_pixels[:, -2:]
+        return self.index, (float(top + bottom) / 2, float(left + right) / 2)
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """The rows and columns on screen."""
+        return shown_region(self._viewer, self.layer)
+
+    def set_classes(self, classes: tuple[str, ...]) -> None:
+        """Give each class its colour."""
+        self.layer.colormap = class_colormap(len(classes))
+        if self.overlay is not None:
+            self.overlay.colormap = touched_colormap(len(classes))
+
+    def paint_with(self, label: int) -> None:
+        """Make the layer ready for painting a class."""
+        self._viewer.layers.selection.active = self.layer
+        self.layer.visible = True
+        self.layer.selected_label = label
+        self.layer.mode = "paint"
+
+    def show_tiles(self, indices: set[Index], *, finished: bool = False) -> None:
+        """Show new tiles of some planes soon; together with others that come soon."""
+        self._dirty |= indices
+        self._thumbnail |= finished
+        if not self._timer.isActive():
+            self._timer.start(0 if finished else self._pause())
+
+    def show_touched(self, shown: bool) -> None:
+        """Show or hide a layer with the touched pixels in full colour."""
+        if not shown:
+            overlay, self.overlay = self.overlay, None
+            if overlay is not None and overlay in self._viewer.layers:
+                self._viewer.layers.remove(overlay)
+            return
+        if self.overlay is None:
+            active = self._viewer.layers.selection.active
+            self.overlay = self._add_overlay()
+            self._viewer.layers.selection.active = active
+
+    def _add_overlay(self) -> Labels:
+        values = np.zeros(self.subject.mask.shape, np.uint8)
+        for index in self.subject.annotations.planes():
+            # IGNORE is 255 and wraps to 0, which is transparent.
+            values[index] = self.subject.annotations.target(index) + np.uint8(1)
+        overlay = Labels(
+            layer_view(values, self.subject.layout),
+            name=f"{self.source.name} touched",
+            opacity=0.9,
+            colormap=touched_colormap(len(self._workspace.classes)),
+            **placement(self.source, self.subject.layout),
+        )
+        overlay.editable = False
+        self._viewer.layers.insert(self._viewer.layers.index(self.layer) + 1, overlay)
+        return overlay
+
+    def _pause(self) -> int:
+        return max(_REFRESH_MS, int(4000 * self._cost))
+
+    _cost = 0.0
+
+    def _refresh(self) -> None:
+        # A refresh uploads the whole plane; it may take a fifth of the time at most.
+        started = time.perf_counter()
+        dirty, self._dirty = self._dirty, set()
+        if self.layer in self._viewer.layers and self.index in dirty:
+            self.layer.refresh(extent=False, thumbnail=self._thumbnail)
+        self._thumbnail = False
+        self._cost = time.perf_counter() - started
+
+    def _on_touched(self, pixels: Pixels) -> None:
+        if self.overlay is not None:
+            values = self.subject.said(pixels) + np.uint8(1)
+            where = np.unravel_index(pixels, self.subject.mask.shape)
+            self._overlay_mask()[where] = values
+            self.overlay.refresh(extent=False, thumbnail=False, highlight=False)
+        self._workspace.touched_changed.emit()
+
+    def _overlay_mask(self) -> Any:
+        assert self.overlay is not None
+        return self.overlay.data.reshape(self.subject.mask.shape)
+
+    def _on_data(self) -> None:
+        """Follow a mask whose data somebody replaced, if it still fits."""
+        data = self.layer.data
+        if isinstance(data, np.ndarray) and data.size == self.subject.mask.size:
+            self.subject.replace_mask(data.reshape(self.subject.mask.shape))
+            self._workspace.mask_changed.emit()
+
+    def _on_selected_label(self) -> None:
+        most = len(self._workspace.classes) - 1
+        if 0 < most < self.layer.selected_label:
+            self.layer.selected_label = most
+            show_warning(
+                f"The model has no class beyond {self._workspace.classes[most]!r}. "
+                "Add one in the U-Net dock to paint it."
+            )
+
+
+class Masks(QObject):
+    """The mask views of a viewer, one per image layer that was predicted.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    workspace
+        Told when a mask appears or goes.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, workspace: Workspace, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._workspace = workspace
+        self._views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
+
+    @property
+    def current(self) -> MaskView | None:
+        """The view of the chosen image."""
+        layer = self._workspace.layer
+        return None if layer is None else self.current_of(layer)
+
+    def current_of(self, source: Any) -> MaskView | None:
+        """The view of an image, if it has one."""
+        return self._views.get(source)
+
+    def show(self, source: Any, subject: Subject) -> MaskView:
+        """Return the view of a subject's mask, made if there is none."""
+        view = self._views.get(source)
+        if view is not None and view.subject is not subject:
+            self._views.pop(source).release()
+            view = None
+        if view is None:
+            view = MaskView(self._viewer, source, subject, self._workspace, self)
+            self._views[source] = view
+            self._workspace.mask_changed.emit()
+        return view
+
+    def let_go(self, source: Any) -> None:
+        """Stop working on the mask of an image; its layer stays as it is."""
+        if (view := self._views.pop(source, None)) is not None:
+            view.release()
+            self._workspace.mask_changed.emit()
+
+    def on_removed(self, layer: Any) -> None:
+        """Follow the removal of a layer."""
+        for source, view in list(self._views.items()):
+            if layer is view.overlay:
+                view.overlay = None
+                self._workspace.mask_changed.emit()
+            elif layer is view.layer:
+                self._workspace.layer_lost.emit(source)
+                self.let_go(source)
+                _tell_what_is_kept(view.subject)
+            elif layer is source:
+                self.let_go(source)
+
+
+def _tell_what_is_kept(subject: Subject) -> None:
+    if count := subject.annotations.count():
+        show_info(
+            f"The mask is gone. The {count} touched pixels are kept and come back "
+            "with the next prediction."
+        )

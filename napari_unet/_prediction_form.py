@@ -1,0 +1,231 @@
+"""The form of step 1: which image, which model, which planes, where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from magicgui.widgets import CheckBox, ComboBox
+from napari.layers import Image as ImageLayer
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+
+from napari_unet._forms import add_row, column, rows, set_row_visible, text_line
+from napari_unet._layers import Layout, image_of, layouts_of
+from napari_unet._workspace import Subject
+from unet_engine.config import Device, PredictConfig
+from unet_engine.errors import DataError, EngineError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet._workspace import Workspace
+    from unet_engine.store import ModelInfo
+
+WHOLE_STACK = "whole stack"
+THIS_SLICE = "this slice"
+
+
+class PredictionForm(QWidget):
+    """Image, model, axes, extent, device, probabilities.
+
+    Parameters
+    ----------
+    viewer
+        Whose image layers are offered.
+    workspace
+        What is chosen here is kept there.
+
+    Attributes
+    ----------
+    hidden_layers
+        Image layers that are not offered: the dock's own results.
+    """
+
+    def __init__(self, viewer: ViewerModel, workspace: Workspace) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._workspace = workspace
+        self.hidden_layers: list[ImageLayer] = []
+        self._make_choices()
+        self._lay_out()
+        self.image.changed.connect(self._on_image_changed)
+        self.model.changed.connect(self._on_model_changed)
+        self.axes.changed.connect(self._show_scope)
+        workspace.models_changed.connect(self._on_models_changed)
+        self.reset_choices()
+        self._on_models_changed()
+
+    def _make_choices(self) -> None:
+        self.image = ComboBox(choices=self._image_choices)
+        self.model = ComboBox(choices=self._model_choices)
+        self.axes = ComboBox(choices=self._layout_choices)
+        self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
+        self.device = ComboBox(choices=get_args(Device), value="auto")
+        self.probability = CheckBox(text="Show probabilities too")
+
+    def _lay_out(self) -> None:
+        self._rows = form = rows()
+        add_row(form, "Image", self.image.native, "The image layer to segment.")
+        model = _side_by_side(self.model.native, self._make_menu())
+        add_row(form, "Model", model, "The U-Net that draws the mask.")
+        self.model_text = text_line("unet_model_text")
+        form.addRow("", self.model_text)
+        add_row(
+            form,
+            "First axes",
+            self.axes.native,
+            "What the axes before rows and columns are. Slices are segmented one by "
+            "one; channels are seen together by the model.",
+        )
+        add_row(
+            form,
+            "Extent",
+            self.scope.native,
+            "All slices, the one on screen first; or only the one on screen.",
+        )
+        add_row(
+            form,
+            "Device",
+            self.device.native,
+            "Where the model runs. auto takes a GPU if there is one.",
+        )
+        self.probability.native.setToolTip(
+            "Add an image layer for each class, with its probability from 0 to 1."
+        )
+        layout = column(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.probability.native)
+
+    def _make_menu(self) -> QToolButton:
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        opening = menu.addAction("Open model file…")
+        opening.setToolTip("Add a model file (.safetensors) to your models.")
+        opening.triggered.connect(self._on_open_triggered)
+        looking = menu.addAction("Refresh list")
+        looking.setToolTip("Look again which models there are.")
+        looking.triggered.connect(lambda: self._workspace.refresh_models())
+        self.menu = QToolButton()
+        self.menu.setObjectName("unet_menu")
+        self.menu.setText("…")
+        self.menu.setToolTip("Open a model file, or refresh the list of models.")
+        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu.setMenu(menu)
+        return self.menu
+
+    @property
+    def config(self) -> PredictConfig:
+        """Device, and whether probabilities are shown."""
+        return PredictConfig(
+            device=self.device.value, probabilities=self.probability.value
+        )
+
+    @property
+    def this_slice_only(self) -> bool:
+        """Whether only the slice on screen is asked for."""
+        return self.scope.native.isVisibleTo(self) and self.scope.value == THIS_SLICE
+
+    def subject(self) -> Subject:
+        """Return the chosen image as a subject; a new one when its axes changed.
+
+        Raises
+        ------
+        DataError
+            When no image is chosen, or it cannot be segmented.
+        """
+        layer, layout = self._workspace.layer, self.axes.value
+        if layer is None or layout is None:
+            raise DataError("there is no image; open one, then choose it under Image")
+        subject = self._workspace.subject
+        if subject is None or subject.layout.axes != layout.axes:
+            subject = Subject(image_of(layer, layout), layout)
+            self._workspace.adopt(layer, subject)
+        return subject
+
+    def reset_choices(self, *_: Any) -> None:
+        """Offer the image layers that there are now."""
+        self.image.reset_choices()
+        self._on_image_changed()
+
+    def open_model(self, path: str) -> None:
+        """Add a model file to the models and choose it."""
+        try:
+            self._workspace.open_model(path)
+        except (EngineError, OSError) as error:
+            show_error(str(error))
+
+    def _image_choices(self, _: Any) -> list[ImageLayer]:
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, ImageLayer) and layer not in self.hidden_layers
+        ]
+
+    def _model_choices(self, _: Any) -> list[tuple[str, ModelInfo]]:
+        return [(model.name, model) for model in self._workspace.models]
+
+    def _layout_choices(self, _: Any) -> list[tuple[str, Layout]]:
+        layer, model = self._workspace.layer, self._workspace.model
+        if layer is None:
+            return []
+        layouts = layouts_of(layer, model.spec.in_channels if model else 1)
+        return [(layout.title, layout) for layout in layouts]
+
+    def _on_image_changed(self, *_: Any) -> None:
+        self._workspace.choose_layer(self.image.value)
+        self._reset_axes()
+
+    def _on_model_changed(self, model: ModelInfo | None) -> None:
+        self._workspace.choose_model(model)
+        self.model_text.setText(describe_model(model))
+        self._reset_axes()
+
+    def _on_models_changed(self) -> None:
+        chosen = self._workspace.model
+        with self.model.changed.blocked():
+            self.model.reset_choices()
+            self.model.value = chosen
+        self._on_model_changed(chosen)
+
+    def _reset_axes(self) -> None:
+        subject = self._workspace.subject
+        self.axes.reset_choices()
+        choices = [c for c in self.axes.choices if c is not None]
+        known = [c for c in choices if subject and c.axes == subject.layout.axes]
+        if choices:
+            self.axes.value = (known or choices)[0]
+        set_row_visible(self._rows, self.axes.native, len(choices) > 1)
+        self._show_scope()
+
+    def _show_scope(self, *_: Any) -> None:
+        layout = self.axes.value
+        stack = layout is not None and bool(layout.leading)
+        set_row_visible(self._rows, self.scope.native, stack)
+
+    def _on_open_triggered(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Open model file", "", "Models (*.safetensors)"
+        )
+        if path:
+            self.open_model(path)
+
+
+def describe_model(model: ModelInfo | None) -> str:
+    """Return a line about a model for people."""
+    if model is None:
+        return "No model yet: open a model file in the … menu."
+    channels = model.spec.in_channels
+    line = f"{'1 channel' if channels == 1 else f'{channels} channels'} → "
+    line += ", ".join(model.spec.classes)
+    parent = model.history[-1].get("parent") if model.history else None
+    return f"{line}; tuned from {parent}" if parent else line
+
+
+def _side_by_side(wide: QWidget, narrow: QWidget) -> QWidget:
+    both = QWidget()
+    layout = QHBoxLayout(both)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(wide, 1)
+    layout.addWidget(narrow)
+    return both
