@@ -1,0 +1,73 @@
+"""The command line: ``napari-unet predict, finetune, evaluate, models, demo``.
+
+The only place that prints. Exit codes: 0 done, 1 an error in one line, 2 wrong usage,
+130 interrupted without a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from unet_engine import __version__
+from unet_engine.cli.demo import add_parser as add_demo
+from unet_engine.cli.evaluation import add_parser as add_evaluate
+from unet_engine.cli.interrupts import INTERRUPTED
+from unet_engine.cli.listing import add_parser as add_models
+from unet_engine.cli.prediction import add_parser as add_predict
+from unet_engine.cli.tuning import add_parser as add_finetune
+from unet_engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the name of the program; those of the process when None.
+    """
+    # Damaged files get one line of ours; the reader's own report would come before it.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("napari-unet: interrupted, nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _fail("not enough memory; close other programs or use smaller images")
+    except (EngineError, OSError, RuntimeError) as error:
+        return _fail(str(error) or type(error).__name__)
+    return code
+
+
+def _fail(message: str) -> int:
+    print(f"napari-unet: error: {' '.join(message.split())}", file=sys.stderr)
+    return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands; each sets ``run`` to what it does."""
+    parser = argparse.ArgumentParser(
+        prog="napari-unet",
+        description="Predict, fine-tune and evaluate segmentation models.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (add_predict, add_finetune, add_evaluate, add_models, add_demo):
+        add(commands)
+    return parser

@@ -1,0 +1,173 @@
+"""Images with labels, as ``finetune`` and ``evaluate`` take them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.images import class_ids, open_image, pair_folders, read_labels
+from unet_engine.spec import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.images import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledImage:
+    """An image and its labels.
+
+    Attributes
+    ----------
+    image
+        Lazy; the channel that was asked for.
+    target
+        ``(*leading, Y, X)`` uint8 class ids, ``IGNORE`` where nobody labelled.
+    name
+        File name without suffix.
+    """
+
+    image: Image
+    target: npt.NDArray[np.uint8]
+    name: str
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that ``read_labelled`` reads."""
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of images"
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of label images with the same names; the values are class ids, "
+        f"0 the background, {IGNORE} not labelled",
+    )
+    parser.add_argument(
+        "--instances",
+        action="store_true",
+        help="the label values are object ids: everything above 0 is foreground",
+    )
+    parser.add_argument(
+        "--range",
+        type=parse_range,
+        metavar="A:B",
+        help="use only these of the pairs, sorted by name and counted from 0, as a "
+        "slice in Python: 0:20 the first twenty, 20: the others (write --range=-3: "
+        "for the last three)",
+    )
+    add_image_options(parser)
+
+
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how an image file is read."""
+    parser.add_argument(
+        "--axes",
+        help="a letter for each axis of the files, such as ZYX, TCYX or YXS, when the "
+        "metadata is missing or wrong",
+    )
+    parser.add_argument(
+        "--channel", type=int, metavar="N", help="use only this channel, from 0"
+    )
+
+
+def open_selected(path: Path, arguments: argparse.Namespace) -> Image:
+    """Open an image as ``--axes`` and ``--channel`` say."""
+    image = open_image(path, axes=arguments.axes)
+    if arguments.channel is not None:
+        image = image.select_channel(arguments.channel)
+    return image
+
+
+def parse_range(text: str) -> slice:
+    """Read ``A:B`` as Python reads the slice."""
+    if not re.fullmatch(r"(-?\d+)?:(-?\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0:20, 20: or :-3")
+    start, _, stop = text.partition(":")
+    return slice(int(start) if start else None, int(stop) if stop else None)
+
+
+def read_labelled(
+    arguments: argparse.Namespace, classes: int | None = None
+) -> tuple[LabelledImage, ...]:
+    """Open the chosen images lazily and read all of their labels.
+
+    Parameters
+    ----------
+    arguments
+        Of ``add_data_options``.
+    classes
+        Number of classes when it is known; values below it are no object ids.
+
+    Raises
+    ------
+    DataError
+        When files do not pair, differ in shape, cannot be read, or hold object ids.
+    """
+    files = _chosen_files(arguments)
+    images = [open_selected(image, arguments) for image, _ in files]
+    labels = [read_labels(path) for _, path in files]
+    for image, ids, (path, _) in zip(images, labels, files, strict=True):
+        _check_shape(image, ids, path)
+    targets = _targets(labels, classes=classes, instances=arguments.instances)
+    return tuple(
+        LabelledImage(image, target, path.stem)
+        for image, target, (path, _) in zip(images, targets, files, strict=True)
+    )
+
+
+def _chosen_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:
+    if arguments.images.is_file() and arguments.labels.is_file():
+        files = [(arguments.images, arguments.labels)]
+    else:
+        files = pair_folders(arguments.images, arguments.labels)
+    if arguments.images.resolve() == arguments.labels.resolve():
+        raise DataError(
+            f"images and labels are both {arguments.images}; keep them apart"
+        )
+    chosen = files if arguments.range is None else files[arguments.range]
+    if not chosen:
+        raise DataError(
+            f"--range selects none of the {len(files)} pairs; they are counted from 0"
+        )
+    return chosen
+
+
+def _check_shape(image: Image, ids: npt.NDArray[np.integer], path: Path) -> None:
+    shape = (*image.leading_shape, *image.plane_shape)
+    if ids.shape != shape:
+        raise DataError(
+            f"the labels of {path.name} are {_size(ids.shape)} and the image is "
+            f"{_size(shape)} pixels; give labels of the same shape"
+        )
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _targets(
+    labels: Sequence[npt.NDArray[np.integer]], *, classes: int | None, instances: bool
+) -> Sequence[npt.NDArray[np.uint8]]:
+    values = {int(value) for ids in labels for value in np.unique(ids)}
+    if instances or classes is None or values <= {0, IGNORE}:
+        return class_ids(labels, instances=instances)
+    if max(values - {IGNORE}) < classes:
+        return [ids.astype(np.uint8) for ids in labels]
+    class_ids(labels, instances=False)
+    raise DataError(
+        f"the labels have the value {max(values - {IGNORE})} and the model has only "
+        f"the classes 0 to {classes - 1}; pass --instances if the values are object "
+        "ids, or name all classes with --classes"
+    )

@@ -1,0 +1,41 @@
+"""``napari-unet demo``: napari with a real stack and the plugin docked."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import Any
+
+from unet_engine.errors import EngineError
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="open napari with an image, a prediction and the plugin",
+        description="Open napari with an image, a prediction and the plugin docked.",
+        add_help=False,
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start the demo with the arguments that follow the command.
+
+    Raises
+    ------
+    EngineError
+        When napari or a Qt binding is not installed.
+    """
+    try:
+        # By name: the engine knows the plugin only here, and works without it.
+        demo = import_module("napari_unet._demo")
+        code: int = demo.main(arguments.arguments)
+    except ImportError as error:
+        raise EngineError(
+            f"napari cannot start ({error}); install it with a Qt binding: "
+            "pip install 'napari-unet-finetune[pyqt5]'"
+        ) from error
+    return code

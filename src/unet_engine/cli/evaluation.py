@@ -1,0 +1,139 @@
+"""``napari-unet evaluate``: compare predictions with labels."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.cli.data import add_data_options, read_labelled
+from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
+from unet_engine.cli.options import add_config_options, config_from
+from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.config import PredictConfig
+from unet_engine.errors import DataError
+from unet_engine.store import ModelStore
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from unet_engine.cli.data import LabelledImage
+    from unet_engine.events import Stop
+    from unet_engine.metrics import Confusion
+    from unet_engine.store import Checkpoint
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a model on images with labels",
+        description="Predict images and compare the result with their labels; pixels "
+        "that nobody labelled do not count. Pixel error: the fraction of all pixels "
+        "with a wrong class; of one class: with this class in either the labels or "
+        "the result and not in both. IoU and Dice over all: the mean over the classes "
+        "that occur.",
+    )
+    add_data_options(parser)
+    parser.add_argument("--model", required=True, help="name or file of the model")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on stdout"
+    )
+    add_config_options(parser, PredictConfig, without=("probabilities",))
+    add_quiet_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict all images and print the figures.
+
+    Raises
+    ------
+    EngineError
+        When the data cannot be used or the model does not fit them.
+    """
+    checkpoint = ModelStore().load(arguments.model)
+    classes = checkpoint.spec.classes
+    if arguments.instances and len(classes) != 2:
+        raise DataError(
+            f"--instances compares foreground and background, and the model has the "
+            f"{len(classes)} classes {', '.join(classes)}; give labels with class ids"
+        )
+    data = read_labelled(arguments, len(classes))
+    config = config_from(arguments, PredictConfig)
+    with stop_on_interrupt("stopping") as stop:
+        confusion = count(checkpoint, data, config, stop, quiet=arguments.quiet)
+    if confusion is None:
+        print("napari-unet: stopped, nothing was measured", file=sys.stderr)
+        return INTERRUPTED
+    if not confusion.pixels:
+        raise DataError("no pixel of these images is labelled; nothing was measured")
+    figures = summarise(confusion, classes)
+    figures |= {"images": len(data), "model": arguments.model}
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        _print_table(figures)
+    return 0
+
+
+def count(
+    checkpoint: Checkpoint,
+    data: Sequence[LabelledImage],
+    config: PredictConfig,
+    stop: Stop,
+    *,
+    quiet: bool,
+) -> Confusion | None:
+    """Predict the images and count right and wrong pixels; None when stopped."""
+    from unet_engine.inference import predict
+    from unet_engine.metrics import Confusion
+
+    confusion = Confusion(len(checkpoint.spec.classes))
+    with bar(len(data), "evaluating", quiet=quiet) as progress:
+        for one in data:
+            prediction = predict(one.image, checkpoint, config, stop=stop)
+            if not prediction.complete:
+                return None
+            confusion.add(one.target, prediction.labels)
+            tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
+            progress.update()
+    return confusion
+
+
+def summarise(confusion: Confusion, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the figures as JSON values; None for a class that occurs nowhere."""
+    counts = confusion.counts
+    wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    each = zip(classes, wrong, confusion.iou, confusion.dice, strict=True)
+    return {
+        "pixel_error": confusion.pixel_error,
+        "iou": confusion.mean_iou,
+        "dice": confusion.mean_dice,
+        "classes": {
+            name: {
+                "pixel_error": float(errors) / confusion.pixels,
+                "iou": iou,
+                "dice": dice,
+            }
+            for name, errors, iou, dice in each
+        },
+        "pixels": confusion.pixels,
+    }
+
+
+def _print_table(figures: dict[str, Any]) -> None:
+    rows = {**figures["classes"], "all": figures}
+    width = max(map(len, rows))
+    print(f"{'':{width}}  pixel error    IoU   Dice")
+    for name, row in rows.items():
+        cells = (
+            "-".rjust(size) if row[key] is None else f"{row[key]:{size}.4f}"
+            for key, size in (("pixel_error", 11), ("iou", 6), ("dice", 6))
+        )
+        print(f"{name:{width}}  {' '.join(cells)}")
+    print(
+        f"{figures['images']} images, {figures['pixels']} labelled pixels; "
+        "IoU and Dice of all: mean over the classes"
+    )

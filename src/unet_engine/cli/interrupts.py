@@ -1,0 +1,46 @@
+"""Ctrl-C that lets a run end well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from unet_engine.events import Stop
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C without a result, as shells have it: 128 + SIGINT."""
+
+
+@contextmanager
+def stop_on_interrupt(advice: str) -> Iterator[Stop]:
+    """Turn the first Ctrl-C into a ``stop`` that says True; the second one interrupts.
+
+    Parameters
+    ----------
+    advice
+        Printed to stderr at the first Ctrl-C.
+    """
+    pressed = threading.Event()
+
+    def press(number: int, frame: FrameType | None) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+        # Not ``print``: a handler must not enter a stream that is just being written.
+        os.write(2, f"\n{advice}\n".encode())
+
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    previous = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,238 @@
+"""``napari-unet predict``: one image or a folder of them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.cli.data import add_image_options, open_selected
+from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
+from unet_engine.cli.options import add_config_options, config_from
+from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.config import PredictConfig
+from unet_engine.errors import DataError, EngineError
+from unet_engine.images import list_images, write_labels, write_probabilities
+from unet_engine.store import ModelStore
+from unet_engine.writing import check_writable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from unet_engine.events import Prediction, Stop
+    from unet_engine.images import Image
+    from unet_engine.store import Checkpoint
+
+_LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+_TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """An image and where its results go."""
+
+    image: Path
+    labels: Path
+    probabilities: Path | None
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "predict",
+        help="segment an image or a folder of images",
+        description="Segment an image, or all images of a folder, and write label "
+        "images of the same names. Results that exist are replaced when the new ones "
+        "are complete.",
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="a file or a folder")
+    parser.add_argument(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="label image to write (.tif, .png), or a folder for a folder",
+    )
+    parser.add_argument(
+        "--model", default="nuclei", help="name or file (default: nuclei)"
+    )
+    parser.add_argument(
+        "--probabilities",
+        type=Path,
+        metavar="OUT2",
+        dest="probabilities_out",
+        help="also write the probability of every class (.tif, or a folder)",
+    )
+    add_image_options(parser)
+    add_config_options(parser, PredictConfig, without=("probabilities",))
+    add_quiet_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict; the images of a folder that cannot be are reported and passed over.
+
+    Raises
+    ------
+    EngineError
+        When the only image cannot be predicted, or the results not be written.
+    """
+    config = config_from(
+        arguments, PredictConfig, probabilities=arguments.probabilities_out is not None
+    )
+    checkpoint = ModelStore().load(arguments.model)
+    tasks = plan_tasks(arguments.image, arguments.out, arguments.probabilities_out)
+    failed = 0
+    with stop_on_interrupt("stopping; this image is not written") as stop:
+        for number, task in enumerate(tasks, start=1):
+            title = task.image.name
+            if len(tasks) > 1:
+                title = f"{number}/{len(tasks)} {title}"
+            try:
+                image = open_selected(task.image, arguments)
+                _check_fits(task.labels, image)
+                done = _predict(image, checkpoint, config, stop, title, arguments.quiet)
+                if done is None:
+                    print("napari-unet: stopped, nothing was written", file=sys.stderr)
+                    return INTERRUPTED
+                _write(task, image, checkpoint, done)
+            except EngineError as error:
+                if len(tasks) == 1:
+                    raise
+                failed += 1
+                tell([f"napari-unet: error: {task.image.name}: {error}"])
+            else:
+                tell((f"{title}: {n}" for n in done.notes), quiet=arguments.quiet)
+                print(f"{task.labels} ({done.seconds:.1f} s on {done.device})")
+    if failed:
+        raise DataError(f"{failed} of {len(tasks)} images could not be segmented")
+    return 0
+
+
+def plan_tasks(source: Path, out: Path, probabilities: Path | None) -> tuple[Task, ...]:
+    """Decide what is written where, and make sure that it can be.
+
+    Parameters
+    ----------
+    source
+        An image file or a folder.
+    out, probabilities
+        Files for a file, folders for a folder; a folder is made when it is missing.
+
+    Raises
+    ------
+    DataError
+        When results would replace an image or each other, have a suffix that cannot
+        be written, or the folder is read-only.
+    """
+    if source.is_dir():
+        tasks = _folder_tasks(source, out, probabilities)
+        for folder in filter(None, (out, probabilities)):
+            _make_folder(folder)
+    else:
+        labels = out / source.with_suffix(".tif").name if out.is_dir() else out
+        tasks = (Task(image=source, labels=labels, probabilities=probabilities),)
+    _check_apart(tasks)
+    for task in tasks:
+        _check_suffix(task.labels, _LABEL_SUFFIXES)
+        check_writable(task.labels)
+        if task.probabilities is not None:
+            _check_suffix(task.probabilities, _TIFF_SUFFIXES)
+            check_writable(task.probabilities)
+    return tasks
+
+
+def _folder_tasks(
+    source: Path, out: Path, probabilities: Path | None
+) -> tuple[Task, ...]:
+    tasks = []
+    for image in list_images(source):
+        # JPEG would change the labels, so these become TIFF.
+        keep = image.suffix.lower() in _LABEL_SUFFIXES
+        name = image.name if keep else image.with_suffix(".tif").name
+        tiff = image.with_suffix(".tif").name
+        tasks.append(
+            Task(
+                image=image,
+                labels=out / name,
+                probabilities=probabilities and probabilities / tiff,
+            )
+        )
+    return tuple(tasks)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"the folder {folder} cannot be made: {error.strerror}; choose another one"
+        ) from error
+
+
+def _check_apart(tasks: Sequence[Task]) -> None:
+    outputs = [t.labels.resolve() for t in tasks]
+    outputs += [t.probabilities.resolve() for t in tasks if t.probabilities]
+    if images := {t.image.resolve() for t in tasks} & set(outputs):
+        raise DataError(
+            f"the result would replace the image {sorted(images)[0]}; "
+            "write it to another place"
+        )
+    path, times = Counter(outputs).most_common(1)[0]
+    if times > 1:
+        raise DataError(
+            f"{times} results would be written to {path}; give them different names"
+        )
+
+
+def _check_suffix(path: Path, allowed: Sequence[str]) -> None:
+    if path.suffix.lower() not in allowed:
+        raise DataError(
+            f"{path} cannot be written; use a name in {' or '.join(allowed)}"
+        )
+
+
+def _check_fits(path: Path, image: Image) -> None:
+    if path.suffix.lower() not in _TIFF_SUFFIXES and image.leading_shape:
+        raise DataError(
+            f"{path} holds one plane and the image is a stack "
+            f"({image.leading_axes}YX); write it to a .tif"
+        )
+
+
+def _predict(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig,
+    stop: Stop,
+    title: str,
+    quiet: bool,
+) -> Prediction | None:
+    """Return the result, or None when it was stopped."""
+    from unet_engine.inference import iter_predict
+
+    run = iter_predict(image, checkpoint, config, stop=stop)
+    with bar(1, title, quiet=quiet) as progress:
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as finished:
+                prediction: Prediction = finished.value
+                return prediction if prediction.complete else None
+            progress.total = event.total
+            progress.update(event.done - progress.n)
+
+
+def _write(
+    task: Task, image: Image, checkpoint: Checkpoint, result: Prediction
+) -> None:
+    if task.probabilities is not None and result.probabilities is not None:
+        write_probabilities(
+            task.probabilities,
+            result.probabilities,
+            image=image,
+            classes=checkpoint.spec.classes,
+        )
+    write_labels(task.labels, result.labels, image=image)
