@@ -380,6 +380,14 @@ def test_report_without_any_truth_is_refused():
         metrics.report(np.full((2, 2), IGNORE), np.zeros((2, 2), int), "classes")
 
 
+def test_object_ids_are_no_classes_and_probabilities_no_objects():
+    ids = np.array([0, 60000], np.uint16)
+    with pytest.raises(DataError, match="'instances'"):
+        metrics.report(ids, ids, "classes")
+    with pytest.raises(DataError, match="label its components"):
+        metrics.report(ids, np.zeros(2, np.float32), "instances")
+
+
 def test_membranes_among_other_classes_are_class_1():
     truth = membrane_plane()
     truth[:, 6] = 2

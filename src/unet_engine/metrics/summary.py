@@ -93,7 +93,12 @@ def _report_classes(
     known = truth != IGNORE
     if not known.any():
         raise DataError("the truth says nothing about any pixel; label some first")
-    highest = max(int(truth[known].max()), int(predicted.max()))
+    highest = max(int(truth[known].max()), int(predicted[known].max()))
+    if highest >= IGNORE:
+        raise DataError(
+            f"class {highest} is not below {IGNORE}; if these are object ids, measure "
+            "them as 'instances'"
+        )
     confusion = Confusion(len(names) or max(highest + 1, 2))
     confusion.add(truth, predicted)
     scores = {

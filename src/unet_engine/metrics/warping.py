@@ -92,23 +92,26 @@ def warp(truth: Mask, predicted: Mask, *, allowed: Mask | None = None) -> Warpin
 def _flip_simple_points(source: Mask, goal: Mask, free: Mask) -> Mask:
     """Return ``source`` after all flips towards ``goal``; both are padded by 1."""
     width = source.shape[1]
-    ring = [y * width + x for y, x in _RING]
+    # A neighbour sees this pixel on the opposite side, and the ring is symmetric.
+    ring = [(y * width + x, 1 << 7 - bit) for bit, (y, x) in enumerate(_RING)]
     simple = _is_simple().tolist()
-    # Plain bytes: indexing one pixel of an array costs ten times as much.
-    pixels, wanted = bytearray(source.tobytes()), goal.tobytes()
-    waiting = bytearray((free & (source != goal)).tobytes())
-    first = free & (source != goal) & _is_simple()[_codes(source)]
-    queue = deque(np.flatnonzero(first).tolist())
+    differs = free & (source != goal)
+    # Plain bytes: to reach one pixel of an array costs ten times as much.
+    waiting, codes = bytearray(differs.tobytes()), bytearray(_codes(source).tobytes())
+    queue = deque(np.flatnonzero(differs & _is_simple()[_codes(source)]).tolist())
     while queue:
         here = queue.popleft()
-        if not waiting[here]:
+        if not (waiting[here] and simple[codes[here]]):
             continue
-        code = sum(pixels[here + step] << bit for bit, step in enumerate(ring))
-        if simple[code]:
-            pixels[here] = wanted[here]
-            waiting[here] = 0
-            queue.extend(here + step for step in ring if waiting[here + step])
-    return np.frombuffer(bytes(pixels), bool).reshape(source.shape)
+        waiting[here] = 0
+        for step, side in ring:
+            there = here + step
+            codes[there] ^= side
+            if waiting[there] and simple[codes[there]]:
+                queue.append(there)
+    stuck = np.frombuffer(waiting, bool).reshape(source.shape)
+    warped: Mask = source ^ (differs & ~stuck)
+    return warped
 
 
 def _count_joints(objects: Mask, places: npt.NDArray[np.intp]) -> tuple[int, int]:
