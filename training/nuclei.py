@@ -16,6 +16,7 @@ import hashlib
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,12 @@ def train(
                 )
 
 
+def named(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Return the model with its name in the last entry of its history."""
+    *earlier, last = checkpoint.history
+    return replace(checkpoint, history=(*earlier, {**last, "name": name}))
+
+
 def evaluate(checkpoint: Checkpoint, data: Path) -> dict[str, dict[str, float]]:
     """Measure the held-out images of each set."""
     figures = {}
@@ -171,8 +178,9 @@ def main() -> None:
         seed=arguments.seed + len(checkpoint.history),
     )
     result = train(checkpoint, read_pairs(arguments.data), config)
-    result.checkpoint.save(arguments.out)
-    print(json.dumps(evaluate(result.checkpoint, arguments.data), indent=2))
+    trained = named(result.checkpoint, arguments.out.stem)
+    trained.save(arguments.out)
+    print(json.dumps(evaluate(trained, arguments.data), indent=2))
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def adapt_checkpoint(
 ) -> Checkpoint:
     """Return the model made to fit other classes or channels.
 
-    A new class starts as improbable everywhere, so that the known ones are predicted
-    as before. For other channels each first kernel becomes its mean over the channels,
+    A new class starts where it wins nowhere, so that the known ones are predicted as
+    before. For other channels each first kernel becomes its mean over the channels,
     scaled so that an image that is the same in all channels is seen as before.
 
     Parameters
@@ -89,8 +89,9 @@ def _fitted(weights: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[An
         mean = weights.mean(axis=1, keepdims=True) * (weights.shape[1] / shape[1])
         return np.repeat(mean, shape[1], axis=1).astype(weights.dtype)
     kept = weights[: shape[0]]
-    # The mean of the known logits, less 4: never the largest, so nothing changes yet.
-    new = weights.mean(axis=0, keepdims=True) - (4.0 if weights.ndim == 1 else 0.0)
+    # The mean of the known logits is never the largest, so nothing changes yet, and
+    # is near enough to be learned soon: a step moves a weight by the learning rate.
+    new = weights.mean(axis=0, keepdims=True)
     missing = np.repeat(new, shape[0] - len(kept), axis=0)
     return np.concatenate([kept, missing]).astype(weights.dtype)
 
