@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import imageio.v3 as iio
 import numpy as np
+from PIL.Image import DecompressionBombError
 
 from unet_engine.errors import DataError
 from unet_engine.images.image import Image
@@ -95,8 +96,13 @@ def read_picture(path: Path, *, indices: bool = False) -> npt.NDArray[Any]:
             wanted = {"P": "P" if indices else None, "CMYK": "RGB"}.get(mode)
             data: npt.NDArray[Any] = np.asarray(file.read(index=0, mode=wanted))
     except (OSError, ValueError, SyntaxError, KeyError) as error:
+        reason = error.__cause__ or error
+        if isinstance(reason, DecompressionBombError):
+            raise DataError(
+                f"{path} is too large to be read as a whole; save it as a tiled TIFF"
+            ) from error
         raise DataError(
-            f"{path} cannot be read as a picture ({error}); it is damaged, truncated "
+            f"{path} cannot be read as a picture ({reason}); it is damaged, truncated "
             "or of another format: export it again"
         ) from error
     return data

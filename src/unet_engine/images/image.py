@@ -155,7 +155,12 @@ class Image:
             **dict(zip("YX", region, strict=True)),
         }
         key = tuple(where.get(axis, slice(None)) for axis in self.axes)
-        block = _channels_first(np.asarray(self.data[key]), self.axes)
+        try:
+            block = _channels_first(np.asarray(self.data[key]), self.axes)
+        except OSError as error:
+            raise DataError(
+                f"{self._title} cannot be read any more: {error}"
+            ) from error
         if len(self.selection) != block.shape[0]:
             block = block[list(self.selection)]
         if self.grey:

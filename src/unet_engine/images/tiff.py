@@ -1,13 +1,9 @@
-"""TIFF, OME-TIFF and ImageJ stacks read page by page, strip by strip, tile by tile."""
+"""Opening TIFF, OME-TIFF and ImageJ stacks: axes, pixel size, completeness."""
 
 from __future__ import annotations
 
 import logging
 import struct
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,34 +12,23 @@ import tifffile
 
 from unet_engine.errors import DataError
 from unet_engine.images.image import AXES, Image
+from unet_engine.images.pages import READ_ERRORS, TiffPages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
 
 logger = logging.getLogger(__name__)
 
-_CACHE_BYTES = 2**27
+# What tifffile has to say of damaged files is said by our errors; without a handler
+# Python would print it beside them.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
 _SPARE_AXES = "ZTPR"
 _COLOURS = (2, 5, 6, 8)
 """PhotometricInterpretation of RGB, CMYK, YCbCr and CIE Lab."""
 
 _SEPARATE = 2
-_READ_ERRORS = (
-    tifffile.TiffFileError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    ArithmeticError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-)
-"""What damaged or exotic files make the decoders raise."""
-
 _MICROMETRES = {
     "um": 1.0,
     "µm": 1.0,
@@ -70,7 +55,7 @@ def open_tiff(path: Path, axes: str | None) -> Image:
     try:
         with tifffile.TiffFile(path) as tif:
             return _open_series(tif, path, axes)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise DataError(
             f"{path} cannot be read as a TIFF ({error}); it is damaged, truncated or "
             "of another format: export it again"
@@ -83,12 +68,20 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
     series = tif.series[0]
     if len(tif.series) > 1:
         logger.warning("%s holds %d images; the first is opened", path, len(tif.series))
+    _check_chain(tif, path)
     _check_complete(series, path)
-    # Axes of length 1 are dropped, unless the caller names them too.
-    dropped = axes is None or len(axes) != len(series.get_shape(squeeze=False))
-    shape = series.get_shape(squeeze=dropped)
+    known = _known_axes(series)
+    shape = tuple(series.shape)
+    if (
+        axes
+        and len(axes) > len(known)
+        and known == "".join(a for a in axes if a in known)
+    ):
+        # tifffile drops axes of length 1, which the caller names.
+        lengths = dict(zip(known, shape, strict=True))
+        shape = tuple(lengths.get(axis, 1) for axis in axes)
     data: Any
-    if series.transform is not None or series.keyframe.imagedepth > 1:
+    if series.transform is not None or not TiffPages.can_hold(series, shape):
         data = series.asarray().reshape(shape)
     elif series.dataoffset is not None:
         data = np.memmap(
@@ -102,7 +95,7 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
         data = TiffPages.of_series(series, shape)
     return Image.from_array(
         data,
-        _known_axes(series) if axes is None else axes,
+        axes or known,
         name=path.name,
         pixel_size_um=_pixel_size(tif, series),
     )
@@ -126,6 +119,44 @@ def _known_axes(series: tifffile.TiffPageSeries) -> str:
             f"the axes {given!r} of {series.parent} are too many to guess; "
             f"state them, one letter of {AXES} for each"
         ) from None
+
+
+def _check_chain(tif: tifffile.TiffFile, path: Path) -> None:
+    """Make sure that no page is lost: tifffile stops at a broken link with a log entry.
+
+    LSM and NDPI files have links of their own kind.
+    """
+    if tif.is_lsm or tif.is_ndpi:
+        return
+    layout, file = tif.tiff, tif.filehandle
+    position, seen = tif.pages.first.offset, set[int]()
+    while position:
+        if position in seen or position >= file.size:
+            raise DataError(
+                f"{path} is truncated: the list of its pages breaks off after "
+                f"{len(seen)}; copy or export it again"
+            )
+        file.seek(position)
+        (count,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+        tags = file.read(count * layout.tagsize)
+        if not seen:
+            _check_description(tif, tags, path)
+        seen.add(position)
+        (position,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
+
+
+def _check_description(tif: tifffile.TiffFile, tags: bytes, path: Path) -> None:
+    """Make sure that the text with the axes is there: writers put it at the end."""
+    image_description = 270
+    size, order = tif.tiff.tagsize, tif.byteorder
+    codes = [
+        struct.unpack_from(order + "H", tags, start)[0]
+        for start in range(0, len(tags), size)
+    ]
+    if image_description in codes and image_description not in tif.pages.first.tags:
+        raise DataError(
+            f"{path} is truncated: its description is missing; copy or export it again"
+        )
 
 
 def _check_complete(series: tifffile.TiffPageSeries, path: Path) -> None:
@@ -178,185 +209,3 @@ def _scaled(value: Any, factor: float | None) -> float | None:
         return None
     size = float(value) * factor
     return size if 0 < size < float("inf") else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
-    path: str
-    offsets: tuple[int, ...]
-    lengths: tuple[int, ...]
-    jpegtables: bytes | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layout:
-    """How a page is cut into strips or tiles; the same for all pages of a series."""
-
-    axes: str
-    height: int
-    width: int
-    planes: int
-    samples: int
-    segment: tuple[int, int]
-    dtype: np.dtype[Any]
-    fill: float
-    decode: Callable[..., Any]
-    jpeg: dict[str, Any] | None
-
-    @classmethod
-    def of_page(cls, page: tifffile.TiffPage) -> _Layout:
-        planes, _, height, width, samples = page.shaped
-        tiled = page.is_tiled
-        return cls(
-            axes=page.axes,
-            height=height,
-            width=width,
-            planes=planes,
-            samples=samples,
-            segment=(
-                (page.tilelength, page.tilewidth)
-                if tiled
-                else (min(page.rowsperstrip, height), width)
-            ),
-            dtype=page.dtype,
-            fill=page.nodata,
-            decode=page.decode,
-            jpeg=(
-                {"jpegheader": page.jpegheader}
-                if page.compression in (6, 7, 34892, 33007)
-                else None
-            ),
-        )
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return -(-self.height // self.segment[0]), -(-self.width // self.segment[1])
-
-
-class TiffPages:
-    """The pages of a TIFF series as one array that decodes only what is sliced.
-
-    Takes basic slicing with a full key of integers and slices. The file is opened for
-    each read and not held; decoded segments are kept up to 128 MiB, because tiles of
-    a prediction share them.
-    """
-
-    def __init__(
-        self, pages: Sequence[_Page | None], layout: _Layout, shape: tuple[int, ...]
-    ) -> None:
-        self.shape = shape
-        self.dtype = layout.dtype
-        self._pages = pages
-        self._layout = layout
-        self._cache: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    @classmethod
-    def of_series(
-        cls, series: tifffile.TiffPageSeries, shape: tuple[int, ...]
-    ) -> TiffPages:
-        """Note where the segments of a series lie; its file may be closed then."""
-        pages = [
-            None
-            if page is None
-            else _Page(
-                path=page.parent.filehandle.path,
-                offsets=tuple(page.dataoffsets),
-                lengths=tuple(page.databytecounts),
-                jpegtables=page.jpegtables,
-            )
-            for page in series.pages
-        ]
-        return cls(pages, _Layout.of_page(series.keyframe), tuple(shape))
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    def __getitem__(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
-        """Decode a hyper-rectangle; steps are not supported in the plane.
-
-        Raises
-        ------
-        DataError
-            When the file has vanished or a segment cannot be decoded.
-        """
-        split = self.ndim - len(self._layout.axes)
-        numbers = np.arange(len(self._pages)).reshape(self.shape[:split])[key[:split]]
-        inner = dict(zip(self._layout.axes, key[split:], strict=True))
-        rows, columns = (
-            range(*inner[axis].indices(size))  # type: ignore[union-attr]
-            for axis, size in (("Y", self._layout.height), ("X", self._layout.width))
-        )
-        numbers = np.asarray(numbers)
-        blocks = [self._read(int(n), rows, columns) for n in numbers.flat]
-        block = np.stack(blocks).reshape(*numbers.shape, *blocks[0].shape)
-        sample = inner.get("S", slice(None))
-        axis = numbers.ndim + self._layout.axes.find("S")
-        return block[(slice(None),) * axis + (sample,)] if "S" in inner else block
-
-    def _read(self, number: int, rows: range, columns: range) -> npt.NDArray[Any]:
-        """Decode a region of one page, in the order of the page's axes."""
-        layout = self._layout
-        out = np.full(
-            (layout.planes, len(rows), len(columns), layout.samples),
-            layout.fill,
-            dtype=layout.dtype,
-        )
-        height, width = layout.segment
-        across = layout.grid[1]
-        for plane, r, c in product(
-            range(layout.planes),
-            range(rows.start // height, -(-rows.stop // height)),
-            range(columns.start // width, -(-columns.stop // width)),
-        ):
-            segment = self._segment(number, plane * prod(layout.grid) + r * across + c)
-            if segment is None:
-                continue
-            y, x = r * height, c * width
-            top, left = max(y, rows.start), max(x, columns.start)
-            part = segment[top - y : rows.stop - y, left - x : columns.stop - x]
-            out[
-                plane,
-                top - rows.start : top - rows.start + part.shape[0],
-                left - columns.start : left - columns.start + part.shape[1],
-            ] = part
-        if layout.axes == "SYX":
-            return out[..., 0]
-        return out[0] if layout.axes == "YXS" else out[0, :, :, 0]
-
-    def _segment(self, number: int, index: int) -> npt.NDArray[Any] | None:
-        """Return a strip or tile, ``(h, w, samples)``, decoded or from the cache."""
-        page = self._pages[number]
-        if page is None or not page.lengths[index]:
-            return None
-        with self._lock:
-            if (number, index) in self._cache:
-                self._cache.move_to_end((number, index))
-                return self._cache[number, index]
-        segment = self._decode(page, index)
-        with self._lock:
-            self._cache[number, index] = segment
-            while sum(s.nbytes for s in self._cache.values()) > _CACHE_BYTES:
-                self._cache.popitem(last=False)
-        return segment
-
-    def _decode(self, page: _Page, index: int) -> npt.NDArray[Any]:
-        options = dict(self._layout.jpeg or {})
-        if self._layout.jpeg is not None:
-            options["jpegtables"] = page.jpegtables
-        try:
-            with open(page.path, "rb") as file:
-                file.seek(page.offsets[index])
-                data = file.read(page.lengths[index])
-            segment, _, _ = self._layout.decode(data, index, **options)
-        except OSError as error:
-            raise DataError(f"{page.path} cannot be read: {error}") from error
-        except _READ_ERRORS as error:
-            raise DataError(
-                f"{page.path} cannot be decoded ({error}); it is damaged, or its "
-                "compression is not supported: export it again, uncompressed"
-            ) from error
-        block: npt.NDArray[Any] = segment[0]
-        return block
