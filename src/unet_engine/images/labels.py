@@ -275,7 +275,7 @@ def _only_channel(planes: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     """Return the one channel of ``(C, Y, X)``, also of a grey mask saved as RGB."""
     if len(planes) in (2, 4):
         planes = planes[:-1]
-    if np.any(planes != planes[:1]):
+    if np.any(planes[1:] != planes[:1]):
         raise DataError(
             f"{path} holds colours; labels are one number a pixel (0 background, 1, "
             "2, ...): convert each colour to its class and save one channel"
