@@ -8,6 +8,7 @@ from magicgui import magicgui
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
+    QComboBox,
     QFormLayout,
     QLabel,
     QPushButton,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 _MARGIN = 4
+_SHORT = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+_SHORTEST = 8
 
 
 class Section(QWidget):
@@ -98,8 +101,11 @@ def add_row(layout: QFormLayout, title: str, widget: QWidget, tooltip: str) -> N
     label = QLabel(title)
     label.setToolTip(tooltip)
     widget.setToolTip(tooltip)
-    # The longest layer or model name must not decide how wide the dock is.
-    widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    for box in (widget, *widget.findChildren(QComboBox)):
+        if isinstance(box, QComboBox):
+            # The longest layer name must not decide how wide the dock is.
+            box.setSizeAdjustPolicy(_SHORT)
+            box.setMinimumContentsLength(_SHORTEST)
     layout.addRow(label, widget)
 
 

@@ -247,14 +247,18 @@ class Masks(QObject):
             elif layer is view.layer:
                 self._workspace.layer_lost.emit(source)
                 self.let_go(source)
-                _tell_what_is_kept(view.subject)
+                self._tell_what_is_kept(source, view.subject)
             elif layer is source:
                 self.let_go(source)
 
+    def _tell_what_is_kept(self, source: Any, subject: Subject) -> None:
+        def tell() -> None:
+            # A viewer that is closing takes all layers away; that needs no word.
+            if source in self._viewer.layers:
+                show_info(
+                    f"The mask is gone. The {count:,} touched pixels are kept and "
+                    "come back with the next prediction."
+                )
 
-def _tell_what_is_kept(subject: Subject) -> None:
-    if count := subject.annotations.count():
-        show_info(
-            f"The mask is gone. The {count} touched pixels are kept and come back "
-            "with the next prediction."
-        )
+        if count := subject.annotations.count():
+            QTimer.singleShot(0, tell)

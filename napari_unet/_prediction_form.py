@@ -69,7 +69,7 @@ class PredictionForm(QWidget):
         model = _side_by_side(self.model.native, self._make_menu())
         add_row(form, "Model", model, "The U-Net that draws the mask.")
         self.model_text = text_line("unet_model_text")
-        form.addRow("", self.model_text)
+        form.addRow(self.model_text)
         add_row(
             form,
             "First axes",

@@ -1,0 +1,131 @@
+"""A docked widget with a tiny model, and a way to wait for its runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_unet import _jobs
+from napari_unet._dock import UNetWidget
+from unet_engine.spec import ModelSpec
+from unet_engine.store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import napari
+    from pytestqt.qtbot import QtBot
+
+    from unet_engine.store import ModelInfo
+
+
+@pytest.fixture(autouse=True)
+def _no_run_outlives_its_test() -> Iterator[None]:
+    yield
+    assert _jobs.stop_all(seconds=60)
+
+
+@pytest.fixture
+def store(models_folder: Path) -> ModelStore:
+    """An empty store, but for the bundled models."""
+    return ModelStore(models_folder)
+
+
+@pytest.fixture
+def add_model(store: ModelStore) -> Callable[..., ModelInfo]:
+    """Save a small model with random weights: ``add_model("name", in_channels=2)``."""
+
+    def add(name: str = "tiny", **spec: Any) -> ModelInfo:
+        from unet_engine.training import start_checkpoint
+
+        values = {"depth": 2, "width": 4, "classes": ("background", "cell"), **spec}
+        return store.save(name, start_checkpoint(ModelSpec(**values)))
+
+    return add
+
+
+class Docked:
+    """A widget in a viewer."""
+
+    def __init__(self, viewer: napari.Viewer, widget: UNetWidget, bot: QtBot) -> None:
+        self.viewer = viewer
+        self.widget = widget
+        self.bot = bot
+
+    def wait(self, seconds: float = 60) -> None:
+        """Let the event loop run until nothing else runs."""
+        self.bot.waitUntil(
+            lambda: not self.widget.workspace.activity, timeout=int(1000 * seconds)
+        )
+
+    def predict(self) -> None:
+        """Press Predict and wait for the mask."""
+        self.widget.predict.predict.click()
+        self.wait()
+
+    @property
+    def mask(self) -> Any:
+        """The Labels layer of the chosen image."""
+        view = self.widget.masks.current
+        return None if view is None else view.layer
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Touched pixels of each class."""
+        view = self.widget.masks.current
+        return {} if view is None else view.subject.annotations.classes()
+
+
+@pytest.fixture
+def dock(store: ModelStore, add_model: Any, qtbot: QtBot) -> Docked:
+    """The widget on a viewer without window and layers, the tiny model chosen."""
+    add_model()
+    viewer = ViewerModel()
+    widget = UNetWidget(viewer, store)
+    widget.select_model("tiny")
+    qtbot.addWidget(widget)
+    return Docked(viewer, widget, qtbot)
+
+
+@pytest.fixture
+def real_dock(
+    make_napari_viewer: Callable[..., napari.Viewer],
+    store: ModelStore,
+    add_model: Callable[..., ModelInfo],
+    qtbot: QtBot,
+) -> Docked:
+    """The widget docked in a viewer with a window, the tiny model chosen."""
+    add_model()
+    viewer = make_napari_viewer()
+    widget = UNetWidget(viewer, store)
+    widget.select_model("tiny")
+    viewer.window.add_dock_widget(widget, name="U-Net")
+    return Docked(viewer, widget, qtbot)
+
+
+@pytest.fixture
+def plane() -> np.ndarray:
+    """A plane with bright squares, ``(96, 96)`` uint8."""
+    image = np.random.default_rng(0).integers(20, 60, (96, 96)).astype(np.uint8)
+    image[20:50, 20:50] += 120
+    image[60:80, 55:90] += 120
+    return image
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every message that napari was asked to show, as ``"severity: message"``."""
+    from napari.utils.notifications import notification_manager
+
+    messages: list[str] = []
+
+    def hear(notification: Any) -> None:
+        messages.append(f"{notification.severity}: {notification.message}")
+
+    notification_manager.notification_ready.connect(hear)
+    yield messages
+    notification_manager.notification_ready.disconnect(hear)
