@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari import current_viewer
 from napari.utils.notifications import show_error, show_info
 
 from napari_unet._commands import open_dock
-from unet_engine.checkpoint import SUFFIX, Checkpoint
+from unet_engine.checkpoint import SUFFIX
 from unet_engine.errors import EngineError
 from unet_engine.store import ModelStore
 
@@ -40,42 +39,13 @@ def add_models(path: str | Sequence[str]) -> list[LayerData]:
     names = []
     for file in _paths(path):
         try:
-            names.append(import_model(file, ModelStore()))
-        except (EngineError, OSError) as error:
+            names.append(ModelStore().add(file).name)
+        except EngineError as error:
             show_error(f"{file.name} was not added. {error}")
     if names:
         show_info(f"Added to the models: {', '.join(names)}.")
         _select(names[-1])
     return [(None,)]
-
-
-def import_model(file: Path, store: ModelStore) -> str:
-    """Copy a verified model file into the store.
-
-    Parameters
-    ----------
-    file
-        Any file; it is read in full and checked before anything is written.
-    store
-        Gets the model under the file's name, or a free one like it.
-
-    Returns
-    -------
-    name
-        Of the model in the store; of the one that is there already when the file is
-        the store's own or a copy of it.
-
-    Raises
-    ------
-    CheckpointError
-        When the file is no model of ours, damaged or changed.
-    DataError
-        When the store cannot be written to.
-    """
-    checkpoint = Checkpoint.load(file)
-    if file.stem in store.names() and _equal(checkpoint, store.load(file.stem)):
-        return file.stem
-    return store.save(store.free_name(file.stem), checkpoint).name
 
 
 def _paths(path: str | Sequence[str]) -> list[Path]:
@@ -84,16 +54,6 @@ def _paths(path: str | Sequence[str]) -> list[Path]:
 
 def _is_model_file(path: Path) -> bool:
     return path.suffix.lower() == SUFFIX
-
-
-def _equal(one: Checkpoint, other: Checkpoint) -> bool:
-    return (
-        one.spec == other.spec
-        and one.weights.keys() == other.weights.keys()
-        and all(
-            np.array_equal(one.weights[key], other.weights[key]) for key in one.weights
-        )
-    )
 
 
 def _select(name: str) -> None:
