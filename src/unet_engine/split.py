@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 FEW_IMAGES = 5
 """With fewer labelled images than this, parts of images are held out, not images."""
 
+_JUDGED_BY_TRAINING = (
+    "Too little is labelled to hold a part of it out: the model was judged by the "
+    "pixels it learned from. Label more places to get a figure you can trust."
+)
 _EDGES = (128, 64, 32, 16)
 _ENOUGH_BLOCKS = 8
 _TRIES = 32
@@ -44,14 +48,19 @@ class Split:
 
 
 def split_pairs(
-    pairs: Sequence[TrainingPair], *, fraction: float, seed: int = 0
+    pairs: Sequence[TrainingPair],
+    *,
+    fraction: float,
+    seed: int = 0,
+    mistakes: Sequence[npt.NDArray[np.bool_]] | None = None,
 ) -> Split:
     """Hold out about ``fraction`` of the labelled pixels for validation.
 
     Whole images when at least ``FEW_IMAGES`` are mostly labelled, square blocks of
     the others. Both sides keep labelled pixels, and every class where that is
     possible. Where nothing can be spared the training pixels also validate, and a
-    note says so.
+    note says so: a figure without a single correction in it would not tell whether
+    the corrections were learned.
 
     Parameters
     ----------
@@ -61,28 +70,32 @@ def split_pairs(
         Share of the labelled pixels to hold out, in (0, 1).
     seed
         Same seed, same split.
+    mistakes
+        For each pair ``(Y, X)`` True where the model to be tuned is wrong; pixels that
+        it gets right and wrong are held out alike.
     """
     generator = np.random.default_rng(seed)
-    pairs = [pair for pair in pairs if class_counts(pair.target).any()]
-    whole = [pair for pair in pairs if np.mean(pair.target < HELD_OUT) >= 0.5]
+    mistakes = mistakes or [np.zeros(pair.target.shape, dtype=bool) for pair in pairs]
+    known = [
+        (pair, wrong)
+        for pair, wrong in zip(pairs, mistakes, strict=True)
+        if class_counts(pair.target).any()
+    ]
+    whole = [pair for pair, _ in known if _is_mostly_labelled(pair)]
     if len(whole) < FEW_IMAGES:
         whole = []
-    kept = {id(pair) for pair in whole}
-    partial = [pair for pair in pairs if id(pair) not in kept]
+    partial = [k for k in known if not (whole and _is_mostly_labelled(k[0]))]
     training, validation = _hold_out_images(whole, fraction, generator)
-    blocks = _hold_out_blocks(partial, fraction, generator)
-    training += blocks[0]
-    validation += blocks[1]
-    if validation:
-        return Split(tuple(training), tuple(validation))
-    return Split(
-        tuple(pairs),
-        tuple(pairs),
-        (
-            "Too few pixels are labelled to hold some out: the model was judged by the "
-            "pixels it learned from. Label more places to get a figure you can trust.",
-        ),
-    )
+    learn, judge = _hold_out_blocks(partial, fraction, generator)
+    notes: tuple[str, ...] = ()
+    if partial and not judge:
+        learn = judge = [pair for pair, _ in partial]
+        notes = (_JUDGED_BY_TRAINING,)
+    return Split((*training, *learn), (*validation, *judge), notes)
+
+
+def _is_mostly_labelled(pair: TrainingPair) -> bool:
+    return bool(np.mean(pair.target < HELD_OUT) >= 0.5)
 
 
 def _hold_out_images(
@@ -117,50 +130,71 @@ def _classes_on_both_sides(
 
 @dataclass(frozen=True, slots=True)
 class _Block:
+    """A square of a plane and how many of its pixels are of each stratum."""
+
     pair: int
     region: tuple[slice, slice]
     counts: npt.NDArray[np.int64]
 
 
 def _hold_out_blocks(
-    pairs: Sequence[TrainingPair], fraction: float, generator: np.random.Generator
+    known: Sequence[tuple[TrainingPair, npt.NDArray[np.bool_]]],
+    fraction: float,
+    generator: np.random.Generator,
 ) -> tuple[list[TrainingPair], list[TrainingPair]]:
     """Hold out blocks, as large as leaves enough of them: neighbours look alike."""
     best: tuple[tuple[int, bool], list[_Block]] = (0, False), []
+    blocks: list[_Block] = []
     for edge in _EDGES:
-        blocks = [b for i, p in enumerate(pairs) for b in _blocks(i, p.target, edge)]
-        if not blocks:
-            break
+        blocks = [
+            block
+            for index, (pair, wrong) in enumerate(known)
+            for block in _blocks(index, _strata(pair.target, wrong), edge)
+        ]
         held = _choose_blocks(blocks, fraction, generator)
-        score = _classes(held), len(blocks) >= _ENOUGH_BLOCKS
+        score = _count_strata(held), len(blocks) >= _ENOUGH_BLOCKS
         if score > best[0]:
             best = score, held
-        if best[0] == (_classes(blocks), True):
+        if best[0] == (_count_strata(blocks), True):
             break
-    return _divide(pairs, best[1])
+    held = best[1]
+    if _has_mistakes(blocks) and not _has_mistakes(held):
+        held = []
+    return _divide([pair for pair, _ in known], held)
 
 
-def _blocks(index: int, target: npt.NDArray[np.uint8], edge: int) -> list[_Block]:
-    """List the blocks of a target that hold labelled pixels."""
+def _strata(
+    target: npt.NDArray[np.uint8], wrong: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Return the class of each pixel, plus 256 where the model is wrong; else -1."""
+    strata = target.astype(np.int64) + 256 * wrong
+    strata[target >= HELD_OUT] = -1
+    return strata
+
+
+def _blocks(index: int, strata: npt.NDArray[np.int64], edge: int) -> list[_Block]:
+    """List the blocks of a plane that hold labelled pixels."""
     blocks = []
-    labelled = target < HELD_OUT
+    labelled = strata >= 0
     rows, columns = np.flatnonzero(labelled.any(1)), np.flatnonzero(labelled.any(0))
-    if not rows.size:
-        return []
     # The grid starts at the first labelled pixel, so that a small spot is cut as well.
     for y, x in product(
         range(rows[0], rows[-1] + 1, edge), range(columns[0], columns[-1] + 1, edge)
     ):
         region = slice(y, y + edge), slice(x, x + edge)
-        if labelled[region].any():
-            blocks.append(_Block(index, region, class_counts(target[region])))
+        inside = strata[region][labelled[region]]
+        if inside.size:
+            counts = np.bincount(inside, minlength=512)
+            blocks.append(_Block(index, region, counts))
     return blocks
 
 
 def _choose_blocks(
     blocks: Sequence[_Block], fraction: float, generator: np.random.Generator
 ) -> list[_Block]:
-    """Choose blocks until each class has its share, leaving it half of its pixels."""
+    """Choose blocks until each stratum has its share, leaving it half its pixels."""
+    if not blocks:
+        return []
     total = np.sum([b.counts for b in blocks], axis=0)
     taken = np.zeros_like(total)
     held = []
@@ -173,8 +207,12 @@ def _choose_blocks(
     return held
 
 
-def _classes(blocks: Sequence[_Block]) -> int:
-    return int(np.count_nonzero(sum(b.counts for b in blocks))) if blocks else 0
+def _count_strata(blocks: Sequence[_Block]) -> int:
+    return int(np.count_nonzero(sum(b.counts for b in blocks)))
+
+
+def _has_mistakes(blocks: Sequence[_Block]) -> bool:
+    return any(b.counts[256:].any() for b in blocks)
 
 
 def _divide(

@@ -15,12 +15,17 @@ from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import check_pairs
 from unet_engine.events import FineTuned, Step, Stop, Validation, never
 from unet_engine.learner import Learner
-from unet_engine.runtime import choose_device, translated_errors
+from unet_engine.runtime import (
+    choose_device,
+    fold_normalisation,
+    load_network,
+    translated_errors,
+)
 from unet_engine.schedule import Schedule
 from unet_engine.spec import ModelSpec, build
 from unet_engine.split import split_pairs
 from unet_engine.store import Checkpoint
-from unet_engine.validation import HeldOut
+from unet_engine.validation import HeldOut, find_mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -170,7 +175,12 @@ class _Run:
         self._checkpoint = checkpoint
         self._config = config
         self._names = tuple(pair.name for pair in pairs)
-        split = split_pairs(pairs, fraction=config.validation, seed=config.seed)
+        split = split_pairs(
+            pairs,
+            fraction=config.validation,
+            seed=config.seed,
+            mistakes=_find_mistakes(checkpoint, pairs, device),
+        )
         self._notes = list(split.notes)
         self._learner = Learner(checkpoint, split.training, config, device)
         self._held_out = HeldOut(split.validation, checkpoint.spec, seed=config.seed)
@@ -280,6 +290,17 @@ class _Run:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
+
+
+def _find_mistakes(
+    checkpoint: Checkpoint, pairs: Sequence[TrainingPair], device: str
+) -> list[npt.NDArray[np.bool_]] | None:
+    # Random weights make no mistake that means anything.
+    if not checkpoint.history:
+        return None
+    network = load_network(checkpoint).eval().to(device)
+    fold_normalisation(network)
+    return find_mistakes(pairs, network, checkpoint.spec, device)
 
 
 def _is_better(loss: float, iou: float, best: Validation) -> bool:

@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -51,16 +52,7 @@ class HeldOut:
         self, pairs: Sequence[TrainingPair], spec: ModelSpec, *, seed: int
     ) -> None:
         self._classes = len(spec.classes)
-        footprint = spec.footprint
-        halo = tuple(min(h, _HALO) for h in footprint.halo)
-        views = [
-            _View(pair, tile)
-            for pair in pairs
-            for tile in TilePlan.for_shape(
-                pair.target.shape, tile=_TILE, footprint=replace(footprint, halo=halo)
-            )
-            if (pair.target[tile.inner_slices] < HELD_OUT).any()
-        ]
+        views = [view for pair in pairs for view in _views(pair, spec)]
         self._views = _affordable(views, np.random.default_rng(seed))
 
     def evaluate(self, network: nn.Module, device: str) -> tuple[float, float]:
@@ -76,7 +68,7 @@ class HeldOut:
         with torch.inference_mode():
             for view in self._views:
                 target = view.pair.target[view.tile.inner_slices]
-                logits = self._predict(network, view, device)
+                logits = _predict(network, view, device)
                 truth = torch.from_numpy(target.astype(np.int64))[None]
                 total += float(
                     functional.cross_entropy(
@@ -86,17 +78,62 @@ class HeldOut:
                 confusion.add(target, logits[0].argmax(dim=0).numpy())
         return total / max(1, confusion.pixels), confusion.mean_iou
 
-    @staticmethod
-    def _predict(network: nn.Module, view: _View, device: str) -> Tensor:
-        image = view.pair.image
-        block = read_reflected(
-            lambda at: image[:, *at], view.tile.outer, image.shape[1:]
-        )
-        batch = torch.from_numpy(np.ascontiguousarray(block)[None]).to(device)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = network(batch).float().cpu()
-        rows, columns = view.tile.local_slices(logits.shape[2:])
-        return logits[..., rows, columns]
+
+def find_mistakes(
+    pairs: Sequence[TrainingPair], network: nn.Module, spec: ModelSpec, device: str
+) -> list[npt.NDArray[np.bool_]]:
+    """Find the labelled pixels that a network in evaluation mode gets wrong.
+
+    Parameters
+    ----------
+    pairs
+        Those with more labelled pixels than a look should take are left out.
+    network, spec, device
+        The network, what it is, and where it is.
+
+    Returns
+    -------
+    list of ndarray
+        ``(Y, X)`` bool for each pair.
+    """
+    found = []
+    for pair in pairs:
+        wrong = np.zeros(pair.target.shape, dtype=bool)
+        found.append(wrong)
+        if class_counts(pair.target).sum() > _MOST_PIXELS:
+            continue
+        for view in _views(pair, spec):
+            inner = view.tile.inner_slices
+            with torch.inference_mode():
+                labels = _predict(network, view, device)[0].argmax(dim=0).numpy()
+            target = pair.target[inner]
+            wrong[inner] = (labels != target) & (target < HELD_OUT)
+    return found
+
+
+def _views(pair: TrainingPair, spec: ModelSpec) -> list[_View]:
+    """List the tiles of a pair that hold labelled pixels."""
+    footprint = spec.footprint
+    halo = tuple(min(h, _HALO) for h in footprint.halo)
+    plan = TilePlan.for_shape(
+        pair.target.shape, tile=_TILE, footprint=replace(footprint, halo=halo)
+    )
+    return [
+        _View(pair, tile)
+        for tile in plan
+        if (pair.target[tile.inner_slices] < HELD_OUT).any()
+    ]
+
+
+def _predict(network: nn.Module, view: _View, device: str) -> Tensor:
+    """Return the logits of a view's inner region, ``(1, classes, h, w)``."""
+    image = view.pair.image
+    block = read_reflected(lambda at: image[:, *at], view.tile.outer, image.shape[1:])
+    batch = torch.from_numpy(np.ascontiguousarray(block)[None]).to(device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    logits: Tensor = network(batch).float().cpu()
+    rows, columns = view.tile.local_slices(logits.shape[2:])
+    return logits[..., rows, columns]
 
 
 def _affordable(

@@ -88,6 +88,36 @@ def test_one_tiny_spot_validates_on_what_it_learns_and_says_so():
     assert "judged by the pixels it learned from" in split.notes[0]
 
 
+def wrong_in(region, shape=(256, 256)):
+    wrong = np.zeros(shape, bool)
+    wrong[region] = True
+    return wrong
+
+
+def test_corrections_are_on_both_sides_as_what_was_right_is():
+    target = blank()
+    target[100:, :] = 0
+    target[200:, :] = 1
+    target[20:24, 20:120] = 1
+    wrong = wrong_in(np.s_[20:24, 20:120])
+    for seed in range(4):
+        split = split_pairs([pair(target)], fraction=0.1, seed=seed, mistakes=[wrong])
+        assert 0 < (split.validation[0].target[wrong] == 1).sum() <= 200
+        assert (split.training[0].target[wrong] == 1).sum() >= 200
+
+
+def test_single_correction_judges_and_teaches():
+    target = blank()
+    target[100:, :] = 0
+    target[200:, :] = 1
+    target[20:24, 20:24] = 1
+    wrong = wrong_in(np.s_[20:24, 20:24])
+    split = split_pairs([pair(target)], fraction=0.1, mistakes=[wrong])
+    assert "judged by the pixels it learned from" in split.notes[0]
+    assert np.all(split.validation[0].target[wrong] == 1)
+    assert np.all(split.training[0].target[wrong] == 1)
+
+
 def test_strokes_beside_whole_images_are_held_out_in_part():
     target = blank()
     target[40:46, 20:200] = 0
