@@ -1,8 +1,15 @@
 """The walls between the packages, seen from a fresh interpreter."""
 
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 from textwrap import dedent
+
+import unet_engine
+
+ENGINE = Path(unet_engine.__file__).parent
 
 LIGHT = (
     "errors",
@@ -83,3 +90,32 @@ def test_the_plugin_imports_no_torch():
     count, torch, torchvision = printed.split()
     assert int(count) > 3
     assert (torch, torchvision) == ("False", "False")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the engine's modules that a file imports, type checking aside."""
+    found = set()
+    nodes: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        nodes.extend(ast.iter_child_nodes(node))
+    return {name for name in found if name.split(".")[0] == "unet_engine"}
+
+
+def test_arrows_point_one_way_and_nobody_imports_the_command_line():
+    graph = {}
+    for path in sorted(ENGINE.rglob("*.py")):
+        parts = path.relative_to(ENGINE.parent).with_suffix("").parts
+        graph[".".join(parts).removesuffix(".__init__")] = imports_of(path)
+    # A cycle raises CycleError, which names it.
+    order = tuple(TopologicalSorter(graph).static_order())
+    assert order.index("unet_engine.errors") < order.index("unet_engine.store")
+    for module, imported in graph.items():
+        if not module.startswith("unet_engine.cli"):
+            assert not [i for i in imported if i.startswith("unet_engine.cli")], module

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ _SAMPLE_PIXELS = 2**24
 
 _SAMPLE_PLANES = 64
 _SAMPLE_BLOCK = 512
+_FEWEST_BLOCKS = 16
 _RANGE = (-1.0, 5.0)
 """What ``apply`` clips to. 0 and 1 are percentiles, so honest pixels lie beyond them;
 a hot pixel a hundred times as bright as the rest would upset a network."""
@@ -143,7 +144,7 @@ def _sample(image: Image) -> Iterator[tuple[tuple[int, ...], tuple[slice, slice]
     if planes * pixels <= _SAMPLE_PIXELS:
         chosen, per_plane = planes, pixels
     else:
-        chosen = min(planes, _SAMPLE_PLANES, max(1, _SAMPLE_PIXELS // 2**16))
+        chosen = min(planes, _SAMPLE_PLANES)
         per_plane = _SAMPLE_PIXELS // chosen
     for number in _spread(planes, chosen):
         index = tuple(int(i) for i in np.unravel_index(number, image.leading_shape))
@@ -155,27 +156,30 @@ def _regions(shape: tuple[int, int], budget: int) -> Iterator[tuple[slice, slice
     if prod(shape) <= budget:
         yield slice(0, shape[0]), slice(0, shape[1])
         return
+    block = min(_SAMPLE_BLOCK, isqrt(budget // _FEWEST_BLOCKS))
     # An elongated plane gets its blocks along its long axis.
-    wanted = max(1, budget // _SAMPLE_BLOCK**2)
-    fits = [-(-n // _SAMPLE_BLOCK) for n in shape]
+    wanted = budget // block**2
+    fits = [-(-n // block) for n in shape]
     rows = min(fits[0], max(1, round((wanted * shape[0] / shape[1]) ** 0.5)))
     columns = min(fits[1], max(1, wanted // rows))
     starts = [
-        [int(i) for i in _spread(max(1, n - _SAMPLE_BLOCK + 1), count)]
+        _spread(max(1, n - block + 1), count)
         for n, count in zip(shape, (rows, columns), strict=True)
     ]
     for y, x in product(*starts):
         yield (
-            slice(y, min(y + _SAMPLE_BLOCK, shape[0])),
-            slice(x, min(x + _SAMPLE_BLOCK, shape[1])),
+            slice(y, min(y + block, shape[0])),
+            slice(x, min(x + block, shape[1])),
         )
 
 
-def _spread(size: int, count: int) -> npt.NDArray[np.intp]:
-    """Return ``count`` positions in ``range(size)``, evenly spread over it."""
+def _spread(size: int, count: int) -> list[int]:
+    """Return ``count`` positions in ``range(size)``, from its first to its last."""
     if count >= size:
-        return np.arange(size)
-    return np.linspace(0, size - 1, count).round().astype(np.intp)
+        return list(range(size))
+    if count == 1:
+        return [size // 2]
+    return [i * (size - 1) // (count - 1) for i in range(count)]
 
 
 def _describe_missing(count: int, total: int) -> str:
