@@ -37,7 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Damaged files get one line of ours; the reader's own report would come before it.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and not arguments.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.others = others
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -67,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Predict, fine-tune and evaluate segmentation models.",
     )
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (add_predict, add_finetune, add_evaluate, add_models, add_demo):
         add(commands)

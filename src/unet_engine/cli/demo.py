@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import EngineError
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_parser(commands: Any) -> None:
@@ -17,8 +19,7 @@ def add_parser(commands: Any) -> None:
         description="Open napari with an image, a prediction and the plugin docked.",
         add_help=False,
     )
-    parser.add_argument("arguments", nargs=argparse.REMAINDER)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, passes_on=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         # By name: the engine knows the plugin only here, and works without it.
         demo = import_module("napari_unet._demo")
-        code: int = demo.main(arguments.arguments)
+        code: int = demo.main(arguments.others)
     except ImportError as error:
         raise EngineError(
             f"napari cannot start ({error}); install it with a Qt binding: "

@@ -124,7 +124,8 @@ def _prepare(
 
     names = arguments.classes
     if arguments.parent is None:
-        data = read_labelled(arguments, names and len(names))
+        classes = names and len(ModelSpec(classes=names).classes)
+        data = read_labelled(arguments, classes)
         checkpoint = start_checkpoint(_fresh_spec(arguments, data), seed)
     else:
         if arguments.depth is not None or arguments.width is not None:
@@ -134,9 +135,13 @@ def _prepare(
             )
         checkpoint = adapt_checkpoint(store.load(arguments.parent), classes=names)
         data = read_labelled(arguments, len(checkpoint.spec.classes))
-    return checkpoint, [
-        pair for one in data for pair in read_pairs(one, checkpoint.spec)
-    ]
+    pairs = [pair for one in data for pair in read_pairs(one, checkpoint.spec)]
+    if not pairs:
+        raise DataError(
+            f"no pixel is labelled, all label values are {IGNORE}; "
+            "label some pixels of at least two classes"
+        )
+    return checkpoint, pairs
 
 
 def _fresh_spec(
