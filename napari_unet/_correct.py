@@ -67,6 +67,7 @@ class CorrectSection(Section):
         ):
             signal.connect(self.show_state)
         workspace.classes_changed.connect(self._fill_classes)
+        workspace.label_chosen.connect(self._mark_label)
         self._fill_classes()
         self.show_state()
 
@@ -128,7 +129,6 @@ class CorrectSection(Section):
         """Paint with a class from now on."""
         if (view := self._masks.current) is not None:
             view.paint_with(label)
-            self._mark(view)
 
     def accept_view(self) -> None:
         """Say that what is on screen is right."""
@@ -195,9 +195,11 @@ class CorrectSection(Section):
         self._group.addButton(made)
         return made
 
-    def _mark(self, view: MaskView) -> None:
-        label = int(view.layer.selected_label)
-        if label < len(self.class_buttons):
+    def _mark_label(self) -> None:
+        """Show which class napari's brush paints."""
+        view = self._masks.current
+        label = -1 if view is None else int(view.layer.selected_label)
+        if 0 <= label < len(self.class_buttons):
             self.class_buttons[label].setChecked(True)
 
     def show_state(self, *_: Any) -> None:
@@ -209,6 +211,7 @@ class CorrectSection(Section):
         self.empty.setVisible(view is None and self._workspace.layer is not None)
         self.empty.setEnabled(not self._workspace.activity)
         self._show_counts(view)
+        self._mark_label()
         if view is not None:
             self.touched.value = view.overlay is not None
 

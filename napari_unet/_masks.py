@@ -42,6 +42,8 @@ class MaskView(QObject):
         The image layer.
     workspace
         Hears of what is touched.
+    masks
+        The collection it belongs to.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class MaskView(QObject):
         source: Any,
         subject: Subject,
         workspace: Workspace,
-        parent: QObject,
+        masks: Masks,
     ) -> None:
-        super().__init__(parent)
+        super().__init__(masks)
+        self._masks = masks
         self._viewer = viewer
         self.source = source
         self.subject = subject
@@ -177,9 +180,15 @@ class MaskView(QObject):
     def _on_data(self) -> None:
         """Follow a mask whose data somebody replaced, if it still fits."""
         data = self.layer.data
-        if isinstance(data, np.ndarray) and data.size == self.subject.mask.size:
+        layout = self.subject.layout
+        if (
+            isinstance(data, np.ndarray)
+            and data.shape == layer_view(self.subject.mask, layout).shape
+        ):
             self.subject.replace_mask(data.reshape(self.subject.mask.shape))
-            self._workspace.mask_changed.emit()
+            self.layer.refresh(extent=False)
+        else:
+            self._masks.let_go(self.source)
 
     def _on_selected_label(self) -> None:
         most = len(self._workspace.classes) - 1
@@ -189,6 +198,7 @@ class MaskView(QObject):
                 f"The model has no class beyond {self._workspace.classes[most]!r}. "
                 "Add one in the U-Net dock to paint it."
             )
+        self._workspace.label_chosen.emit()
 
 
 class Masks(QObject):

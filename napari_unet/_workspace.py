@@ -229,6 +229,7 @@ class Workspace:
     layer_changed = Signal()
     mask_changed = Signal()
     touched_changed = Signal()
+    label_chosen = Signal()
     models_changed = Signal()
     classes_changed = Signal()
     pairs_changed = Signal()

@@ -1,0 +1,282 @@
+"""Step 3: what is trained on, what is saved, and what is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet import _runs
+from unet_engine.errors import DataError
+from unet_engine.events import FineTuned, Step, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from conftest import Docked
+
+
+@pytest.fixture
+def painted(dock: Docked, plane: Any) -> Docked:
+    """Two planes with strokes of both classes, and settings for a short training."""
+    dock.viewer.add_image(np.stack([plane, plane]), name="cells")
+    dock.predict()
+    dock.mask.brush_size = 12
+    dock.mask.paint((0, 35, 35), 1)
+    dock.mask.paint((0, 85, 15), 0)
+    dock.mask.paint((1, 70, 70), 1)
+    be_quick(dock)
+    return dock
+
+
+def be_quick(docked: Docked, steps: int = 4) -> None:
+    form = docked.widget.fine_tune.settings
+    form["steps"].value, form["crop"].value, form["batch"].value = steps, 32, 1
+    form["learning_rate"].value = 0.01
+
+
+def train(docked: Docked) -> None:
+    docked.widget.fine_tune.train.click()
+    docked.wait()
+
+
+def look(iou: float, *, best: bool = True) -> Validation:
+    return Validation(step=0, loss=1.0, iou=iou, best=best, seconds=0.0)
+
+
+def unimproved(order: Any, workspace: Any, stop: Any) -> Generator[Any, None, Any]:
+    yield look(0.5)
+    yield Step(step=1, loss=0.7, seconds=1.0, seconds_left=3.0)
+    result = FineTuned(
+        checkpoint=workspace.checkpoint(order.model), improved=False,
+        before=look(0.5), after=look(0.5), steps=1, stopped=False,
+        notes=("The old one is kept.",),
+    )  # fmt: skip
+    return _runs.Trained(result=result, model=None)
+
+
+def test_the_new_model_is_saved_chosen_and_predicts(
+    painted: Docked, told: list[str]
+) -> None:
+    before = painted.mask.data.copy()
+    touched = painted.widget.workspace.subject.touched_pixels()
+    train(painted)
+    painted.wait()
+    workspace = painted.widget.workspace
+    assert workspace.model.name == "tiny-ft"
+    assert workspace.store.lineage("tiny-ft") == ("tiny-ft", "tiny")
+    assert painted.widget.predict.form.model.value.name == "tiny-ft"
+    assert "tiles" in painted.widget.predict.text.text()
+    after = painted.mask.data
+    np.testing.assert_array_equal(after.flat[touched], before.flat[touched])
+    assert len(painted.widget.fine_tune.curve.steps) == 4
+    assert "tiny-ft" in painted.widget.fine_tune.text.text()
+
+
+def test_the_next_model_gets_the_next_free_name(painted: Docked) -> None:
+    store = painted.widget.workspace.store
+    store.save("tiny-ft", store.load("tiny"))
+    painted.widget.workspace.refresh_models("tiny")
+    train(painted)
+    painted.wait()
+    assert painted.widget.workspace.model.name == "tiny-ft-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "tuned"),
+    [("nuclei", "nuclei-ft"), ("nuclei-ft", "nuclei-ft"), ("a-ft-12", "a-ft")],
+)
+def test_names(name: str, tuned: str) -> None:
+    assert _runs.tuned_name(name) == tuned
+
+
+def test_learned_nothing_says_so_and_keeps_the_model(
+    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet._finetune.train_run", unimproved)
+    train(painted)
+    assert painted.widget.workspace.model.name == "tiny"
+    assert "tiny-ft" not in painted.widget.workspace.store.names()
+    assert "Nothing learned" in painted.widget.fine_tune.text.text()
+    assert any("old one is kept" in message for message in told)
+
+
+def test_a_model_that_is_not_better_is_not_saved(
+    painted: Docked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unet_engine import training
+
+    def learn_nothing(checkpoint: Any, *_: Any, **__: Any) -> Any:
+        yield look(0.5)
+        return FineTuned(
+            checkpoint=checkpoint, improved=False, before=look(0.5), after=look(0.5),
+            steps=1, stopped=False,
+        )  # fmt: skip
+
+    monkeypatch.setattr(training, "fine_tune", learn_nothing)
+    train(painted)
+    assert "tiny-ft" not in painted.widget.workspace.store.names()
+
+
+def test_stop_keeps_the_best(painted: Docked) -> None:
+    be_quick(painted, steps=100_000)
+    section = painted.widget.fine_tune
+    section.train.click()
+    assert section.cancel.isEnabled()
+    assert not painted.widget.predict.predict.isEnabled()
+    painted.bot.waitUntil(
+        lambda: any(v.best and v.step for v in section.curve.validations),
+        timeout=60_000,
+    )
+    section.cancel.click()
+    painted.wait()
+    assert "tiny-ft" in painted.widget.workspace.store.names()
+    assert section.train.isEnabled()
+
+
+def test_nothing_touched(dock: Docked, plane: Any, told: list[str]) -> None:
+    dock.viewer.add_image(plane)
+    dock.widget.correct.empty.click()
+    dock.widget.fine_tune.train.click()
+    assert "nothing is touched yet" in told[0]
+    assert "background and cell" in told[0]
+    assert not dock.widget.workspace.activity
+
+
+def test_one_class_touched(dock: Docked, plane: Any, told: list[str]) -> None:
+    dock.viewer.add_image(plane)
+    dock.widget.correct.empty.click()
+    dock.mask.paint((20, 20), 1)
+    dock.widget.fine_tune.train.click()
+    assert "only 'cell' is touched" in told[0]
+    assert not dock.widget.workspace.activity
+
+
+def test_no_model(painted: Docked, told: list[str]) -> None:
+    painted.widget.workspace.choose_model(None)
+    painted.widget.fine_tune.train.click()
+    assert "no model to tune" in told[0]
+
+
+def test_an_error_gives_the_buttons_back(
+    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        yield
+
+    monkeypatch.setattr("napari_unet._finetune.train_run", fail)
+    train(painted)
+    assert any("mat1 and mat2" in message for message in told)
+    assert painted.widget.fine_tune.train.isEnabled()
+    assert painted.widget.predict.predict.isEnabled()
+
+
+def test_a_folder_that_cannot_be_written_to(
+    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise DataError("the disk is full; free some space")
+
+    monkeypatch.setattr(painted.widget.workspace.store, "check_writable", full)
+    train(painted)
+    assert any("free some space" in message for message in told)
+    assert not painted.widget.fine_tune.curve.steps
+
+
+def test_image_deleted_while_training(painted: Docked) -> None:
+    be_quick(painted, steps=100_000)
+    painted.widget.fine_tune.train.click()
+    painted.bot.waitUntil(
+        lambda: bool(painted.widget.fine_tune.curve.steps), timeout=60_000
+    )
+    painted.viewer.layers.remove("cells")
+    painted.wait()
+    assert painted.widget.fine_tune.train.isEnabled()
+
+
+def test_a_new_class_is_learned(painted: Docked) -> None:
+    painted.widget.correct.add_class("debris")
+    painted.mask.paint((0, 10, 80), 2)
+    train(painted)
+    painted.wait()
+    model = painted.widget.workspace.model
+    assert model.spec.classes == ("background", "cell", "debris")
+    assert [b.text() for b in painted.widget.correct.class_buttons][-1] == "debris"
+
+
+def pair(docked: Docked, labels: np.ndarray, *, instances: bool) -> None:
+    pairs = docked.widget.fine_tune.pairs
+    pairs.labels.value = docked.viewer.add_labels(labels, name="truth")
+    pairs.image.value = docked.viewer.layers["cells"]
+    pairs.instances.value = instances
+    pairs.add_pair()
+
+
+def test_a_pair_alone_is_enough(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, (plane > 100).astype(int) * 300, instances=True)
+    assert [p.title for p in dock.widget.workspace.pairs] == ["cells + truth (objects)"]
+    be_quick(dock)
+    train(dock)
+    dock.wait()
+    assert dock.widget.workspace.model.name == "tiny-ft"
+
+
+def test_labels_of_another_shape(dock: Docked, plane: Any, told: list[str]) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, np.zeros((5, 5), np.uint8), instances=False)
+    assert "5 x 5 pixels" in told[0]
+    assert not dock.widget.workspace.pairs
+
+
+def test_object_ids_taken_for_classes(
+    dock: Docked, plane: Any, told: list[str]
+) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, (plane > 100).astype(int) * 300, instances=False)
+    be_quick(dock)
+    train(dock)
+    assert any("object ids" in message for message in told)
+    assert dock.widget.workspace.model.name == "tiny"
+
+
+def test_a_pair_goes_with_its_layer(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, (plane > 100).astype(np.uint8), instances=False)
+    assert dock.widget.fine_tune.pairs.list.count() == 1
+    dock.viewer.layers.remove("truth")
+    assert dock.widget.fine_tune.pairs.list.count() == 0
+
+
+def test_remove_a_pair(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, (plane > 100).astype(np.uint8), instances=False)
+    dock.widget.fine_tune.pairs.list.setCurrentRow(0)
+    dock.widget.fine_tune.pairs.remove.click()
+    assert not dock.widget.workspace.pairs
+
+
+def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
+    order = painted.widget.fine_tune._make_order()
+    spec = painted.widget.workspace.model.spec
+    first, second = _runs.training_pairs(order, spec)
+    assert first.image.shape == (1, *first.target.shape)
+    # A disc of radius 6 at (70, 70) with a crop of 32 around it, cut at the border.
+    assert second.target.shape == (64, 64)
+    assert second.name == "cells (1,)"
+
+
+def test_the_form_has_every_setting(dock: Docked) -> None:
+    section = dock.widget.fine_tune
+    section.minutes.value = 3.5
+    section.settings["seed"].value = 9
+    assert (section.config.minutes, section.config.seed) == (3.5, 9)
+
+
+def test_the_curve_follows_the_theme(dock: Docked) -> None:
+    curve = dock.widget.fine_tune.curve
+    dark = curve._graphics.backgroundBrush().color().lightness()
+    dock.viewer.theme = "light"
+    assert curve._graphics.backgroundBrush().color().lightness() > dark + 50
