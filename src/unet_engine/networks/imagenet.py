@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from http.client import HTTPException
 from importlib import import_module
@@ -20,10 +17,13 @@ import numpy as np
 import torch
 
 from unet_engine.architectures.trunks import TRUNKS
-from unet_engine.errors import Cancelled, CheckpointError, SpecError
+from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
 from unet_engine.events import never
+from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from unet_engine.events import Stop
@@ -64,6 +64,8 @@ def imagenet_weights(
         When there is no such classifier.
     CheckpointError
         When the file cannot be fetched, is damaged, or is not what it should be.
+    DataError
+        When the cache folder cannot be written.
     Cancelled
         When ``stop`` ended the download.
     """
@@ -110,6 +112,8 @@ def fetch(
     ------
     CheckpointError
         When it cannot be fetched or has another hash; nothing is left behind.
+    DataError
+        When the folder cannot be written.
     Cancelled
         When ``stop`` ended it.
     """
@@ -121,21 +125,14 @@ def fetch(
             "use an address such as .../vgg16-397923af.pth"
         )
     path = folder / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            _download(url, path, match[1], progress, stop)
-        elif not _sha256(path).startswith(match[1]):
-            raise CheckpointError(
-                f"{path} is damaged: its SHA-256 does not start with {match[1]}; "
-                "delete it and try again"
-            )
-    except (OSError, HTTPException, ValueError) as error:
+    if not path.exists():
+        _make_folder(folder)
+        _download(url, path, match[1], progress, stop)
+    elif not _sha256(path).startswith(match[1]):
         raise CheckpointError(
-            f"{name} could not be fetched from {url} ({error}); check the connection, "
-            f"or put the file into {folder}, or train from random weights, which needs "
-            "no download"
-        ) from error
+            f"{path} is damaged: its SHA-256 does not start with {match[1]}; "
+            "delete it and try again"
+        )
     return path
 
 
@@ -146,37 +143,46 @@ _TIMEOUT_S = 30
 def _download(
     url: str, path: Path, sha256: str, progress: Progress | None, stop: Stop
 ) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _receive(url, file.write, progress, stop)
-        if not (found := _sha256(Path(temporary))).startswith(sha256):
+    with whole_file(path) as temporary:
+        done = 0
+        with temporary.open("wb") as file:
+            for chunk, total in _chunks(url, path):
+                if stop():
+                    raise Cancelled("the download was stopped; nothing was kept of it")
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
+        if not (found := _sha256(temporary)).startswith(sha256):
             raise CheckpointError(
                 f"what {url} gave is damaged or another file: its SHA-256 starts with "
                 f"{found[: len(sha256)]}, not {sha256}; nothing was kept, try again"
             )
-        os.replace(temporary, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
 
 
-def _receive(
-    url: str,
-    write: Callable[[bytes], object],
-    progress: Progress | None,
-    stop: Stop,
-) -> None:
-    with urlopen(url, timeout=_TIMEOUT_S) as response:
-        total = int(response.headers.get("Content-Length") or 0)
-        done = 0
-        while chunk := response.read(_CHUNK):
-            if stop():
-                raise Cancelled("the download was stopped; nothing was kept of it")
-            write(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, total)
+def _chunks(url: str, path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield the parts of a file, each with the size of the whole (0: unknown)."""
+    try:
+        with urlopen(url, timeout=_TIMEOUT_S) as response:
+            total = int(response.headers.get("Content-Length") or 0)
+            while chunk := response.read(_CHUNK):
+                yield chunk, total
+    except (OSError, HTTPException, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} could not be fetched from {url} ({error}); check the "
+            f"connection, or put the file into {path.parent}, or train from random "
+            "weights, which needs no download"
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be made ({error.strerror}); set TORCH_HOME to a folder "
+            "that can be written"
+        ) from error
 
 
 def _sha256(path: Path) -> str:

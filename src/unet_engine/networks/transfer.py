@@ -114,14 +114,14 @@ def imagenet_start(
     carried = {k: v for k, v in classifier.items() if k.startswith("features.")}
     first = "features.0.weight"
     carried[first] = adapt_first_convolution(classifier[first], spec.in_channels)
+    started = {**weights, **_fitting(carried, weights, "ImageNet classifier")}
     dense = sorted({k.rpartition(".")[0] for k in classifier if k not in carried})
-    windows = (TRUNKS[form.trunk].dense.kernel, 1)
-    for ours, theirs, window in zip(("fc6", "fc7"), dense, windows, strict=False):
-        weight = dense_to_convolution(classifier[f"{theirs}.weight"], window)
-        if weight.shape == weights[f"{ours}.weight"].shape:
-            carried[f"{ours}.weight"] = weight
-            carried[f"{ours}.bias"] = classifier[f"{theirs}.bias"]
-    return {**weights, **_fitting(carried, weights, "ImageNet classifier")}
+    for ours, theirs in zip(("fc6", "fc7"), dense, strict=False):
+        weight, here = classifier[f"{theirs}.weight"], weights[f"{ours}.weight"]
+        if weight.size == here.size:
+            started[f"{ours}.weight"] = dense_to_convolution(weight, here.shape[-1])
+            started[f"{ours}.bias"] = classifier[f"{theirs}.bias"]
+    return started
 
 
 def staged_weights(
