@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari import current_viewer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
@@ -31,6 +32,24 @@ def open_dock(viewer: napari.Viewer) -> UNetWidget:
     widget = UNetWidget(viewer)
     viewer.window.add_dock_widget(widget, name=DOCK_NAME, area="right")
     return widget
+
+
+def predict() -> None:
+    """Press Predict in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).predict.start()
+
+
+def accept_view() -> None:
+    """Press Accept this view in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).correct.accept_view()
+
+
+def fine_tune() -> None:
+    """Press Fine-tune in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).fine_tune.start()
 
 
 def show_models_folder() -> None:
