@@ -27,6 +27,7 @@ MODEL = "nuclei"
 _FIELD = 3
 """Where the model is mostly right, and wrong in one place that is easy to see."""
 
+_PICTURE_SIZE = (1440, 900)
 _SETTLE_MS = 1500
 _WAIT_MS = 300_000
 
@@ -89,8 +90,10 @@ class Demo(QObject):
     def start(self) -> None:
         """Predict with the widget's own button."""
         if self._picture is not None:
-            self._viewer.window.resize(1440, 900)
+            self._viewer.window.resize(*_PICTURE_SIZE)
             QTimer.singleShot(_WAIT_MS, self._on_time_over)
+        # The dock has taken its room; the image is to fill what is left.
+        self._viewer.reset_view()
         workspace = self._dock.workspace
         self._dock.select_model(MODEL)
         workspace.activity_changed.connect(self._on_activity_changed)
@@ -116,6 +119,7 @@ class Demo(QObject):
         view.layer.brush_size = 8
         self.fault = ""
         if self._picture is not None:
+            self._viewer.reset_view()
             QTimer.singleShot(_SETTLE_MS, self._save)
 
     def _save(self) -> None:
