@@ -27,11 +27,14 @@ def make_checkpoint() -> MakeCheckpoint:
         weights = {name: t.numpy().copy() for name, t in network.state_dict().items()}
         for name, values in weights.items():
             stem, _, kind = name.rpartition(".")
-            if kind == "running_var" or f"{stem}.running_var" in weights:
-                if kind in ("running_var", "weight"):
-                    values[...] = rng.uniform(0.5, 1.5, values.shape)
-                elif kind in ("running_mean", "bias"):
-                    values[...] = rng.normal(0, 0.2, values.shape)
+            normalises = f"{stem}.running_var" in weights
+            if normalises and kind in ("running_var", "weight"):
+                values[...] = rng.uniform(0.5, 1.5, values.shape)
+            elif normalises and kind in ("running_mean", "bias"):
+                values[...] = rng.normal(0, 0.2, values.shape)
+            elif kind == "weight" and not values.any():
+                # The scores of an FCN start at zero, which no tile could get wrong.
+                values[...] = rng.normal(0, 0.2, values.shape)
         return Checkpoint(spec, weights, ())
 
     return make
