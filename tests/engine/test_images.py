@@ -235,6 +235,71 @@ def test_samples_that_are_no_colour_are_channels(tmp_path):
     assert (image.channels, image.rgb) == (4, False)
 
 
+def test_missing_tiles_are_read_as_zero(tmp_path):
+    path = tmp_path / "sparse.tif"
+    tile = np.full((16, 16), 7, np.uint8)
+    tiles = iter([tile, None, None, tile])
+    tifffile.imwrite(
+        path, tiles, shape=(32, 32), dtype=np.uint8, tile=(16, 16), compression="zlib"
+    )
+    expected = np.kron(np.eye(2), np.full((16, 16), 7))
+    assert np.array_equal(open_image(path).read()[0], expected)
+
+
+def test_jpeg_tiles(tmp_path):
+    path = tmp_path / "slide.tif"
+    smooth = np.dstack([np.add.outer(np.arange(64), np.arange(96))] * 3).astype(
+        np.uint8
+    )
+    tifffile.imwrite(path, smooth, photometric="rgb", compression="jpeg", tile=(32, 32))
+    block = open_image(path).read((), (slice(20, 50), slice(40, 90)))
+    expected = np.moveaxis(smooth, -1, 0)[:, 20:50, 40:90]
+    assert np.abs(block.astype(int) - expected).max() < 9
+
+
+def test_volumetric_tiles(tmp_path):
+    path = tmp_path / "volume.tif"
+    volume = STACK[:, 0]
+    tifffile.imwrite(
+        path, volume, volumetric=True, tile=(1, 16, 16), photometric="minisblack"
+    )
+    assert np.array_equal(open_image(path).read((2,))[0], volume[2])
+
+
+def test_the_first_of_several_images_is_opened(tmp_path, caplog):
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(STACK[0, 0], metadata=None)
+        writer.write(STACK[0, 0, :9, :9], metadata=None)
+    assert open_image(path).plane_shape == (40, 50)
+    assert "holds 2 images" in caplog.text
+
+
+def test_planes_of_a_companion_file_that_is_missing_are_told(tmp_path, caplog):
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(path, STACK[:, 0], metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path) as file:
+        text = file.ome_metadata
+    whole = '<TiffData IFD="0" PlaneCount="3"/>'
+    assert whole in text
+    first = '<TiffData IFD="0" FirstZ="0" PlaneCount="1"/>'
+    tifffile.tiffcomment(path, text.replace(whole, first).encode())
+    image = open_image(path)
+    assert np.array_equal(image.read((0,))[0], STACK[0, 0])
+    assert not image.read((2,)).any()
+    assert "2 planes are missing" in caplog.text
+
+
+def test_the_cache_forgets_what_was_used_longest_ago(tmp_path, monkeypatch):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, STACK, photometric="minisblack", **TIFFS["zlib"])
+    monkeypatch.setattr("unet_engine.images.pages._CACHE_BYTES", 3 * STACK[0, 0].nbytes)
+    image = open_image(path)
+    for z in (0, 1, 2, 0):
+        assert np.array_equal(image.read((z,)), STACK[z])
+    assert len(image.data._cache._segments) <= 3
+
+
 def test_the_cache_does_not_mix_up_pages(tmp_path):
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", **TIFFS["tiles"])

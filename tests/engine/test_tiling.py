@@ -21,8 +21,9 @@ def plans(draw, ndim=2):
         divisor=divisor,
         remainder=draw(st.integers(0, divisor - 1)),
     )
-    shape = draw(st.tuples(*[st.integers(1, 90)] * ndim))
-    tile = draw(st.one_of(st.integers(1, 60), st.tuples(*[st.integers(1, 60)] * ndim)))
+    most = {2: 60, 3: 12}[ndim]
+    shape = draw(st.tuples(*[st.integers(1, most)] * ndim))
+    tile = draw(st.one_of(st.integers(2, 40), st.tuples(*[st.integers(2, 40)] * ndim)))
     return TilePlan.for_shape(shape, tile=tile, footprint=footprint)
 
 

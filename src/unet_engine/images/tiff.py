@@ -68,6 +68,8 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
     series = tif.series[0]
     if len(tif.series) > 1:
         logger.warning("%s holds %d images; the first is opened", path, len(tif.series))
+    if missing := sum(page is None for page in series.pages):
+        logger.warning("%s: %d planes are missing and read as 0", path, missing)
     _check_chain(tif, path)
     _check_complete(series, path)
     known = _known_axes(series)
