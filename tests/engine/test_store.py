@@ -372,3 +372,19 @@ def test_the_store_works_without_bundled_models(store, checkpoint, monkeypatch):
     assert store.list() == ()
     store.save("nuclei", checkpoint)
     assert store.names() == ("nuclei",)
+
+
+def test_a_file_is_added_once_and_never_over_another(store, saved, checkpoint):
+    assert store.add(saved).name == "model"
+    assert store.add(saved).name == "model", "a copy of it is there already"
+    assert store.add(store.root / "model.safetensors").name == "model"
+    replace(checkpoint, spec=replace(SPEC, depth=3)).save(saved)
+    assert store.add(saved).name == "model-2"
+    assert store.load("model").spec == SPEC
+
+
+def test_a_damaged_file_is_not_added(store, saved):
+    saved.write_bytes(saved.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="truncated"):
+        store.add(saved)
+    assert not store.root.exists()
