@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import safetensors.numpy
-from napari.utils.notifications import NotificationSeverity, notification_manager
 
 from napari_unet import _io
 from unet_engine.checkpoint import Checkpoint
@@ -15,25 +14,12 @@ from unet_engine.spec import ModelSpec
 from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     import napari
 
 NOTHING_TO_SHOW = [(None,)]
-
-
-@pytest.fixture
-def notes() -> Iterator[list[tuple[NotificationSeverity, str]]]:
-    """Return what the user is told."""
-    told: list[tuple[NotificationSeverity, str]] = []
-
-    def tell(note) -> None:
-        told.append((note.severity, note.message))
-
-    notification_manager.notification_ready.connect(tell)
-    yield told
-    notification_manager.notification_ready.disconnect(tell)
 
 
 @pytest.fixture
@@ -61,11 +47,11 @@ def test_other_files_are_left_to_other_readers(name: str) -> None:
     assert _io.get_reader(["a.safetensors", name]) is None
 
 
-def test_model_joins_the_store(model_file: Path, notes: list) -> None:
+def test_model_joins_the_store(model_file: Path, told: list[str]) -> None:
     assert read(model_file) == NOTHING_TO_SHOW
     loaded = ModelStore().load("cells")
     np.testing.assert_array_equal(loaded.weights["weight"][2], [8, 9, 10, 11])
-    assert notes == [(NotificationSeverity.INFO, "Added to the models: cells.")]
+    assert told == ["info: Added to the models: cells."]
 
 
 def test_several_models_join_the_store(
@@ -129,25 +115,24 @@ def empty(path: Path) -> None:
     ],
 )
 def test_unusable_file_is_told_of_and_leaves_nothing(
-    damage: Callable[[Path], None], reason: str, model_file: Path, notes: list
+    damage: Callable[[Path], None], reason: str, model_file: Path, told: list[str]
 ) -> None:
     damage(model_file)
     assert read(model_file) == NOTHING_TO_SHOW
-    ((severity, message),) = notes
-    assert severity == NotificationSeverity.ERROR
-    assert message.startswith("cells.safetensors was not added.")
+    (message,) = told
+    assert message.startswith("error: cells.safetensors was not added.")
     assert reason in message
     assert not list(ModelStore().root.iterdir())
 
 
 def test_folder_that_cannot_be_written_to_is_told_of(
-    model_file: Path, notes: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_file: Path, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path / "file" / "models"))
     assert read(model_file) == NOTHING_TO_SHOW
-    ((severity, message),) = notes
-    assert severity == NotificationSeverity.ERROR
+    (message,) = told
+    assert message.startswith("error: ")
     assert "NAPARI_UNET_MODELS" in message
 
 
