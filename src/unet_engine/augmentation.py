@@ -53,8 +53,13 @@ class Augmentation:
         return crop + 2 * math.ceil((reach - crop) / 2)
 
     def __call__(
-        self, images: Tensor, targets: Tensor, crop: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        images: Tensor,
+        targets: Tensor,
+        crop: int,
+        generator: torch.Generator,
+        weights: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Vary a batch.
 
         Parameters
@@ -67,12 +72,15 @@ class Augmentation:
             Edge of the result.
         generator
             Source of chance, on the CPU.
+        weights
+            ``(N, S, S)`` float32 of the pixels, or None.
 
         Returns
         -------
-        images, targets
-            ``(N, C, crop, crop)`` float32, mirrored where it leaves the source, and
-            ``(N, crop, crop)`` int64, ``IGNORE`` there.
+        images, targets, weights
+            ``(N, C, crop, crop)`` float32, mirrored where it leaves the source,
+            ``(N, crop, crop)`` int64, ``IGNORE`` there, and ``(N, crop, crop)``
+            float32 or None.
         """
         grid = self._grid(len(images), crop, generator).to(images.device)
         grid = grid * (2 / (images.shape[-1] - 1))
@@ -88,7 +96,11 @@ class Augmentation:
             align_corners=True,
         )
         targets = (shifted.squeeze(1) + IGNORE).round().long()
-        return perturb(images, self.intensity, generator), targets
+        if weights is not None:
+            weights = functional.grid_sample(
+                weights.unsqueeze(1), grid, mode="bilinear", align_corners=True
+            ).squeeze(1)
+        return perturb(images, self.intensity, generator), targets, weights
 
     def _grid(self, count: int, crop: int, generator: torch.Generator) -> Tensor:
         """Return where to sample, ``(N, crop, crop, 2)`` as x, y from the centre."""

@@ -24,11 +24,15 @@ class PredictConfig:
         Edge of a tile in pixels, without its halo. Smaller tiles need less memory.
     probabilities
         Also return the probability of every class.
+    average_flips
+        Predict each tile in its 8 flips and turns and take the mean: a little better,
+        8 times slower.
     """
 
     device: Device = "auto"
     tile: Annotated[int, {"min": 32, "max": 8192, "step": 32}] = 512
     probabilities: bool = False
+    average_flips: bool = False
 
     def __post_init__(self) -> None:
         _at_least("tile", self.tile, 32)
@@ -47,7 +51,9 @@ class FineTuneConfig:
     steps
         Largest number of steps. 0: no limit, then minutes must be given.
     learning_rate
-        Peak learning rate of AdamW.
+        Peak learning rate.
+    optimiser
+        adamw, or sgd with the momentum of 0.99 of the published U-Net.
     crop
         Edge of a training crop in pixels.
     batch
@@ -62,6 +68,11 @@ class FineTuneConfig:
         Largest zoom of the crops, in or out. 1: none.
     intensity
         Strength of brightness, contrast, blur and noise changes. 0: none.
+    border_weight
+        Extra weight of the gaps between neighbouring objects, 10 in the published
+        U-Net; rare classes then also count more. 0: all pixels count alike.
+    dice
+        Add the Dice loss to the cross entropy.
     statistics
         Of batch normalisation. frozen keeps the model's own, batch learns new ones,
         auto freezes them when a trained model is tuned.
@@ -73,6 +84,7 @@ class FineTuneConfig:
     minutes: Annotated[float, {"min": 0.0, "max": 1440.0, "step": 0.5}] = 2.0
     steps: Annotated[int, {"min": 0, "max": 1_000_000, "step": 10}] = 0
     learning_rate: Annotated[float, {"min": 1e-6, "max": 0.1, "step": 1e-4}] = 1e-3
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     crop: Annotated[int, {"min": 32, "max": 1024, "step": 32}] = 192
     batch: Annotated[int, {"min": 1, "max": 64}] = 4
     validation: Annotated[float, {"min": 0.05, "max": 0.5, "step": 0.05}] = 0.2
@@ -80,11 +92,20 @@ class FineTuneConfig:
     flips: bool = True
     scaling: Annotated[float, {"min": 1.0, "max": 4.0, "step": 0.05}] = 1.15
     intensity: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.1}] = 0.5
+    border_weight: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0
+    dice: bool = True
     statistics: Literal["auto", "frozen", "batch"] = "auto"
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "steps", "elastic", "intensity", "seed"):
+        for name in (
+            "minutes",
+            "steps",
+            "elastic",
+            "intensity",
+            "border_weight",
+            "seed",
+        ):
             _at_least(name, getattr(self, name), 0)
         _at_least("crop", self.crop, 32)
         _at_least("batch", self.batch, 1)

@@ -6,7 +6,7 @@ Numpy only; the network's side of a training lives in ``training``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,9 @@ class TrainingPair:
         Shown in messages and kept in the history of the model.
     weight
         How often crops are taken from this pair, relative to the others.
+    pixel_weights
+        ``(Y, X)`` float32 from 0, how much each labelled pixel counts in the loss;
+        None: all alike.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class TrainingPair:
     target: npt.NDArray[np.uint8]
     name: str = ""
     weight: float = 1.0
+    pixel_weights: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""
@@ -77,6 +81,22 @@ class TrainingPair:
             )
         if not 0 < self.weight < float("inf"):
             raise DataError(f"{name}weight {self.weight} is not a number above 0")
+        if self.pixel_weights is not None:
+            _check_pixel_weights(self.pixel_weights, self.target.shape, name)
+
+
+def _check_pixel_weights(
+    weights: npt.NDArray[np.float32], shape: tuple[int, ...], name: str
+) -> None:
+    if weights.shape != shape or weights.dtype != np.float32:
+        raise DataError(
+            f"{name}the pixel weights are {_size(weights.shape)} {weights.dtype}; give "
+            f"float32 of the size of the labels, {_size(shape)}"
+        )
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise DataError(
+            f"{name}a pixel weight is negative or not finite; use 0 or more"
+        )
 
 
 def targets_from_instances(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
@@ -131,6 +151,24 @@ def class_counts(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     return np.bincount(target.ravel(), minlength=256)[:HELD_OUT]
 
 
+class Crops(NamedTuple):
+    """What a training step sees.
+
+    Attributes
+    ----------
+    images
+        ``(N, C, size, size)`` float32.
+    targets
+        ``(N, size, size)`` uint8.
+    weights
+        ``(N, size, size)`` float32, or None when all pixels count alike.
+    """
+
+    images: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.uint8]
+    weights: npt.NDArray[np.float32] | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Centres:
     """Where the crops of one class may be centred in one pair."""
@@ -173,6 +211,7 @@ class CropSampler:
         self._size = size
         self._jitter = min(jitter, (size - 1) // 2)
         self._generator = generator
+        self._weighted_pixels = any(p.pixel_weights is not None for p in pairs)
         self._centres: dict[int, list[_Centres]] = {}
         self._shares: list[npt.NDArray[np.float64]] = []
         for index, pair in enumerate(self._pairs):
@@ -189,17 +228,11 @@ class CropSampler:
             (c.pair, label): c for label, cs in self._centres.items() for c in cs
         }
 
-    def draw(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Draw crops.
-
-        Returns
-        -------
-        images, targets
-            ``(count, C, size, size)`` float32, mirrored beyond the image, and
-            ``(count, size, size)`` uint8, ``IGNORE`` beyond the image.
-        """
+    def draw(self, count: int) -> Crops:
+        """Draw crops, mirrored beyond the image, where their target is ``IGNORE``."""
         crops = [self._crop(*self._choose()) for _ in range(count)]
-        return np.stack([c[0] for c in crops]), np.stack([c[1] for c in crops])
+        images, targets, weights = (np.stack(part) for part in zip(*crops, strict=True))
+        return Crops(images, targets, weights if self._weighted_pixels else None)
 
     def _choose(self) -> tuple[TrainingPair, int]:
         """Choose a pair and the flat position of a labelled pixel in it."""
@@ -218,9 +251,7 @@ class CropSampler:
         weights = np.array([self._pairs[i].weight for i in indices], dtype=np.float64)
         return int(self._generator.choice(len(indices), p=weights / weights.sum()))
 
-    def _crop(
-        self, pair: TrainingPair, position: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    def _crop(self, pair: TrainingPair, position: int) -> tuple[npt.NDArray[Any], ...]:
         shape = pair.target.shape
         jitter = self._generator.integers(-self._jitter, self._jitter + 1, size=2)
         centre = np.array(np.unravel_index(position, shape)) + jitter
@@ -228,6 +259,7 @@ class CropSampler:
         outer = [(int(s), int(s) + self._size) for s in starts]
         image = read_reflected(lambda at: pair.image[:, *at], outer, shape)
         target = np.full((self._size, self._size), IGNORE, dtype=np.uint8)
+        weights = np.ones(target.shape, dtype=np.float32)
         inside = tuple(
             slice(max(0, low), min(high, n))
             for (low, high), n in zip(outer, shape, strict=True)
@@ -237,7 +269,9 @@ class CropSampler:
             for s, (low, _) in zip(inside, outer, strict=True)
         )
         target[local] = pair.target[inside]
-        return image.astype(np.float32, copy=False), target
+        if pair.pixel_weights is not None:
+            weights[local] = pair.pixel_weights[inside]
+        return image.astype(np.float32, copy=False), target, weights
 
 
 def _size(shape: Sequence[int]) -> str:

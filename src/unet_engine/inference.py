@@ -19,7 +19,8 @@ from unet_engine.plan import (
     plan_prediction,
 )
 from unet_engine.runtime import Runner, runner_for, translated_errors
-from unet_engine.tiling import Tile, TilePlan, read_reflected
+from unet_engine.symmetry import SYMMETRIES
+from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -180,6 +181,7 @@ class _TilePredictor:
         self._image = image
         self._checkpoint = checkpoint
         self._normalisation = normalisation
+        self._symmetries = SYMMETRIES if config.average_flips else SYMMETRIES[:1]
         self._runner: Runner = runner_for(checkpoint, config.device)
         self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
         self._halvings = 0
@@ -219,10 +221,19 @@ class _TilePredictor:
         return found
 
     def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
-        block = self._normalised(self._read(index, tile))
-        probabilities = self._runner(block)
-        local = tile.local_slices(probabilities.shape[1:])
-        return np.ascontiguousarray(probabilities[(slice(None), *local)])
+        footprint = self._checkpoint.spec.footprint
+        views = [(s, s.tile_for(tile, footprint)) for s in self._symmetries]
+        outer = _spanning(view.outer for _, view in views)
+        block = self._normalised(self._read(index, Tile(tile.inner, outer)))
+        found: list[npt.NDArray[np.float32]] = []
+        for symmetry, view in views:
+            seen = tuple(
+                slice(low - start, high - start)
+                for (low, high), (start, _) in zip(view.outer, outer, strict=True)
+            )
+            result = symmetry.undo(self._runner(symmetry(block[(slice(None), *seen)])))
+            found.append(result[(slice(None), *view.local_slices(result.shape[1:]))])
+        return np.ascontiguousarray(sum(found[1:], start=found[0]) / len(found))
 
     def _read(self, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
         image, outer = self._image, tile.outer
@@ -265,6 +276,14 @@ class _TilePredictor:
         self._runner = runner_for(self._checkpoint, "cpu")
         self._halvings = 0
         return True
+
+
+def _spanning(outers: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:
+    """Return the smallest region that holds all of the given ones."""
+    return tuple(
+        (min(start for start, _ in axis), max(stop for _, stop in axis))
+        for axis in zip(*outers, strict=True)
+    )
 
 
 def _shifted(tile: Tile, origin: tuple[int, ...]) -> Tile:

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from unet_engine.augmentation import Augmentation
+from unet_engine.border_weights import weigh_pieces
 from unet_engine.dataset import HELD_OUT, CropSampler, TrainingPair
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.losses import masked_cross_entropy, masked_dice, masked_divergence
 from unet_engine.runtime import load_network, translated_errors
-from unet_engine.spec import IGNORE
+from unet_engine.spec import ARCHITECTURES, IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unet_engine.config import FineTuneConfig
+    from unet_engine.spec import ModelSpec
     from unet_engine.store import Checkpoint
 
 _DICE = 0.5
 _TEACHER = 0.2
 _MOMENTUM = 0.99
+_SGD_MOMENTUM = 0.99
 _CLIP = 5.0
 _DECAY = 1e-4
 
@@ -103,17 +106,20 @@ class Learner:
             if tuned and any((pair.target == IGNORE).any() for pair in pairs)
             else None
         )
-        self._optimiser = torch.optim.AdamW(_groups(self.network), lr=0.0)
+        self._optimiser = _make_optimiser(self.network, config)
+        self._dice = _DICE if config.dice else 0.0
         self._augmentation = Augmentation(
             elastic=config.elastic,
             flips=config.flips,
             scaling=config.scaling,
             intensity=config.intensity,
         )
-        self._crop = _crop_edge(checkpoint.spec.footprint.divisor[0], pairs, config)
+        self._crop, self._margin = _crop_edges(checkpoint.spec, pairs, config)
+        if config.border_weight:
+            pairs = [weigh_pieces(pair, config.border_weight) for pair in pairs]
         self._sampler = CropSampler(
             pairs,
-            size=self._augmentation.source_size(self._crop),
+            size=self._augmentation.source_size(self._crop + 2 * self._margin),
             jitter=self._crop // 3,
             generator=np.random.default_rng(config.seed),
         )
@@ -141,14 +147,14 @@ class Learner:
                 self._optimiser.zero_grad(set_to_none=True)
 
     def _step(self, learning_rate: float) -> float:
-        images, targets = self._draw()
+        images, targets, weights = self._draw()
         self.network.train()
         if self._frozen:
             _freeze_statistics(self.network)
         self._optimiser.zero_grad(set_to_none=True)
         with self._precision():
             logits = self.network(images)
-        loss = self._loss(logits.float(), images, targets)
+        loss = self._loss(logits.float(), images, targets, weights)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         for group in self._optimiser.param_groups:
@@ -166,20 +172,30 @@ class Learner:
             for name, tensor in self.average.network.state_dict().items()
         }
 
-    def _draw(self) -> tuple[Tensor, Tensor]:
-        images, targets = self._sampler.draw(self.batch)
-        varied, truth = self._augmentation(
-            torch.from_numpy(images).to(self.device),
-            torch.from_numpy(targets).to(self.device),
-            self._crop,
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        crops = self._sampler.draw(self.batch)
+        images, *truth = self._augmentation(
+            torch.from_numpy(crops.images).to(self.device),
+            torch.from_numpy(crops.targets).to(self.device),
+            self._crop + 2 * self._margin,
             self._generator,
+            None
+            if crops.weights is None
+            else torch.from_numpy(crops.weights).to(self.device),
         )
-        return varied.contiguous(memory_format=torch.channels_last), truth
+        # A network without padding says nothing about the margin of its input.
+        inner = slice(self._margin, self._margin + self._crop)
+        targets, weights = (None if t is None else t[:, inner, inner] for t in truth)
+        assert targets is not None
+        return images.contiguous(memory_format=torch.channels_last), targets, weights
 
-    def _loss(self, logits: Tensor, images: Tensor, targets: Tensor) -> Tensor:
+    def _loss(
+        self, logits: Tensor, images: Tensor, targets: Tensor, weights: Tensor | None
+    ) -> Tensor:
         truth = targets.masked_fill(targets == HELD_OUT, IGNORE)
-        loss = masked_cross_entropy(logits, truth)
-        loss = loss + _DICE * masked_dice(logits, truth)
+        loss = masked_cross_entropy(logits, truth, weights)
+        if self._dice:
+            loss = loss + self._dice * masked_dice(logits, truth)
         if self._teacher is None:
             return loss
         with torch.no_grad(), self._precision():
@@ -218,10 +234,26 @@ def _freeze_statistics(network: nn.Module) -> None:
             module.eval()
 
 
-def _crop_edge(
-    divisor: int, pairs: Sequence[TrainingPair], config: FineTuneConfig
-) -> int:
-    """Return the crop on the pooling grid, not larger than the largest image needs."""
+def _make_optimiser(
+    network: nn.Module, config: FineTuneConfig
+) -> torch.optim.Optimizer:
+    groups = _groups(network)
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=_SGD_MOMENTUM)
+    return torch.optim.AdamW(groups, lr=0.0)
+
+
+def _crop_edges(
+    spec: ModelSpec, pairs: Sequence[TrainingPair], config: FineTuneConfig
+) -> tuple[int, int]:
+    """Return the edge of the crop that is learned and of the margin around it.
+
+    The network can take the two together, and the crop is not larger than the largest
+    image needs. Only a network without padding has a margin.
+    """
+    footprint = spec.footprint
+    padded = ARCHITECTURES[spec.architecture].padded
+    margin = 0 if padded else footprint.halo[-1]
     largest: int = max(max(pair.target.shape) for pair in pairs)
     edge = min(config.crop, largest)
-    return edge + -edge % divisor
+    return footprint.allowed_size(edge + 2 * margin, -1) - 2 * margin, margin

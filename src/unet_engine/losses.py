@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def masked_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def masked_cross_entropy(
+    logits: Tensor, target: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Average the cross entropy over the labelled pixels; 0 without any.
 
     Parameters
@@ -21,11 +23,19 @@ def masked_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
         ``(N, classes, Y, X)`` float32.
     target
         ``(N, Y, X)`` int64 class ids, or ``IGNORE``.
+    weights
+        ``(N, Y, X)`` float32: the average is weighted by them. None: all alike.
     """
-    total = functional.cross_entropy(
-        logits, target, ignore_index=IGNORE, reduction="sum"
+    labelled = target != IGNORE
+    if weights is None:
+        total = functional.cross_entropy(
+            logits, target, ignore_index=IGNORE, reduction="sum"
+        )
+        return total / labelled.sum().clamp(min=1)
+    each = functional.cross_entropy(
+        logits, target, ignore_index=IGNORE, reduction="none"
     )
-    return total / (target != IGNORE).sum().clamp(min=1)
+    return (weights * each).sum() / (weights * labelled).sum().clamp(min=1e-6)
 
 
 def masked_dice(logits: Tensor, target: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from unet_engine.dataset import HELD_OUT, TrainingPair, class_counts
 from unet_engine.metrics import Confusion
-from unet_engine.spec import IGNORE
+from unet_engine.spec import ARCHITECTURES, IGNORE
 from unet_engine.tiling import Tile, TilePlan, read_reflected
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def find_mistakes(
 def _views(pair: TrainingPair, spec: ModelSpec) -> list[_View]:
     """List the tiles of a pair that hold labelled pixels."""
     footprint = spec.footprint
-    halo = tuple(min(h, _HALO) for h in footprint.halo)
+    # What a network without padding leaves out is its halo, no more and no less.
+    most = _HALO if ARCHITECTURES[spec.architecture].padded else max(footprint.halo)
+    halo = tuple(min(h, most) for h in footprint.halo)
     plan = TilePlan.for_shape(
         pair.target.shape, tile=_TILE, footprint=replace(footprint, halo=halo)
     )

@@ -12,7 +12,7 @@ def seeded(seed=0):
 
 
 def vary(augmentation, images, targets, seed=0):
-    return augmentation(images, targets, CROP, seeded(seed))
+    return augmentation(images, targets, CROP, seeded(seed))[:2]
 
 
 def source(augmentation, count=8):
@@ -48,6 +48,21 @@ def test_flips_and_quarter_turns_move_pixels_onto_pixels():
     assert seen == set(range(8))
     whole = (varied[:, 0] - truth).abs().amax(dim=(1, 2)) < 1e-3
     assert 8 < whole.sum() < 56
+
+
+def test_weights_move_with_the_target():
+    augmentation = Augmentation(elastic=6, flips=True, scaling=1.3, intensity=0.5)
+    size = augmentation.source_size(CROP)
+    targets = torch.zeros(4, size, size, dtype=torch.uint8)
+    targets[:, size // 2 :, size // 3 :] = 1
+    weights = 1 + 9 * targets.float()
+    *_, truth, moved = augmentation(
+        targets[:, None].float(), targets, CROP, seeded(), weights
+    )
+    known = truth != IGNORE
+    assert truth[known].unique().tolist() == [0, 1]
+    assert (moved[known] - 1 - 9 * truth[known]).abs().median() < 1e-3
+    assert ((moved - 1 - 9 * truth).abs()[known] > 5).float().mean() < 0.01
 
 
 @pytest.mark.parametrize("seed", range(3))

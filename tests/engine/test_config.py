@@ -37,6 +37,7 @@ def test_a_tile_without_room_is_refused(tile):
         {"batch": 0},
         {"elastic": -0.1},
         {"intensity": -1},
+        {"border_weight": -1},
         {"seed": -1},
         {"learning_rate": 0},
         {"learning_rate": 2},

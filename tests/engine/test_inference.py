@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from unet_engine import inference, runtime
 from unet_engine.config import PredictConfig
-from unet_engine.errors import DataError, EngineError, OutOfMemoryError
+from unet_engine.errors import DataError, EngineError, OutOfMemoryError, SpecError
 from unet_engine.images import Image, Normalisation
 from unet_engine.inference import iter_predict, plan_prediction, predict
 from unet_engine.runtime import Runner
-from unet_engine.spec import ModelSpec
+from unet_engine.spec import ARCHITECTURES, ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,6 +84,55 @@ def test_tiles_of_small_unets_equal_the_whole(
     tiled = predict(image, checkpoint, config)
     assert tiled.labels.shape == (height, width)
     assert_same(tiled, predict(image, checkpoint, WHOLE))
+
+
+def segmenting() -> list[tuple[str, int]]:
+    return [
+        (name, ndim)
+        for name, row in ARCHITECTURES.items()
+        if not row.reconstructs
+        for ndim in row.ndims
+    ]
+
+
+@pytest.mark.parametrize(("architecture", "ndim"), segmenting())
+def test_tiles_of_every_architecture_equal_the_whole(
+    make_checkpoint: Callable, architecture: str, ndim: int
+):
+    fixed = ARCHITECTURES[architecture].fixed_depth
+    sizes = {"dense_width": 8} if fixed else {"depth": 2}
+    spec = ModelSpec.for_architecture(architecture, ndim=ndim, **{"width": 2, **sizes})
+    image = plane(70, 100) if ndim == 2 else plane(6, 24, 40, axes="ZYX")
+    checkpoint = make_checkpoint(spec)
+    config = dataclasses.replace(CPU, tile=64)
+    assert plan_prediction(image, spec, config).total > 1
+    whole = predict(image, checkpoint, WHOLE)
+    assert np.ptp(whole.probabilities) > 1e-2
+    assert_same(predict(image, checkpoint, config), whole)
+
+
+def test_volumes_are_predicted_one_by_one(make_checkpoint: Callable):
+    checkpoint = make_checkpoint(ModelSpec(depth=1, width=2, ndim=3))
+    film = plane(2, 5, 20, 24, axes="TZYX")
+    events, result = events_of(
+        iter_predict(film, checkpoint, CPU, near=((1, 4), (9, 9)))
+    )
+    assert events[0].index == (1,)
+    assert events[0].inner[0].stop == 5
+    assert all(len(e.inner) == 3 for e in events)
+    assert result.labels.shape == (2, 5, 20, 24)
+    measured = Normalisation.measure(film)
+    volume = Image.from_array(film.data[1], "ZYX")
+    alone = predict(volume, checkpoint, CPU, normalisation=measured)
+    np.testing.assert_allclose(result.probabilities[:, 1], alone.probabilities)
+    with pytest.raises(DataError, match="no Z"):
+        predict(plane(20, 24), checkpoint, CPU)
+
+
+def test_a_model_without_classes_cannot_segment(make_checkpoint: Callable):
+    spec = ModelSpec(architecture="autoencoder", classes=(), depth=1, width=2)
+    with pytest.raises(SpecError, match="no classes"):
+        predict(plane(20, 24), make_checkpoint(spec), CPU)
 
 
 def test_the_whole_is_what_the_network_says_of_the_mirrored_image(model: Checkpoint):
@@ -415,3 +464,71 @@ def test_predicting_again_gives_the_same(model: Checkpoint):
     second = list(islice(iter_predict(image, model, CPU), 3))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+AVERAGED = dataclasses.replace(CPU, average_flips=True)
+
+
+def mean_by_hand(checkpoint: Checkpoint, image: Image) -> np.ndarray:
+    """Predict all flips and turns of a whole plane and turn them back."""
+    pixels = image.read((), (slice(None), slice(None)))
+    normalisation = Normalisation.measure(image)
+    found = []
+    for turns in range(4):
+        for flip in (False, True):
+            seen = np.rot90(pixels, turns, axes=(1, 2))
+            seen = seen[:, :, ::-1] if flip else seen
+            turned = Image.from_array(np.ascontiguousarray(seen), "CYX")
+            result = predict(turned, checkpoint, WHOLE, normalisation=normalisation)
+            back = result.probabilities[..., ::-1] if flip else result.probabilities
+            found.append(np.rot90(back, -turns, axes=(1, 2)))
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (48, 80)])
+def test_mean_over_the_flips_is_that_of_the_flipped_images(
+    model: Checkpoint, shape: tuple[int, int]
+):
+    image = plane(*shape)
+    found = predict(image, model, AVERAGED)
+    np.testing.assert_allclose(
+        found.probabilities, mean_by_hand(model, image), atol=1e-5
+    )
+    single = predict(image, model, CPU)
+    assert np.abs(found.probabilities - single.probabilities).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ModelSpec(depth=2, width=4),
+        ModelSpec(architecture="unet-valid", depth=2, width=4),
+        ModelSpec(architecture="fcn8s-alexnet", depth=5, width=2, dense_width=4),
+    ],
+    ids=lambda spec: spec.architecture,
+)
+def test_mean_over_the_flips_in_tiles_equals_the_whole(
+    make_checkpoint: Callable, spec: ModelSpec
+):
+    checkpoint = make_checkpoint(spec)
+    image = plane(75, 101)
+    whole = predict(image, checkpoint, dataclasses.replace(AVERAGED, tile=8192))
+    assert np.ptp(whole.probabilities[1]) > 0.02
+    assert_same(predict(image, checkpoint, AVERAGED), whole)
+
+
+def test_mean_over_the_flips_of_a_volume(make_checkpoint: Callable):
+    checkpoint = make_checkpoint(ModelSpec(ndim=3, depth=1, width=2))
+    image = plane(3, 21, 33, axes="ZYX")
+    whole = predict(image, checkpoint, dataclasses.replace(AVERAGED, tile=8192))
+    tiled = predict(image, checkpoint, dataclasses.replace(AVERAGED, tile=64))
+    assert_same(tiled, whole)
+    # Turned planes in the same order give the turned result, on the pooling grid.
+    stack = np.random.default_rng(1).random((2, 16, 16), np.float32)
+    one, other = (
+        predict(Image.from_array(np.ascontiguousarray(s), "ZYX"), checkpoint, AVERAGED)
+        for s in (stack, np.rot90(stack, axes=(1, 2)))
+    )
+    np.testing.assert_allclose(
+        np.rot90(one.probabilities, axes=(2, 3)), other.probabilities, atol=1e-5
+    )

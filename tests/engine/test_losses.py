@@ -75,3 +75,18 @@ def test_divergence_has_no_gradient_outside_the_mask(logits):
     masked_divergence(logits, logits.detach().flip(1), mask).backward()
     assert torch.all(logits.grad[:, :, 4:] == 0)
     assert logits.grad[:, :, :4].abs().sum() > 0
+
+
+def test_weighted_cross_entropy_is_the_weighted_mean():
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 3, 5, 5, generator=generator)
+    target = torch.randint(0, 3, (2, 5, 5), generator=generator)
+    target[0, 0] = IGNORE
+    weights = torch.rand(2, 5, 5, generator=generator)
+    each = -logits.log_softmax(1).gather(1, target.where(target != IGNORE, 0)[:, None])
+    known = weights * (target != IGNORE)
+    expected = float((known * each[:, 0]).sum() / known.sum())
+    found = float(masked_cross_entropy(logits, target, weights))
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert found != pytest.approx(float(masked_cross_entropy(logits, target)))
+    assert float(masked_cross_entropy(logits, target, 0 * weights)) == 0
