@@ -1,0 +1,50 @@
+"""The documents: their links lead somewhere, their commands are understood."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from unet_engine.cli import build_parser
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+COMMANDS = sorted(
+    {
+        line
+        for document in DOCUMENTS
+        for line in re.findall(r"^napari-unet .*$", document.read_text("utf-8"), re.M)
+    }
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", document.read_text("utf-8"))
+    local = [target for target in targets if "://" not in target]
+    missing = [name for name in local if not (document.parent / name).exists()]
+    assert not missing
+
+
+def test_there_are_commands_to_check() -> None:
+    assert {"predict", "finetune", "evaluate", "models"} <= {
+        command.split()[1] for command in COMMANDS
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_understood(command: str) -> None:
+    build_parser().parse_args(shlex.split(command)[1:])
+
+
+def test_scripts_in_the_documents_exist() -> None:
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"\bscripts/[a-z.]+[a-z]", document.read_text("utf-8"))
+    }
+    assert named >= {"scripts/setup", "scripts/demo", "scripts/test"}
+    assert not [name for name in named if not (ROOT / name).exists()]
