@@ -56,6 +56,18 @@ def test_command_finds_the_dock_that_the_menu_opened(
     assert _commands.open_dock(viewer) is dock
 
 
+def test_dock_is_in_both_menus(
+    make_napari_viewer: Callable[[], napari.Viewer],
+) -> None:
+    make_napari_viewer()
+    menus = get_app_model().menus
+    for menu in ("napari/plugins", "napari/layers/segment"):
+        entries = [
+            item.command.id for item in menus.get_menu(menu) if hasattr(item, "command")
+        ]
+        assert "napari-unet-finetune.dock" in entries
+
+
 @pytest.mark.parametrize(
     ("command", "section", "method"),
     [
