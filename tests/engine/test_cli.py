@@ -520,6 +520,11 @@ def test_the_figures_are_those_of_the_predictions(
             for i, name in enumerate(("background", "foreground"))
         },
         "pixels": confusion.pixels,
+        "scores": {
+            "pixel_accuracy": confusion.pixel_accuracy,
+            "mean_accuracy": confusion.mean_accuracy,
+            "frequency_weighted_iou": confusion.frequency_weighted_iou,
+        },
         "images": 6,
         "model": "tiny",
     }

@@ -6,7 +6,7 @@ import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,11 +34,14 @@ class LabelledImage:
         ``(*leading, Y, X)`` uint8 class ids, ``IGNORE`` where nobody labelled.
     name
         File name without suffix.
+    instances
+        ``(*leading, Y, X)`` object ids, when the labels are such.
     """
 
     image: Image
     target: npt.NDArray[np.uint8]
     name: str
+    instances: npt.NDArray[np.integer[Any]] | None = None
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -122,8 +125,10 @@ def read_labelled(
         _check_shape(image, ids, path)
     targets = _targets(labels, classes=classes, instances=arguments.instances)
     return tuple(
-        LabelledImage(image, target, path.stem)
-        for image, target, (path, _) in zip(images, targets, files, strict=True)
+        LabelledImage(image, target, path.stem, ids if arguments.instances else None)
+        for image, ids, target, (path, _) in zip(
+            images, labels, targets, files, strict=True
+        )
     )
 
 

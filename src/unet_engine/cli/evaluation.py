@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from unet_engine.cli.data import add_data_options, read_labelled
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
@@ -12,15 +12,19 @@ from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.config import PredictConfig
 from unet_engine.errors import DataError
+from unet_engine.spec import IGNORE
 from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+
     from unet_engine.cli.data import LabelledImage
     from unet_engine.events import Stop
-    from unet_engine.metrics import Confusion
+    from unet_engine.metrics import Confusion, LabelKind
     from unet_engine.store import Checkpoint
 
 
@@ -33,10 +37,20 @@ def add_parser(commands: Any) -> None:
         "that nobody labelled do not count. Pixel error: the fraction of all pixels "
         "with a wrong class; of one class: with this class in either the labels or "
         "the result and not in both. IoU and Dice over all: the mean over the classes "
-        "that occur.",
+        "that occur. The scores that fit the labels follow: accuracies for classes, "
+        "those of the ISBI 2012 challenge for membranes, and for objects, which are "
+        "the connected pieces of foreground, average precision, AJI and SEG; each "
+        "the mean over the images.",
     )
     add_data_options(parser)
     parser.add_argument("--model", required=True, help="name or file of the model")
+    parser.add_argument(
+        "--scores",
+        choices=("auto", "classes", "membranes", "instances"),
+        default="auto",
+        help="what the labels mean; auto: instances with --instances, membranes when "
+        "class 1 of the model is called so, else classes (default: auto)",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"
     )
@@ -60,17 +74,19 @@ def run(arguments: argparse.Namespace) -> int:
             f"--instances compares foreground and background, and the model has the "
             f"{len(classes)} classes {', '.join(classes)}; give labels with class ids"
         )
+    kind = _choose_kind(arguments, classes)
     data = read_labelled(arguments, len(classes))
     config = config_from(arguments, PredictConfig)
     with stop_on_interrupt("stopping") as stop:
-        confusion = count(checkpoint, data, config, stop, quiet=arguments.quiet)
-    if confusion is None:
+        measured = measure(checkpoint, data, config, kind, stop, quiet=arguments.quiet)
+    if measured is None:
         print("napari-unet: stopped, nothing was measured", file=sys.stderr)
         return INTERRUPTED
+    confusion, scores = measured
     if not confusion.pixels:
         raise DataError("no pixel of these images is labelled; nothing was measured")
     figures = summarise(confusion, classes)
-    figures |= {"images": len(data), "model": arguments.model}
+    figures |= {"scores": scores, "images": len(data), "model": arguments.model}
     if arguments.json:
         print(json.dumps(figures))
     else:
@@ -78,28 +94,88 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def count(
+def _choose_kind(arguments: argparse.Namespace, classes: Sequence[str]) -> LabelKind:
+    """Return what the labels mean.
+
+    Raises
+    ------
+    DataError
+        When ``--instances`` and ``--scores`` contradict each other.
+    """
+    kind: LabelKind | Literal["auto"] = arguments.scores
+    if kind != "auto" and arguments.instances != (kind == "instances"):
+        raise DataError(
+            f"--scores {kind} {'does not fit' if arguments.instances else 'needs'} "
+            "--instances; leave --scores out, or give both for labels of object ids"
+        )
+    if kind != "auto":
+        return kind
+    if arguments.instances:
+        return "instances"
+    return "membranes" if "membrane" in classes[1].lower() else "classes"
+
+
+def measure(
     checkpoint: Checkpoint,
     data: Sequence[LabelledImage],
     config: PredictConfig,
+    kind: LabelKind,
     stop: Stop,
     *,
     quiet: bool,
-) -> Confusion | None:
-    """Predict the images and count right and wrong pixels; None when stopped."""
+) -> tuple[Confusion, dict[str, float]] | None:
+    """Predict the images and compare them with their labels.
+
+    Returns
+    -------
+    confusion, scores
+        Right and wrong pixels of all images, and the scores that fit the labels; or
+        None when stopped.
+    """
     from unet_engine.inference import predict
-    from unet_engine.metrics import Confusion
+    from unet_engine.metrics import Confusion, average_reports
 
     confusion = Confusion(len(checkpoint.spec.classes))
+    reports = []
     with bar(len(data), "evaluating", quiet=quiet) as progress:
         for one in data:
             prediction = predict(one.image, checkpoint, config, stop=stop)
             if not prediction.complete:
                 return None
             confusion.add(one.target, prediction.labels)
+            if kind != "classes" and (one.target != IGNORE).any():
+                reports.append(_report(one, prediction.labels, kind))
             tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
             progress.update()
-    return confusion
+    if kind == "classes":
+        return confusion, {
+            "pixel_accuracy": confusion.pixel_accuracy,
+            "mean_accuracy": confusion.mean_accuracy,
+            "frequency_weighted_iou": confusion.frequency_weighted_iou,
+        }
+    return confusion, average_reports(reports)
+
+
+def _report(
+    one: LabelledImage, labels: npt.NDArray[np.uint8], kind: LabelKind
+) -> dict[str, float]:
+    from scipy import ndimage
+
+    from unet_engine.metrics import average_reports, report
+
+    if one.instances is None:
+        return report(one.target, labels, kind)
+    # Objects go on from plane to plane along Z, and not from frame to frame.
+    spatial = 3 if one.image.leading_axes.endswith("Z") else 2
+    shape = (-1, *labels.shape[-spatial:])
+    return average_reports(
+        [
+            report(truth, ndimage.label(found > 0)[0], kind)
+            for truth, found in zip(
+                one.instances.reshape(shape), labels.reshape(shape), strict=True
+            )
+        ]
+    )
 
 
 def summarise(confusion: Confusion, classes: Sequence[str]) -> dict[str, Any]:
@@ -137,3 +213,5 @@ def _print_table(figures: dict[str, Any]) -> None:
         f"{figures['images']} images, {figures['pixels']} labelled pixels; "
         "IoU and Dice of all: mean over the classes"
     )
+    for name, value in figures["scores"].items():
+        print(f"{name:22} {value:.4f}")

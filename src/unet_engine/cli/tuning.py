@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     limits = {"minutes": 0.0} if "steps" in arguments else {}
     config = config_from(arguments, FineTuneConfig, **limits)
     with stop_on_interrupt(_STOPPING) as stop:
-        checkpoint, pairs = _prepare(arguments, store, config.seed)
+        checkpoint, pairs = _prepare(arguments, store, config)
         result = _train(checkpoint, pairs, config, stop, quiet=arguments.quiet)
         tell(result.notes, quiet=arguments.quiet)
         if result.improved:
@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(
-    arguments: argparse.Namespace, store: ModelStore, seed: int
+    arguments: argparse.Namespace, store: ModelStore, config: FineTuneConfig
 ) -> tuple[Checkpoint, Sequence[TrainingPair]]:
     """Return the model to start from and all that it will learn from."""
     from unet_engine.training import adapt_checkpoint, start_checkpoint
@@ -126,7 +126,7 @@ def _prepare(
     if arguments.parent is None:
         classes = names and len(ModelSpec(classes=names).classes)
         data = read_labelled(arguments, classes)
-        checkpoint = start_checkpoint(_fresh_spec(arguments, data), seed)
+        checkpoint = start_checkpoint(_fresh_spec(arguments, data), config.seed)
     else:
         if arguments.depth is not None or arguments.width is not None:
             raise DataError(
@@ -135,7 +135,11 @@ def _prepare(
             )
         checkpoint = adapt_checkpoint(store.load(arguments.parent), classes=names)
         data = read_labelled(arguments, len(checkpoint.spec.classes))
-    pairs = [pair for one in data for pair in read_pairs(one, checkpoint.spec)]
+    pairs = [
+        pair
+        for one in data
+        for pair in read_pairs(one, checkpoint.spec, config.border_weight)
+    ]
     if not pairs:
         raise DataError(
             f"no pixel is labelled, all label values are {IGNORE}; "
@@ -165,14 +169,26 @@ def _fresh_spec(
     return ModelSpec(classes=names, **given)
 
 
-def read_pairs(data: LabelledImage, spec: ModelSpec) -> Iterator[TrainingPair]:
+def read_pairs(
+    data: LabelledImage, spec: ModelSpec, border_weight: float = 0.0
+) -> Iterator[TrainingPair]:
     """Read the labelled planes of an image, prepared as for prediction.
+
+    Parameters
+    ----------
+    data
+        Image and labels; object ids, if there are, say which gaps to weigh.
+    spec
+        Of the model that will learn.
+    border_weight
+        As in ``FineTuneConfig``.
 
     Raises
     ------
     DataError
         When the channels do not fit the model.
     """
+    from unet_engine.border_weights import weigh_instances
     from unet_engine.dataset import TrainingPair
 
     image = match_channels(data.image, spec.in_channels)
@@ -183,9 +199,11 @@ def read_pairs(data: LabelledImage, spec: ModelSpec) -> Iterator[TrainingPair]:
         target = data.target[index]
         if (target != IGNORE).any():
             place = f"[{', '.join(map(str, index))}]" if index else ""
-            yield TrainingPair(
-                normalisation.apply(image.read(index)), target, data.name + place
-            )
+            pixels = normalisation.apply(image.read(index))
+            pair = TrainingPair(pixels, target, data.name + place)
+            if border_weight and data.instances is not None:
+                pair = weigh_instances(pair, data.instances[index], border_weight)
+            yield pair
 
 
 def _train(
@@ -209,7 +227,9 @@ def _train(
             if isinstance(event, Validation):
                 tell([_describe(event)], quiet=quiet)
                 continue
-            progress.set_postfix(step=event.step, loss=f"{event.loss:.3f}")
+            progress.set_postfix(
+                refresh=False, step=event.step, loss=f"{event.loss:.3f}"
+            )
             progress.update(min(1.0, _share(event, config)) - progress.n)
 
 
