@@ -74,8 +74,9 @@ class FineTuneConfig:
     dice
         Add the Dice loss to the cross entropy.
     statistics
-        Of batch normalisation. frozen keeps the model's own, batch learns new ones,
-        auto freezes them when a trained model is tuned.
+        Of batch normalisation. frozen keeps the model's own and tunes it gently, at
+        0.3 of the learning rate; batch learns new ones; auto freezes them when a
+        trained model is tuned.
     seed
         Same seed, same result on a CPU.
     """

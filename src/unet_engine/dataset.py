@@ -195,6 +195,8 @@ class CropSampler:
         stays in the crop.
     generator
         Source of chance.
+    anywhere
+        Share of the crops that may be centred on any pixel, labelled or not.
     """
 
     _MOST_CENTRES = 16384
@@ -206,8 +208,10 @@ class CropSampler:
         size: int,
         jitter: int,
         generator: np.random.Generator,
+        anywhere: float = 0.0,
     ) -> None:
         self._pairs = tuple(pairs)
+        self._anywhere = anywhere
         self._size = size
         self._jitter = min(jitter, (size - 1) // 2)
         self._generator = generator
@@ -235,8 +239,11 @@ class CropSampler:
         return Crops(images, targets, weights if self._weighted_pixels else None)
 
     def _choose(self) -> tuple[TrainingPair, int]:
-        """Choose a pair and the flat position of a labelled pixel in it."""
+        """Choose a pair and the flat position of a pixel in it."""
         rng = self._generator
+        if rng.random() < self._anywhere:
+            pair = self._pairs[self._weighted(range(len(self._pairs)))]
+            return pair, int(rng.integers(pair.target.size))
         if rng.random() < 0.5:
             label = int(rng.choice(self._classes))
             candidates = self._centres[label]

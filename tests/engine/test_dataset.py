@@ -156,6 +156,19 @@ class TestCrops:
         assert np.array_equal(weights[inside], targets[inside] + 2)
         assert sampler([pair(both())]).draw(2).weights is None
 
+    def test_a_share_of_the_crops_may_lie_anywhere(self):
+        target = unlabelled((100, 100))
+        target[50, 50] = 1
+        crops = CropSampler(
+            [pair(target)],
+            size=9,
+            jitter=0,
+            generator=np.random.default_rng(0),
+            anywhere=0.5,
+        ).draw(200)
+        without = np.all(crops.targets == IGNORE, axis=(1, 2))
+        assert 0.35 < without.mean() < 0.65
+
     def test_held_out_pixels_are_no_centres(self):
         target = np.full((64, 64), HELD_OUT, np.uint8)
         target[10, 10], target[20, 20] = 0, 1

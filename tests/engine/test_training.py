@@ -283,14 +283,14 @@ class TestTuning:
         )
 
     def test_a_few_strokes_correct_their_region_and_spare_the_rest(self, trained):
-        # Discs that are darker than the ground, in one corner: new to the model.
+        # A grey ripple in one corner that belongs to the discs: new to the model.
         pair = discs(5)
         image, target = pair.image.copy(), np.full((64, 64), IGNORE, np.uint8)
-        image[0, 8:24, 8:24] = -1
+        image[0, 8:24, 8:24] = 0.4 + 0.2 * np.sin(np.arange(16))
         target[10:22, 10:22] = 1
         target[40:44, 4:60] = pair.target[40:44, 4:60]
         strokes = TrainingPair(image, target)
-        _, result = train(trained, [strokes], with_(steps=60, learning_rate=2e-3))
+        _, result = train(trained, [strokes], with_(steps=80, learning_rate=1e-2))
         before, after = (
             Runner(c, "cpu")(image).argmax(axis=0) for c in (trained, result.checkpoint)
         )
@@ -298,7 +298,7 @@ class TestTuning:
         assert np.mean(before[corner] == 1) < 0.5
         assert np.mean(after[corner] == 1) > 0.8
         rest = np.s_[32:, 32:]
-        assert np.mean(after[rest] != before[rest]) < 0.1
+        assert np.mean(after[rest] != before[rest]) < 0.05
 
     def test_images_smaller_than_the_crop_are_enough(self):
         small = discs(3, edge=20)
@@ -334,7 +334,7 @@ class TestAdapt:
         image[:, 20:40, 20:40] += 2
         target[20:40, 20:40] = 2
         pair = TrainingPair(image, target)
-        config = with_(steps=100, learning_rate=3e-3, statistics="batch")
+        config = with_(steps=160, learning_rate=3e-3, statistics="batch")
         _, result = train(more, [pair], config)
         found = Runner(result.checkpoint, "cpu")(image).argmax(axis=0)
         assert np.mean(found[20:40, 20:40] == 2) > 0.5
