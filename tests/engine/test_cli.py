@@ -23,6 +23,7 @@ from unet_engine.errors import DataError
 from unet_engine.images import open_image, read_labels
 from unet_engine.inference import predict
 from unet_engine.metrics import Confusion
+from unet_engine.runtime import Runner
 from unet_engine.spec import ModelSpec
 from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
 
@@ -442,14 +443,35 @@ def test_a_failure_of_torch_is_one_line(
     assert not out.exists()
 
 
+def test_ctrl_c_in_a_folder_keeps_the_finished_images(
+    folder: Path,
+    model: Checkpoint,
+    capfd: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    genuine = Runner.__call__
+    calls: list[int] = []
+
+    def interrupted(self: Runner, block: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return genuine(self, block)
+
+    monkeypatch.setattr(Runner, "__call__", interrupted)
+    out = folder / "masks"
+    # The third image is finished: its last tile was at work already.
+    assert segment(folder / "images", out) == 130
+    assert "3 of 6 images were written" in capfd.readouterr().err
+    assert files_under(out) == {f"cell_{i}.tif" for i in range(3)}
+
+
 def test_ctrl_c_during_a_prediction_writes_nothing(
     tmp_path: Path,
     model: Checkpoint,
     capfd: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    from unet_engine.runtime import Runner
-
     genuine = Runner.__call__
 
     def interrupted(self: Runner, block: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unet_engine.cli.data import add_image_options, open_selected
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
@@ -20,9 +20,9 @@ from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
-    from unet_engine.events import Prediction, Stop
+    from unet_engine.events import Prediction, Stop, TileDone
     from unet_engine.images import Image
     from unet_engine.store import Checkpoint
 
@@ -86,29 +86,61 @@ def run(arguments: argparse.Namespace) -> int:
     tasks = plan_tasks(arguments.image, arguments.out, arguments.probabilities_out)
     failed = 0
     with stop_on_interrupt("stopping; this image is not written") as stop:
-        for number, task in enumerate(tasks, start=1):
+        for number, task in enumerate(tasks):
             title = task.image.name
             if len(tasks) > 1:
-                title = f"{number}/{len(tasks)} {title}"
+                title = f"{number + 1}/{len(tasks)} {title}"
             try:
-                image = open_selected(task.image, arguments)
-                _check_fits(task.labels, image)
-                done = _predict(image, checkpoint, config, stop, title, arguments.quiet)
-                if done is None:
-                    print("napari-unet: stopped, nothing was written", file=sys.stderr)
-                    return INTERRUPTED
-                _write(task, image, checkpoint, done)
+                if not _run_task(task, title, checkpoint, config, stop, arguments):
+                    return _report_stop(number - failed, len(tasks))
             except EngineError as error:
                 if len(tasks) == 1:
                     raise
                 failed += 1
-                tell([f"napari-unet: error: {task.image.name}: {error}"])
-            else:
-                tell((f"{title}: {n}" for n in done.notes), quiet=arguments.quiet)
-                print(f"{task.labels} ({done.seconds:.1f} s on {done.device})")
+                tell([f"napari-unet: error: {_named(task.image.name, str(error))}"])
     if failed:
         raise DataError(f"{failed} of {len(tasks)} images could not be segmented")
     return 0
+
+
+def _run_task(
+    task: Task,
+    title: str,
+    checkpoint: Checkpoint,
+    config: PredictConfig,
+    stop: Stop,
+    arguments: argparse.Namespace,
+) -> bool:
+    """Predict one image and write the results; False when it was stopped."""
+    from unet_engine.inference import iter_predict
+
+    image = open_selected(task.image, arguments)
+    _check_fits(task.labels, image)
+    events = iter_predict(image, checkpoint, config, stop=stop)
+    result = _drain(events, title, quiet=arguments.quiet)
+    if not result.complete:
+        return False
+    if task.probabilities is not None and result.probabilities is not None:
+        write_probabilities(
+            task.probabilities,
+            result.probabilities,
+            image=image,
+            classes=checkpoint.spec.classes,
+        )
+    write_labels(task.labels, result.labels, image=image)
+    tell((f"{title}: {note}" for note in result.notes), quiet=arguments.quiet)
+    print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
+    return True
+
+
+def _report_stop(written: int, total: int) -> int:
+    what = f"{written} of {total} images were" if written else "nothing was"
+    print(f"napari-unet: stopped, {what} written", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _named(name: str, message: str) -> str:
+    return message if name in message else f"{name}: {message}"
 
 
 def plan_tasks(source: Path, out: Path, probabilities: Path | None) -> tuple[Task, ...]:
@@ -190,7 +222,7 @@ def _check_apart(tasks: Sequence[Task]) -> None:
 def _check_suffix(path: Path, allowed: Sequence[str]) -> None:
     if path.suffix.lower() not in allowed:
         raise DataError(
-            f"{path} cannot be written; use a name in {' or '.join(allowed)}"
+            f"{path} is no name for this result; let it end in {' or '.join(allowed)}"
         )
 
 
@@ -202,37 +234,15 @@ def _check_fits(path: Path, image: Image) -> None:
         )
 
 
-def _predict(
-    image: Image,
-    checkpoint: Checkpoint,
-    config: PredictConfig,
-    stop: Stop,
-    title: str,
-    quiet: bool,
-) -> Prediction | None:
-    """Return the result, or None when it was stopped."""
-    from unet_engine.inference import iter_predict
-
-    run = iter_predict(image, checkpoint, config, stop=stop)
+def _drain(
+    run: Generator[TileDone, None, Prediction], title: str, *, quiet: bool
+) -> Prediction:
+    """Run a prediction behind a progress bar."""
     with bar(1, title, quiet=quiet) as progress:
         while True:
             try:
                 event = next(run)
             except StopIteration as finished:
-                prediction: Prediction = finished.value
-                return prediction if prediction.complete else None
+                return cast("Prediction", finished.value)
             progress.total = event.total
             progress.update(event.done - progress.n)
-
-
-def _write(
-    task: Task, image: Image, checkpoint: Checkpoint, result: Prediction
-) -> None:
-    if task.probabilities is not None and result.probabilities is not None:
-        write_probabilities(
-            task.probabilities,
-            result.probabilities,
-            image=image,
-            classes=checkpoint.spec.classes,
-        )
-    write_labels(task.labels, result.labels, image=image)
