@@ -708,6 +708,21 @@ def test_finetune_refuses_bad_options_in_one_line(
     assert saved(store) == {"tiny"}
 
 
+def test_models_that_cannot_learn_from_planes_are_refused(
+    folder: Path,
+    store: ModelStore,
+    make_checkpoint: Callable[..., Checkpoint],
+    capsys: pytest.CaptureFixture,
+):
+    store.save("volumes", make_checkpoint(ModelSpec(ndim=3, depth=1, width=2)))
+    plain = ModelSpec(architecture="autoencoder", classes=(), depth=1, width=2)
+    store.save("plain", make_checkpoint(plain))
+    data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
+    for name, phrase in ("volumes", "trains on planes"), ("plain", "--classes"):
+        assert main(["finetune", *data, "--out=new", f"--from={name}"]) == 1
+        assert_one_line(capsys.readouterr().err, phrase)
+
+
 def refuse_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "fine_tune", None)
 

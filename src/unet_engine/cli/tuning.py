@@ -11,7 +11,7 @@ from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.config import FineTuneConfig
-from unet_engine.errors import CheckpointError, DataError
+from unet_engine.errors import CheckpointError, DataError, SpecError
 from unet_engine.events import FineTuned, Step, Validation
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.spec import IGNORE, ModelSpec
@@ -134,6 +134,7 @@ def _prepare(
                 "leave one of them out"
             )
         checkpoint = adapt_checkpoint(store.load(arguments.parent), classes=names)
+        _check_learns_from_labels(checkpoint.spec, arguments.parent)
         data = read_labelled(arguments, len(checkpoint.spec.classes))
     pairs = [
         pair
@@ -146,6 +147,16 @@ def _prepare(
             "label some pixels of at least two classes"
         )
     return checkpoint, pairs
+
+
+def _check_learns_from_labels(spec: ModelSpec, name: str) -> None:
+    if spec.ndim != 2:
+        raise SpecError(
+            f"{name} works on volumes, and finetune trains on planes; "
+            "start from a model for planes"
+        )
+    if not spec.classes:
+        raise SpecError(f"{name} has no classes; name them with --classes")
 
 
 def _fresh_spec(
