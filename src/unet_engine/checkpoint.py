@@ -45,7 +45,8 @@ class Checkpoint:
     history
         One dict of JSON values per training, the first training first, with ``name``,
         ``parent``, ``created`` (UTC, ISO 8601), ``steps``, ``seconds``, the data and
-        the validation before and after. Empty for fresh weights.
+        the validation before and after. Empty for fresh weights. ``pretrained`` is
+        true in the entry of a start that has not seen the labels of its classes.
     """
 
     spec: ModelSpec
@@ -56,6 +57,11 @@ class Checkpoint:
     def name(self) -> str:
         """Name it was last saved under, or ``""``."""
         return str(self.history[-1].get("name") or "") if self.history else ""
+
+    @property
+    def trained(self) -> bool:
+        """Whether it learned its classes, and is not fresh or only pretrained."""
+        return not all(entry.get("pretrained") for entry in self.history)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all.

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
 
 from unet_engine.augmentation import Augmentation
 from unet_engine.border_weights import weigh_pieces
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
     from unet_engine.store import Checkpoint
 
 _DICE = 0.5
-_TEACHER = 5.0
-_NEAR = 12
-_ANYWHERE = 0.5
+_TEACHER = 0.2
 _MOMENTUM = 0.99
 _SGD_MOMENTUM = 0.99
 _CLIP = 5.0
@@ -97,7 +94,7 @@ class Learner:
         tuned = checkpoint.trained
         self.device = device
         self.batch = config.batch
-        self.frozen = config.statistics == "frozen" or (
+        self._frozen = config.statistics == "frozen" or (
             config.statistics == "auto" and tuned
         )
         self.network = self._placed(load_network(checkpoint))
@@ -125,7 +122,6 @@ class Learner:
             size=self._augmentation.source_size(self._crop + 2 * self._margin),
             jitter=self._crop // 3,
             generator=np.random.default_rng(config.seed),
-            anywhere=_ANYWHERE if self._teacher else 0.0,
         )
         self._generator = torch.Generator().manual_seed(config.seed)
 
@@ -153,7 +149,7 @@ class Learner:
     def _step(self, learning_rate: float) -> float:
         images, targets, weights = self._draw()
         self.network.train()
-        if self.frozen:
+        if self._frozen:
             _freeze_statistics(self.network)
         self._optimiser.zero_grad(set_to_none=True)
         with self._precision():
@@ -204,8 +200,8 @@ class Learner:
             return loss
         with torch.no_grad(), self._precision():
             reference = self._teacher(images).float()
-        mask = _far_from_labels(targets)
-        return loss + _TEACHER * masked_divergence(logits, reference, mask)
+        unlabelled = targets == IGNORE
+        return loss + _TEACHER * masked_divergence(logits, reference, unlabelled)
 
     def _placed(self, network: nn.Module) -> nn.Module:
         network.to(self.device)
@@ -230,17 +226,6 @@ def _groups(network: nn.Module) -> list[dict[str, object]]:
         {"params": kernels, "weight_decay": _DECAY},
         {"params": others, "weight_decay": 0.0},
     ]
-
-
-def _far_from_labels(targets: Tensor) -> Tensor:
-    """Return the unlabelled pixels that lie far from any label, ``(N, Y, X)`` bool.
-
-    Where the user corrected a part of an object, the old guess about the rest of it is
-    as wrong: the teacher must not speak against the correction there.
-    """
-    labelled = (targets != IGNORE).float().unsqueeze(1)
-    near = functional.max_pool2d(labelled, 2 * _NEAR + 1, stride=1, padding=_NEAR)
-    return near.squeeze(1) == 0
 
 
 def _freeze_statistics(network: nn.Module) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from unet_engine.architectures import geometry, trunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from unet_engine.spec import ModelSpec
     from unet_engine.tiling import Footprint
@@ -40,6 +40,8 @@ class Architecture:
         The output is as large as the input; else smaller by twice the halo.
     reconstructs
         It can return an image instead of classes.
+    recipe
+        Fields of ``FineTuneConfig`` that its paper sets otherwise than is usual here.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Architecture:
     fixed_depth: bool = False
     padded: bool = True
     reconstructs: bool = False
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _fcn(form: trunks.FCNForm) -> Architecture:
@@ -69,6 +72,8 @@ def _fcn(form: trunks.FCNForm) -> Architecture:
         depth=trunks.FCN_DEPTH,
         width=64,
         fixed_depth=True,
+        # Without normalisation layers, and with a trunk that is trained already.
+        recipe={"learning_rate": 1e-4},
     )
 
 
@@ -89,6 +94,16 @@ ARCHITECTURES: dict[str, Architecture] = {
         reference="Ronneberger, Fischer, Brox 2015, section 2",
         width=64,
         padded=False,
+        # Section 3. The rate suits a loss that is a mean over the pixels.
+        recipe={
+            "optimiser": "sgd",
+            "learning_rate": 1e-2,
+            "batch": 1,
+            "crop": 388,
+            "scaling": 1.0,
+            "border_weight": 10.0,
+            "dice": False,
+        },
     ),
     "unet3d-valid": Architecture(
         title="3-D U-Net as published (unpadded)",

@@ -1,0 +1,174 @@
+"""Start a model from another: pretrained without labels, coarser, or on ImageNet."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.architectures.trunks import FCN_FORMS
+from unet_engine.checkpoint import Checkpoint
+from unet_engine.errors import SpecError
+from unet_engine.events import never
+from unet_engine.networks.imagenet import imagenet_weights
+from unet_engine.networks.transfer import imagenet_start, staged_weights, warm_start
+from unet_engine.spec import ModelSpec
+from unet_engine.training import start_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_engine.events import Stop
+    from unet_engine.networks.imagenet import Progress
+
+_SAME_PATH = ("unet", "autoencoder")
+
+
+def start_pretrained(
+    pretrained: Checkpoint,
+    architecture: str = "unet",
+    *,
+    classes: Sequence[str] = ModelSpec().classes,
+    seed: int = 0,
+) -> Checkpoint:
+    """Start a network of classes from one that learned to restore images.
+
+    It takes the contracting path over; the rest has random weights. Depth, width,
+    channels and the preparation of the images are those of the pretrained model.
+
+    Parameters
+    ----------
+    pretrained
+        A model without classes.
+    architecture
+        A network with the same contracting path.
+    classes
+        Background first.
+    seed
+        Of the random weights.
+
+    Raises
+    ------
+    SpecError
+        When the network has another contracting path.
+    """
+    if architecture not in _SAME_PATH:
+        raise SpecError(
+            f"{architecture} has another contracting path than a pretrained model; "
+            f"use {' or '.join(_SAME_PATH)}"
+        )
+    spec = dataclasses.replace(
+        pretrained.spec, architecture=architecture, classes=tuple(classes)
+    )
+    fresh = start_checkpoint(spec, seed)
+    weights = warm_start(fresh.weights, pretrained.weights)
+    return Checkpoint(spec, weights, pretrained.history)
+
+
+def start_staged(coarser: Checkpoint, architecture: str) -> Checkpoint:
+    """Start FCN-16s from a trained FCN-32s, or FCN-8s from FCN-16s.
+
+    Long et al. 2015, section 4.2. The new scores are zero, so that at first the finer
+    network predicts nearly what the coarser one does.
+
+    Parameters
+    ----------
+    coarser
+        A trained model on the same trunk.
+    architecture
+        The finer network.
+
+    Raises
+    ------
+    SpecError
+        When the one does not start from the other.
+    """
+    here, there = FCN_FORMS.get(coarser.spec.architecture), FCN_FORMS.get(architecture)
+    if here is None or there is None or here.trunk != there.trunk:
+        raise SpecError(
+            f"{architecture} does not start from {coarser.spec.architecture}; an FCN "
+            "starts from a coarser one on the same trunk, such as fcn16s-vgg16 from "
+            "fcn32s-vgg16"
+        )
+    spec = dataclasses.replace(coarser.spec, architecture=architecture)
+    return Checkpoint(spec, staged_weights(coarser.weights, spec), coarser.history)
+
+
+def start_imagenet(
+    spec: ModelSpec,
+    seed: int = 0,
+    *,
+    progress: Progress | None = None,
+    stop: Stop = never,
+) -> Checkpoint:
+    """Start an FCN from a classifier that was trained on ImageNet.
+
+    Parameters
+    ----------
+    spec
+        An FCN with a trunk of the published width.
+    seed
+        Of the weights that the classifier does not have.
+    progress, stop
+        Of the download, if the weights are not yet there.
+
+    Raises
+    ------
+    SpecError
+        When there are no such weights for the spec.
+    CheckpointError
+        When they cannot be fetched.
+    Cancelled
+        When ``stop`` ended the download.
+    """
+    form = FCN_FORMS.get(spec.architecture)
+    if form is None:
+        raise SpecError(
+            f"there are no ImageNet weights for {spec.architecture}; use one of "
+            f"{', '.join(FCN_FORMS)}, or start from random weights"
+        )
+    classifier = imagenet_weights(form.trunk, progress=progress, stop=stop)
+    fresh = start_checkpoint(spec, seed)
+    weights = imagenet_start(fresh.weights, classifier, spec)
+    origin: dict[str, Any] = {"name": f"{form.trunk} (ImageNet)", "pretrained": True}
+    return Checkpoint(spec, weights, (origin,))
+
+
+def start_from(
+    parent: Checkpoint,
+    architecture: str | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Checkpoint:
+    """Start from a model in the way that fits it and the network that is wanted.
+
+    A model without classes pretrains another network, a coarser FCN starts a finer
+    one, and any other model is tuned as it is.
+
+    Parameters
+    ----------
+    parent
+        The model to start from.
+    architecture
+        The network that is wanted; None for the parent's own, or a U-Net if that has
+        no classes.
+    classes
+        Of a network that is new; None for background and foreground.
+    seed
+        Of random weights.
+
+    Raises
+    ------
+    SpecError
+        When no such network starts from the parent.
+    """
+    if not parent.spec.classes:
+        return start_pretrained(
+            parent,
+            architecture or "unet",
+            classes=classes or ModelSpec().classes,
+            seed=seed,
+        )
+    if architecture in (None, parent.spec.architecture):
+        return parent
+    return start_staged(parent, str(architecture))

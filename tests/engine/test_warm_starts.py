@@ -1,0 +1,140 @@
+"""Starting a model from another one."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from unet_engine import warm_starts
+from unet_engine.checkpoint import Checkpoint
+from unet_engine.config import FineTuneConfig
+from unet_engine.dataset import TrainingPair
+from unet_engine.errors import SpecError
+from unet_engine.learner import Learner
+from unet_engine.runtime import Runner
+from unet_engine.spec import ARCHITECTURES, ModelSpec
+from unet_engine.training import start_checkpoint
+from unet_engine.warm_starts import start_from, start_imagenet
+
+PRETRAINED = ({"name": "tissue", "steps": 9, "pretrained": True},)
+FCN = ModelSpec.for_architecture("fcn32s-alexnet", width=2, dense_width=4)
+
+
+def restorer(**values):
+    spec = ModelSpec(architecture="autoencoder", depth=2, width=4, classes=(), **values)
+    start = start_checkpoint(spec, seed=5)
+    return dataclasses.replace(start, history=PRETRAINED)
+
+
+def trained(spec):
+    start = start_checkpoint(spec, seed=5)
+    rng = np.random.default_rng(0)
+    weights = {
+        n: rng.normal(0, 0.1, w.shape).astype(np.float32)
+        for n, w in start.weights.items()
+    }
+    return Checkpoint(spec, weights, ({"name": "coarse", "steps": 9},))
+
+
+@pytest.mark.parametrize("architecture", [None, "unet", "autoencoder"])
+def test_pretrained_contracting_path_is_taken_over(architecture):
+    source = restorer(in_channels=2, low_percentile=2.0)
+    start = start_from(source, architecture, classes=("a", "b", "c"), seed=1)
+    assert start.spec.architecture == (architecture or "unet")
+    assert start.spec.classes == ("a", "b", "c")
+    assert (start.spec.in_channels, start.spec.low_percentile) == (2, 2.0)
+    same = {n for n, w in source.weights.items() if n.startswith("down.")}
+    assert same
+    assert all(np.array_equal(start.weights[n], source.weights[n]) for n in same)
+    assert not np.array_equal(
+        start.weights["up.0.weight"], source.weights["up.0.weight"]
+    )
+    Runner(start, "cpu")
+
+
+def test_pretrained_start_is_known_by_name_and_not_taken_for_trained():
+    start = start_from(restorer())
+    assert start.name == "tissue"
+    assert not start.trained
+    pair = TrainingPair(np.zeros((1, 8, 8), np.float32), np.eye(8, dtype=np.uint8))
+    assert not Learner(start, [pair], FineTuneConfig(), "cpu").frozen
+    assert trained(ModelSpec(depth=2, width=4)).trained
+    assert not start_checkpoint(ModelSpec(depth=2, width=4)).trained
+
+
+def test_network_with_another_contracting_path_is_refused():
+    with pytest.raises(SpecError, match="unet-valid"):
+        start_from(restorer(), "unet-valid")
+
+
+def test_staged_start_predicts_as_the_coarser_network():
+    coarse = trained(FCN)
+    finer = start_from(coarse, "fcn16s-alexnet")
+    finest = start_from(finer, "fcn8s-alexnet")
+    assert finest.trained
+    image = np.random.default_rng(1).random((1, 96, 96), np.float32)
+    maps = [Runner(c, "cpu")(image)[1] for c in (coarse, finer, finest)]
+    assert np.ptp(maps[0]) > 0
+    inner = slice(32, 64)
+    for finer_map in maps[1:]:
+        difference = np.abs(finer_map - maps[0])[inner, inner]
+        assert difference.max() < 0.25 * np.ptp(maps[0])
+
+
+@pytest.mark.parametrize(
+    "parent, architecture",
+    [
+        (FCN, "fcn16s-vgg16"),
+        (FCN, "unet"),
+        (dataclasses.replace(FCN, architecture="fcn8s-alexnet"), "fcn16s-alexnet"),
+        (ModelSpec(depth=2, width=4), "fcn16s-alexnet"),
+        (ModelSpec(depth=2, width=4), "autoencoder"),
+    ],
+)
+def test_networks_that_do_not_follow_each_other_are_refused(parent, architecture):
+    with pytest.raises(SpecError, match=r"fcn|FCN"):
+        start_from(trained(parent), architecture)
+
+
+def test_the_same_architecture_is_the_model_itself():
+    model = trained(ModelSpec(depth=2, width=4))
+    assert start_from(model) is model
+    assert start_from(model, "unet") is model
+
+
+def test_imagenet_weights_start_a_trunk(monkeypatch):
+    spec = ModelSpec.for_architecture("fcn32s-alexnet", dense_width=4, in_channels=1)
+    shapes = {n: w.shape for n, w in start_checkpoint(spec).weights.items()}
+    rng = np.random.default_rng(0)
+    classifier = {
+        n: rng.normal(0, 1, (s[0], 3, *s[2:]) if n == "features.0.weight" else s)
+        for n, s in shapes.items()
+        if n.startswith("features.")
+    }
+    classifier = {n: w.astype(np.float32) for n, w in classifier.items()}
+    asked = []
+    monkeypatch.setattr(
+        warm_starts, "imagenet_weights", lambda n, **o: asked.append(n) or classifier
+    )
+    start = start_imagenet(spec)
+    assert asked == ["alexnet"]
+    name = "features.3.weight"
+    assert np.array_equal(start.weights[name], classifier[name])
+    assert np.allclose(
+        start.weights["features.0.weight"][:, 0],
+        classifier["features.0.weight"].sum(axis=1),
+        atol=1e-5,
+    )
+    assert not start.trained
+    assert "ImageNet" in start.name
+
+
+def test_imagenet_weights_of_a_unet_are_refused_before_a_download(monkeypatch):
+    monkeypatch.setattr(warm_starts, "imagenet_weights", lambda *a, **o: 1 / 0)
+    with pytest.raises(SpecError, match="no ImageNet weights for unet"):
+        start_imagenet(ModelSpec())
+
+
+@pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_recipes_are_settings(row):
+    FineTuneConfig(**row.recipe)
