@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn import functional
 
 from unet_engine.augmentation import Augmentation
 from unet_engine.border_weights import weigh_pieces
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from unet_engine.store import Checkpoint
 
 _DICE = 0.5
-_TEACHER = 0.2
+_TEACHER = 5.0
+_NEAR = 12
+_ANYWHERE = 0.5
 _MOMENTUM = 0.99
 _SGD_MOMENTUM = 0.99
 _CLIP = 5.0
@@ -94,7 +97,7 @@ class Learner:
         tuned = checkpoint.trained
         self.device = device
         self.batch = config.batch
-        self._frozen = config.statistics == "frozen" or (
+        self.frozen = config.statistics == "frozen" or (
             config.statistics == "auto" and tuned
         )
         self.network = self._placed(load_network(checkpoint))
@@ -122,6 +125,7 @@ class Learner:
             size=self._augmentation.source_size(self._crop + 2 * self._margin),
             jitter=self._crop // 3,
             generator=np.random.default_rng(config.seed),
+            anywhere=_ANYWHERE if self._teacher else 0.0,
         )
         self._generator = torch.Generator().manual_seed(config.seed)
 
@@ -149,7 +153,7 @@ class Learner:
     def _step(self, learning_rate: float) -> float:
         images, targets, weights = self._draw()
         self.network.train()
-        if self._frozen:
+        if self.frozen:
             _freeze_statistics(self.network)
         self._optimiser.zero_grad(set_to_none=True)
         with self._precision():
@@ -200,8 +204,8 @@ class Learner:
             return loss
         with torch.no_grad(), self._precision():
             reference = self._teacher(images).float()
-        unlabelled = targets == IGNORE
-        return loss + _TEACHER * masked_divergence(logits, reference, unlabelled)
+        mask = _far_from_labels(targets)
+        return loss + _TEACHER * masked_divergence(logits, reference, mask)
 
     def _placed(self, network: nn.Module) -> nn.Module:
         network.to(self.device)
@@ -226,6 +230,17 @@ def _groups(network: nn.Module) -> list[dict[str, object]]:
         {"params": kernels, "weight_decay": _DECAY},
         {"params": others, "weight_decay": 0.0},
     ]
+
+
+def _far_from_labels(targets: Tensor) -> Tensor:
+    """Return the unlabelled pixels that lie far from any label, ``(N, Y, X)`` bool.
+
+    Where the user corrected a part of an object, the old guess about the rest of it is
+    as wrong: the teacher must not speak against the correction there.
+    """
+    labelled = (targets != IGNORE).float().unsqueeze(1)
+    near = functional.max_pool2d(labelled, 2 * _NEAR + 1, stride=1, padding=_NEAR)
+    return near.squeeze(1) == 0
 
 
 def _freeze_statistics(network: nn.Module) -> None:

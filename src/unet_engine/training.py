@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     Weights = dict[str, npt.NDArray[Any]]
 
 
+_GENTLE = 0.3
+"""Share of the learning rate that a model with frozen statistics is tuned at: these
+cannot follow large changes of the weights."""
+
+
 def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
     """Return a model with random weights and an empty history.
 
@@ -184,8 +189,11 @@ class _Run:
         self._notes = list(split.notes)
         self._learner = Learner(checkpoint, split.training, config, device)
         self._held_out = HeldOut(split.validation, checkpoint.spec, seed=config.seed)
+        gentleness = _GENTLE if self._learner.frozen else 1.0
         self._schedule = Schedule(
-            steps=config.steps, seconds=60 * config.minutes, peak=config.learning_rate
+            steps=config.steps,
+            seconds=60 * config.minutes,
+            peak=gentleness * config.learning_rate,
         )
         self._count = 0
         self._looked_at = 0
