@@ -556,6 +556,13 @@ def test_the_figures_are_those_of_the_predictions(
     assert f"{confusion.pixel_error:.4f}" in table
 
 
+def test_a_published_architecture_is_trained(folder: Path, store: ModelStore):
+    assert finetune(folder, *QUICK, "--architecture=unet-valid") == 0
+    assert store.info("new").spec.architecture == "unet-valid"
+    with pytest.raises(SystemExit):
+        finetune(folder, *QUICK, "--architecture=unet3d-valid")
+
+
 def test_a_model_is_tuned_from_another(
     folder: Path, model: Checkpoint, store: ModelStore
 ):
@@ -690,7 +697,8 @@ def test_finetune_refuses_bad_folders_in_one_line(
         (("--images={folder}/none",), "check the path"),
         (("--channel=3",), "no channel 3"),
         (("--axes=YXQ",), "letter"),
-        (("--from=tiny", "--width=8"), "--depth and --width"),
+        (("--from=tiny", "--width=8"), "--from has its own"),
+        (("--architecture=fcn8s-vgg16",), "depth 5 instead of 2"),
         (("--classes=only",), "2 to"),
     ],
 )

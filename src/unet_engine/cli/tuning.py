@@ -14,7 +14,7 @@ from unet_engine.config import FineTuneConfig
 from unet_engine.errors import CheckpointError, DataError, SpecError
 from unet_engine.events import FineTuned, Step, Validation
 from unet_engine.images import Normalisation, match_channels
-from unet_engine.spec import IGNORE, ModelSpec
+from unet_engine.spec import ARCHITECTURES, IGNORE, Architecture, ModelSpec
 from unet_engine.store import SUFFIX, ModelStore
 
 if TYPE_CHECKING:
@@ -54,18 +54,19 @@ def add_parser(commands: Any) -> None:
         metavar="A,B,...",
         help="names of all classes, the background first",
     )
-    fresh = ModelSpec()
     parser.add_argument(
-        "--depth",
-        type=int,
-        metavar="N",
-        help=f"levels of a fresh U-Net ({fresh.depth})",
+        "--architecture",
+        choices=[name for name, row in ARCHITECTURES.items() if _learns_planes(row)],
+        help=f"network of a fresh model (default: {ModelSpec().architecture})",
+    )
+    parser.add_argument(
+        "--depth", type=int, metavar="N", help="its poolings (default: as published)"
     )
     parser.add_argument(
         "--width",
         type=int,
         metavar="N",
-        help=f"channels of its first level ({fresh.width})",
+        help="channels of its first level (default: 16 of a U-Net, else as published)",
     )
     parser.add_argument(
         "--overwrite",
@@ -75,6 +76,10 @@ def add_parser(commands: Any) -> None:
     add_config_options(parser, FineTuneConfig)
     add_quiet_option(parser)
     parser.set_defaults(run=run)
+
+
+def _learns_planes(row: Architecture) -> bool:
+    return 2 in row.ndims and not row.reconstructs
 
 
 def _class_names(text: str) -> tuple[str, ...]:
@@ -128,10 +133,10 @@ def _prepare(
         data = read_labelled(arguments, classes)
         checkpoint = start_checkpoint(_fresh_spec(arguments, data), config.seed)
     else:
-        if arguments.depth is not None or arguments.width is not None:
+        if {arguments.architecture, arguments.depth, arguments.width} != {None}:
             raise DataError(
-                "--depth and --width are of a fresh model, and --from has its own; "
-                "leave one of them out"
+                "--architecture, --depth and --width are of a fresh model, and --from "
+                "has its own; leave one of them out"
             )
         checkpoint = adapt_checkpoint(store.load(arguments.parent), classes=names)
         _check_learns_from_labels(checkpoint.spec, arguments.parent)
@@ -177,7 +182,12 @@ def _fresh_spec(
         "width": arguments.width,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    return ModelSpec(classes=names, **given)
+    return ModelSpec.for_architecture(
+        arguments.architecture or ModelSpec().architecture,
+        ndim=2,
+        classes=names,
+        **given,
+    )
 
 
 def read_pairs(
