@@ -128,7 +128,9 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
                 f"model takes {spec.in_channels}; train images of one kind together "
                 "and start from a model made for it"
             )
-    present = np.flatnonzero(sum(class_counts(pair.target) for pair in pairs))
+    used = sum(np.bincount(pair.target.ravel(), minlength=256) for pair in pairs)
+    present = np.flatnonzero(used)
+    present = present[present != IGNORE]
     if not present.size:
         raise DataError(
             "no pixel is labelled; paint at least one stroke of two classes"

@@ -178,20 +178,24 @@ class Learner:
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor | None]:
         crops = self._sampler.draw(self.batch)
-        images, *truth = self._augmentation(
-            torch.from_numpy(crops.images).to(self.device),
-            torch.from_numpy(crops.targets).to(self.device),
+        # Apple's GPUs lack some of the resampling.
+        place = "cpu" if self.device == "mps" else self.device
+        images, targets, weights = self._augmentation(
+            torch.from_numpy(crops.images).to(place),
+            torch.from_numpy(crops.targets).to(place),
             self._crop + 2 * self._margin,
             self._generator,
             None
             if crops.weights is None
-            else torch.from_numpy(crops.weights).to(self.device),
+            else torch.from_numpy(crops.weights).to(place),
         )
         # A network without padding says nothing about the margin of its input.
-        inner = slice(self._margin, self._margin + self._crop)
-        targets, weights = (None if t is None else t[:, inner, inner] for t in truth)
-        assert targets is not None
-        return images.contiguous(memory_format=torch.channels_last), targets, weights
+        inner = (..., *2 * (slice(self._margin, self._margin + self._crop),))
+        return (
+            images.to(self.device).contiguous(memory_format=torch.channels_last),
+            targets[inner].to(self.device),
+            None if weights is None else weights[inner].to(self.device),
+        )
 
     def _loss(
         self, logits: Tensor, images: Tensor, targets: Tensor, weights: Tensor | None

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 _WARM_UP = 0.05
 _LOOKS = 20
+_FEWEST_STEPS = 10
+"""Between two looks, where the steps end the run."""
 _MOST_TIME_LOOKING = 0.12
 
 
@@ -56,16 +58,26 @@ class Schedule:
             a run that ends by steps looks after the same steps on any machine.
         """
         share = 1 / _LOOKS
+        if self.steps:
+            share = max(share, _FEWEST_STEPS / self.steps)
         if self._by_time(elapsed) > self._by_steps(step):
             share = max(share, cost / _MOST_TIME_LOOKING / self.seconds)
         return self.progress(step, elapsed) + share
 
-    def seconds_left(self, step: int, elapsed: float) -> float | None:
-        """Estimate the seconds to the end from the mean pace so far; None at first."""
+    def seconds_left(self, step: int, elapsed: float, pace: float) -> float:
+        """Estimate the seconds to the end.
+
+        Parameters
+        ----------
+        step, elapsed
+            Where the run is, in steps and in seconds.
+        pace
+            Mean seconds of a step so far, the looks in between included.
+        """
         left = [self.seconds - elapsed] if self.seconds else []
-        if self.steps and step:
-            left.append((self.steps - step) * elapsed / step)
-        return max(0.0, min(left)) if left else None
+        if self.steps:
+            left.append((self.steps - step) * pace)
+        return max(0.0, min(left))
 
     def _by_steps(self, step: int) -> float:
         return step / self.steps if self.steps else 0.0

@@ -143,49 +143,62 @@ def _hold_out_blocks(
     generator: np.random.Generator,
 ) -> tuple[list[TrainingPair], list[TrainingPair]]:
     """Hold out blocks, as large as leaves enough of them: neighbours look alike."""
+    if not known:
+        return [], []
+    planes, mistaken = _stratify(known)
     best: tuple[tuple[int, bool], list[_Block]] = (0, False), []
-    blocks: list[_Block] = []
     for edge in _EDGES:
-        blocks = [
-            block
-            for index, (pair, wrong) in enumerate(known)
-            for block in _blocks(index, _strata(pair.target, wrong), edge)
-        ]
+        blocks = _list_blocks(planes, edge, len(mistaken))
         held = _choose_blocks(blocks, fraction, generator)
         score = _count_strata(held), len(blocks) >= _ENOUGH_BLOCKS
         if score > best[0]:
             best = score, held
-        if best[0] == (_count_strata(blocks), True):
+        if best[0] == (len(mistaken), True):
             break
     held = best[1]
-    if _has_mistakes(blocks) and not _has_mistakes(held):
+    if mistaken.any() and not any(b.counts[mistaken].any() for b in held):
         held = []
     return _divide([pair for pair, _ in known], held)
 
 
-def _strata(
-    target: npt.NDArray[np.uint8], wrong: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.int64]:
-    """Return the class of each pixel, plus 256 where the model is wrong; else -1."""
-    strata = target.astype(np.int64) + 256 * wrong
-    strata[target >= HELD_OUT] = -1
-    return strata
+def _stratify(
+    known: Sequence[tuple[TrainingPair, npt.NDArray[np.bool_]]],
+) -> tuple[list[npt.NDArray[np.int16]], npt.NDArray[np.bool_]]:
+    """Number the combinations of a class and of the model being right or wrong.
+
+    Returns
+    -------
+    planes
+        ``(Y, X)`` int16 for each pair, -1 where nobody labelled.
+    mistaken
+        For each number whether the model is wrong there.
+    """
+    codes = [pair.target + np.int16(256) * wrong for pair, wrong in known]
+    counts = sum(np.bincount(code.ravel(), minlength=512) for code in codes)
+    present = np.flatnonzero(counts)
+    present = present[present % 256 < HELD_OUT]
+    numbers = np.full(512, -1, dtype=np.int16)
+    numbers[present] = np.arange(len(present))
+    return [numbers[code] for code in codes], present >= 256
 
 
-def _blocks(index: int, strata: npt.NDArray[np.int64], edge: int) -> list[_Block]:
-    """List the blocks of a plane that hold labelled pixels."""
+def _list_blocks(
+    planes: Sequence[npt.NDArray[np.int16]], edge: int, strata: int
+) -> list[_Block]:
+    """List the blocks of all planes that hold labelled pixels."""
     blocks = []
-    labelled = strata >= 0
-    rows, columns = np.flatnonzero(labelled.any(1)), np.flatnonzero(labelled.any(0))
-    # The grid starts at the first labelled pixel, so that a small spot is cut as well.
-    for y, x in product(
-        range(rows[0], rows[-1] + 1, edge), range(columns[0], columns[-1] + 1, edge)
-    ):
-        region = slice(y, y + edge), slice(x, x + edge)
-        inside = strata[region][labelled[region]]
-        if inside.size:
-            counts = np.bincount(inside, minlength=512)
-            blocks.append(_Block(index, region, counts))
+    for index, plane in enumerate(planes):
+        labelled = plane >= 0
+        rows, columns = np.flatnonzero(labelled.any(1)), np.flatnonzero(labelled.any(0))
+        # The grid starts at the first labelled pixel: a small spot is cut as well.
+        for y, x in product(
+            range(rows[0], rows[-1] + 1, edge), range(columns[0], columns[-1] + 1, edge)
+        ):
+            region = slice(y, y + edge), slice(x, x + edge)
+            inside = plane[region][labelled[region]]
+            if inside.size:
+                counts = np.bincount(inside, minlength=strata)
+                blocks.append(_Block(index, region, counts))
     return blocks
 
 
@@ -193,12 +206,12 @@ def _choose_blocks(
     blocks: Sequence[_Block], fraction: float, generator: np.random.Generator
 ) -> list[_Block]:
     """Choose blocks until each stratum has its share, leaving it half its pixels."""
-    if not blocks:
-        return []
     total = np.sum([b.counts for b in blocks], axis=0)
     taken = np.zeros_like(total)
     held = []
     for i in generator.permutation(len(blocks)):
+        if np.all(taken >= fraction * total):
+            break
         after = taken + blocks[i].counts
         wanted = (blocks[i].counts > 0) & (taken < fraction * total)
         if wanted.any() and np.all(after <= total / 2):
@@ -209,10 +222,6 @@ def _choose_blocks(
 
 def _count_strata(blocks: Sequence[_Block]) -> int:
     return int(np.count_nonzero(sum(b.counts for b in blocks)))
-
-
-def _has_mistakes(blocks: Sequence[_Block]) -> bool:
-    return any(b.counts[256:].any() for b in blocks)
 
 
 def _divide(

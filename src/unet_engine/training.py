@@ -213,7 +213,8 @@ class _Run:
         self._count += 1
         self._diverged = not math.isfinite(loss)
         seconds = self._seconds()
-        left = self._schedule.seconds_left(self._count, seconds)
+        pace = (seconds - self._before.seconds) / self._count if self._before else 0.0
+        left = self._schedule.seconds_left(self._count, seconds, pace)
         return Step(step=self._count, loss=loss, seconds=seconds, seconds_left=left)
 
     def is_time_to_look(self) -> bool:

@@ -89,6 +89,7 @@ class TestCheck:
             ([pair(unlabelled())], "no pixel is labelled"),
             ([pair(np.ones((8, 8)))], "at least one stroke of two classes"),
             ([pair(both() * 2)], "have class 2 but the model has 2 classes"),
+            ([pair(both()), pair(both() * HELD_OUT)], "have class 254"),
             ([pair(both()), pair(both(), 3, "rgb")], "rgb has 3 channels"),
         ],
     )

@@ -91,7 +91,7 @@ class TestRun:
         assert [e.step for e in steps] == list(range(1, 61))
         assert looks[0].step == 0
         assert looks[-1].step == 60
-        assert len(looks) >= 10
+        assert [e.step for e in looks] == list(range(0, 61, 10))
         assert result.before is looks[0]
         assert result.after in looks
         assert result.after.best
