@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
-from napari.utils.notifications import show_info, show_warning
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
     QButtonGroup,
     QGridLayout,
@@ -17,7 +18,7 @@ from qtpy.QtWidgets import (
     QSizePolicy,
 )
 
-from napari_unet._forms import Section, button, colour_icon, text_line
+from napari_unet._forms import Section, TextLine, button, colour_icon
 from napari_unet._layers import colour_of
 from unet_engine.errors import EngineError
 
@@ -54,7 +55,7 @@ class CorrectSection(Section):
         self._workspace = workspace
         self._masks = masks
         self._make_subject = make_subject
-        self.text = text_line("unet_touched_text")
+        self.text = TextLine()
         self.content.addWidget(self.text)
         self._make_classes()
         self._make_tools()
@@ -91,10 +92,15 @@ class CorrectSection(Section):
         )
         self.accept = button(
             "Accept this view",
-            "All pixels of the mask on screen, in this slice, are right as they are.",
+            "Say that all pixels of the mask on screen, in this slice, are right as "
+            "they are. Undo takes it back.",
             self.accept_view,
         )
-        self.clear = button("Clear touched…", "Give touched pixels back.", lambda: None)
+        self.clear = button(
+            "Clear touched…",
+            "Give touched pixels back to the model's guess. Undo brings them back.",
+            lambda: None,
+        )
         menu = QMenu(self)
         menu.addAction("in this slice").triggered.connect(
             lambda: self.clear_touched(everywhere=False)
@@ -136,17 +142,14 @@ class CorrectSection(Section):
         if view is None:
             return
         try:
-            count = view.recorder.accept(view.index, view.region)
+            view.recorder.accept(view.index, view.region)
         except EngineError as error:
             show_warning(str(error))
-            return
-        show_info(f"{count} pixels accepted.")
 
     def clear_touched(self, *, everywhere: bool) -> None:
         """Give touched pixels back to the model's guess; undo brings them back."""
         if (view := self._masks.current) is not None:
-            count = view.recorder.clear(None if everywhere else view.index)
-            show_info(f"{count} touched pixels cleared. Undo restores them.")
+            view.recorder.clear(None if everywhere else view.index)
 
     def add_class(self, name: str) -> None:
         """Offer one more class to paint with."""
@@ -171,6 +174,7 @@ class CorrectSection(Section):
             self._grid.removeWidget(old)
         for old in self.class_buttons:
             self._group.removeButton(old)
+            old.hide()
             old.deleteLater()
         self.class_buttons = [
             self._class_button(label, name)
@@ -190,6 +194,7 @@ class CorrectSection(Section):
             partial(self.choose_class, label),
         )
         made.setIcon(colour_icon(colour_of(label)))
+        made.setIconSize(QSize(18, 12))
         made.setCheckable(True)
         made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._group.addButton(made)

@@ -47,7 +47,11 @@ class Curve(QWidget):
         self._loss_plot = self._plot(0, "loss")
         self._iou_plot = self._plot(1, "IoU")
         self._iou_plot.setXLink(self._loss_plot)
-        self._iou_plot.setYRange(0, 1, padding=0.05)
+        self._iou_plot.setYRange(0, 1, padding=0.08)
+        self._iou_plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+        self._iou_plot.getAxis("left").setStyle(hideOverlappingLabels=False)
+        self._loss_plot.getAxis("bottom").setStyle(showValues=False)
+        self._graphics.ci.layout.setSpacing(2)
         self._raw = self._loss_plot.plot()
         self._trend = self._loss_plot.plot(pen=pg.mkPen(_LOSS_COLOUR, width=2))
         self._iou = self._iou_plot.plot(
@@ -66,7 +70,9 @@ class Curve(QWidget):
         plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.setLabel("left", title)
-        plot.getAxis("left").setWidth(44)
+        plot.getAxis("left").setWidth(48)
+        plot.getAxis("left").enableAutoSIPrefix(False)
+        plot.getAxis("bottom").enableAutoSIPrefix(False)
         plot.showGrid(y=True, alpha=0.2)
         return plot
 

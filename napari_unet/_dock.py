@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
 from napari_unet._correct import CorrectSection
 from napari_unet._finetune import FineTuneSection
 from napari_unet._forms import column
+from napari_unet._jobs import warm_up
 from napari_unet._masks import Masks
 from napari_unet._predict import PredictSection
 from napari_unet._workspace import Workspace
@@ -53,6 +54,7 @@ class UNetWidget(QWidget):
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
         self._watched: set[Any] = set()
+        self._warm = False
         self._lay_out()
         self._connect()
         self._on_layers_changed()
@@ -60,6 +62,13 @@ class UNetWidget(QWidget):
     def sizeHint(self) -> QSize:
         """Return a width that leaves room for the image."""
         return QSize(_WIDTH, super().sizeHint().height())
+
+    def enterEvent(self, event: Any) -> None:
+        """Get torch ready: the mouse is on its way to a button."""
+        if not self._warm:
+            self._warm = True
+            warm_up()
+        super().enterEvent(event)
 
     def select_model(self, name: str) -> None:
         """Choose a model by its name, having looked again which there are."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import FloatSpinBox
+from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar
 
 from napari_unet._curve import Curve
-from napari_unet._forms import Section, add_row, button, config_form, rows, text_line
+from napari_unet._forms import (
+    Section,
+    TextLine,
+    add_row,
+    button,
+    config_form,
+    minutes_seconds,
+    rows,
+)
 from napari_unet._jobs import Job, describe_error, run
 from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
@@ -41,12 +49,17 @@ class FineTuneSection(Section):
         self._viewer = viewer
         self._workspace = workspace
         self._job: Job | None = None
+        self._layer: Any = None
         self._looks: list[Validation] = []
+        self._refresh_wanted = False
         self._make_settings()
         self._make_buttons()
         workspace.activity_changed.connect(self._on_activity_changed)
         workspace.layer_lost.connect(self._on_layer_lost)
+        workspace.layer_changed.connect(self._show_others)
+        workspace.touched_changed.connect(self._show_others)
         self._on_activity_changed()
+        self._show_others()
 
     def _make_settings(self) -> None:
         self.minutes = FloatSpinBox(value=2.0, min=0.1, max=1440.0, step=0.5)
@@ -58,6 +71,12 @@ class FineTuneSection(Section):
             "Longest time to train. Stop ends it earlier and keeps the best model.",
         )
         self.content.addLayout(form)
+        self.others = CheckBox(value=True, text="Other corrected images too")
+        self.others.native.setToolTip(
+            "Train on what you touched in the other images as well, so that the model "
+            "does not forget them."
+        )
+        self.content.addWidget(self.others.native)
         self.pairs = PairsSection(self._viewer, self._workspace)
         self.content.addWidget(self.pairs)
         self.settings = config_form(FineTuneConfig, leave_out=("minutes", "device"))
@@ -83,7 +102,7 @@ class FineTuneSection(Section):
         self.progress.setVisible(False)
         self.curve = Curve(self._viewer.theme)
         self.curve.setVisible(False)
-        self.text = text_line("unet_training_text")
+        self.text = TextLine()
         self.content.addLayout(line)
         self.content.addWidget(self.progress)
         self.content.addWidget(self.text)
@@ -98,7 +117,7 @@ class FineTuneSection(Section):
         except EngineError as error:
             show_warning(str(error))
             return
-        self._looks = []
+        self._layer, self._looks = self._workspace.layer, []
         self.curve.clear()
         self.curve.setVisible(True)
         self.progress.setRange(0, 0)
@@ -135,7 +154,7 @@ class FineTuneSection(Section):
             raise DataError(
                 "there is no model to tune; open a model file in step 1, Predict"
             )
-        touched = workspace.touched_subjects()
+        touched = workspace.touched_subjects(others=self.others.value)
         labelled = tuple(
             LabelledImage(
                 image=image_of(pair.image, pair.layout),
@@ -163,7 +182,7 @@ class FineTuneSection(Section):
 
     def _show_progress(self, step: Step) -> None:
         left = step.seconds_left
-        parts = [f"Step {step.step}", f"loss {step.loss:.3f}"]
+        parts = [f"Step {step.step}"]
         if left is not None:
             total = step.seconds + left
             self.progress.setRange(0, max(1, round(total)))
@@ -192,14 +211,12 @@ class FineTuneSection(Section):
         self._workspace.refresh_models(choose=trained.model.name)
         self._refresh_wanted = True
 
-    _refresh_wanted = False
-
     def _on_error(self, error: Exception) -> None:
         self.text.setText(f"Failed: {error}")
         show_error(describe_error(error))
 
     def _on_finished(self) -> None:
-        self._job = None
+        self._job = self._layer = None
         self.progress.setVisible(False)
         if self.text.text() in ("Preparing…", "Stopping…"):
             self.text.setText("Stopped.")
@@ -208,17 +225,23 @@ class FineTuneSection(Section):
             self._refresh_wanted = False
             self._workspace.prediction_wanted.emit()
 
-    def _on_layer_lost(self, _: Any) -> None:
-        if self._workspace.activity == "train":
+    def _on_layer_lost(self, layer: Any) -> None:
+        # What was read of it is still true, so the best model so far is worth keeping.
+        if layer is self._layer:
             self.stop()
 
     def _on_activity_changed(self) -> None:
         activity = self._workspace.activity
         self.train.setEnabled(not activity)
-        self.minutes.enabled = not activity
+        self.minutes.enabled = self.others.enabled = not activity
         self.settings.enabled = not activity
         self.pairs.setEnabled(not activity)
         self.cancel.setEnabled(activity == "train")
+
+    def _show_others(self) -> None:
+        here = self._workspace.touched_subjects(others=False)
+        everywhere = self._workspace.touched_subjects(others=True)
+        self.others.native.setVisible(len(everywhere) > len(here))
 
     def follow_theme(self, *_: Any) -> None:
         """Give the curve the colours of napari's theme."""
@@ -242,9 +265,3 @@ def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
             f"only {name!r} is touched so far; paint at least one stroke of another "
             "class too, so that the model can tell them apart"
         )
-
-
-def minutes_seconds(seconds: float) -> str:
-    """Return a time as ``1:05``."""
-    whole = max(0, round(seconds))
-    return f"{whole // 60}:{whole % 60:02d}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui import magicgui
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -54,6 +54,10 @@ class Section(QWidget):
         self._bar.setText(title)
         self._bar.setToolTip(tooltip)
         self._bar.setCheckable(True)
+        self._bar.setAutoRaise(True)
+        font = self._bar.font()
+        font.setBold(True)
+        self._bar.setFont(font)
         self._bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._body = QWidget()
@@ -106,6 +110,7 @@ def add_row(layout: QFormLayout, title: str, widget: QWidget, tooltip: str) -> N
             # The longest layer name must not decide how wide the dock is.
             box.setSizeAdjustPolicy(_SHORT)
             box.setMinimumContentsLength(_SHORTEST)
+    widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     layout.addRow(label, widget)
 
 
@@ -124,19 +129,29 @@ def button(text: str, tooltip: str, on_click: Callable[[], Any]) -> QPushButton:
     return made
 
 
-def text_line(name: str) -> QLabel:
-    """Return an empty label for a sentence or two, wrapped."""
-    label = QLabel()
-    label.setObjectName(name)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
+class TextLine(QLabel):
+    """A sentence or two, wrapped; without text it takes no room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setText("")
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        super().setText(text)
+        self.setVisible(bool(text))
 
 
-def colour_icon(colour: str, edge: int = 12) -> QIcon:
-    """Return a square of a colour."""
-    pixmap = QPixmap(QSize(edge, edge))
-    pixmap.fill(QColor(colour))
+def colour_icon(colour: str) -> QIcon:
+    """Return a square of a colour, with a gap to the text on its right."""
+    edge, gap = 12, 6
+    pixmap = QPixmap(QSize(edge + gap, edge))
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.fillRect(0, 0, edge, edge, QColor(colour))
+    painter.end()
     return QIcon(pixmap)
 
 
@@ -162,3 +177,9 @@ def config_form(config: type, *, leave_out: tuple[str, ...] = ()) -> FunctionGui
 
 def _make_narrow(field: ValueWidget) -> None:
     field.native.setMinimumWidth(70)
+
+
+def minutes_seconds(seconds: float) -> str:
+    """Return a time as ``1:05``."""
+    whole = max(0, round(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"

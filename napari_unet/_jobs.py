@@ -9,6 +9,7 @@ touched off the main thread, and the poll throttles by construction.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import logging
 import sys
@@ -279,3 +280,17 @@ def load_torch() -> None:
 
 
 _RTLD_NOW = 2
+
+
+def warm_up() -> None:
+    """Import torch in a thread, so that the first run does not wait for it."""
+    threading.Thread(target=_import_torch, name="napari-unet-warm-up").start()
+
+
+def _import_torch() -> None:
+    try:
+        load_torch()
+        importlib.import_module("torch")
+    except Exception:
+        # The run that needs it will say what is wrong.
+        log.info("torch cannot be imported", exc_info=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar
 
-from napari_unet._forms import Section, button, text_line
+from napari_unet._forms import Section, TextLine, button, minutes_seconds
 from napari_unet._jobs import Job, describe_error, run
 from napari_unet._prediction_form import PredictionForm
 from napari_unet._probability import ProbabilityLayers
@@ -42,6 +43,8 @@ class PredictSection(Section):
         self._workspace = workspace
         self._masks = masks
         self._job: Job | None = None
+        self._order: PredictionOrder | None = None
+        self._started = 0.0
         self._place: Place | None = None
         self.form = PredictionForm(viewer, workspace)
         self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
@@ -67,7 +70,7 @@ class PredictSection(Section):
         self.progress = QProgressBar()
         self.progress.setToolTip("Finished tiles")
         self.progress.setVisible(False)
-        self.text = text_line("unet_prediction_text")
+        self.text = TextLine()
         self.content.addLayout(line)
         self.content.addWidget(self.progress)
         self.content.addWidget(self.text)
@@ -84,6 +87,8 @@ class PredictSection(Section):
         except EngineError as error:
             show_error(str(error))
             return
+        self._order = order
+        self._started = time.monotonic()
         self._workspace.begin("predict")
         self._show_progress(0, 0)
         self.text.setText("Preparing…")
@@ -137,9 +142,9 @@ class PredictSection(Section):
             view.show_tiles({view.index}, finished=True)
         self._probability.finish(order)
         done, total = self.progress.value(), self.progress.maximum()
-        tiles = f"{done} of {total} tiles" if done < total else f"{total} tiles"
-        ended = "" if result.complete else "Stopped. "
-        line = f"{ended}{tiles} in {result.seconds:.1f} s on {result.device}."
+        noun = "tile" if total == 1 else "tiles"
+        count = f"{total}" if result.complete else f"Stopped. {done} of {total}"
+        line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
         self.text.setText(" ".join([line, *result.notes]))
 
     def _on_error(self, error: Exception) -> None:
@@ -147,14 +152,14 @@ class PredictSection(Section):
         show_error(describe_error(error))
 
     def _on_finished(self) -> None:
-        self._job = None
+        self._job = self._order = None
         self.progress.setVisible(False)
         if self.text.text() in ("Preparing…", "Stopping…"):
             self.text.setText("Stopped.")
         self._workspace.end()
 
     def _on_layer_lost(self, layer: Any) -> None:
-        if self._job is not None and self._workspace.activity == "predict":
+        if self._job is not None and self._order and layer is self._order.layer:
             self._job.discard()
 
     def _on_activity_changed(self) -> None:
@@ -167,6 +172,9 @@ class PredictSection(Section):
         self.progress.setVisible(True)
         self.progress.setRange(0, total)
         self.progress.setValue(done)
-        if self._job is not None and total:
-            self._job.show_progress(done, total)
-            self.text.setText(f"Tile {done} of {total}")
+        if self._job is None or not total:
+            return
+        self._job.show_progress(done, total)
+        if not self._job.stopping:
+            left = (time.monotonic() - self._started) * (total - done) / done
+            self.text.setText(f"Tile {done} of {total} · {minutes_seconds(left)} left")

@@ -9,7 +9,7 @@ from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
-from napari_unet._forms import add_row, column, rows, set_row_visible, text_line
+from napari_unet._forms import TextLine, add_row, column, rows, set_row_visible
 from napari_unet._layers import Layout, image_of, layouts_of
 from napari_unet._workspace import Subject
 from unet_engine.config import Device, PredictConfig
@@ -62,13 +62,15 @@ class PredictionForm(QWidget):
         self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
         self.device = ComboBox(choices=get_args(Device), value="auto")
         self.probability = CheckBox(text="Show probabilities too")
+        self.image.native.setPlaceholderText("no image is open")
+        self.model.native.setPlaceholderText("no model")
 
     def _lay_out(self) -> None:
         self._rows = form = rows()
         add_row(form, "Image", self.image.native, "The image layer to segment.")
         model = _side_by_side(self.model.native, self._make_menu())
         add_row(form, "Model", model, "The U-Net that draws the mask.")
-        self.model_text = text_line("unet_model_text")
+        self.model_text = TextLine()
         form.addRow(self.model_text)
         add_row(
             form,
@@ -109,6 +111,9 @@ class PredictionForm(QWidget):
         self.menu = QToolButton()
         self.menu.setObjectName("unet_menu")
         self.menu.setText("…")
+        # The indicator of the menu would cover the dots.
+        self.menu.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self.menu.setFixedWidth(28)
         self.menu.setToolTip("Open a model file, or refresh the list of models.")
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu.setMenu(menu)

@@ -181,6 +181,11 @@ class Subject:
         return values
 
 
+def takes(image: Image, in_channels: int) -> bool:
+    """Whether a model of so many channels can take an image."""
+    return image.channels == in_channels or (image.rgb and in_channels == 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Training data the user added: an image layer and a labels layer.
@@ -257,11 +262,23 @@ class Workspace:
         """Return what is known about a layer."""
         return self._subjects.get(layer)
 
-    def touched_subjects(self) -> tuple[Subject, ...]:
-        """Return the chosen image if anything in it was touched."""
-        subject = self.subject
-        touched = subject is not None and subject.annotations.count() > 0
-        return (subject,) if subject is not None and touched else ()
+    def touched_subjects(self, *, others: bool) -> tuple[Subject, ...]:
+        """Return the images in which anything was touched, the chosen one first.
+
+        Parameters
+        ----------
+        others
+            Also those that are not chosen, if the model can take them.
+        """
+        found = [] if self.subject is None else [self.subject]
+        if others and self.model is not None:
+            channels = self.model.spec.in_channels
+            found += [
+                subject
+                for subject in self._subjects.values()
+                if subject is not self.subject and takes(subject.image, channels)
+            ]
+        return tuple(s for s in found if s.annotations.count())
 
     def adopt(self, layer: Any, subject: Subject) -> None:
         """Make a subject that of a layer."""
