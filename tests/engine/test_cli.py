@@ -729,6 +729,8 @@ def test_models_that_cannot_learn_from_planes_are_refused(
     for name, phrase in ("volumes", "trains on planes"), ("plain", "--classes"):
         assert main(["finetune", *data, "--out=new", f"--from={name}"]) == 1
         assert_one_line(capsys.readouterr().err, phrase)
+    assert evaluate(folder, "--model=plain") == 1
+    assert_one_line(capsys.readouterr().err, "no classes")
 
 
 def refuse_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.errors import DataError
-from unet_engine.images import class_ids, open_image, pair_folders, read_labels
+from unet_engine.images import (
+    Normalisation,
+    class_ids,
+    match_channels,
+    open_image,
+    pair_folders,
+    read_labels,
+)
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
+    from unet_engine.dataset import TrainingPair
     from unet_engine.images import Image
+    from unet_engine.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +139,43 @@ def read_labelled(
             images, labels, targets, files, strict=True
         )
     )
+
+
+def read_pairs(
+    data: LabelledImage, spec: ModelSpec, border_weight: float = 0.0
+) -> Iterator[TrainingPair]:
+    """Read the labelled planes of an image, prepared as for prediction.
+
+    Parameters
+    ----------
+    data
+        Image and labels; object ids, if there are, say which gaps to weigh.
+    spec
+        Of the model that will learn.
+    border_weight
+        As in ``FineTuneConfig``.
+
+    Raises
+    ------
+    DataError
+        When the channels do not fit the model.
+    """
+    from unet_engine.border_weights import weigh_instances
+    from unet_engine.dataset import TrainingPair
+
+    image = match_channels(data.image, spec.in_channels)
+    normalisation = Normalisation.measure(
+        image, low=spec.low_percentile, high=spec.high_percentile
+    )
+    for index in image.indices():
+        target = data.target[index]
+        if (target != IGNORE).any():
+            place = f"[{', '.join(map(str, index))}]" if index else ""
+            pixels = normalisation.apply(image.read(index))
+            pair = TrainingPair(pixels, target, data.name + place)
+            if border_weight and data.instances is not None:
+                pair = weigh_instances(pair, data.instances[index], border_weight)
+            yield pair
 
 
 def _chosen_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:

@@ -11,7 +11,7 @@ from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.config import PredictConfig
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, SpecError
 from unet_engine.spec import IGNORE
 from unet_engine.store import ModelStore
 
@@ -69,6 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     checkpoint = ModelStore().load(arguments.model)
     classes = checkpoint.spec.classes
+    if not classes:
+        raise SpecError(
+            f"{arguments.model} has no classes and cannot segment; choose another model"
+        )
     if arguments.instances and len(classes) != 2:
         raise DataError(
             f"--instances compares foreground and background, and the model has the "

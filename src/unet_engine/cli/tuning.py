@@ -6,20 +6,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.cli.data import add_data_options, read_labelled
+from unet_engine.cli.data import add_data_options, read_labelled, read_pairs
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import CheckpointError, DataError, SpecError
 from unet_engine.events import FineTuned, Step, Validation
-from unet_engine.images import Normalisation, match_channels
 from unet_engine.spec import ARCHITECTURES, IGNORE, Architecture, ModelSpec
 from unet_engine.store import SUFFIX, ModelStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from unet_engine.cli.data import LabelledImage
     from unet_engine.dataset import TrainingPair
@@ -188,43 +187,6 @@ def _fresh_spec(
         classes=names,
         **given,
     )
-
-
-def read_pairs(
-    data: LabelledImage, spec: ModelSpec, border_weight: float = 0.0
-) -> Iterator[TrainingPair]:
-    """Read the labelled planes of an image, prepared as for prediction.
-
-    Parameters
-    ----------
-    data
-        Image and labels; object ids, if there are, say which gaps to weigh.
-    spec
-        Of the model that will learn.
-    border_weight
-        As in ``FineTuneConfig``.
-
-    Raises
-    ------
-    DataError
-        When the channels do not fit the model.
-    """
-    from unet_engine.border_weights import weigh_instances
-    from unet_engine.dataset import TrainingPair
-
-    image = match_channels(data.image, spec.in_channels)
-    normalisation = Normalisation.measure(
-        image, low=spec.low_percentile, high=spec.high_percentile
-    )
-    for index in image.indices():
-        target = data.target[index]
-        if (target != IGNORE).any():
-            place = f"[{', '.join(map(str, index))}]" if index else ""
-            pixels = normalisation.apply(image.read(index))
-            pair = TrainingPair(pixels, target, data.name + place)
-            if border_weight and data.instances is not None:
-                pair = weigh_instances(pair, data.instances[index], border_weight)
-            yield pair
 
 
 def _train(
