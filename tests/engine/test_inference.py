@@ -53,7 +53,7 @@ def assert_same(found: Prediction, expected: Prediction) -> None:
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
 
 
-@pytest.mark.parametrize("tile", [64, 100, 160, 256])
+@pytest.mark.parametrize("tile", [pytest.param(64, marks=pytest.mark.slow), 100, 256])
 def test_tiles_of_the_default_unet_equal_the_whole(
     make_checkpoint: Callable, tile: int
 ):
