@@ -25,7 +25,7 @@ from unet_engine.schedule import Schedule
 from unet_engine.spec import ModelSpec, build
 from unet_engine.split import split_pairs
 from unet_engine.store import Checkpoint
-from unet_engine.validation import HeldOut, find_mistakes
+from unet_engine.validation import HeldOut, affordable_pixels, find_mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -188,7 +188,12 @@ class _Run:
         )
         self._notes = list(split.notes)
         self._learner = Learner(checkpoint, split.training, config, device)
-        self._held_out = HeldOut(split.validation, checkpoint.spec, seed=config.seed)
+        self._held_out = HeldOut(
+            split.validation,
+            checkpoint.spec,
+            pixels=affordable_pixels(config),
+            seed=config.seed,
+        )
         gentleness = _GENTLE if self._learner.frozen else 1.0
         self._schedule = Schedule(
             steps=config.steps,

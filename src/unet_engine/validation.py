@@ -21,12 +21,28 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from unet_engine.config import FineTuneConfig
     from unet_engine.spec import ModelSpec
 
 _TILE = 256
 _HALO = 32
 """Context on each side, in pixels: enough to judge by, a third of what is exact."""
-_MOST_PIXELS = 1_000_000
+_LOOK_SHARE = 0.02
+_PIXELS_A_MINUTE = 250_000
+_FEWEST_PIXELS, _MOST_PIXELS = 300_000, 8_000_000
+_MOST_CHECKED = 1_000_000
+
+
+def affordable_pixels(config: FineTuneConfig) -> int:
+    """Return how many pixels a look may take: more in a longer run.
+
+    The more there are, the less chance has a part in which weights are best. A pixel
+    in a step costs about three of a look, so twenty looks take an eighth of a run.
+    """
+    steps = config.steps * config.batch * config.crop**2 * _LOOK_SHARE
+    time = config.minutes * _PIXELS_A_MINUTE
+    wanted = min(limit for limit in (steps, time) if limit)
+    return int(min(max(wanted, _FEWEST_PIXELS), _MOST_PIXELS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +60,18 @@ class HeldOut:
         Targets are ``IGNORE`` but for the held-out pixels.
     spec
         Of the model to be judged.
+    pixels
+        About the most that a look may take.
     seed
-        Chooses the tiles when there are more pixels than a look should take.
+        Chooses the tiles when there are more.
     """
 
     def __init__(
-        self, pairs: Sequence[TrainingPair], spec: ModelSpec, *, seed: int
+        self, pairs: Sequence[TrainingPair], spec: ModelSpec, *, pixels: int, seed: int
     ) -> None:
         self._classes = len(spec.classes)
         views = [view for pair in pairs for view in _views(pair, spec)]
-        self._views = _affordable(views, np.random.default_rng(seed))
+        self._views = _affordable(views, pixels, np.random.default_rng(seed))
 
     def evaluate(self, network: nn.Module, device: str) -> tuple[float, float]:
         """Judge a network in evaluation mode.
@@ -87,7 +105,7 @@ def find_mistakes(
     Parameters
     ----------
     pairs
-        Those with more labelled pixels than a look should take are left out.
+        Those with more than a million labelled pixels are left out.
     network, spec, device
         The network, what it is, and where it is.
 
@@ -100,7 +118,7 @@ def find_mistakes(
     for pair in pairs:
         wrong = np.zeros(pair.target.shape, dtype=bool)
         found.append(wrong)
-        if class_counts(pair.target).sum() > _MOST_PIXELS:
+        if class_counts(pair.target).sum() > _MOST_CHECKED:
             continue
         for view in _views(pair, spec):
             inner = view.tile.inner_slices
@@ -139,7 +157,7 @@ def _predict(network: nn.Module, view: _View, device: str) -> Tensor:
 
 
 def _affordable(
-    views: Sequence[_View], generator: np.random.Generator
+    views: Sequence[_View], most: int, generator: np.random.Generator
 ) -> tuple[_View, ...]:
     """Choose views at random up to the pixel limit, those with a new class first."""
     shuffled = [views[i] for i in generator.permutation(len(views))]
@@ -154,7 +172,7 @@ def _affordable(
     pixels = 0
     for view in (*first, *rest):
         pixels += prod(view.tile.outer_shape)
-        if chosen and pixels > _MOST_PIXELS:
+        if chosen and pixels > most:
             break
         chosen.append(view)
     return tuple(chosen)
