@@ -221,7 +221,7 @@ class CorrectSection(Section):
             self.touched.value = view.overlay is not None
 
     def _show_counts(self, view: MaskView | None) -> None:
-        counts = view.subject.annotations.classes() if view is not None else {}
+        counts = view.subject.counts if view is not None else {}
         names = self._workspace.classes
         said = [
             f"{names[label] if label < len(names) else label} {count:,} px"

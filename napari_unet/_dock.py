@@ -20,8 +20,11 @@ from napari_unet._predict import PredictSection
 from napari_unet._workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import napari
 
+    from napari_unet._masks import MaskView
     from unet_engine.store import ModelStore
 
 _WIDTH = 330
@@ -95,13 +98,13 @@ class UNetWidget(QWidget):
             (layers.inserted, self._on_layers_changed),
             (layers.removed, self._on_layer_removed),
             (layers.renamed, self._on_layers_changed),
-            (self.viewer.dims.events.current_step, self.correct.show_state),
+            (self.viewer.layers.selection.events.active, self._on_active_changed),
             (self.viewer.events.theme, self.fine_tune.follow_theme),
         ]
         for emitter, callback in connections:
             emitter.connect(callback)
         # Not a method: Qt does not call those of the object that is being destroyed.
-        self.destroyed.connect(partial(_disconnect, connections))
+        self.destroyed.connect(partial(_let_go, connections, self.masks.views))
 
     def _on_layers_changed(self, *_: Any) -> None:
         for layer in self.viewer.layers:
@@ -120,6 +123,12 @@ class UNetWidget(QWidget):
         self.masks.on_removed(layer)
         self._on_layers_changed()
 
+    def _on_active_changed(self, event: Any) -> None:
+        """Turn to the image whose mask was chosen in the layer list."""
+        source = self.masks.source_of(event.value)
+        if source is not None and not self.workspace.activity:
+            self.predict.form.image.value = source
+
     def _on_data_changed(self, event: Any) -> None:
         """Start anew with a layer that shows another image now."""
         layer = event.source
@@ -133,7 +142,12 @@ class UNetWidget(QWidget):
         self.predict.form.reset_choices()
 
 
-def _disconnect(connections: list[tuple[Any, Any]], *_: Any) -> None:
+def _let_go(
+    connections: list[tuple[Any, Any]], views: Mapping[Any, MaskView], *_: Any
+) -> None:
+    """Leave the viewer without a trace of a dock that is gone."""
     for emitter, callback in connections:
         with suppress(ValueError):
             emitter.disconnect(callback)
+    for view in list(views.values()):
+        view.unwatch()

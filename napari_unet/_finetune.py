@@ -252,7 +252,7 @@ def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
     """Check that there is something to tell apart."""
     counts: dict[int, int] = {}
     for subject in touched:
-        counts |= subject.annotations.classes()
+        counts |= subject.counts
     if not counts:
         raise DataError(
             "nothing is touched yet; paint a stroke of at least two classes on the "

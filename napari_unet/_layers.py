@@ -186,7 +186,6 @@ def add_mask_layer(
     *,
     name: str,
     layout: Layout,
-    colormap: DirectLabelColormap,
 ) -> Labels:
     """Show a mask on the image it belongs to, directly above it.
 
@@ -198,14 +197,13 @@ def add_mask_layer(
         ``(*leading, Y, X)`` class ids; the layer shares its memory.
     viewer
         Gets the layer.
-    name, layout, colormap
+    name, layout
         Of the layer.
     """
     layer = Labels(
         layer_view(mask, layout),
         name=name,
         opacity=0.55,
-        colormap=colormap,
         **placement(source, layout),
     )
     viewer.layers.insert(viewer.layers.index(source) + 1, layer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 from napari.layers import Labels
@@ -31,59 +31,59 @@ _REFRESH_MS = 120
 """Least time between two refreshes of a mask while its tiles arrive."""
 
 
+_left: WeakKeyDictionary[Labels, tuple[ReferenceType[Any], Subject]] = (
+    WeakKeyDictionary()
+)
+"""Image and subject of every mask layer, for a dock that is closed and opened again."""
+
+
 class MaskView(QObject):
     """A subject's mask as a Labels layer, and what the user does to it.
 
     Parameters
     ----------
-    viewer
-        Gets the layer, directly above ``source``.
-    source
-        The image layer.
-    workspace
-        Hears of what is touched.
     masks
         The collection it belongs to.
+    source
+        The image layer.
+    subject
+        What is known about the image.
+    layer
+        Shows ``subject.mask``.
     """
 
     def __init__(
-        self,
-        viewer: ViewerModel,
-        source: Any,
-        subject: Subject,
-        workspace: Workspace,
-        masks: Masks,
+        self, masks: Masks, source: Any, subject: Subject, layer: Labels
     ) -> None:
         super().__init__(masks)
         self._masks = masks
-        self._viewer = viewer
+        self._viewer = masks.viewer
+        self._workspace = masks.workspace
         self.source = source
         self.subject = subject
-        self._workspace = workspace
+        self.layer = layer
         self.overlay: Labels | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._refresh)
         self._dirty: set[Index] = set()
         self._thumbnail = False
-        self.layer = add_mask_layer(
-            viewer,
-            source,
-            subject.mask,
-            name=f"{source.name} mask",
-            layout=subject.layout,
-            colormap=class_colormap(len(workspace.classes)),
-        )
-        self.recorder = StrokeRecorder(self.layer, subject, self._on_touched)
-        self.layer.events.data.connect(self._on_data)
-        self.layer.events.selected_label.connect(self._on_selected_label)
+        self._cost = 0.0
+        self.recorder = StrokeRecorder(layer, subject, self._on_touched)
+        layer.events.data.connect(self._on_data)
+        layer.events.selected_label.connect(self._on_selected_label)
+        self.set_classes(self._workspace.classes)
 
-    def release(self) -> None:
-        """Stop watching the layer; it stays in the viewer as it is."""
-        self._timer.stop()
+    def unwatch(self) -> None:
+        """Leave the layer to the user; it stays in the viewer as it is."""
         self.recorder.disconnect()
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.selected_label.disconnect(self._on_selected_label)
+
+    def release(self) -> None:
+        """Stop watching the layer, for good."""
+        self.unwatch()
+        self._timer.stop()
         self.show_touched(False)
         self.deleteLater()
 
@@ -104,8 +104,9 @@ class MaskView(QObject):
         return shown_region(self._viewer, self.layer)
 
     def set_classes(self, classes: tuple[str, ...]) -> None:
-        """Give each class its colour."""
+        """Give each class its colour, and its name under the mouse."""
         self.layer.colormap = class_colormap(len(classes))
+        self.layer.features = {"index": range(len(classes)), "class": list(classes)}
         if self.overlay is not None:
             self.overlay.colormap = touched_colormap(len(classes))
 
@@ -153,8 +154,6 @@ class MaskView(QObject):
 
     def _pause(self) -> int:
         return max(_REFRESH_MS, int(4000 * self._cost))
-
-    _cost = 0.0
 
     def _refresh(self) -> None:
         # A refresh uploads the whole plane; it may take a fifth of the time at most.
@@ -216,46 +215,72 @@ class Masks(QObject):
         self, viewer: ViewerModel, workspace: Workspace, parent: QObject
     ) -> None:
         super().__init__(parent)
-        self._viewer = viewer
-        self._workspace = workspace
-        self._views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
+        self.viewer = viewer
+        self.workspace = workspace
+        self.views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
+        self._take_up_left_masks()
+
+    def _take_up_left_masks(self) -> None:
+        """Go on with the masks of a dock that was closed."""
+        for layer in self.viewer.layers:
+            reference, subject = _left.get(layer, (None, None))
+            source = None if reference is None else reference()
+            if subject is not None and source in self.viewer.layers:
+                self.workspace.adopt(source, subject)
+                self.views[source] = MaskView(self, source, subject, layer)
 
     @property
     def current(self) -> MaskView | None:
         """The view of the chosen image."""
-        layer = self._workspace.layer
-        return None if layer is None else self.current_of(layer)
+        layer = self.workspace.layer
+        return None if layer is None else self.of(layer)
 
-    def current_of(self, source: Any) -> MaskView | None:
-        """The view of an image, if it has one."""
-        return self._views.get(source)
+    def of(self, source: Any) -> MaskView | None:
+        """Return the view of an image, if it has one."""
+        return self.views.get(source)
+
+    def source_of(self, layer: Any) -> Any:
+        """Return the image layer that a mask layer belongs to, or None."""
+        for source, view in self.views.items():
+            if layer is view.layer:
+                return source
+        return None
 
     def show(self, source: Any, subject: Subject) -> MaskView:
         """Return the view of a subject's mask, made if there is none."""
-        view = self._views.get(source)
+        view = self.views.get(source)
         if view is not None and view.subject is not subject:
-            self._views.pop(source).release()
+            self.views.pop(source).release()
             view = None
         if view is None:
-            view = MaskView(self._viewer, source, subject, self._workspace, self)
-            self._views[source] = view
-            self._workspace.mask_changed.emit()
+            layer = add_mask_layer(
+                self.viewer,
+                source,
+                subject.mask,
+                name=f"{source.name} mask",
+                layout=subject.layout,
+            )
+            view = MaskView(self, source, subject, layer)
+            self.views[source] = view
+            _left[layer] = (ref(source), subject)
+            self.workspace.mask_changed.emit()
         return view
 
     def let_go(self, source: Any) -> None:
         """Stop working on the mask of an image; its layer stays as it is."""
-        if (view := self._views.pop(source, None)) is not None:
+        if (view := self.views.pop(source, None)) is not None:
             view.release()
-            self._workspace.mask_changed.emit()
+            _left.pop(view.layer, None)
+            self.workspace.mask_changed.emit()
 
     def on_removed(self, layer: Any) -> None:
         """Follow the removal of a layer."""
-        for source, view in list(self._views.items()):
+        for source, view in list(self.views.items()):
             if layer is view.overlay:
                 view.overlay = None
-                self._workspace.mask_changed.emit()
+                self.workspace.mask_changed.emit()
             elif layer is view.layer:
-                self._workspace.layer_lost.emit(source)
+                self.workspace.layer_lost.emit(source)
                 self.let_go(source)
                 self._tell_what_is_kept(source, view.subject)
             elif layer is source:
@@ -264,11 +289,11 @@ class Masks(QObject):
     def _tell_what_is_kept(self, source: Any, subject: Subject) -> None:
         def tell() -> None:
             # A viewer that is closing takes all layers away; that needs no word.
-            if source in self._viewer.layers:
+            if source in self.viewer.layers:
                 show_info(
                     f"The mask is gone. The {count:,} touched pixels are kept and "
                     "come back with the next prediction."
                 )
 
-        if count := subject.annotations.count():
+        if count := sum(subject.counts.values()):
             QTimer.singleShot(0, tell)

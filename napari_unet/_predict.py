@@ -125,7 +125,7 @@ class PredictSection(Section):
         )
 
     def _on_tiles(self, order: PredictionOrder, tiles: list[TileDone]) -> None:
-        view = self._masks.current_of(order.layer)
+        view = self._masks.of(order.layer)
         if view is None:
             return
         self._place = view.place
@@ -138,7 +138,7 @@ class PredictSection(Section):
         self._show_progress(tiles[-1].done, tiles[-1].total)
 
     def _on_result(self, order: PredictionOrder, result: Prediction) -> None:
-        if (view := self._masks.current_of(order.layer)) is not None:
+        if (view := self._masks.of(order.layer)) is not None:
             view.show_tiles({view.index}, finished=True)
         self._probability.finish(order)
         done, total = self.progress.value(), self.progress.maximum()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image as ImageLayer
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_unet._forms import TextLine, add_row, column, rows, set_row_visible
@@ -107,7 +107,7 @@ class PredictionForm(QWidget):
         opening.triggered.connect(self._on_open_triggered)
         looking = menu.addAction("Refresh list")
         looking.setToolTip("Look again which models there are.")
-        looking.triggered.connect(lambda: self._workspace.refresh_models())
+        looking.triggered.connect(self.refresh_models)
         self.menu = QToolButton()
         self.menu.setObjectName("unet_menu")
         self.menu.setText("…")
@@ -159,6 +159,12 @@ class PredictionForm(QWidget):
             self._workspace.open_model(path)
         except (EngineError, OSError) as error:
             show_error(str(error))
+
+    def refresh_models(self, *_: Any) -> None:
+        """Look again which models there are, and say which files are damaged."""
+        self._workspace.refresh_models()
+        for path, reason in self._workspace.store.broken():
+            show_warning(f"{path.name} is left out. {reason}")
 
     def _image_choices(self, _: Any) -> list[ImageLayer]:
         return [

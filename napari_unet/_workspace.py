@@ -62,6 +62,7 @@ class Subject:
         shape = (*image.leading_shape, *image.plane_shape)
         self.mask: npt.NDArray[Any] = np.zeros(shape, np.uint8)
         self.annotations = Annotations(shape)
+        self._counts = np.zeros(256, np.int64)
         self._guesses: dict[int, npt.NDArray[Any]] = {}
         self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
 
@@ -134,9 +135,17 @@ class Subject:
         pixels, values
             ``IGNORE`` gives a pixel back to the model's guess.
         """
+        for change, ids in ((-1, self.said(pixels)), (1, values)):
+            self._counts += change * np.bincount(ids, minlength=256)
         self.annotations.set(self._indices(pixels), values)
         shown = np.where(values == IGNORE, self._guess_at(pixels), values)
         self.mask[self._indices(pixels)] = shown
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Touched pixels of each class; kept, because counting takes a while."""
+        kept = self._counts[:IGNORE]
+        return {int(label): int(kept[label]) for label in np.flatnonzero(kept)}
 
     def keep_guesses(self, pixels: Pixels, before: Values) -> None:
         """Remember the model's guess of a plane from its first touch on.
@@ -278,7 +287,7 @@ class Workspace:
                 for subject in self._subjects.values()
                 if subject is not self.subject and takes(subject.image, channels)
             ]
-        return tuple(s for s in found if s.annotations.count())
+        return tuple(s for s in found if s.counts)
 
     def adopt(self, layer: Any, subject: Subject) -> None:
         """Make a subject that of a layer."""

@@ -77,7 +77,7 @@ class Docked:
     def counts(self) -> dict[int, int]:
         """Touched pixels of each class."""
         view = self.widget.masks.current
-        return {} if view is None else view.subject.annotations.classes()
+        return {} if view is None else view.subject.counts
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_unet._dock import UNetWidget
+
 if TYPE_CHECKING:
     from conftest import Docked
 
@@ -167,3 +169,42 @@ def test_each_image_has_its_own_touched_pixels(masked: Docked, plane: Any) -> No
     assert not masked.widget.correct.empty.isHidden()
     masked.widget.predict.form.image.value = masked.viewer.layers["cells"]
     assert set(masked.counts) == {1}
+
+
+def test_choosing_a_mask_in_the_layer_list_turns_to_its_image(
+    masked: Docked, plane: Any
+) -> None:
+    first = masked.mask
+    other = masked.viewer.add_image(plane, name="other")
+    masked.widget.predict.form.image.value = other
+    masked.widget.correct.empty.click()
+    masked.viewer.layers.selection.active = first
+    assert masked.widget.predict.form.image.value.name == "cells"
+    assert masked.mask is first
+
+
+def test_the_class_is_named_under_the_mouse(masked: Docked) -> None:
+    masked.mask.paint((0, 20, 20), 1)
+    masked.viewer.dims.set_current_step(0, 0)
+    status = masked.mask.get_status((0, 20, 20), world=True)
+    assert "cell" in status["value"]
+
+
+def test_a_dock_that_is_opened_again_goes_on(real_dock: Docked, plane: Any) -> None:
+    real_dock.viewer.add_image(plane, name="cells")
+    real_dock.widget.correct.empty.click()
+    layer = real_dock.mask
+    layer.paint((20, 20), 1)
+    kept = real_dock.counts
+    real_dock.viewer.window.remove_dock_widget(real_dock.widget)
+    real_dock.widget.deleteLater()
+    real_dock.bot.wait(50)
+    layer.undo()
+    layer.redo()
+
+    widget = UNetWidget(real_dock.viewer, real_dock.widget.workspace.store)
+    real_dock.viewer.window.add_dock_widget(widget, name="U-Net")
+    assert widget.masks.current.layer is layer
+    assert widget.masks.current.subject.counts == kept
+    layer.paint((60, 60), 0)
+    assert set(widget.masks.current.subject.counts) == {0, 1}

@@ -31,7 +31,8 @@ class Desk:
 
     @property
     def counts(self) -> dict[int, int]:
-        return self.subject.annotations.classes()
+        assert self.subject.counts == self.subject.annotations.classes()
+        return self.subject.counts
 
     def target(self, *index: int) -> np.ndarray:
         return self.subject.annotations.target(index)
