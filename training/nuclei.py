@@ -170,7 +170,7 @@ def main() -> None:
         steps=arguments.steps,
         crop=160,
         batch=6,
-        validation=0.06,
+        validation=0.1,
         scaling=1.6,
         intensity=0.8,
         statistics="batch",
