@@ -1,0 +1,1 @@
+"""What ``reproduce.py`` runs: data, networks, rows and the table they end in."""

@@ -1,0 +1,178 @@
+"""Train and measure one row."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from reproduction.datasets import DATASETS, Dataset, make_pairs, read_part
+from reproduction.rows import NETWORKS, ROWS, Network, Row, Scale, coarser_row
+from unet_engine.checkpoint import Checkpoint
+from unet_engine.config import FineTuneConfig, PredictConfig
+from unet_engine.events import Validation
+from unet_engine.inference import predict
+from unet_engine.metrics import report
+from unet_engine.spec import ARCHITECTURES, ModelSpec, build
+from unet_engine.training import fine_tune, start_checkpoint
+from unet_engine.warm_starts import start_imagenet, start_staged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from unet_engine.config import Device
+    from unet_engine.events import FineTuned
+    from unet_engine.images import Image
+
+_MINUTES: dict[Scale, float] = {"quick": 30.0, "full": 8.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How all rows of a run are measured.
+
+    Attributes
+    ----------
+    data
+        Folder of all data.
+    models
+        Folder where the trained models are kept, for the rows that start from them.
+    scale
+        Widths and crops.
+    imagenet
+        Start VGG-16 and AlexNet from ImageNet; else from random weights.
+    device
+        Where to run.
+    limits
+        ``minutes`` or ``steps`` of each training, if not as usual.
+    """
+
+    data: Path
+    models: Path
+    scale: Scale
+    imagenet: bool
+    device: Device
+    limits: dict[str, Any]
+
+    def start_of(self, name: str) -> str:
+        """Name how a row starts: what a classifier below it knows."""
+        backbone = NETWORKS[ROWS[name].network].backbone
+        if not backbone:
+            return "random weights"
+        return "ImageNet" if self.imagenet else "random weights"
+
+    def model_of(self, name: str) -> Path:
+        """Return the file of a row's model."""
+        start = self.start_of(name).replace(" ", "-")
+        return self.models / self.scale / f"{name}-{start}.safetensors"
+
+
+def measure(name: str, setting: Setting) -> dict[str, Any]:
+    """Train a row, keep its model, and return the figures.
+
+    The row that it starts from must have been measured before.
+    """
+    row = ROWS[name]
+    data, network = DATASETS[row.data], NETWORKS[row.network]
+    # Read before the training, so that missing data cost no time.
+    kept_apart = read_part(setting.data, data, "kept_apart")
+    checkpoint = _start(name, data, network, setting)
+    config = _config(row, network, setting)
+    images = read_part(setting.data, data, "training", row.images)
+    pairs = make_pairs(images, data, checkpoint.spec, config.border_weight)
+    started = time.monotonic()
+    result = _train(name, fine_tune(checkpoint, pairs, config))
+    minutes = (time.monotonic() - started) / 60
+    path = setting.model_of(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result.checkpoint.save(path)
+    return {
+        "row": name,
+        "scale": setting.scale,
+        "start": setting.start_of(name),
+        "parameters": _count_parameters(checkpoint.spec),
+        "minutes": minutes,
+        "steps": result.steps,
+        "device": _describe_device(config.device),
+        "validation_iou": result.after.iou,
+        "scores": _score(result.checkpoint, kept_apart, data, config.device),
+    }
+
+
+def _start(name: str, data: Dataset, network: Network, setting: Setting) -> Checkpoint:
+    coarser = coarser_row(name)
+    if coarser is not None:
+        model = Checkpoint.load(setting.model_of(coarser))
+        return start_staged(model, network.architecture)
+    spec = ModelSpec.for_architecture(
+        network.architecture,
+        classes=data.classes,
+        in_channels=data.channels,
+        **network.spec[setting.scale],
+    )
+    if network.backbone and setting.imagenet:
+        return start_imagenet(spec)
+    return start_checkpoint(spec)
+
+
+def _config(row: Row, network: Network, setting: Setting) -> FineTuneConfig:
+    recipe = ARCHITECTURES[network.architecture].recipe
+    usual = {"minutes": _MINUTES[setting.scale]}
+    limits = {"minutes": 0.0, **setting.limits} if setting.limits else usual
+    values = {**recipe, **network.config[setting.scale], **row.config, **limits}
+    return FineTuneConfig(device=setting.device, **values)
+
+
+def _train(name: str, run: Any) -> FineTuned:
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            result: FineTuned = end.value
+            return result
+        if isinstance(event, Validation):
+            print(
+                f"{name}: step {event.step}, {event.seconds:.0f} s, validation IoU "
+                f"{event.iou:.3f}, loss {event.loss:.3f}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _score(
+    checkpoint: Checkpoint,
+    images: Sequence[tuple[Image, Any]],
+    data: Dataset,
+    device: Device,
+) -> dict[str, float]:
+    """Predict the images that were kept apart, averaged over the flips, and judge."""
+    config = PredictConfig(device=device, probabilities=True, average_flips=True)
+    found = [predict(image, checkpoint, config) for image, _ in images]
+    truth = [labels for _, labels in images]
+    if data.membranes:
+        membrane = np.stack([p.probabilities[1] for p in found])
+        return report(np.stack(truth), membrane, "membranes", names=data.classes)
+    # All pixels of all images together, whatever their sizes.
+    return report(
+        np.concatenate([t.ravel() for t in truth]),
+        np.concatenate([p.labels.ravel() for p in found]),
+        "classes",
+        names=data.classes,
+    )
+
+
+def _count_parameters(spec: ModelSpec) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in build(spec).parameters())
+
+
+def _describe_device(device: Device) -> str:
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {os.cpu_count()} cores"

@@ -1,0 +1,123 @@
+"""The rows of the table: a network, how it starts, and what it learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from reproduction.datasets import DATASETS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Scale = Literal["quick", "full"]
+"""On a CPU within half an hour, or on a GPU with the widths of the papers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network as a row trains it.
+
+    Attributes
+    ----------
+    architecture
+        A name in ``unet_engine.spec.ARCHITECTURES``.
+    backbone
+        The classifier below it, or ``""``.
+    coarser
+        Key of the network that it starts from, or ``""``.
+    spec
+        Fields of ``ModelSpec`` for each scale.
+    config
+        Fields of ``FineTuneConfig`` for each scale, besides the network's recipe.
+    """
+
+    architecture: str
+    backbone: str = ""
+    coarser: str = ""
+    spec: Mapping[Scale, Mapping[str, Any]]
+    config: Mapping[Scale, Mapping[str, Any]]
+
+
+_CROPS = {"quick": {}, "full": {"crop": 256, "batch": 8}}
+
+
+def _fcn(stride: int, trunk: str) -> Network:
+    coarser = "" if stride == 32 else f"fcn{2 * stride}s-{trunk}"
+    return Network(
+        architecture=f"fcn{stride}s-{trunk}",
+        backbone={"vgg16": "VGG-16", "alexnet": "AlexNet"}[trunk],
+        coarser=coarser,
+        spec={"quick": {"dense_width": 256}, "full": {}},
+        config=_CROPS,
+    )
+
+
+NETWORKS: dict[str, Network] = {
+    "unet": Network(
+        architecture="unet",
+        spec={"quick": {}, "full": {"width": 64}},
+        config=_CROPS,
+    ),
+    "unet-valid": Network(
+        architecture="unet-valid",
+        spec={"quick": {"width": 16}, "full": {}},
+        config={"quick": {"crop": 196}, "full": {}},
+    ),
+    "autoencoder": Network(
+        architecture="autoencoder",
+        spec={"quick": {}, "full": {"width": 64}},
+        config=_CROPS,
+    ),
+    **{
+        f"fcn{stride}s-{trunk}": _fcn(stride, trunk)
+        for trunk in ("vgg16", "alexnet")
+        for stride in (32, 16, 8)
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line, or one for each metric, of the table.
+
+    Attributes
+    ----------
+    network, data
+        Keys of ``NETWORKS`` and ``DATASETS``.
+    images
+        Number of training images; None for all.
+    config
+        Fields of ``FineTuneConfig`` that this row is about.
+    note
+        What the row is about, for people.
+    """
+
+    network: str
+    data: str
+    images: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+ROWS: dict[str, Row] = {
+    f"{network}-{data}": Row(network=network, data=data)
+    for data in DATASETS
+    for network in NETWORKS
+} | {
+    f"unet-{data}-2images{name}": Row(
+        network="unet", data=data, images=2, config=config, note=note
+    )
+    for data in ("em", "hela")
+    for name, config, note in (
+        ("", {}, "2 images, elastic"),
+        ("-rigid", {"elastic": 0.0}, "2 images, no elastic"),
+    )
+}
+
+
+def coarser_row(name: str) -> str | None:
+    """Return the row whose model this one starts from."""
+    row = ROWS[name]
+    coarser = NETWORKS[row.network].coarser
+    return f"{coarser}-{row.data}" if coarser else None
