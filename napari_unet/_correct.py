@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_unet._masks import Masks, MaskView
-    from napari_unet._workspace import Subject, Workspace
+    from napari_unet._subject import Subject
+    from napari_unet._workspace import Workspace
 
 _HELP = "Paint on the mask what is wrong. Painting over what is right confirms it."
 _NO_MASK = "Predict first, or start painting on an empty mask."

@@ -25,7 +25,8 @@ from napari_unet._strokes import StrokeRecorder
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet._workspace import Index, Pixels, Subject, Workspace
+    from napari_unet._subject import Index, Region, Subject
+    from napari_unet._workspace import Workspace
 
 _REFRESH_MS = 120
 """Least time between two refreshes of a mask while its tiles arrive."""
@@ -164,11 +165,11 @@ class MaskView(QObject):
         self._thumbnail = False
         self._cost = time.perf_counter() - started
 
-    def _on_touched(self, pixels: Pixels) -> None:
+    def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         if self.overlay is not None:
-            values = self.subject.said(pixels) + np.uint8(1)
-            where = np.unravel_index(pixels, self.subject.mask.shape)
-            self._overlay_mask()[where] = values
+            for index, region in places:
+                said = self.subject.annotations.target(index, region)
+                self._overlay_mask()[index][region] = said + np.uint8(1)
             self.overlay.refresh(extent=False, thumbnail=False, highlight=False)
         self._workspace.touched_changed.emit()
 

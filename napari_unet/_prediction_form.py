@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_unet._forms import TextLine, add_row, column, rows, set_row_visible
 from napari_unet._layers import Layout, image_of, layouts_of
-from napari_unet._workspace import Subject
+from napari_unet._subject import Subject
 from unet_engine.config import Device, PredictConfig
 from unet_engine.errors import DataError, EngineError
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_unet._workspace import Index, Subject, Workspace
+    from napari_unet._subject import Index, Subject
+    from napari_unet._workspace import Workspace
     from unet_engine.annotations import Annotations
     from unet_engine.config import FineTuneConfig, PredictConfig
     from unet_engine.dataset import TrainingPair

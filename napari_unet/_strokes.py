@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.draw import polygon2mask
 
+from napari_unet._footprints import Footprint, brush_footprint, polygon_footprint
 from napari_unet._layers import mask_indices
 from unet_engine.spec import IGNORE
 
@@ -26,45 +26,77 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Labels
 
-    from napari_unet._workspace import Index, Pixels, Subject, Values
+    from napari_unet._subject import Index, Region, Subject, Values
+
+    Place = tuple[Index, Region]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Claim:
+    """What is said of pixels in a box of one plane.
+
+    Attributes
+    ----------
+    where
+        ``(h, w)`` bool, the pixels of the box.
+    label
+        A class id or ``IGNORE``; one for all, or ``(h, w)``.
+    old
+        ``(h, w)`` values of the mask before, or None if they did not change.
+    """
+
+    index: Index
+    region: Region
+    where: npt.NDArray[np.bool_]
+    label: int | Values
+    old: npt.NDArray[Any] | None = None
 
 
 class _Statement(tuple[Any, Any, Any]):
-    """An atom for napari's history that changes nothing and carries what was said.
+    """An atom for napari's history that changes nothing and carries claims.
 
-    napari replays atoms as ``data[indices] = values``; here both are empty. The pixels
-    said something of, flat positions in the mask, and what, are attributes.
+    napari replays atoms as ``data[indices] = values``; here both are empty.
     """
 
-    pixels: Pixels
-    values: Values
+    claims: tuple[_Claim, ...]
 
     @classmethod
-    def of(cls, pixels: Pixels, values: Values, ndim: int) -> _Statement:
+    def of(cls, claims: Sequence[_Claim], ndim: int) -> _Statement:
         nowhere = (np.zeros(0, np.intp),) * ndim
         self = cls((nowhere, np.zeros(0, np.uint8), np.zeros(0, np.uint8)))
-        self.pixels, self.values = pixels, values
+        self.claims = tuple(claims)
         return self
+
+    def take_claims(self) -> tuple[_Claim, ...]:
+        """Return the claims and forget them: the history keeps atoms for long."""
+        claims, self.claims = self.claims, ()
+        return claims
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Change:
+    """What was and is said of a box of one plane: ``(h, w)`` ids, or ``IGNORE``."""
+
+    index: Index
+    region: Region
+    before: Values
+    after: Values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stroke:
-    """One item of napari's history and what it said of which pixels.
+    """One item of napari's history, and what it changed in the annotations.
 
     Attributes
     ----------
     item
         napari's list of atoms. Undo and redo reverse the list but keep the atoms.
-    pixels
-        Flat positions in the mask, each once.
-    before, after
-        What was and is said of them: class ids, or ``IGNORE`` for nothing.
+    changes
+        In the order they were made.
     """
 
     item: Sequence[Any]
-    pixels: Pixels
-    before: Values
-    after: Values
+    changes: tuple[_Change, ...]
 
     def is_of(self, item: Sequence[Any]) -> bool:
         """Whether this is the stroke of a history item."""
@@ -79,12 +111,15 @@ class StrokeRecorder:
     layer
         The Labels layer that shows ``subject.mask``.
     on_change
-        Called after every stroke, undo and redo with the flat positions of the pixels
-        that were touched or given back.
+        Called after every stroke, undo and redo with the planes and regions in which
+        pixels were touched or given back.
     """
 
     def __init__(
-        self, layer: Labels, subject: Subject, on_change: Callable[[Pixels], None]
+        self,
+        layer: Labels,
+        subject: Subject,
+        on_change: Callable[[list[Place]], None],
     ) -> None:
         self.layer = layer
         self.subject = subject
@@ -108,7 +143,7 @@ class StrokeRecorder:
         for name in self._plain:
             vars(self.layer).pop(name, None)
 
-    def accept(self, index: Index, region: tuple[slice, slice]) -> int:
+    def accept(self, index: Index, region: Region) -> int:
         """Say that a region of a plane is right as it is shown.
 
         Returns
@@ -116,13 +151,9 @@ class StrokeRecorder:
         int
             Pixels of which nothing, or something else, was said before.
         """
-        start = self.subject.first_pixel(index)
-        width = self.subject.mask.shape[-1]
-        rows, columns = (np.arange(part.start, part.stop) for part in region)
-        pixels = (start + rows[:, None] * width + columns).ravel()
-        values = self.subject.values_at(pixels)
-        news = self.subject.said(pixels) != values
-        return self._state(pixels[news], values[news])
+        shown = self.subject.mask[index][region].astype(np.uint8)
+        news = self.subject.annotations.target(index, region) != shown
+        return self._state([_Claim(index, region, news, shown)])
 
     def clear(self, index: Index | None = None) -> int:
         """Give the touched pixels of a plane, or of all, back to the model's guess.
@@ -132,31 +163,35 @@ class StrokeRecorder:
         int
             Pixels that were touched.
         """
-        pixels = self.subject.touched_pixels(index)
-        cleared = self._state(pixels, np.full(pixels.shape, IGNORE, np.uint8))
-        if cleared:
+        annotations = self.subject.annotations
+        planes = annotations.planes() if index is None else (index,)
+        height, width = self.subject.mask.shape[-2:]
+        whole = slice(0, height), slice(0, width)
+        claims = [_Claim(p, whole, annotations.touched(p), IGNORE) for p in planes]
+        if cleared := self._state(claims):
             self.layer.refresh(extent=False)
         return cleared
 
-    def _state(self, pixels: Pixels, values: Values) -> int:
-        """Enter what is said of pixels in napari's history, and so in ours."""
-        if pixels.size:
-            self.layer._save_history(_Statement.of(pixels, values, self.layer.ndim))
-        return int(pixels.size)
+    def _state(self, claims: Sequence[_Claim]) -> int:
+        """Enter claims in napari's history, and so in ours."""
+        claims = [claim for claim in claims if claim.where.any()]
+        if claims:
+            self.layer._save_history(_Statement.of(claims, self.layer.ndim))
+        return sum(int(np.count_nonzero(claim.where)) for claim in claims)
 
     def _paint(
         self, coord: Sequence[float], new_label: int, *args: Any, **kw: Any
     ) -> None:
-        same = self._same(*_brush_footprint(self.layer, coord), new_label)
+        same = self._confirmed(brush_footprint(self.layer, coord), new_label)
         with self._one_item():
             self._plain["paint"](coord, new_label, *args, **kw)
-            self._state(same, np.full(same.shape, new_label, np.uint8))
+            self._state(same)
 
     def _paint_polygon(self, points: Any, new_label: int) -> None:
-        same = self._same(*_polygon_footprint(self.layer, points), new_label)
+        same = self._confirmed(polygon_footprint(self.layer, points), new_label)
         with self._one_item():
             self._plain["paint_polygon"](points, new_label)
-            self._state(same, np.full(same.shape, new_label, np.uint8))
+            self._state(same)
 
     def _one_item(self) -> Any:
         """Group what follows into one undo, unless a stroke of the mouse does so."""
@@ -164,58 +199,83 @@ class StrokeRecorder:
             return nullcontext()
         return self.layer.block_history()
 
-    def _same(
-        self, start: Sequence[int], footprint: npt.NDArray[np.bool_], label: int
-    ) -> Pixels:
-        """Return pixels of a footprint that have the label without it being said."""
-        where = tuple(
-            slice(s, s + n) for s, n in zip(start, footprint.shape, strict=True)
-        )
-        have = footprint & (np.asarray(self.layer.data[where]) == label)
-        inside = np.nonzero(have)
-        pixels = self._flat(tuple(s + p for s, p in zip(start, inside, strict=True)))
-        return pixels[self.subject.said(pixels) != label]
-
-    def _flat(self, indices: Sequence[npt.NDArray[np.intp]]) -> Pixels:
-        kept = mask_indices(indices, self.subject.layout)
-        return np.ravel_multi_index(kept, self.subject.mask.shape)
+    def _confirmed(self, footprint: Footprint, label: int) -> list[_Claim]:
+        """Return claims for the pixels that have the label without it being said."""
+        have = np.asarray(self.layer.data[footprint.box]) == label
+        claims = self._claims(footprint.box, footprint.covered & have, label)
+        for claim in claims:
+            target = self.subject.annotations.target(claim.index, claim.region)
+            np.logical_and(claim.where, target != label, out=claim.where)
+        return claims
 
     def _on_paint(self, event: Any) -> None:
-        pixels, old, new = self._gather(event.value)
-        stroke = _Stroke(event.value, pixels, self.subject.said(pixels), new)
-        self.subject.keep_guesses(pixels, old)
-        self.subject.say(pixels, new)
-        self._done.append(stroke)
+        claims = [claim for atom in event.value for claim in self._read(atom)]
+        self._keep_guesses(claims)
+        changes = []
+        for claim in claims:
+            before = self.subject.annotations.target(claim.index, claim.region)
+            after = np.where(claim.where, claim.label, before).astype(np.uint8)
+            self.subject.say(claim.index, claim.region, after)
+            changes.append(_Change(claim.index, claim.region, before, after))
+        self._done.append(_Stroke(event.value, tuple(changes)))
         self._undone.clear()
-        self._on_change(pixels)
+        self._on_change([(change.index, change.region) for change in changes])
 
-    def _gather(self, item: Sequence[Any]) -> tuple[Pixels, Values, Values]:
-        """Return the pixels of a history item, each once: first old, last new value."""
-        parts = [self._read(atom) for atom in item]
-        if len(parts) == 1:
-            return parts[0]
-        pixels, old, new = (
-            np.concatenate(column) for column in zip(*parts, strict=True)
-        )
-        unique, first = np.unique(pixels, return_index=True)
-        _, last = np.unique(pixels[::-1], return_index=True)
-        return unique, old[first], new[::-1][last]
+    def _keep_guesses(self, claims: Sequence[_Claim]) -> None:
+        """Keep what the model said of the planes that are touched for the first time.
 
-    def _read(self, atom: Any) -> tuple[Pixels, Values, Values]:
-        """Return the pixels of an atom, their values before, and what is said now."""
+        napari tells of a change sometimes before and sometimes after it is made;
+        putting the old values back, the last first, is right for both.
+        """
+        for index in {claim.index for claim in claims}:
+            if self.subject.has_guess(index):
+                continue
+            guess = self.subject.mask[index].copy()
+            for claim in reversed(claims):
+                if claim.index == index and claim.old is not None:
+                    guess[claim.region][claim.where] = claim.old[claim.where]
+            self.subject.keep_guess(index, guess)
+
+    def _read(self, atom: Any) -> Sequence[_Claim]:
+        """Return what an atom of napari's history says."""
         if isinstance(atom, _Statement):
-            return atom.pixels, self.subject.values_at(atom.pixels), atom.values
-        if hasattr(atom, "slice_key"):
-            mask, old, new = atom.mask, atom.old_values, atom.new_value
-            shape = tuple(part.stop - part.start for part in atom.slice_key)
-            inside = np.nonzero(np.ones(shape, bool) if mask is None else mask)
-            starts = [part.start for part in atom.slice_key]
-            indices = [s + p for s, p in zip(starts, inside, strict=True)]
-        else:
-            indices, old, new = atom
-        pixels = self._flat([np.asarray(part) for part in indices])
-        values = np.broadcast_to(np.asarray(new, np.uint8), pixels.shape)
-        return pixels, np.ravel(old).astype(np.uint8), values
+            return atom.take_claims()
+        if not hasattr(atom, "slice_key"):
+            return self._claims(*_boxed(*atom))
+        box = atom.slice_key
+        shape = tuple(part.stop - part.start for part in box)
+        where = np.ones(shape, bool) if atom.mask is None else atom.mask
+        old = np.zeros(shape, np.asarray(atom.old_values).dtype)
+        old[where] = np.ravel(atom.old_values)
+        return self._claims(box, where, atom.new_value, old)
+
+    def _claims(
+        self,
+        box: tuple[slice, ...],
+        where: npt.NDArray[np.bool_],
+        label: Any,
+        old: npt.NDArray[Any] | None = None,
+    ) -> list[_Claim]:
+        """Divide a box of the layer into boxes of the planes of the mask."""
+        layout = self.subject.layout
+        *leading, rows, columns = mask_indices(box, layout)
+        shape = (*(part.stop - part.start for part in leading), *where.shape[-2:])
+        where, old = where.reshape(shape), None if old is None else old.reshape(shape)
+        labels = np.reshape(label, shape) if np.ndim(label) else None
+        claims = []
+        for offset in np.ndindex(*shape[:-2]):
+            if where[offset].any():
+                index = tuple(p.start + o for p, o in zip(leading, offset, strict=True))
+                claims.append(
+                    _Claim(
+                        index,
+                        (rows, columns),
+                        where[offset].copy(),
+                        int(label) if labels is None else labels[offset],
+                        None if old is None else old[offset],
+                    )
+                )
+        return claims
 
     def _undo(self) -> None:
         self._replay("undo", self._done, self._undone)
@@ -231,55 +291,30 @@ class StrokeRecorder:
             return
         stroke = source.pop()
         sink.append(stroke)
-        said = stroke.before if name == "undo" else stroke.after
-        self.subject.say(stroke.pixels, said)
+        back = name == "undo"
+        for change in reversed(stroke.changes) if back else stroke.changes:
+            said = change.before if back else change.after
+            self.subject.say(change.index, change.region, said)
         # The model may have guessed anew since the stroke, and napari put its old
         # guess back.
         self.layer.refresh(extent=False)
-        self._on_change(stroke.pixels)
+        self._on_change([(change.index, change.region) for change in stroke.changes])
 
 
-Footprint = tuple[tuple[int, ...], "npt.NDArray[np.bool_]"]
-"""First index of a box in the layer's data, and the pixels of the box it covers."""
-
-
-def _brush_footprint(layer: Labels, coord: Sequence[float]) -> Footprint:
-    """Return what napari's brush covers at a place: an ellipsoid, a disc as a rule."""
-    centre = np.round(np.asarray(coord)).astype(int)
-    axes = _painted_axes(layer)
-    scale = np.abs(np.asarray(layer.scale)[axes])
-    radius = np.floor(layer.brush_size / 2) + 0.5
-    reach = np.zeros(layer.ndim, int)
-    reach[axes] = np.floor(radius / (scale / scale.min())).astype(int)
-    start = np.clip(centre - reach, 0, layer.data.shape)
-    stop = np.clip(centre + reach + 1, start, layer.data.shape)
-    box = tuple(stop - start)
-    grids = np.ogrid[tuple(slice(0, n) for n in box)]
-    distance = np.zeros(box)
-    for axis, size in zip(axes, scale / scale.min(), strict=True):
-        distance = distance + ((grids[axis] + start[axis] - centre[axis]) * size) ** 2
-    return tuple(int(s) for s in start), distance <= radius**2
-
-
-def _polygon_footprint(layer: Labels, points: Any) -> Footprint:
-    """Return what a polygon covers in its plane."""
-    corners = np.asarray(points, dtype=int)
-    axes = _painted_axes(layer)
-    start, stop = corners[0].copy(), corners[0] + 1
-    shape = np.asarray(layer.data.shape)[axes]
-    start[axes] = np.clip(corners[:, axes].min(axis=0), 0, shape)
-    stop[axes] = np.clip(corners[:, axes].max(axis=0) + 1, start[axes], shape)
-    box = tuple(stop - start)
-    if len(axes) != 2 or 0 in box:
-        return tuple(int(s) for s in start), np.zeros(box, bool)
-    plane = tuple(int(n) for n in np.asarray(box)[axes])
-    filled = polygon2mask(plane, corners[:, axes] - start[axes])
-    return tuple(int(s) for s in start), filled.reshape(box)
-
-
-def _painted_axes(layer: Labels) -> list[int]:
-    """Return the axes that napari paints along: the displayed ones as a rule."""
-    painted = getattr(layer, "_get_dims_to_paint", None)
-    if painted is not None:
-        return sorted(int(axis) for axis in painted())
-    return list(range(layer.ndim - layer.n_edit_dimensions, layer.ndim))
+def _boxed(
+    indices: Sequence[Any], old: npt.NDArray[Any], new: Any
+) -> tuple[
+    tuple[slice, ...], npt.NDArray[np.bool_], npt.NDArray[Any], npt.NDArray[Any]
+]:
+    """Return an atom of single pixels as a box: slices, pixels, new and old values."""
+    arrays = [np.ravel(part) for part in indices]
+    starts = [int(part.min()) for part in arrays]
+    box = tuple(
+        slice(start, int(part.max()) + 1)
+        for start, part in zip(starts, arrays, strict=True)
+    )
+    inside = tuple(part - start for start, part in zip(starts, arrays, strict=True))
+    where = np.zeros([part.stop - part.start for part in box], bool)
+    values, before = np.zeros(where.shape, int), np.zeros(where.shape, int)
+    where[inside], values[inside], before[inside] = True, new, old
+    return box, where, values, before

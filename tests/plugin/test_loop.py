@@ -133,11 +133,10 @@ def test_the_loop(
     with watchdog:
         real_dock.predict()
         paint_truth(real_dock, truth, corrected)
-        touched = widget.workspace.subject.touched_pixels()
+        touched = widget.workspace.subject.annotations.touched(())
         before = real_dock.mask.data.copy()
         # The model's own guess is judged, not what was painted over it.
-        inside = corrected.copy()
-        inside.flat[touched] = False
+        inside = corrected & ~touched
         assert inside.sum() > 3000
         error_before = np.mean((before != truth)[inside])
 
@@ -147,7 +146,7 @@ def test_the_loop(
 
     after = real_dock.mask.data
     assert widget.workspace.model.name == "start-ft"
-    np.testing.assert_array_equal(after.flat[touched], before.flat[touched])
+    np.testing.assert_array_equal(after[touched], before[touched])
     assert np.mean((after != truth)[inside]) < 0.6 * error_before
 
 

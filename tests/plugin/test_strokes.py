@@ -10,7 +10,7 @@ from napari.layers import Labels
 
 from napari_unet._layers import Layout, layer_view
 from napari_unet._strokes import StrokeRecorder
-from napari_unet._workspace import Subject
+from napari_unet._subject import Subject
 from unet_engine.events import TileDone
 from unet_engine.images import Image
 from unet_engine.spec import IGNORE
@@ -260,5 +260,7 @@ def test_another_array_for_the_mask(desk: Desk) -> None:
     desk.subject.replace_mask(np.full((40, 50), 2, np.int64))
     assert desk.subject.mask[10, 10] == 1
     assert desk.subject.mask[30, 30] == 2
-    desk.subject.say(np.array([10 * 50 + 10]), np.array([IGNORE], np.uint8))
+    desk.subject.say(
+        (), (slice(10, 11), slice(10, 11)), np.full((1, 1), IGNORE, np.uint8)
+    )
     assert desk.subject.mask[10, 10] == 2

@@ -1,0 +1,83 @@
+"""What napari's brush and polygon cover, whether they change it or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skimage.draw import polygon2mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from napari.layers import Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprint:
+    """Pixels of a Labels layer.
+
+    Attributes
+    ----------
+    box
+        One slice per axis of the layer's data, with start and stop.
+    covered
+        Which pixels of the box, in its shape.
+    """
+
+    box: tuple[slice, ...]
+    covered: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, start: npt.NDArray[np.intp], covered: npt.NDArray[np.bool_]
+    ) -> Footprint:
+        """Return a footprint whose box begins at ``start``."""
+        stop = start + covered.shape
+        bounds = zip(start.tolist(), stop.tolist(), strict=True)
+        return cls(tuple(slice(*bound) for bound in bounds), covered)
+
+
+def brush_footprint(layer: Labels, coord: Sequence[float]) -> Footprint:
+    """Return what the brush covers at a place: an ellipsoid, a disc as a rule."""
+    centre = np.round(np.asarray(coord)).astype(int)
+    axes = painted_axes(layer)
+    scale = np.abs(np.asarray(layer.scale)[axes])
+    scale = scale / scale.min()
+    radius = np.floor(layer.brush_size / 2) + 0.5
+    reach = np.zeros(layer.ndim, int)
+    reach[axes] = np.floor(radius / scale).astype(int)
+    start = np.clip(centre - reach, 0, layer.data.shape)
+    stop = np.clip(centre + reach + 1, start, layer.data.shape)
+    box = tuple(stop - start)
+    grids = np.ogrid[tuple(slice(0, n) for n in box)]
+    distance = np.zeros(box)
+    for axis, size in zip(axes, scale, strict=True):
+        distance = distance + ((grids[axis] + start[axis] - centre[axis]) * size) ** 2
+    return Footprint.of(start, distance <= radius**2)
+
+
+def polygon_footprint(layer: Labels, points: Any) -> Footprint:
+    """Return what a polygon covers in its plane."""
+    corners = np.asarray(points, dtype=int)
+    axes = painted_axes(layer)
+    start, stop = corners[0].copy(), corners[0] + 1
+    shape = np.asarray(layer.data.shape)[axes]
+    start[axes] = np.clip(corners[:, axes].min(axis=0), 0, shape)
+    stop[axes] = np.clip(corners[:, axes].max(axis=0) + 1, start[axes], shape)
+    box = tuple(stop - start)
+    if len(axes) != 2 or 0 in box:
+        return Footprint.of(start, np.zeros(box, bool))
+    plane = tuple(int(n) for n in np.asarray(box)[axes])
+    filled = polygon2mask(plane, corners[:, axes] - start[axes])
+    return Footprint.of(start, filled.reshape(box))
+
+
+def painted_axes(layer: Labels) -> list[int]:
+    """Return the axes that napari paints along: the displayed ones as a rule."""
+    painted = getattr(layer, "_get_dims_to_paint", None)
+    if painted is not None:
+        return sorted(int(axis) for axis in painted())
+    return list(range(layer.ndim - layer.n_edit_dimensions, layer.ndim))

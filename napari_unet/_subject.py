@@ -1,0 +1,145 @@
+"""``Subject``: an image being worked on, without Qt and without napari."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unet_engine.annotations import Annotations
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.spec import IGNORE
+
+if TYPE_CHECKING:
+    from napari_unet._layers import Layout
+    from unet_engine.events import TileDone
+    from unet_engine.images import Image
+    from unet_engine.spec import ModelSpec
+
+Index = tuple[int, ...]
+"""Position of a plane along the leading axes."""
+Region = tuple[slice, slice]
+"""Rows and columns of a plane; slices with start and stop."""
+Values = npt.NDArray[np.uint8]
+"""Class ids, or ``IGNORE`` where nothing is said."""
+
+
+class Subject:
+    """An image being worked on: its mask, what the user touched, its brightness.
+
+    Parameters
+    ----------
+    image
+        The image, any number of planes.
+    layout
+        What the axes of its layer mean.
+
+    Attributes
+    ----------
+    mask
+        ``(*leading, Y, X)`` class ids: the model's guess, and over it what the user
+        touched. Changed in place.
+    annotations
+        What the user touched. Change it by `say` only.
+    """
+
+    def __init__(self, image: Image, layout: Layout) -> None:
+        self.image = image
+        self.layout = layout
+        shape = (*image.leading_shape, *image.plane_shape)
+        self.mask: npt.NDArray[Any] = np.zeros(shape, np.uint8)
+        self.annotations = Annotations(shape)
+        self._counts = np.zeros(IGNORE + 1, np.int64)
+        self._guesses: dict[Index, npt.NDArray[Any]] = {}
+        self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
+
+    def normalisation(self, spec: ModelSpec) -> Normalisation:
+        """Return the brightness of the whole image as the model wants it.
+
+        Measured once for each kind of model. It reads the image: call it in a job.
+        """
+        key = (spec.in_channels, spec.low_percentile, spec.high_percentile)
+        if key not in self._normalisations:
+            self._normalisations[key] = Normalisation.measure(
+                match_channels(self.image, spec.in_channels),
+                low=spec.low_percentile,
+                high=spec.high_percentile,
+            )
+        return self._normalisations[key]
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Touched pixels of each class; kept, because counting takes a while."""
+        kept = self._counts[:IGNORE]
+        return {int(label): int(kept[label]) for label in np.flatnonzero(kept)}
+
+    def write_tile(self, tile: TileDone) -> list[Index]:
+        """Take a tile of a prediction; touched pixels keep their value.
+
+        Returns
+        -------
+        list
+            The planes it lies in: one, or those of a tile of a volume.
+        """
+        planes: list[Index] = []
+        region = tile.inner[-2:]
+        depths = [range(part.start, part.stop) for part in tile.inner[:-2]]
+        every = tile.labels.reshape(-1, *tile.labels.shape[-2:])
+        for depth, labels in zip(product(*depths), every, strict=True):
+            index = (*tile.index, *depth)
+            if (guess := self._guesses.get(index)) is not None:
+                guess[region] = labels
+                labels = labels.copy()
+                self.annotations.apply_to(index, labels, region)
+            self.mask[index][region] = labels
+            planes.append(index)
+        return planes
+
+    def say(self, index: Index, region: Region, said: Values) -> None:
+        """Record what the user says of a region, and show it.
+
+        Parameters
+        ----------
+        index, region
+            The plane, and rows and columns of it.
+        said
+            ``(h, w)``; ``IGNORE`` leaves or gives back a pixel to the model's guess.
+        """
+        before = self.annotations.target(index, region)
+        for change, values in ((-1, before), (1, said)):
+            self._counts += change * np.bincount(
+                values.ravel(), minlength=self._counts.size
+            )
+        self.annotations.accept(index, region, said)
+        shown = self.mask[index][region]
+        guess = self._guesses.get(index)
+        unsaid = shown if guess is None else guess[region]
+        shown[...] = np.where(said == IGNORE, unsaid, said)
+
+    def has_guess(self, index: Index) -> bool:
+        """Whether the model's guess of a plane is kept apart from the mask."""
+        return index in self._guesses
+
+    def keep_guess(self, index: Index, guess: npt.NDArray[Any]) -> None:
+        """Keep the model's guess of a plane, as the mask was before its first touch."""
+        self._guesses[index] = guess
+
+    def replace_mask(self, mask: npt.NDArray[Any]) -> None:
+        """Take another array for the mask; touched pixels keep their value."""
+        self.mask = mask
+        self._guesses.clear()
+        for index in self.annotations.planes():
+            self.keep_guess(index, mask[index].copy())
+            height, width = mask.shape[-2:]
+            self.say(
+                index,
+                (slice(0, height), slice(0, width)),
+                self.annotations.target(index),
+            )
+
+
+def takes(image: Image, in_channels: int) -> bool:
+    """Whether a model of so many channels can take an image."""
+    return image.channels == in_channels or (image.rgb and in_channels == 1)
