@@ -16,7 +16,7 @@ from unet_engine.border_weights import weigh_pieces
 from unet_engine.dataset import HELD_OUT, CropSampler, TrainingPair
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.losses import masked_cross_entropy, masked_dice, masked_divergence
-from unet_engine.runtime import load_network, translated_errors
+from unet_engine.runtime import fold_normalisation, load_network, translated_errors
 from unet_engine.spec import ARCHITECTURES, IGNORE
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 _DICE = 0.5
 _TEACHER = 5.0
+"""Weight of the parent's prediction where nobody labelled. Below 1 the rest of the
+image collapses onto the class of the strokes; above 10 little is learned."""
 _NEAR = 12
+"""Distance from a label, in pixels, up to which the parent is not heard."""
 _ANYWHERE = 0.5
 _MOMENTUM = 0.99
 _SGD_MOMENTUM = 0.99
@@ -94,21 +97,18 @@ class Learner:
         config: FineTuneConfig,
         device: str,
     ) -> None:
-        tuned = checkpoint.trained
         self.device = device
         self.batch = config.batch
         self.frozen = config.statistics == "frozen" or (
-            config.statistics == "auto" and tuned
+            config.statistics == "auto" and checkpoint.trained
         )
         self.network = self._placed(load_network(checkpoint))
         self.average = WeightAverage(
             self.network, self._placed(load_network(checkpoint))
         )
-        self._teacher = (
-            self._placed(load_network(checkpoint)).eval().requires_grad_(False)
-            if tuned and any((pair.target == IGNORE).any() for pair in pairs)
-            else None
-        )
+        self._teacher: nn.Module | None = None
+        if checkpoint.trained and any((p.target == IGNORE).any() for p in pairs):
+            self._teacher = self._placed(_make_teacher(checkpoint))
         self._optimiser = _make_optimiser(self.network, config)
         self._dice = _DICE if config.dice else 0.0
         self._augmentation = Augmentation(
@@ -118,16 +118,21 @@ class Learner:
             intensity=config.intensity,
         )
         self._crop, self._margin = _crop_edges(checkpoint.spec, pairs, config)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._sampler = self._make_sampler(pairs, config)
+
+    def _make_sampler(
+        self, pairs: Sequence[TrainingPair], config: FineTuneConfig
+    ) -> CropSampler:
         if config.border_weight:
             pairs = [weigh_pieces(pair, config.border_weight) for pair in pairs]
-        self._sampler = CropSampler(
+        return CropSampler(
             pairs,
             size=self._augmentation.source_size(self._crop + 2 * self._margin),
             jitter=self._crop // 3,
             generator=np.random.default_rng(config.seed),
             anywhere=_ANYWHERE if self._teacher else 0.0,
         )
-        self._generator = torch.Generator().manual_seed(config.seed)
 
     def step(self, learning_rate: float) -> float:
         """Take one step and return its loss; the batch shrinks if memory is short.
@@ -224,6 +229,13 @@ class Learner:
         if self.device == "cuda" and torch.cuda.is_bf16_supported():
             return torch.autocast("cuda", dtype=torch.bfloat16)
         return nullcontext()
+
+
+def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
+    """Return the model as it came in, to hold the unlabelled pixels."""
+    teacher = load_network(checkpoint).eval().requires_grad_(False)
+    fold_normalisation(teacher)
+    return teacher
 
 
 def _groups(network: nn.Module) -> list[dict[str, object]]:

@@ -194,12 +194,7 @@ class _Run:
             pixels=affordable_pixels(config),
             seed=config.seed,
         )
-        gentleness = _GENTLE if self._learner.frozen else 1.0
-        self._schedule = Schedule(
-            steps=config.steps,
-            seconds=60 * config.minutes,
-            peak=gentleness * config.learning_rate,
-        )
+        self._schedule = _schedule(config, gentle=self._learner.frozen)
         self._count = 0
         self._looked_at = 0
         self._next_look = 0.0
@@ -304,6 +299,14 @@ class _Run:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
+
+
+def _schedule(config: FineTuneConfig, *, gentle: bool) -> Schedule:
+    return Schedule(
+        steps=config.steps,
+        seconds=60 * config.minutes,
+        peak=config.learning_rate * (_GENTLE if gentle else 1.0),
+    )
 
 
 def _find_mistakes(
