@@ -145,6 +145,7 @@ class FineTuneSection(Section):
     def config(self) -> FineTuneConfig:
         """What the form says."""
         self.settings["minutes"].value = self.minutes.value
+        self.settings["device"].value = self._workspace.device
         config: FineTuneConfig = self.settings()
         return config
 

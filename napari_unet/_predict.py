@@ -53,6 +53,8 @@ class PredictSection(Section):
         workspace.activity_changed.connect(self._on_activity_changed)
         workspace.prediction_wanted.connect(self.start)
         workspace.layer_lost.connect(self._on_layer_lost)
+        self.form.changed.connect(self._show_plan)
+        self._show_plan()
         self._on_activity_changed()
 
     def _make_buttons(self) -> None:
@@ -167,6 +169,10 @@ class PredictSection(Section):
         self.predict.setEnabled(not activity)
         self.form.setEnabled(not activity)
         self.cancel.setEnabled(activity == "predict")
+
+    def _show_plan(self) -> None:
+        if not self._workspace.activity:
+            self.text.setText(self.form.describe_plan())
 
     def _show_progress(self, done: int, total: int) -> None:
         self.progress.setVisible(True)

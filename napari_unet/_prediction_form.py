@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_unet._forms import TextLine, add_row, column, rows, set_row_visible
@@ -14,6 +15,8 @@ from napari_unet._layers import Layout, image_of, layouts_of
 from napari_unet._subject import Subject
 from unet_engine.config import Device, PredictConfig
 from unet_engine.errors import DataError, EngineError
+from unet_engine.images import match_channels
+from unet_engine.plan import plan_prediction
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -39,7 +42,11 @@ class PredictionForm(QWidget):
     ----------
     hidden_layers
         Image layers that are not offered: the dock's own results.
+    changed
+        Another image, model or meaning of the axes was chosen.
     """
+
+    changed = Signal()
 
     def __init__(self, viewer: ViewerModel, workspace: Workspace) -> None:
         super().__init__()
@@ -51,6 +58,7 @@ class PredictionForm(QWidget):
         self.image.changed.connect(self._on_image_changed)
         self.model.changed.connect(self._on_model_changed)
         self.axes.changed.connect(self._show_scope)
+        self.device.changed.connect(self._on_device_changed)
         workspace.models_changed.connect(self._on_models_changed)
         self.reset_choices()
         self._on_models_changed()
@@ -123,8 +131,23 @@ class PredictionForm(QWidget):
     def config(self) -> PredictConfig:
         """Device, and whether probabilities are shown."""
         return PredictConfig(
-            device=self.device.value, probabilities=self.probability.value
+            device=self._workspace.device, probabilities=self.probability.value
         )
+
+    def describe_plan(self) -> str:
+        """Return what a prediction would do, or why it cannot; reads no pixel."""
+        layer, model, layout = (
+            self._workspace.layer,
+            self._workspace.model,
+            self.axes.value,
+        )
+        if layer is None or model is None or layout is None:
+            return ""
+        try:
+            image = match_channels(image_of(layer, layout), model.spec.in_channels)
+            return f"{plan_prediction(image, model.spec, self.config).describe()}."
+        except EngineError as error:
+            return f"{error}."
 
     @property
     def this_slice_only(self) -> bool:
@@ -192,6 +215,9 @@ class PredictionForm(QWidget):
         self.model_text.setText(describe_model(model))
         self._reset_axes()
 
+    def _on_device_changed(self, device: Device) -> None:
+        self._workspace.device = device
+
     def _on_models_changed(self) -> None:
         chosen = self._workspace.model
         with self.model.changed.blocked():
@@ -213,6 +239,7 @@ class PredictionForm(QWidget):
         layout = self.axes.value
         stack = layout is not None and bool(layout.leading)
         set_row_visible(self._rows, self.scope.native, stack)
+        self.changed.emit()
 
     def _on_open_triggered(self) -> None:
         path, _ = QFileDialog.getOpenFileName(

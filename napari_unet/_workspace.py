@@ -18,6 +18,7 @@ from unet_engine.store import Checkpoint, ModelStore
 
 if TYPE_CHECKING:
     from napari_unet._layers import Layout
+    from unet_engine.config import Device
     from unet_engine.store import ModelInfo
 
 
@@ -60,6 +61,8 @@ class Workspace:
         The chosen model, or None.
     added_classes
         Names of classes that the chosen model does not have yet.
+    device
+        Where prediction and training run.
     pairs
         Training data the user added.
     activity
@@ -83,6 +86,7 @@ class Workspace:
         self.models: tuple[ModelInfo, ...] = ()
         self.model: ModelInfo | None = None
         self.added_classes: tuple[str, ...] = ()
+        self.device: Device = "auto"
         self.pairs: list[Pair] = []
         self.activity = ""
         self._subjects: WeakKeyDictionary[Any, Subject] = WeakKeyDictionary()

@@ -321,3 +321,66 @@ def test_opening_the_dock_and_painting_imports_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((1, 40), np.uint8),
+        np.zeros((3, 3), np.uint16),
+        np.full((40, 40), 7.0, np.float32),
+        np.where(np.eye(40, dtype=bool), np.nan, 0.5),
+        np.where(np.eye(40, dtype=bool), np.inf, -1.0),
+        np.eye(40, dtype=bool),
+        np.eye(40, dtype=np.uint16) + 32768,
+    ],
+    ids=["1xN", "3x3", "constant", "nan", "inf", "bool", "offset"],
+)
+def test_odd_images(dock: Docked, image: np.ndarray, told: list[str]) -> None:
+    dock.viewer.add_image(image, contrast_limits=(0, 1))
+    dock.predict()
+    assert dock.mask.data.shape == image.shape
+    assert not [message for message in told if message.startswith("error")]
+
+
+def test_what_a_prediction_will_do_is_told_before(
+    dock: Docked, plane: Any, add_model: Callable[..., Any]
+) -> None:
+    text = dock.widget.predict.text
+    assert text.text() == ""
+    dock.viewer.add_image(np.stack([plane] * 3))
+    assert "3 planes of 96 x 96 pixels" in text.text()
+    add_model("four", in_channels=4)
+    dock.widget.select_model("four")
+    assert "the model takes 4" in text.text()
+
+
+def test_training_runs_on_the_device_of_step_1(dock: Docked) -> None:
+    dock.widget.predict.form.device.value = "cpu"
+    assert dock.widget.predict.form.config.device == "cpu"
+    assert dock.widget.fine_tune.config.device == "cpu"
+
+
+def test_a_device_that_is_not_there(
+    dock: Docked, plane: Any, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    dock.viewer.add_image(plane)
+    dock.widget.predict.form.device.value = "cuda"
+    dock.predict()
+    assert any(m.startswith("error") and "cuda" in m for m in told)
+    assert dock.widget.predict.predict.isEnabled()
+
+
+def test_refresh_tells_of_damaged_files(
+    dock: Docked, told: list[str], add_model: Callable[..., Any]
+) -> None:
+    store = dock.widget.workspace.store
+    (store.root / "half.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    add_model("new")
+    _, looking = dock.widget.predict.form.menu.menu().actions()
+    looking.trigger()
+    assert "new" in [name for name, _ in dock.widget.predict.form._model_choices(None)]
+    assert "half.safetensors is left out" in told[0]
