@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 
 from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import check_pairs
-from unet_engine.events import FineTuned, Step, Stop, Validation, never
+from unet_engine.events import never
 from unet_engine.learner import Learner
 from unet_engine.runtime import (
     choose_device,
@@ -21,10 +19,10 @@ from unet_engine.runtime import (
     load_network,
     translated_errors,
 )
-from unet_engine.schedule import Schedule
 from unet_engine.spec import ModelSpec, build
 from unet_engine.split import split_pairs
 from unet_engine.store import Checkpoint
+from unet_engine.training_run import TrainingRun
 from unet_engine.validation import HeldOut, affordable_pixels, find_mistakes
 
 if TYPE_CHECKING:
@@ -33,13 +31,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.dataset import TrainingPair
+    from unet_engine.events import FineTuned, Step, Stop, Validation
 
-    Weights = dict[str, npt.NDArray[Any]]
 
-
-_GENTLE = 0.3
-"""Share of the learning rate that a model with frozen statistics is tuned at: these
-cannot follow large changes of the weights."""
+_ADVICE = (
+    "The training did not make the model better on the held-out pixels, so the old one "
+    "is kept. Label more pixels, or train longer."
+)
 
 
 def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
@@ -155,157 +153,38 @@ def fine_tune(
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
     with translated_errors():
-        run = _Run(checkpoint, pairs, config, device)
-        yield run.look()
-        while run.goes_on(stop):
-            yield run.step()
-            if run.is_time_to_look():
-                yield run.look()
-        if run.has_learned_since_look():
-            yield run.look()
-        return run.result()
+        run = _start(checkpoint, pairs, config, device)
+        return (yield from run.events(stop))
 
 
-class _Run:
-    """The state of one training: where it is, and the best it has seen."""
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        pairs: Sequence[TrainingPair],
-        config: FineTuneConfig,
-        device: str,
-    ) -> None:
-        self._started = time.monotonic()
-        self._checkpoint = checkpoint
-        self._config = config
-        self._names = tuple(pair.name for pair in pairs)
-        split = split_pairs(
-            pairs,
-            fraction=config.validation,
-            seed=config.seed,
-            mistakes=_find_mistakes(checkpoint, pairs, device),
-        )
-        self._notes = list(split.notes)
-        self._learner = Learner(checkpoint, split.training, config, device)
-        self._held_out = HeldOut(
-            split.validation,
-            checkpoint.spec,
-            pixels=affordable_pixels(config),
-            seed=config.seed,
-        )
-        self._schedule = _schedule(config, gentle=self._learner.frozen)
-        self._count = 0
-        self._looked_at = 0
-        self._next_look = 0.0
-        self._stopped = self._diverged = False
-        self._before: Validation | None = None
-        self._best: tuple[Validation, Weights] | None = None
-
-    def goes_on(self, stop: Stop) -> bool:
-        if self._progress() >= 1 or self._diverged:
-            return False
-        self._stopped = stop()
-        return not self._stopped
-
-    def step(self) -> Step:
-        loss = self._learner.step(self._schedule.learning_rate(self._progress()))
-        self._count += 1
-        self._diverged = not math.isfinite(loss)
-        seconds = self._seconds()
-        pace = (seconds - self._before.seconds) / self._count if self._before else 0.0
-        left = self._schedule.seconds_left(self._count, seconds, pace)
-        return Step(step=self._count, loss=loss, seconds=seconds, seconds_left=left)
-
-    def is_time_to_look(self) -> bool:
-        return not self._diverged and self._progress() >= self._next_look
-
-    def has_learned_since_look(self) -> bool:
-        return self._count > self._looked_at and not self._diverged
-
-    def look(self) -> Validation:
-        started = time.monotonic()
-        loss, iou = self._held_out.evaluate(
-            self._learner.average.network, self._learner.device
-        )
-        current = self._best[0] if self._best else self._before
-        validation = Validation(
-            step=self._count,
-            loss=loss,
-            iou=iou,
-            best=current is None or _is_better(loss, iou, current),
-            seconds=self._seconds(),
-        )
-        if self._before is None:
-            self._before = validation
-        elif validation.best:
-            self._best = validation, self._learner.weights()
-        self._looked_at = self._count
-        cost = time.monotonic() - started
-        self._schedule = self._schedule.sparing(cost)
-        self._next_look = self._schedule.next_look(self._count, self._seconds(), cost)
-        return validation
-
-    def result(self) -> FineTuned:
-        assert self._before is not None
-        if self._diverged:
-            self._notes.append(
-                "The loss became infinite and the training ended there. "
-                "Use a lower learning rate."
-            )
-        if self._learner.batch < self._config.batch:
-            self._notes.append(
-                f"Memory was short: a step had {self._learner.batch} crops instead of "
-                f"{self._config.batch}. Use a smaller crop to have more of them."
-            )
-        if self._best is None:
-            self._notes.append(
-                "The training did not make the model better on the held-out pixels, "
-                "so the old one is kept. Label more pixels, or train longer."
-            )
-        after = self._best[0] if self._best else self._before
-        return FineTuned(
-            checkpoint=self._trained(),
-            improved=self._best is not None,
-            before=self._before,
-            after=after,
-            steps=self._count,
-            stopped=self._stopped,
-            notes=tuple(self._notes),
-        )
-
-    def _trained(self) -> Checkpoint:
-        if self._best is None or self._before is None:
-            return self._checkpoint
-        after, weights = self._best
-        record: dict[str, Any] = {
-            "parent": self._checkpoint.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "steps": after.step,
-            "seconds": round(self._seconds(), 1),
-            "before": {"loss": self._before.loss, "iou": self._before.iou},
-            "after": {"loss": after.loss, "iou": after.iou},
-            "data": sorted(set(self._names)),
-            "config": dataclasses.asdict(self._config),
-        }
-        return Checkpoint(
-            spec=self._checkpoint.spec,
-            weights=weights,
-            history=(*self._checkpoint.history, record),
-        )
-
-    def _progress(self) -> float:
-        return self._schedule.progress(self._count, self._seconds())
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self._started
-
-
-def _schedule(config: FineTuneConfig, *, gentle: bool) -> Schedule:
-    return Schedule(
-        steps=config.steps,
-        seconds=60 * config.minutes,
-        peak=config.learning_rate * (_GENTLE if gentle else 1.0),
+def _start(
+    checkpoint: Checkpoint,
+    pairs: Sequence[TrainingPair],
+    config: FineTuneConfig,
+    device: str,
+) -> TrainingRun:
+    started = time.monotonic()
+    split = split_pairs(
+        pairs,
+        fraction=config.validation,
+        seed=config.seed,
+        mistakes=_find_mistakes(checkpoint, pairs, device),
+    )
+    held_out = HeldOut(
+        split.validation,
+        checkpoint.spec,
+        pixels=affordable_pixels(config),
+        seed=config.seed,
+    )
+    return TrainingRun(
+        checkpoint,
+        config,
+        Learner(checkpoint, split.training, config, device),
+        held_out,
+        record={"data": sorted({pair.name for pair in pairs})},
+        notes=split.notes,
+        advice=_ADVICE,
+        started=started,
     )
 
 
@@ -318,10 +197,3 @@ def _find_mistakes(
     network = load_network(checkpoint).eval().to(device)
     fold_normalisation(network)
     return find_mistakes(pairs, network, checkpoint.spec, device)
-
-
-def _is_better(loss: float, iou: float, best: Validation) -> bool:
-    """Compare by IoU, what the user sees; where that is equal, by the loss."""
-    if not math.isfinite(loss):
-        return False
-    return (round(iou, 4), -loss) > (round(best.iou, 4), -best.loss)
