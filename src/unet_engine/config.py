@@ -4,7 +4,7 @@ Annotations here are read at run time by magicgui and the command line, so this 
 must not import ``annotations`` from ``__future__``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from unet_engine.errors import SpecError
@@ -125,6 +125,50 @@ class FineTuneConfig:
                 "a training without minutes and without steps would never end; "
                 "give one of them"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig:
+    """How a model without classes learns from images without labels.
+
+    Parameters
+    ----------
+    device
+        Where it runs; auto takes a GPU if there is one.
+    minutes
+        Longest time to train. 0: no limit, then steps must be given.
+    steps
+        Largest number of steps. 0: no limit, then minutes must be given.
+    learning_rate
+        Peak learning rate.
+    crop
+        Edge of a training crop in pixels.
+    batch
+        Crops in a step.
+    validation
+        Fraction of the pixels that is held out to find the best weights.
+    seed
+        Same seed, same result on a CPU.
+    """
+
+    device: Device = "auto"
+    minutes: Annotated[float, {"min": 0.0, "max": 1440.0, "step": 0.5}] = 5.0
+    steps: Annotated[int, {"min": 0, "max": 1_000_000, "step": 10}] = 0
+    learning_rate: Annotated[float, {"min": 1e-6, "max": 0.1, "step": 1e-4}] = 1e-3
+    crop: Annotated[int, {"min": 32, "max": 1024, "step": 32}] = 192
+    batch: Annotated[int, {"min": 1, "max": 64}] = 4
+    validation: Annotated[float, {"min": 0.05, "max": 0.5, "step": 0.05}] = 0.1
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
+
+    def __post_init__(self) -> None:
+        self.for_training()
+
+    def for_training(self) -> FineTuneConfig:
+        """Return the settings of a training whose crops are not resampled."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return FineTuneConfig(
+            **values, elastic=0.0, flips=False, scaling=1.0, intensity=0.0
+        )
 
 
 def _at_least(name: str, value: float, least: float) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
     from unet_engine.store import Checkpoint
 
 Stop = Callable[[], bool]
@@ -72,6 +73,46 @@ class Prediction:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileDenoised:
+    """One finished tile of a denoising.
+
+    Attributes
+    ----------
+    index, inner, done, total
+        As in ``TileDone``.
+    image
+        ``(C, *inner)`` float32, in the range of the image that came in.
+    """
+
+    index: tuple[int, ...]
+    inner: tuple[slice, ...]
+    image: npt.NDArray[np.float32]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Denoised:
+    """The result of a denoising.
+
+    Attributes
+    ----------
+    image
+        ``(C, *leading, Y, X)`` float32, in the range of the image that came in.
+    complete
+        False when the run was stopped: tiles that are missing are 0.
+    device, seconds, notes
+        As in ``Prediction``.
+    """
+
+    image: npt.NDArray[np.float32]
+    complete: bool
+    device: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One optimiser step: its number from 1, its loss, and the time used and left."""
@@ -93,7 +134,8 @@ class Validation:
     loss
         Mean cross entropy over the held-out pixels.
     iou
-        Mean over the classes present of intersection over union, in [0, 1].
+        Mean over the classes present of intersection over union, in [0, 1]; NaN of a
+        model without classes, whose loss is a mean square error.
     best
         True when this is the best model so far.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from unet_engine.config import PredictConfig
-from unet_engine.errors import DataError, OutOfMemoryError
+from unet_engine.errors import DataError, OutOfMemoryError, SpecError
 from unet_engine.events import Prediction, Stop, TileDone, never
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.plan import (
@@ -110,6 +110,8 @@ def iter_predict(
     ------
     DataError
         When the channels do not fit the model, or a position is not in the image.
+    SpecError
+        When the model has no classes: it restores images, see ``denoising``.
     CheckpointError
         When the weights do not fit their spec.
     OutOfMemoryError
@@ -118,6 +120,11 @@ def iter_predict(
     started = time.monotonic()
     config = config or PredictConfig()
     spec = checkpoint.spec
+    if not spec.classes:
+        raise SpecError(
+            f"this model ({spec.architecture}) has no classes and cannot segment; "
+            "choose another one, or fine-tune this one on labels"
+        )
     image = match_channels(image, spec.in_channels)
     plan = plan_prediction(image, spec, config, indices)
     labels, kept = _results(plan, len(spec.classes) if config.probabilities else 0)
@@ -125,7 +132,7 @@ def iter_predict(
         normalisation = Normalisation.measure(
             image, low=spec.low_percentile, high=spec.high_percentile
         )
-    predictor = _TilePredictor(image, checkpoint, config, normalisation)
+    predictor = TilePredictor(image, checkpoint, config, normalisation)
     done = 0
     for index, tile in nearest_first(plan, near):
         if stop():
@@ -163,7 +170,7 @@ def _results(
         return labels, np.zeros((classes, *plan.shape), np.float32) if classes else None
 
 
-class _TilePredictor:
+class TilePredictor:
     """Reads, prepares and predicts tiles; takes smaller bites when memory runs out."""
 
     def __init__(
@@ -196,7 +203,7 @@ class _TilePredictor:
         return (*self._normalisation.notes, *self._notes)
 
     def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
-        """Return the ``(classes, *inner)`` probabilities of one tile."""
+        """Return the ``(classes, *inner)`` probabilities, or the image, of one tile."""
         while True:
             try:
                 with translated_errors():
@@ -213,7 +220,7 @@ class _TilePredictor:
         spec = self._checkpoint.spec
         edge = max(self._smallest, max(sizes) >> self._halvings)
         parts = TilePlan.for_shape(sizes, tile=edge, footprint=spec.footprint)
-        found = np.empty((len(spec.classes), *sizes), np.float32)
+        found = np.empty((spec.out_channels, *sizes), np.float32)
         for part in parts:
             found[(slice(None), *part.inner_slices)] = self._whole(
                 index, _shifted(part, origin)

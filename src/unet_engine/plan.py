@@ -7,7 +7,7 @@ from functools import partial
 from math import dist, prod
 from typing import TYPE_CHECKING
 
-from unet_engine.errors import DataError, SpecError
+from unet_engine.errors import DataError
 from unet_engine.tiling import Tile, TilePlan
 
 if TYPE_CHECKING:
@@ -84,14 +84,7 @@ def plan_prediction(
     ------
     DataError
         When a position is outside the image, or a network for volumes gets no Z axis.
-    SpecError
-        When the model has no classes.
     """
-    if not spec.classes:
-        raise SpecError(
-            f"this model ({spec.architecture}) has no classes and cannot segment; "
-            "choose another one, or fine-tune this one on labels"
-        )
     volumes = spec.ndim - 2
     if volumes and not image.leading_axes.endswith("Z"):
         raise DataError(

@@ -242,7 +242,8 @@ class Runner:
         Returns
         -------
         ndarray
-            ``(classes, *spatial)`` or ``(N, classes, *spatial)`` float32 in [0, 1].
+            ``(classes, *spatial)`` or ``(N, classes, *spatial)`` float32 in [0, 1]; of
+            a model without classes the image.
 
         Raises
         ------
@@ -261,7 +262,10 @@ class Runner:
         with translated_errors(), torch.inference_mode(), _full_precision(self.device):
             images = torch.from_numpy(batch).to(self.device, non_blocking=True)
             logits = self._network(images.contiguous(memory_format=self._format))
-            found: npt.NDArray[np.float32] = logits.float().softmax(dim=1).cpu().numpy()
+            output = logits.float()
+            if self.spec.classes:
+                output = output.softmax(dim=1)
+            found: npt.NDArray[np.float32] = output.cpu().numpy()
         return found if batched else found[0]
 
     def release_memory(self) -> None:

@@ -12,6 +12,7 @@ from unet_engine.images.labels import (
     looks_like_objects,
     read_labels,
     write_labels,
+    write_pixels,
     write_probabilities,
 )
 from unet_engine.images.normalisation import Normalisation
@@ -28,5 +29,6 @@ __all__ = [
     "pair_folders",
     "read_labels",
     "write_labels",
+    "write_pixels",
     "write_probabilities",
 ]

@@ -110,6 +110,38 @@ def write_probabilities(
     _write_tiff(path, values, axes, image, classes)
 
 
+def write_pixels(
+    path: str | os.PathLike[str],
+    pixels: npt.NDArray[Any],
+    *,
+    image: Image | None = None,
+) -> None:
+    """Write what was made from an image, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        ``.tif`` or ``.tiff`` (OME-TIFF, zlib).
+    pixels
+        ``(C, *leading, Y, X)`` float32; one channel is written without its axis.
+    image
+        The image it was made from: its axes and pixel size are kept.
+
+    Raises
+    ------
+    DataError
+        When the suffix is another, the shape does not fit the image, or the folder
+        cannot be written to.
+    """
+    _suffix(path, TIFF_SUFFIXES)
+    values = np.asarray(pixels, dtype=np.float32)
+    axes = _stack_axes(values.ndim - 3, image) + "YX"
+    if len(values) == 1:
+        _write_tiff(path, values[0], axes, image)
+    else:
+        _write_tiff(path, values, "C" + axes, image)
+
+
 def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer[Any]]:
     """Read class or object ids.
 

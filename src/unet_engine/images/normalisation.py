@@ -124,6 +124,20 @@ class Normalisation:
             values[~np.isfinite(block)] = 0
         return values.astype(np.float32, copy=False)
 
+    def undo(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Bring what a network made back to the range of the image.
+
+        Parameters
+        ----------
+        block
+            ``(C, ...)`` float32, in which 0 and 1 stand for ``low`` and ``high``.
+        """
+        shape = (-1, *(1,) * (block.ndim - 1))
+        low = np.asarray(self.low).reshape(shape)
+        high = np.asarray(self.high).reshape(shape)
+        restored: npt.NDArray[np.float32] = (low + block * (high - low)).astype("f4")
+        return restored
+
 
 def _limits(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
     if values.dtype.kind == "b":

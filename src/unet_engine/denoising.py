@@ -1,0 +1,121 @@
+"""Restore images with a model without classes, tile by tile like a prediction."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from unet_engine.config import PredictConfig
+from unet_engine.errors import SpecError
+from unet_engine.events import Denoised, TileDenoised, never
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.inference import TilePredictor
+from unet_engine.plan import Index, nearest_first, plan_prediction
+from unet_engine.runtime import translated_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from unet_engine.checkpoint import Checkpoint
+    from unet_engine.events import Stop
+    from unet_engine.images import Image
+
+
+def denoise(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+    indices: Iterable[Index] | None = None,
+) -> Denoised:
+    """Restore an image; ``iter_denoise`` without the events."""
+    run = iter_denoise(image, checkpoint, config, stop=stop, indices=indices)
+    while True:
+        try:
+            next(run)
+        except StopIteration as finished:
+            return cast("Denoised", finished.value)
+
+
+def iter_denoise(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+    indices: Iterable[Index] | None = None,
+) -> Generator[TileDenoised, None, Denoised]:
+    """Restore an image tile by tile, and yield every tile as it is finished.
+
+    Parameters
+    ----------
+    image
+        Any number of planes, which are read a tile at a time.
+    checkpoint
+        A model without classes, as ``pretrain`` makes them.
+    config
+        Device, tile size, mean over the flips.
+    stop
+        Polled before every tile; ``True`` returns what there is.
+    indices
+        Positions along the leading axes to restore; the others stay 0.
+
+    Yields
+    ------
+    TileDenoised
+        In raster order.
+
+    Returns
+    -------
+    Denoised
+
+    Raises
+    ------
+    SpecError
+        When the model has classes.
+    DataError
+        When the channels do not fit the model.
+    OutOfMemoryError
+        When even the smallest tile, or the result, does not fit the memory.
+    """
+    started = time.monotonic()
+    config = config or PredictConfig()
+    spec = checkpoint.spec
+    if spec.classes:
+        raise SpecError(
+            f"this model predicts the classes {', '.join(spec.classes)} and restores "
+            "no image; use one that was pretrained without labels"
+        )
+    image = match_channels(image, spec.in_channels)
+    plan = plan_prediction(image, spec, config, indices)
+    normalisation = Normalisation.measure(
+        image, low=spec.low_percentile, high=spec.high_percentile
+    )
+    with translated_errors():
+        restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
+    predictor = TilePredictor(image, checkpoint, config, normalisation)
+    done = 0
+    for index, tile in nearest_first(plan, None):
+        if stop():
+            break
+        pixels = normalisation.undo(predictor.predict(index, tile))
+        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
+        restored[:, *where] = pixels
+        done += 1
+        yield TileDenoised(
+            index=index,
+            inner=tile.inner_slices,
+            image=pixels,
+            done=done,
+            total=plan.total,
+        )
+    return Denoised(
+        image=restored,
+        complete=done == plan.total,
+        device=predictor.device,
+        seconds=time.monotonic() - started,
+        notes=predictor.notes,
+    )
