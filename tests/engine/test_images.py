@@ -562,6 +562,15 @@ def test_bool_becomes_zero_and_one():
     assert np.array_equal(norm.apply(image.read())[0], np.eye(32, dtype=np.float32))
 
 
+def test_a_picture_of_one_bit_is_bool(tmp_path):
+    mask = RNG.random((64, 64)) > 0.9
+    PIL.Image.fromarray(mask).save(tmp_path / "mask.png")
+    image = open_image(tmp_path / "mask.png")
+    norm = Normalisation.measure(image)
+    assert (norm.low, norm.high) == ((0.0,), (1.0,))
+    assert np.array_equal(norm.apply(image.read())[0], mask.astype(np.float32))
+
+
 def test_the_percentiles_are_those_of_all_planes_together():
     array = RNG.random((4, 3, 32, 32)).astype(np.float32)
     array *= np.array([1, 5, 2, 9], np.float32)[:, None, None, None]

@@ -141,7 +141,8 @@ class Normalisation:
 
 def _limits(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
     if values.dtype.kind == "b":
-        values = values.view(np.uint8)
+        # Not ``view``: the bits of a 1-bit PNG are decoded as bytes of 255.
+        values = values.astype(np.uint8)
     if values.dtype == np.float16:
         values = values.astype(np.float32)
     bottom, top = np.percentile(values, (low, high))
