@@ -726,9 +726,8 @@ def test_models_that_cannot_learn_from_planes_are_refused(
     plain = ModelSpec(architecture="autoencoder", classes=(), depth=1, width=2)
     store.save("plain", make_checkpoint(plain))
     data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
-    for name, phrase in ("volumes", "trains on planes"), ("plain", "--classes"):
-        assert main(["finetune", *data, "--out=new", f"--from={name}"]) == 1
-        assert_one_line(capsys.readouterr().err, phrase)
+    assert main(["finetune", *data, "--out=new", "--from=volumes"]) == 1
+    assert_one_line(capsys.readouterr().err, "trains on planes")
     assert evaluate(folder, "--model=plain") == 1
     assert_one_line(capsys.readouterr().err, "no classes")
 

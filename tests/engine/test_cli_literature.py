@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
 from scipy import ndimage
 
-from unet_engine import training
+from unet_engine import training, warm_starts
 from unet_engine.cli import main
-from unet_engine.config import PredictConfig
+from unet_engine.config import FineTuneConfig, PredictConfig
+from unet_engine.denoising import denoise
 from unet_engine.images import open_image
 from unet_engine.inference import predict
 from unet_engine.metrics import average_reports, report
@@ -22,6 +25,8 @@ from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from unet_engine.dataset import TrainingPair
 
 TINY = ("--crop=32", "--batch=2", "--device=cpu", "--quiet")
 
@@ -62,7 +67,10 @@ def evaluate(folder: Path, labels: str, *options: str) -> int:
 
 def finetune(folder: Path, labels: str, *options: str) -> int:
     return main(
-        ["finetune", *data(folder, labels), *TINY, "--steps=2", "--out=new", *options]
+        [
+            *("finetune", *data(folder, labels), *TINY, "--steps=2"),
+            *("--out=new", "--overwrite", *options),
+        ]
     )
 
 
@@ -164,25 +172,214 @@ def test_objects_of_a_stack_go_on_along_z_and_not_along_t(
     assert counts == [ndimage.label(found)[1], np.mean(frames)]
 
 
-def test_border_weight_takes_the_gaps_from_object_ids(
-    folder: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
-):
-    seen = []
+class Seen:
+    """What a training was started with."""
+
+    checkpoint: Checkpoint
+    pairs: list[TrainingPair]
+    config: FineTuneConfig
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """Note what trainings start with, and let them run."""
+    seen, genuine = Seen(), training.fine_tune
 
     def spy(checkpoint, pairs, config, **options):
-        seen.extend(pairs)
+        seen.checkpoint, seen.pairs, seen.config = checkpoint, list(pairs), config
         return genuine(checkpoint, pairs, config, **options)
 
-    genuine = training.fine_tune
     monkeypatch.setattr(training, "fine_tune", spy)
+    return seen
+
+
+def test_border_weight_takes_the_gaps_from_object_ids(
+    folder: Path, store: ModelStore, seen: Seen
+):
     tiny = ("--depth=2", "--width=4")
     finetune(folder, "ids", "--instances", "--border-weight=10", *tiny)
-    for pair in seen:
+    for pair in seen.pairs:
         ids = tifffile.imread(folder / "ids" / f"{pair.name}.tif")
         gaps = (pair.target == 0) & (ids > 0)
         assert gaps.any()
         assert pair.pixel_weights[gaps].min() > 9
-    seen.clear()
     finetune(folder, "ids", "--instances", *tiny)
-    assert all(pair.pixel_weights is None for pair in seen)
-    assert len(seen) == 3
+    assert all(pair.pixel_weights is None for pair in seen.pairs)
+    assert len(seen.pairs) == 3
+
+
+# networks and starts
+
+
+def test_a_published_network_brings_its_recipe(
+    folder: Path, store: ModelStore, seen: Seen
+):
+    valid = ("--architecture=unet-valid", "--depth=2", "--width=4")
+    finetune(folder, "masks", *valid)
+    assert (seen.config.optimiser, seen.config.border_weight) == ("sgd", 10)
+    assert (seen.config.crop, seen.config.batch) == (32, 2)
+    store.save("valid", seen.checkpoint)
+    finetune(folder, "masks", "--from=valid", "--optimiser=adamw")
+    assert (seen.config.optimiser, seen.config.dice) == ("adamw", False)
+    assert seen.checkpoint.spec.architecture == "unet-valid"
+    finetune(folder, "masks", "--depth=2", "--width=4")
+    assert seen.config == FineTuneConfig(
+        device="cpu", minutes=0, steps=2, crop=32, batch=2
+    )
+
+
+def test_fcns_are_trained_in_stages(folder: Path, store: ModelStore, seen: Seen):
+    spec = ModelSpec.for_architecture("fcn32s-alexnet", width=2, dense_width=4)
+    start = training.start_checkpoint(spec)
+    store.save("coarse", Checkpoint(spec, start.weights, ({"steps": 9},)))
+    for finer in "fcn16s-alexnet", "fcn8s-alexnet":
+        finetune(folder, "masks", "--from=coarse", f"--architecture={finer}")
+        found = seen.checkpoint
+        assert found.spec.architecture == finer
+        assert (found.spec.width, found.spec.dense_width) == (2, 4)
+        assert found.trained
+        assert found.name == "coarse"
+        assert np.array_equal(found.weights["fc6.weight"], start.weights["fc6.weight"])
+        assert seen.config.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    "options, phrase",
+    [
+        (("--from=tiny", "--architecture=fcn16s-vgg16"), "does not start from unet"),
+        (("--imagenet",), "no ImageNet weights for unet"),
+        (("--from=tiny", "--imagenet"), "--from has its own weights"),
+        (("--architecture=fcn32s-vgg16", "--depth=3"), "use depth 5 instead of 3"),
+    ],
+)
+def test_starts_that_cannot_be_are_refused(
+    folder: Path,
+    store: ModelStore,
+    make_checkpoint: Callable[..., Checkpoint],
+    capsys: pytest.CaptureFixture,
+    options: tuple[str, ...],
+    phrase: str,
+):
+    store.save("tiny", make_checkpoint())
+    assert finetune(folder, "masks", *options) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("napari-unet: error: ")
+    assert phrase in error
+
+
+def test_imagenet_weights_are_fetched_when_asked_for(
+    folder: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def fetched(spec: ModelSpec, seed: int, **options: object) -> Checkpoint:
+        asked.append(spec.architecture)
+        options["progress"](1, 0)
+        options["progress"](2, 4)
+        small = dataclasses.replace(spec, width=2, dense_width=4)
+        return training.start_checkpoint(small, seed)
+
+    monkeypatch.setattr(warm_starts, "start_imagenet", fetched)
+    finetune(folder, "masks", "--architecture=fcn32s-alexnet", "--imagenet")
+    assert asked == ["fcn32s-alexnet"]
+
+
+# pretraining
+
+
+def pretrain(folder: Path, *options: str) -> int:
+    size = ("--depth=2", "--width=4")
+    size = () if any(o.startswith("--from") for o in options) else size
+    common = ("--learning-rate=1e-2", "--steps=30", "--out=quiet")
+    return main(["pretrain", str(folder), *TINY, *size, *common, *options])
+
+
+def test_pretrained_model_denoises_and_starts_a_unet(
+    folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
+):
+    assert pretrain(folder / "images") == 0
+    printed = capsys.readouterr().out
+    assert "loss" in printed
+    assert "nan" not in printed.lower()
+    info = store.info("quiet")
+    assert info.spec.classes == ()
+    assert info.history[-1]["data"] == [f"cell_{i}.tif" for i in range(3)]
+
+    source, result = folder / "images" / "cell_0.tif", folder / "clean.tif"
+    assert main(["predict", str(source), str(result), "--model=quiet", "-q"]) == 0
+    restored = open_image(result)
+    assert (restored.axes, restored.dtype) == ("YX", np.float32)
+    checkpoint = store.load("quiet")
+    expected = denoise(open_image(source), checkpoint, PredictConfig(device="cpu"))
+    np.testing.assert_array_equal(restored.read(()), expected.image)
+
+    assert finetune(folder, "masks", "--from=quiet", "--steps=40") == 0
+    tuned = store.info("new")
+    assert tuned.spec.architecture == "unet"
+    assert tuned.spec.classes == ("background", "foreground")
+    assert (tuned.spec.depth, tuned.spec.width) == (2, 4)
+    assert tuned.history[-1]["parent"] == "quiet"
+    assert pretrain(folder / "images", "--from=quiet", "--out=quieter") == 0
+    assert len(store.info("quieter").history) == 2
+
+
+def test_denoised_images_of_a_folder_become_tiffs(
+    folder: Path, store: ModelStore, make_checkpoint: Callable[..., Checkpoint]
+):
+    spec = ModelSpec(architecture="autoencoder", depth=1, width=2, classes=())
+    store.save("quiet", make_checkpoint(spec))
+    stack = np.stack([tifffile.imread(p) for p in sorted(folder.glob("images/*"))])
+    (folder / "mixed").mkdir()
+    options = {"photometric": "minisblack", "metadata": {"axes": "ZYX"}}
+    tifffile.imwrite(folder / "mixed" / "a.tif", stack, **options)
+    iio.imwrite(folder / "mixed" / "b.png", stack[0])
+    out = folder / "clean"
+    assert main(["predict", str(folder / "mixed"), str(out), "--model=quiet"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["a.tif", "b.tif"]
+    assert open_image(out / "a.tif").axes == "ZYX"
+
+
+@pytest.mark.parametrize(
+    "options, phrase",
+    [
+        (("{folder}/clean.png",), "let it end in .tif"),
+        (("{folder}/clean.tif", "--probabilities={folder}/p.tif"), "--probabilities"),
+    ],
+)
+def test_denoised_images_are_no_label_images(
+    folder: Path,
+    store: ModelStore,
+    make_checkpoint: Callable[..., Checkpoint],
+    capsys: pytest.CaptureFixture,
+    options: tuple[str, ...],
+    phrase: str,
+):
+    spec = ModelSpec(architecture="autoencoder", depth=1, width=2, classes=())
+    store.save("quiet", make_checkpoint(spec))
+    source = str(folder / "images" / "cell_0.tif")
+    given = [option.format(folder=folder) for option in options]
+    assert main(["predict", source, *given, "--model=quiet"]) == 1
+    assert phrase in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, phrase",
+    [
+        (("--from=tiny",), "unet with classes"),
+        (("--from=tiny", "--depth=3"), "--depth and --width"),
+        (("--out=tiny",), "tiny"),
+        (("--steps=0", "--minutes=0"), "never end"),
+    ],
+)
+def test_pretraining_that_cannot_be_is_refused(
+    folder: Path,
+    store: ModelStore,
+    make_checkpoint: Callable[..., Checkpoint],
+    capsys: pytest.CaptureFixture,
+    options: tuple[str, ...],
+    phrase: str,
+):
+    store.save("tiny", make_checkpoint())
+    assert pretrain(folder / "images", *options) == 1
+    assert phrase in capsys.readouterr().err
+    assert [info.name for info in store.list() if not info.bundled] == ["tiny"]

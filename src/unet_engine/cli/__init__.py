@@ -1,4 +1,4 @@
-"""The command line: ``napari-unet predict, finetune, evaluate, models, demo``.
+"""The command line: ``napari-unet predict, finetune, pretrain, evaluate`` and others.
 
 The only place that prints. Exit codes: 0 done, 1 an error in one line, 2 wrong usage,
 130 interrupted without a result.
@@ -18,6 +18,7 @@ from unet_engine.cli.evaluation import add_parser as add_evaluate
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.listing import add_parser as add_models
 from unet_engine.cli.prediction import add_parser as add_predict
+from unet_engine.cli.pretraining import add_parser as add_pretrain
 from unet_engine.cli.tuning import add_parser as add_finetune
 from unet_engine.errors import EngineError
 
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_predict, add_finetune, add_evaluate, add_models, add_demo):
+    adding = (add_predict, add_finetune, add_pretrain, add_evaluate, add_models)
+    for add in (*adding, add_demo):
         add(commands)
     return parser

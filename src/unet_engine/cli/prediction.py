@@ -14,7 +14,13 @@ from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.config import PredictConfig
 from unet_engine.errors import DataError, EngineError
-from unet_engine.images import list_images, write_labels, write_probabilities
+from unet_engine.events import Denoised
+from unet_engine.images import (
+    list_images,
+    write_labels,
+    write_pixels,
+    write_probabilities,
+)
 from unet_engine.store import ModelStore
 from unet_engine.writing import check_writable
 
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Sequence
 
-    from unet_engine.events import Prediction, Stop, TileDone
+    from unet_engine.events import Prediction, Stop, TileDenoised, TileDone
     from unet_engine.images import Image
     from unet_engine.store import Checkpoint
 
@@ -45,8 +51,8 @@ def add_parser(commands: Any) -> None:
         "predict",
         help="segment an image or a folder of images",
         description="Segment an image, or all images of a folder, and write label "
-        "images of the same names. Results that exist are replaced when the new ones "
-        "are complete.",
+        "images of the same names; or denoised ones with a pretrained model. Results "
+        "that exist are replaced when the new ones are complete.",
     )
     parser.add_argument("image", type=Path, metavar="IMAGE", help="a file or a folder")
     parser.add_argument(
@@ -83,7 +89,17 @@ def run(arguments: argparse.Namespace) -> int:
         arguments, PredictConfig, probabilities=arguments.probabilities_out is not None
     )
     checkpoint = ModelStore().load(arguments.model)
-    tasks = plan_tasks(arguments.image, arguments.out, arguments.probabilities_out)
+    if not checkpoint.spec.classes and config.probabilities:
+        raise DataError(
+            f"{arguments.model} restores images and has no classes; "
+            "leave --probabilities out"
+        )
+    tasks = plan_tasks(
+        arguments.image,
+        arguments.out,
+        arguments.probabilities_out,
+        suffixes=_LABEL_SUFFIXES if checkpoint.spec.classes else _TIFF_SUFFIXES,
+    )
     failed = 0
     with stop_on_interrupt("stopping; this image is not written") as stop:
         for number, task in enumerate(tasks):
@@ -112,14 +128,28 @@ def _run_task(
     arguments: argparse.Namespace,
 ) -> bool:
     """Predict one image and write the results; False when it was stopped."""
+    from unet_engine.denoising import iter_denoise
     from unet_engine.inference import iter_predict
 
     image = open_selected(task.image, arguments)
     _check_fits(task.labels, image)
-    events = iter_predict(image, checkpoint, config, stop=stop)
+    run = iter_predict if checkpoint.spec.classes else iter_denoise
+    events = run(image, checkpoint, config, stop=stop)
     result = _drain(events, title, quiet=arguments.quiet)
     if not result.complete:
         return False
+    _write(task, image, checkpoint, result)
+    tell((f"{title}: {note}" for note in result.notes), quiet=arguments.quiet)
+    print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
+    return True
+
+
+def _write(
+    task: Task, image: Image, checkpoint: Checkpoint, result: Prediction | Denoised
+) -> None:
+    if isinstance(result, Denoised):
+        write_pixels(task.labels, result.image, image=image)
+        return
     if task.probabilities is not None and result.probabilities is not None:
         write_probabilities(
             task.probabilities,
@@ -128,9 +158,6 @@ def _run_task(
             classes=checkpoint.spec.classes,
         )
     write_labels(task.labels, result.labels, image=image)
-    tell((f"{title}: {note}" for note in result.notes), quiet=arguments.quiet)
-    print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
-    return True
 
 
 def _report_stop(written: int, total: int) -> int:
@@ -143,7 +170,13 @@ def _named(name: str, message: str) -> str:
     return message if name in message else f"{name}: {message}"
 
 
-def plan_tasks(source: Path, out: Path, probabilities: Path | None) -> tuple[Task, ...]:
+def plan_tasks(
+    source: Path,
+    out: Path,
+    probabilities: Path | None,
+    *,
+    suffixes: Sequence[str] = _LABEL_SUFFIXES,
+) -> tuple[Task, ...]:
     """Decide what is written where, and make sure that it can be.
 
     Parameters
@@ -152,6 +185,8 @@ def plan_tasks(source: Path, out: Path, probabilities: Path | None) -> tuple[Tas
         An image file or a folder.
     out, probabilities
         Files for a file, folders for a folder; a folder is made when it is missing.
+    suffixes
+        That the results may have.
 
     Raises
     ------
@@ -160,7 +195,7 @@ def plan_tasks(source: Path, out: Path, probabilities: Path | None) -> tuple[Tas
         be written, or the folder is read-only.
     """
     if source.is_dir():
-        tasks = _folder_tasks(source, out, probabilities)
+        tasks = _folder_tasks(source, out, probabilities, suffixes)
         for folder in filter(None, (out, probabilities)):
             _make_folder(folder)
     else:
@@ -168,7 +203,7 @@ def plan_tasks(source: Path, out: Path, probabilities: Path | None) -> tuple[Tas
         tasks = (Task(image=source, labels=labels, probabilities=probabilities),)
     _check_apart(tasks)
     for task in tasks:
-        _check_suffix(task.labels, _LABEL_SUFFIXES)
+        _check_suffix(task.labels, suffixes)
         check_writable(task.labels)
         if task.probabilities is not None:
             _check_suffix(task.probabilities, _TIFF_SUFFIXES)
@@ -177,12 +212,12 @@ def plan_tasks(source: Path, out: Path, probabilities: Path | None) -> tuple[Tas
 
 
 def _folder_tasks(
-    source: Path, out: Path, probabilities: Path | None
+    source: Path, out: Path, probabilities: Path | None, suffixes: Sequence[str]
 ) -> tuple[Task, ...]:
     tasks = []
     for image in list_images(source):
         # JPEG would change the labels, so these become TIFF.
-        keep = image.suffix.lower() in _LABEL_SUFFIXES
+        keep = image.suffix.lower() in suffixes
         name = image.name if keep else image.with_suffix(".tif").name
         tiff = image.with_suffix(".tif").name
         tasks.append(
@@ -235,14 +270,17 @@ def _check_fits(path: Path, image: Image) -> None:
 
 
 def _drain(
-    run: Generator[TileDone, None, Prediction], title: str, *, quiet: bool
-) -> Prediction:
+    run: Generator[TileDone | TileDenoised, None, Prediction | Denoised],
+    title: str,
+    *,
+    quiet: bool,
+) -> Prediction | Denoised:
     """Run a prediction behind a progress bar."""
     with bar(1, title, quiet=quiet) as progress:
         while True:
             try:
                 event = next(run)
             except StopIteration as finished:
-                return cast("Prediction", finished.value)
+                return cast("Prediction | Denoised", finished.value)
             progress.total = event.total
             progress.update(event.done - progress.n)

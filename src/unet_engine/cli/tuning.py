@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.cli.data import add_data_options, read_labelled, read_pairs
-from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
+from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
-from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.cli.progress import add_quiet_option, bar
+from unet_engine.cli.trainings import conclude, follow
 from unet_engine.config import FineTuneConfig
-from unet_engine.errors import CheckpointError, DataError, SpecError
-from unet_engine.events import FineTuned, Step, Validation
+from unet_engine.errors import DataError, SpecError
 from unet_engine.spec import ARCHITECTURES, IGNORE, Architecture, ModelSpec
-from unet_engine.store import SUFFIX, ModelStore
+from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
     from unet_engine.cli.data import LabelledImage
     from unet_engine.dataset import TrainingPair
     from unet_engine.events import Stop
-    from unet_engine.store import Checkpoint, ModelInfo
+    from unet_engine.store import Checkpoint
 
+_ADVICE = "label more pixels, train longer, or use another learning rate"
 _STOPPING = "stopping; the best weights so far are kept (Ctrl-C again: drop them)"
 
 
@@ -45,7 +44,9 @@ def add_parser(commands: Any) -> None:
         "--from",
         dest="parent",
         metavar="MODEL",
-        help="name or file of the model to start from (default: a fresh U-Net)",
+        help="name or file of the model to start from: one to tune, one that was "
+        "pretrained, or a coarser FCN for a finer --architecture (default: a fresh "
+        "U-Net)",
     )
     parser.add_argument(
         "--classes",
@@ -56,7 +57,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--architecture",
         choices=[name for name, row in ARCHITECTURES.items() if _learns_planes(row)],
-        help=f"network of a fresh model (default: {ModelSpec().architecture})",
+        help="network of a new model, trained with the settings of its paper unless "
+        f"others are given (default: that of --from, else {ModelSpec().architecture})",
+    )
+    parser.add_argument(
+        "--imagenet",
+        action="store_true",
+        help="start an FCN from VGG-16 or AlexNet as trained on ImageNet; the weights "
+        "are fetched once",
     )
     parser.add_argument(
         "--depth", type=int, metavar="N", help="its poolings (default: as published)"
@@ -78,7 +86,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _learns_planes(row: Architecture) -> bool:
-    return 2 in row.ndims and not row.reconstructs
+    return 2 in row.ndims
 
 
 def _class_names(text: str) -> tuple[str, ...]:
@@ -94,52 +102,51 @@ def run(arguments: argparse.Namespace) -> int:
         Before the training when it could not be saved or the data cannot be used;
         after it when nothing was learned.
     """
+    from unet_engine.training import fine_tune
+
     store = ModelStore()
     store.check_name(arguments.out, overwrite=arguments.overwrite)
     store.check_writable()
+    parent = None if arguments.parent is None else store.load(arguments.parent)
+    recipe = ARCHITECTURES[_architecture(arguments, parent)].recipe
     # Steps that are asked for replace the default of the minutes.
     limits = {"minutes": 0.0} if "steps" in arguments else {}
-    config = config_from(arguments, FineTuneConfig, **limits)
+    config = config_from(arguments, FineTuneConfig, **{**recipe, **limits})
     with stop_on_interrupt(_STOPPING) as stop:
-        checkpoint, pairs = _prepare(arguments, store, config)
-        result = _train(checkpoint, pairs, config, stop, quiet=arguments.quiet)
-        tell(result.notes, quiet=arguments.quiet)
-        if result.improved:
-            info = _save(store, arguments.out, result, overwrite=arguments.overwrite)
-            _report(info, result)
-            return 0
-    if result.stopped:
-        print(
-            "napari-unet: stopped before anything was learned, nothing was saved",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
-    raise DataError(
-        "the training did not make the model better, so nothing was saved; "
-        "label more pixels, train longer, or use another learning rate"
-    )
+        checkpoint, pairs = _prepare(arguments, parent, config, stop)
+        events = fine_tune(checkpoint, pairs, config, stop=stop)
+        result = follow(events, config, quiet=arguments.quiet)
+        return conclude(result, store, arguments, advice=_ADVICE)
+
+
+def _architecture(arguments: argparse.Namespace, parent: Checkpoint | None) -> str:
+    """Return which network will be trained."""
+    if arguments.architecture is not None:
+        return str(arguments.architecture)
+    # A model without classes only lends its weights.
+    own = parent is not None and parent.spec.classes
+    return parent.spec.architecture if parent and own else ModelSpec().architecture
 
 
 def _prepare(
-    arguments: argparse.Namespace, store: ModelStore, config: FineTuneConfig
+    arguments: argparse.Namespace,
+    parent: Checkpoint | None,
+    config: FineTuneConfig,
+    stop: Stop,
 ) -> tuple[Checkpoint, Sequence[TrainingPair]]:
     """Return the model to start from and all that it will learn from."""
-    from unet_engine.training import adapt_checkpoint, start_checkpoint
-
     names = arguments.classes
-    if arguments.parent is None:
-        classes = names and len(ModelSpec(classes=names).classes)
-        data = read_labelled(arguments, classes)
-        checkpoint = start_checkpoint(_fresh_spec(arguments, data), config.seed)
-    else:
-        if {arguments.architecture, arguments.depth, arguments.width} != {None}:
-            raise DataError(
-                "--architecture, --depth and --width are of a fresh model, and --from "
-                "has its own; leave one of them out"
-            )
-        checkpoint = adapt_checkpoint(store.load(arguments.parent), classes=names)
-        _check_learns_from_labels(checkpoint.spec, arguments.parent)
+    if parent is not None and parent.spec.classes:
+        checkpoint = _start_from(arguments, parent, config.seed)
         data = read_labelled(arguments, len(checkpoint.spec.classes))
+    else:
+        data = read_labelled(arguments, names and len(ModelSpec(classes=names).classes))
+        classes = names or _class_names_of(data)
+        if parent is None:
+            spec = _fresh_spec(arguments, data, classes)
+            checkpoint = _start_fresh(spec, arguments, config.seed, stop)
+        else:
+            checkpoint = _start_from(arguments, parent, config.seed, classes)
     pairs = [
         pair
         for one in data
@@ -153,27 +160,63 @@ def _prepare(
     return checkpoint, pairs
 
 
-def _check_learns_from_labels(spec: ModelSpec, name: str) -> None:
-    if spec.ndim != 2:
+def _start_from(
+    arguments: argparse.Namespace,
+    parent: Checkpoint,
+    seed: int,
+    classes: Sequence[str] | None = None,
+) -> Checkpoint:
+    """Tune the parent, or start another network from it."""
+    from unet_engine.training import adapt_checkpoint
+    from unet_engine.warm_starts import start_from
+
+    if arguments.imagenet or {arguments.depth, arguments.width} != {None}:
+        raise DataError(
+            "--imagenet, --depth and --width are of a fresh model, and --from has its "
+            "own weights and size; leave one of them out"
+        )
+    if parent.spec.ndim != 2:
         raise SpecError(
-            f"{name} works on volumes, and finetune trains on planes; "
+            f"{arguments.parent} works on volumes, and finetune trains on planes; "
             "start from a model for planes"
         )
-    if not spec.classes:
-        raise SpecError(f"{name} has no classes; name them with --classes")
+    if parent.spec.classes:
+        parent = adapt_checkpoint(parent, classes=arguments.classes)
+    return start_from(parent, arguments.architecture, classes=classes, seed=seed)
+
+
+def _start_fresh(
+    spec: ModelSpec, arguments: argparse.Namespace, seed: int, stop: Stop
+) -> Checkpoint:
+    from unet_engine.training import start_checkpoint
+    from unet_engine.warm_starts import start_imagenet
+
+    if not arguments.imagenet:
+        return start_checkpoint(spec, seed)
+    with bar(1.0, "fetching ImageNet weights", quiet=arguments.quiet) as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.update(done / max(total, done) - progress.n)
+
+        return start_imagenet(spec, seed, progress=show, stop=stop)
+
+
+def _class_names_of(data: Sequence[LabelledImage]) -> tuple[str, ...]:
+    """Name as many classes as the labels have."""
+    count = 1 + max(
+        int(one.target[one.target != IGNORE].max(initial=0)) for one in data
+    )
+    names = ModelSpec().classes
+    if count <= len(names):
+        return names
+    return ("background", *(f"class {i}" for i in range(1, count)))
 
 
 def _fresh_spec(
-    arguments: argparse.Namespace, data: Sequence[LabelledImage]
+    arguments: argparse.Namespace,
+    data: Sequence[LabelledImage],
+    classes: Sequence[str],
 ) -> ModelSpec:
-    names = arguments.classes
-    if names is None:
-        count = 1 + max(
-            int(one.target[one.target != IGNORE].max(initial=0)) for one in data
-        )
-        names = ModelSpec().classes
-        if count > len(names):
-            names = ("background", *(f"class {i}" for i in range(1, count)))
     # Grey and colour images together are all seen in grey.
     options = {
         "in_channels": min(one.image.channels for one in data),
@@ -184,81 +227,6 @@ def _fresh_spec(
     return ModelSpec.for_architecture(
         arguments.architecture or ModelSpec().architecture,
         ndim=2,
-        classes=names,
+        classes=tuple(classes),
         **given,
-    )
-
-
-def _train(
-    checkpoint: Checkpoint,
-    pairs: Sequence[TrainingPair],
-    config: FineTuneConfig,
-    stop: Stop,
-    *,
-    quiet: bool,
-) -> FineTuned:
-    from unet_engine.training import fine_tune
-
-    events = fine_tune(checkpoint, pairs, config, stop=stop)
-    with bar(1.0, "training", quiet=quiet) as progress:
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as finished:
-                result: FineTuned = finished.value
-                return result
-            if isinstance(event, Validation):
-                tell([_describe(event)], quiet=quiet)
-                continue
-            progress.set_postfix(
-                refresh=False, step=event.step, loss=f"{event.loss:.3f}"
-            )
-            progress.update(min(1.0, _share(event, config)) - progress.n)
-
-
-def _share(event: Step, config: FineTuneConfig) -> float:
-    """Return how much of the training is over, by the limit that is nearer."""
-    by_steps = event.step / config.steps if config.steps else 0.0
-    by_time = event.seconds / (60 * config.minutes) if config.minutes else 0.0
-    return max(by_steps, by_time)
-
-
-def _describe(event: Validation) -> str:
-    mark = "  best so far" if event.best and event.step else ""
-    return (
-        f"step {event.step:6d}  {event.seconds:7.1f} s  validation: "
-        f"IoU {event.iou:.3f}, loss {event.loss:.3f}{mark}"
-    )
-
-
-def _save(
-    store: ModelStore, name: str, result: FineTuned, *, overwrite: bool
-) -> ModelInfo:
-    """Save the model; only a complete training replaces another model."""
-    if overwrite and result.stopped:
-        name, kept = store.free_name(name), name
-        if name != kept:
-            print(
-                f"napari-unet: stopped early, so the model {kept!r} is kept and the "
-                f"new one is {name!r}",
-                file=sys.stderr,
-            )
-    try:
-        return store.save(name, result.checkpoint, overwrite=overwrite)
-    except CheckpointError:
-        # Somebody took the name meanwhile.
-        return store.save(store.free_name(name), result.checkpoint)
-    except DataError as error:
-        rescue = Path(store.free_name(name)).with_suffix(SUFFIX).absolute()
-        result.checkpoint.save(rescue)
-        raise DataError(f"{error}; the trained model is in {rescue} instead") from error
-
-
-def _report(info: ModelInfo, result: FineTuned) -> None:
-    state = "stopped early" if result.stopped else "complete"
-    print(f"saved the model {info.name!r} in {info.path}")
-    print(
-        f"training {state}: {result.steps} steps, validation "
-        f"IoU {result.before.iou:.3f} -> {result.after.iou:.3f}, "
-        f"loss {result.before.loss:.3f} -> {result.after.loss:.3f}"
     )

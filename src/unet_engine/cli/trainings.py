@@ -1,0 +1,145 @@
+"""What ``finetune`` and ``pretrain`` share: follow a training, save its model."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_engine.cli.interrupts import INTERRUPTED
+from unet_engine.cli.progress import bar, tell
+from unet_engine.errors import CheckpointError, DataError
+from unet_engine.events import FineTuned, Step, Validation
+from unet_engine.store import SUFFIX
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Generator, Iterator
+
+    from unet_engine.config import FineTuneConfig, PretrainConfig
+    from unet_engine.store import ModelInfo, ModelStore
+
+    Config = FineTuneConfig | PretrainConfig
+
+
+def follow(
+    events: Generator[Step | Validation, None, FineTuned],
+    config: Config,
+    *,
+    quiet: bool,
+) -> FineTuned:
+    """Run a training behind a progress bar, with a line for each validation."""
+    with bar(1.0, "training", quiet=quiet) as progress:
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as finished:
+                result: FineTuned = finished.value
+                return result
+            if isinstance(event, Validation):
+                tell([_describe(event)], quiet=quiet)
+                continue
+            progress.set_postfix(
+                refresh=False, step=event.step, loss=f"{event.loss:.3f}"
+            )
+            progress.update(min(1.0, _share(event, config)) - progress.n)
+
+
+def _share(event: Step, config: Config) -> float:
+    """Return how much of the training is over, by the limit that is nearer."""
+    by_steps = event.step / config.steps if config.steps else 0.0
+    by_time = event.seconds / (60 * config.minutes) if config.minutes else 0.0
+    return max(by_steps, by_time)
+
+
+def _describe(event: Validation) -> str:
+    iou = "" if math.isnan(event.iou) else f"IoU {event.iou:.3f}, "
+    mark = "  best so far" if event.best and event.step else ""
+    return (
+        f"step {event.step:6d}  {event.seconds:7.1f} s  validation: "
+        f"{iou}loss {event.loss:.3f}{mark}"
+    )
+
+
+def conclude(
+    result: FineTuned, store: ModelStore, arguments: argparse.Namespace, *, advice: str
+) -> int:
+    """Save what was learned as ``--out`` and ``--overwrite`` say.
+
+    Parameters
+    ----------
+    result, store
+        What was learned, and where it is kept.
+    arguments
+        With ``out``, ``overwrite`` and ``quiet``.
+    advice
+        What to do when nothing was learned.
+
+    Returns
+    -------
+    int
+        Exit code of the command.
+
+    Raises
+    ------
+    DataError
+        When the training was complete and did not make the model better.
+    """
+    tell(result.notes, quiet=arguments.quiet)
+    if result.improved:
+        info = _save(store, arguments.out, result, overwrite=arguments.overwrite)
+        _report(info, result)
+        return 0
+    if result.stopped:
+        print(
+            "napari-unet: stopped before anything was learned, nothing was saved",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    raise DataError(
+        "the training did not make the model better, so nothing was saved; " + advice
+    )
+
+
+def _save(
+    store: ModelStore, name: str, result: FineTuned, *, overwrite: bool
+) -> ModelInfo:
+    """Save the model; only a complete training replaces another model."""
+    if overwrite and result.stopped:
+        name, kept = store.free_name(name), name
+        if name != kept:
+            print(
+                f"napari-unet: stopped early, so the model {kept!r} is kept and the "
+                f"new one is {name!r}",
+                file=sys.stderr,
+            )
+    try:
+        return store.save(name, result.checkpoint, overwrite=overwrite)
+    except CheckpointError:
+        # Somebody took the name meanwhile.
+        return store.save(store.free_name(name), result.checkpoint)
+    except DataError as error:
+        rescue = Path(store.free_name(name)).with_suffix(SUFFIX).absolute()
+        result.checkpoint.save(rescue)
+        raise DataError(f"{error}; the trained model is in {rescue} instead") from error
+
+
+def _report(info: ModelInfo, result: FineTuned) -> None:
+    state = "stopped early" if result.stopped else "complete"
+    print(f"saved the model {info.name!r} in {info.path}")
+    print(
+        f"training {state}: {result.steps} steps, validation "
+        f"{', '.join(_changes(result))}"
+    )
+
+
+def _changes(result: FineTuned) -> Iterator[str]:
+    for name in "IoU", "loss":
+        before, after = (
+            getattr(validation, name.lower())
+            for validation in (result.before, result.after)
+        )
+        # A model without classes has no IoU.
+        if math.isfinite(after):
+            yield f"{name} {before:.3f} -> {after:.3f}"
