@@ -93,6 +93,12 @@ def _fitted(weights: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[An
     """Fit the first kernel to other channels, or the head to other classes."""
     if weights.shape == shape:
         return weights.copy()
+    if (
+        weights.ndim > 1
+        and weights.shape[0] != shape[0]
+        and weights.shape[1] != shape[1]
+    ):
+        return _fitted_upsampling(weights, shape)
     if weights.shape[0] == shape[0]:
         mean = weights.mean(axis=1, keepdims=True) * (weights.shape[1] / shape[1])
         return np.repeat(mean, shape[1], axis=1).astype(weights.dtype)
@@ -102,6 +108,19 @@ def _fitted(weights: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[An
     new = weights.mean(axis=0, keepdims=True)
     missing = np.repeat(new, shape[0] - len(kept), axis=0)
     return np.concatenate([kept, missing]).astype(weights.dtype)
+
+
+def _fitted_upsampling(
+    weights: npt.NDArray[Any], shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """Fit the filters between score maps of an FCN: a new map is upsampled alone."""
+    known = min(len(weights), shape[0])
+    fitted = np.zeros(shape, weights.dtype)
+    fitted[:known, :known] = weights[:known, :known]
+    alone = np.mean([weights[i, i] for i in range(len(weights))], axis=0)
+    for index in range(known, shape[0]):
+        fitted[index, index] = alone
+    return fitted
 
 
 def fine_tune(

@@ -13,7 +13,7 @@ from unet_engine.errors import SpecError
 from unet_engine.learner import Learner
 from unet_engine.runtime import Runner
 from unet_engine.spec import ARCHITECTURES, ModelSpec
-from unet_engine.training import start_checkpoint
+from unet_engine.training import adapt_checkpoint, start_checkpoint
 from unet_engine.warm_starts import start_from, start_imagenet
 
 PRETRAINED = ({"name": "tissue", "steps": 9, "pretrained": True},)
@@ -30,8 +30,10 @@ def trained(spec):
     start = start_checkpoint(spec, seed=5)
     rng = np.random.default_rng(0)
     weights = {
-        n: rng.normal(0, 0.1, w.shape).astype(np.float32)
-        for n, w in start.weights.items()
+        name: w
+        if name.endswith("running_var")
+        else rng.normal(0, 0.1, w.shape).astype(w.dtype)
+        for name, w in start.weights.items()
     }
     return Checkpoint(spec, weights, ({"name": "coarse", "steps": 9},))
 
@@ -138,3 +140,27 @@ def test_imagenet_weights_of_a_unet_are_refused_before_a_download(monkeypatch):
 @pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=ARCHITECTURES)
 def test_recipes_are_settings(row):
     FineTuneConfig(**row.recipe)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, row in ARCHITECTURES.items() if 2 in row.ndims]
+)
+def test_any_network_takes_another_class(name):
+    row = ARCHITECTURES[name]
+    depth = row.depth if row.fixed_depth else 2
+    spec = ModelSpec(architecture=name, depth=depth, width=2, dense_width=4)
+    old = trained(spec)
+    for stem in ("score", "skip_scores.0", "skip_scores.1", "head"):
+        if f"{stem}.bias" in old.weights:
+            old.weights[f"{stem}.bias"][:] = (-0.5, 0.5)
+    new = adapt_checkpoint(old, classes=("background", "foreground", "new"))
+    size = 2 * spec.footprint.halo[0] + 32
+    size = spec.footprint.allowed_size(size, 0)
+    image = np.random.default_rng(2).random((1, size, size), np.float32)
+    before, after = (Runner(c, "cpu")(image) for c in (old, new))
+    assert np.isfinite(before).all()
+    assert after.shape[0] == 3
+    np.testing.assert_allclose(
+        after[1] / (after[0] + after[1]), before[1], rtol=1e-3, atol=1e-4
+    )
+    assert (after[2] <= after[:2].max(axis=0) + 1e-6).all()
