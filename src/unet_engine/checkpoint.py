@@ -205,10 +205,10 @@ def _read_header(path: Path) -> dict[str, str]:
 
 
 def _check_version(version: str, path: Path) -> None:
-    if not version.isdecimal() or not 1 <= int(version) <= VERSION:
+    if version not in map(str, range(1, VERSION + 1)):
         raise CheckpointError(
-            f"{path} has version {version}, this package reads up to {VERSION}; update "
-            f"{FORMAT}"
+            f"{path} has version {version[:20]}, this package reads up to {VERSION}; "
+            f"update {FORMAT}"
         )
 
 
