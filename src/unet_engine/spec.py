@@ -262,6 +262,8 @@ def _check_classes(classes: Any) -> None:
             f"a model needs 2 to {IGNORE - 1} classes, background included, "
             f"got {len(classes)}"
         )
+    if not all(name.strip() for name in classes):
+        raise SpecError("a class has no name; give each class one")
     if len(set(classes)) < len(classes):
         raise SpecError(f"two classes share a name: {', '.join(classes)}")
 

@@ -14,9 +14,12 @@ from unet_engine.spec import ARCHITECTURES, IGNORE, ModelSpec, build
 specs = st.builds(
     ModelSpec,
     in_channels=st.integers(1, 1024),
-    classes=st.lists(st.text(max_size=8), min_size=2, max_size=20, unique=True).map(
-        tuple
-    ),
+    classes=st.lists(
+        st.text(min_size=1, max_size=8).filter(str.strip),
+        min_size=2,
+        max_size=20,
+        unique=True,
+    ).map(tuple),
     depth=st.integers(1, 6),
     width=st.integers(1, 64),
     low_percentile=st.floats(0, 49),
