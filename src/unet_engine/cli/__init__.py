@@ -10,22 +10,19 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from unet_engine import __version__
-from unet_engine.cli.demo import add_parser as add_demo
-from unet_engine.cli.evaluation import add_parser as add_evaluate
 from unet_engine.cli.interrupts import INTERRUPTED
-from unet_engine.cli.listing import add_parser as add_models
-from unet_engine.cli.prediction import add_parser as add_predict
-from unet_engine.cli.pretraining import add_parser as add_pretrain
-from unet_engine.cli.tuning import add_parser as add_finetune
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
+
+logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,14 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Damaged files get one line of ours; the reader's own report would come before it.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    parser = build_parser()
-    arguments, others = parser.parse_known_args(argv)
-    if others and not arguments.passes_on:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
-    arguments.others = others
     try:
-        code: int = arguments.run(arguments)
-        sys.stdout.flush()
+        return _run(argv)
     except KeyboardInterrupt:
         print("napari-unet: interrupted, nothing was written", file=sys.stderr)
         return INTERRUPTED
@@ -57,6 +48,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("not enough memory; close other programs or use smaller images")
     except (EngineError, OSError, RuntimeError) as error:
         return _fail(str(error) or type(error).__name__)
+    except Exception as error:
+        # No input should lead here; who meets it reports it, and needs no traceback.
+        logger.debug("unexpected error", exc_info=True)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return _fail(
+            f"unexpected {type(error).__name__} in {place.name}, line {place.lineno} "
+            f"of {os.path.basename(place.filename)}: {error}; please report this line"
+        )
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = build_parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and not arguments.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.others = others
+    code: int = arguments.run(arguments)
+    sys.stdout.flush()
     return code
 
 
@@ -67,6 +76,14 @@ def _fail(message: str) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; each sets ``run`` to what it does."""
+    # Here, so that Ctrl-C while they load ends like any other.
+    from unet_engine.cli.demo import add_parser as add_demo
+    from unet_engine.cli.evaluation import add_parser as add_evaluate
+    from unet_engine.cli.listing import add_parser as add_models
+    from unet_engine.cli.prediction import add_parser as add_predict
+    from unet_engine.cli.pretraining import add_parser as add_pretrain
+    from unet_engine.cli.tuning import add_parser as add_finetune
+
     parser = argparse.ArgumentParser(
         prog="napari-unet",
         description="Predict, fine-tune and evaluate segmentation models.",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.cli.options import parse_path
 from unet_engine.errors import DataError
 from unet_engine.images import (
     Normalisation,
@@ -23,6 +23,7 @@ from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -56,11 +57,15 @@ class LabelledImage:
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``read_labelled`` reads."""
     parser.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of images"
+        "--images",
+        type=parse_path,
+        required=True,
+        metavar="DIR",
+        help="folder of images",
     )
     parser.add_argument(
         "--labels",
-        type=Path,
+        type=parse_path,
         required=True,
         metavar="DIR",
         help="folder of label images with the same names; the values are class ids, "
@@ -86,6 +91,7 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of how an image file is read."""
     parser.add_argument(
         "--axes",
+        type=str.upper,
         help="a letter for each axis of the files, such as ZYX, TCYX or YXS, when the "
         "metadata is missing or wrong",
     )

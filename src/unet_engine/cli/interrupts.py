@@ -1,4 +1,4 @@
-"""Ctrl-C that lets a run end well."""
+"""Ctrl-C, or the end of a job's time, that lets a run end well."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ INTERRUPTED = 130
 def stop_on_interrupt(advice: str) -> Iterator[Stop]:
     """Turn the first Ctrl-C into a ``stop`` that says True; the second one interrupts.
 
+    So does SIGTERM, which a cluster sends to a job whose time is over.
+
     Parameters
     ----------
     advice
@@ -39,8 +41,9 @@ def stop_on_interrupt(advice: str) -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield pressed.is_set
         return
-    previous = signal.signal(signal.SIGINT, press)
+    previous = {n: signal.signal(n, press) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(info: ModelInfo) -> dict[str, Any]:
     """Return what there is to know about a model, as JSON values."""
     last = info.history[-1] if info.history else {}
+    after = last.get("after")
+    iou = after.get("iou") if isinstance(after, dict) else None
     return {
         "name": info.name,
         "architecture": info.spec.architecture,
@@ -57,7 +60,8 @@ def describe(info: ModelInfo) -> dict[str, Any]:
         "classes": list(info.spec.classes),
         "parent": last.get("parent") or None,
         "trained": last.get("created"),
-        "iou": (last.get("after") or {}).get("iou"),
+        # A model without classes has none, and NaN is no JSON.
+        "iou": iou if isinstance(iou, float) and math.isfinite(iou) else None,
         "bundled": info.bundled,
         "path": str(info.path),
     }

@@ -6,11 +6,23 @@ import argparse
 import dataclasses
 import inspect
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 from typing import get_type_hints as type_hints_of
 
+from unet_engine.errors import SpecError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+_TOO_LARGE = 2**31
+
+
+def parse_path(text: str) -> Path:
+    """Read a path; an empty one, of a shell variable that is not set, is an error."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
 
 
 def add_config_options(
@@ -79,7 +91,15 @@ def config_from(
     """
     names = {field.name for field in dataclasses.fields(config)}
     given = {name: value for name, value in vars(arguments).items() if name in names}
+    for name, value in given.items():
+        _check_size(name, value)
     return config(**(defaults | given))
+
+
+def _check_size(name: str, value: Any) -> None:
+    # A form has limits; a command line takes inf, and integers that torch cannot hold.
+    if isinstance(value, (int, float)) and not abs(value) < _TOO_LARGE:
+        raise SpecError(f"{name} is {value}; use a number that is less extreme")
 
 
 def parameter_texts(documented: type[Any]) -> Mapping[str, str]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from unet_engine.cli.data import add_image_options, open_selected
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
-from unet_engine.cli.options import add_config_options, config_from
+from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.config import PredictConfig
 from unet_engine.errors import DataError, EngineError
 from unet_engine.events import Denoised
 from unet_engine.images import (
+    IMAGE_SUFFIXES,
     list_images,
     write_labels,
     write_pixels,
@@ -27,6 +27,7 @@ from unet_engine.writing import check_writable
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from unet_engine.events import Prediction, Stop, TileDenoised, TileDone
     from unet_engine.images import Image
@@ -54,10 +55,12 @@ def add_parser(commands: Any) -> None:
         "images of the same names; or denoised ones with a pretrained model. Results "
         "that exist are replaced when the new ones are complete.",
     )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="a file or a folder")
+    parser.add_argument(
+        "image", type=parse_path, metavar="IMAGE", help="a file or a folder"
+    )
     parser.add_argument(
         "out",
-        type=Path,
+        type=parse_path,
         metavar="OUT",
         help="label image to write (.tif, .png), or a folder for a folder",
     )
@@ -66,7 +69,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--probabilities",
-        type=Path,
+        type=parse_path,
         metavar="OUT2",
         dest="probabilities_out",
         help="also write the probability of every class (.tif, or a folder)",
@@ -231,6 +234,11 @@ def _folder_tasks(
 
 
 def _make_folder(folder: Path) -> None:
+    if folder.suffix.lower() in IMAGE_SUFFIXES and not folder.exists():
+        raise DataError(
+            f"the images are a folder and {folder} is the name of a file; "
+            "give a folder for the results"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

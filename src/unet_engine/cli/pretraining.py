@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.cli.data import add_image_options, open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.options import add_config_options, config_from
+from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.progress import add_quiet_option
-from unet_engine.cli.trainings import conclude, follow
+from unet_engine.cli.trainings import conclude, follow, model_name
 from unet_engine.config import PretrainConfig
 from unet_engine.errors import DataError
 from unet_engine.images import list_images
@@ -38,10 +37,14 @@ def add_parser(commands: Any) -> None:
         "must be independent from pixel to pixel; a pattern is taken for image.",
     )
     parser.add_argument(
-        "images", type=Path, metavar="IMAGES", help="a file or a folder"
+        "images", type=parse_path, metavar="IMAGES", help="a file or a folder"
     )
     parser.add_argument(
-        "--out", required=True, metavar="NAME", help="name of the new model"
+        "--out",
+        type=model_name,
+        required=True,
+        metavar="NAME",
+        help="name of the new model",
     )
     parser.add_argument(
         "--from",

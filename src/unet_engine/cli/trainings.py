@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
-from pathlib import Path
+import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.events import FineTuned, Step, Validation
-from unet_engine.store import SUFFIX
+from unet_engine.store import SUFFIX, ModelStore
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from unet_engine.config import FineTuneConfig, PretrainConfig
-    from unet_engine.store import ModelInfo, ModelStore
+    from unet_engine.store import Checkpoint, ModelInfo
 
     Config = FineTuneConfig | PretrainConfig
+
+
+def model_name(text: str) -> str:
+    """Read the name of a new model, which has no suffix."""
+    return text.removesuffix(SUFFIX)
 
 
 def follow(
@@ -120,9 +128,18 @@ def _save(
         # Somebody took the name meanwhile.
         return store.save(store.free_name(name), result.checkpoint)
     except DataError as error:
-        rescue = Path(store.free_name(name)).with_suffix(SUFFIX).absolute()
-        result.checkpoint.save(rescue)
-        raise DataError(f"{error}; the trained model is in {rescue} instead") from error
+        place = _rescue(name, result.checkpoint)
+        end = f"is in {place} instead" if place else "could be kept nowhere"
+        raise DataError(f"{error}; the trained model {end}") from error
+
+
+def _rescue(name: str, checkpoint: Checkpoint) -> Path | None:
+    """Save a model where there is room for it, beside other files; None if nowhere."""
+    for folder in (os.curdir, tempfile.gettempdir()):
+        other = ModelStore(folder)
+        with suppress(DataError, OSError):
+            return other.save(other.free_name(name), checkpoint).path.absolute()
+    return None
 
 
 def _report(info: ModelInfo, result: FineTuned) -> None:

@@ -8,7 +8,7 @@ from unet_engine.cli.data import add_data_options, read_labelled, read_pairs
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar
-from unet_engine.cli.trainings import conclude, follow
+from unet_engine.cli.trainings import conclude, follow, model_name
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError, SpecError
 from unet_engine.spec import ARCHITECTURES, IGNORE, Architecture, ModelSpec
@@ -38,7 +38,11 @@ def add_parser(commands: Any) -> None:
     )
     add_data_options(parser)
     parser.add_argument(
-        "--out", required=True, metavar="NAME", help="name of the new model"
+        "--out",
+        type=model_name,
+        required=True,
+        metavar="NAME",
+        help="name of the new model",
     )
     parser.add_argument(
         "--from",

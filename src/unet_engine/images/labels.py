@@ -74,8 +74,10 @@ def write_labels(
             f"{path}: a PNG holds one plane of labels up to 65535, not "
             f"{ids.shape} {ids.dtype}; write a .tif"
         )
+    # Encoded first: a writer that cannot finish its file would complain once more.
+    content: bytes = iio.imwrite("<bytes>", ids, extension=".png")
     with whole_file(path) as temporary:
-        iio.imwrite(temporary, ids, extension=".png")
+        temporary.write_bytes(content)
 
 
 def write_probabilities(
