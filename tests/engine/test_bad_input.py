@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SQUARE = np.pad(np.ones((20, 20), np.uint8), 22)
-TINY = ("--depth=2", "--width=4", "--crop=32", "--batch=2", "--device=cpu", "-q")
+TINY = ("--depth=2", "--width=4", "--crop=32", "--batch=2", "--device=cpu")
 QUICK = ("--steps=30", "--learning-rate=0.01", "--elastic=0", "--intensity=0")
 
 
@@ -52,7 +52,7 @@ def folder(
 
 def finetune(folder: Path, *options: str, out: str = "new") -> int:
     data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
-    return main(["finetune", *data, f"--out={out}", *TINY, *options])
+    return main(["finetune", *data, f"--out={out}", *TINY, "-q", *options])
 
 
 def segment(source: Path, out: Path, *options: str) -> int:
@@ -105,6 +105,30 @@ def test_only_nan_is_refused(folder: Path, capsys: pytest.CaptureFixture):
     assert segment(folder / "a.tif", folder / "out.tif") == 1
     assert_one_line(capsys.readouterr().err, "a.tif", "no finite pixel")
     assert not (folder / "out.tif").exists()
+
+
+def test_what_is_odd_about_a_training_image_is_told(
+    folder: Path, capsys: pytest.CaptureFixture
+):
+    holes = np.where(np.eye(64) > 0, np.nan, SQUARE).astype(np.float32)
+    tifffile.imwrite(folder / "images" / "a.tif", holes)
+    tifffile.imwrite(folder / "images" / "b.tif", np.full((64, 64), 7, np.uint8))
+    data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
+    main(["finetune", *data, "--out=new", *TINY, "--steps=1"])
+    told = capsys.readouterr().err
+    assert "a: 64 of 4096 pixels are NaN" in told
+    assert "b: the image is constant" in told
+
+
+def test_a_mask_of_another_value_is_not_taken_for_many_classes(
+    folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
+):
+    for path in folder.glob("labels/*"):
+        tifffile.imwrite(path, SQUARE * np.uint8(128))
+    assert finetune(folder, *QUICK) == 1
+    assert_one_line(capsys.readouterr().err, "0, 128", "--instances")
+    assert finetune(folder, *QUICK, "--instances") == 0
+    assert store.info("new").spec.classes == ("background", "foreground")
 
 
 # Paths

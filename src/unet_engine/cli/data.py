@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.cli.options import parse_path
+from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError
 from unet_engine.images import (
     Normalisation,
@@ -148,7 +149,11 @@ def read_labelled(
 
 
 def read_pairs(
-    data: LabelledImage, spec: ModelSpec, border_weight: float = 0.0
+    data: LabelledImage,
+    spec: ModelSpec,
+    border_weight: float = 0.0,
+    *,
+    quiet: bool = False,
 ) -> Iterator[TrainingPair]:
     """Read the labelled planes of an image, prepared as for prediction.
 
@@ -160,6 +165,8 @@ def read_pairs(
         Of the model that will learn.
     border_weight
         As in ``FineTuneConfig``.
+    quiet
+        Do not tell what is odd about the image.
 
     Raises
     ------
@@ -173,6 +180,7 @@ def read_pairs(
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile
     )
+    tell((f"{data.name}: {note}" for note in normalisation.notes), quiet=quiet)
     for index in image.indices():
         target = data.target[index]
         if (target != IGNORE).any():

@@ -154,7 +154,9 @@ def _prepare(
     pairs = [
         pair
         for one in data
-        for pair in read_pairs(one, checkpoint.spec, config.border_weight)
+        for pair in read_pairs(
+            one, checkpoint.spec, config.border_weight, quiet=arguments.quiet
+        )
     ]
     if not pairs:
         raise DataError(

@@ -218,7 +218,8 @@ def class_ids(
     Raises
     ------
     DataError
-        When the values look like object ids, or are too large for class ids.
+        When the values look like object ids, or are too large or too far apart for
+        class ids.
     """
     if instances:
         return [(array > 0).astype(np.uint8) for array in labels]
@@ -228,13 +229,19 @@ def class_ids(
     if looks_like_objects(labels):
         raise DataError(
             f"the labels hold {len(values - {0})} ids up to {max(values)}, which look "
-            "like objects, not classes; pass --instances to learn foreground against "
-            "background"
+            "like objects, not classes; pass --instances to take them for foreground "
+            "and all else for background"
         )
     if max(values, default=0) > IGNORE:
         raise DataError(
             f"the labels go up to {max(values)}, class ids to {IGNORE - 1}; renumber "
             "the classes 0, 1, 2, ... or pass --instances if the values are object ids"
+        )
+    if max(values - {IGNORE}, default=0) > _MOST_CLASSES:
+        raise DataError(
+            f"the labels hold only the values {', '.join(map(str, sorted(values)))}; "
+            "renumber the classes 0, 1, 2, ... or pass --instances if all above 0 is "
+            "foreground"
         )
     return [array.astype(np.uint8) for array in labels]
 
