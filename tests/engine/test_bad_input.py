@@ -120,6 +120,17 @@ def test_what_is_odd_about_a_training_image_is_told(
     assert "b: the image is constant" in told
 
 
+def test_labels_of_another_shape_are_refused_by_evaluate_too(
+    folder: Path, capsys: pytest.CaptureFixture
+):
+    tifffile.imwrite(folder / "labels" / "b.tif", SQUARE[:-1])
+    data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
+    assert main(["evaluate", *data, "--model=tiny", "--device=cpu", "--json"]) == 1
+    printed = capsys.readouterr()
+    assert_one_line(printed.err, "b.tif", "63 x 64", "64 x 64", "same shape")
+    assert printed.out == ""
+
+
 def test_a_mask_of_another_value_is_not_taken_for_many_classes(
     folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
 ):

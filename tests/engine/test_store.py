@@ -155,6 +155,13 @@ def test_tensors_of_others_are_refused(tmp_path):
             read(path)
 
 
+def test_a_file_of_another_program_is_refused(saved):
+    rewrite_header(saved, lambda h: h["__metadata__"].update(format="other"))
+    for read in (read_info, Checkpoint.load):
+        with pytest.raises(CheckpointError, match="not of a model of"):
+            read(saved)
+
+
 def test_a_changed_spec_is_refused(saved):
     def widen(header):
         values = json.loads(header["__metadata__"]["spec"])
