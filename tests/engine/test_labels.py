@@ -2,6 +2,7 @@
 
 import os
 import resource
+from contextlib import contextmanager
 
 import imageio.v3 as iio
 import numpy as np
@@ -116,22 +117,26 @@ def test_results_must_fit_their_image(tmp_path):
         write_probabilities(tmp_path / "a.png", np.zeros((2, 4, 4)))
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """Let no file grow above 4 KiB, as on a disk that is full."""
+    """Let no file grow above 4 KiB, as on a disk that is full.
+
+    Around one call only: the log that the tests themselves write may be longer.
+    """
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
-@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, suffix):
     path = tmp_path / f"labels{suffix}"
     write_labels(path, PLANE)
     noise = RNG.integers(0, 255, (200, 200))
-    with pytest.raises(DataError, match="cannot be written"):
+    with small_files(), pytest.raises(DataError, match="cannot be written"):
         write_labels(path, noise)
     assert np.array_equal(read_labels(path), PLANE)
     assert os.listdir(tmp_path) == [path.name]
