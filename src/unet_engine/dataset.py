@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from unet_engine.errors import DataError
 from unet_engine.spec import IGNORE
@@ -26,6 +27,11 @@ HELD_OUT = 254
 Like ``IGNORE`` it has no loss. It is told apart because the model's own guess, which
 may stand in for a pixel that nobody labelled, must not stand in for this one.
 """
+
+
+NEAR = 12
+"""Distance from a label, in pixels, up to which the old guess is not to be trusted:
+where a part of an object was corrected, the guess about the rest of it is as wrong."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +157,12 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
 def class_counts(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Count the pixels of each class id, ``(HELD_OUT,)``; the unlabelled left out."""
     return np.bincount(target.ravel(), minlength=256)[:HELD_OUT]
+
+
+def far_from_labels(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return the unlabelled pixels farther than ``NEAR`` from any label, ``(Y, X)``."""
+    near = ndimage.maximum_filter(target != IGNORE, size=2 * NEAR + 1)
+    return ~np.asarray(near, dtype=bool)
 
 
 class Crops(NamedTuple):

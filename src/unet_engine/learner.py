@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from unet_engine.augmentation import Augmentation
 from unet_engine.border_weights import weigh_pieces
-from unet_engine.dataset import HELD_OUT, CropSampler, TrainingPair
+from unet_engine.dataset import HELD_OUT, NEAR, CropSampler, TrainingPair
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.losses import masked_cross_entropy, masked_dice, masked_divergence
 from unet_engine.runtime import fold_normalisation, load_network, translated_errors
@@ -33,8 +33,6 @@ _DICE = 0.5
 _TEACHER = 5.0
 """Weight of the parent's prediction where nobody labelled. Below 1 the rest of the
 image collapses onto the class of the strokes; above 10 little is learned."""
-_NEAR = 12
-"""Distance from a label, in pixels, up to which the parent is not heard."""
 _ANYWHERE = 0.5
 _MOMENTUM = 0.99
 _SGD_MOMENTUM = 0.99
@@ -249,13 +247,9 @@ def _groups(network: nn.Module) -> list[dict[str, object]]:
 
 
 def _far_from_labels(targets: Tensor) -> Tensor:
-    """Return the unlabelled pixels that lie far from any label, ``(N, Y, X)`` bool.
-
-    Where the user corrected a part of an object, the old guess about the rest of it is
-    as wrong: the teacher must not speak against the correction there.
-    """
+    """Do as ``dataset.far_from_labels`` for a batch, ``(N, Y, X)``, on any device."""
     labelled = (targets != IGNORE).float().unsqueeze(1)
-    near = functional.max_pool2d(labelled, 2 * _NEAR + 1, stride=1, padding=_NEAR)
+    near = functional.max_pool2d(labelled, 2 * NEAR + 1, stride=1, padding=NEAR)
     return near.squeeze(1) == 0
 
 

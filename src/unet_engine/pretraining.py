@@ -27,6 +27,7 @@ from unet_engine.runtime import choose_device, translated_errors
 from unet_engine.split import split_pairs
 from unet_engine.tiling import TilePlan, read_reflected
 from unet_engine.training_run import TrainingRun
+from unet_engine.validation import Look
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -249,14 +250,8 @@ class BlindSpots:
         count = min(len(tiles), _MOST_TILES)
         self._tiles = [tiles[i * len(tiles) // count] for i in range(count)]
 
-    def evaluate(self, network: nn.Module, device: str) -> tuple[float, float]:
-        """Judge a network in evaluation mode.
-
-        Returns
-        -------
-        loss, iou
-            Mean square error at the blind spots, and NaN.
-        """
+    def evaluate(self, network: nn.Module, device: str) -> Look:
+        """Measure the mean square error at the blind spots, in evaluation mode."""
         generator = torch.Generator().manual_seed(0)
         total = values = 0.0
         with torch.inference_mode():
@@ -266,7 +261,7 @@ class BlindSpots:
                 found = network(blinded.to(device)).float().cpu()
                 total += float(((found - image) ** 2 * spots).sum())
                 values += float(spots.sum()) * image.shape[1]
-        return total / max(1.0, values), math.nan
+        return Look(loss=total / max(1.0, values), iou=math.nan)
 
 
 def _read_tile(pair: TrainingPair, tile: Tile) -> tuple[Tensor, Tensor]:

@@ -194,6 +194,7 @@ def _start(
         checkpoint.spec,
         pixels=affordable_pixels(config),
         seed=config.seed,
+        watched=pairs if checkpoint.trained else (),
     )
     return TrainingRun(
         checkpoint,

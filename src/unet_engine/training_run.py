@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unet_engine.config import FineTuneConfig
     from unet_engine.events import Stop
     from unet_engine.learner import Learner
+    from unet_engine.validation import Look
 
     Weights = dict[str, npt.NDArray[Any]]
 
@@ -28,12 +29,15 @@ _GENTLE = 0.3
 """Share of the learning rate that a model with frozen statistics is tuned at: these
 cannot follow large changes of the weights."""
 
+_HARM = 5.0
+"""What a changed share of the unlabelled rest costs, in IoU."""
+
 
 class Judge(Protocol):
     """Says how good a network is."""
 
-    def evaluate(self, network: nn.Module, device: str) -> tuple[float, float]:
-        """Return the loss and the IoU on what was held out; NaN without classes."""
+    def evaluate(self, network: nn.Module, device: str) -> Look:
+        """Look at what was held out."""
 
 
 class TrainingRun:
@@ -86,6 +90,8 @@ class TrainingRun:
         self._stopped = self._diverged = False
         self._before: Validation | None = None
         self._best: tuple[Validation, Weights] | None = None
+        self._first_look: Look | None = None
+        self._best_look: Look | None = None
 
     def events(self, stop: Stop) -> Generator[Step | Validation, None, FineTuned]:
         """Train until a limit or ``stop``; yield what happens, return the best."""
@@ -121,26 +127,34 @@ class TrainingRun:
 
     def _look(self) -> Validation:
         started = time.monotonic()
-        loss, iou = self._judge.evaluate(
+        found = self._judge.evaluate(
             self._learner.average.network, self._learner.device
         )
-        current = self._best[0] if self._best else self._before
         validation = Validation(
             step=self._count,
-            loss=loss,
-            iou=iou,
-            best=current is None or _is_better(loss, iou, current),
+            loss=found.loss,
+            iou=found.iou,
+            best=self._is_best(found),
             seconds=self._seconds(),
         )
         if self._before is None:
-            self._before = validation
+            self._before, self._first_look = validation, found
         elif validation.best:
-            self._best = validation, self._learner.weights()
+            self._best, self._best_look = (validation, self._learner.weights()), found
         self._looked_at = self._count
         cost = time.monotonic() - started
         self._schedule = self._schedule.sparing(cost)
         self._next_look = self._schedule.next_look(self._count, self._seconds(), cost)
         return validation
+
+    def _is_best(self, found: Look) -> bool:
+        if self._first_look is None:
+            return True
+        # Harm to the rest ranks the candidates but forbids none of them: a model that
+        # was wrong nearly everywhere has to change nearly everywhere.
+        return _is_better(found, self._first_look, harm=0.0) and (
+            self._best_look is None or _is_better(found, self._best_look, harm=_HARM)
+        )
 
     def _result(self) -> FineTuned:
         assert self._before is not None
@@ -208,10 +222,11 @@ def _figures(validation: Validation) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def _is_better(loss: float, iou: float, best: Validation) -> bool:
-    """Compare by IoU, what the user sees; where that is equal, by the loss."""
-    if not math.isfinite(loss):
+def _is_better(new: Look, old: Look, *, harm: float) -> bool:
+    """Compare by IoU, what the user sees, less harm; where that is equal, by loss."""
+    if not math.isfinite(new.loss):
         return False
-    if math.isnan(iou):
-        return loss < best.loss
-    return (round(iou, 4), -loss) > (round(best.iou, 4), -best.loss)
+    if math.isnan(new.iou):
+        return new.loss < old.loss
+    score, best = (round(look.iou - harm * look.changed, 4) for look in (new, old))
+    return (score, -new.loss) > (best, -old.loss)

@@ -11,7 +11,12 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from unet_engine.dataset import HELD_OUT, TrainingPair, class_counts
+from unet_engine.dataset import (
+    HELD_OUT,
+    TrainingPair,
+    class_counts,
+    far_from_labels,
+)
 from unet_engine.metrics import Confusion
 from unet_engine.spec import ARCHITECTURES, IGNORE
 from unet_engine.tiling import Tile, TilePlan, read_reflected
@@ -51,6 +56,26 @@ class _View:
     tile: Tile
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at the held-out pixels found.
+
+    Attributes
+    ----------
+    loss
+        On what was held out: the mean cross entropy of its pixels.
+    iou
+        Mean IoU over the classes; NaN without classes.
+    changed
+        Share of the unlabelled pixels, away from labels, whose class is another one
+        than at the first look; 0 where that was not asked for.
+    """
+
+    loss: float
+    iou: float
+    changed: float = 0.0
+
+
 class HeldOut:
     """The held-out pixels of a run, in tiles.
 
@@ -64,28 +89,38 @@ class HeldOut:
         About the most that a look may take.
     seed
         Chooses the tiles when there are more.
+    watched
+        All that is labelled, the same images: what changes away from it is told.
     """
 
     def __init__(
-        self, pairs: Sequence[TrainingPair], spec: ModelSpec, *, pixels: int, seed: int
+        self,
+        pairs: Sequence[TrainingPair],
+        spec: ModelSpec,
+        *,
+        pixels: int,
+        seed: int,
+        watched: Sequence[TrainingPair] = (),
     ) -> None:
         self._classes = len(spec.classes)
         views = [view for pair in pairs for view in _views(pair, spec)]
         self._views = _affordable(views, pixels, np.random.default_rng(seed))
+        far = {id(pair.image): far_from_labels(pair.target) for pair in watched}
+        nowhere = np.zeros((1, 1), dtype=bool)
+        self._rest = [
+            far.get(id(view.pair.image), nowhere)[view.tile.inner_slices]
+            for view in self._views
+        ]
+        self._first: list[npt.NDArray[np.uint8]] = []
 
-    def evaluate(self, network: nn.Module, device: str) -> tuple[float, float]:
-        """Judge a network in evaluation mode.
-
-        Returns
-        -------
-        loss, iou
-            Mean cross entropy over the held-out pixels, and mean IoU over the classes.
-        """
+    def evaluate(self, network: nn.Module, device: str) -> Look:
+        """Judge a network in evaluation mode."""
         confusion = Confusion(self._classes)
-        total = 0.0
-        with torch.inference_mode():
-            for view in self._views:
-                target = view.pair.target[view.tile.inner_slices]
+        total, changed = 0.0, 0
+        found = []
+        for view in self._views:
+            target = view.pair.target[view.tile.inner_slices]
+            with torch.inference_mode():
                 logits = _predict(network, view, device)
                 truth = torch.from_numpy(target.astype(np.int64))[None]
                 total += float(
@@ -93,8 +128,17 @@ class HeldOut:
                         logits, truth, ignore_index=IGNORE, reduction="sum"
                     )
                 )
-                confusion.add(target, logits[0].argmax(dim=0).numpy())
-        return total / max(1, confusion.pixels), confusion.mean_iou
+            found.append(logits[0].argmax(dim=0).numpy().astype(np.uint8))
+            confusion.add(target, found[-1])
+        self._first = self._first or found
+        for first, labels, rest in zip(self._first, found, self._rest, strict=True):
+            if rest.any():
+                changed += int(np.count_nonzero((first != labels) & rest))
+        return Look(
+            loss=total / max(1, confusion.pixels),
+            iou=confusion.mean_iou,
+            changed=changed / max(1, sum(int(rest.sum()) for rest in self._rest)),
+        )
 
 
 def find_mistakes(

@@ -14,6 +14,8 @@ from unet_engine.learner import Learner
 from unet_engine.runtime import Runner
 from unet_engine.spec import IGNORE, ModelSpec
 from unet_engine.training import adapt_checkpoint, fine_tune, start_checkpoint
+from unet_engine.training_run import _is_better
+from unet_engine.validation import Look
 
 SPEC = ModelSpec(depth=2, width=8)
 CONFIG = FineTuneConfig(
@@ -351,3 +353,18 @@ class TestAdapt:
         before = Runner(trained, "cpu")(image)
         after = Runner(colour, "cpu")(np.repeat(image, 3, axis=0))
         assert np.allclose(before, after, atol=1e-5)
+
+
+class TestBest:
+    def test_harm_to_the_rest_ranks_the_candidates(self):
+        harmful = Look(loss=0.1, iou=0.9, changed=0.2)
+        gentle = Look(loss=0.1, iou=0.8, changed=0.01)
+        assert _is_better(gentle, harmful, harm=5.0)
+        assert _is_better(harmful, gentle, harm=0.0)
+
+    def test_same_iou_is_decided_by_the_loss(self):
+        assert _is_better(Look(loss=0.1, iou=0.9), Look(loss=0.2, iou=0.9), harm=5.0)
+
+    def test_infinite_loss_is_never_better(self):
+        bad = Look(loss=math.nan, iou=1.0)
+        assert not _is_better(bad, Look(loss=9.0, iou=0.0), harm=5.0)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from unet_engine.config import FineTuneConfig
-from unet_engine.dataset import TrainingPair
+from unet_engine.dataset import NEAR, TrainingPair
 from unet_engine.spec import IGNORE, ModelSpec
 from unet_engine.validation import HeldOut, affordable_pixels, find_mistakes
 
@@ -33,9 +33,10 @@ def held_out(pairs, pixels=10**7, seed=0):
 
 
 def test_every_labelled_pixel_counts_once_and_in_its_place():
-    loss, iou = held_out([pair()]).evaluate(Threshold(), "cpu")
-    assert iou == 1
-    assert abs(loss - np.log(4 / 3)) < 1e-5
+    look = held_out([pair()]).evaluate(Threshold(), "cpu")
+    assert look.iou == 1
+    assert look.changed == 0
+    assert abs(look.loss - np.log(4 / 3)) < 1e-5
 
 
 def test_only_labelled_pixels_count():
@@ -45,7 +46,7 @@ def test_only_labelled_pixels_count():
     one.target[100:110, 100:110] = one.image[0, 100:110, 100:110] > 0.5
     right = 100
     wrong = int((one.target != IGNORE).sum()) - right
-    loss, _ = held_out([one]).evaluate(Threshold(), "cpu")
+    loss = held_out([one]).evaluate(Threshold(), "cpu").loss
     expected = (right * np.log(4 / 3) + wrong * np.log(4)) / (right + wrong)
     assert abs(loss - expected) < 1e-5
 
@@ -89,3 +90,20 @@ def test_mistakes_are_where_the_labels_differ():
     one.target[200:] = IGNORE
     found = find_mistakes([one], Threshold(), SPEC, "cpu")
     assert np.array_equal(found[0], wrong)
+
+
+def test_change_away_from_labels_is_told():
+    one = pair((256, 256))
+    one.target[:] = IGNORE
+    one.target[:4, :4] = 1
+    judge = HeldOut([one], SPEC, pixels=10**7, seed=0, watched=[one])
+    assert judge.evaluate(Threshold(), "cpu").changed == 0
+
+    class Never(Threshold):
+        def forward(self, x):
+            return super().forward(torch.zeros_like(x))
+
+    far = np.ones((256, 256), bool)
+    far[: 4 + NEAR, : 4 + NEAR] = False
+    changed = judge.evaluate(Never(), "cpu").changed
+    assert abs(changed - np.mean(one.image[0][far] > 0.5)) < 1e-9
