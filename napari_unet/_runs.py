@@ -194,10 +194,14 @@ def _labelled_pairs(added: LabelledImage, spec: ModelSpec) -> Iterator[TrainingP
         image, low=spec.low_percentile, high=spec.high_percentile
     )
     whole = (slice(None), slice(None))
-    for index in image.indices():
-        labels = np.asarray(added.labels[index])
+    indices = tuple(image.indices())
+    planes = [np.asarray(added.labels[index]) for index in indices]
+    # Alone with 0, 255 is the foreground of a mask, not "nobody said".
+    values = {int(value) for labels in planes for value in np.unique(labels)}
+    instances = added.instances or values == {0, IGNORE}
+    for index, labels in zip(indices, planes, strict=True):
         target = class_target(
-            labels, spec.classes, instances=added.instances, name=image.name
+            labels, spec.classes, instances=instances, name=image.name
         )
         yield _pair(image, normalisation, index, whole, target)
 

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 @pytest.fixture
 def painted(dock: Docked, plane: Any) -> Docked:
     """Two planes with strokes of both classes, and settings for a short training."""
-    dock.viewer.add_image(np.stack([plane, plane]), name="cells")
-    dock.predict()
-    dock.mask.brush_size = 12
-    dock.mask.paint((0, 35, 35), 1)
-    dock.mask.paint((0, 85, 15), 0)
-    dock.mask.paint((1, 70, 70), 1)
-    be_quick(dock)
-    return dock
+    return paint(dock, plane)
+
+
+def paint(docked: Docked, plane: Any) -> Docked:
+    docked.viewer.add_image(np.stack([plane, plane]), name="cells")
+    docked.predict()
+    docked.mask.brush_size = 12
+    docked.mask.paint((0, 35, 35), 1)
+    docked.mask.paint((0, 85, 15), 0)
+    docked.mask.paint((1, 70, 70), 1)
+    be_quick(docked)
+    return docked
 
 
 def be_quick(docked: Docked, steps: int = 4) -> None:
@@ -192,15 +196,35 @@ def test_a_folder_that_cannot_be_written_to(
     assert not painted.widget.fine_tune.curve.steps
 
 
-def test_image_deleted_while_training(painted: Docked) -> None:
-    be_quick(painted, steps=100_000)
-    painted.widget.fine_tune.train.click()
-    painted.bot.waitUntil(
-        lambda: bool(painted.widget.fine_tune.curve.steps), timeout=60_000
-    )
-    painted.viewer.layers.remove("cells")
+def train_without_end(docked: Docked) -> None:
+    """Start a training that only ``stop`` ends, and wait for its first step."""
+    be_quick(docked, steps=100_000)
+    section = docked.widget.fine_tune
+    section.train.click()
+    docked.bot.waitUntil(lambda: bool(section.curve.steps), timeout=60_000)
+
+
+@pytest.mark.parametrize("name", ["cells", "cells mask"])
+def test_layer_deleted_while_training(painted: Docked, name: str) -> None:
+    train_without_end(painted)
+    painted.viewer.layers.remove(name)
     painted.wait()
     assert painted.widget.fine_tune.train.isEnabled()
+
+
+def test_data_changed_while_training(painted: Docked, told: list[str]) -> None:
+    train_without_end(painted)
+    painted.viewer.layers["cells"].data = np.zeros((2, 64, 64), np.uint8)
+    painted.wait()
+    assert painted.widget.fine_tune.train.isEnabled()
+    assert not any("failed" in message.lower() for message in told)
+
+
+def test_viewer_closed_while_training(real_dock: Docked, plane: Any) -> None:
+    train_without_end(paint(real_dock, plane))
+    thread = real_dock.widget.fine_tune._job._thread
+    real_dock.viewer.close()
+    real_dock.bot.waitUntil(lambda: not thread.is_alive(), timeout=10_000)
 
 
 def test_a_new_class_is_learned(painted: Docked) -> None:
@@ -247,6 +271,14 @@ def test_object_ids_taken_for_classes(
     train(dock)
     assert any("object ids" in message for message in told)
     assert dock.widget.workspace.model.name == "tiny"
+
+
+def test_a_mask_of_0_and_255_is_foreground(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, np.where(plane > 100, 255, 0).astype(np.uint8), instances=False)
+    be_quick(dock)
+    train(dock)
+    assert dock.widget.workspace.model.name == "tiny-ft"
 
 
 def test_a_pair_goes_with_its_layer(dock: Docked, plane: Any) -> None:
