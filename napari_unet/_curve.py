@@ -65,9 +65,10 @@ class Curve(QWidget):
         self.clear()
 
     def _plot(self, row: int, title: str) -> Any:
-        plot = self._graphics.addPlot(row=row, col=0)
+        plot = self._graphics.addPlot(row=row, col=0, enableMenu=False)
+        # Made even when it is not enabled; without a parent it would outlive the dock.
+        plot.ctrlMenu.setParent(self, plot.ctrlMenu.windowFlags())
         plot.setMouseEnabled(x=False, y=False)
-        plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.setLabel("left", title)
         plot.getAxis("left").setWidth(48)

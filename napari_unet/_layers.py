@@ -42,9 +42,10 @@ _AXIS_NAMES = {
     "y": "Y", "row": "Y", "x": "X", "column": "X", "p": "P", "position": "P",
 }  # fmt: skip
 
-# Okabe and Ito 2008: told apart by colour-blind people, bright on dark images.
+# After Okabe and Ito 2008, told apart by colour-blind people. A bright green comes
+# first: it stands out from grey as well as from brown, pink and blue stains.
 _COLOURS = (
-    "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2",
+    "#00d49b", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442", "#d55e00", "#0072b2",
 )  # fmt: skip
 BACKGROUND_COLOUR = "#9aa5b1"
 """Colour of the background where it has to be seen; in a mask it is transparent."""

@@ -53,6 +53,7 @@ class PredictionForm(QWidget):
         self._viewer = viewer
         self._workspace = workspace
         self.hidden_layers: list[ImageLayer] = []
+        self._chosen: Any = None
         self._make_choices()
         self._lay_out()
         self.image.changed.connect(self._on_image_changed)
@@ -239,7 +240,10 @@ class PredictionForm(QWidget):
         layout = self.axes.value
         stack = layout is not None and bool(layout.leading)
         set_row_visible(self._rows, self.scope.native, stack)
-        self.changed.emit()
+        chosen = (self._workspace.layer, self._workspace.model, layout)
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.changed.emit()
 
     def _on_open_triggered(self) -> None:
         path, _ = QFileDialog.getOpenFileName(

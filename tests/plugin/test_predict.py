@@ -350,6 +350,9 @@ def test_what_a_prediction_will_do_is_told_before(
     assert text.text() == ""
     dock.viewer.add_image(np.stack([plane] * 3))
     assert "3 planes of 96 x 96 pixels" in text.text()
+    dock.predict()
+    dock.viewer.add_labels(np.zeros((9, 9), np.uint8))
+    assert "3 tiles in" in text.text(), "another layer does not wipe the result"
     add_model("four", in_channels=4)
     dock.widget.select_model("four")
     assert "the model takes 4" in text.text()
