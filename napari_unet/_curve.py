@@ -47,7 +47,7 @@ class Curve(QWidget):
         self._loss_plot = self._plot(0, "loss")
         self._iou_plot = self._plot(1, "IoU")
         self._iou_plot.setXLink(self._loss_plot)
-        self._iou_plot.setYRange(0, 1, padding=0.08)
+        self._iou_plot.setYRange(0, 1, padding=0.16)
         self._iou_plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._iou_plot.getAxis("left").setStyle(hideOverlappingLabels=False)
         self._loss_plot.getAxis("bottom").setStyle(showValues=False)
