@@ -64,5 +64,6 @@ def test_screenshot_shows_the_whole_window(tmp_path: Path) -> None:
     pixels = imread(picture)[..., :3].astype(int)
     assert pixels.shape[0] >= 700
     assert pixels.shape[1] >= 1200
-    orange = (pixels[..., 0] - pixels[..., 2] > 80) & (pixels[..., 0] > 150)
-    assert orange.mean() > 0.02, "no mask in the picture"
+    # No stain and no part of napari is as green as the first class.
+    masked = pixels[..., 1] - pixels[..., 0] > 60
+    assert masked.mean() > 0.02, "no mask in the picture"
