@@ -8,7 +8,7 @@ from unet_engine.cli.data import add_image_options, open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.progress import add_quiet_option
-from unet_engine.cli.trainings import conclude, follow, model_name
+from unet_engine.cli.trainings import STOPPING, conclude, follow, model_name
 from unet_engine.config import PretrainConfig
 from unet_engine.errors import DataError
 from unet_engine.images import list_images
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from unet_engine.store import Checkpoint
 
 _ADVICE = "train longer, give more images, or use another learning rate"
-_STOPPING = "stopping; the best weights so far are kept (Ctrl-C again: drop them)"
 
 
 def add_parser(commands: Any) -> None:
@@ -93,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = list_images(source) if source.is_dir() else [source]
     images = [open_selected(path, arguments) for path in paths]
     checkpoint = _start(arguments, store, images, config.seed)
-    with stop_on_interrupt(_STOPPING) as stop:
+    with stop_on_interrupt(STOPPING) as stop:
         events = pretrain(checkpoint, images, config, stop=stop)
         result = follow(events, config, quiet=arguments.quiet)
         return conclude(result, store, arguments, advice=_ADVICE)

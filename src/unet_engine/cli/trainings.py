@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Config = FineTuneConfig | PretrainConfig
 
+STOPPING = "stopping; the best weights so far are kept (Ctrl-C again: drop them)"
+
 
 def model_name(text: str) -> str:
     """Read the name of a new model, which has no suffix."""

@@ -8,7 +8,7 @@ from unet_engine.cli.data import add_data_options, read_labelled, read_pairs
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar
-from unet_engine.cli.trainings import conclude, follow, model_name
+from unet_engine.cli.trainings import STOPPING, conclude, follow, model_name
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError, SpecError
 from unet_engine.spec import ARCHITECTURES, IGNORE, Architecture, ModelSpec
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from unet_engine.store import Checkpoint
 
 _ADVICE = "label more pixels, train longer, or use another learning rate"
-_STOPPING = "stopping; the best weights so far are kept (Ctrl-C again: drop them)"
 
 
 def add_parser(commands: Any) -> None:
@@ -116,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Steps that are asked for replace the default of the minutes.
     limits = {"minutes": 0.0} if "steps" in arguments else {}
     config = config_from(arguments, FineTuneConfig, **{**recipe, **limits})
-    with stop_on_interrupt(_STOPPING) as stop:
+    with stop_on_interrupt(STOPPING) as stop:
         checkpoint, pairs = _prepare(arguments, parent, config, stop)
         events = fine_tune(checkpoint, pairs, config, stop=stop)
         result = follow(events, config, quiet=arguments.quiet)
