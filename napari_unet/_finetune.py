@@ -22,7 +22,8 @@ from napari_unet._forms import (
 from napari_unet._jobs import Job, describe_error, run
 from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
-from napari_unet._runs import LabelledImage, Trained, TrainingOrder, train_run
+from napari_unet._runs import Trained, TrainingOrder, train_run
+from napari_unet._training_data import LabelledImage
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError, EngineError
 from unet_engine.events import Step, Validation

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet import _runs
+from napari_unet._training_data import training_pairs
 from unet_engine.errors import DataError
 from unet_engine.events import FineTuned, Step, Validation
 
@@ -300,7 +301,7 @@ def test_remove_a_pair(dock: Docked, plane: Any) -> None:
 def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
     order = painted.widget.fine_tune._make_order()
     spec = painted.widget.workspace.model.spec
-    first, second = _runs.training_pairs(order, spec)
+    first, second = training_pairs(order, spec)
     assert first.image.shape == (1, *first.target.shape)
     # A disc of radius 6 at (70, 70) with a crop of 32 around it, cut at the border.
     assert second.target.shape == (64, 64)
