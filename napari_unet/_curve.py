@@ -1,9 +1,9 @@
-"""The live curve of a training: loss above, IoU below."""
+"""The live curve of a training: loss above, what it is judged by below."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import qtpy
 from napari.utils.theme import get_theme
@@ -18,51 +18,68 @@ from unet_engine.events import Step, Validation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+Score = Literal["iou", "loss"]
+"""What a training is judged by on pixels that were held out."""
+
 _LOSS_COLOUR = "#56b4e9"
-_IOU_COLOUR = "#e69f00"
+_SCORE_COLOUR = "#e69f00"
+_TOOLTIPS: dict[Score, str] = {
+    "iou": "Below: IoU on touched pixels that were held out; 1 is perfect.",
+    "loss": "Below: loss on pixels that were held out; the lower, the better.",
+}
 _HEIGHT = 170
 _MOST_POINTS = 2000
 
 
 class Curve(QWidget):
-    """Loss of the steps, and IoU on the pixels that were held out.
+    """Loss of the steps, and a score on the pixels that were held out.
 
     Parameters
     ----------
     theme
         Name of napari's theme.
+    score
+        What is drawn of the looks at the held-out pixels.
     """
 
-    def __init__(self, theme: str) -> None:
+    def __init__(self, theme: str, score: Score = "iou") -> None:
         super().__init__()
+        self._score = score
         self.setFixedHeight(_HEIGHT)
         self.setToolTip(
-            "Above: loss of each step and its trend. Below: IoU on touched pixels "
-            "that were held out; 1 is perfect. The dot is the best model so far."
+            f"Above: loss of each step and its trend. {_TOOLTIPS[score]} The dot is "
+            "the best model so far."
         )
         self._graphics = pg.GraphicsLayoutWidget()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._graphics)
         self._loss_plot = self._plot(0, "loss")
-        self._iou_plot = self._plot(1, "IoU")
-        self._iou_plot.setXLink(self._loss_plot)
-        self._iou_plot.setYRange(0, 1, padding=0.16)
-        self._iou_plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
-        self._iou_plot.getAxis("left").setStyle(hideOverlappingLabels=False)
+        self._score_plot = self._make_score_plot()
         self._loss_plot.getAxis("bottom").setStyle(showValues=False)
         self._graphics.ci.layout.setSpacing(2)
         self._raw = self._loss_plot.plot()
         self._trend = self._loss_plot.plot(pen=pg.mkPen(_LOSS_COLOUR, width=2))
-        self._iou = self._iou_plot.plot(
-            pen=pg.mkPen(_IOU_COLOUR, width=2),
-            symbol="o", symbolSize=4, symbolBrush=_IOU_COLOUR, symbolPen=None,
+        self._scores = self._score_plot.plot(
+            pen=pg.mkPen(_SCORE_COLOUR, width=2),
+            symbol="o", symbolSize=4, symbolBrush=_SCORE_COLOUR, symbolPen=None,
         )  # fmt: skip
-        self._best = self._iou_plot.plot(
-            pen=None, symbol="o", symbolSize=10, symbolBrush=_IOU_COLOUR
+        self._best = self._score_plot.plot(
+            pen=None, symbol="o", symbolSize=10, symbolBrush=_SCORE_COLOUR
         )
         self.set_theme(theme)
         self.clear()
+
+    def _make_score_plot(self) -> Any:
+        if self._score == "loss":
+            plot = self._plot(1, "held out")
+        else:
+            plot = self._plot(1, "IoU")
+            plot.setYRange(0, 1, padding=0.16)
+            plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+            plot.getAxis("left").setStyle(hideOverlappingLabels=False)
+        plot.setXLink(self._loss_plot)
+        return plot
 
     def _plot(self, row: int, title: str) -> Any:
         plot = self._graphics.addPlot(row=row, col=0, enableMenu=False)
@@ -82,7 +99,7 @@ class Curve(QWidget):
         colours = get_theme(theme)
         self._graphics.setBackground(colours.background.as_hex())
         text = colours.text.as_hex()
-        for plot in (self._loss_plot, self._iou_plot):
+        for plot in (self._loss_plot, self._score_plot):
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(text)
                 plot.getAxis(side).setTextPen(text)
@@ -115,6 +132,9 @@ class Curve(QWidget):
         self._raw.setData(steps, [s.loss for s in self.steps[::every]])
         self._trend.setData(steps, self._smooth[::every])
         looks = self.validations
-        self._iou.setData([v.step for v in looks], [v.iou for v in looks])
-        best = [v for v in looks if v.best][-1:]
-        self._best.setData([v.step for v in best], [v.iou for v in best])
+        scores = [getattr(look, self._score) for look in looks]
+        self._scores.setData([look.step for look in looks], scores)
+        best = [look for look in looks if look.best][-1:]
+        self._best.setData(
+            [look.step for look in best], [getattr(look, self._score) for look in best]
+        )

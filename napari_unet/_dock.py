@@ -99,7 +99,7 @@ class UNetWidget(QWidget):
             (layers.removed, self._on_layer_removed),
             (layers.renamed, self._on_layers_changed),
             (self.viewer.layers.selection.events.active, self._on_active_changed),
-            (self.viewer.events.theme, self.fine_tune.follow_theme),
+            (self.viewer.events.theme, self._on_theme_changed),
         ]
         for emitter, callback in connections:
             emitter.connect(callback)
@@ -128,6 +128,9 @@ class UNetWidget(QWidget):
         source = self.masks.source_of(event.value)
         if source is not None and not self.workspace.activity:
             self.predict.form.image.value = source
+
+    def _on_theme_changed(self, *_: Any) -> None:
+        self.fine_tune.follow_theme(self.viewer.theme)
 
     def _on_data_changed(self, event: Any) -> None:
         """Start anew with a layer that shows another image now."""

@@ -6,27 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox
-from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar
+from napari.utils.notifications import show_info, show_warning
 
-from napari_unet._curve import Curve
-from napari_unet._forms import (
-    Section,
-    TextLine,
-    add_row,
-    button,
-    config_form,
-    minutes_seconds,
-    rows,
-)
-from napari_unet._jobs import Job, describe_error, run
+from napari_unet._forms import Section, add_row, button, config_form, rows
 from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
 from napari_unet._runs import Trained, TrainingOrder, train_run
+from napari_unet._sections import TrainingSection
 from napari_unet._training_data import LabelledImage
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError, EngineError
-from unet_engine.events import Step, Validation
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet._workspace import Workspace
 
 
-class FineTuneSection(Section):
+class FineTuneSection(TrainingSection):
     """Time, more data, settings, Fine-tune and Stop, the curve.
 
     Parameters
@@ -46,17 +35,18 @@ class FineTuneSection(Section):
     """
 
     def __init__(self, viewer: ViewerModel, workspace: Workspace) -> None:
-        super().__init__("3  Fine-tune", "The model learns from what you touched.")
+        super().__init__(
+            "3  Fine-tune",
+            "The model learns from what you touched.",
+            workspace,
+            activity="train",
+            theme=viewer.theme,
+            score="iou",
+        )
         self._viewer = viewer
-        self._workspace = workspace
-        self._job: Job | None = None
-        self._layer: Any = None
-        self._looks: list[Validation] = []
         self._refresh_wanted = False
         self._make_settings()
         self._make_buttons()
-        workspace.activity_changed.connect(self._on_activity_changed)
-        workspace.layer_lost.connect(self._on_layer_lost)
         workspace.layer_changed.connect(self._show_others)
         workspace.touched_changed.connect(self._show_others)
         self._on_activity_changed()
@@ -94,19 +84,8 @@ class FineTuneSection(Section):
             "The old model stays.",
             self.start,
         )
-        self.cancel = button("Stop", "End now and keep the best model.", self.stop)
-        line = QHBoxLayout()
-        line.addWidget(self.train, 2)
-        line.addWidget(self.cancel, 1)
-        self.progress = QProgressBar()
-        self.progress.setToolTip("Time used")
-        self.progress.setVisible(False)
-        self.curve = Curve(self._viewer.theme)
-        self.curve.setVisible(False)
-        self.text = TextLine()
-        self.content.addLayout(line)
-        self.content.addWidget(self.progress)
-        self.content.addWidget(self.text)
+        cancel = button("Stop", "End now and keep the best model.", self.stop)
+        self._add_controls(self.train, cancel)
         self.content.addWidget(self.curve)
 
     def start(self) -> None:
@@ -118,29 +97,11 @@ class FineTuneSection(Section):
         except EngineError as error:
             show_warning(str(error))
             return
-        self._layer, self._looks = self._workspace.layer, []
-        self.curve.clear()
-        self.curve.setVisible(True)
-        self.progress.setRange(0, 0)
-        self.progress.setVisible(True)
-        self.text.setText("Preparing…")
-        self._workspace.begin("train")
-        self._job = run(
+        self._train(
             partial(train_run, order, self._workspace),
             title=f"U-Net fine-tunes {order.model.name}",
-            parent=self,
-            on_events=self._on_events,
             on_result=self._on_result,
-            on_error=self._on_error,
-            on_finished=self._on_finished,
         )
-
-    def stop(self) -> None:
-        """End the training; the best model is kept."""
-        if self._job is not None:
-            self._job.stop()
-            self.cancel.setEnabled(False)
-            self.text.setText("Stopping…")
 
     @property
     def config(self) -> FineTuneConfig:
@@ -175,28 +136,6 @@ class FineTuneSection(Section):
             config=self.config,
         )
 
-    def _on_events(self, events: list[Step | Validation]) -> None:
-        self.curve.add(events)
-        self._looks += [event for event in events if isinstance(event, Validation)]
-        steps = [event for event in events if isinstance(event, Step)]
-        if steps and self._job is not None and not self._job.stopping:
-            self._show_progress(steps[-1])
-
-    def _show_progress(self, step: Step) -> None:
-        left = step.seconds_left
-        parts = [f"Step {step.step}"]
-        if left is not None:
-            total = step.seconds + left
-            self.progress.setRange(0, max(1, round(total)))
-            self.progress.setValue(round(step.seconds))
-            assert self._job is not None
-            self._job.show_progress(round(step.seconds), max(1, round(total)))
-            parts.append(f"{minutes_seconds(left)} left")
-        if self._looks:
-            best = max(look.iou for look in self._looks if look.best)
-            parts.append(f"IoU {self._looks[0].iou:.2f} → {best:.2f}")
-        self.text.setText(" · ".join(parts))
-
     def _on_result(self, trained: Trained) -> None:
         result = trained.result
         notes = " ".join(result.notes)
@@ -205,49 +144,26 @@ class FineTuneSection(Section):
             self.text.setText(text)
             show_warning(text)
             return
-        self.text.setText(
-            f"Saved as {trained.model.name}: IoU {result.before.iou:.2f} → "
-            f"{result.after.iou:.2f} after {result.after.step} steps. {notes}"
-        )
+        self.text.setText(self._describe_result(result, trained.model.name))
         show_info(f"The new model {trained.model.name} predicts now.")
         self._workspace.refresh_models(choose=trained.model.name)
         self._refresh_wanted = True
 
-    def _on_error(self, error: Exception) -> None:
-        self.text.setText(f"Failed: {error}")
-        show_error(describe_error(error))
-
     def _on_finished(self) -> None:
-        self._job = self._layer = None
-        self.progress.setVisible(False)
-        if self.text.text() in ("Preparing…", "Stopping…"):
-            self.text.setText("Stopped.")
-        self._workspace.end()
+        super()._on_finished()
         if self._refresh_wanted:
             self._refresh_wanted = False
             self._workspace.prediction_wanted.emit()
 
-    def _on_layer_lost(self, layer: Any) -> None:
-        # What was read of it is still true, so the best model so far is worth keeping.
-        if layer is self._layer:
-            self.stop()
-
-    def _on_activity_changed(self) -> None:
-        activity = self._workspace.activity
-        self.train.setEnabled(not activity)
-        self.minutes.enabled = self.others.enabled = not activity
-        self.settings.enabled = not activity
-        self.pairs.setEnabled(not activity)
-        self.cancel.setEnabled(activity == "train")
+    def _enable_inputs(self, enabled: bool) -> None:
+        self.minutes.enabled = self.others.enabled = enabled
+        self.settings.enabled = enabled
+        self.pairs.setEnabled(enabled)
 
     def _show_others(self) -> None:
         here = self._workspace.touched_subjects(others=False)
         everywhere = self._workspace.touched_subjects(others=True)
         self.others.native.setVisible(len(everywhere) > len(here))
-
-    def follow_theme(self, *_: Any) -> None:
-        """Give the curve the colours of napari's theme."""
-        self.curve.set_theme(self._viewer.theme)
 
 
 def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar
 
-from napari_unet._forms import Section, TextLine, button, minutes_seconds
-from napari_unet._jobs import Job, describe_error, run
+from napari_unet._forms import button, minutes_seconds
 from napari_unet._prediction_form import PredictionForm
 from napari_unet._probability import ProbabilityLayers
 from napari_unet._runs import PredictionOrder, predict_run
+from napari_unet._sections import JobSection
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from unet_engine.plan import Place
 
 
-class PredictSection(Section):
+class PredictSection(JobSection):
     """The form, Predict and Cancel, progress.
 
     Parameters
@@ -39,20 +38,20 @@ class PredictSection(Section):
     """
 
     def __init__(self, viewer: ViewerModel, workspace: Workspace, masks: Masks) -> None:
-        super().__init__("1  Predict", "A model draws a mask on an image.")
-        self._workspace = workspace
+        super().__init__(
+            "1  Predict",
+            "A model draws a mask on an image.",
+            workspace,
+            activity="predict",
+        )
         self._masks = masks
-        self._job: Job | None = None
-        self._order: PredictionOrder | None = None
         self._started = 0.0
         self._place: Place | None = None
         self.form = PredictionForm(viewer, workspace)
         self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
         self.content.addWidget(self.form)
         self._make_buttons()
-        workspace.activity_changed.connect(self._on_activity_changed)
         workspace.prediction_wanted.connect(self.start)
-        workspace.layer_lost.connect(self._on_layer_lost)
         self.form.changed.connect(self._show_plan)
         self._show_plan()
         self._on_activity_changed()
@@ -63,19 +62,9 @@ class PredictSection(Section):
             "Draw the mask. Pixels that you touched stay as they are.",
             self.start,
         )
-        self.cancel = button(
-            "Cancel", "Stop predicting. Finished tiles stay.", self.stop
-        )
-        line = QHBoxLayout()
-        line.addWidget(self.predict, 2)
-        line.addWidget(self.cancel, 1)
-        self.progress = QProgressBar()
+        cancel = button("Cancel", "Stop predicting. Finished tiles stay.", self.stop)
+        self._add_controls(self.predict, cancel)
         self.progress.setToolTip("Finished tiles")
-        self.progress.setVisible(False)
-        self.text = TextLine()
-        self.content.addLayout(line)
-        self.content.addWidget(self.progress)
-        self.content.addWidget(self.text)
 
     def start(self) -> None:
         """Predict what the form says, unless something is running."""
@@ -89,27 +78,14 @@ class PredictSection(Section):
         except EngineError as error:
             show_error(str(error))
             return
-        self._order = order
         self._started = time.monotonic()
-        self._workspace.begin("predict")
-        self._show_progress(0, 0)
-        self.text.setText("Preparing…")
-        self._job = run(
+        self._launch(
             partial(predict_run, order, self._workspace),
             title=f"U-Net predicts {order.layer.name}",
-            parent=self,
+            layer=order.layer,
             on_events=partial(self._on_tiles, order),
             on_result=partial(self._on_result, order),
-            on_error=self._on_error,
-            on_finished=self._on_finished,
         )
-
-    def stop(self) -> None:
-        """Stop predicting; what is finished stays."""
-        if self._job is not None:
-            self._job.stop()
-            self.cancel.setEnabled(False)
-            self.text.setText("Stopping…")
 
     def _make_order(self) -> PredictionOrder:
         subject = self.form.subject()
@@ -137,7 +113,7 @@ class PredictSection(Section):
         view.show_tiles(planes)
         if order.config.probabilities:
             self._probability.write(order, tiles)
-        self._show_progress(tiles[-1].done, tiles[-1].total)
+        self._show_tile(tiles[-1].done, tiles[-1].total)
 
     def _on_result(self, order: PredictionOrder, result: Prediction) -> None:
         if (view := self._masks.of(order.layer)) is not None:
@@ -149,38 +125,14 @@ class PredictSection(Section):
         line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
         self.text.setText(" ".join([line, *result.notes]))
 
-    def _on_error(self, error: Exception) -> None:
-        self.text.setText(f"Failed: {error}")
-        show_error(describe_error(error))
-
-    def _on_finished(self) -> None:
-        self._job = self._order = None
-        self.progress.setVisible(False)
-        if self.text.text() in ("Preparing…", "Stopping…"):
-            self.text.setText("Stopped.")
-        self._workspace.end()
-
-    def _on_layer_lost(self, layer: Any) -> None:
-        if self._job is not None and self._order and layer is self._order.layer:
-            self._job.discard()
-
-    def _on_activity_changed(self) -> None:
-        activity = self._workspace.activity
-        self.predict.setEnabled(not activity)
-        self.form.setEnabled(not activity)
-        self.cancel.setEnabled(activity == "predict")
+    def _enable_inputs(self, enabled: bool) -> None:
+        self.form.setEnabled(enabled)
 
     def _show_plan(self) -> None:
         if not self._workspace.activity:
             self.text.setText(self.form.describe_plan())
 
-    def _show_progress(self, done: int, total: int) -> None:
-        self.progress.setVisible(True)
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
-        if self._job is None or not total:
-            return
-        self._job.show_progress(done, total)
-        if not self._job.stopping:
-            left = (time.monotonic() - self._started) * (total - done) / done
-            self.text.setText(f"Tile {done} of {total} · {minutes_seconds(left)} left")
+    def _show_tile(self, done: int, total: int) -> None:
+        left = (time.monotonic() - self._started) * (total - done) / done
+        text = f"Tile {done} of {total} · {minutes_seconds(left)} left"
+        self._show_progress(done, total, text)

@@ -1,0 +1,220 @@
+"""Sections of the dock that run a job: one way to start, follow and end it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton
+
+from napari_unet._curve import Curve
+from napari_unet._forms import Section, TextLine, minutes_seconds
+from napari_unet._jobs import Job, describe_error, run
+from unet_engine.events import Step, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_unet._curve import Score
+    from napari_unet._workspace import Workspace
+    from unet_engine.events import FineTuned, Stop
+
+_PASSING = ("Preparing…", "Stopping…")
+
+
+class JobSection(Section):
+    """A section with a button that starts a run, one that ends it, and progress.
+
+    Parameters
+    ----------
+    title, tooltip
+        Of the bar that folds the section.
+    workspace
+        Told when the run starts and ends; only one runs at a time.
+    activity
+        What the run is called there.
+    """
+
+    def __init__(
+        self, title: str, tooltip: str, workspace: Workspace, *, activity: str
+    ) -> None:
+        super().__init__(title, tooltip)
+        self._workspace = workspace
+        self._activity = activity
+        self._job: Job | None = None
+        self._layer: Any = None
+        self.progress = QProgressBar()
+        self.progress.setVisible(False)
+        self.text = TextLine()
+
+    def _add_controls(self, start: QPushButton, cancel: QPushButton) -> None:
+        """Lay out both buttons, the progress bar and the line of text."""
+        self._start_button, self.cancel = start, cancel
+        line = QHBoxLayout()
+        line.addWidget(start, 2)
+        line.addWidget(cancel, 1)
+        self.content.addLayout(line)
+        self.content.addWidget(self.progress)
+        self.content.addWidget(self.text)
+        self._workspace.activity_changed.connect(self._on_activity_changed)
+        self._workspace.layer_lost.connect(self._on_layer_lost)
+
+    def _launch(
+        self,
+        target: Callable[[Stop], Generator[Any, None, Any]],
+        *,
+        title: str,
+        layer: Any,
+        on_events: Callable[[list[Any]], None],
+        on_result: Callable[[Any], None],
+    ) -> None:
+        """Run ``target``; ``layer`` is the image layer without which it is pointless.
+
+        ``title`` is shown in napari's activity dock.
+        """
+        self._layer = layer
+        self._workspace.begin(self._activity)
+        self.progress.setRange(0, 0)
+        self.progress.setVisible(True)
+        self.text.setText("Preparing…")
+        self._job = run(
+            target,
+            title=title,
+            parent=self,
+            on_events=on_events,
+            on_result=on_result,
+            on_error=self._on_error,
+            on_finished=self._on_finished,
+        )
+
+    def stop(self) -> None:
+        """End the run; what it has so far is kept."""
+        if self._job is not None:
+            self._job.stop()
+            self.cancel.setEnabled(False)
+            self.text.setText("Stopping…")
+
+    def _show_progress(self, done: int, total: int, text: str) -> None:
+        """Show how far the run is, here and in napari's activity dock."""
+        if self._job is None or not total:
+            return
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self._job.show_progress(done, total)
+        if not self._job.stopping:
+            self.text.setText(text)
+
+    def _on_error(self, error: Exception) -> None:
+        self.text.setText(f"Failed: {describe_error(error)}")
+        show_error(describe_error(error))
+
+    def _on_finished(self) -> None:
+        self._job = self._layer = None
+        self.progress.setVisible(False)
+        if self.text.text() in _PASSING:
+            self.text.setText("Stopped.")
+        self._workspace.end()
+
+    def _on_activity_changed(self) -> None:
+        activity = self._workspace.activity
+        self._start_button.setEnabled(not activity)
+        self.cancel.setEnabled(activity == self._activity)
+        self._enable_inputs(not activity)
+
+    def _on_layer_lost(self, layer: Any) -> None:
+        if self._job is not None and layer is self._layer:
+            self._let_go(self._job)
+
+    def _enable_inputs(self, enabled: bool) -> None:
+        """Let what the run reads be changed, or not."""
+
+    def _let_go(self, job: Job) -> None:
+        """End a run whose image layer is gone."""
+        job.discard()
+
+
+class TrainingSection(JobSection):
+    """A section that trains: the curve, and the time that is left.
+
+    Parameters
+    ----------
+    title, tooltip, workspace, activity
+        As of a `JobSection`.
+    theme
+        Name of napari's theme.
+    score
+        By which the best model is found.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        tooltip: str,
+        workspace: Workspace,
+        *,
+        activity: str,
+        theme: str,
+        score: Score,
+    ) -> None:
+        super().__init__(title, tooltip, workspace, activity=activity)
+        self._score: Score = score
+        self._looks: list[Validation] = []
+        self.progress.setToolTip("Time used")
+        self.curve = Curve(theme, score)
+        self.curve.setVisible(False)
+
+    def _train(
+        self,
+        target: Callable[[Stop], Generator[Any, None, Any]],
+        *,
+        title: str,
+        on_result: Callable[[Any], None],
+    ) -> None:
+        """Run a training on the chosen layer, with a curve of its own."""
+        self._looks = []
+        self.curve.clear()
+        self.curve.setVisible(True)
+        self._launch(
+            target,
+            title=title,
+            layer=self._workspace.layer,
+            on_events=self._on_events,
+            on_result=on_result,
+        )
+
+    def _on_events(self, events: list[Step | Validation]) -> None:
+        self.curve.add(events)
+        self._looks += [event for event in events if isinstance(event, Validation)]
+        steps = [event for event in events if isinstance(event, Step)]
+        if steps:
+            self._show_step(steps[-1])
+
+    def _show_step(self, step: Step) -> None:
+        left = step.seconds_left or 0.0
+        parts = [f"Step {step.step}"]
+        if step.seconds_left is not None:
+            parts.append(f"{minutes_seconds(left)} left")
+        if self._looks:
+            best = [look for look in self._looks if look.best][-1]
+            parts.append(self._change(self._looks[0], best))
+        total = max(1, round(step.seconds + left))
+        self._show_progress(round(step.seconds), total, " · ".join(parts))
+
+    def _change(self, before: Validation, after: Validation) -> str:
+        old, new = (getattr(look, self._score) for look in (before, after))
+        name = {"iou": "IoU", "loss": "loss"}[self._score]
+        return f"{name} {old:.2f} → {new:.2f}"
+
+    def _describe_result(self, result: FineTuned, name: str) -> str:
+        return (
+            f"Saved as {name}: {self._change(result.before, result.after)} after "
+            f"{result.after.step} steps. {' '.join(result.notes)}"
+        )
+
+    def _let_go(self, job: Job) -> None:
+        # What was read of it is still true, so the best model so far is worth keeping.
+        self.stop()
+
+    def follow_theme(self, theme: str) -> None:
+        """Give the curve the colours of one of napari's themes."""
+        self.curve.set_theme(theme)
