@@ -37,7 +37,9 @@ def main(argv: list[str] | None = None) -> int:
         data=arguments.data,
         models=arguments.models,
         scale="quick" if arguments.quick else "full",
-        imagenet=arguments.imagenet,
+        imagenet=not arguments.quick
+        if arguments.imagenet is None
+        else arguments.imagenet,
         device=arguments.device,
         limits={name: value for name, value in limits.items() if value is not None},
     )
@@ -101,8 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--imagenet",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="start VGG-16 and AlexNet from ImageNet, which may need a download",
+        help="start VGG-16 and AlexNet, at their published width, from ImageNet, "
+        "which may need a download (default: unless --quick)",
     )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--minutes", type=float, help="of each training")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +41,8 @@ class Dataset:
         Positions among the pairs, sorted by name.
     split
         The same for people.
+    most_minutes
+        Longer trainings teach little more: the objects are large or the images small.
     """
 
     folder: str
@@ -49,6 +52,7 @@ class Dataset:
     training: Sequence[int]
     kept_apart: Sequence[int]
     split: str
+    most_minutes: float = math.inf
 
 
 DATASETS = {
@@ -67,6 +71,7 @@ DATASETS = {
         training=range(44),
         kept_apart=range(48, 60),
         split="frames 0-43 / 48-59",
+        most_minutes=15.0,
     ),
     "wbc": Dataset(
         folder="wbc_blood_smear",
@@ -75,6 +80,7 @@ DATASETS = {
         training=[i for i in range(100) if i % 5 != 4],
         kept_apart=[i for i in range(100) if i % 5 == 4],
         split="80 / 20 images, every fifth kept apart",
+        most_minutes=4.0,
     ),
 }
 

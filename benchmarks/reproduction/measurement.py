@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from unet_engine.events import FineTuned
     from unet_engine.images import Image
 
-_MINUTES: dict[Scale, float] = {"quick": 30.0, "full": 8.0}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -83,7 +81,7 @@ def measure(name: str, setting: Setting) -> dict[str, Any]:
     # Read before the training, so that missing data cost no time.
     kept_apart = read_part(setting.data, data, "kept_apart")
     checkpoint = _start(name, data, network, setting)
-    config = _config(row, network, setting)
+    config = _config(row, setting)
     images = read_part(setting.data, data, "training", row.images)
     pairs = make_pairs(images, data, checkpoint.spec, config.border_weight)
     started = time.monotonic()
@@ -110,21 +108,30 @@ def _start(name: str, data: Dataset, network: Network, setting: Setting) -> Chec
     if coarser is not None:
         model = Checkpoint.load(setting.model_of(coarser))
         return start_staged(model, network.architecture)
+    pretrained = bool(network.backbone) and setting.imagenet
+    values = dict(network.spec[setting.scale])
+    if pretrained:
+        # What was learned on ImageNet fits the published width alone.
+        values.pop("width", None)
     spec = ModelSpec.for_architecture(
         network.architecture,
         classes=data.classes,
         in_channels=data.channels,
-        **network.spec[setting.scale],
+        **values,
     )
-    if network.backbone and setting.imagenet:
-        return start_imagenet(spec)
-    return start_checkpoint(spec)
+    return start_imagenet(spec) if pretrained else start_checkpoint(spec)
 
 
-def _config(row: Row, network: Network, setting: Setting) -> FineTuneConfig:
-    recipe = ARCHITECTURES[network.architecture].recipe
-    usual = {"minutes": _MINUTES[setting.scale]}
-    limits = {"minutes": 0.0, **setting.limits} if setting.limits else usual
+def _config(row: Row, setting: Setting) -> FineTuneConfig:
+    network, data = NETWORKS[row.network], DATASETS[row.data]
+    architecture = ARCHITECTURES[network.architecture]
+    recipe = dict(architecture.recipe)
+    if network.coarser or (network.backbone and setting.imagenet):
+        recipe |= architecture.transfer_recipe
+    usual = {**network.minutes, **row.minutes}[setting.scale]
+    limits = {"minutes": min(usual, data.most_minutes)}
+    if setting.limits:
+        limits = {"minutes": 0.0, **setting.limits}
     values = {**recipe, **network.config[setting.scale], **row.config, **limits}
     return FineTuneConfig(device=setting.device, **values)
 
@@ -175,4 +182,5 @@ def _count_parameters(spec: ModelSpec) -> int:
 def _describe_device(device: Device) -> str:
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"CPU, {os.cpu_count()} cores"
+    used, cores = torch.get_num_threads(), os.cpu_count()
+    return f"CPU, {used} of {cores} cores"

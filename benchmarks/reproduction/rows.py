@@ -30,6 +30,8 @@ class Network:
         Fields of ``ModelSpec`` for each scale.
     config
         Fields of ``FineTuneConfig`` for each scale, besides the network's recipe.
+    minutes
+        Longest training at each scale.
     """
 
     architecture: str
@@ -37,6 +39,7 @@ class Network:
     coarser: str = ""
     spec: Mapping[Scale, Mapping[str, Any]]
     config: Mapping[Scale, Mapping[str, Any]]
+    minutes: Mapping[Scale, float]
 
 
 _CROPS = {"quick": {}, "full": {"crop": 256, "batch": 8}}
@@ -48,8 +51,10 @@ def _fcn(stride: int, trunk: str) -> Network:
         architecture=f"fcn{stride}s-{trunk}",
         backbone={"vgg16": "VGG-16", "alexnet": "AlexNet"}[trunk],
         coarser=coarser,
-        spec={"quick": {"dense_width": 256}, "full": {}},
+        spec={"quick": {"width": 16, "dense_width": 256}, "full": {}},
         config=_CROPS,
+        # Each finer one goes on where the coarser one ended.
+        minutes={"quick": 4.0, "full": 8.0},
     )
 
 
@@ -58,16 +63,19 @@ NETWORKS: dict[str, Network] = {
         architecture="unet",
         spec={"quick": {}, "full": {"width": 64}},
         config=_CROPS,
+        minutes={"quick": 30.0, "full": 8.0},
     ),
     "unet-valid": Network(
         architecture="unet-valid",
         spec={"quick": {"width": 16}, "full": {}},
         config={"quick": {"crop": 196}, "full": {}},
+        minutes={"quick": 10.0, "full": 8.0},
     ),
     "autoencoder": Network(
         architecture="autoencoder",
         spec={"quick": {}, "full": {"width": 64}},
         config=_CROPS,
+        minutes={"quick": 8.0, "full": 8.0},
     ),
     **{
         f"fcn{stride}s-{trunk}": _fcn(stride, trunk)
@@ -91,6 +99,8 @@ class Row:
         Fields of ``FineTuneConfig`` that this row is about.
     note
         What the row is about, for people.
+    minutes
+        Longest training at each scale, if not as usual for the network.
     """
 
     network: str
@@ -98,7 +108,10 @@ class Row:
     images: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    minutes: Mapping[Scale, float] = field(default_factory=dict)
 
+
+_FEW_IMAGES: dict[Scale, float] = {"quick": 8.0}
 
 ROWS: dict[str, Row] = {
     f"{network}-{data}": Row(network=network, data=data)
@@ -106,7 +119,12 @@ ROWS: dict[str, Row] = {
     for network in NETWORKS
 } | {
     f"unet-{data}-2images{name}": Row(
-        network="unet", data=data, images=2, config=config, note=note
+        network="unet",
+        data=data,
+        images=2,
+        config=config,
+        note=note,
+        minutes=_FEW_IMAGES,
     )
     for data in ("em", "hela")
     for name, config, note in (

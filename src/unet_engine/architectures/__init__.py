@@ -42,6 +42,9 @@ class Architecture:
         It can return an image instead of classes.
     recipe
         Fields of ``FineTuneConfig`` that its paper sets otherwise than is usual here.
+    transfer_recipe
+        The same for a start from ImageNet or a coarser network, whose weights large
+        steps would wash out.
     """
 
     title: str
@@ -56,6 +59,7 @@ class Architecture:
     padded: bool = True
     reconstructs: bool = False
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    transfer_recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _fcn(form: trunks.FCNForm) -> Architecture:
@@ -73,7 +77,7 @@ def _fcn(form: trunks.FCNForm) -> Architecture:
         width=64,
         fixed_depth=True,
         # Without normalisation layers, and with a trunk that is trained already.
-        recipe={"learning_rate": 1e-4},
+        transfer_recipe={"learning_rate": 1e-4},
     )
 
 
@@ -125,3 +129,22 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     **{name: _fcn(form) for name, form in trunks.FCN_FORMS.items()},
 }
+
+
+SAME_PATH = ("unet", "autoencoder")
+"""Networks with the contracting path that is learned without labels."""
+
+
+def starts_from(architecture: str, parent: ModelSpec) -> bool:
+    """Whether a new network of an architecture can take over weights of a model.
+
+    It can from one that was pretrained without labels, and an FCN from the next
+    coarser one on the same trunk; see ``warm_starts``.
+    """
+    if not parent.classes:
+        return architecture in SAME_PATH
+    finer = trunks.FCN_FORMS.get(architecture)
+    coarser = trunks.FCN_FORMS.get(parent.architecture)
+    if finer is None or coarser is None:
+        return False
+    return finer.trunk == coarser.trunk and 2 * finer.stride == coarser.stride

@@ -111,7 +111,9 @@ def run(arguments: argparse.Namespace) -> int:
     store.check_name(arguments.out, overwrite=arguments.overwrite)
     store.check_writable()
     parent = None if arguments.parent is None else store.load(arguments.parent)
-    recipe = ARCHITECTURES[_architecture(arguments, parent)].recipe
+    row = ARCHITECTURES[_architecture(arguments, parent)]
+    transfer = arguments.imagenet or (parent and arguments.architecture)
+    recipe = {**row.recipe, **(row.transfer_recipe if transfer else {})}
     # Steps that are asked for replace the default of the minutes.
     limits = {"minutes": 0.0} if "steps" in arguments else {}
     config = config_from(arguments, FineTuneConfig, **{**recipe, **limits})
