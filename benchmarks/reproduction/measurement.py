@@ -159,7 +159,7 @@ def _score(
     device: Device,
 ) -> dict[str, float]:
     """Predict the images that were kept apart, averaged over the flips, and judge."""
-    config = PredictConfig(device=device, probabilities=True, average_flips=True)
+    config = PredictConfig(device=device, probabilities=True, average_flips="on")
     found = [predict(image, checkpoint, config) for image, _ in images]
     truth = [labels for _, labels in images]
     if data.membranes:

@@ -26,13 +26,13 @@ class PredictConfig:
         Also return the probability of every class.
     average_flips
         Predict each tile in its 8 flips and turns and take the mean: a little better,
-        8 times slower.
+        8 times slower. auto does so if the paper of the network does.
     """
 
     device: Device = "auto"
     tile: Annotated[int, {"min": 32, "max": 8192, "step": 32}] = 512
     probabilities: bool = False
-    average_flips: bool = False
+    average_flips: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
         _at_least("tile", self.tile, 32)

@@ -19,7 +19,8 @@ from unet_engine.plan import (
     plan_prediction,
 )
 from unet_engine.runtime import Runner, runner_for, translated_errors
-from unet_engine.symmetry import SYMMETRIES
+from unet_engine.spec import ARCHITECTURES
+from unet_engine.symmetry import SYMMETRIES, Symmetry
 from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.images import Image
+    from unet_engine.spec import ModelSpec
     from unet_engine.store import Checkpoint
 
 __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
@@ -188,7 +190,7 @@ class TilePredictor:
         self._image = image
         self._checkpoint = checkpoint
         self._normalisation = normalisation
-        self._symmetries = SYMMETRIES if config.average_flips else SYMMETRIES[:1]
+        self._symmetries = _symmetries(checkpoint.spec, config)
         self._runner: Runner = runner_for(checkpoint, config.device)
         self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
         self._halvings = 0
@@ -283,6 +285,13 @@ class TilePredictor:
         self._runner = runner_for(self._checkpoint, "cpu")
         self._halvings = 0
         return True
+
+
+def _symmetries(spec: ModelSpec, config: PredictConfig) -> tuple[Symmetry, ...]:
+    """Return the flips and turns to take the mean of; the first changes nothing."""
+    published = ARCHITECTURES[spec.architecture].averages_flips
+    averages = {"auto": published, "on": True, "off": False}[config.average_flips]
+    return SYMMETRIES if averages else SYMMETRIES[:1]
 
 
 def _spanning(outers: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:

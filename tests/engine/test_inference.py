@@ -466,7 +466,7 @@ def test_predicting_again_gives_the_same(model: Checkpoint):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
-AVERAGED = dataclasses.replace(CPU, average_flips=True)
+AVERAGED = dataclasses.replace(CPU, average_flips="on")
 
 
 def mean_by_hand(checkpoint: Checkpoint, image: Image) -> np.ndarray:
@@ -515,6 +515,23 @@ def test_mean_over_the_flips_in_tiles_equals_the_whole(
     whole = predict(image, checkpoint, dataclasses.replace(AVERAGED, tile=8192))
     assert np.ptp(whole.probabilities[1]) > 0.02
     assert_same(predict(image, checkpoint, AVERAGED), whole)
+
+
+def test_the_published_unet_takes_the_mean_unless_told_not_to(
+    make_checkpoint: Callable,
+):
+    spec = ModelSpec(architecture="unet-valid", depth=1, width=2)
+    published, usual = make_checkpoint(spec), make_checkpoint(ModelSpec(depth=2))
+    image = plane(40, 40)
+    for checkpoint, default in (published, "on"), (usual, "off"):
+        found = {
+            choice: predict(
+                image, checkpoint, dataclasses.replace(CPU, average_flips=choice)
+            ).probabilities
+            for choice in ("auto", "on", "off")
+        }
+        np.testing.assert_array_equal(found["auto"], found[default])
+        assert np.abs(found["on"] - found["off"]).max() > 1e-3
 
 
 def test_mean_over_the_flips_of_a_volume(make_checkpoint: Callable):

@@ -40,6 +40,8 @@ class Architecture:
         The output is as large as the input; else smaller by twice the halo.
     reconstructs
         It can return an image instead of classes.
+    averages_flips
+        Its paper predicts the mean over flips and turns.
     recipe
         Fields of ``FineTuneConfig`` that its paper sets otherwise than is usual here.
     transfer_recipe
@@ -58,6 +60,7 @@ class Architecture:
     fixed_depth: bool = False
     padded: bool = True
     reconstructs: bool = False
+    averages_flips: bool = False
     recipe: Mapping[str, Any] = field(default_factory=dict)
     transfer_recipe: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,6 +101,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         reference="Ronneberger, Fischer, Brox 2015, section 2",
         width=64,
         padded=False,
+        averages_flips=True,
         # Section 3. The rate suits a loss that is a mean over the pixels.
         recipe={
             "optimiser": "sgd",
