@@ -2,6 +2,11 @@
 
 A batch is resampled once, so flips, turns, zoom and elastic deformation together cost
 one interpolation and blur the image once.
+
+Volumes are resampled slice by slice. Çiçek et al. 2016, section 3.2, turn, scale and
+deform along all axes; here a slice stays a slice. The slices of most stacks lie farther
+apart than pixels, so a value between two of them would be invented, and of a stack that
+is annotated on a few slices each label would be spread over slices or lost between.
 """
 
 from __future__ import annotations
@@ -19,7 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _COARSE = 3
-"""Points per axis of the random displacements (Ronneberger et al. 2015, sec. 3.1)."""
+"""Points per axis of the random displacements (Ronneberger et al. 2015, sec. 3.1), in a
+volume along Z too (Çiçek et al. 2016, section 3.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +37,8 @@ class Augmentation:
     elastic
         Standard deviation of the displacements on the coarse grid, in pixels.
     flips
-        Mirror, turn by multiples of 90 degrees and, in a part of the crops, by any
-        angle.
+        Mirror, turn in the plane by multiples of 90 degrees and, in a part of the
+        crops, by any angle.
     scaling
         Largest zoom in or out, at least 1.
     intensity
@@ -65,25 +71,53 @@ class Augmentation:
         Parameters
         ----------
         images
-            ``(N, C, S, S)`` float32 with ``S = source_size(crop)``.
+            ``(N, C, S, S)`` or ``(N, C, Z, S, S)`` float32 with
+            ``S = source_size(crop)``.
         targets
-            ``(N, S, S)`` uint8.
+            ``(N, S, S)`` or ``(N, Z, S, S)`` uint8.
         crop
-            Edge of the result.
+            Edge of the result in the plane; the slices are as many as before.
         generator
             Source of chance, on the CPU.
         weights
-            ``(N, S, S)`` float32 of the pixels, or None.
+            float32 of the pixels in the shape of the targets, or None.
 
         Returns
         -------
         images, targets, weights
             ``(N, C, crop, crop)`` float32, mirrored where it leaves the source,
             ``(N, crop, crop)`` int64, ``IGNORE`` there, and ``(N, crop, crop)``
-            float32 or None.
+            float32 or None; of volumes with their Z.
         """
-        grid = self._grid(len(images), crop, generator).to(images.device)
-        grid = grid * (2 / (images.shape[-1] - 1))
+        batch = targets.shape[:-2]
+        grid = self._grid(crop, generator, *batch)
+        if len(batch) == 2:
+            order = self._slice_order(*batch, generator).to(images.device)
+            images = images.movedim(2, 1).flatten(0, 1)[order]
+            targets = targets.flatten(0, 1)[order]
+            weights = None if weights is None else weights.flatten(0, 1)[order]
+        images, targets, weights = self._resample(images, targets, weights, grid)
+        if len(batch) == 2:
+            images = images.reshape(*batch, *images.shape[1:]).movedim(1, 2)
+            targets = targets.reshape(*batch, crop, crop)
+            weights = None if weights is None else weights.reshape(targets.shape)
+        return perturb(images, self.intensity, generator), targets, weights
+
+    def _slice_order(
+        self, count: int, depth: int, generator: torch.Generator
+    ) -> Tensor:
+        """Number the slices of all volumes of a batch, some volumes upside down."""
+        order = torch.arange(count * depth).reshape(count, depth)
+        if self.flips:
+            turned = torch.rand(count, 1, generator=generator) < 0.5
+            order = torch.where(turned, order.flip(1), order)
+        return order.flatten()
+
+    def _resample(
+        self, images: Tensor, targets: Tensor, weights: Tensor | None, grid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Read planes at the points of ``_grid``."""
+        grid = grid.to(images.device) * (2 / (images.shape[-1] - 1))
         images = functional.grid_sample(
             images, grid, mode="bilinear", padding_mode="reflection", align_corners=True
         )
@@ -100,29 +134,35 @@ class Augmentation:
             weights = functional.grid_sample(
                 weights.unsqueeze(1), grid, mode="bilinear", align_corners=True
             ).squeeze(1)
-        return perturb(images, self.intensity, generator), targets, weights
+        return images, targets, weights
 
-    def _grid(self, count: int, crop: int, generator: torch.Generator) -> Tensor:
-        """Return where to sample, ``(N, crop, crop, 2)`` as x, y from the centre."""
+    def _grid(
+        self, crop: int, generator: torch.Generator, count: int, depth: int = 1
+    ) -> Tensor:
+        """Return where to sample, x and y from the centre.
+
+        ``(count * depth, crop, crop, 2)``: the slices of one volume after the other.
+        """
         axis = torch.arange(crop, dtype=torch.float32) - (crop - 1) / 2
         y, x = torch.meshgrid(axis, axis, indexing="ij")
-        points = torch.stack((x, y), dim=-1).expand(count, -1, -1, -1)
+        points = torch.stack((x, y), dim=-1).expand(count * depth, -1, -1, -1)
         if self.elastic:
-            points = points + self._displacements(count, crop, generator)
-        matrices = self._matrices(count, generator)
+            points = points + self._displacements(crop, generator, count, depth)
+        matrices = self._matrices(count, generator).repeat_interleave(depth, dim=0)
         grid: Tensor = torch.einsum("nyxi,nij->nyxj", points, matrices)
         return grid
 
     def _displacements(
-        self, count: int, crop: int, generator: torch.Generator
+        self, crop: int, generator: torch.Generator, count: int, depth: int
     ) -> Tensor:
-        coarse = self.elastic * torch.randn(
-            count, 2, _COARSE, _COARSE, generator=generator
-        )
-        fine = functional.interpolate(
-            coarse, size=(crop, crop), mode="bicubic", align_corners=True
-        )
-        return fine.movedim(1, -1)
+        size = (_COARSE,) * (2 if depth == 1 else 3)
+        coarse = self.elastic * torch.randn(count, 2, *size, generator=generator)
+        if depth > 1:
+            # Bicubic along Z first, and then in every slice as in a plane.
+            along = coarse.flatten(3).movedim(2, -1)
+            along = _enlarge(along, (_COARSE**2, depth)).permute(0, 3, 1, 2)
+            coarse = along.reshape(count * depth, 2, _COARSE, _COARSE)
+        return _enlarge(coarse, (crop, crop)).movedim(1, -1)
 
     def _matrices(self, count: int, generator: torch.Generator) -> Tensor:
         """Return a turn, a flip and a zoom per crop, ``(N, 2, 2)``."""
@@ -138,13 +178,19 @@ class Augmentation:
         return scale[:, None, None] * rows.reshape(count, 2, 2)
 
 
+def _enlarge(coarse: Tensor, size: tuple[int, int]) -> Tensor:
+    return functional.interpolate(coarse, size=size, mode="bicubic", align_corners=True)
+
+
 def perturb(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Change blur, gamma, contrast, brightness and noise of a batch.
+
+    A volume is changed alike on all its slices, and blurred within them.
 
     Parameters
     ----------
     images
-        ``(N, C, Y, X)`` float32, about [0, 1].
+        ``(N, C, Y, X)`` or ``(N, C, Z, Y, X)`` float32, about [0, 1].
     strength
         0 changes nothing, 1 much.
     generator
@@ -155,12 +201,14 @@ def perturb(images: Tensor, strength: float, generator: torch.Generator) -> Tens
     count, channels = images.shape[:2]
 
     def uniform(low: float, high: float, channels: int = channels) -> Tensor:
-        values = torch.rand(count, channels, 1, 1, generator=generator)
+        flat = (1,) * (images.ndim - 2)
+        values = torch.rand(count, channels, *flat, generator=generator)
         return (low + (high - low) * values).to(images.device)
 
     # Only a part of the crops is blurred: sharp detail must stay known as well.
     sigma = strength * (uniform(-2.0, 2.0, 1)).clamp(min=0.0)
-    images = _blur(images, sigma.flatten())
+    planes = images.flatten(1, -3)
+    images = _blur(planes, sigma.flatten()).reshape(images.shape)
     gamma = torch.exp(strength * uniform(-0.5, 0.5))
     images = images.sign() * images.abs().pow(gamma)
     contrast = torch.exp(strength * uniform(-0.6, 0.6))

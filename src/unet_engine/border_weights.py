@@ -3,6 +3,10 @@
 Ronneberger, Fischer, Brox 2015, section 3, equation 2:
 ``w(x) = w_c(x) + w_0 exp(-(d_1(x) + d_2(x))^2 / (2 sigma^2))`` with ``w_0 = 10`` and
 ``sigma`` about 5 pixels. No torch.
+
+The weights of a volume are those of its slices. Distances across them would need the
+distance of two slices, which seldom is that of two pixels, and objects of slices that
+are annotated apart from each other could not be told from two objects.
 """
 
 from __future__ import annotations
@@ -36,14 +40,14 @@ def border_weights(
     """Weigh the background between neighbouring objects.
 
     The second term of the equation. It is 0 on objects, as in Fig. 3d of the paper,
-    and with fewer than two of them. Beyond 6 sigma, where it is 0 in float32, no
-    distance is measured, so each object costs its bounding box with that margin and
-    memory does not grow with the number of objects.
+    and with fewer than two of them in a plane. Beyond 6 sigma, where it is 0 in
+    float32, no distance is measured, so each object costs its bounding box with that
+    margin and memory does not grow with the number of objects.
 
     Parameters
     ----------
     instances
-        ``(..., Y, X)`` object ids; 0 and below are background.
+        ``(..., Y, X)`` object ids, each plane for itself; 0 and below are background.
     strength
         ``w_0``, the weight where two objects all but touch.
     sigma
@@ -54,6 +58,9 @@ def border_weights(
     ndarray
         float32 of the same shape, in [0, ``strength``].
     """
+    if instances.ndim > 2:
+        planes = [border_weights(p, strength=strength, sigma=sigma) for p in instances]
+        return np.stack(planes)
     # Dense ids: one id of a few billions must not make a list of as many boxes.
     values, dense = np.unique(np.maximum(instances, 0), return_inverse=True)
     ids = dense.reshape(instances.shape) + (values[0] != 0)
@@ -95,8 +102,8 @@ def balance_weights(target: npt.NDArray[np.uint8]) -> Weights:
 def separate_objects(instances: Ids) -> Ids:
     """Put background between objects that touch, one pixel wide.
 
-    Only so a network of classes can learn where one object ends; of two neighbours
-    the one with the higher id gives the pixel.
+    Only so a network of classes can learn where one object ends; of two neighbours,
+    in a volume also of two slices, the one with the higher id gives the pixel.
 
     Parameters
     ----------
@@ -119,7 +126,7 @@ def weigh_instances(
     pair
         What was labelled; its target becomes background where objects touch.
     instances
-        ``(Y, X)`` object ids; 0 and below are background.
+        ``(Y, X)`` or ``(Z, Y, X)`` object ids; 0 and below are background.
     strength
         Extra weight of the gaps.
     """
@@ -143,6 +150,9 @@ def weigh_pieces(pair: TrainingPair, strength: float) -> TrainingPair:
     if pair.pixel_weights is not None:
         return pair
     foreground = (pair.target > 0) & (pair.target < HELD_OUT)
-    pieces, _ = ndimage.label(foreground)
+    # Of a volume the pieces of each slice, which may be annotated alone.
+    joined = np.zeros((3,) * foreground.ndim, dtype=bool)
+    joined[(1,) * (foreground.ndim - 2)] = ndimage.generate_binary_structure(2, 1)
+    pieces, _ = ndimage.label(foreground, joined)
     weights = balance_weights(pair.target) + border_weights(pieces, strength=strength)
     return replace(pair, pixel_weights=weights)

@@ -1,4 +1,4 @@
-"""What a training learns from: pairs, the split that is never empty, crop sampling.
+"""What a training learns from: images with what is known about them.
 
 Numpy only; the network's side of a training lives in ``training``.
 """
@@ -6,15 +6,14 @@ Numpy only; the network's side of a training lives in ``training``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from unet_engine.errors import DataError
-from unet_engine.spec import IGNORE
-from unet_engine.tiling import read_reflected
+from unet_engine.spec import ARCHITECTURES, IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,24 +32,27 @@ NEAR = 12
 """Distance from a label, in pixels, up to which the old guess is not to be trusted:
 where a part of an object was corrected, the guess about the rest of it is as wrong."""
 
+_AXES = {2: "(C, Y, X)", 3: "(C, Z, Y, X)"}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingPair:
-    """An image plane and what is known about it.
+    """An image plane or volume and what is known about it.
 
     Parameters
     ----------
     image
-        ``(C, Y, X)`` float32, normalised as for prediction.
+        ``(C, Y, X)`` or ``(C, Z, Y, X)`` float32, normalised as for prediction.
     target
-        ``(Y, X)`` uint8 class ids; ``IGNORE`` where nobody labelled.
+        ``(Y, X)`` or ``(Z, Y, X)`` uint8 class ids; ``IGNORE`` where nobody labelled,
+        such as on the slices of a volume that nobody annotated.
     name
         Shown in messages and kept in the history of the model.
     weight
         How often crops are taken from this pair, relative to the others.
     pixel_weights
-        ``(Y, X)`` float32 from 0, how much each labelled pixel counts in the loss;
-        None: all alike.
+        float32 from 0 in the shape of the target, how much each labelled pixel counts
+        in the loss; None: all alike.
 
     Raises
     ------
@@ -66,9 +68,9 @@ class TrainingPair:
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""
-        if self.image.ndim != 3 or self.image.dtype != np.float32:
+        if self.image.ndim - 1 not in _AXES or self.image.dtype != np.float32:
             raise DataError(
-                f"{name}a training image must be (C, Y, X) float32, got "
+                f"{name}a training image must be {_AXES[2]} or {_AXES[3]} float32, got "
                 f"{self.image.shape} {self.image.dtype}; normalise it as for prediction"
             )
         if self.target.shape != self.image.shape[1:]:
@@ -123,11 +125,14 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
     ------
     DataError
         Without labelled pixels, with fewer than two classes over all pairs, with a
-        class the model does not have, or with the wrong number of channels.
+        class the model does not have, with the wrong number of channels, with planes
+        for a model of volumes or the other way round, or with a volume that is too
+        thin for a network without padding.
     """
     if not pairs:
         raise DataError("there is nothing to learn from; give an image and its labels")
     for pair in pairs:
+        _check_dimensions(pair, spec)
         if pair.image.shape[0] != spec.in_channels:
             raise DataError(
                 f"{pair.name or 'an image'} has {pair.image.shape[0]} channels but the "
@@ -154,145 +159,51 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
         )
 
 
+def _check_dimensions(pair: TrainingPair, spec: ModelSpec) -> None:
+    name = pair.name or "an image"
+    if pair.target.ndim < spec.ndim:
+        raise DataError(
+            f"{name} is a plane and the model works on volumes; give it as a stack "
+            f"{_AXES[3]}, or train a model for planes (ndim 2)"
+        )
+    if pair.target.ndim > spec.ndim:
+        raise DataError(
+            f"{name} is a volume and the model works on planes; give its planes one "
+            "by one, or train a model for volumes (ndim 3)"
+        )
+    halo, slices = spec.footprint.halo[0], pair.target.shape[0]
+    padded = ARCHITECTURES[spec.architecture].padded
+    if spec.ndim == 3 and not padded and slices <= halo:
+        raise DataError(
+            f"{name} has {slices} slices, and {spec.architecture} without padding "
+            f"looks {halo} slices up and down; give stacks of {halo + 1} or more, pool "
+            "less along Z (z_poolings), or use the architecture unet"
+        )
+
+
 def class_counts(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Count the pixels of each class id, ``(HELD_OUT,)``; the unlabelled left out."""
     return np.bincount(target.ravel(), minlength=256)[:HELD_OUT]
 
 
-def far_from_labels(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return the unlabelled pixels farther than ``NEAR`` from any label, ``(Y, X)``."""
-    near = ndimage.maximum_filter(target != IGNORE, size=2 * NEAR + 1)
-    return ~np.asarray(near, dtype=bool)
+def near_labels(spec: ModelSpec) -> tuple[int, ...]:
+    """Return ``NEAR`` per axis: along Z in slices, fewer where they lie far apart.
 
-
-class Crops(NamedTuple):
-    """What a training step sees.
-
-    Attributes
-    ----------
-    images
-        ``(N, C, size, size)`` float32.
-    targets
-        ``(N, size, size)`` uint8.
-    weights
-        ``(N, size, size)`` float32, or None when all pixels count alike.
+    How far, the poolings tell: those that leave Z out are there to make up for it.
     """
-
-    images: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.uint8]
-    weights: npt.NDArray[np.float32] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Centres:
-    """Where the crops of one class may be centred in one pair."""
-
-    pair: int
-    pixels: npt.NDArray[np.int64]
+    if spec.ndim == 2:
+        return NEAR, NEAR
+    across, *_, along = spec.footprint.divisor
+    return max(1, NEAR * across // along), NEAR, NEAR
 
 
-class CropSampler:
-    """Draw crops around labelled pixels, with replacement.
-
-    A crop is centred near a labelled pixel: half of the time of a class chosen evenly,
-    so that a rare class is seen, else of any class as often as it occurs. Each pair
-    counts by its weight, whatever its size.
-
-    Parameters
-    ----------
-    pairs
-        What to draw from; pairs without a labelled pixel are left out.
-    size
-        Edge of the returned crops in pixels.
-    jitter
-        Largest distance per axis of the crop's centre from the labelled pixel, which
-        stays in the crop.
-    generator
-        Source of chance.
-    anywhere
-        Share of the crops that may be centred on any pixel, labelled or not.
-    """
-
-    _MOST_CENTRES = 16384
-
-    def __init__(
-        self,
-        pairs: Sequence[TrainingPair],
-        *,
-        size: int,
-        jitter: int,
-        generator: np.random.Generator,
-        anywhere: float = 0.0,
-    ) -> None:
-        self._pairs = tuple(pairs)
-        self._anywhere = anywhere
-        self._size = size
-        self._jitter = min(jitter, (size - 1) // 2)
-        self._generator = generator
-        self._weighted_pixels = any(p.pixel_weights is not None for p in pairs)
-        self._centres: dict[int, list[_Centres]] = {}
-        self._shares: list[npt.NDArray[np.float64]] = []
-        for index, pair in enumerate(self._pairs):
-            counts = class_counts(pair.target)
-            self._shares.append(counts / max(1, counts.sum()))
-            for label in np.flatnonzero(counts):
-                pixels = np.flatnonzero(pair.target == label)
-                if pixels.size > self._MOST_CENTRES:
-                    pixels = generator.choice(pixels, self._MOST_CENTRES, replace=False)
-                self._centres.setdefault(int(label), []).append(_Centres(index, pixels))
-        self._classes = sorted(self._centres)
-        self._labelled = [i for i, s in enumerate(self._shares) if s.any()]
-        self._lookup = {
-            (c.pair, label): c for label, cs in self._centres.items() for c in cs
-        }
-
-    def draw(self, count: int) -> Crops:
-        """Draw crops, mirrored beyond the image, where their target is ``IGNORE``."""
-        crops = [self._crop(*self._choose()) for _ in range(count)]
-        images, targets, weights = (np.stack(part) for part in zip(*crops, strict=True))
-        return Crops(images, targets, weights if self._weighted_pixels else None)
-
-    def _choose(self) -> tuple[TrainingPair, int]:
-        """Choose a pair and the flat position of a pixel in it."""
-        rng = self._generator
-        if rng.random() < self._anywhere:
-            pair = self._pairs[self._weighted(range(len(self._pairs)))]
-            return pair, int(rng.integers(pair.target.size))
-        if rng.random() < 0.5:
-            label = int(rng.choice(self._classes))
-            candidates = self._centres[label]
-            chosen = candidates[self._weighted([c.pair for c in candidates])]
-        else:
-            index = self._labelled[self._weighted(self._labelled)]
-            label = int(rng.choice(HELD_OUT, p=self._shares[index]))
-            chosen = self._lookup[index, label]
-        return self._pairs[chosen.pair], int(rng.choice(chosen.pixels))
-
-    def _weighted(self, indices: Sequence[int]) -> int:
-        weights = np.array([self._pairs[i].weight for i in indices], dtype=np.float64)
-        return int(self._generator.choice(len(indices), p=weights / weights.sum()))
-
-    def _crop(self, pair: TrainingPair, position: int) -> tuple[npt.NDArray[Any], ...]:
-        shape = pair.target.shape
-        jitter = self._generator.integers(-self._jitter, self._jitter + 1, size=2)
-        centre = np.array(np.unravel_index(position, shape)) + jitter
-        starts = centre - self._size // 2
-        outer = [(int(s), int(s) + self._size) for s in starts]
-        image = read_reflected(lambda at: pair.image[:, *at], outer, shape)
-        target = np.full((self._size, self._size), IGNORE, dtype=np.uint8)
-        weights = np.ones(target.shape, dtype=np.float32)
-        inside = tuple(
-            slice(max(0, low), min(high, n))
-            for (low, high), n in zip(outer, shape, strict=True)
-        )
-        local = tuple(
-            slice(s.start - low, s.stop - low)
-            for s, (low, _) in zip(inside, outer, strict=True)
-        )
-        target[local] = pair.target[inside]
-        if pair.pixel_weights is not None:
-            weights[local] = pair.pixel_weights[inside]
-        return image.astype(np.float32, copy=False), target, weights
+def far_from_labels(
+    target: npt.NDArray[np.uint8], near: Sequence[int]
+) -> npt.NDArray[np.bool_]:
+    """Return where no label is as near as ``near`` pixels along each axis."""
+    size = [2 * reach + 1 for reach in near]
+    labelled = ndimage.maximum_filter(target != IGNORE, size=size)
+    return ~np.asarray(labelled, dtype=bool)
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -20,11 +20,11 @@ def masked_cross_entropy(
     Parameters
     ----------
     logits
-        ``(N, classes, Y, X)`` float32.
+        ``(N, classes, *spatial)`` float32, of planes or volumes.
     target
-        ``(N, Y, X)`` int64 class ids, or ``IGNORE``.
+        ``(N, *spatial)`` int64 class ids, or ``IGNORE``.
     weights
-        ``(N, Y, X)`` float32: the average is weighted by them. None: all alike.
+        ``(N, *spatial)`` float32: the average is weighted by them. None: all alike.
     """
     labelled = target != IGNORE
     if weights is None:
@@ -54,9 +54,10 @@ def masked_dice(logits: Tensor, target: Tensor) -> Tensor:
     truth = functional.one_hot(target.where(labelled, 0), classes).movedim(-1, 1)
     truth = truth * labelled.unsqueeze(1)
     probability = logits.softmax(dim=1) * labelled.unsqueeze(1)
-    common = (probability * truth).sum(dim=(0, 2, 3))
-    size = (probability + truth).sum(dim=(0, 2, 3))
-    present = truth.sum(dim=(0, 2, 3)) > 0
+    everywhere = (0, *range(2, logits.ndim))
+    common = (probability * truth).sum(dim=everywhere)
+    size = (probability + truth).sum(dim=everywhere)
+    present = truth.sum(dim=everywhere) > 0
     dice = 2 * common / size.clamp(min=1e-6)
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
 
@@ -67,9 +68,9 @@ def masked_divergence(logits: Tensor, reference: Tensor, mask: Tensor) -> Tensor
     Parameters
     ----------
     logits, reference
-        ``(N, classes, Y, X)``: what a network says and what it should stay near to.
+        ``(N, classes, *spatial)``: what a network says and what it should stay near to.
     mask
-        ``(N, Y, X)`` bool.
+        ``(N, *spatial)`` bool.
 
     Returns
     -------

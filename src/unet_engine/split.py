@@ -13,16 +13,18 @@ from unet_engine.dataset import HELD_OUT, TrainingPair, class_counts
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 FEW_IMAGES = 5
-"""With fewer labelled images than this, parts of images are held out, not images."""
+"""With fewer labelled images than this, parts of images are held out, not images; and
+with fewer labelled slices of a volume parts of slices, not slices."""
 
 _JUDGED_BY_TRAINING = (
     "Too little is labelled to hold a part of it out: the model was judged by the "
     "pixels it learned from. Label more places to get a figure you can trust."
 )
 _EDGES = (128, 64, 32, 16)
+_ALL = 2**31
 _ENOUGH_BLOCKS = 8
 _TRIES = 32
 
@@ -56,11 +58,11 @@ def split_pairs(
 ) -> Split:
     """Hold out about ``fraction`` of the labelled pixels for validation.
 
-    Whole images when at least ``FEW_IMAGES`` are mostly labelled, square blocks of
-    the others. Both sides keep labelled pixels, and every class where that is
-    possible. Where nothing can be spared the training pixels also validate, and a
-    note says so: a figure without a single correction in it would not tell whether
-    the corrections were learned.
+    Whole images when at least ``FEW_IMAGES`` are mostly labelled, neighbouring slices
+    of volumes with as many such slices, square blocks of the others. Both sides keep
+    labelled pixels, and every class where that is possible. Where nothing can be
+    spared the training pixels also validate, and a note says so: a figure without a
+    single correction in it would not tell whether the corrections were learned.
 
     Parameters
     ----------
@@ -71,8 +73,8 @@ def split_pairs(
     seed
         Same seed, same split.
     mistakes
-        For each pair ``(Y, X)`` True where the model to be tuned is wrong; pixels that
-        it gets right and wrong are held out alike.
+        For each pair True, in the shape of its target, where the model to be tuned is
+        wrong; pixels that it gets right and wrong are held out alike.
     """
     generator = np.random.default_rng(seed)
     mistakes = mistakes or [np.zeros(pair.target.shape, dtype=bool) for pair in pairs]
@@ -81,11 +83,18 @@ def split_pairs(
         for pair, wrong in zip(pairs, mistakes, strict=True)
         if class_counts(pair.target).any()
     ]
-    whole = [pair for pair, _ in known if _is_mostly_labelled(pair)]
+    whole = [pair for pair, _ in known if _is_mostly_labelled(pair.target)]
     if len(whole) < FEW_IMAGES:
         whole = []
-    partial = [k for k in known if not (whole and _is_mostly_labelled(k[0]))]
+    rest = [k for k in known if not (whole and _is_mostly_labelled(k[0].target))]
     training, validation = _hold_out_images(whole, fraction, generator)
+    partial = []
+    for pair, wrong in rest:
+        if len(_labelled_slices(pair)) < FEW_IMAGES:
+            partial.append((pair, wrong))
+            continue
+        learn, judge = _hold_out_slices(pair, fraction, generator)
+        training, validation = [*training, *learn], [*validation, *judge]
     learn, judge = _hold_out_blocks(partial, fraction, generator)
     notes: tuple[str, ...] = ()
     if partial and not judge:
@@ -94,8 +103,15 @@ def split_pairs(
     return Split((*training, *learn), (*validation, *judge), notes)
 
 
-def _is_mostly_labelled(pair: TrainingPair) -> bool:
-    return bool(np.mean(pair.target < HELD_OUT) >= 0.5)
+def _is_mostly_labelled(target: npt.NDArray[np.uint8]) -> bool:
+    return bool(np.mean(target < HELD_OUT) >= 0.5)
+
+
+def _labelled_slices(pair: TrainingPair) -> list[int]:
+    """Return the slices of a volume that are mostly labelled; none of a plane."""
+    if pair.target.ndim < 3:
+        return []
+    return [z for z, plane in enumerate(pair.target) if _is_mostly_labelled(plane)]
 
 
 def _hold_out_images(
@@ -118,6 +134,30 @@ def _hold_out_images(
     return [pairs[i] for i in order[count:]], [pairs[i] for i in order[:count]]
 
 
+def _hold_out_slices(
+    pair: TrainingPair, fraction: float, generator: np.random.Generator
+) -> tuple[list[TrainingPair], list[TrainingPair]]:
+    """Hold out slices of a volume that follow each other: neighbours look alike."""
+    slices = _labelled_slices(pair)
+    counts = [class_counts(pair.target[z]) for z in slices]
+    present = np.array(counts) > 0
+    number = min(max(1, round(fraction * len(slices))), len(slices) - 1)
+    starts = generator.permutation(len(slices) - number + 1).tolist()
+
+    def score(start: int) -> int:
+        held = np.zeros(len(slices), dtype=bool)
+        held[start : start + number] = True
+        return _classes_on_both_sides(present[~held], present[held])
+
+    first = max(starts, key=score)
+    held = [
+        _Block(0, (slice(z, z + 1), slice(None), slice(None)), counts[i])
+        for i, z in enumerate(slices)
+        if first <= i < first + number
+    ]
+    return _divide([pair], held)
+
+
 def _classes_on_both_sides(
     one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]
 ) -> int:
@@ -130,10 +170,13 @@ def _classes_on_both_sides(
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A square of a plane and how many of its pixels are of each stratum."""
+    """A square of a plane and how many of its pixels are of each stratum.
+
+    In a volume it reaches through slices.
+    """
 
     pair: int
-    region: tuple[slice, slice]
+    region: tuple[slice, ...]
     counts: npt.NDArray[np.int64]
 
 
@@ -145,10 +188,10 @@ def _hold_out_blocks(
     """Hold out blocks, as large as leaves enough of them: neighbours look alike."""
     if not known:
         return [], []
-    planes, mistaken = _stratify(known)
+    strata, mistaken = _stratify(known)
     best: tuple[tuple[int, bool], list[_Block]] = (0, False), []
-    for edge in _EDGES:
-        blocks = _list_blocks(planes, edge, len(mistaken))
+    for sizes in _block_sizes(strata[0].ndim):
+        blocks = _list_blocks(strata, sizes, len(mistaken))
         held = _choose_blocks(blocks, fraction, generator)
         score = _count_strata(held), len(blocks) >= _ENOUGH_BLOCKS
         if score > best[0]:
@@ -168,8 +211,8 @@ def _stratify(
 
     Returns
     -------
-    planes
-        ``(Y, X)`` int16 for each pair, -1 where nobody labelled.
+    strata
+        int16 in the shape of each target, -1 where nobody labelled.
     mistaken
         For each number whether the model is wrong there.
     """
@@ -182,24 +225,44 @@ def _stratify(
     return [numbers[code] for code in codes], present >= 256
 
 
+def _block_sizes(ndim: int) -> list[tuple[int, ...]]:
+    """Return the sizes to try, the best ones first.
+
+    In a volume a block goes through all slices, lest the slices beside it give away
+    what it holds; only where that is too much it is of one slice.
+    """
+    squares = [(edge, edge) for edge in _EDGES]
+    if ndim == 2:
+        return [*squares]
+    return [(depth, *square) for depth in (_ALL, 1) for square in squares]
+
+
 def _list_blocks(
-    planes: Sequence[npt.NDArray[np.int16]], edge: int, strata: int
+    strata: Sequence[npt.NDArray[np.int16]], sizes: Sequence[int], count: int
 ) -> list[_Block]:
-    """List the blocks of all planes that hold labelled pixels."""
+    """List the blocks of all images that hold labelled pixels."""
     blocks = []
-    for index, plane in enumerate(planes):
-        labelled = plane >= 0
-        rows, columns = np.flatnonzero(labelled.any(1)), np.flatnonzero(labelled.any(0))
-        # The grid starts at the first labelled pixel: a small spot is cut as well.
-        for y, x in product(
-            range(rows[0], rows[-1] + 1, edge), range(columns[0], columns[-1] + 1, edge)
-        ):
-            region = slice(y, y + edge), slice(x, x + edge)
-            inside = plane[region][labelled[region]]
+    for index, image in enumerate(strata):
+        labelled = image >= 0
+        for region in product(*_intervals(labelled, sizes)):
+            inside = image[region][labelled[region]]
             if inside.size:
-                counts = np.bincount(inside, minlength=strata)
+                counts = np.bincount(inside, minlength=count)
                 blocks.append(_Block(index, region, counts))
     return blocks
+
+
+def _intervals(
+    labelled: npt.NDArray[np.bool_], sizes: Sequence[int]
+) -> Iterator[list[slice]]:
+    """Cut each axis into intervals that hold labelled pixels."""
+    for axis, size in enumerate(sizes):
+        others = tuple(i for i in range(labelled.ndim) if i != axis)
+        known = np.flatnonzero(labelled.any(axis=others))
+        # The grid starts at the first labelled pixel: a small spot is cut as well.
+        first = int(known[0])
+        starts = first + size * np.unique((known - first) // size)
+        yield [slice(start, start + size) for start in starts.tolist()]
 
 
 def _choose_blocks(

@@ -16,6 +16,7 @@ from unet_engine.dataset import (
     TrainingPair,
     class_counts,
     far_from_labels,
+    near_labels,
 )
 from unet_engine.metrics import Confusion
 from unet_engine.spec import ARCHITECTURES, IGNORE
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
     from unet_engine.config import FineTuneConfig
     from unet_engine.spec import ModelSpec
 
-_TILE = 256
-_HALO = 32
+_TILE = {2: 256, 3: 48}
+_HALO = {2: 32, 3: 16}
 """Context on each side, in pixels: enough to judge by, a third of what is exact."""
 _LOOK_SHARE = 0.02
 _PIXELS_A_MINUTE = 250_000
 _FEWEST_PIXELS, _MOST_PIXELS = 300_000, 8_000_000
 _MOST_CHECKED = 1_000_000
+_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def affordable_pixels(config: FineTuneConfig) -> int:
@@ -105,8 +107,9 @@ class HeldOut:
         self._classes = len(spec.classes)
         views = [view for pair in pairs for view in _views(pair, spec)]
         self._views = _affordable(views, pixels, np.random.default_rng(seed))
-        far = {id(pair.image): far_from_labels(pair.target) for pair in watched}
-        nowhere = np.zeros((1, 1), dtype=bool)
+        near = near_labels(spec)
+        far = {id(pair.image): far_from_labels(pair.target, near) for pair in watched}
+        nowhere = np.zeros((1,) * spec.ndim, dtype=bool)
         self._rest = [
             far.get(id(view.pair.image), nowhere)[view.tile.inner_slices]
             for view in self._views
@@ -149,14 +152,15 @@ def find_mistakes(
     Parameters
     ----------
     pairs
-        Those with more than a million labelled pixels are left out.
+        Those with more than a million labelled pixels are left out; of volumes as many
+        tiles are checked as the longest look takes.
     network, spec, device
         The network, what it is, and where it is.
 
     Returns
     -------
     list of ndarray
-        ``(Y, X)`` bool for each pair.
+        bool in the shape of the target for each pair.
     """
     found = []
     for pair in pairs:
@@ -164,7 +168,11 @@ def find_mistakes(
         found.append(wrong)
         if class_counts(pair.target).sum() > _MOST_CHECKED:
             continue
-        for view in _views(pair, spec):
+        views: Sequence[_View] = _views(pair, spec)
+        if spec.ndim == 3:
+            # A stroke in every tile, and each of them costs a second.
+            views = _affordable(views, _MOST_PIXELS, np.random.default_rng(0))
+        for view in views:
             inner = view.tile.inner_slices
             with torch.inference_mode():
                 labels = _predict(network, view, device)[0].argmax(dim=0).numpy()
@@ -177,10 +185,13 @@ def _views(pair: TrainingPair, spec: ModelSpec) -> list[_View]:
     """List the tiles of a pair that hold labelled pixels."""
     footprint = spec.footprint
     # What a network without padding leaves out is its halo, no more and no less.
-    most = _HALO if ARCHITECTURES[spec.architecture].padded else max(footprint.halo)
+    padded = ARCHITECTURES[spec.architecture].padded
+    most = _HALO[spec.ndim] if padded else max(footprint.halo)
     halo = tuple(min(h, most) for h in footprint.halo)
     plan = TilePlan.for_shape(
-        pair.target.shape, tile=_TILE, footprint=replace(footprint, halo=halo)
+        pair.target.shape,
+        tile=_TILE[spec.ndim],
+        footprint=replace(footprint, halo=halo),
     )
     return [
         _View(pair, tile)
@@ -190,14 +201,14 @@ def _views(pair: TrainingPair, spec: ModelSpec) -> list[_View]:
 
 
 def _predict(network: nn.Module, view: _View, device: str) -> Tensor:
-    """Return the logits of a view's inner region, ``(1, classes, h, w)``."""
+    """Return the logits of a view's inner region, ``(1, classes, *inner)``."""
     image = view.pair.image
     block = read_reflected(lambda at: image[:, *at], view.tile.outer, image.shape[1:])
     batch = torch.from_numpy(np.ascontiguousarray(block)[None]).to(device)
-    batch = batch.contiguous(memory_format=torch.channels_last)
+    batch = batch.contiguous(memory_format=_FORMAT[batch.ndim - 2])
     logits: Tensor = network(batch).float().cpu()
-    rows, columns = view.tile.local_slices(logits.shape[2:])
-    return logits[..., rows, columns]
+    batch_of_all = (slice(None),) * 2
+    return logits[batch_of_all + view.tile.local_slices(logits.shape[2:])]
 
 
 def _affordable(

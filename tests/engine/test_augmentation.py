@@ -87,8 +87,8 @@ def test_outside_the_source_is_ignored_in_the_target_and_finite_in_the_image():
 
 def test_elastic_displaces_by_its_standard_deviation():
     augmentation = Augmentation(elastic=5, flips=False, scaling=1, intensity=0)
-    grid = augmentation._grid(400, 33, seeded())
-    still = Augmentation(elastic=0, flips=False, scaling=1)._grid(400, 33, seeded())
+    grid = augmentation._grid(33, seeded(), 400)
+    still = Augmentation(elastic=0, flips=False, scaling=1)._grid(33, seeded(), 400)
     # The corner is a point of the coarse grid, where nothing is interpolated.
     assert (grid - still)[:, 0, 0].std() == pytest.approx(5, rel=0.1)
 

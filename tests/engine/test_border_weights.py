@@ -64,10 +64,36 @@ def test_equals_the_distances_to_all_objects(seed, objects, sigma):
     )
 
 
-def test_volumes_and_huge_ids_are_taken():
-    ids = np.zeros((5, 20, 30), np.int64)
-    ids[2, 5:15, 2:12], ids[2, 5:15, 16:26] = 2**40, 7
+def test_huge_ids_are_taken():
+    ids = np.zeros((20, 30), np.int64)
+    ids[5:15, 2:12], ids[5:15, 16:26] = 2**40, 7
     np.testing.assert_allclose(border_weights(ids), by_definition(ids), atol=1e-6)
+
+
+def test_weights_of_a_volume_are_those_of_its_slices():
+    ids = np.stack([squares(gap=4), squares(gap=9), 0 * squares()])
+    weights = border_weights(ids)
+    for plane, found in zip(ids, weights, strict=True):
+        np.testing.assert_allclose(found, by_definition(plane), atol=1e-6)
+
+
+def test_pieces_of_a_volume_are_those_of_its_slices():
+    # One U-shaped object in 3-D: its arms are two pieces where the slice shows two.
+    ids = np.stack([squares(gap=4) > 0, np.ones((64, 64))]).astype(np.uint8)
+    ids[1, :10] = IGNORE
+    weights = weigh_pieces(pair(ids), 10.0).pixel_weights
+    assert weights[0, 30, 29] > 5 + balance_weights(ids)[0, 30, 29]
+    # Nothing to tell apart in the other slice.
+    assert np.array_equal(weights[1], balance_weights(ids)[1])
+
+
+def test_objects_that_touch_across_slices_are_separated():
+    ids = np.zeros((4, 9, 9), np.int32)
+    ids[:2, 2:7, 2:7], ids[2:, 2:7, 2:7] = 1, 2
+    separated = separate_objects(ids)
+    assert np.array_equal(separated[:2], ids[:2])
+    assert not separated[2].any()
+    assert np.array_equal(separated[3], ids[3])
 
 
 def test_an_object_over_all_the_image_leaves_nothing_to_weigh():

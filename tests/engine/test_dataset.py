@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unet_engine.crops import CropSampler
 from unet_engine.dataset import (
     HELD_OUT,
-    CropSampler,
     TrainingPair,
     check_pairs,
     class_counts,
@@ -111,8 +111,12 @@ def test_counts_leave_out_what_is_not_labelled():
 
 
 def sampler(pairs, size=16, jitter=0, seed=0):
+    ndim = pairs[0].target.ndim
     return CropSampler(
-        pairs, size=size, jitter=jitter, generator=np.random.default_rng(seed)
+        pairs,
+        shape=(size,) * ndim,
+        jitter=(jitter,) * ndim,
+        generator=np.random.default_rng(seed),
     )
 
 
@@ -162,8 +166,8 @@ class TestCrops:
         target[50, 50] = 1
         crops = CropSampler(
             [pair(target)],
-            size=9,
-            jitter=0,
+            shape=(9, 9),
+            jitter=(0, 0),
             generator=np.random.default_rng(0),
             anywhere=0.5,
         ).draw(200)
