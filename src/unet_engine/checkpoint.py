@@ -22,7 +22,7 @@ from unet_engine.spec import ModelSpec
 from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -61,7 +61,7 @@ class Checkpoint:
     @property
     def trained(self) -> bool:
         """Whether it learned its classes, and is not fresh or only pretrained."""
-        return not all(entry.get("pretrained") for entry in self.history)
+        return _learned_classes(self.history)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all.
@@ -129,6 +129,15 @@ class ModelInfo:
     history: tuple[dict[str, Any], ...]
     bundled: bool
     size: int
+
+    @property
+    def trained(self) -> bool:
+        """As of a ``Checkpoint``."""
+        return _learned_classes(self.history)
+
+
+def _learned_classes(history: Sequence[Mapping[str, Any]]) -> bool:
+    return not all(entry.get("pretrained") for entry in history)
 
 
 def read_info(path: str | os.PathLike[str], *, bundled: bool = False) -> ModelInfo:

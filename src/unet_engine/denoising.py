@@ -12,11 +12,11 @@ from unet_engine.errors import SpecError
 from unet_engine.events import Denoised, TileDenoised, never
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.inference import TilePredictor
-from unet_engine.plan import Index, nearest_first, plan_prediction
+from unet_engine.plan import Index, Place, nearest_first, plan_prediction
 from unet_engine.runtime import translated_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from unet_engine.checkpoint import Checkpoint
     from unet_engine.events import Stop
@@ -47,6 +47,7 @@ def iter_denoise(
     *,
     stop: Stop = never,
     indices: Iterable[Index] | None = None,
+    near: Place | Callable[[], Place | None] | None = None,
 ) -> Generator[TileDenoised, None, Denoised]:
     """Restore an image tile by tile, and yield every tile as it is finished.
 
@@ -62,11 +63,14 @@ def iter_denoise(
         Polled before every tile; ``True`` returns what there is.
     indices
         Positions along the leading axes to restore; the others stay 0.
+    near
+        ``(index, (y, x))``: planes and tiles nearest to it come first. A callable is
+        asked again before every tile.
 
     Yields
     ------
     TileDenoised
-        In raster order.
+        In the order of ``near``, else in raster order.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def iter_denoise(
         restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
     predictor = TilePredictor(image, checkpoint, config, normalisation)
     done = 0
-    for index, tile in nearest_first(plan, None):
+    for index, tile in nearest_first(plan, near):
         if stop():
             break
         pixels = normalisation.undo(predictor.predict(index, tile))

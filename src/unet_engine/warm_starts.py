@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from unet_engine.architectures import SAME_PATH
 from unet_engine.architectures.trunks import FCN_FORMS
 from unet_engine.checkpoint import Checkpoint
 from unet_engine.errors import SpecError
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from unet_engine.events import Stop
     from unet_engine.networks.imagenet import Progress
-
-_SAME_PATH = ("unet", "autoencoder")
 
 
 def start_pretrained(
@@ -51,10 +50,10 @@ def start_pretrained(
     SpecError
         When the network has another contracting path.
     """
-    if architecture not in _SAME_PATH:
+    if architecture not in SAME_PATH:
         raise SpecError(
             f"{architecture} has another contracting path than a pretrained model; "
-            f"use {' or '.join(_SAME_PATH)}"
+            f"use {' or '.join(SAME_PATH)}"
         )
     spec = dataclasses.replace(
         pretrained.spec, architecture=architecture, classes=tuple(classes)

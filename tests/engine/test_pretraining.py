@@ -257,6 +257,14 @@ class TestDenoising:
         first = tiles[0]
         assert np.array_equal(first.image, tiled.image[:, *first.inner])
 
+    def test_what_is_looked_at_comes_first(self):
+        stack = Image.from_array(np.stack([noisy(0), noisy(1), noisy(2)]), "ZYX")
+        model, place = trained()[1].checkpoint, ((1,), (90.0, 90.0))
+        tiles, result = drain(iter_denoise(stack, model, CPU, near=place))
+        assert tiles[0].index == (1,)
+        assert all(part.stop == 96 for part in tiles[0].inner)
+        assert np.array_equal(result.image, denoise(stack, model, CPU).image)
+
     def test_stopped_run_is_not_complete(self):
         stopped = denoise(image(3), trained()[1].checkpoint, CPU, stop=lambda: True)
         assert not stopped.complete

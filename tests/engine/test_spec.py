@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unet_engine.architectures.geometry import z_poolings_for
 from unet_engine.errors import SpecError
 from unet_engine.spec import ARCHITECTURES, IGNORE, ModelSpec, build
 
@@ -106,3 +107,14 @@ def test_build_gives_the_network_of_the_spec():
     with torch.inference_mode():
         logits = network(torch.zeros(2, 3, 16, 20))
     assert logits.shape == (2, 3, 16, 20)
+
+
+@pytest.mark.parametrize(
+    ("planes", "elongation", "expected"),
+    [(1, 1, 0), (7, 1, 0), (8, 1, 1), (14, 1, 1), (32, 1, 3), (500, 1, 4),
+     (100, 4.1, 2), (100, 0.5, 4), (100, 1000, 0)],
+)  # fmt: skip
+def test_thin_and_anisotropic_stacks_pool_less_along_z(planes, elongation, expected):
+    found = z_poolings_for(planes, 4, elongation=elongation)
+    assert found == expected
+    ModelSpec(ndim=3, z_poolings=found)

@@ -86,6 +86,7 @@ def test_info_needs_the_header_only(checkpoint, saved):
     assert info.history == checkpoint.history
     assert info.size == saved.stat().st_size
     assert not info.bundled
+    assert info.trained
 
 
 def test_name_is_that_of_the_last_training(checkpoint):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from unet_engine import warm_starts
+from unet_engine.architectures import starts_from
+from unet_engine.architectures.trunks import FCN_FORMS
 from unet_engine.checkpoint import Checkpoint
 from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import TrainingPair
@@ -164,3 +166,25 @@ def test_any_network_takes_another_class(name):
         after[1] / (after[0] + after[1]), before[1], rtol=1e-3, atol=1e-4
     )
     assert (after[2] <= after[:2].max(axis=0) + 1e-6).all()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_who_is_said_to_start_from_another_does(name):
+    pretrained = ModelSpec(architecture="autoencoder", depth=2, width=4, classes=())
+    parents = [start_checkpoint(pretrained)]
+    parents += [
+        trained(ModelSpec(architecture=fcn, depth=5, width=2, dense_width=4))
+        for fcn in FCN_FORMS
+    ]
+    fitting = []
+    for parent in parents:
+        if starts_from(name, parent.spec):
+            fitting.append(parent.spec.architecture)
+            assert start_from(parent, name).spec.architecture == name
+        elif name != parent.spec.architecture and "8s" not in name:
+            with pytest.raises(SpecError):
+                start_from(parent, name)
+    form = FCN_FORMS.get(name)
+    coarser = form and form.stride < 32 and f"fcn{2 * form.stride}s-{form.trunk}"
+    own = ["autoencoder"] if name in ("unet", "autoencoder") else []
+    assert fitting == ([coarser] if coarser else own)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
-from math import prod
+from math import log2, prod
 from typing import TYPE_CHECKING
 
 from unet_engine.tiling import Footprint
@@ -103,6 +103,32 @@ def pooling_strides(spec: ModelSpec) -> tuple[tuple[int, ...], ...]:
     poolings = spec.depth if spec.z_poolings is None else spec.z_poolings
     flat = spec.depth - poolings
     return ((1, 2, 2),) * flat + ((2, 2, 2),) * poolings
+
+
+_PLANES_AT_BOTTOM = 4
+
+
+def z_poolings_for(planes: int, depth: int, *, elongation: float = 1.0) -> int:
+    """Choose how often a network of volumes pools along Z.
+
+    Parameters
+    ----------
+    planes
+        Of the stack; some are left at the lowest level.
+    depth
+        Poolings of the network.
+    elongation
+        Distance of the planes over that of the pixels: the first levels pool within
+        the planes only, until both distances are about the same.
+
+    Returns
+    -------
+    int
+        From 0 to ``depth``, for ``ModelSpec.z_poolings``.
+    """
+    flat = max(0, round(log2(elongation)))
+    deepest = int(log2(max(1, planes / _PLANES_AT_BOTTOM)))
+    return max(0, min(depth - flat, deepest))
 
 
 def padded_footprint(spec: ModelSpec) -> Footprint:
