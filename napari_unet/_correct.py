@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QSizePolicy,
 )
 
+from napari_unet._drafts import Draft
 from napari_unet._forms import Section, TextLine, button, colour_icon
 from napari_unet._layers import colour_of
 from unet_engine.errors import EngineError
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 _HELP = "Paint on the mask what is wrong. Painting over what is right confirms it."
 _NO_MASK = "Predict first, or start painting on an empty mask."
+_NEW = "Click a class and paint a few strokes of each on the image, then fine-tune."
+_NO_CLASSES = (
+    "{0} takes noise away and has no classes to paint. Choose another model, or start "
+    "a new U-Net from it: see step 1."
+)
 
 
 class CorrectSection(Section):
@@ -133,7 +139,9 @@ class CorrectSection(Section):
         view.set_classes(self._workspace.classes)
 
     def choose_class(self, label: int) -> None:
-        """Paint with a class from now on."""
+        """Paint with a class from now on, on an empty mask if there is none."""
+        if self._masks.current is None:
+            self.start_empty()
         if (view := self._masks.current) is not None:
             view.paint_with(label)
 
@@ -211,11 +219,17 @@ class CorrectSection(Section):
     def show_state(self, *_: Any) -> None:
         """Show what can be done now, and what was touched."""
         view = self._masks.current
-        for tool in (*self.class_buttons, self.accept, self.clear, self.touched.native):
+        for tool in (self.accept, self.clear, self.touched.native):
             tool.setEnabled(view is not None)
-        self.new_class.setEnabled(bool(self._workspace.classes))
-        self.empty.setVisible(view is None and self._workspace.layer is not None)
-        self.empty.setEnabled(not self._workspace.activity)
+        startable = self._workspace.layer is not None and not self._workspace.activity
+        for made in self.class_buttons:
+            made.setEnabled(view is not None or startable)
+        classes = bool(self._workspace.classes)
+        self.new_class.setEnabled(classes)
+        self.empty.setVisible(
+            view is None and self._workspace.layer is not None and classes
+        )
+        self.empty.setEnabled(startable)
         self._show_counts(view)
         self._mark_label()
         if view is not None:
@@ -229,7 +243,12 @@ class CorrectSection(Section):
             for label, count in sorted(counts.items())
         ]
         self.clear.setEnabled(bool(said))
-        if view is None:
-            self.text.setText(_NO_MASK)
-        else:
-            self.text.setText(f"Touched: {', '.join(said)}" if said else _HELP)
+        self.text.setText(f"Touched: {', '.join(said)}" if said else self._advice(view))
+
+    def _advice(self, view: MaskView | None) -> str:
+        model = self._workspace.model
+        if model is not None and not model.spec.classes:
+            return _NO_CLASSES.format(model.name)
+        if isinstance(model, Draft):
+            return _NEW
+        return _NO_MASK if view is None else _HELP

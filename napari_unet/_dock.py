@@ -5,29 +5,39 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
 
 from napari_unet._correct import CorrectSection
 from napari_unet._finetune import FineTuneSection
 from napari_unet._forms import column
 from napari_unet._jobs import warm_up
+from napari_unet._layers import elongation_of
 from napari_unet._masks import Masks
+from napari_unet._model_form import Given
+from napari_unet._new_model import NewModelDialog
 from napari_unet._predict import PredictSection
+from napari_unet._pretrain import PretrainSection
 from napari_unet._workspace import Workspace
+from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import napari
 
+    from napari_unet._drafts import Draft, Model
     from napari_unet._masks import MaskView
     from unet_engine.store import ModelStore
 
 _WIDTH = 330
+
+_left: WeakKeyDictionary[Any, Draft] = WeakKeyDictionary()
+"""The draft of every viewer, for a dock that is closed and opened again."""
 
 
 class UNetWidget(QWidget):
@@ -49,13 +59,18 @@ class UNetWidget(QWidget):
         # carry.
         self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.workspace = Workspace(store)
+        self.workspace.draft = _left.get(self.viewer)
         self.workspace.refresh_models()
         self.masks = Masks(self.viewer, self.workspace, self)
         self.predict = PredictSection(self.viewer, self.workspace, self.masks)
+        self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
         self.correct = CorrectSection(
             self.workspace, self.masks, self.predict.form.subject
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
+        self._scrolling = QTimer(self)
+        self._scrolling.setSingleShot(True)
+        self._scrolling.timeout.connect(self._scroll_to_pretraining)
         self._watched: set[Any] = set()
         self._warm = False
         self._lay_out()
@@ -77,13 +92,54 @@ class UNetWidget(QWidget):
         """Choose a model by its name, having looked again which there are."""
         self.workspace.refresh_models(choose=name)
 
+    def new_model(self, start: Model | None = None) -> NewModelDialog:
+        """Open the window in which a new model is described.
+
+        Parameters
+        ----------
+        start
+            A model whose weights it may take over.
+        """
+        # Others may have made models meanwhile: the command line, another window.
+        self.workspace.refresh_models()
+        dialog = NewModelDialog(self.workspace, self._given(), self)
+        if start is not None:
+            dialog.form.choose_start(start.name)
+        dialog.open()
+        return dialog
+
+    def open_pretraining(self) -> None:
+        """Show the part in which a model learns without labels."""
+        self.pretrain.open()
+        # Once the layout has given it a place.
+        self._scrolling.start(0)
+
+    def _scroll_to_pretraining(self) -> None:
+        self._area.ensureWidgetVisible(self.pretrain)
+
+    def _given(self) -> Given:
+        """Return what is known of a new model from what is on screen."""
+        classes = self.workspace.classes
+        if not (classes and self.workspace.touched_subjects(others=False)):
+            classes = Given().classes
+        try:
+            image, layout = self.predict.form.chosen_image()
+        except EngineError:
+            return Given(classes=classes)
+        return Given(
+            classes=classes,
+            channels=image.channels,
+            planes=image.leading_shape[-1] if image.leading_axes.endswith("Z") else 1,
+            elongation=elongation_of(self.workspace.layer, layout),
+        )
+
     def _lay_out(self) -> None:
         inside = QWidget()
         layout = column(inside)
-        for section in (self.predict, self.correct, self.fine_tune):
+        for section in (self.predict, self.pretrain, self.correct, self.fine_tune):
             layout.addWidget(section)
         layout.addStretch(1)
-        area = QScrollArea()
+        self._area = area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
@@ -93,6 +149,11 @@ class UNetWidget(QWidget):
         outer.addWidget(area)
 
     def _connect(self) -> None:
+        picker = self.predict.form.picker
+        picker.new_wanted.connect(self.new_model)
+        picker.pretraining_wanted.connect(self.open_pretraining)
+        self.pretrain.new_wanted.connect(self.new_model)
+        self.workspace.models_changed.connect(self._keep_draft)
         layers = self.viewer.layers.events
         connections = [
             (layers.inserted, self._on_layers_changed),
@@ -130,7 +191,14 @@ class UNetWidget(QWidget):
             self.predict.form.image.value = source
 
     def _on_theme_changed(self, *_: Any) -> None:
-        self.fine_tune.follow_theme(self.viewer.theme)
+        for section in (self.pretrain, self.fine_tune):
+            section.follow_theme(self.viewer.theme)
+
+    def _keep_draft(self) -> None:
+        if self.workspace.draft is not None:
+            _left[self.viewer] = self.workspace.draft
+        else:
+            _left.pop(self.viewer, None)
 
     def _on_data_changed(self, event: Any) -> None:
         """Start anew with a layer that shows another image now."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
 
-from napari_unet._forms import Section, add_row, button, config_form, rows
+from napari_unet._drafts import Draft
+from napari_unet._forms import add_row, button, rows
 from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
 from napari_unet._runs import Trained, TrainingOrder, train_run
 from napari_unet._sections import TrainingSection
+from napari_unet._settings import TrainingSettings
 from napari_unet._training_data import LabelledImage
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError, EngineError
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet._workspace import Workspace
+
+
+_FINE_TUNE = (
+    "Train a copy of the model on what you touched, and predict again with it. "
+    "The old model stays."
+)
+_TRAIN = "Train the new model on what you touched, and predict with it."
 
 
 class FineTuneSection(TrainingSection):
@@ -47,10 +56,12 @@ class FineTuneSection(TrainingSection):
         self._refresh_wanted = False
         self._make_settings()
         self._make_buttons()
+        workspace.classes_changed.connect(self._follow_model)
         workspace.layer_changed.connect(self._show_others)
         workspace.touched_changed.connect(self._show_others)
         self._on_activity_changed()
         self._show_others()
+        self._follow_model()
 
     def _make_settings(self) -> None:
         self.minutes = FloatSpinBox(value=2.0, min=0.1, max=1440.0, step=0.5)
@@ -70,18 +81,17 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.others.native)
         self.pairs = PairsSection(self._viewer, self._workspace)
         self.content.addWidget(self.pairs)
-        self.settings = config_form(FineTuneConfig, leave_out=("minutes", "device"))
-        self.advanced = Section(
-            "Advanced settings", "How the training runs.", expanded=False
+        self.advanced = TrainingSettings(
+            FineTuneConfig, leave_out=("minutes", "device")
         )
-        self.advanced.content.addWidget(self.settings.native)
+        self.settings = self.advanced.form
+        self.content.addWidget(self.advanced.recipe)
         self.content.addWidget(self.advanced)
 
     def _make_buttons(self) -> None:
         self.train = button(
             "Fine-tune",
-            "Train a copy of the model on what you touched, and predict again with it. "
-            "The old model stays.",
+            _FINE_TUNE,
             self.start,
         )
         cancel = button("Stop", "End now and keep the best model.", self.stop)
@@ -100,7 +110,7 @@ class FineTuneSection(TrainingSection):
         self._train(
             partial(train_run, order, self._workspace),
             title=f"U-Net fine-tunes {order.model.name}",
-            on_result=self._on_result,
+            on_result=partial(self._on_result, order),
         )
 
     @property
@@ -115,7 +125,13 @@ class FineTuneSection(TrainingSection):
         workspace = self._workspace
         if workspace.model is None:
             raise DataError(
-                "there is no model to tune; open a model file in step 1, Predict"
+                "there is no model to tune; make a new one or open a file in the … "
+                "menu of step 1"
+            )
+        if not workspace.model.spec.classes:
+            raise DataError(
+                f"{workspace.model.name} takes noise away and has no classes to learn; "
+                "start a new U-Net from it with the button in step 1"
             )
         touched = workspace.touched_subjects(others=self.others.value)
         labelled = tuple(
@@ -136,7 +152,7 @@ class FineTuneSection(TrainingSection):
             config=self.config,
         )
 
-    def _on_result(self, trained: Trained) -> None:
+    def _on_result(self, order: TrainingOrder, trained: Trained) -> None:
         result = trained.result
         notes = " ".join(result.notes)
         if trained.model is None:
@@ -146,6 +162,7 @@ class FineTuneSection(TrainingSection):
             return
         self.text.setText(self._describe_result(result, trained.model.name))
         show_info(f"The new model {trained.model.name} predicts now.")
+        self._workspace.drop_draft(order.model)
         self._workspace.refresh_models(choose=trained.model.name)
         self._refresh_wanted = True
 
@@ -159,6 +176,14 @@ class FineTuneSection(TrainingSection):
         self.minutes.enabled = self.others.enabled = enabled
         self.settings.enabled = enabled
         self.pairs.setEnabled(enabled)
+
+    def _follow_model(self) -> None:
+        """Take the settings of the paper of a network, and say what will happen."""
+        model = self._workspace.model
+        if model is not None and model.spec.classes:
+            transfer = model.transfers if isinstance(model, Draft) else model.trained
+            self.advanced.follow(model.spec.architecture, transfer=transfer)
+        self.train.setToolTip(_TRAIN if isinstance(model, Draft) else _FINE_TUNE)
 
     def _show_others(self) -> None:
         here = self._workspace.touched_subjects(others=False)

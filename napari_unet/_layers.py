@@ -131,6 +131,15 @@ def _named_axes(layer: Any) -> str:
     return letters if complete and letters.endswith("YX") else ""
 
 
+def elongation_of(layer: Any, layout: Layout) -> float:
+    """Return the distance of the planes over that of the pixels, as displayed."""
+    position = layout.axes.find("Z")
+    if position < 0:
+        return 1.0
+    across, along = abs(float(layer.scale[position])), abs(float(layer.scale[-1]))
+    return across / along if across and along else 1.0
+
+
 def labelled_layout(image: Any, labels: Any) -> Layout:
     """Return the layout of an image for which labels fit it.
 
@@ -223,11 +232,15 @@ def mask_indices(indices: Sequence[Any], layout: Layout) -> tuple[Any, ...]:
     return tuple(part for at, part in enumerate(indices) if at != axis)
 
 
-def placement(source: Any, layout: Layout) -> dict[str, Any]:
-    """Return scale, translation, rotation, shear, affine and units for a mask."""
-    axes = [i for i in range(source.ndim) if i != layout.channel_axis or i]
+def placement(source: Any, layout: Layout, *, channels: bool = False) -> dict[str, Any]:
+    """Return scale, translation, rotation, shear, affine and units for a result.
+
+    ``channels``: it has those of the image too, as a mask has not.
+    """
+    left_out = None if channels else layout.channel_axis
+    axes = [i for i in range(source.ndim) if i != left_out or i]
     scale, translate = np.array(source.scale)[axes], np.array(source.translate)[axes]
-    if (axis := layout.stretched_axis) is not None:
+    if not channels and (axis := layout.stretched_axis) is not None:
         count = full_data(source).shape[axis]
         translate[axis] += scale[axis] * (count - 1) / 2
         scale[axis] *= count
@@ -283,6 +296,22 @@ def shown_index(viewer: ViewerModel, layer: Labels, layout: Layout) -> Index:
     point = np.round(layer.world_to_data(viewer.dims.point)).astype(int)
     inside = np.clip(point, 0, np.array(layer.data.shape) - 1)
     return tuple(int(i) for i in mask_indices(inside, layout)[:-2])
+
+
+def shown_place(
+    viewer: ViewerModel, source: ImageLayer, layout: Layout
+) -> tuple[Index, tuple[float, float]]:
+    """Return the plane of an image that is on screen, and the middle of it there."""
+    point = np.round(source.world_to_data(viewer.dims.point)).astype(int)
+    shape = full_data(source).shape[: source.ndim]
+    inside = np.clip(point, 0, np.array(shape) - 1)
+    index = tuple(
+        int(position)
+        for position, axis in zip(inside, layout.axes, strict=False)
+        if axis not in "CSYX"
+    )
+    (top, left), (bottom, right) = source.corner_pixels[:, -2:]
+    return index, (float(top + bottom) / 2, float(left + right) / 2)
 
 
 def shown_region(viewer: ViewerModel, layer: Labels) -> tuple[slice, slice]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -20,6 +19,7 @@ from napari_unet._layers import (
     shown_region,
     touched_colormap,
 )
+from napari_unet._refreshing import Refreshing
 from napari_unet._strokes import StrokeRecorder
 
 if TYPE_CHECKING:
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
     from napari_unet._subject import Index, Region, Subject
     from napari_unet._workspace import Workspace
-
-_REFRESH_MS = 120
-"""Least time between two refreshes of a mask while its tiles arrive."""
-
 
 _left: WeakKeyDictionary[Labels, tuple[ReferenceType[Any], Subject]] = (
     WeakKeyDictionary()
@@ -64,12 +60,8 @@ class MaskView(QObject):
         self.subject = subject
         self.layer = layer
         self.overlay: Labels | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._refresh)
+        self._refreshing = Refreshing(layer, self._is_dirty, self)
         self._dirty: set[Index] = set()
-        self._thumbnail = False
-        self._cost = 0.0
         self.recorder = StrokeRecorder(layer, subject, self._on_touched)
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
@@ -84,7 +76,7 @@ class MaskView(QObject):
     def release(self) -> None:
         """Stop watching the layer, for good."""
         self.unwatch()
-        self._timer.stop()
+        self._refreshing.stop()
         self.show_touched(False)
         self.deleteLater()
 
@@ -105,7 +97,12 @@ class MaskView(QObject):
         return shown_region(self._viewer, self.layer)
 
     def set_classes(self, classes: tuple[str, ...]) -> None:
-        """Give each class its colour, and its name under the mouse."""
+        """Give each class its colour, and its name under the mouse.
+
+        A model without classes says nothing of a mask that is there.
+        """
+        if not classes:
+            return
         self.layer.colormap = class_colormap(len(classes))
         self.layer.features = {"index": range(len(classes)), "class": list(classes)}
         if self.overlay is not None:
@@ -121,9 +118,7 @@ class MaskView(QObject):
     def show_tiles(self, indices: set[Index], *, finished: bool = False) -> None:
         """Show new tiles of some planes soon; together with others that come soon."""
         self._dirty |= indices
-        self._thumbnail |= finished
-        if not self._timer.isActive():
-            self._timer.start(0 if finished else self._pause())
+        self._refreshing.ask(finished=finished)
 
     def show_touched(self, shown: bool) -> None:
         """Show or hide a layer with the touched pixels in full colour."""
@@ -153,17 +148,9 @@ class MaskView(QObject):
         self._viewer.layers.insert(self._viewer.layers.index(self.layer) + 1, overlay)
         return overlay
 
-    def _pause(self) -> int:
-        return max(_REFRESH_MS, int(4000 * self._cost))
-
-    def _refresh(self) -> None:
-        # A refresh uploads the whole plane; it may take a fifth of the time at most.
-        started = time.perf_counter()
+    def _is_dirty(self) -> bool:
         dirty, self._dirty = self._dirty, set()
-        if self.layer in self._viewer.layers and self.index in dirty:
-            self.layer.refresh(extent=False, thumbnail=self._thumbnail)
-        self._thumbnail = False
-        self._cost = time.perf_counter() - started
+        return self.layer in self._viewer.layers and self.index in dirty
 
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         if self.overlay is not None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image as ImageLayer
-from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_unet._forms import TextLine, add_row, column, rows, set_row_visible
+from napari_unet._forms import add_row, column, rows, set_row_visible
 from napari_unet._layers import Layout, image_of, layouts_of
+from napari_unet._model_picker import ModelPicker
 from napari_unet._subject import Subject
 from unet_engine.config import Device, PredictConfig
 from unet_engine.errors import DataError, EngineError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet._workspace import Workspace
-    from unet_engine.store import ModelInfo
+    from unet_engine.images import Image
 
 WHOLE_STACK = "whole stack"
 THIS_SLICE = "this slice"
@@ -40,6 +40,8 @@ class PredictionForm(QWidget):
 
     Attributes
     ----------
+    picker
+        Chooses the model.
     hidden_layers
         Image layers that are not offered: the dock's own results.
     changed
@@ -57,30 +59,27 @@ class PredictionForm(QWidget):
         self._make_choices()
         self._lay_out()
         self.image.changed.connect(self._on_image_changed)
-        self.model.changed.connect(self._on_model_changed)
+        self.picker.changed.connect(self._on_model_changed)
         self.axes.changed.connect(self._show_scope)
         self.device.changed.connect(self._on_device_changed)
-        workspace.models_changed.connect(self._on_models_changed)
         self.reset_choices()
-        self._on_models_changed()
+        self._on_model_changed()
 
     def _make_choices(self) -> None:
         self.image = ComboBox(choices=self._image_choices)
-        self.model = ComboBox(choices=self._model_choices)
+        self.picker = ModelPicker(self._workspace)
         self.axes = ComboBox(choices=self._layout_choices)
         self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
         self.device = ComboBox(choices=get_args(Device), value="auto")
         self.probability = CheckBox(text="Show probabilities too")
         self.image.native.setPlaceholderText("no image is open")
-        self.model.native.setPlaceholderText("no model")
 
     def _lay_out(self) -> None:
         self._rows = form = rows()
         add_row(form, "Image", self.image.native, "The image layer to segment.")
-        model = _side_by_side(self.model.native, self._make_menu())
-        add_row(form, "Model", model, "The U-Net that draws the mask.")
-        self.model_text = TextLine()
-        form.addRow(self.model_text)
+        add_row(form, "Model", self.picker, "The network that draws the mask.")
+        form.addRow(self.picker.text)
+        form.addRow(self.picker.restart)
         add_row(
             form,
             "First axes",
@@ -107,26 +106,6 @@ class PredictionForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.probability.native)
-
-    def _make_menu(self) -> QToolButton:
-        menu = QMenu(self)
-        menu.setToolTipsVisible(True)
-        opening = menu.addAction("Open model file…")
-        opening.setToolTip("Add a model file (.safetensors) to your models.")
-        opening.triggered.connect(self._on_open_triggered)
-        looking = menu.addAction("Refresh list")
-        looking.setToolTip("Look again which models there are.")
-        looking.triggered.connect(self.refresh_models)
-        self.menu = QToolButton()
-        self.menu.setObjectName("unet_menu")
-        self.menu.setText("…")
-        # The indicator of the menu would cover the dots.
-        self.menu.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self.menu.setFixedWidth(28)
-        self.menu.setToolTip("Open a model file, or refresh the list of models.")
-        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu.setMenu(menu)
-        return self.menu
 
     @property
     def config(self) -> PredictConfig:
@@ -155,6 +134,19 @@ class PredictionForm(QWidget):
         """Whether only the slice on screen is asked for."""
         return self.scope.native.isVisibleTo(self) and self.scope.value == THIS_SLICE
 
+    def chosen_image(self) -> tuple[Image, Layout]:
+        """Return the chosen image with what its axes mean.
+
+        Raises
+        ------
+        DataError
+            When no image is chosen, or it is none that a model can take.
+        """
+        layer, layout = self._workspace.layer, self.axes.value
+        if layer is None or layout is None:
+            raise DataError("there is no image; open one, then choose it under Image")
+        return image_of(layer, layout), layout
+
     def subject(self) -> Subject:
         """Return the chosen image as a subject; a new one when its axes changed.
 
@@ -163,13 +155,11 @@ class PredictionForm(QWidget):
         DataError
             When no image is chosen, or it cannot be segmented.
         """
-        layer, layout = self._workspace.layer, self.axes.value
-        if layer is None or layout is None:
-            raise DataError("there is no image; open one, then choose it under Image")
+        image, layout = self.chosen_image()
         subject = self._workspace.subject
         if subject is None or subject.layout.axes != layout.axes:
-            subject = Subject(image_of(layer, layout), layout)
-            self._workspace.adopt(layer, subject)
+            subject = Subject(image, layout)
+            self._workspace.adopt(self._workspace.layer, subject)
         return subject
 
     def reset_choices(self, *_: Any) -> None:
@@ -177,28 +167,16 @@ class PredictionForm(QWidget):
         self.image.reset_choices()
         self._on_image_changed()
 
-    def open_model(self, path: str) -> None:
-        """Add a model file to the models and choose it."""
-        try:
-            self._workspace.open_model(path)
-        except (EngineError, OSError) as error:
-            show_error(str(error))
-
-    def refresh_models(self, *_: Any) -> None:
-        """Look again which models there are, and say which files are damaged."""
-        self._workspace.refresh_models()
-        for path, reason in self._workspace.store.broken():
-            show_warning(f"{path.name} is left out. {reason}")
-
     def _image_choices(self, _: Any) -> list[ImageLayer]:
+        return self.layers()
+
+    def layers(self) -> list[ImageLayer]:
+        """Return the image layers that are offered."""
         return [
             layer
             for layer in self._viewer.layers
             if isinstance(layer, ImageLayer) and layer not in self.hidden_layers
         ]
-
-    def _model_choices(self, _: Any) -> list[tuple[str, ModelInfo]]:
-        return [(model.name, model) for model in self._workspace.models]
 
     def _layout_choices(self, _: Any) -> list[tuple[str, Layout]]:
         layer, model = self._workspace.layer, self._workspace.model
@@ -211,20 +189,13 @@ class PredictionForm(QWidget):
         self._workspace.choose_layer(self.image.value)
         self._reset_axes()
 
-    def _on_model_changed(self, model: ModelInfo | None) -> None:
-        self._workspace.choose_model(model)
-        self.model_text.setText(describe_model(model))
+    def _on_model_changed(self) -> None:
+        model = self._workspace.model
+        self.probability.native.setVisible(model is None or bool(model.spec.classes))
         self._reset_axes()
 
     def _on_device_changed(self, device: Device) -> None:
         self._workspace.device = device
-
-    def _on_models_changed(self) -> None:
-        chosen = self._workspace.model
-        with self.model.changed.blocked():
-            self.model.reset_choices()
-            self.model.value = chosen
-        self._on_model_changed(chosen)
 
     def _reset_axes(self) -> None:
         subject = self._workspace.subject
@@ -244,30 +215,3 @@ class PredictionForm(QWidget):
         if chosen != self._chosen:
             self._chosen = chosen
             self.changed.emit()
-
-    def _on_open_triggered(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Open model file", "", "Models (*.safetensors)"
-        )
-        if path:
-            self.open_model(path)
-
-
-def describe_model(model: ModelInfo | None) -> str:
-    """Return a line about a model for people."""
-    if model is None:
-        return "No model yet: open a model file in the … menu."
-    channels = model.spec.in_channels
-    line = f"{'1 channel' if channels == 1 else f'{channels} channels'} → "
-    line += ", ".join(model.spec.classes)
-    parent = model.history[-1].get("parent") if model.history else None
-    return f"{line}; tuned from {parent}" if parent else line
-
-
-def _side_by_side(wide: QWidget, narrow: QWidget) -> QWidget:
-    both = QWidget()
-    layout = QHBoxLayout(both)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(wide, 1)
-    layout.addWidget(narrow)
-    return both

@@ -1,4 +1,4 @@
-"""What runs in a thread: a prediction, a training. No Qt, no layer, no widget.
+"""What runs in a thread: predictions, trainings, downloads. No Qt, layer or widget.
 
 Orders are made on the main thread from what is on screen; the generators here carry
 them out and may import torch.
@@ -7,30 +7,40 @@ them out and may import torch.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from napari_unet._drafts import Draft
 from napari_unet._jobs import load_torch
 from napari_unet._training_data import training_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from napari_unet._drafts import Model
+    from napari_unet._layers import Layout
     from napari_unet._subject import Index, Subject
     from napari_unet._training_data import LabelledImage
     from napari_unet._workspace import Workspace
     from unet_engine.annotations import Annotations
-    from unet_engine.config import FineTuneConfig, PredictConfig
+    from unet_engine.config import FineTuneConfig, PredictConfig, PretrainConfig
     from unet_engine.events import (
+        Denoised,
         FineTuned,
         Prediction,
         Step,
         Stop,
+        TileDenoised,
         TileDone,
         Validation,
     )
+    from unet_engine.images import Image
     from unet_engine.plan import Place
-    from unet_engine.store import ModelInfo
+    from unet_engine.spec import ModelSpec
+    from unet_engine.store import Checkpoint, ModelInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +61,30 @@ class PredictionOrder:
 
     layer: Any
     subject: Subject
-    model: ModelInfo
+    model: Model
+    config: PredictConfig
+    indices: tuple[Index, ...] | None
+    near: Callable[[], Place | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DenoisingOrder:
+    """A denoising that was asked for.
+
+    Attributes
+    ----------
+    layer
+        The image layer; only to tell whether a result is still wanted.
+    image, layout
+        What, and the meaning of its layer's axes.
+    model, config, indices, near
+        As in a `PredictionOrder`.
+    """
+
+    layer: Any
+    image: Image
+    layout: Layout
+    model: Model
     config: PredictConfig
     indices: tuple[Index, ...] | None
     near: Callable[[], Place | None]
@@ -75,11 +108,31 @@ class TrainingOrder:
         How to train.
     """
 
-    model: ModelInfo
+    model: Model
     classes: tuple[str, ...]
     touched: tuple[tuple[Subject, Annotations], ...]
     labelled: tuple[LabelledImage, ...]
     config: FineTuneConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PretrainingOrder:
+    """A pretraining that was asked for.
+
+    Attributes
+    ----------
+    name
+        Of the model that it makes, unless that is taken.
+    spec
+        Of a model without classes.
+    images, config
+        What to learn from, and how.
+    """
+
+    name: str
+    spec: ModelSpec
+    images: tuple[Image, ...]
+    config: PretrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,6 +164,25 @@ def predict_run(
     )
 
 
+def denoise_run(
+    order: DenoisingOrder, workspace: Workspace, stop: Stop
+) -> Generator[TileDenoised, None, Denoised]:
+    """Take the noise out of an image; see `unet_engine.denoising.iter_denoise`."""
+    load_torch()
+    from unet_engine.denoising import iter_denoise
+
+    return (
+        yield from iter_denoise(
+            order.image,
+            workspace.checkpoint(order.model),
+            order.config,
+            stop=stop,
+            indices=order.indices,
+            near=order.near,
+        )
+    )
+
+
 def train_run(
     order: TrainingOrder, workspace: Workspace, stop: Stop
 ) -> Generator[Step | Validation, None, Trained]:
@@ -120,17 +192,69 @@ def train_run(
 
     workspace.store.check_writable()
     checkpoint = adapt_checkpoint(
-        workspace.checkpoint(order.model), classes=order.classes
+        workspace.checkpoint(order.model, stop), classes=order.classes
     )
     pairs = list(training_pairs(order, checkpoint.spec))
     result = yield from fine_tune(checkpoint, pairs, order.config, stop=stop)
     if not result.improved:
         return Trained(result=result, model=None)
     *earlier, last = result.checkpoint.history
-    history = (*earlier, {**last, "parent": order.model.name})
-    name = workspace.store.free_name(tuned_name(order.model.name))
+    history = (*earlier, {**last, "parent": _parent_name(order.model, checkpoint)})
+    name = workspace.store.free_name(_new_name(order.model))
     model = workspace.store.save(name, replace(result.checkpoint, history=history))
     return Trained(result=result, model=model)
+
+
+def pretrain_run(
+    order: PretrainingOrder, workspace: Workspace, stop: Stop
+) -> Generator[Step | Validation, None, Trained]:
+    """Train a new model without labels and save it, if it learned anything."""
+    load_torch()
+    from unet_engine.pretraining import pretrain
+    from unet_engine.training import start_checkpoint
+
+    workspace.store.check_writable()
+    start = start_checkpoint(order.spec, order.config.seed)
+    result = yield from pretrain(start, order.images, order.config, stop=stop)
+    if not result.improved:
+        return Trained(result=result, model=None)
+    name = workspace.store.free_name(order.name)
+    return Trained(result=result, model=workspace.store.save(name, result.checkpoint))
+
+
+def fetch_run(trunk: str, stop: Stop) -> Generator[tuple[int, int], None, None]:
+    """Fetch the weights of a classifier, if they are not there yet.
+
+    Yields
+    ------
+    tuple
+        Bytes that arrived, and bytes in all or 0.
+    """
+    load_torch()
+    from unet_engine.networks.imagenet import imagenet_weights
+
+    heard: SimpleQueue[tuple[int, int]] = SimpleQueue()
+
+    def fetch() -> None:
+        imagenet_weights(trunk, progress=lambda *n: heard.put(n), stop=stop)
+
+    # A callback cannot yield, so the download gets a thread of its own.
+    with ThreadPoolExecutor(1) as pool:
+        download = pool.submit(fetch)
+        while not download.done():
+            with suppress(Empty):
+                yield heard.get(timeout=0.1)
+        download.result()
+
+
+def _new_name(model: Model) -> str:
+    return model.name if isinstance(model, Draft) else tuned_name(model.name)
+
+
+def _parent_name(model: Model, checkpoint: Checkpoint) -> str:
+    if not isinstance(model, Draft):
+        return model.name
+    return model.parent.name if model.parent else checkpoint.name
 
 
 def tuned_name(name: str) -> str:

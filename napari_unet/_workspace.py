@@ -12,14 +12,17 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
+from napari_unet._drafts import Draft, make_checkpoint
 from napari_unet._subject import Subject, takes
 from unet_engine.errors import SpecError
+from unet_engine.events import never
 from unet_engine.store import Checkpoint, ModelStore
 
 if TYPE_CHECKING:
+    from napari_unet._drafts import Model
     from napari_unet._layers import Layout
     from unet_engine.config import Device
-    from unet_engine.store import ModelInfo
+    from unet_engine.events import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,11 @@ class Workspace:
     layer
         The chosen image layer, or None.
     models
-        The models of the store, as of the last look.
+        The models of the store, as of the last look, and the draft.
     model
         The chosen model, or None.
+    draft
+        A new model that was not trained yet, or None.
     added_classes
         Names of classes that the chosen model does not have yet.
     device
@@ -66,7 +71,7 @@ class Workspace:
     pairs
         Training data the user added.
     activity
-        What is running: ``""``, ``"predict"`` or ``"train"``.
+        What is running: ``""``, ``"predict"``, ``"train"`` or ``"pretrain"``.
     """
 
     layer_changed = Signal()
@@ -83,8 +88,9 @@ class Workspace:
     def __init__(self, store: ModelStore | None = None) -> None:
         self.store = store or ModelStore()
         self.layer: Any = None
-        self.models: tuple[ModelInfo, ...] = ()
-        self.model: ModelInfo | None = None
+        self.models: tuple[Model, ...] = ()
+        self.model: Model | None = None
+        self.draft: Draft | None = None
         self.added_classes: tuple[str, ...] = ()
         self.device: Device = "auto"
         self.pairs: list[Pair] = []
@@ -139,7 +145,7 @@ class Workspace:
         """Names of the classes that can be painted."""
         return (*self.model.spec.classes, *self.added_classes) if self.model else ()
 
-    def choose_model(self, model: ModelInfo | None) -> None:
+    def choose_model(self, model: Model | None) -> None:
         """Make a model the one that predicts and is tuned."""
         if model != self.model:
             self.model = model
@@ -154,7 +160,7 @@ class Workspace:
         choose
             Name of a model; else the chosen one stays, or the first one is taken.
         """
-        self.models = self.store.list()
+        self.models = (*self.store.list(), *([self.draft] if self.draft else []))
         by_name = {model.name: model for model in self.models}
         wanted = choose or (self.model.name if self.model else "")
         first = self.models[0] if self.models else None
@@ -171,15 +177,32 @@ class Workspace:
         """
         self.refresh_models(choose=self.store.add(path).name)
 
-    def checkpoint(self, model: ModelInfo) -> Checkpoint:
-        """Load a model, or return the very one that was loaded last.
+    def add_draft(self, draft: Draft) -> None:
+        """Take a new model that will be trained, in place of an earlier one."""
+        self.draft = draft
+        self.refresh_models(choose=draft.name)
+
+    def drop_draft(self, draft: Model) -> None:
+        """Let go of a draft, as it became a model; any other model stays."""
+        if draft is self.draft:
+            self.draft = None
+
+    def checkpoint(self, model: Model, stop: Stop = never) -> Checkpoint:
+        """Load a model or make a draft's weights, or return the last ones again.
 
         The engine keeps the network of a checkpoint for as long as it gets the same
         object. Reads a file: call it in a job.
         """
-        key = (model.path, model.path.stat().st_mtime_ns)
+        key: Any = model
+        if not isinstance(model, Draft):
+            key = (model.path, model.path.stat().st_mtime_ns)
         if self._loaded is None or self._loaded[0] != key:
-            self._loaded = (key, Checkpoint.load(model.path))
+            made = (
+                make_checkpoint(model, self.checkpoint, stop=stop)
+                if isinstance(model, Draft)
+                else Checkpoint.load(model.path)
+            )
+            self._loaded = (key, made)
         return self._loaded[1]
 
     def add_class(self, name: str) -> None:

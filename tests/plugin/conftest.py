@@ -67,6 +67,18 @@ class Docked:
         self.widget.predict.predict.click()
         self.wait()
 
+    def be_quick(self, steps: int = 4) -> None:
+        """Set a training of a few tiny steps."""
+        form = self.widget.fine_tune.settings
+        form["steps"].value, form["crop"].value, form["batch"].value = steps, 32, 1
+        form["learning_rate"].value = 0.01
+
+    def fine_tune(self) -> None:
+        """Press Fine-tune and wait for the model and its prediction."""
+        self.widget.fine_tune.train.click()
+        self.wait()
+        self.wait()
+
     @property
     def mask(self) -> Any:
         """The Labels layer of the chosen image."""

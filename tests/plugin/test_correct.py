@@ -27,11 +27,19 @@ def test_before_there_is_a_mask(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane)
     assert not section.empty.isHidden()
     assert not section.accept.isEnabled()
-    assert not section.class_buttons[1].isEnabled()
     section.empty.click()
     assert not dock.mask.data.any()
     assert section.empty.isHidden()
-    assert section.class_buttons[1].isEnabled()
+    assert section.accept.isEnabled()
+
+
+def test_a_class_button_makes_the_mask_that_it_needs(dock: Docked, plane: Any) -> None:
+    assert not dock.widget.correct.class_buttons[1].isEnabled()
+    dock.viewer.add_image(plane)
+    dock.widget.correct.class_buttons[1].click()
+    assert not dock.mask.data.any()
+    assert dock.viewer.layers.selection.active is dock.mask
+    assert (dock.mask.mode, dock.mask.selected_label) == ("paint", 1)
 
 
 def test_a_class_button_readies_the_brush(masked: Docked) -> None:

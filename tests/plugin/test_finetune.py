@@ -31,14 +31,8 @@ def paint(docked: Docked, plane: Any) -> Docked:
     docked.mask.paint((0, 35, 35), 1)
     docked.mask.paint((0, 85, 15), 0)
     docked.mask.paint((1, 70, 70), 1)
-    be_quick(docked)
+    docked.be_quick()
     return docked
-
-
-def be_quick(docked: Docked, steps: int = 4) -> None:
-    form = docked.widget.fine_tune.settings
-    form["steps"].value, form["crop"].value, form["batch"].value = steps, 32, 1
-    form["learning_rate"].value = 0.01
 
 
 def touched_pixels(docked: Docked) -> np.ndarray:
@@ -78,7 +72,7 @@ def test_the_new_model_is_saved_chosen_and_predicts(
     workspace = painted.widget.workspace
     assert workspace.model.name == "tiny-ft"
     assert workspace.store.lineage("tiny-ft") == ("tiny-ft", "tiny")
-    assert painted.widget.predict.form.model.value.name == "tiny-ft"
+    assert painted.widget.predict.form.picker.model.value.name == "tiny-ft"
     assert "tiles" in painted.widget.predict.text.text()
     after = painted.mask.data
     np.testing.assert_array_equal(after[touched], before[touched])
@@ -132,7 +126,7 @@ def test_a_model_that_is_not_better_is_not_saved(
 
 
 def test_stop_keeps_the_best(painted: Docked) -> None:
-    be_quick(painted, steps=100_000)
+    painted.be_quick(steps=100_000)
     section = painted.widget.fine_tune
     section.train.click()
     assert section.cancel.isEnabled()
@@ -199,7 +193,7 @@ def test_a_folder_that_cannot_be_written_to(
 
 def train_without_end(docked: Docked) -> None:
     """Start a training that only ``stop`` ends, and wait for its first step."""
-    be_quick(docked, steps=100_000)
+    docked.be_quick(steps=100_000)
     section = docked.widget.fine_tune
     section.train.click()
     docked.bot.waitUntil(lambda: bool(section.curve.steps), timeout=60_000)
@@ -250,7 +244,7 @@ def test_a_pair_alone_is_enough(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane, name="cells")
     pair(dock, (plane > 100).astype(int) * 300, instances=True)
     assert [p.title for p in dock.widget.workspace.pairs] == ["cells + truth (objects)"]
-    be_quick(dock)
+    dock.be_quick()
     train(dock)
     dock.wait()
     assert dock.widget.workspace.model.name == "tiny-ft"
@@ -268,7 +262,7 @@ def test_object_ids_taken_for_classes(
 ) -> None:
     dock.viewer.add_image(plane, name="cells")
     pair(dock, (plane > 100).astype(int) * 300, instances=False)
-    be_quick(dock)
+    dock.be_quick()
     train(dock)
     assert any("object ids" in message for message in told)
     assert dock.widget.workspace.model.name == "tiny"
@@ -277,7 +271,7 @@ def test_object_ids_taken_for_classes(
 def test_a_mask_of_0_and_255_is_foreground(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane, name="cells")
     pair(dock, np.where(plane > 100, 255, 0).astype(np.uint8), instances=False)
-    be_quick(dock)
+    dock.be_quick()
     train(dock)
     assert dock.widget.workspace.model.name == "tiny-ft"
 

@@ -34,8 +34,8 @@ def test_opening_the_dock_offers_image_and_model(dock: Docked, plane: Any) -> No
     layer = dock.viewer.add_image(plane, name="cells")
     form = dock.widget.predict.form
     assert form.image.value is layer
-    assert form.model.value.name == "tiny"
-    assert "cell" in form.model_text.text()
+    assert form.picker.model.value.name == "tiny"
+    assert "cell" in form.picker.text.text()
 
 
 def test_predict_adds_the_mask_the_engine_predicts(dock: Docked, plane: Any) -> None:
@@ -302,17 +302,17 @@ def test_open_model_file(dock: Docked, add_model: Any, tmp_path: Any) -> None:
     store = dock.widget.workspace.store
     path = tmp_path / "from a friend.safetensors"
     store.load("tiny").save(path)
-    dock.widget.predict.form.open_model(str(path))
-    assert dock.widget.predict.form.model.value.name == "from a friend"
+    dock.widget.predict.form.picker.open_model(str(path))
+    assert dock.widget.predict.form.picker.model.value.name == "from a friend"
     assert "from a friend" in store.names()
 
 
 def test_open_what_is_no_model(dock: Docked, told: list[str], tmp_path: Any) -> None:
     path = tmp_path / "notes.safetensors"
     path.write_text("not a model")
-    dock.widget.predict.form.open_model(str(path))
+    dock.widget.predict.form.picker.open_model(str(path))
     assert "no model file" in told[0]
-    assert dock.widget.predict.form.model.value.name == "tiny"
+    assert dock.widget.predict.form.picker.model.value.name == "tiny"
 
 
 def test_opening_the_dock_and_painting_imports_no_torch() -> None:
@@ -383,7 +383,7 @@ def test_refresh_tells_of_damaged_files(
     store = dock.widget.workspace.store
     (store.root / "half.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     add_model("new")
-    _, looking = dock.widget.predict.form.menu.menu().actions()
-    looking.trigger()
-    assert "new" in [name for name, _ in dock.widget.predict.form._model_choices(None)]
+    picker = dock.widget.predict.form.picker
+    picker.actions_by_name["refresh"].trigger()
+    assert "new" in [name for name, _ in picker._choices(None)]
     assert "half.safetensors is left out" in told[0]
