@@ -52,6 +52,18 @@ def fine_tune() -> None:
         open_dock(viewer).fine_tune.start()
 
 
+def new_model() -> None:
+    """Choose New model in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).new_model()
+
+
+def pretrain() -> None:
+    """Show how to pretrain in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).open_pretraining()
+
+
 def show_models_folder() -> None:
     """Show the folder of the user's models in the file manager."""
     store = ModelStore()

@@ -45,12 +45,13 @@ class DenoisedLayers(QObject):
         if view is None or not view.fits(order):
             self._views[order.layer] = _DenoisedView(self._viewer, order, self)
 
-    def write(self, order: DenoisingOrder, tiles: list[TileDenoised]) -> None:
-        """Write finished tiles."""
+    def write(self, order: DenoisingOrder, tiles: list[TileDenoised]) -> bool:
+        """Write finished tiles; return whether the layer is still wanted."""
         view = self._views[order.layer]
         for tile in tiles:
             view.write(tile)
         view.refreshing.ask()
+        return view.fits(order)
 
     def finish(self, order: DenoisingOrder) -> None:
         """Show what was written."""

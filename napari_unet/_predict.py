@@ -186,8 +186,9 @@ class PredictSection(JobSection):
         self, order: DenoisingOrder, tiles: list[TileDenoised]
     ) -> None:
         self._place = shown_place(self._viewer, order.layer, order.layout)
-        self._denoised.write(order, tiles)
         self._show_tile(tiles[-1].done, tiles[-1].total)
+        if not self._denoised.write(order, tiles):
+            self.stop()
 
     def _on_denoised(self, order: DenoisingOrder, result: Denoised) -> None:
         self._denoised.finish(order)

@@ -74,6 +74,8 @@ def test_dock_is_in_both_menus(
         ("predict", "predict", "start"),
         ("accept_view", "correct", "accept_view"),
         ("fine_tune", "fine_tune", "start"),
+        ("new_model", "", "new_model"),
+        ("pretrain", "", "open_pretraining"),
     ],
 )
 def test_commands_press_the_buttons(
@@ -85,7 +87,8 @@ def test_commands_press_the_buttons(
 ) -> None:
     dock = _commands.open_dock(make_napari_viewer())
     pressed = []
-    monkeypatch.setattr(getattr(dock, section), method, lambda: pressed.append(command))
+    part = getattr(dock, section) if section else dock
+    monkeypatch.setattr(part, method, lambda: pressed.append(command))
     execute(command)
     assert pressed == [command]
 
