@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from unet_engine.dataset import HELD_OUT, class_counts
 from unet_engine.spec import ARCHITECTURES, IGNORE
@@ -84,6 +85,34 @@ def crop_shape(
         for axis, (size, m) in enumerate(zip(wanted, margin, strict=True))
     )
     return CropShape(tuple(fitting), margin)
+
+
+def volume_around(
+    labelled: npt.NDArray[np.bool_], spec: ModelSpec, crop: int
+) -> tuple[slice, ...]:
+    """Return the box around the labelled voxels, with what the crops see of the rest.
+
+    Parameters
+    ----------
+    labelled
+        ``(Z, Y, X)`` bool, True somewhere.
+    spec, crop
+        As for ``crop_shape``.
+    """
+    (box,) = ndimage.find_objects(labelled.astype(np.uint8))
+    return with_context(box, labelled.shape, spec, crop)
+
+
+def with_context(
+    box: Sequence[slice], shape: tuple[int, ...], spec: ModelSpec, crop: int
+) -> tuple[slice, ...]:
+    """Enlarge a box of labelled voxels by what crops see of the rest of a volume."""
+    # A crop is turned and zoomed, and its centre moves by a third of it.
+    context = [2 * size for size in crop_shape(spec, [shape], crop).seen]
+    return tuple(
+        slice(max(0, part.start - reach), min(size, part.stop + reach))
+        for part, reach, size in zip(box, context, shape, strict=True)
+    )
 
 
 def _volume(

@@ -233,7 +233,7 @@ class TilePredictor:
         footprint = self._checkpoint.spec.footprint
         views = [(s, s.tile_for(tile, footprint)) for s in self._symmetries]
         outer = _spanning(view.outer for _, view in views)
-        block = self._normalised(self._read(index, Tile(tile.inner, outer)))
+        block = self._normalisation.apply(self._read(index, Tile(tile.inner, outer)))
         found: list[npt.NDArray[np.float32]] = []
         for symmetry, view in views:
             seen = tuple(
@@ -251,21 +251,10 @@ class TilePredictor:
                 lambda region: image.read(index, region), outer, image.plane_shape
             )
         return read_reflected(
-            lambda region: np.stack(
-                [
-                    image.read((*index, z), region[1:])
-                    for z in range(region[0].start, region[0].stop)
-                ],
-                axis=1,
-            ),
+            lambda region: image.read_volume(index, region),
             outer,
             (image.leading_shape[-1], *image.plane_shape),
         )
-
-    def _normalised(self, block: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        # A volume is normalised like one tall plane.
-        flat = block.reshape(block.shape[0], -1, block.shape[-1])
-        return self._normalisation.apply(flat).reshape(block.shape)
 
     def _spend_less(self, tile: Tile) -> bool:
         """Halve the tiles, or move to the CPU; False when neither is left."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from unet_engine.config import FineTuneConfig
     from unet_engine.dataset import TrainingPair
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
@@ -148,48 +149,77 @@ def read_labelled(
     )
 
 
+def check_stack(image: Image) -> int:
+    """Return the number of slices of a stack that a model of volumes can take.
+
+    Raises
+    ------
+    DataError
+        When the image has no Z before its planes.
+    """
+    if not image.leading_axes.endswith("Z"):
+        raise DataError(
+            f"{image.name} has no Z before its planes (axes {image.axes!r}), and the "
+            "model works on volumes; state the axes with --axes, or use a model for "
+            "planes (--ndim 2)"
+        )
+    return image.leading_shape[-1]
+
+
 def read_pairs(
     data: LabelledImage,
     spec: ModelSpec,
-    border_weight: float = 0.0,
+    config: FineTuneConfig,
     *,
     quiet: bool = False,
 ) -> Iterator[TrainingPair]:
-    """Read the labelled planes of an image, prepared as for prediction.
+    """Read what is labelled of an image, prepared as for prediction.
 
     Parameters
     ----------
     data
         Image and labels; object ids, if there are, say which gaps to weigh.
     spec
-        Of the model that will learn.
-    border_weight
-        As in ``FineTuneConfig``.
+        Of the model that will learn: from planes, or from volumes.
+    config
+        How it will learn.
     quiet
         Do not tell what is odd about the image.
 
     Raises
     ------
     DataError
-        When the channels do not fit the model.
+        When the channels or axes do not fit the model.
     """
     from unet_engine.border_weights import weigh_instances
+    from unet_engine.crops import volume_around
     from unet_engine.dataset import TrainingPair
 
     image = match_channels(data.image, spec.in_channels)
+    split = len(image.leading_shape)
+    if spec.ndim == 3:
+        check_stack(image)
+        split -= 1
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile
     )
     tell((f"{data.name}: {note}" for note in normalisation.notes), quiet=quiet)
-    for index in image.indices():
+    for index in np.ndindex(image.leading_shape[:split]):
         target = data.target[index]
-        if (target != IGNORE).any():
-            place = f"[{', '.join(map(str, index))}]" if index else ""
-            pixels = normalisation.apply(image.read(index))
-            pair = TrainingPair(pixels, target, data.name + place)
-            if border_weight and data.instances is not None:
-                pair = weigh_instances(pair, data.instances[index], border_weight)
-            yield pair
+        if (target == IGNORE).all():
+            continue
+        box = (slice(None),) * spec.ndim
+        if spec.ndim == 3:
+            box = volume_around(target != IGNORE, spec, config.crop)
+            pixels = image.read_volume(index, box)
+        else:
+            pixels = image.read(index)
+        place = f"[{', '.join(map(str, index))}]" if index else ""
+        pair = TrainingPair(normalisation.apply(pixels), target[box], data.name + place)
+        if config.border_weight and data.instances is not None:
+            ids = data.instances[index][box]
+            pair = weigh_instances(pair, ids, config.border_weight)
+        yield pair
 
 
 def _chosen_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:

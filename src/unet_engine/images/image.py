@@ -43,6 +43,8 @@ class Image:
         Channels of the file that ``read`` returns; an alpha channel is not among them.
     grey
         True when ``read`` returns the luminance of the three selected channels.
+    slice_step_um
+        Distance of two slices along Z in micrometres, if known.
     """
 
     data: Any
@@ -52,6 +54,7 @@ class Image:
     pixel_size_um: float | None
     selection: tuple[int, ...]
     grey: bool = False
+    slice_step_um: float | None = None
 
     @classmethod
     def from_array(
@@ -62,6 +65,7 @@ class Image:
         name: str = "",
         rgb: bool = False,
         pixel_size_um: float | None = None,
+        slice_step_um: float | None = None,
     ) -> Image:
         """Wrap an array-like without reading it.
 
@@ -78,6 +82,8 @@ class Image:
             ``S`` of 3 or 4.
         pixel_size_um
             Edge of a pixel in micrometres.
+        slice_step_um
+            Distance of two slices along Z in micrometres.
 
         Raises
         ------
@@ -88,7 +94,15 @@ class Image:
         _check_axes(axes, shape, name)
         _check_dtype(data.dtype, name)
         count, rgb = _count_channels(axes, shape, rgb, name)
-        return cls(data, axes, name, rgb, pixel_size_um, tuple(range(count)))
+        return cls(
+            data,
+            axes,
+            name,
+            rgb,
+            pixel_size_um,
+            tuple(range(count)),
+            slice_step_um=slice_step_um,
+        )
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -110,6 +124,13 @@ class Image:
     def plane_shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self._length("Y"), self._length("X")
+
+    @property
+    def elongation(self) -> float | None:
+        """Distance of two slices over that of two pixels, if both are known."""
+        if self.slice_step_um is None or self.pixel_size_um is None:
+            return None
+        return self.slice_step_um / self.pixel_size_um
 
     @property
     def channels(self) -> int:
@@ -167,6 +188,34 @@ class Image:
             weights = np.asarray(_LUMINANCE, dtype=np.float32)
             return np.tensordot(weights, block.astype(np.float32), axes=1)[None]
         return block.astype(block.dtype.newbyteorder("="), copy=False)
+
+    def read_volume(
+        self, index: Sequence[int], region: Sequence[slice]
+    ) -> npt.NDArray[Any]:
+        """Read a region of slices that follow each other, and nothing else.
+
+        Parameters
+        ----------
+        index
+            Position along ``leading_axes`` but the last one, which is Z.
+        region
+            Slices of Z, height and width inside the image, with start and stop.
+
+        Returns
+        -------
+        ndarray
+            ``(channels, d, h, w)``, as ``read``.
+
+        Raises
+        ------
+        DataError
+            As ``read``.
+        """
+        depth, *plane = region
+        return np.stack(
+            [self.read((*index, z), plane) for z in range(depth.start, depth.stop)],
+            axis=1,
+        )
 
     def select_channel(self, channel: int) -> Image:
         """Return a view of one channel.

@@ -91,12 +91,12 @@ class Normalisation:
         Parameters
         ----------
         block
-            ``(C, h, w)`` as the image's ``read`` returns it.
+            ``(C, *spatial)`` as the image's ``read`` and ``read_volume`` return it.
 
         Returns
         -------
         ndarray
-            ``(C, h, w)`` float32: 0 at ``low``, 1 at ``high``, clipped to [-1, 5];
+            ``(C, *spatial)`` float32: 0 at ``low``, 1 at ``high``, clipped to [-1, 5];
             0 where the pixel is not a finite number or the channel is constant.
 
         Raises
@@ -116,9 +116,10 @@ class Normalisation:
             for bottom, top in zip(self.low, self.high, strict=True)
         ]
         values: npt.NDArray[Any] = block.astype(wide)
+        shape = (-1, *(1,) * (block.ndim - 1))
         with np.errstate(invalid="ignore", over="ignore"):
-            values -= np.asarray(self.low, dtype=wide)[:, None, None]
-            values *= np.asarray(scale, dtype=wide)[:, None, None]
+            values -= np.asarray(self.low, dtype=wide).reshape(shape)
+            values *= np.asarray(scale, dtype=wide).reshape(shape)
         np.clip(values, *_RANGE, out=values)
         if block.dtype.kind == "f":
             values[~np.isfinite(block)] = 0

@@ -100,6 +100,7 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
         axes or known,
         name=path.name,
         pixel_size_um=_pixel_size(tif, series),
+        slice_step_um=_slice_step(tif),
     )
 
 
@@ -196,6 +197,19 @@ def _pixel_size(
     centimetre, millimetre, micrometre = 3, 4, 5
     factors = {centimetre: 1e4, millimetre: 1e3, micrometre: 1.0}
     return _scaled(1 / resolution, factors.get(int(series.keyframe.resolutionunit)))
+
+
+def _slice_step(tif: tifffile.TiffFile) -> float | None:
+    """Return the distance of two slices in µm where the file states it in a unit."""
+    if tif.is_ome:
+        pixels = _first_pixels(tifffile.xml2dict(tif.ome_metadata))
+        unit = str(pixels.get("PhysicalSizeZUnit", "µm"))
+        return _scaled(pixels.get("PhysicalSizeZ"), _MICROMETRES.get(unit))
+    if tif.is_imagej:
+        metadata = tif.imagej_metadata or {}
+        unit = str(metadata.get("unit", "")).strip().lower()
+        return _scaled(metadata.get("spacing"), _MICROMETRES.get(unit))
+    return None
 
 
 def _first_pixels(ome: dict[str, Any]) -> dict[str, Any]:
