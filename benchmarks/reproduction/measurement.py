@@ -126,7 +126,7 @@ def _config(row: Row, setting: Setting) -> FineTuneConfig:
     network, data = NETWORKS[row.network], DATASETS[row.data]
     architecture = ARCHITECTURES[network.architecture]
     recipe = dict(architecture.recipe)
-    if network.coarser or (network.backbone and setting.imagenet):
+    if network.backbone and setting.imagenet:
         recipe |= architecture.transfer_recipe
     usual = {**network.minutes, **row.minutes}[setting.scale]
     limits = {"minutes": min(usual, data.most_minutes)}
