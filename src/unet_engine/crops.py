@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _VOXELS = 1
 """Voxels in a crop of a volume for each pixel in a crop of a plane."""
-_THIN = 1.5
+_THIN = 2.0
+"""Depth of a stack, in depths of a crop, up to which it is not cut."""
 
 
 class CropShape(NamedTuple):
@@ -122,7 +123,6 @@ def _volume(
     across, *_, along = spec.footprint.divisor
     voxels = _VOXELS * crop**2
     deep = (voxels * (across / along) ** 2) ** (1 / 3)
-    # The rest of a stack that is little deeper than a crop is cheaper seen than cut.
     deep = depth if depth <= _THIN * deep else _nearest(deep, across)
     edge = _nearest(sqrt(voxels / max(deep, across)), along)
     return deep, min(edge, widest), min(edge, widest)

@@ -65,6 +65,22 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def check_axes(image: Image, spec: ModelSpec) -> None:
+    """Check that an image has the axes that a network sees.
+
+    Raises
+    ------
+    DataError
+        When a network of volumes gets no Z axis.
+    """
+    if spec.ndim == 3 and not image.leading_axes.endswith("Z"):
+        raise DataError(
+            f"this model works on volumes, and {image.name or 'the image'} has no Z "
+            f"before its planes (axes {image.axes!r}); state its axes, or use a model "
+            "for planes"
+        )
+
+
 def plan_prediction(
     image: Image,
     spec: ModelSpec,
@@ -85,13 +101,8 @@ def plan_prediction(
     DataError
         When a position is outside the image, or a network for volumes gets no Z axis.
     """
-    volumes = spec.ndim - 2
-    if volumes and not image.leading_axes.endswith("Z"):
-        raise DataError(
-            "this model works on volumes, and the image has no Z before its planes "
-            f"(axes {image.axes!r}); state its axes, or use a model for planes"
-        )
-    split = len(image.leading_shape) - volumes
+    check_axes(image, spec)
+    split = len(image.leading_shape) - (spec.ndim - 2)
     chosen = image.indices() if indices is None else _inside(image, indices)
     tiles = TilePlan.for_shape(
         (*image.leading_shape[split:], *image.plane_shape),

@@ -725,7 +725,7 @@ def test_models_that_cannot_learn_from_planes_are_refused(
     store.save("plain", make_checkpoint(plain))
     data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
     assert main(["finetune", *data, "--out=new", "--from=volumes"]) == 1
-    assert_one_line(capsys.readouterr().err, "no Z before its planes", "--axes")
+    assert_one_line(capsys.readouterr().err, "no Z before its planes")
     assert evaluate(folder, "--model=plain") == 1
     assert_one_line(capsys.readouterr().err, "no classes")
 

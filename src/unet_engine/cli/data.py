@@ -20,6 +20,7 @@ from unet_engine.images import (
     pair_folders,
     read_labels,
 )
+from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
@@ -149,23 +150,6 @@ def read_labelled(
     )
 
 
-def check_stack(image: Image) -> int:
-    """Return the number of slices of a stack that a model of volumes can take.
-
-    Raises
-    ------
-    DataError
-        When the image has no Z before its planes.
-    """
-    if not image.leading_axes.endswith("Z"):
-        raise DataError(
-            f"{image.name} has no Z before its planes (axes {image.axes!r}), and the "
-            "model works on volumes; state the axes with --axes, or use a model for "
-            "planes (--ndim 2)"
-        )
-    return image.leading_shape[-1]
-
-
 def read_pairs(
     data: LabelledImage,
     spec: ModelSpec,
@@ -196,10 +180,8 @@ def read_pairs(
     from unet_engine.dataset import TrainingPair
 
     image = match_channels(data.image, spec.in_channels)
-    split = len(image.leading_shape)
-    if spec.ndim == 3:
-        check_stack(image)
-        split -= 1
+    check_axes(image, spec)
+    split = len(image.leading_shape) - (spec.ndim - 2)
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile
     )

@@ -6,9 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from unet_engine.architectures.geometry import z_poolings_for
-from unet_engine.cli.data import check_stack
 from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import DataError
+from unet_engine.plan import check_axes
 from unet_engine.spec import ARCHITECTURES, IGNORE, ModelSpec
 
 if TYPE_CHECKING:
@@ -177,7 +177,9 @@ def _fit_to_stacks(
     spec: ModelSpec, data: Sequence[LabelledImage], *, quiet: bool
 ) -> ModelSpec:
     """Pool along Z as often as the thinnest stack allows, and say so."""
-    planes = min(check_stack(one.image) for one in data)
+    for one in data:
+        check_axes(one.image, spec)
+    planes = min(one.image.leading_shape[-1] for one in data)
     elongation = min(one.image.elongation or 1.0 for one in data)
     poolings = z_poolings_for(planes, spec.depth, elongation=elongation)
     fitted = dataclasses.replace(spec, z_poolings=poolings)
