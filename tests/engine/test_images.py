@@ -198,7 +198,7 @@ def test_tiff_stacks_keep_axes_and_values(tmp_path, kind):
     tifffile.imwrite(path, STACK, photometric="minisblack", **TIFFS[kind])
     image = open_image(path)
     assert image.axes == "ZCYX"
-    assert not isinstance(image.data, np.ndarray) or isinstance(image.data, np.memmap)
+    assert not isinstance(image.data, np.ndarray)
     for z in range(3):
         assert np.array_equal(image.read((z,)), STACK[z])
         block = image.read((z,), PART)
@@ -293,11 +293,13 @@ def test_planes_of_a_companion_file_that_is_missing_are_told(tmp_path, caplog):
 def test_the_cache_forgets_what_was_used_longest_ago(tmp_path, monkeypatch):
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", **TIFFS["zlib"])
-    monkeypatch.setattr("unet_engine.images.pages._CACHE_BYTES", 3 * STACK[0, 0].nbytes)
+    monkeypatch.setattr(
+        "unet_engine.images.chunks._CACHE_BYTES", 3 * STACK[0, 0].nbytes
+    )
     image = open_image(path)
     for z in (0, 1, 2, 0):
         assert np.array_equal(image.read((z,)), STACK[z])
-    assert len(image.data._cache._segments) <= 3
+    assert len(image.data._cache) <= 3
 
 
 def test_the_cache_does_not_mix_up_pages(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from PIL.Image import DecompressionBombError
 
 from unet_engine.errors import DataError
 from unet_engine.images.image import Image
+from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr, open_zarr
+from unet_engine.images.source import Source
 from unet_engine.images.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -18,20 +21,31 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from unet_engine.images.chunks import MissingChunks
+
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 IMAGE_SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
 
 
-def open_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Image:
-    """Open an image file; of a TIFF nothing but the header is read.
+def open_image(
+    path: str | os.PathLike[str],
+    *,
+    axes: str | None = None,
+    missing_chunks: MissingChunks = "refuse",
+) -> Image:
+    """Open an image file; of a TIFF or a zarr nothing but the header is read.
 
     Parameters
     ----------
     path
-        TIFF, OME-TIFF, ImageJ TIFF, PNG or JPEG.
+        TIFF, OME-TIFF, ImageJ TIFF, PNG or JPEG; the folder of an OME-Zarr image or
+        of a zarr array.
     axes
         A letter for each axis in the file, when its metadata is missing or wrong.
+    missing_chunks
+        What a chunk means that a zarr lacks: an error when it is read, or the fill
+        value, as writers have it that leave empty chunks out.
 
     Raises
     ------
@@ -39,16 +53,19 @@ def open_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Imag
         When there is no such file, it is damaged or of another format, or ``axes``
         does not fit it.
     """
+    if is_zarr(Path(path)):
+        return open_zarr(Path(path), axes, missing_chunks)
     path = existing_file(path)
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
         return open_tiff(path, axes)
     if suffix in PICTURE_SUFFIXES:
         data = read_picture(path)
-        return Image.from_array(data, axes or "YXS"[: data.ndim], name=path.name)
+        image = Image.from_array(data, axes or "YXS"[: data.ndim], name=path.name)
+        return replace(image, source=Source.of_files([path]))
     raise DataError(
         f"{path} is no image file that can be opened; "
-        f"use one of {', '.join(IMAGE_SUFFIXES)}"
+        f"use one of {', '.join((*IMAGE_SUFFIXES, ZARR_SUFFIX))}"
     )
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
+
+    from unet_engine.images.source import Source
 
 AXES = "TZPRCYXS"
 """Letters an axis may have: time, depth, position, row of positions, channel, height,
@@ -45,6 +47,8 @@ class Image:
         True when ``read`` returns the luminance of the three selected channels.
     slice_step_um
         Distance of two slices along Z in micrometres, if known.
+    source
+        The files that the pixels are read from, if there are any.
     """
 
     data: Any
@@ -55,6 +59,7 @@ class Image:
     selection: tuple[int, ...]
     grey: bool = False
     slice_step_um: float | None = None
+    source: Source | None = None
 
     @classmethod
     def from_array(
@@ -178,9 +183,12 @@ class Image:
         key = tuple(where.get(axis, slice(None)) for axis in self.axes)
         try:
             block = _channels_first(np.asarray(self.data[key]), self.axes)
-        except OSError as error:
+        except (EngineError, MemoryError):
+            raise
+        except Exception as error:
+            # What a lazy array has to compute first may fail in any way.
             raise DataError(
-                f"{self._title} cannot be read any more: {error}"
+                f"{self._title} cannot be read any more: {_describe(error)}"
             ) from error
         if len(self.selection) != block.shape[0]:
             block = block[list(self.selection)]
@@ -285,6 +293,10 @@ def _count(channels: int) -> str:
 
 def _title(name: str) -> str:
     return f"the image {name!r}" if name else "the image"
+
+
+def _describe(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:

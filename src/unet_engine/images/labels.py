@@ -18,6 +18,7 @@ from unet_engine.images.files import (
     open_image,
     read_picture,
 )
+from unet_engine.images.ome_zarr import is_zarr
 from unet_engine.spec import IGNORE
 from unet_engine.writing import whole_file
 
@@ -158,7 +159,8 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer[Any]]:
     DataError
         When the file is no label image: colours, fractions, negative numbers, JPEG.
     """
-    path = existing_file(path)
+    if not is_zarr(path := Path(path)):
+        path = existing_file(path)
     suffix = path.suffix.lower()
     if suffix in PICTURE_SUFFIXES and suffix not in LABEL_SUFFIXES:
         raise DataError(

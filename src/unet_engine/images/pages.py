@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import struct
-import threading
 import zlib
-from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -15,13 +13,13 @@ import numpy as np
 import tifffile
 
 from unet_engine.errors import DataError
+from unet_engine.images.chunks import RecentBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
-
-_CACHE_BYTES = 2**27
 
 READ_ERRORS = (
     tifffile.TiffFileError,
@@ -111,7 +109,7 @@ class TiffPages:
         self.dtype = layout.dtype
         self._pages = pages
         self._layout = layout
-        self._cache = _Cache()
+        self._cache = RecentBlocks()
 
     @staticmethod
     def can_hold(series: tifffile.TiffPageSeries, shape: tuple[int, ...]) -> bool:
@@ -203,11 +201,7 @@ class TiffPages:
         page = self._pages[number]
         if page is None or not page.lengths[index]:
             return None
-        segment = self._cache.get((number, index))
-        if segment is None:
-            segment = self._decode(page, index)
-            self._cache.put((number, index), segment)
-        return segment
+        return self._cache.get((number, index), lambda: self._decode(page, index))
 
     def _decode(self, page: _Page, index: int) -> npt.NDArray[Any]:
         options = dict(self._layout.jpeg or {})
@@ -229,25 +223,39 @@ class TiffPages:
         return block
 
 
-class _Cache:
-    """The segments that were used last, up to ``_CACHE_BYTES``; for several threads."""
+class MappedPixels:
+    """Pixels that lie in a file as they do in an array, mapped for each read.
 
-    def __init__(self) -> None:
-        self._segments: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+    A mapping that is kept would count all that was ever read as used memory, and kill
+    the process when another one cuts the file short.
+    """
 
-    def get(self, key: tuple[int, int]) -> npt.NDArray[Any] | None:
-        with self._lock:
-            if key in self._segments:
-                self._segments.move_to_end(key)
-            return self._segments.get(key)
+    def __init__(
+        self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._path = path
+        self._offset = offset
 
-    def put(self, key: tuple[int, int], segment: npt.NDArray[Any]) -> None:
-        with self._lock:
-            if key in self._segments:
-                return
-            self._segments[key] = segment
-            self._bytes += segment.nbytes
-            while self._bytes > _CACHE_BYTES:
-                self._bytes -= self._segments.popitem(last=False)[1].nbytes
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        """Copy a part; takes what numpy takes.
+
+        Raises
+        ------
+        DataError
+            When the file has vanished or become shorter.
+        """
+        try:
+            mapped = np.memmap(self._path, self.dtype, "r", self._offset, self.shape)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{self._path} cannot be read any more ({error}); it was removed or "
+                "cut short: copy or export it again"
+            ) from error
+        return np.array(mapped[key])

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 import struct
+from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
 
 from unet_engine.errors import DataError
 from unet_engine.images.image import AXES, Image
-from unet_engine.images.pages import READ_ERRORS, TiffPages
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
+from unet_engine.images.pages import READ_ERRORS, MappedPixels, TiffPages
+from unet_engine.images.source import Source
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +71,11 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
         logger.warning("%s: %d planes are missing and read as 0", path, missing)
     _check_chain(tif, path)
     _check_complete(series, path)
+    if len(_unknown_axes(series)) > 1 and not axes:
+        raise DataError(
+            f"{path} does not name its axes, of lengths {tuple(series.shape)}; state "
+            f"them with --axes, one letter of {AXES} for each, such as TZYX"
+        )
     known = _known_axes(series)
     shape = tuple(series.shape)
     if (
@@ -83,29 +87,44 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
         lengths = dict(zip(known, shape, strict=True))
         shape = tuple(lengths.get(axis, 1) for axis in axes)
     data: Any
+    files = {Path(p.parent.filehandle.path) for p in series.pages if p is not None}
     if series.transform is not None or not TiffPages.can_hold(series, shape):
         data = series.asarray().reshape(shape)
     elif series.dataoffset is not None:
-        data = np.memmap(
-            path,
-            dtype=series.dtype.newbyteorder(tif.byteorder),
-            mode="r",
-            offset=series.dataoffset,
-            shape=shape,
+        data = MappedPixels(
+            path, series.dataoffset, shape, series.dtype.newbyteorder(tif.byteorder)
         )
     else:
         data = TiffPages.of_series(series, shape)
-    return Image.from_array(
+    if not axes:
+        _report_guess(series, path)
+    image = Image.from_array(
         data,
         axes or known,
         name=path.name,
         pixel_size_um=_pixel_size(tif, series),
         slice_step_um=_slice_step(tif),
     )
+    return replace(image, source=Source.of_files(files))
+
+
+def _report_guess(series: tifffile.TiffPageSeries, path: Path) -> None:
+    if unknown := _unknown_axes(series):
+        size = series.shape[series.axes.index(unknown)]
+        logger.warning(
+            "%s does not say what its %d planes are; they are taken for depth (Z): "
+            "state the axes if they are not",
+            path,
+            size,
+        )
+
+
+def _unknown_axes(series: tifffile.TiffPageSeries) -> str:
+    return "".join(a for a in series.axes if a not in AXES)
 
 
 def _known_axes(series: tifffile.TiffPageSeries) -> str:
-    """Return the axes in our letters: unknown ones of a stack are taken for depth."""
+    """Return the axes in our letters: an unknown one of a stack is taken for depth."""
     given: str = series.axes
     page = series.keyframe
     if page.photometric not in _COLOURS or (
@@ -114,14 +133,8 @@ def _known_axes(series: tifffile.TiffPageSeries) -> str:
         # Samples that are no colour are channels; and writers that guess store three
         # planes of a stack as "RGB, separate".
         given = given.replace("S", "C", "C" not in given)
-    spare = iter(letter for letter in _SPARE_AXES if letter not in given)
-    try:
-        return "".join(a if a in AXES else next(spare) for a in given)
-    except (StopIteration, RuntimeError):
-        raise DataError(
-            f"the axes {given!r} of {series.parent} are too many to guess; "
-            f"state them, one letter of {AXES} for each"
-        ) from None
+    spare = next(letter for letter in _SPARE_AXES if letter not in given)
+    return "".join(a if a in AXES else spare for a in given)
 
 
 def _check_chain(tif: tifffile.TiffFile, path: Path) -> None:

@@ -1,0 +1,218 @@
+"""Opening OME-Zarr images (0.1 to 0.5) and bare zarr arrays, versions 2 and 3."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.errors import DataError
+from unet_engine.images.chunks import MissingChunks, ZarrPixels
+from unet_engine.images.image import AXES, Image
+from unet_engine.images.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import zarr
+
+logger = logging.getLogger(__name__)
+
+ZARR_SUFFIX = ".zarr"
+
+_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_FIVE_AXES = "TCZYX"
+"""Axes of OME-Zarr 0.1 and 0.2, which do not name them."""
+
+_LETTERS = {
+    "t": "T",
+    "time": "T",
+    "c": "C",
+    "ch": "C",
+    "channel": "C",
+    "z": "Z",
+    "y": "Y",
+    "x": "X",
+}
+_MICROMETRES = {
+    "micrometer": 1.0,
+    "nanometer": 1e-3,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "angstrom": 1e-4,
+}
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a zarr, or is called one."""
+    return path.is_dir() and (
+        path.suffix.lower() == ZARR_SUFFIX
+        or any((path / name).is_file() for name in _METADATA)
+    )
+
+
+def open_zarr(path: Path, axes: str | None, missing: MissingChunks) -> Image:
+    """Open an OME-Zarr image at full resolution, or a bare array, lazily.
+
+    Parameters
+    ----------
+    path
+        Folder of a multiscale image, of a bioformats2raw series or of an array.
+    axes
+        A letter for each axis of the array, when it does not name them.
+    missing
+        What a missing chunk means.
+
+    Raises
+    ------
+    DataError
+        When it has no or damaged metadata, is a plate, or its axes are not known.
+    """
+    try:
+        return _open_node(path, axes, missing)
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} has no zarr metadata ({', '.join(_METADATA[:3])}); give the "
+            "folder that holds it, or export the image again"
+        ) from error
+    except Exception as error:
+        # Damaged metadata make the parsers raise anything.
+        raise DataError(
+            f"the zarr metadata of {path} cannot be read ({_describe(error)}); they "
+            "are damaged or of an unknown version: export the image again"
+        ) from error
+
+
+def _open_node(path: Path, axes: str | None, missing: MissingChunks) -> Image:
+    # Loads slowly, and most images are something else.
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        return _array_image(path, node, axes or _array_axes(path, node), missing)
+    attributes = _ome(node.attrs)
+    if "plate" in attributes or "well" in attributes:
+        raise DataError(
+            f"{path} is a plate of many images; give one of them, "
+            f"such as {path.name}/A/1/0"
+        )
+    if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
+        series = sorted(name for name, _ in node.groups() if name.isdecimal())
+        if len(series) > 1:
+            logger.warning("%s holds %d images; the first is opened", path, len(series))
+        return _open_node(path / (series[0] if series else "0"), axes, missing)
+    if "multiscales" in attributes:
+        return _multiscale_image(path, node, attributes["multiscales"], axes, missing)
+    return _only_array(path, node, axes, missing)
+
+
+def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the OME attributes: from 0.5 on they lie under a key of their own."""
+    nested: Mapping[str, Any] = attributes.get("ome", attributes)
+    return nested
+
+
+def _multiscale_image(
+    path: Path,
+    group: zarr.Group,
+    multiscales: Sequence[Mapping[str, Any]],
+    axes: str | None,
+    missing: MissingChunks,
+) -> Image:
+    multiscale = multiscales[0]
+    full = multiscale["datasets"][0]
+    try:
+        array = group[full["path"]]
+    except KeyError:
+        raise DataError(
+            f"{path} has no metadata for its array {full['path']!r}; copy or export "
+            "it again"
+        ) from None
+    named: list[Any] = list(multiscale.get("axes", _FIVE_AXES.lower()))
+    names = [axis["name"] if isinstance(axis, dict) else axis for axis in named]
+    image = _array_image(
+        path, array, axes or _letters(path, names), missing, str(full["path"])
+    )
+    steps = {
+        str(name): _micrometres(size, axis)
+        for name, axis, size in zip(names, named, _scale(multiscale), strict=False)
+    }
+    return replace(image, pixel_size_um=steps.get("x"), slice_step_um=steps.get("z"))
+
+
+def _scale(multiscale: Mapping[str, Any]) -> list[float]:
+    """Return the size of a pixel of full resolution along each axis, in its unit."""
+    scales = [
+        [float(s) for s in transform["scale"]]
+        for holder in (multiscale["datasets"][0], multiscale)
+        for transform in holder.get("coordinateTransformations", ())
+        if transform.get("type") == "scale"
+    ]
+    return [prod(factors) for factors in zip(*scales, strict=True)]
+
+
+def _micrometres(size: float, axis: Any) -> float | None:
+    unit = axis.get("unit") if isinstance(axis, dict) else None
+    factor = _MICROMETRES.get(str(unit))
+    return size * factor if factor and 0 < size < float("inf") else None
+
+
+def _only_array(
+    path: Path, group: zarr.Group, axes: str | None, missing: MissingChunks
+) -> Image:
+    arrays = dict(group.arrays())
+    if len(arrays) != 1:
+        inside = ", ".join(sorted(arrays)) or "none"
+        raise DataError(
+            f"{path} is a zarr group without the metadata of an OME-Zarr image; "
+            f"give one of its arrays (there: {inside})"
+        )
+    ((name, array),) = arrays.items()
+    return _array_image(
+        path, array, axes or _array_axes(path / name, array), missing, name
+    )
+
+
+def _array_axes(path: Path, array: zarr.Array) -> str:
+    """Return the axes that a bare array names; of two axes they are known."""
+    names = getattr(array.metadata, "dimension_names", None)
+    names = names or array.attrs.get("_ARRAY_DIMENSIONS")
+    if names and all(names):
+        return _letters(path, list(names))
+    if array.ndim == 2:
+        return "YX"
+    raise DataError(
+        f"{path} is a zarr array of shape {array.shape} that does not name its axes; "
+        f"state them with --axes, one letter of {AXES} for each, such as "
+        f"{_FIVE_AXES[-array.ndim :]}"
+    )
+
+
+def _letters(path: Path, names: Sequence[Any]) -> str:
+    letters = [_LETTERS.get(str(name).lower()) for name in names]
+    if None in letters:
+        raise DataError(
+            f"{path} names its axes {', '.join(map(str, names))}, which are not all "
+            f"known; state them with --axes, one letter of {AXES} for each"
+        )
+    return "".join(letter for letter in letters if letter)
+
+
+def _array_image(
+    path: Path, array: zarr.Array, axes: str, missing: MissingChunks, inside: str = ""
+) -> Image:
+    data = ZarrPixels(array, missing=missing)
+    folder = path / inside
+    files = {base / name for base in (path, folder) for name in _METADATA}
+    source = Source.of_files(filter(Path.is_file, files), folder)
+    image = Image.from_array(data, axes, name=path.name)
+    return replace(image, source=source)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,96 @@
+"""``Source``: the files of an image, and whether they changed since then."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_Stamp = tuple[int, int]
+"""Size in bytes and time of the last change in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Where the pixels of an image lie on disk. Make one with ``of_files``.
+
+    Attributes
+    ----------
+    stamps
+        Of the files that say what is where: the TIFF itself, the metadata of a zarr.
+    folder
+        Of the chunks of a zarr; None when the files hold the pixels.
+    """
+
+    stamps: dict[Path, _Stamp]
+    folder: Path | None = None
+
+    @classmethod
+    def of_files(cls, paths: Iterable[Path], folder: Path | None = None) -> Source:
+        """Note how the files are now.
+
+        Raises
+        ------
+        OSError
+            When one is missing.
+        """
+        return cls({path: _stamp(path) for path in paths}, folder)
+
+    def check_unchanged(self) -> None:
+        """Compare the files with how they were; the chunks of a zarr are not looked at.
+
+        Raises
+        ------
+        DataError
+            When one was changed or removed; names it.
+        """
+        for path, before in self.stamps.items():
+            try:
+                now = _stamp(path)
+            except OSError as error:
+                raise DataError(
+                    f"{path} is gone ({error.strerror}); put it back and start again"
+                ) from error
+            if now != before:
+                raise DataError(
+                    f"{path} was changed by another program since it was opened; "
+                    "wait until nothing writes to it and start again"
+                )
+
+    def fingerprint(self) -> str:
+        """Return a digest of name, size and time of every file, chunks included.
+
+        Nothing is read: it takes seconds for a million chunks, and a copy with new
+        times counts as changed.
+        """
+        digest = hashlib.sha256()
+        for path, stamp in sorted(self.stamps.items()):
+            digest.update(f"{path.name} {stamp}\n".encode())
+        if self.folder is not None:
+            for name, stamp in _walk(self.folder):
+                digest.update(f"{name} {stamp}\n".encode())
+        return digest.hexdigest()
+
+
+def _stamp(path: Path) -> _Stamp:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, _Stamp]]:
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        name = f"{prefix}{entry.name}"
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, f"{name}/")
+        else:
+            status = entry.stat()
+            yield name, (status.st_size, status.st_mtime_ns)
