@@ -55,13 +55,15 @@ class FineTuneConfig:
     optimiser
         adamw, or sgd with the momentum of 0.99 of the published U-Net.
     crop
-        Edge of a training crop in pixels.
+        Edge of a training crop in pixels. A crop of a volume has about as many voxels
+        as the square of it, and the whole depth of a thin stack.
     batch
         Crops in a step.
     validation
         Fraction of the labelled pixels that is held out to find the best weights.
     elastic
-        Standard deviation of the elastic deformation in pixels. 0: none.
+        Standard deviation of the elastic deformation in pixels; in a volume less, as
+        its crops are smaller. 0: none.
     flips
         Mirror and turn the crops.
     scaling
