@@ -243,12 +243,14 @@ class CorrectSection(Section):
             for label, count in sorted(counts.items())
         ]
         self.clear.setEnabled(bool(said))
-        self.text.setText(f"Touched: {', '.join(said)}" if said else self._advice(view))
+        self.text.setText(self._describe(said, view))
 
-    def _advice(self, view: MaskView | None) -> str:
+    def _describe(self, said: list[str], view: MaskView | None) -> str:
         model = self._workspace.model
         if model is not None and not model.spec.classes:
             return _NO_CLASSES.format(model.name)
+        if said:
+            return f"Touched: {', '.join(said)}"
         if isinstance(model, Draft):
             return _NEW
         return _NO_MASK if view is None else _HELP

@@ -88,7 +88,7 @@ class Curve(QWidget):
         plot.setMouseEnabled(x=False, y=False)
         plot.hideButtons()
         plot.setLabel("left", title)
-        plot.getAxis("left").setWidth(48)
+        plot.getAxis("left").setWidth(54)
         plot.getAxis("left").enableAutoSIPrefix(False)
         plot.getAxis("bottom").enableAutoSIPrefix(False)
         plot.showGrid(y=True, alpha=0.2)

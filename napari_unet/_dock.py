@@ -119,9 +119,10 @@ class UNetWidget(QWidget):
 
     def _given(self) -> Given:
         """Return what is known of a new model from what is on screen."""
-        classes = self.workspace.classes
-        if not (classes and self.workspace.touched_subjects(others=False)):
-            classes = Given().classes
+        view = self.masks.current
+        classes = Given().classes
+        if view is not None and view.subject.counts:
+            classes = view.classes
         try:
             image, layout = self.predict.form.chosen_image()
         except EngineError:
@@ -152,7 +153,6 @@ class UNetWidget(QWidget):
         picker = self.predict.form.picker
         picker.new_wanted.connect(self.new_model)
         picker.pretraining_wanted.connect(self.open_pretraining)
-        self.pretrain.new_wanted.connect(self.new_model)
         self.workspace.models_changed.connect(self._keep_draft)
         layers = self.viewer.layers.events
         connections = [

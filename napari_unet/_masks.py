@@ -96,6 +96,11 @@ class MaskView(QObject):
         """The rows and columns on screen."""
         return shown_region(self._viewer, self.layer)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that can be painted on the mask."""
+        return tuple(self.layer.features.get("class", ()))
+
     def set_classes(self, classes: tuple[str, ...]) -> None:
         """Give each class its colour, and its name under the mouse.
 

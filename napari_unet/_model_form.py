@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QSpinBox, QWidget
 
 from napari_unet._drafts import Draft, fitting_parents, trunk_title
 from napari_unet._forms import TextLine, add_row, rows, set_row_visible
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ORDER = (("unet", "unet-valid", "unet3d-valid"), tuple(FCN_FORMS), ("autoencoder",))
 """The everyday network first, and groups of those that are alike."""
 _NDIMS = {2: "2-D, plane by plane", 3: "3-D, whole volumes"}
+_REFERENCE_WIDTH = 300
 _IMAGENET = "imagenet"
 _IMAGENET_WIDTH = 64
 _MEGABYTES = {"vgg16": 528, "alexnet": 233}
@@ -119,6 +120,11 @@ class ModelForm(QWidget):
                     last, row.reference, Qt.ItemDataRole.ToolTipRole
                 )
         self.reference = TextLine()
+        self.reference.setSizePolicy(
+            QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred
+        )
+        # Else its height is that of a narrower text.
+        self.reference.setMinimumWidth(_REFERENCE_WIDTH)
         self.classes = QLineEdit(", ".join(self._given.classes))
         self.ndim = QComboBox()
         self.channels = _spin(1, 1024, self._given.channels)
@@ -129,7 +135,6 @@ class ModelForm(QWidget):
     def _lay_out(self) -> None:
         self._rows = rows()
         for title, field in (
-            ("Name", self.name),
             ("Network", self.network),
             ("", self.reference),
             ("Classes", self.classes),
@@ -139,6 +144,7 @@ class ModelForm(QWidget):
             ("Width", self.width),
             ("Poolings along Z", self.z_poolings),
             ("Start from", self.start),
+            ("Name", self.name),
         ):
             if title:
                 add_row(self._rows, title, field, _TOOLTIPS[title])
@@ -156,6 +162,13 @@ class ModelForm(QWidget):
         """The model that lends its weights, or None."""
         chosen = self.start.currentData()
         return chosen if isinstance(chosen, ModelInfo) else None
+
+    @property
+    def megabytes(self) -> int:
+        """Size of what has to be fetched before the model can be made."""
+        if self.start.currentData() != _IMAGENET:
+            return 0
+        return _MEGABYTES[FCN_FORMS[self.architecture].trunk]
 
     def choose_network(self, architecture: str) -> None:
         """Choose a row of the table."""
@@ -201,22 +214,26 @@ class ModelForm(QWidget):
 
     def _on_network_changed(self) -> None:
         row = ARCHITECTURES[self.architecture]
-        if self.name.text() == self._offered_name:
-            self._offered_name = self._store.free_name(self.architecture)
-            self.name.setText(self._offered_name)
-        self.reference.setText(row.reference)
-        with QSignalBlocker(self.ndim):
-            self.ndim.clear()
-            for ndim in row.ndims:
-                self.ndim.addItem(_NDIMS[ndim], ndim)
-        set_row_visible(self._rows, self.ndim, len(row.ndims) > 1)
-        self.depth.setValue(row.depth)
-        self.width.setValue(row.width)
-        self._on_ndim_changed()
+        # Nobody is to see it half changed.
+        with QSignalBlocker(self):
+            if self.name.text() == self._offered_name:
+                self._offered_name = self._store.free_name(self.architecture)
+                self.name.setText(self._offered_name)
+            self.reference.setText(row.reference)
+            with QSignalBlocker(self.ndim):
+                self.ndim.clear()
+                for ndim in row.ndims:
+                    self.ndim.addItem(_NDIMS[ndim], ndim)
+            set_row_visible(self._rows, self.ndim, len(row.ndims) > 1)
+            self.depth.setValue(row.depth)
+            self.width.setValue(row.width)
+            self._on_ndim_changed()
+        self.changed.emit()
 
     def _on_ndim_changed(self) -> None:
         set_row_visible(self._rows, self.z_poolings, self.ndim.currentData() == 3)
-        self._offer_starts()
+        with QSignalBlocker(self):
+            self._offer_starts()
         self._on_depth_changed()
 
     def _on_depth_changed(self) -> None:
@@ -231,11 +248,9 @@ class ModelForm(QWidget):
         with QSignalBlocker(self.start):
             self.start.clear()
             self.start.addItem("random weights", None)
-            if (form := FCN_FORMS.get(self.architecture)) is not None:
-                trunk = trunk_title(self.architecture)
-                size = _MEGABYTES[form.trunk]
+            if self.architecture in FCN_FORMS:
                 self.start.addItem(
-                    f"{trunk} trained on ImageNet ({size} MB, fetched once)", _IMAGENET
+                    f"{trunk_title(self.architecture)} trained on ImageNet", _IMAGENET
                 )
             for model in fitting_parents(
                 self.architecture, self.ndim.currentData(), self._models

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QProgressBar, QWidget
 
 from napari_unet._forms import TextLine, column
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
     from napari_unet._workspace import Workspace
 
 _WIDTH = 440
-_HELP = (
-    "Nothing is computed yet. Paint a few strokes of each class in step 2, then train "
-    "the model in step 3."
-)
+_NEXT = "Then paint a few strokes of each class in step 2, and train it in step 3."
+_FETCHING = "Create fetches {0} MB, unless they are on this computer already."
 
 
 class NewModelDialog(QDialog):
@@ -68,6 +67,7 @@ class NewModelDialog(QDialog):
             "Create", QDialogButtonBox.ButtonRole.AcceptRole
         )
         self.cancel = buttons.button(QDialogButtonBox.StandardButton.Cancel)
+        self.cancel.setIcon(QIcon())
         buttons.accepted.connect(self._on_accepted)
         buttons.rejected.connect(self.reject)
         layout = column(self)
@@ -84,8 +84,11 @@ class NewModelDialog(QDialog):
             self.text.setText(f"{error}.")
             self.create.setEnabled(False)
         else:
-            self.text.setText(_HELP)
+            size = self.form.megabytes
+            self.text.setText(f"{_FETCHING.format(size)} {_NEXT}" if size else _NEXT)
             self.create.setEnabled(True)
+        # Rows come and go; the window is to be no larger than they need.
+        self.adjustSize()
 
     def _on_accepted(self) -> None:
         draft = self.form.draft()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import Signal
 
 from napari_unet._drafts import file_name
 from napari_unet._forms import Section, TextLine, add_row, button, config_form, rows
@@ -31,6 +30,8 @@ _HELP = (
     "and a U-Net that starts from it needs fewer strokes."
 )
 
+_NEXT = "Start a new U-Net from it, or take the noise off this image, in step 1."
+
 
 class PretrainSection(TrainingSection):
     """Time, settings, Pretrain and Stop, the curve; hidden until it is asked for.
@@ -43,14 +44,7 @@ class PretrainSection(TrainingSection):
         Knows the chosen image, and gets the new model.
     form
         Knows what the axes of the chosen image mean, and which layers are results.
-
-    Attributes
-    ----------
-    new_wanted
-        A new network on the pretrained model is asked for.
     """
-
-    new_wanted = Signal(object)
 
     def __init__(
         self, viewer: ViewerModel, workspace: Workspace, form: PredictionForm
@@ -65,7 +59,7 @@ class PretrainSection(TrainingSection):
         )
         self._viewer = viewer
         self._form = form
-        self._model: ModelInfo | None = None
+        self._made: ModelInfo | None = None
         self._make_settings()
         self._make_buttons()
         workspace.layer_changed.connect(self._show_others)
@@ -101,13 +95,6 @@ class PretrainSection(TrainingSection):
         cancel = button("Stop", "End now and keep the best model.", self.stop)
         self._add_controls(self.pretrain, cancel)
         self.content.addWidget(self.curve)
-        self.go_on = button(
-            "New U-Net from it…",
-            "Make a U-Net that starts from the pretrained model.",
-            lambda: self.new_wanted.emit(self._model),
-        )
-        self.go_on.setVisible(False)
-        self.content.addWidget(self.go_on)
         self.close_button = button(
             "Close", "Put this part away again.", lambda: self.setVisible(False)
         )
@@ -127,7 +114,6 @@ class PretrainSection(TrainingSection):
         except EngineError as error:
             show_warning(str(error))
             return
-        self.go_on.setVisible(False)
         self._train(
             partial(pretrain_run, order, self._workspace),
             title=f"U-Net pretrains on {order.images[0].name}",
@@ -171,26 +157,26 @@ class PretrainSection(TrainingSection):
         )
 
     def _on_result(self, trained: Trained) -> None:
-        self._model = trained.model
-        result = trained.result
+        result, self._made = trained.result, trained.model
         if trained.model is None:
             notes = " ".join(result.notes)
             text = f"Nothing learned after {result.steps} steps. {notes}"
             self.text.setText(text)
             show_warning(text)
             return
-        self.text.setText(self._describe_result(result, trained.model.name))
-        self.go_on.setVisible(True)
-        show_info(
-            f"The new model {trained.model.name} takes noise away, and a new U-Net can "
-            "start from it."
-        )
-        self._workspace.refresh_models(choose=trained.model.name)
+        text = self._describe_result(result, trained.model.name)
+        self.text.setText(f"{text} {_NEXT}")
+        show_info(f"The new model {trained.model.name} is chosen in step 1. {_NEXT}")
+
+    def _on_finished(self) -> None:
+        super()._on_finished()
+        made, self._made = self._made, None
+        if made is not None:
+            self._workspace.refresh_models(choose=made.name)
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.minutes.enabled = self.others.enabled = enabled
         self.settings.enabled = enabled
-        self.go_on.setEnabled(enabled)
         self.close_button.setEnabled(enabled)
 
     def _show_others(self) -> None:

@@ -206,10 +206,9 @@ class TrainingSection(JobSection):
         return f"{name} {old:.2f} → {new:.2f}"
 
     def _describe_result(self, result: FineTuned, name: str) -> str:
-        return (
-            f"Saved as {name}: {self._change(result.before, result.after)} after "
-            f"{result.after.step} steps. {' '.join(result.notes)}"
-        )
+        change = self._change(result.before, result.after)
+        line = f"Saved as {name}: {change} after {result.after.step} steps."
+        return " ".join([line, *result.notes])
 
     def _let_go(self, job: Job) -> None:
         # What was read of it is still true, so the best model so far is worth keeping.

@@ -198,13 +198,16 @@ def test_the_form_starts_with_what_the_image_is(dock: Docked, plane: Any) -> Non
 
 
 def test_names_of_classes_that_were_painted_are_offered(
-    dock: Docked, plane: Any
+    dock: Docked, plane: Any, add_model: Callable[..., ModelInfo]
 ) -> None:
     dock.viewer.add_image(plane)
     dock.widget.correct.add_class("debris")
     assert open_form(dock).form.classes.text() == "background, foreground"
     dock.widget.correct.class_buttons[2].click()
     dock.mask.paint((20, 20), 2)
+    assert open_form(dock).form.classes.text() == "background, cell, debris"
+    add_model("eyes", architecture="autoencoder", classes=())
+    dock.widget.select_model("eyes")
     assert open_form(dock).form.classes.text() == "background, cell, debris"
 
 
@@ -254,8 +257,7 @@ def test_only_models_that_fit_are_offered_to_start_from(
     assert starts(dock, "unet-valid") == ["random weights"]
     assert starts(dock, "fcn8s-alexnet")[0] == "random weights"
     assert starts(dock, "fcn16s-alexnet")[2:] == ["model coarse"]
-    assert "ImageNet (233 MB" in starts(dock, "fcn8s-alexnet")[1]
-    assert not starts(dock, "fcn8s-alexnet")[2:]
+    assert starts(dock, "fcn8s-alexnet")[1:] == ["AlexNet trained on ImageNet"]
 
 
 def test_a_finer_network_predicts_at_once(
@@ -344,6 +346,7 @@ def ask_for_imagenet(docked: Docked) -> NewModelDialog:
     dialog.form.choose_network("fcn32s-alexnet")
     dialog.form.start.setCurrentIndex(1)
     assert not dialog.form.width.isEnabled()
+    assert "fetches 233 MB" in dialog.text.text()
     dialog.create.click()
     return dialog
 
