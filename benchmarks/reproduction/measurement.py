@@ -109,7 +109,7 @@ def _start(name: str, data: Dataset, network: Network, setting: Setting) -> Chec
         model = Checkpoint.load(setting.model_of(coarser))
         return start_staged(model, network.architecture)
     pretrained = bool(network.backbone) and setting.imagenet
-    values = dict(network.spec[setting.scale])
+    values = {**network.spec[setting.scale], **ROWS[name].spec}
     if pretrained:
         # What was learned on ImageNet fits the published width alone.
         values.pop("width", None)

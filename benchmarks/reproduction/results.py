@@ -174,7 +174,9 @@ def _lines(record: Record) -> Iterator[str]:
         record["device"],
     ]
     for score, name in _METRICS[row.data].items():
-        published = None if row.note else PUBLISHED.get((row.network, row.data, score))
+        # The paper trained on all images there were.
+        few = row.images is not None
+        published = None if few else PUBLISHED.get((row.network, row.data, score))
         yield _line(
             [
                 *first,
