@@ -18,6 +18,7 @@ from unet_engine.config import FineTuneConfig, PredictConfig
 from unet_engine.events import Validation
 from unet_engine.inference import predict
 from unet_engine.metrics import report
+from unet_engine.runtime import training_precision
 from unet_engine.spec import ARCHITECTURES, ModelSpec, build
 from unet_engine.training import fine_tune, start_checkpoint
 from unet_engine.warm_starts import start_imagenet, start_staged
@@ -183,4 +184,6 @@ def _describe_device(device: Device) -> str:
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     used, cores = torch.get_num_threads(), os.cpu_count()
-    return f"CPU, {used} of {cores} cores"
+    bits = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+    precision = bits[training_precision("cpu")]
+    return f"CPU, {used} of {cores} cores, {precision}"

@@ -17,7 +17,12 @@ from unet_engine.crops import CropSampler, crop_shape
 from unet_engine.dataset import HELD_OUT, TrainingPair, near_labels
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.losses import masked_cross_entropy, masked_dice, masked_divergence
-from unet_engine.runtime import fold_normalisation, load_network, translated_errors
+from unet_engine.runtime import (
+    fold_normalisation,
+    load_network,
+    training_precision,
+    translated_errors,
+)
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
@@ -100,6 +105,7 @@ class Learner:
         device: str,
     ) -> None:
         self.device = device
+        self._dtype = training_precision(device)
         self.batch = config.batch
         self.frozen = config.statistics == "frozen" or (
             config.statistics == "auto" and checkpoint.trained
@@ -244,9 +250,9 @@ class Learner:
             yield
 
     def _precision(self) -> AbstractContextManager[object]:
-        if self.device == "cuda" and torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", dtype=torch.bfloat16)
-        return nullcontext()
+        if self._dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device, dtype=self._dtype)
 
 
 def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
@@ -298,7 +304,7 @@ def _make_augmentation(config: FineTuneConfig, crop: CropShape) -> Augmentation:
     if len(crop.learned) == 3:
         # The points of the coarse grid lie nearer in the smaller crop of a volume;
         # displacements of the size of their distance would fold it.
-        elastic *= min(1.0, crop.learned[-1] / config.crop)
+        elastic *= min(1.0, crop.seen[-1] / config.crop)
     return Augmentation(
         elastic=elastic,
         flips=config.flips,

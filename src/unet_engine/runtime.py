@@ -93,6 +93,27 @@ def _works(device: str) -> bool:
     return bool(torch.allclose(expected, found, atol=1e-2))
 
 
+def training_precision(device: str) -> torch.dtype:
+    """Return what to multiply in while training: half of the bits where that is faster.
+
+    Sums, losses and weights stay float32. Processors without instructions for
+    bfloat16 emulate it, slower than float32.
+
+    Parameters
+    ----------
+    device
+        As ``choose_device`` names it.
+    """
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported()
+    else:
+        native = device == "cpu" and any(
+            getattr(torch.cpu, name, bool)()
+            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+    return torch.bfloat16 if native else torch.float32
+
+
 @contextmanager
 def translated_errors() -> Iterator[None]:
     """Turn torch's ``RuntimeError`` and numpy's ``MemoryError`` into the engine's own.

@@ -164,3 +164,20 @@ def test_the_last_runner_is_kept(make_checkpoint: Callable):
     assert runner_for(one, "cpu") is first
     assert runner_for(other, "cpu") is not first
     assert runner_for(one, "cpu") is not first
+
+
+def test_training_takes_half_of_the_bits_only_where_that_is_native(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for name in "_is_avx512_bf16_supported", "_is_amx_tile_supported":
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    assert runtime.training_precision("cpu") == torch.float32
+    assert runtime.training_precision("mps") == torch.float32
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert runtime.training_precision("cpu") == torch.bfloat16
+    assert runtime.training_precision("mps") == torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert runtime.training_precision("cuda") == torch.bfloat16
+    for name in "_is_avx512_bf16_supported", "_is_amx_tile_supported":
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert runtime.training_precision("cpu") == torch.float32

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from unet_engine import training
+from unet_engine import learner, training
 from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import TrainingPair
 from unet_engine.errors import DataError, EngineError, OutOfMemoryError
@@ -74,6 +74,15 @@ def trained(run):
 def error(checkpoint, pair):
     found = Runner(checkpoint, "cpu")(pair.image).argmax(axis=0)
     return np.mean(found != pair.target)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_learns_in_either_precision(monkeypatch, precision):
+    monkeypatch.setattr(learner, "training_precision", lambda device: precision)
+    _, result = train()
+    assert error(result.checkpoint, discs(9)) < 0.05
+    kept = {weights.dtype.name for weights in result.checkpoint.weights.values()}
+    assert kept == {"float32", "int64"}
 
 
 class TestRun:
