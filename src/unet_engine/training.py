@@ -192,7 +192,7 @@ def _start(
     held_out = HeldOut(
         split.validation,
         checkpoint.spec,
-        pixels=affordable_pixels(config),
+        pixels=affordable_pixels(config, checkpoint.spec.ndim),
         seed=config.seed,
         watched=pairs if checkpoint.trained else (),
     )

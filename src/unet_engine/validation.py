@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from unet_engine.crops import crop_shape
 from unet_engine.dataset import (
     HELD_OUT,
     TrainingPair,
@@ -30,18 +31,22 @@ if TYPE_CHECKING:
     from unet_engine.config import FineTuneConfig
     from unet_engine.spec import ModelSpec
 
-_TILE = {2: 256, 3: 48}
-_HALO = {2: 32, 3: 16}
-"""Context on each side, in pixels: enough to judge by, a third of what is exact."""
+_TILE = 256
+_VOLUME_TILE = 320
+"""Of as many pixels as a tile of a volume has voxels."""
+_HALO = {2: 32, 3: 8}
+"""Context on each side, in pixels: enough to judge by, a third of what is exact or, in
+3-D, where context is most of the cost, less."""
 _LOOK_SHARE = 0.02
 _PIXELS_A_MINUTE = 250_000
-_FEWEST_PIXELS, _MOST_PIXELS = 300_000, 8_000_000
+_FEWEST_PIXELS, _MOST_PIXELS = {2: 300_000, 3: 800_000}, 8_000_000
 _MOST_CHECKED = 1_000_000
+_MOST_VOXELS = 2_000_000
 _FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def affordable_pixels(config: FineTuneConfig) -> int:
-    """Return how many pixels a look may take: more in a longer run.
+def affordable_pixels(config: FineTuneConfig, ndim: int = 2) -> int:
+    """Return how many pixels or voxels a look may take: more in a longer run.
 
     The more there are, the less chance has a part in which weights are best. A pixel
     in a step costs about three of a look, so twenty looks take an eighth of a run.
@@ -49,7 +54,7 @@ def affordable_pixels(config: FineTuneConfig) -> int:
     steps = config.steps * config.batch * config.crop**2 * _LOOK_SHARE
     time = config.minutes * _PIXELS_A_MINUTE
     wanted = min(limit for limit in (steps, time) if limit)
-    return int(min(max(wanted, _FEWEST_PIXELS), _MOST_PIXELS))
+    return int(min(max(wanted, _FEWEST_PIXELS[ndim]), _MOST_PIXELS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +157,8 @@ def find_mistakes(
     Parameters
     ----------
     pairs
-        Those with more than a million labelled pixels are left out; of volumes as many
-        tiles are checked as the longest look takes.
+        Those with more than a million labelled pixels are left out; of a volume only
+        some tiles are checked when there are many.
     network, spec, device
         The network, what it is, and where it is.
 
@@ -170,8 +175,8 @@ def find_mistakes(
             continue
         views: Sequence[_View] = _views(pair, spec)
         if spec.ndim == 3:
-            # A stroke in every tile, and each of them costs a second.
-            views = _affordable(views, _MOST_PIXELS, np.random.default_rng(0))
+            # With a stroke in each of many tiles this would take minutes.
+            views = _affordable(views, _MOST_VOXELS, np.random.default_rng(0))
         for view in views:
             inner = view.tile.inner_slices
             with torch.inference_mode():
@@ -188,11 +193,11 @@ def _views(pair: TrainingPair, spec: ModelSpec) -> list[_View]:
     padded = ARCHITECTURES[spec.architecture].padded
     most = _HALO[spec.ndim] if padded else max(footprint.halo)
     halo = tuple(min(h, most) for h in footprint.halo)
-    plan = TilePlan.for_shape(
-        pair.target.shape,
-        tile=_TILE[spec.ndim],
-        footprint=replace(footprint, halo=halo),
-    )
+    shape = pair.target.shape
+    tile: int | tuple[int, ...] = _TILE
+    if spec.ndim == 3:
+        tile = crop_shape(spec, [shape], _VOLUME_TILE).learned
+    plan = TilePlan.for_shape(shape, tile=tile, footprint=replace(footprint, halo=halo))
     return [
         _View(pair, tile)
         for tile in plan

@@ -122,6 +122,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         depth=3,
         width=32,
         padded=False,
+        # The margin is some fifty times what is learned.
+        recipe={"batch": 1},
     ),
     "autoencoder": Architecture(
         title="Encoder-decoder without skips",
