@@ -1,0 +1,56 @@
+"""How objects are found in a mask: the API's arguments, CLI options and form at once.
+
+Annotations here are read at run time by magicgui and the command line, so this module
+must not import ``annotations`` from ``__future__``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from unet_engine.errors import SpecError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectConfig:
+    """How the pixels of a class become single objects.
+
+    Parameters
+    ----------
+    method
+        watershed splits objects that touch at their necks, good for roundish ones such
+        as nuclei; components keeps whatever is connected in one piece, good for long or
+        branched ones; keep takes the values of the mask as object ids and changes none.
+    min_size
+        Objects of fewer pixels are left out.
+    fill_holes
+        Fill holes that one class surrounds and that do not touch the image border.
+    connectivity
+        faces: pixels are connected along their sides; full: along corners too.
+    neck_depth
+        How much wider than its neck both sides of an object must be to be split, in
+        pixels of the radius. Larger values split less.
+    seed_threshold
+        With a boundary class: interior minus boundary probability above which the seed
+        of an object lies.
+    overlap
+        Pixels that blocks see of each other. Touching objects are split as in the whole
+        image if all of them together span no more along any axis.
+    """
+
+    method: Literal["watershed", "components", "keep"] = "watershed"
+    min_size: Annotated[int, {"min": 0, "max": 1_000_000, "step": 5}] = 20
+    fill_holes: bool = True
+    connectivity: Literal["faces", "full"] = "faces"
+    neck_depth: Annotated[float, {"min": 0.0, "max": 100.0, "step": 0.25}] = 1.0
+    seed_threshold: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.5
+    overlap: Annotated[int, {"min": 1, "max": 2048, "step": 32}] = 128
+
+    def __post_init__(self) -> None:
+        for name, least in (("min_size", 0), ("neck_depth", 0), ("overlap", 1)):
+            value = getattr(self, name)
+            if not value >= least:
+                raise SpecError(f"{name} is {value}; use {least} or more")
+        if not 0 <= self.seed_threshold < 1:
+            raise SpecError(
+                f"seed_threshold {self.seed_threshold} is not in [0, 1); 0.5 is usual"
+            )
