@@ -55,7 +55,7 @@ def _fcn(stride: int, trunk: str) -> Network:
         # Without normalisation there are no statistics that ask for gentle steps.
         config={scale: {**_CROPS[scale], "statistics": "batch"} for scale in _CROPS},
         # Each finer one goes on where the coarser one ended.
-        minutes={"quick": 4.0, "full": 8.0},
+        minutes={"quick": 2.5, "full": 8.0},
     )
 
 
@@ -70,13 +70,13 @@ NETWORKS: dict[str, Network] = {
         architecture="unet-valid",
         spec={"quick": {"width": 16}, "full": {}},
         config={"quick": {"crop": 196}, "full": {}},
-        minutes={"quick": 10.0, "full": 8.0},
+        minutes={"quick": 6.0, "full": 8.0},
     ),
     "autoencoder": Network(
         architecture="autoencoder",
         spec={"quick": {}, "full": {"width": 64}},
         config=_CROPS,
-        minutes={"quick": 8.0, "full": 8.0},
+        minutes={"quick": 5.0, "full": 8.0},
     ),
     **{
         f"fcn{stride}s-{trunk}": _fcn(stride, trunk)
@@ -113,7 +113,7 @@ class Row:
     minutes: Mapping[Scale, float] = field(default_factory=dict)
 
 
-_FEW_IMAGES: dict[Scale, float] = {"quick": 6.0}
+_FEW_IMAGES: dict[Scale, float] = {"quick": 4.0}
 
 ROWS: dict[str, Row] = (
     {
