@@ -89,7 +89,8 @@ class ModelSpec:
             When there is no such network or it cannot be built like this.
         """
         row = _row(architecture)
-        defaults = {"depth": row.depth, "width": row.width, "ndim": row.ndims[0]}
+        ndim = values.get("ndim", row.ndims[0])
+        defaults = {"depth": row.depth_for(ndim), "width": row.width, "ndim": ndim}
         return cls(architecture=architecture, **(defaults | values))
 
     @property

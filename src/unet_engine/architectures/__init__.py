@@ -64,6 +64,14 @@ class Architecture:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     transfer_recipe: Mapping[str, Any] = field(default_factory=dict)
 
+    def depth_for(self, ndim: int) -> int:
+        """Return the usual number of poolings.
+
+        In 3-D at most the three of Çiçek et al. 2016, section 2: of a crop that a
+        computer can learn from, a fourth one would leave next to nothing.
+        """
+        return self.depth if ndim == 2 else min(self.depth, 3)
+
 
 def _fcn(form: trunks.FCNForm) -> Architecture:
     trunk = {"vgg16": "VGG-16", "alexnet": "AlexNet"}[form.trunk]

@@ -64,7 +64,10 @@ def _add_size_options(parser: argparse.ArgumentParser) -> None:
         f"(the others: {IGNORE}) (default: 2, or what the architecture is made for)",
     )
     parser.add_argument(
-        "--depth", type=int, metavar="N", help="its poolings (default: as published)"
+        "--depth",
+        type=int,
+        metavar="N",
+        help="its poolings (default: as published, which is 3 for volumes)",
     )
     parser.add_argument(
         "--width",
