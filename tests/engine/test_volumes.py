@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from unet_engine.dataset import (
     near_labels,
 )
 from unet_engine.errors import DataError, OutOfMemoryError
+from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.learner import Learner, _far_from_labels
 from unet_engine.runtime import Runner
 from unet_engine.spec import IGNORE, ModelSpec
@@ -117,6 +119,59 @@ class TestPairs:
         assert far[10, 43, 30]
         batch = _far_from_labels(torch.from_numpy(target)[None].long(), (6, 12, 12))
         assert np.array_equal(batch[0].numpy(), far)
+
+
+class TestReading:
+    def test_slices_of_one_time_are_read_in_their_order(self):
+        data = np.arange(3 * 5 * 2 * 6 * 7).reshape(3, 5, 2, 6, 7)
+        image = Image.from_array(data, "TZCYX")
+        region = slice(1, 4), slice(2, 6), slice(0, 3)
+        block = image.read_volume((2,), region)
+        assert np.array_equal(block, data[2, 1:4, :, 2:6, :3].swapaxes(0, 1))
+
+    def test_volumes_are_normalised_like_their_slices(self):
+        block = np.random.default_rng(0).integers(0, 99, (2, 3, 4, 5)).astype(np.uint8)
+        normalisation = Normalisation(low=(3.0, 0.0), high=(50.0, 80.0))
+        for z in range(3):
+            assert np.array_equal(
+                normalisation.apply(block)[:, z], normalisation.apply(block[:, z])
+            )
+
+    @pytest.mark.parametrize(
+        ("options", "elongation"),
+        [
+            (
+                {
+                    "ome": True,
+                    "metadata": {
+                        "axes": "ZYX",
+                        "PhysicalSizeX": 100.0,
+                        "PhysicalSizeXUnit": "nm",
+                        "PhysicalSizeZ": 0.25,
+                        "PhysicalSizeZUnit": "µm",
+                    },
+                },
+                2.5,
+            ),
+            (
+                {
+                    "imagej": True,
+                    "resolution": (10, 10),
+                    "metadata": {"axes": "ZYX", "spacing": 0.5, "unit": "um"},
+                },
+                5.0,
+            ),
+            ({"imagej": True, "metadata": {"axes": "ZYX", "spacing": 0.5}}, None),
+            ({"metadata": {"axes": "ZYX"}}, None),
+        ],
+    )
+    def test_distance_of_the_slices_is_what_the_file_says(
+        self, tmp_path, options, elongation
+    ):
+        path = tmp_path / "stack.ome.tif" if "ome" in options else tmp_path / "a.tif"
+        tifffile.imwrite(path, np.zeros((5, 8, 8), np.uint8), **options)
+        found = open_image(path, axes="ZYX").elongation
+        assert found == (elongation and pytest.approx(elongation))
 
 
 class TestCrops:
