@@ -48,8 +48,8 @@ _TILE = 256
 _MOST_TILES = 16
 _MOST_VALUES = 2**26
 _ADVICE = (
-    "The pretraining did not make the model better on the pixels that were held out, "
-    "so the old one is kept. Train longer, or give more images."
+    "The pretraining did not make the model better on the pixels that were held out. "
+    "Train longer, give more images, or use another learning rate."
 )
 _SMALL = (
     "The images are too small to hold a part of them out: the model was judged by "

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 _ADVICE = (
-    "The training did not make the model better on the held-out pixels, so the old one "
-    "is kept. Label more pixels, or train longer."
+    "The training did not make the model better on the held-out pixels. Label more "
+    "pixels, train longer, or use another learning rate."
 )
 
 

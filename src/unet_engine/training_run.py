@@ -170,6 +170,8 @@ class TrainingRun:
             )
         if self._best is None:
             self._notes.append(self._advice)
+        elif self._best_look and self._best_look.missed:
+            self._notes.append(self._describe_missed(self._best_look.missed))
         after = self._best[0] if self._best else self._before
         return FineTuned(
             checkpoint=self._trained(),
@@ -179,6 +181,13 @@ class TrainingRun:
             steps=self._count,
             stopped=self._stopped,
             notes=tuple(self._notes),
+        )
+
+    def _describe_missed(self, missed: Sequence[int]) -> str:
+        names = ", ".join(self._checkpoint.spec.classes[label] for label in missed)
+        return (
+            f"On the held-out pixels the model still finds no {names}. Train longer, "
+            "or label more of it."
         )
 
     def _trained(self) -> Checkpoint:

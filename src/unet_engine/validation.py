@@ -76,11 +76,14 @@ class Look:
     changed
         Share of the unlabelled pixels, away from labels, whose class is another one
         than at the first look; 0 where that was not asked for.
+    missed
+        Classes that are there and were found nowhere.
     """
 
     loss: float
     iou: float
     changed: float = 0.0
+    missed: tuple[int, ...] = ()
 
 
 class HeldOut:
@@ -146,6 +149,7 @@ class HeldOut:
             loss=total / max(1, confusion.pixels),
             iou=confusion.mean_iou,
             changed=changed / max(1, sum(int(rest.sum()) for rest in self._rest)),
+            missed=confusion.missed,
         )
 
 

@@ -48,6 +48,12 @@ def test_images_add_up():
     assert found.iou == pytest.approx((1 / 2, 3 / 4))
 
 
+def test_classes_that_are_found_nowhere_are_missed():
+    assert confusion([[0, 1]], [[0, 0]]).missed == (1,)
+    assert confusion([[0, 0]], [[0, 1]]).missed == ()
+    assert confusion([[0, 1]], [[1, 0]]).missed == ()
+
+
 def test_nothing_counted_gives_zeros_not_nan():
     found = Confusion(2)
     assert (found.pixel_error, found.mean_iou, found.mean_dice) == (0, 0, 0)

@@ -15,7 +15,7 @@ from unet_engine.runtime import Runner
 from unet_engine.spec import IGNORE, ModelSpec
 from unet_engine.training import adapt_checkpoint, fine_tune, start_checkpoint
 from unet_engine.training_run import _is_better
-from unet_engine.validation import Look
+from unet_engine.validation import HeldOut, Look
 
 SPEC = ModelSpec(depth=2, width=8)
 CONFIG = FineTuneConfig(
@@ -216,7 +216,18 @@ class TestEnd:
         assert not result.improved
         assert result.checkpoint is trained
         assert result.after is result.before
-        assert any("old one is kept" in note for note in result.notes)
+        assert any("did not make the model better" in note for note in result.notes)
+
+    def test_a_class_that_is_found_nowhere_is_named(self, monkeypatch):
+        # The loss falls all the same, so these weights are kept.
+        looks = iter(
+            [Look(loss=0.9, iou=0.4), *[Look(loss=0.5, iou=0.45, missed=(1,))] * 99]
+        )
+        monkeypatch.setattr(HeldOut, "evaluate", lambda *_: next(looks))
+        _, result = train(config=with_(steps=2))
+        assert result.improved
+        (note,) = result.notes
+        assert "finds no foreground" in note
 
     def test_infinite_loss_ends_the_run_and_keeps_the_best(self, monkeypatch):
         step = Learner._step

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from unet_engine.images import Image
     from unet_engine.store import Checkpoint
 
-_ADVICE = "train longer, give more images, or use another learning rate"
-
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
@@ -95,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     with stop_on_interrupt(STOPPING) as stop:
         events = pretrain(checkpoint, images, config, stop=stop)
         result = follow(events, config, quiet=arguments.quiet)
-        return conclude(result, store, arguments, advice=_ADVICE)
+        return conclude(result, store, arguments)
 
 
 def _start(

@@ -73,7 +73,7 @@ def _describe(event: Validation) -> str:
 
 
 def conclude(
-    result: FineTuned, store: ModelStore, arguments: argparse.Namespace, *, advice: str
+    result: FineTuned, store: ModelStore, arguments: argparse.Namespace
 ) -> int:
     """Save what was learned as ``--out`` and ``--overwrite`` say.
 
@@ -83,8 +83,6 @@ def conclude(
         What was learned, and where it is kept.
     arguments
         With ``out``, ``overwrite`` and ``quiet``.
-    advice
-        What to do when nothing was learned.
 
     Returns
     -------
@@ -96,20 +94,19 @@ def conclude(
     DataError
         When the training was complete and did not make the model better.
     """
-    tell(result.notes, quiet=arguments.quiet)
     if result.improved:
+        tell(result.notes, quiet=arguments.quiet)
         info = _save(store, arguments.out, result, overwrite=arguments.overwrite)
         _report(info, result)
         return 0
     if result.stopped:
+        tell(result.notes, quiet=arguments.quiet)
         print(
             "napari-unet: stopped before anything was learned, nothing was saved",
             file=sys.stderr,
         )
         return INTERRUPTED
-    raise DataError(
-        "the training did not make the model better, so nothing was saved; " + advice
-    )
+    raise DataError(f"nothing was saved. {' '.join(result.notes)}")
 
 
 def _save(

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from unet_engine.events import Stop
     from unet_engine.store import Checkpoint
 
-_ADVICE = "label more pixels, train longer, or use another learning rate"
-
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
@@ -85,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint, pairs = _prepare(arguments, parent, config, stop)
         events = fine_tune(checkpoint, pairs, config, stop=stop)
         result = follow(events, config, quiet=arguments.quiet)
-        return conclude(result, store, arguments, advice=_ADVICE)
+        return conclude(result, store, arguments)
 
 
 def _prepare(

@@ -116,6 +116,12 @@ class Confusion:
         return self._per_class(weight=2)
 
     @property
+    def missed(self) -> tuple[int, ...]:
+        """Classes that are there and were found nowhere."""
+        there, found = self.counts.sum(axis=1) > 0, self.counts.sum(axis=0) > 0
+        return tuple(np.flatnonzero(there & ~found).tolist())
+
+    @property
     def mean_iou(self) -> float:
         """Mean IoU over the classes that occur; 0 when none was counted."""
         return _mean(self.iou)
