@@ -9,7 +9,14 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_unet._forms import add_row, column, rows, set_row_visible
+from napari_unet._forms import (
+    Section,
+    add_row,
+    column,
+    config_form,
+    rows,
+    set_row_visible,
+)
 from napari_unet._layers import Layout, image_of, layouts_of
 from napari_unet._model_picker import ModelPicker
 from napari_unet._subject import Subject
@@ -29,7 +36,7 @@ THIS_SLICE = "this slice"
 
 
 class PredictionForm(QWidget):
-    """Image, model, axes, extent, device, probabilities.
+    """Image, model, axes, extent, device, probabilities, advanced settings.
 
     Parameters
     ----------
@@ -44,8 +51,10 @@ class PredictionForm(QWidget):
         Chooses the model.
     hidden_layers
         Image layers that are not offered: the dock's own results.
+    settings
+        The form of what few need to change.
     changed
-        Another image, model or meaning of the axes was chosen.
+        Another image, model or meaning of the axes was chosen, or other settings.
     """
 
     changed = Signal()
@@ -62,6 +71,7 @@ class PredictionForm(QWidget):
         self.picker.changed.connect(self._on_model_changed)
         self.axes.changed.connect(self._show_scope)
         self.device.changed.connect(self._on_device_changed)
+        self.settings.changed.connect(lambda *_: self.changed.emit())
         self.reset_choices()
         self._on_model_changed()
 
@@ -72,6 +82,9 @@ class PredictionForm(QWidget):
         self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
         self.device = ComboBox(choices=get_args(Device), value="auto")
         self.probability = CheckBox(text="Show probabilities too")
+        self.settings = config_form(
+            PredictConfig, leave_out=("device", "probabilities")
+        )
         self.image.native.setPlaceholderText("no image is open")
 
     def _lay_out(self) -> None:
@@ -106,13 +119,20 @@ class PredictionForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.probability.native)
+        self.advanced = Section(
+            "Advanced settings", "How the prediction runs.", expanded=False
+        )
+        self.advanced.content.addWidget(self.settings.native)
+        layout.addWidget(self.advanced)
 
     @property
     def config(self) -> PredictConfig:
-        """Device, and whether probabilities are shown."""
-        return PredictConfig(
-            device=self._workspace.device, probabilities=self.probability.value
-        )
+        """What the form says."""
+        with self.settings.changed.blocked():
+            self.settings["device"].value = self._workspace.device
+            self.settings["probabilities"].value = self.probability.value
+        config: PredictConfig = self.settings()
+        return config
 
     def describe_plan(self) -> str:
         """Return what a prediction would do, or why it cannot; reads no pixel."""

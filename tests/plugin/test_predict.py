@@ -13,6 +13,7 @@ import pytest
 
 from napari_unet import _runs
 from napari_unet._prediction_form import THIS_SLICE
+from unet_engine.config import PredictConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -356,6 +357,29 @@ def test_what_a_prediction_will_do_is_told_before(
     add_model("four", in_channels=4)
     dock.widget.select_model("four")
     assert "the model takes 4" in text.text()
+
+
+def test_tiles_and_the_mean_over_flips_are_advanced_settings(
+    dock: Docked, plane: Any
+) -> None:
+    from unet_engine.images import Image
+    from unet_engine.inference import predict
+
+    form, text = dock.widget.predict.form, dock.widget.predict.text
+    assert not form.settings.native.isVisible()
+    dock.viewer.add_image(plane)
+    assert "1 tile " in text.text()
+    form.settings["tile"].value = 32
+    assert "9 tiles " in text.text(), "what it means is told before"
+    form.probability.value = True
+    form.settings["average_flips"].value = "on"
+    dock.predict()
+    config = PredictConfig(tile=32, probabilities=True, average_flips="on")
+    assert form.config == config
+    checkpoint = dock.widget.workspace.store.load("tiny")
+    found = predict(Image.from_array(plane, "YX"), checkpoint, config)
+    (layer,) = (each for each in dock.viewer.layers if "probability" in each.name)
+    np.testing.assert_allclose(layer.data, found.probabilities[1], atol=1e-6)
 
 
 def test_training_runs_on_the_device_of_step_1(dock: Docked) -> None:
