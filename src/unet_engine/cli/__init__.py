@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     from unet_engine.cli.demo import add_parser as add_demo
     from unet_engine.cli.evaluation import add_parser as add_evaluate
     from unet_engine.cli.listing import add_parser as add_models
+    from unet_engine.cli.objects import add_parser as add_objects
     from unet_engine.cli.prediction import add_parser as add_predict
     from unet_engine.cli.pretraining import add_parser as add_pretrain
     from unet_engine.cli.tuning import add_parser as add_finetune
@@ -91,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(passes_on=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    adding = (add_predict, add_finetune, add_pretrain, add_evaluate, add_models)
-    for add in (*adding, add_demo):
+    adding = (add_predict, add_objects, add_finetune, add_pretrain, add_evaluate)
+    for add in (*adding, add_models, add_demo):
         add(commands)
     return parser

@@ -4,12 +4,21 @@ from unet_engine.instances.blocks import BlockDone
 from unet_engine.instances.config import ObjectConfig
 from unet_engine.instances.labelling import Objects, iter_label_objects, label_objects
 from unet_engine.instances.masks import SemanticMask
+from unet_engine.instances.measurements import iter_measure_objects, measure_objects
+from unet_engine.instances.planes import ChannelPlanes, LabelPlanes
+from unet_engine.instances.table import check_table_suffix, write_table
 
 __all__ = [
     "BlockDone",
+    "ChannelPlanes",
+    "LabelPlanes",
     "ObjectConfig",
     "Objects",
     "SemanticMask",
+    "check_table_suffix",
     "iter_label_objects",
+    "iter_measure_objects",
     "label_objects",
+    "measure_objects",
+    "write_table",
 ]

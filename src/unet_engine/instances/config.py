@@ -38,7 +38,7 @@ class ObjectConfig:
     """
 
     method: Literal["watershed", "components", "keep"] = "watershed"
-    min_size: Annotated[int, {"min": 0, "max": 1_000_000, "step": 5}] = 20
+    min_size: Annotated[int, {"min": 0, "max": 1_000_000, "step": 5}] = 30
     fill_holes: bool = True
     connectivity: Literal["faces", "full"] = "faces"
     neck_depth: Annotated[float, {"min": 0.0, "max": 100.0, "step": 0.25}] = 1.0

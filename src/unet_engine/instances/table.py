@@ -1,0 +1,68 @@
+"""Tables as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.writing import whole_file
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+TABLE_SUFFIX = ".csv"
+
+
+def write_table(
+    path: str | os.PathLike[str], table: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    """Write a table as CSV, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        ``.csv``; UTF-8, with commas and a header. What is not defined stays empty.
+    table
+        Columns of equal length.
+
+    Raises
+    ------
+    DataError
+        When the suffix is another or the folder cannot be written to.
+    """
+    check_table_suffix(path)
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table)
+        columns = [_cells(np.asarray(column)) for column in table.values()]
+        writer.writerows(zip(*columns, strict=True))
+
+
+def check_table_suffix(path: str | os.PathLike[str]) -> None:
+    """Make sure that a path is one of a table.
+
+    Raises
+    ------
+    DataError
+        When it is not.
+    """
+    if Path(path).suffix.lower() != TABLE_SUFFIX:
+        raise DataError(f"{path} is no name for a table; let it end in {TABLE_SUFFIX}")
+
+
+def _cells(column: npt.NDArray[Any]) -> list[Any]:
+    if column.dtype.kind != "f":
+        cells: list[Any] = column.tolist()
+        return cells
+    return ["" if math.isnan(v) else f"{v:.7g}" for v in column.tolist()]

@@ -1,0 +1,194 @@
+"""Tests of ``napari-unet objects``."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+from skimage.draw import disk
+
+from unet_engine.cli import main
+from unet_engine.images import Image, read_labels, write_labels, write_probabilities
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    """Return a mask of three disks, of which two touch; its pixels are 0.5 µm."""
+    values = np.zeros((60, 80), np.uint8)
+    for centre in (20, 20), (20, 38), (45, 60):
+        values[disk(centre, 10)] = 1
+    path = tmp_path / "mask.tif"
+    image = Image.from_array(values, "YX", pixel_size_um=0.5)
+    write_labels(path, values, image=image)
+    return path
+
+
+def objects(path: Path, *options: object) -> int:
+    return main(["objects", str(path), *map(str, options)])
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_refused(code: int, stderr: str, *phrases: str) -> None:
+    assert code == 1
+    assert len(stderr.strip().splitlines()) == 1
+    for phrase in ("napari-unet: error: ", *phrases):
+        assert phrase in stderr
+
+
+def test_labels_and_table_are_written(mask: Path, tmp_path: Path, capsys):
+    brightness = tmp_path / "image.tif"
+    tifffile.imwrite(brightness, np.full((60, 80), 7, np.uint16))
+    out, table = tmp_path / "out.tif", tmp_path / "out.csv"
+    assert objects(mask, "-o", out, "--table", table, "--image", brightness) == 0
+    assert "3 objects" in capsys.readouterr().out
+    labels = read_labels(out)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels > 0, read_labels(mask) > 0)
+    rows = rows_of(table)
+    assert [row["label"] for row in rows] == ["1", "2", "3"]
+    pixels = int(rows[2]["area (px)"])
+    assert float(rows[2]["area (µm²)"]) == pixels / 4
+    assert rows[2]["mean intensity"] == "7"
+
+
+def test_components_are_not_split_and_only_what_is_asked_for_is_written(
+    mask: Path, tmp_path: Path, capsys
+):
+    table = tmp_path / "out.csv"
+    options = ("--method", "components", "--table", table, "--scale", 2)
+    assert objects(mask, *options) == 0
+    assert "2 objects" in capsys.readouterr().out
+    assert float(rows_of(table)[0]["area (µm²)"]) > 600 * 4
+    assert sorted(tmp_path.iterdir()) == [mask, table]
+
+
+def test_a_stack_is_one_volume_or_many_planes(tmp_path: Path, capsys):
+    stack = np.zeros((3, 20, 20), np.uint8)
+    stack[:, 5:12, 5:12] = 1
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "ZYX"})
+    table = tmp_path / "out.csv"
+    assert objects(path, "--table", table) == 0
+    told = capsys.readouterr()
+    assert "1 object in 3-D" in told.out
+    assert "--scale Z,Y,X" in told.err
+    assert objects(path, "--table", table, "--scale", "2,1,1", "--axes", "ZYX") == 0
+    assert float(rows_of(table)[0]["volume (µm³)"]) == 2 * 3 * 49
+    assert objects(path, "--table", table, "--planes") == 0
+    assert [row["z"] for row in rows_of(table)] == ["0", "1", "2"]
+    capsys.readouterr()
+    assert objects(path, "--table", table, "--axes", "TYX") == 0
+    assert "3 objects in 2-D" in capsys.readouterr().out
+
+
+def test_boundary_probabilities_split_objects(tmp_path: Path, capsys):
+    probabilities = np.zeros((3, 20, 31), np.float32)
+    probabilities[1] = 1
+    probabilities[1:, :, 15] = np.array([[0.6], [0.4]])
+    files = tmp_path / "mask.tif", tmp_path / "probabilities.tif"
+    write_labels(files[0], np.ones((20, 31), np.uint8))
+    write_probabilities(files[1], probabilities)
+    options = ("-o", tmp_path / "out.tif", "--boundary", 2)
+    assert objects(files[0], *options) == 0
+    assert "1 object " in capsys.readouterr().out
+    assert objects(files[0], *options, "--probabilities", files[1]) == 0
+    assert "2 objects" in capsys.readouterr().out
+
+
+def test_ids_that_are_there_are_measured(tmp_path: Path, capsys):
+    labels = np.zeros((20, 20), np.uint16)
+    labels[2:5, 2:5], labels[10:12, 10:12] = 900, 12
+    path, table = tmp_path / "ids.tif", tmp_path / "out.csv"
+    tifffile.imwrite(path, labels)
+    assert objects(path, "--method", "keep", "--table", table) == 0
+    assert "2 objects" in capsys.readouterr().out
+    assert [row["label"] for row in rows_of(table)] == ["12", "900"]
+    assert "class" not in rows_of(table)[0]
+
+
+def test_a_palette_picture_is_a_mask(tmp_path: Path, capsys):
+    values = np.zeros((20, 30), np.uint8)
+    values[3:12, 3:12] = values[3:12, 15:25] = 255
+    path = tmp_path / "mask.png"
+    iio.imwrite(path, values)
+    assert objects(path, "-o", tmp_path / "out.png") == 0
+    assert "2 objects" in capsys.readouterr().out
+    assert read_labels(tmp_path / "out.png").max() == 2
+
+
+def test_an_empty_mask_gives_a_header(tmp_path: Path, capsys):
+    path, table = tmp_path / "mask.tif", tmp_path / "out.csv"
+    tifffile.imwrite(path, np.zeros((20, 20), np.uint8))
+    assert objects(path, "-o", tmp_path / "out.tif", "--table", table) == 0
+    assert "0 objects" in capsys.readouterr().out
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 1
+    assert not read_labels(tmp_path / "out.tif").any()
+
+
+@pytest.mark.parametrize(
+    ("values", "phrase"),
+    [
+        (np.full((9, 9), 0.5, np.float32), "fractions"),
+        (np.full((9, 9), -3, np.int16), "negative"),
+        (np.arange(81, dtype=np.uint16).reshape(9, 9), "keep"),
+        (np.full((9, 9), 3000, np.uint16), "keep"),
+    ],
+)
+def test_what_is_no_mask_is_refused(
+    tmp_path: Path, capsys, values: np.ndarray, phrase: str
+):
+    path = tmp_path / "mask.tif"
+    tifffile.imwrite(path, values)
+    code = objects(path, "-o", tmp_path / "out.tif", "--min-size", 0)
+    assert_refused(code, capsys.readouterr().err, phrase)
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_colours_are_refused(tmp_path: Path, capsys):
+    path = tmp_path / "mask.tif"
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(path, rng.integers(0, 9, (9, 9, 3), np.uint8), photometric="rgb")
+    code = objects(path, "-o", tmp_path / "out.tif")
+    assert_refused(code, capsys.readouterr().err, "colours")
+
+
+def test_what_does_not_fit_is_refused(mask: Path, tmp_path: Path, capsys):
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, np.zeros((60, 81), np.uint8))
+    out, table = tmp_path / "out.tif", tmp_path / "out.csv"
+    for options, phrase in (
+        ((), "-o"),
+        (("-o", tmp_path / "out.jpg"), ".tif"),
+        (("-o", mask), "replaced"),
+        (("--table", tmp_path / "out.xls"), ".csv"),
+        (("--table", tmp_path / "none" / "out.csv"), "written"),
+        (("--method", "keep", "-o", out), "--table"),
+        (("--table", table, "--image", other), "60 x 81"),
+        (("--table", table, "--scale", "1,1,1"), "--scale"),
+        (("-o", out, "--probabilities", other), "boundary"),
+        (("-o", out, "--probabilities", other, "--boundary", 1), "do not fit"),
+        (("-o", out, "--min-size", -1), "min_size"),
+        (("-o", out, "--axes", "YQ"), "axes"),
+    ):
+        assert_refused(objects(mask, *options), capsys.readouterr().err, phrase)
+    assert not out.exists()
+    assert not table.exists()
+
+
+def test_z_away_from_the_plane_is_no_volume(tmp_path: Path, capsys):
+    path = tmp_path / "mask.tif"
+    tifffile.imwrite(path, np.zeros((3, 2, 9, 9), np.uint8))
+    options = ("--axes", "ZTYX", "-o", tmp_path / "out.tif")
+    assert_refused(objects(path, *options), capsys.readouterr().err, "--planes")
+    assert objects(path, *options, "--planes") == 0

@@ -1,0 +1,185 @@
+"""Tests of the measurements: those of blocks are those of skimage on the whole."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.draw import disk
+from skimage.measure import regionprops
+
+from unet_engine.errors import Cancelled, DataError
+from unet_engine.images import Image
+from unet_engine.instances import (
+    ObjectConfig,
+    Objects,
+    SemanticMask,
+    blocks,
+    label_objects,
+    measure_objects,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_CLASSES = np.zeros(0, np.uint8)
+
+
+def random_objects(shape: tuple[int, ...], seed: int) -> Objects:
+    rng = np.random.default_rng(seed)
+    mask = (rng.random(shape) < 0.55).astype(np.uint8) * rng.integers(1, 3, shape)
+    config = ObjectConfig(method="components", min_size=0, fill_holes=False)
+    classes = mask.astype(np.uint8)
+    return label_objects(SemanticMask(classes=classes, ndim=len(shape)), config)
+
+
+@pytest.fixture(params=[400, 10**9], ids=["blocks", "whole"])
+def block_pixels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Measure in blocks of so many pixels."""
+    monkeypatch.setattr(blocks, "_PIXELS", {2: request.param, 3: request.param})
+
+
+@pytest.mark.usefixtures("block_pixels")
+@pytest.mark.parametrize("seed", range(3))
+def test_planes_are_measured_as_by_skimage(seed: int):
+    objects = random_objects((20, 26), seed)
+    image = np.random.default_rng(seed).normal(1000, 3, (2, 20, 26))
+    table = measure_objects(objects, image, scale=0.5)
+    regions = regionprops(
+        objects.labels, intensity_image=np.moveaxis(image, 0, -1), spacing=(0.5, 0.5)
+    )
+    assert len(table["label"]) == len(regions) > 10
+    for row, region in enumerate(regions):
+        measured = {name: column[row] for name, column in table.items()}
+        box = region.bbox
+        assert measured["label"] == region.label
+        assert measured["class"] == objects.classes[row]
+        assert measured["area (px)"] == region.num_pixels
+        assert (box[0], box[2]) == (measured["y start (px)"], measured["y stop (px)"])
+        assert (box[1], box[3]) == (measured["x start (px)"], measured["x stop (px)"])
+        expected = {
+            "area (µm²)": region.area,
+            "centroid y (µm)": region.centroid[0],
+            "centroid x (µm)": region.centroid[1],
+            "centroid x (px)": region.centroid[1] / 0.5,
+            "equivalent diameter (µm)": region.equivalent_diameter_area,
+            "perimeter (µm)": region.perimeter,
+            "eccentricity": region.eccentricity,
+            "solidity": region.solidity,
+            "orientation (rad)": region.orientation,
+            "major axis (µm)": region.axis_major_length,
+            "minor axis (µm)": region.axis_minor_length,
+            "mean intensity 0": region.intensity_mean[0],
+            "std intensity 1": region.intensity_std[1],
+            "min intensity 1": region.intensity_min[1],
+            "max intensity 0": region.intensity_max[0],
+        }
+        for name, value in expected.items():
+            assert measured[name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
+
+
+@pytest.mark.usefixtures("block_pixels")
+def test_volumes_are_measured_with_the_distance_of_their_slices():
+    labels = np.zeros((12, 30, 40), np.uint16)
+    z, y, x = np.ogrid[:12, :30, :40]
+    labels[((z - 6) * 2) ** 2 + (y - 15) ** 2 + (x - 13) ** 2 <= 81] = 7
+    labels[2:5, 3:9, 30:38] = 3
+    objects = Objects(labels=labels, classes=NO_CLASSES, ndim=3)
+    table = measure_objects(objects, scale=(2.0, 1.0, 1.0))
+    np.testing.assert_array_equal(table["label"], [3, 7])
+    assert table["volume (voxels)"][0] == 3 * 6 * 8
+    assert table["volume (µm³)"][0] == 2 * 3 * 6 * 8
+    assert table["centroid z (µm)"][1] == pytest.approx(12)
+    assert table["equivalent diameter (µm)"][1] == pytest.approx(18, rel=0.03)
+    assert table["surface (µm²)"][1] == pytest.approx(4 * np.pi * 81, rel=0.2)
+    assert table["sphericity"][1] == pytest.approx(1, abs=0.2)
+    assert "class" not in table
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.integers(2, 4))
+def test_ids_of_planes_are_told_apart(seed: int, planes: int):
+    labels = np.random.default_rng(seed).integers(0, 4, (planes, 9, 8))
+    objects = Objects(labels=labels, classes=NO_CLASSES, ndim=2)
+    table = measure_objects(objects, axes="TYX")
+    for t in range(planes):
+        here = table["t"] == t
+        ids, sizes = np.unique(labels[t][labels[t] > 0], return_counts=True)
+        np.testing.assert_array_equal(table["label"][here], ids)
+        np.testing.assert_array_equal(table["area (px)"][here], sizes)
+
+
+def test_an_image_with_axes_is_read_by_channel():
+    labels = np.zeros((2, 3, 10, 12), np.uint8)
+    labels[1, :, 2:5, 3:6] = 1
+    data = np.random.default_rng(0).integers(0, 4000, (2, 3, 10, 12, 2), np.uint16)
+    image = Image.from_array(np.moveaxis(data, -1, 2), "TZCYX")
+    objects = Objects(labels=labels, classes=np.array([2], np.uint8), ndim=3)
+    names = ("background", "cell", "nucleus")
+    table = measure_objects(objects, image, class_names=names)
+    assert table["class"].tolist() == ["nucleus"]
+    assert table["t"].tolist() == [1]
+    inside = data[1, :, 2:5, 3:6, 1]
+    assert table["mean intensity 1"][0] == pytest.approx(inside.mean())
+    assert table["std intensity 1"][0] == pytest.approx(inside.std())
+
+
+def test_rectangular_pixels_have_no_perimeter():
+    labels = np.zeros((20, 20), np.uint8)
+    labels[disk((10, 10), 6)] = 1
+    objects = Objects(labels=labels, classes=NO_CLASSES, ndim=2)
+    table = measure_objects(objects, scale=(2.0, 1.0), unit="nm")
+    assert np.isnan(table["perimeter (nm)"][0])
+    assert table["eccentricity"][0] == pytest.approx(np.sqrt(0.75), abs=0.01)
+
+
+def test_without_objects_there_is_a_header(tmp_path: Path):
+    objects = label_objects(SemanticMask(classes=np.zeros((9, 9), np.uint8)))
+    table = measure_objects(objects, np.zeros((9, 9)), scale=1.0)
+    write_table(tmp_path / "empty.csv", table)
+    header, *rows = (tmp_path / "empty.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("label,class,centroid y (px)")
+    assert "mean intensity" in header
+    assert not rows
+
+
+def test_tables_are_read_back(tmp_path: Path):
+    table = {
+        "label": np.array([1, 2]),
+        "class": np.array(["a, b", "c"]),
+        "area (µm²)": np.array([1.5, np.nan]),
+    }
+    write_table(tmp_path / "table.csv", table)
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [
+        {"label": "1", "class": "a, b", "area (µm²)": "1.5"},
+        {"label": "2", "class": "c", "area (µm²)": ""},
+    ]
+    with pytest.raises(DataError, match=r"\.csv"):
+        write_table(tmp_path / "table.xlsx", table)
+
+
+@pytest.mark.parametrize(
+    ("options", "phrase"),
+    [
+        ({"image": np.zeros((4, 5))}, "4 x 5"),
+        ({"scale": (1.0, 1.0, 1.0)}, "scale"),
+        ({"scale": 0.0}, "scale"),
+        ({"axes": "ZYX"}, "axes"),
+        ({"class_names": ("background",)}, "names"),
+        ({"stop": lambda: True}, "stopped"),
+    ],
+)
+def test_what_does_not_fit_the_objects_is_refused(
+    options: dict[str, object], phrase: str
+):
+    labels = np.ones((4, 4), np.uint8)
+    objects = Objects(labels=labels, classes=np.ones(1, np.uint8), ndim=2)
+    with pytest.raises((DataError, Cancelled), match=phrase):
+        measure_objects(objects, **options)
