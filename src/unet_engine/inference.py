@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from unet_engine.config import PredictConfig
-from unet_engine.errors import DataError, OutOfMemoryError, SpecError
+from unet_engine.errors import Cancelled, DataError, OutOfMemoryError, SpecError
 from unet_engine.events import Prediction, Stop, TileDone, never
 from unet_engine.images import Normalisation, match_channels
+from unet_engine.images.chunks import keep_chunks
+from unet_engine.interruption import interruptible
 from unet_engine.plan import (
     Index,
     Place,
@@ -18,17 +21,19 @@ from unet_engine.plan import (
     nearest_first,
     plan_prediction,
 )
+from unet_engine.results import ArrayResults, PredictionRun
 from unet_engine.runtime import Runner, runner_for, translated_errors
 from unet_engine.spec import ARCHITECTURES
 from unet_engine.symmetry import SYMMETRIES, Symmetry
 from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     import numpy.typing as npt
 
     from unet_engine.images import Image
+    from unet_engine.results import Results
     from unet_engine.spec import ModelSpec
     from unet_engine.store import Checkpoint
 
@@ -47,6 +52,7 @@ def predict(
     normalisation: Normalisation | None = None,
     indices: Iterable[Index] | None = None,
     near: Place | Callable[[], Place | None] | None = None,
+    into: Results | None = None,
 ) -> Prediction:
     """Predict an image; ``iter_predict`` without the events."""
     run = iter_predict(
@@ -57,6 +63,7 @@ def predict(
         normalisation=normalisation,
         indices=indices,
         near=near,
+        into=into,
     )
     while True:
         try:
@@ -74,6 +81,7 @@ def iter_predict(
     normalisation: Normalisation | None = None,
     indices: Iterable[Index] | None = None,
     near: Place | Callable[[], Place | None] | None = None,
+    into: Results | None = None,
 ) -> Generator[TileDone, None, Prediction]:
     """Predict an image tile by tile, and yield every tile as it is finished.
 
@@ -90,7 +98,7 @@ def iter_predict(
     config
         Device, tile size, and whether to keep the probabilities.
     stop
-        Polled before every tile; ``True`` returns what there is.
+        Polled before every tile and every layer; ``True`` returns what there is.
     normalisation
         Of this image with the model's channels; measured when it is None.
     indices
@@ -98,11 +106,16 @@ def iter_predict(
     near
         ``(index, (y, x))``: planes and tiles nearest to it come first. A callable is
         asked again before every tile.
+    into
+        Where finished tiles go: ``ArrayResults`` for arrays of your own,
+        ``DiskResults`` for files and for runs that can go on after an interruption;
+        new arrays in memory when it is None.
 
     Yields
     ------
     TileDone
-        In the order of ``near``, else in raster order.
+        In the order of ``near``, else in raster order; tiles that ``into`` has from an
+        earlier run are not predicted again.
 
     Returns
     -------
@@ -111,7 +124,8 @@ def iter_predict(
     Raises
     ------
     DataError
-        When the channels do not fit the model, or a position is not in the image.
+        When the channels do not fit the model, a position is not in the image, a tile
+        cannot be read or written, or a file changed; tiles that are finished stay.
     SpecError
         When the model has no classes: it restores images, see ``denoising``.
     CheckpointError
@@ -127,49 +141,98 @@ def iter_predict(
             f"this model ({spec.architecture}) has no classes and cannot segment; "
             "choose another one, or fine-tune this one on labels"
         )
-    image = match_channels(image, spec.in_channels)
-    plan = plan_prediction(image, spec, config, indices)
-    labels, kept = _results(plan, len(spec.classes) if config.probabilities else 0)
+    image = keep_chunks(match_channels(image, spec.in_channels))
+    plan = plan_prediction(image, spec, config, indices, on_disk=into is not None)
+    results = _in_memory(plan, spec, config) if into is None else into
+    fingerprint = _fingerprint(image)
     if normalisation is None:
         normalisation = Normalisation.measure(
             image, low=spec.low_percentile, high=spec.high_percentile
         )
-    predictor = TilePredictor(image, checkpoint, config, normalisation)
-    done = 0
-    for index, tile in nearest_first(plan, near):
-        if stop():
-            break
-        probabilities = predictor.predict(index, tile)
-        classes = probabilities.argmax(axis=0).astype(np.uint8)
-        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
-        labels[where] = classes
-        if kept is not None:
-            kept[:, *where] = probabilities
-        done += 1
-        yield TileDone(
-            index=index,
-            inner=tile.inner_slices,
-            labels=classes,
-            probabilities=probabilities if config.probabilities else None,
-            done=done,
-            total=plan.total,
-        )
+    predictor = TilePredictor(image, checkpoint, config, normalisation, stop)
+    run = PredictionRun(
+        image=image,
+        fingerprint=fingerprint,
+        checkpoint=checkpoint,
+        config=config,
+        plan=plan,
+        normalisation=normalisation,
+        device=predictor.device,
+    )
+    with closing(results):
+        complete = yield from _fill(results, run, predictor, stop, near)
     return Prediction(
-        labels=labels,
-        probabilities=kept,
-        complete=done == plan.total,
+        labels=results.labels,
+        probabilities=results.probabilities,
+        complete=complete,
         device=predictor.device,
         seconds=time.monotonic() - started,
         notes=predictor.notes,
     )
 
 
-def _results(
-    plan: PredictionPlan, classes: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]:
+def _fill(
+    results: Results,
+    run: PredictionRun,
+    predictor: TilePredictor,
+    stop: Stop,
+    near: Place | Callable[[], Place | None] | None,
+) -> Generator[TileDone, None, bool]:
+    """Predict the tiles that are not there yet; False when it was stopped."""
+    plan = run.plan
+    finished = results.begin(run)
+    done = len(finished)
+    for index, tile in nearest_first(plan, near):
+        if finished and plan.number(index, tile) in finished:
+            continue
+        if stop():
+            return False
+        with _named_tile(index, tile):
+            try:
+                probabilities = predictor.predict(index, tile)
+            except Cancelled:
+                return False
+            classes = probabilities.argmax(axis=0).astype(np.uint8)
+            results.write(index, tile, classes, probabilities)
+        done += 1
+        yield TileDone(
+            index=index,
+            inner=tile.inner_slices,
+            labels=classes,
+            probabilities=probabilities if run.config.probabilities else None,
+            done=done,
+            total=plan.total,
+        )
+    if run.fingerprint != _fingerprint(run.image):
+        raise DataError(
+            f"the files of {run.image.name} were changed by another program during "
+            "the prediction, which may mix old and new; predict it again from the start"
+        )
+    return results.finish(stop)
+
+
+def _fingerprint(image: Image) -> str:
+    return image.source.fingerprint() if image.source is not None else ""
+
+
+@contextmanager
+def _named_tile(index: Index, tile: Tile) -> Iterator[None]:
+    """Say in which tile data could not be read or written."""
+    try:
+        yield
+    except DataError as error:
+        place = ", ".join(f"{start}:{stop}" for start, stop in tile.inner)
+        plane = f" of plane {', '.join(map(str, index))}" if index else ""
+        raise DataError(f"tile [{place}]{plane}: {error}") from error
+
+
+def _in_memory(
+    plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
+) -> ArrayResults:
     with translated_errors():
-        labels = np.zeros(plan.shape, np.uint8)
-        return labels, np.zeros((classes, *plan.shape), np.float32) if classes else None
+        return ArrayResults.in_memory(
+            plan.shape, len(spec.classes) if config.probabilities else 0
+        )
 
 
 class TilePredictor:
@@ -181,6 +244,7 @@ class TilePredictor:
         checkpoint: Checkpoint,
         config: PredictConfig,
         normalisation: Normalisation,
+        stop: Stop = never,
     ) -> None:
         if len(normalisation.low) != image.channels:
             raise DataError(
@@ -190,6 +254,7 @@ class TilePredictor:
         self._image = image
         self._checkpoint = checkpoint
         self._normalisation = normalisation
+        self._stop = stop
         self._symmetries = _symmetries(checkpoint.spec, config)
         self._runner: Runner = runner_for(checkpoint, config.device)
         self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
@@ -205,10 +270,18 @@ class TilePredictor:
         return (*self._normalisation.notes, *self._notes)
 
     def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
-        """Return the ``(classes, *inner)`` probabilities, or the image, of one tile."""
+        """Return the ``(classes, *inner)`` probabilities, or the image, of one tile.
+
+        Raises
+        ------
+        Cancelled
+            When ``stop`` said True within the tile.
+        DataError
+            When it cannot be read, or the file changed since it was opened.
+        """
         while True:
             try:
-                with translated_errors():
+                with translated_errors(), interruptible(self._stop):
                     return self._in_parts(index, tile)
             except OutOfMemoryError:
                 if not self._spend_less(tile):
@@ -245,6 +318,19 @@ class TilePredictor:
         return np.ascontiguousarray(sum(found[1:], start=found[0]) / len(found))
 
     def _read(self, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
+        source = self._image.source
+        try:
+            block = self._read_outer(index, tile)
+        except DataError:
+            # That it changed explains what else is wrong with it.
+            if source is not None:
+                source.check_unchanged()
+            raise
+        if source is not None:
+            source.check_unchanged()
+        return block
+
+    def _read_outer(self, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
         image, outer = self._image, tile.outer
         if len(outer) == 2:
             return read_reflected(

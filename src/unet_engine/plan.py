@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from math import dist, prod
+from math import dist, isqrt, prod
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
@@ -49,6 +49,26 @@ class PredictionPlan:
         """Tiles in the run."""
         return len(self.planes) * len(self.tiles)
 
+    def number(self, index: Index, tile: Tile) -> int:
+        """Return the number of a tile among those of all planes, in raster order."""
+        number = 0
+        for position, size in zip(index, self.shape, strict=False):
+            number = number * size + position
+        steps = zip(tile.inner, self.tiles.tile, self.tiles.shape, strict=True)
+        for (start, _), edge, size in steps:
+            number = number * -(-size // edge) + start // edge
+        return number
+
+    def at(self, number: int) -> tuple[Index, Tile]:
+        """Return the plane and the tile of a number, as ``number`` gives it."""
+        plane, tile = divmod(number, len(self.tiles))
+        leading = self.shape[: len(self.shape) - len(self.tiles.shape)]
+        index = []
+        for size in reversed(leading):
+            plane, position = divmod(plane, size)
+            index.append(position)
+        return tuple(reversed(index)), self.tiles.tiles[tile]
+
     def describe(self) -> str:
         """Return one line for people."""
         size = " x ".join(map(str, self.tiles.shape))
@@ -86,6 +106,8 @@ def plan_prediction(
     spec: ModelSpec,
     config: PredictConfig,
     indices: Iterable[Index] | None = None,
+    *,
+    on_disk: bool = False,
 ) -> PredictionPlan:
     """Plan a prediction without reading a pixel.
 
@@ -95,6 +117,8 @@ def plan_prediction(
         What is predicted, by which model, and how.
     indices
         Positions along the leading axes; None for all.
+    on_disk
+        The results are written as tiles finish and need no memory.
 
     Raises
     ------
@@ -106,8 +130,7 @@ def plan_prediction(
     chosen = image.indices() if indices is None else _inside(image, indices)
     tiles = TilePlan.for_shape(
         (*image.leading_shape[split:], *image.plane_shape),
-        # As many voxels in a volume tile as pixels in a plane tile.
-        tile=round(config.tile ** (2 / spec.ndim)),
+        tile=_tile_sizes(image, spec, config.tile),
         footprint=spec.footprint,
     )
     shape = (*image.leading_shape, *image.plane_shape)
@@ -118,8 +141,17 @@ def plan_prediction(
         shape=shape,
         planes=tuple(dict.fromkeys(index[:split] for index in chosen)),
         tiles=tiles,
-        nbytes=results + 4 * maps * prod(tiles.largest_outer),
+        nbytes=(0 if on_disk else results) + 4 * maps * prod(tiles.largest_outer),
     )
+
+
+def _tile_sizes(image: Image, spec: ModelSpec, edge: int) -> tuple[int, ...]:
+    """Return the edges of a tile: as many voxels in a volume as pixels in a plane."""
+    if spec.ndim == 2:
+        return edge, edge
+    depth = min(round(edge ** (2 / 3)), image.leading_shape[-1])
+    across = isqrt(edge**2 // depth)
+    return depth, across, across
 
 
 def _inside(image: Image, indices: Iterable[Index]) -> Iterator[Index]:
@@ -138,7 +170,12 @@ def nearest_first(
     plan: PredictionPlan, near: Place | Callable[[], Place | None] | None
 ) -> Iterator[tuple[Index, Tile]]:
     """Give every tile of every plane, nearest first to where ``near`` is now."""
-    waiting = [(index, tile) for index in plan.planes for tile in plan.tiles][::-1]
+    jobs = ((index, tile) for index in plan.planes for tile in plan.tiles)
+    if near is None:
+        # Of a time series larger than memory the list of tiles is large, too.
+        yield from jobs
+        return
+    waiting = list(jobs)[::-1]
     last: Place | None = None
     while waiting:
         place = near() if callable(near) else near

@@ -33,26 +33,35 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:
     """Make sure that a file can be written, before the work that it will hold.
 
-    A file that is there is not touched.
+    What is there is not touched.
+
+    Parameters
+    ----------
+    path
+        The file.
+    folder
+        It will be a folder, and may be one already.
 
     Raises
     ------
     DataError
         When the folder is missing, read-only or full.
     """
-    with _temporary_beside(path) as (temporary, _):
+    with _temporary_beside(path, folder=folder) as (temporary, _):
         temporary.write_bytes(b"\0")
 
 
 @contextmanager
-def _temporary_beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
+def _temporary_beside(
+    path: str | os.PathLike[str], *, folder: bool = False
+) -> Iterator[tuple[Path, Path]]:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
-        if target.is_dir():
+        if target.is_dir() and not folder:
             raise IsADirectoryError(None, "it is a folder")
         yield temporary, target
     except OSError as error:

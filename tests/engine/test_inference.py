@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import threading
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unet_engine import inference, runtime
 from unet_engine.config import PredictConfig
 from unet_engine.errors import DataError, EngineError, OutOfMemoryError, SpecError
-from unet_engine.images import Image, Normalisation
+from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.inference import iter_predict, plan_prediction, predict
+from unet_engine.results import ArrayResults
 from unet_engine.runtime import Runner
 from unet_engine.spec import ARCHITECTURES, ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from unet_engine.events import Prediction, TileDone
     from unet_engine.store import Checkpoint
@@ -40,12 +46,17 @@ def plane(*shape: int, axes: str = "YX", seed: int = 0, **options: object) -> Im
 
 
 def events_of(run: Iterator) -> tuple[list[TileDone], Prediction]:
-    events = []
+    events: list[TileDone] = []
+    result = drained(run, events.append)
+    return events, result
+
+
+def drained(run: Iterator, hear: Callable[[TileDone], object]) -> Prediction:
     while True:
         try:
-            events.append(next(run))
+            hear(next(run))
         except StopIteration as finished:
-            return events, finished.value
+            return finished.value
 
 
 def assert_same(found: Prediction, expected: Prediction) -> None:
@@ -266,10 +277,9 @@ def test_only_the_planes_asked_for_are_predicted(model: Checkpoint):
 
 def test_stop_keeps_the_finished_tiles(model: Checkpoint):
     image = plane(96, 96)
-    polls = iter([False] * 4 + [True])
-    events, result = events_of(
-        iter_predict(image, model, CPU, stop=lambda: next(polls))
-    )
+    events: list[TileDone] = []
+    run = iter_predict(image, model, CPU, stop=lambda: len(events) == 4)
+    result = drained(run, events.append)
     assert len(events) == 4
     assert not result.complete
     everything = predict(image, model, CPU)
@@ -279,6 +289,121 @@ def test_stop_keeps_the_finished_tiles(model: Checkpoint):
             everything.probabilities[:, *event.inner],
         )
     assert not result.probabilities[:, 64:].any()
+
+
+def test_stop_ends_a_tile_between_two_layers(model: Checkpoint):
+    layers: list[int] = []
+
+    def stop() -> bool:
+        layers.append(1)
+        # The first poll is before the tile, the others are within it.
+        return len(layers) > 4
+
+    events, result = events_of(iter_predict(plane(96, 96), model, CPU, stop=stop))
+    assert events == []
+    assert not result.complete
+    assert len(layers) == 5
+    assert predict(plane(96, 96), model, CPU).complete, "the hook is gone"
+
+
+def test_another_thread_is_not_stopped(model: Checkpoint):
+    found: list[Prediction] = []
+
+    def stop() -> bool:
+        other = threading.Thread(
+            target=lambda: found.append(predict(plane(40, 40), model, CPU))
+        )
+        other.start()
+        other.join()
+        return True
+
+    run = iter_predict(plane(40, 40), model, CPU, stop=lambda: len(found) > 0 or stop())
+    assert not events_of(run)[1].complete
+    assert found[0].complete
+
+
+def test_tiles_go_into_arrays_of_the_caller(model: Checkpoint, tmp_path: Path):
+    image = plane(3, 70, 80, axes="ZYX")
+    expected = predict(image, model, CPU)
+    labels = zarr.create_array(
+        tmp_path / "mine.zarr", shape=(3, 70, 80), chunks=(1, 32, 32), dtype="u1"
+    )
+    maps = np.memmap(tmp_path / "maps", np.float32, "w+", shape=(2, 3, 70, 80))
+    result = predict(image, model, CPU, into=ArrayResults(labels, maps))
+    assert result.labels is labels
+    np.testing.assert_array_equal(labels[...], expected.labels)
+    np.testing.assert_array_equal(maps, expected.probabilities)
+
+
+def test_the_tile_that_cannot_be_read_is_named(model: Checkpoint, tmp_path: Path):
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(2, 96, 96), chunks=(1, 32, 32), dtype="u2"
+    )
+    array[...] = plane(2, 96, 96, axes="ZYX").data
+    (tmp_path / "a.zarr" / "c" / "1" / "2" / "2").write_bytes(b"damaged")
+    image = open_image(tmp_path / "a.zarr", axes="ZYX")
+    known = Normalisation(low=(0.0,), high=(1000.0,))
+    events: list[TileDone] = []
+    run = iter_predict(image, model, CPU, normalisation=known)
+    with pytest.raises(DataError, match=r"tile \[32:64, 32:64\] of plane 1: .*damaged"):
+        drained(run, events.append)
+    assert len(events) == 9 + 4
+
+
+def test_a_file_that_changes_during_a_run_is_noticed(model: Checkpoint, tmp_path: Path):
+    path = tmp_path / "a.tif"
+    pixels = plane(96, 96).data
+    tifffile.imwrite(path, pixels)
+    run = iter_predict(open_image(path), model, CPU)
+    next(run)
+    tifffile.imwrite(path, pixels[::-1])
+    with pytest.raises(DataError, match=r"a\.tif was changed"):
+        next(run)
+
+
+def test_a_file_cut_short_during_a_run_is_no_crash(model: Checkpoint, tmp_path: Path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, plane(400, 400).data)
+    known = Normalisation(low=(0.0,), high=(1000.0,))
+    run = iter_predict(open_image(path), model, CPU, normalisation=known)
+    next(run)
+    os.truncate(path, 4000)
+    with pytest.raises(DataError, match=r"tile \[0:32, 32:64\]: .*was changed"):
+        next(run)
+
+
+def test_a_chunk_that_is_written_during_a_run_is_noticed_at_its_end(
+    model: Checkpoint, tmp_path: Path
+):
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(96, 96), chunks=(32, 32), dtype="u2"
+    )
+    array[...] = plane(96, 96).data
+    run = iter_predict(open_image(tmp_path / "a.zarr"), model, CPU)
+    next(run)
+    array[:32, :32] = 7
+    with pytest.raises(DataError, match="changed by another program"):
+        drained(run, lambda event: None)
+
+
+def test_tiles_of_flat_volumes_are_wide(make_checkpoint: Callable):
+    spec = ModelSpec(depth=2, width=4, ndim=3)
+    deep = plan_prediction(plane(200, 300, 300, axes="ZYX"), spec, PredictConfig())
+    flat = plan_prediction(plane(16, 300, 300, axes="ZYX"), spec, PredictConfig())
+    assert deep.tiles.tile == (64, 64, 64)
+    assert flat.tiles.tile == (16, 128, 128)
+
+
+def test_tiles_are_numbered(model: Checkpoint):
+    for spec, stack in (
+        (model.spec, plane(3, 100, 60, axes="ZYX")),
+        (ModelSpec(depth=2, width=4, ndim=3), plane(2, 20, 50, 40, axes="TZYX")),
+    ):
+        plan = plan_prediction(stack, spec, CPU)
+        jobs = [(index, tile) for index in plan.planes for tile in plan.tiles]
+        numbers = [plan.number(*job) for job in jobs]
+        assert numbers == list(range(plan.total))
+        assert [plan.at(number) for number in numbers] == jobs
 
 
 def test_the_nearest_tiles_and_planes_come_first(model: Checkpoint):

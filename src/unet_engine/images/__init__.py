@@ -16,12 +16,15 @@ from unet_engine.images.labels import (
     write_probabilities,
 )
 from unet_engine.images.normalisation import Normalisation
+from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "ZARR_SUFFIX",
     "Image",
     "Normalisation",
     "class_ids",
+    "is_zarr",
     "list_images",
     "looks_like_objects",
     "match_channels",

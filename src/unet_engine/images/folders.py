@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unet_engine.errors import DataError
 from unet_engine.images.files import IMAGE_SUFFIXES
 from unet_engine.images.labels import LABEL_SUFFIXES
+from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
 
 if TYPE_CHECKING:
     import os
@@ -62,12 +63,15 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
 
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     try:
+        suffixes = (*suffixes, ZARR_SUFFIX)
         found = [p for p in folder.iterdir() if p.suffix.lower() in suffixes]
     except OSError as error:
         raise DataError(
             f"{folder} cannot be read as a folder: {error.strerror}; check the path"
         ) from error
-    found = [p for p in found if not p.name.startswith(".") and p.is_file()]
+    found = [
+        p for p in found if not p.name.startswith(".") and (p.is_file() or is_zarr(p))
+    ]
     if not found:
         raise DataError(
             f"{folder} holds no image file; put files of {', '.join(suffixes)} there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -290,28 +291,46 @@ def _write_tiff(
     image: Image | None,
     channels: Sequence[str] = (),
 ) -> None:
+    with whole_file(path) as temporary:
+        tifffile.imwrite(temporary, data, **tiff_options(data, axes, image, channels))
+
+
+def tiff_options(
+    data: Any, axes: str, image: Image | None, channels: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return how results are stored in a TIFF: OME metadata, zlib, pixel size.
+
+    Parameters
+    ----------
+    data
+        Array-like of the results.
+    axes
+        A letter for each of its axes.
+    image
+        The image they belong to.
+    channels
+        Names of the channels.
+    """
     size = None if image is None else image.pixel_size_um
+    step = None if image is None else image.slice_step_um
     metadata: dict[str, Any] = {"axes": axes}
     if channels:
         metadata["Channel"] = {"Name": list(channels)}
-    if size is not None:
-        for axis in "XY":
-            metadata[f"PhysicalSize{axis}"] = size
+    for axis, length in zip("XYZ", (size, size, step), strict=True):
+        if length is not None:
+            metadata[f"PhysicalSize{axis}"] = length
             metadata[f"PhysicalSize{axis}Unit"] = "µm"
     known = set(axes) <= set(_OME_AXES + "CYX")
-    with whole_file(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            data,
-            ome=known,
-            shaped=not known,
-            bigtiff=data.nbytes > _BIGTIFF_BYTES,
-            photometric="minisblack",
-            compression="zlib",
-            resolution=None if size is None else (1e4 / size, 1e4 / size),
-            resolutionunit=None if size is None else "CENTIMETER",
-            metadata=metadata,
-        )
+    return {
+        "ome": known,
+        "shaped": not known,
+        "bigtiff": prod(data.shape) * data.dtype.itemsize > _BIGTIFF_BYTES,
+        "photometric": "minisblack",
+        "compression": "zlib",
+        "resolution": None if size is None else (1e4 / size, 1e4 / size),
+        "resolutionunit": None if size is None else "CENTIMETER",
+        "metadata": metadata,
+    }
 
 
 def _only_channel(planes: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
