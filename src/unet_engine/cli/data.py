@@ -101,11 +101,20 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel", type=int, metavar="N", help="use only this channel, from 0"
     )
+    parser.add_argument(
+        "--missing-chunks",
+        choices=("refuse", "fill"),
+        default="refuse",
+        help="what a chunk means that a zarr lacks: refuse it as lost (default), or "
+        "fill it, for files that were written without their empty chunks",
+    )
 
 
 def open_selected(path: Path, arguments: argparse.Namespace) -> Image:
-    """Open an image as ``--axes`` and ``--channel`` say."""
-    image = open_image(path, axes=arguments.axes)
+    """Open an image as ``--axes``, ``--channel`` and ``--missing-chunks`` say."""
+    image = open_image(
+        path, axes=arguments.axes, missing_chunks=arguments.missing_chunks
+    )
     if arguments.channel is not None:
         image = image.select_channel(arguments.channel)
     return image

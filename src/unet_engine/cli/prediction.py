@@ -3,47 +3,46 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from unet_engine.cli.data import add_image_options, open_selected
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.cli.tasks import (
+    LABEL_SUFFIXES,
+    LARGE_SUFFIXES,
+    TIFF_SUFFIXES,
+    Task,
+    check_fits,
+    plan_tasks,
+)
 from unet_engine.config import PredictConfig
+from unet_engine.disk_results import DiskResults
 from unet_engine.errors import DataError, EngineError
 from unet_engine.events import Denoised
 from unet_engine.images import (
-    IMAGE_SUFFIXES,
-    list_images,
+    ZARR_SUFFIX,
     write_labels,
     write_pixels,
     write_probabilities,
 )
 from unet_engine.store import ModelStore
-from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
     from pathlib import Path
 
-    from unet_engine.events import Prediction, Stop, TileDenoised, TileDone
+    from unet_engine.events import Prediction, Stop, TileDone
     from unet_engine.images import Image
     from unet_engine.store import Checkpoint
 
-_LABEL_SUFFIXES = (".tif", ".tiff", ".png")
-_TIFF_SUFFIXES = (".tif", ".tiff")
+_LARGE_BYTES = 2**26
+"""Results from here on go to disk tile by tile."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """An image and where its results go."""
-
-    image: Path
-    labels: Path
-    probabilities: Path | None
+_Result = TypeVar("_Result", "Prediction", "Denoised")
 
 
 def add_parser(commands: Any) -> None:
@@ -52,17 +51,23 @@ def add_parser(commands: Any) -> None:
         "predict",
         help="segment an image or a folder of images",
         description="Segment an image, or all images of a folder, and write label "
-        "images of the same names; or denoised ones with a pretrained model. Results "
-        "that exist are replaced when the new ones are complete.",
+        "images of the same names; or denoised ones with a pretrained model. Files "
+        "that exist are replaced when the new ones are complete, a .zarr only with "
+        "--overwrite. An interrupted run to a .zarr, or to a large .tif, goes on when "
+        "the same command is given again.",
     )
     parser.add_argument(
-        "image", type=parse_path, metavar="IMAGE", help="a file or a folder"
+        "image", type=parse_path, metavar="IMAGE", help="a file, a .zarr or a folder"
     )
     parser.add_argument(
         "out",
         type=parse_path,
+        nargs="?",
         metavar="OUT",
-        help="label image to write (.tif, .png), or a folder for a folder",
+        help="label image to write (.tif, .png, .ome.zarr), or a folder for a folder",
+    )
+    parser.add_argument(
+        "-o", "--output", type=parse_path, metavar="OUT", help="the same as OUT"
     )
     parser.add_argument(
         "--model", default="nuclei", help="name or file (default: nuclei)"
@@ -72,7 +77,18 @@ def add_parser(commands: Any) -> None:
         type=parse_path,
         metavar="OUT2",
         dest="probabilities_out",
-        help="also write the probability of every class (.tif, or a folder)",
+        help="also write the probability of every class (.tif, .ome.zarr, or a folder)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run, which also happens without it; of a run "
+        "that is finished say so and do nothing",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="delete a .zarr or an unfinished run that is there, and start anew",
     )
     add_image_options(parser)
     add_config_options(parser, PredictConfig, without=("probabilities",))
@@ -99,12 +115,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     tasks = plan_tasks(
         arguments.image,
-        arguments.out,
+        _output(arguments),
         arguments.probabilities_out,
-        suffixes=_LABEL_SUFFIXES if checkpoint.spec.classes else _TIFF_SUFFIXES,
+        suffixes=LABEL_SUFFIXES if checkpoint.spec.classes else TIFF_SUFFIXES,
     )
     failed = 0
-    with stop_on_interrupt("stopping; this image is not written") as stop:
+    with stop_on_interrupt("stopping") as stop:
         for number, task in enumerate(tasks):
             title = task.image.name
             if len(tasks) > 1:
@@ -135,16 +151,99 @@ def _run_task(
     from unet_engine.inference import iter_predict
 
     image = open_selected(task.image, arguments)
-    _check_fits(task.labels, image)
-    run = iter_predict if checkpoint.spec.classes else iter_denoise
-    events = run(image, checkpoint, config, stop=stop)
-    result = _drain(events, title, quiet=arguments.quiet)
+    check_fits(task.labels, image)
+    result: Prediction | Denoised
+    if not checkpoint.spec.classes:
+        result = _drain(
+            iter_denoise(image, checkpoint, config, stop=stop), title, arguments
+        )
+    else:
+        into = _disk_results(task, image, checkpoint, config, arguments)
+        run = iter_predict(image, checkpoint, config, stop=stop, into=into)
+        if into is not None:
+            return _run_to_disk(run, into, task, title, arguments)
+        result = _drain(run, title, arguments)
     if not result.complete:
         return False
     _write(task, image, checkpoint, result)
+    _report(task, title, result, arguments)
+    return True
+
+
+def _disk_results(
+    task: Task,
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig,
+    arguments: argparse.Namespace,
+) -> DiskResults | None:
+    """Return where results go tile by tile, if they are large or an OME-Zarr."""
+    paths = [path for path in (task.labels, task.probabilities) if path is not None]
+    suffixes = {path.suffix.lower() for path in paths}
+    pixels = prod((*image.leading_shape, *image.plane_shape))
+    nbytes = pixels * (1 + 4 * len(checkpoint.spec.classes) * config.probabilities)
+    if ZARR_SUFFIX not in suffixes and nbytes < _LARGE_BYTES:
+        return None
+    if not suffixes <= set(LARGE_SUFFIXES):
+        if ZARR_SUFFIX not in suffixes:
+            return None
+        raise DataError(
+            f"{task.labels} is kept in memory and {task.probabilities} is not; "
+            "write both to .tif or .ome.zarr"
+        )
+    return DiskResults(*paths, overwrite=arguments.overwrite, resume=arguments.resume)
+
+
+def _run_to_disk(
+    run: Generator[TileDone, None, Prediction],
+    into: DiskResults,
+    task: Task,
+    title: str,
+    arguments: argparse.Namespace,
+) -> bool:
+    """Drain a run that writes as it goes; False when it was stopped."""
+    try:
+        result = _drain(run, title, arguments)
+    except EngineError as error:
+        if into.unfinished is None:
+            raise
+        raise DataError(f"{error}; finished tiles are kept in {into.unfinished}") from (
+            error
+        )
+    except KeyboardInterrupt:
+        return _report_kept(into, title)
+    if not result.complete:
+        return _report_kept(into, title)
+    _report(task, title, result, arguments)
+    return True
+
+
+def _report_kept(into: DiskResults, title: str) -> bool:
+    if into.unfinished is not None:
+        tell(
+            [
+                f"{title}: finished tiles are kept in {into.unfinished}; "
+                "the same command goes on there"
+            ]
+        )
+    return False
+
+
+def _report(
+    task: Task, title: str, result: Prediction | Denoised, arguments: argparse.Namespace
+) -> None:
     tell((f"{title}: {note}" for note in result.notes), quiet=arguments.quiet)
     print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
-    return True
+
+
+def _output(arguments: argparse.Namespace) -> Path:
+    given = [path for path in (arguments.out, arguments.output) if path is not None]
+    if len(given) != 1:
+        raise DataError(
+            "state once where the result goes, as OUT after the image or as --output"
+        )
+    path: Path = given[0]
+    return path
 
 
 def _write(
@@ -173,122 +272,15 @@ def _named(name: str, message: str) -> str:
     return message if name in message else f"{name}: {message}"
 
 
-def plan_tasks(
-    source: Path,
-    out: Path,
-    probabilities: Path | None,
-    *,
-    suffixes: Sequence[str] = _LABEL_SUFFIXES,
-) -> tuple[Task, ...]:
-    """Decide what is written where, and make sure that it can be.
-
-    Parameters
-    ----------
-    source
-        An image file or a folder.
-    out, probabilities
-        Files for a file, folders for a folder; a folder is made when it is missing.
-    suffixes
-        That the results may have.
-
-    Raises
-    ------
-    DataError
-        When results would replace an image or each other, have a suffix that cannot
-        be written, or the folder is read-only.
-    """
-    if source.is_dir():
-        tasks = _folder_tasks(source, out, probabilities, suffixes)
-        for folder in filter(None, (out, probabilities)):
-            _make_folder(folder)
-    else:
-        labels = out / source.with_suffix(".tif").name if out.is_dir() else out
-        tasks = (Task(image=source, labels=labels, probabilities=probabilities),)
-    _check_apart(tasks)
-    for task in tasks:
-        _check_suffix(task.labels, suffixes)
-        check_writable(task.labels)
-        if task.probabilities is not None:
-            _check_suffix(task.probabilities, _TIFF_SUFFIXES)
-            check_writable(task.probabilities)
-    return tasks
-
-
-def _folder_tasks(
-    source: Path, out: Path, probabilities: Path | None, suffixes: Sequence[str]
-) -> tuple[Task, ...]:
-    tasks = []
-    for image in list_images(source):
-        # JPEG would change the labels, so these become TIFF.
-        keep = image.suffix.lower() in suffixes
-        name = image.name if keep else image.with_suffix(".tif").name
-        tiff = image.with_suffix(".tif").name
-        tasks.append(
-            Task(
-                image=image,
-                labels=out / name,
-                probabilities=probabilities and probabilities / tiff,
-            )
-        )
-    return tuple(tasks)
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.suffix.lower() in IMAGE_SUFFIXES and not folder.exists():
-        raise DataError(
-            f"the images are a folder and {folder} is the name of a file; "
-            "give a folder for the results"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"the folder {folder} cannot be made: {error.strerror}; choose another one"
-        ) from error
-
-
-def _check_apart(tasks: Sequence[Task]) -> None:
-    outputs = [t.labels.resolve() for t in tasks]
-    outputs += [t.probabilities.resolve() for t in tasks if t.probabilities]
-    if images := {t.image.resolve() for t in tasks} & set(outputs):
-        raise DataError(
-            f"the result would replace the image {sorted(images)[0]}; "
-            "write it to another place"
-        )
-    path, times = Counter(outputs).most_common(1)[0]
-    if times > 1:
-        raise DataError(
-            f"{times} results would be written to {path}; give them different names"
-        )
-
-
-def _check_suffix(path: Path, allowed: Sequence[str]) -> None:
-    if path.suffix.lower() not in allowed:
-        raise DataError(
-            f"{path} is no name for this result; let it end in {' or '.join(allowed)}"
-        )
-
-
-def _check_fits(path: Path, image: Image) -> None:
-    if path.suffix.lower() not in _TIFF_SUFFIXES and image.leading_shape:
-        raise DataError(
-            f"{path} holds one plane and the image is a stack "
-            f"({image.leading_axes}YX); write it to a .tif"
-        )
-
-
 def _drain(
-    run: Generator[TileDone | TileDenoised, None, Prediction | Denoised],
-    title: str,
-    *,
-    quiet: bool,
-) -> Prediction | Denoised:
+    run: Generator[Any, None, _Result], title: str, arguments: argparse.Namespace
+) -> _Result:
     """Run a prediction behind a progress bar."""
-    with bar(1, title, quiet=quiet) as progress:
+    with bar(1, title, quiet=arguments.quiet) as progress:
         while True:
             try:
                 event = next(run)
             except StopIteration as finished:
-                return cast("Prediction | Denoised", finished.value)
+                return cast("_Result", finished.value)
             progress.total = event.total
             progress.update(event.done - progress.n)
