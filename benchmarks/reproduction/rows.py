@@ -113,6 +113,7 @@ class Row:
     minutes: Mapping[Scale, float] = field(default_factory=dict)
 
 
+_UNVARIED = {"flips": False, "scaling": 1.0, "intensity": 0.0}
 _FEW_IMAGES: dict[Scale, float] = {"quick": 4.0}
 
 ROWS: dict[str, Row] = (
@@ -142,8 +143,10 @@ ROWS: dict[str, Row] = (
         )
         for data in DATASETS
         for name, config, note in (
-            ("", {}, "2 images, elastic"),
-            ("-rigid", {"elastic": 0.0}, "2 images, no elastic"),
+            ("", {}, "2 images, all variations"),
+            ("-rigid", {"elastic": 0.0}, "2 images, all variations but elastic"),
+            ("-elastic", _UNVARIED, "2 images, elastic alone"),
+            ("-bare", {**_UNVARIED, "elastic": 0.0}, "2 images, no variations"),
         )
     }
 )
