@@ -16,12 +16,14 @@ from unet_engine.errors import Cancelled, DataError, SpecError
 from unet_engine.instances import (
     ObjectConfig,
     SemanticMask,
+    blocks,
     iter_label_objects,
     label_objects,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -288,6 +290,24 @@ def test_only_blocks_are_read():
     watched = Watched(touching_disks((200, 200), 30, 5))
     find(watched, ObjectConfig(overlap=10, fill_holes=False), block=(20, 20))
     assert watched.largest == 40 * 40
+
+
+def test_a_large_result_lies_in_a_temporary_file(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(blocks, "_IN_MEMORY_BYTES", 1000)
+    mask = touching_disks((60, 80), 12, 3)
+    objects = label_objects(SemanticMask(classes=mask), ObjectConfig(), block=(20, 30))
+    assert isinstance(objects.labels, np.memmap)
+    whole, _ = find(mask, ObjectConfig(), block=mask.shape)
+    np.testing.assert_array_equal(objects.labels, whole)
+
+
+def test_what_was_written_to_a_private_copy_of_a_file_stays(tmp_path: Path):
+    np.zeros((30, 40), np.uint8).tofile(tmp_path / "mask.raw")
+    mask = np.memmap(tmp_path / "mask.raw", np.uint8, mode="c", shape=(30, 40))
+    mask[5:15, 5:15] = 1
+    labels, _ = find(mask, ObjectConfig(fill_holes=False), block=(10, 10))
+    assert labels.max() == 1
+    assert mask.sum() == np.count_nonzero(labels) == 100
 
 
 def test_an_empty_mask_has_no_objects():

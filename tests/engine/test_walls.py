@@ -18,6 +18,7 @@ LIGHT = (
     "spec",
     "tiling",
     "images",
+    "instances",
     "annotations",
     "checkpoint",
     "store",

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from dataclasses import dataclass
 from itertools import product
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-_PIXELS = {2: 2**22, 3: 2**23}
-"""Of a block that nobody chose: below 1 GB with all that a watershed needs."""
+_PIXELS = {2: 2**21, 3: 2**22}
+"""Of a block that nobody chose: a second or two and below 500 MB of a watershed."""
 
 _IN_MEMORY_BYTES = 2**28
 
@@ -225,6 +226,19 @@ def scratch_array(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any
             f"{size / 1e9:.1f} GB of temporary space cannot be had "
             f"({error.strerror or error}); free some, or set TMPDIR to a larger disk"
         ) from error
+
+
+def release_pages(array: Any) -> None:
+    """Take what a block read or wrote of a temporary file out of this process.
+
+    The system keeps it as long as there is room; else memory in use would seem to grow
+    with the image.
+    """
+    if not isinstance(array, np.memmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    # Pages that are copied on write would lose what was written.
+    if isinstance(array.base, mmap.mmap) and array.mode != "c":
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _chunks(array: Any, ndim: int) -> tuple[int, ...]:

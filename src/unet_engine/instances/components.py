@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from skimage.measure import label
 
-from unet_engine.instances.blocks import BlockDone, BlockGrid, scratch_array
+from unet_engine.instances.blocks import (
+    BlockDone,
+    BlockGrid,
+    release_pages,
+    scratch_array,
+)
 from unet_engine.instances.stitching import Stitcher
 
 if TYPE_CHECKING:
@@ -89,6 +94,8 @@ def fill_holes(
         where = block.core_slices
         classes = read(block)[block.local]
         filled[where] = np.where(classes == 0, owner[pieces[where]], classes)
+        release_pages(pieces)
+        release_pages(filled)
         yield BlockDone(done=done, total=2 * len(grid))
     return filled
 

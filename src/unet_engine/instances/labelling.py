@@ -9,7 +9,12 @@ import numpy as np
 
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import never
-from unet_engine.instances.blocks import BlockDone, BlockGrid, scratch_array
+from unet_engine.instances.blocks import (
+    BlockDone,
+    BlockGrid,
+    release_pages,
+    scratch_array,
+)
 from unet_engine.instances.components import fill_holes, label_components
 from unet_engine.instances.config import ObjectConfig
 from unet_engine.instances.masks import read_ids
@@ -133,6 +138,7 @@ def iter_label_objects(
         classes = source.read(block_here)
         local = _label_block(source, block_here, classes, config)
         present = stitcher.add(block_here, local)
+        release_pages(source.classes)
         votes.add(block_here, classes, local, present)
         done += 1
         yield BlockDone(done=done, total=total)
@@ -144,6 +150,8 @@ def iter_label_objects(
     for block_here in _polled(grid, stop):
         where = block_here.core_slices
         final[where] = numbers[np.asarray(labels[where])].astype(final.dtype)
+        release_pages(labels)
+        release_pages(final)
         done += 1
         yield BlockDone(done=done, total=total)
     return Objects(labels=final, classes=object_classes, ndim=mask.ndim)

@@ -13,7 +13,7 @@ import numpy as np
 
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import never
-from unet_engine.instances.blocks import BlockDone, BlockGrid
+from unet_engine.instances.blocks import BlockDone, BlockGrid, release_pages
 from unet_engine.instances.intensities import Intensities
 from unet_engine.instances.shapes import measure_shapes
 from unet_engine.instances.sums import ObjectSums
@@ -127,6 +127,7 @@ def iter_measure_objects(
             ids = np.asarray(objects.labels[block.core_slices])
             pixels = None if intensities is None else intensities.read(block)
             sums.add(block, ids, pixels)
+            release_pages(objects.labels)
             done += 1
             yield BlockDone(done=done, total=steps)
         rows = sums.finish()

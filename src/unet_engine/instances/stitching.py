@@ -18,6 +18,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from unet_engine.errors import DataError
+from unet_engine.instances.blocks import release_pages
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -135,6 +136,7 @@ class Stitcher:
         if self._grid.overlap:
             self._match(block, local, numbers)
         self._labels[block.core_slices] = numbers[core].astype(np.uint32)
+        release_pages(self._labels)
         self._starts.append(self._count + 1)
         self._sizes.append(sizes[present])
         self._first.append(self._first_pixels(block, core, sizes.size)[present])
