@@ -150,7 +150,7 @@ def test_what_is_no_mask_is_refused(
 ):
     path = tmp_path / "mask.tif"
     tifffile.imwrite(path, values)
-    code = objects(path, "-o", tmp_path / "out.tif", "--min-size", 0)
+    code = objects(path, "-o", tmp_path / "out.tif")
     assert_refused(code, capsys.readouterr().err, phrase)
     assert not (tmp_path / "out.tif").exists()
 

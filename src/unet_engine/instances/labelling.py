@@ -222,7 +222,7 @@ def _number(
     else:
         # A mask of 0 and 255 alone, as painting programs write them.
         classes = np.minimum(classes, 1)
-    if (kinds := np.unique(classes[keep]).size) > _MOST_CLASSES:
+    if (kinds := np.unique(classes[classes > 0]).size) > _MOST_CLASSES:
         raise DataError(
             f"the mask holds {kinds} values, which look like object ids; keep them "
             "(method keep), or give a mask of classes"
