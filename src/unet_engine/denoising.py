@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from unet_engine.config import PredictConfig
-from unet_engine.errors import SpecError
+from unet_engine.errors import Cancelled, SpecError
 from unet_engine.events import Denoised, TileDenoised, never
 from unet_engine.images import Normalisation, match_channels
-from unet_engine.inference import TilePredictor
+from unet_engine.images.chunks import keep_chunks
 from unet_engine.plan import Index, Place, nearest_first, plan_prediction
+from unet_engine.predictor import TilePredictor
 from unet_engine.runtime import translated_errors
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def iter_denoise(
     config
         Device, tile size, mean over the flips.
     stop
-        Polled before every tile; ``True`` returns what there is.
+        Polled before every tile and every layer; ``True`` returns what there is.
     indices
         Positions along the leading axes to restore; the others stay 0.
     near
@@ -93,19 +94,22 @@ def iter_denoise(
             f"this model predicts the classes {', '.join(spec.classes)} and restores "
             "no image; use one that was pretrained without labels"
         )
-    image = match_channels(image, spec.in_channels)
+    image = keep_chunks(match_channels(image, spec.in_channels))
     plan = plan_prediction(image, spec, config, indices)
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile
     )
     with translated_errors():
         restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
-    predictor = TilePredictor(image, checkpoint, config, normalisation)
+    predictor = TilePredictor(image, checkpoint, config, normalisation, stop)
     done = 0
     for index, tile in nearest_first(plan, near):
         if stop():
             break
-        pixels = normalisation.undo(predictor.predict(index, tile))
+        try:
+            pixels = normalisation.undo(predictor.predict(index, tile))
+        except Cancelled:
+            break
         where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
         restored[:, *where] = pixels
         done += 1

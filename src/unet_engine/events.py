@@ -54,9 +54,10 @@ class Prediction:
     Attributes
     ----------
     labels
-        ``(*leading, Y, X)`` uint8 class ids.
+        ``(*leading, Y, X)`` uint8 class ids; of a run to disk an array-like that reads
+        what it is sliced for.
     probabilities
-        ``(classes, *leading, Y, X)`` float32 in [0, 1], or None.
+        ``(classes, *leading, Y, X)`` float32 in [0, 1], likewise, or None.
     complete
         False when the run was stopped: tiles that are missing are class 0.
     device

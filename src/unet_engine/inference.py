@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
+from math import prod
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from unet_engine.config import PredictConfig
-from unet_engine.errors import Cancelled, DataError, OutOfMemoryError, SpecError
+from unet_engine.errors import Cancelled, DataError, SpecError
 from unet_engine.events import Prediction, Stop, TileDone, never
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.chunks import keep_chunks
-from unet_engine.interruption import interruptible
 from unet_engine.plan import (
     Index,
     Place,
@@ -21,26 +21,23 @@ from unet_engine.plan import (
     nearest_first,
     plan_prediction,
 )
+from unet_engine.predictor import TilePredictor, read_tile
 from unet_engine.results import ArrayResults, PredictionRun
-from unet_engine.runtime import Runner, runner_for, translated_errors
-from unet_engine.spec import ARCHITECTURES
-from unet_engine.symmetry import SYMMETRIES, Symmetry
-from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected
+from unet_engine.runtime import translated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-
-    import numpy.typing as npt
 
     from unet_engine.images import Image
     from unet_engine.results import Results
     from unet_engine.spec import ModelSpec
     from unet_engine.store import Checkpoint
+    from unet_engine.tiling import Tile
 
 __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
 
-_SMALLEST_TILE = 64
-_HALVINGS = 2
+_SEARCHED_PIXELS = 2**26
+"""Size of an image up to which the tile is looked for that cannot be read."""
 
 
 def predict(
@@ -146,9 +143,7 @@ def iter_predict(
     results = _in_memory(plan, spec, config) if into is None else into
     fingerprint = _fingerprint(image)
     if normalisation is None:
-        normalisation = Normalisation.measure(
-            image, low=spec.low_percentile, high=spec.high_percentile
-        )
+        normalisation = _measure(image, spec, plan)
     predictor = TilePredictor(image, checkpoint, config, normalisation, stop)
     run = PredictionRun(
         image=image,
@@ -211,6 +206,20 @@ def _fill(
     return results.finish(stop)
 
 
+def _measure(image: Image, spec: ModelSpec, plan: PredictionPlan) -> Normalisation:
+    """Measure the brightness; of an image that cannot be read name the first tile."""
+    try:
+        return Normalisation.measure(
+            image, low=spec.low_percentile, high=spec.high_percentile
+        )
+    except DataError:
+        if prod(plan.shape) <= _SEARCHED_PIXELS:
+            for index, tile in nearest_first(plan, None):
+                with _named_tile(index, tile):
+                    read_tile(image, index, tile)
+        raise
+
+
 def _fingerprint(image: Image) -> str:
     return image.source.fingerprint() if image.source is not None else ""
 
@@ -233,157 +242,3 @@ def _in_memory(
         return ArrayResults.in_memory(
             plan.shape, len(spec.classes) if config.probabilities else 0
         )
-
-
-class TilePredictor:
-    """Reads, prepares and predicts tiles; takes smaller bites when memory runs out."""
-
-    def __init__(
-        self,
-        image: Image,
-        checkpoint: Checkpoint,
-        config: PredictConfig,
-        normalisation: Normalisation,
-        stop: Stop = never,
-    ) -> None:
-        if len(normalisation.low) != image.channels:
-            raise DataError(
-                f"the normalisation was measured on {len(normalisation.low)} channels "
-                f"and the model sees {image.channels}; measure it on this image"
-            )
-        self._image = image
-        self._checkpoint = checkpoint
-        self._normalisation = normalisation
-        self._stop = stop
-        self._symmetries = _symmetries(checkpoint.spec, config)
-        self._runner: Runner = runner_for(checkpoint, config.device)
-        self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
-        self._halvings = 0
-        self._notes: list[str] = []
-
-    @property
-    def device(self) -> str:
-        return self._runner.device
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (*self._normalisation.notes, *self._notes)
-
-    def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
-        """Return the ``(classes, *inner)`` probabilities, or the image, of one tile.
-
-        Raises
-        ------
-        Cancelled
-            When ``stop`` said True within the tile.
-        DataError
-            When it cannot be read, or the file changed since it was opened.
-        """
-        while True:
-            try:
-                with translated_errors(), interruptible(self._stop):
-                    return self._in_parts(index, tile)
-            except OutOfMemoryError:
-                if not self._spend_less(tile):
-                    raise
-
-    def _in_parts(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
-        if not self._halvings:
-            return self._whole(index, tile)
-        origin = tuple(start for start, _ in tile.inner)
-        sizes = [stop - start for start, stop in tile.inner]
-        spec = self._checkpoint.spec
-        edge = max(self._smallest, max(sizes) >> self._halvings)
-        parts = TilePlan.for_shape(sizes, tile=edge, footprint=spec.footprint)
-        found = np.empty((spec.out_channels, *sizes), np.float32)
-        for part in parts:
-            found[(slice(None), *part.inner_slices)] = self._whole(
-                index, _shifted(part, origin)
-            )
-        return found
-
-    def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
-        footprint = self._checkpoint.spec.footprint
-        views = [(s, s.tile_for(tile, footprint)) for s in self._symmetries]
-        outer = _spanning(view.outer for _, view in views)
-        block = self._normalisation.apply(self._read(index, Tile(tile.inner, outer)))
-        found: list[npt.NDArray[np.float32]] = []
-        for symmetry, view in views:
-            seen = tuple(
-                slice(low - start, high - start)
-                for (low, high), (start, _) in zip(view.outer, outer, strict=True)
-            )
-            result = symmetry.undo(self._runner(symmetry(block[(slice(None), *seen)])))
-            found.append(result[(slice(None), *view.local_slices(result.shape[1:]))])
-        return np.ascontiguousarray(sum(found[1:], start=found[0]) / len(found))
-
-    def _read(self, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
-        source = self._image.source
-        try:
-            block = self._read_outer(index, tile)
-        except DataError:
-            # That it changed explains what else is wrong with it.
-            if source is not None:
-                source.check_unchanged()
-            raise
-        if source is not None:
-            source.check_unchanged()
-        return block
-
-    def _read_outer(self, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
-        image, outer = self._image, tile.outer
-        if len(outer) == 2:
-            return read_reflected(
-                lambda region: image.read(index, region), outer, image.plane_shape
-            )
-        return read_reflected(
-            lambda region: image.read_volume(index, region),
-            outer,
-            (image.leading_shape[-1], *image.plane_shape),
-        )
-
-    def _spend_less(self, tile: Tile) -> bool:
-        """Halve the tiles, or move to the CPU; False when neither is left."""
-        edge = max(stop - start for start, stop in tile.inner)
-        self._runner.release_memory()
-        if self._halvings < _HALVINGS and edge >> self._halvings > self._smallest:
-            self._halvings += 1
-            self._notes.append(
-                f"{self.device} had too little memory for the tiles; they were halved."
-            )
-            return True
-        if self.device == "cpu":
-            return False
-        self._notes.append(
-            f"{self.device} had too little memory; the CPU finished the prediction."
-        )
-        self._runner = runner_for(self._checkpoint, "cpu")
-        self._halvings = 0
-        return True
-
-
-def _symmetries(spec: ModelSpec, config: PredictConfig) -> tuple[Symmetry, ...]:
-    """Return the flips and turns to take the mean of; the first changes nothing."""
-    published = ARCHITECTURES[spec.architecture].averages_flips
-    averages = {"auto": published, "on": True, "off": False}[config.average_flips]
-    return SYMMETRIES if averages else SYMMETRIES[:1]
-
-
-def _spanning(outers: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:
-    """Return the smallest region that holds all of the given ones."""
-    return tuple(
-        (min(start for start, _ in axis), max(stop for _, stop in axis))
-        for axis in zip(*outers, strict=True)
-    )
-
-
-def _shifted(tile: Tile, origin: tuple[int, ...]) -> Tile:
-    """Move a tile; the origin lies on the pooling grid, so its phase is kept."""
-
-    def moved(intervals: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        return tuple(
-            (start + o, stop + o)
-            for (start, stop), o in zip(intervals, origin, strict=True)
-        )
-
-    return Tile(inner=moved(tile.inner), outer=moved(tile.outer))

@@ -338,6 +338,20 @@ def test_unknown_axes_are_depth_and_the_caller_knows_better(tmp_path):
         open_image(path, axes="YX")
 
 
+def test_a_guess_is_told_and_two_are_not_made(tmp_path, caplog):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, STACK[:, 0], photometric="minisblack")
+    open_image(path)
+    assert "does not say what its 3 planes are; they are taken for depth" in caplog.text
+    caplog.clear()
+    open_image(path, axes="TYX")
+    assert caplog.text == ""
+    tifffile.imwrite(path, STACK, photometric="minisblack")
+    with pytest.raises(DataError, match=r"does not name its axes.*--axes"):
+        open_image(path)
+    assert open_image(path, axes="TZYX").leading_axes == "TZ"
+
+
 def test_axes_of_length_one_are_dropped_unless_named(tmp_path):
     path = tmp_path / "one.ome.tif"
     tifffile.imwrite(
@@ -662,5 +676,6 @@ def test_a_huge_image_is_sampled_evenly(shape):
         counting = Counting(np.broadcast_to(ramp, shape))
         norm = Normalisation.measure(Image.from_array(counting, "ZYX"))
         assert counting.taken <= 1.1 * _SAMPLE_PIXELS
+        assert "million pixels" in norm.notes[0]
         assert norm.low[0] == pytest.approx(0.01, abs=0.02)
         assert norm.high[0] == pytest.approx(0.998, abs=0.02)

@@ -15,7 +15,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unet_engine import inference, runtime
+from unet_engine import predictor, runtime
 from unet_engine.config import PredictConfig
 from unet_engine.errors import DataError, EngineError, OutOfMemoryError, SpecError
 from unet_engine.images import Image, Normalisation, open_image
@@ -350,6 +350,17 @@ def test_the_tile_that_cannot_be_read_is_named(model: Checkpoint, tmp_path: Path
     assert len(events) == 9 + 4
 
 
+def test_the_tile_is_named_when_not_even_the_brightness_can_be_measured(
+    model: Checkpoint, tmp_path: Path
+):
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(96, 96), chunks=(32, 32), dtype="u2"
+    )
+    array[:64, :] = 1
+    with pytest.raises(DataError, match=r"tile \[32:64, 0:32\]: .*c/2/0 .* is missing"):
+        predict(open_image(tmp_path / "a.zarr"), model, CPU)
+
+
 def test_a_file_that_changes_during_a_run_is_noticed(model: Checkpoint, tmp_path: Path):
     path = tmp_path / "a.tif"
     pixels = plane(96, 96).data
@@ -535,7 +546,7 @@ def test_the_cpu_takes_over_when_no_tile_fits(
 
     monkeypatch.setattr(Runner, "__call__", call)
     monkeypatch.setattr(Runner, "release_memory", lambda self: None)
-    monkeypatch.setattr(inference, "runner_for", pretend)
+    monkeypatch.setattr(predictor, "runner_for", pretend)
     image = plane(200, 200)
     config = PredictConfig(tile=128, probabilities=True)
     result = predict(image, model, config)

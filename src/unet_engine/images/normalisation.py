@@ -54,18 +54,19 @@ class Normalisation:
 
         Channels are measured apart, red, green and blue together so that the colour
         stays. Of an image above 16 million pixels, evenly spread blocks are taken,
-        the same ones each time.
+        the same ones each time, and a note says how many pixels they hold.
 
         Raises
         ------
         DataError
             When no pixel is a finite number.
         """
-        blocks = [image.read(index, region) for index, region in _sample(image)]
-        values = np.concatenate([b.reshape(b.shape[0], -1) for b in blocks], axis=1)
-        del blocks
+        values = _sampled_values(image)
         groups = values.reshape(1, -1) if image.rgb else values
         notes: list[str] = []
+        pixels = prod((*image.leading_shape, *image.plane_shape))
+        if values.shape[1] < pixels:
+            notes.append(_describe_sample(values.shape[1], pixels))
         limits = []
         for number, group in enumerate(groups):
             finite = group
@@ -153,6 +154,19 @@ def _limits(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, f
     return float(bottom), float(top)
 
 
+def _sampled_values(image: Image) -> npt.NDArray[Any]:
+    """Read the sample, ``(C, pixels)``, into one array: twice would be too much."""
+    sample = list(_sample(image))
+    sizes = [prod(part.stop - part.start for part in region) for _, region in sample]
+    values = np.empty((image.channels, sum(sizes)), image.dtype)
+    start = 0
+    for (index, region), size in zip(sample, sizes, strict=True):
+        block = image.read(index, region)
+        values[:, start : start + size] = block.reshape(block.shape[0], -1)
+        start += size
+    return values
+
+
 def _sample(image: Image) -> Iterator[tuple[tuple[int, ...], tuple[slice, slice]]]:
     """Choose the planes and regions that are looked at, evenly spread."""
     planes = prod(image.leading_shape)
@@ -196,6 +210,13 @@ def _spread(size: int, count: int) -> list[int]:
     if count == 1:
         return [size // 2]
     return [i * (size - 1) // (count - 1) for i in range(count)]
+
+
+def _describe_sample(count: int, total: int) -> str:
+    return (
+        f"the image is large; its brightness was measured on {count / 1e6:.0f} of "
+        f"{total / 1e6:.0f} million pixels, in blocks that are spread evenly"
+    )
 
 
 def _describe_missing(count: int, total: int) -> str:

@@ -1,0 +1,206 @@
+"""``TilePredictor``: one tile after the other through the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unet_engine.errors import DataError, OutOfMemoryError
+from unet_engine.events import never
+from unet_engine.interruption import interruptible
+from unet_engine.runtime import Runner, runner_for, translated_errors
+from unet_engine.spec import ARCHITECTURES
+from unet_engine.symmetry import SYMMETRIES, Symmetry
+from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from unet_engine.checkpoint import Checkpoint
+    from unet_engine.config import PredictConfig
+    from unet_engine.events import Stop
+    from unet_engine.images import Image, Normalisation
+    from unet_engine.plan import Index
+    from unet_engine.spec import ModelSpec
+
+_SMALLEST_TILE = 64
+_HALVINGS = 2
+
+
+class TilePredictor:
+    """Reads, prepares and predicts tiles; takes smaller bites when memory runs out."""
+
+    def __init__(
+        self,
+        image: Image,
+        checkpoint: Checkpoint,
+        config: PredictConfig,
+        normalisation: Normalisation,
+        stop: Stop = never,
+    ) -> None:
+        if len(normalisation.low) != image.channels:
+            raise DataError(
+                f"the normalisation was measured on {len(normalisation.low)} channels "
+                f"and the model sees {image.channels}; measure it on this image"
+            )
+        self._image = image
+        self._checkpoint = checkpoint
+        self._normalisation = normalisation
+        self._stop = stop
+        self._symmetries = _symmetries(checkpoint.spec, config)
+        self._runner: Runner = runner_for(checkpoint, config.device)
+        self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
+        self._halvings = 0
+        self._notes: list[str] = []
+
+    @property
+    def device(self) -> str:
+        return self._runner.device
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self._normalisation.notes, *self._notes)
+
+    def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
+        """Return the ``(classes, *inner)`` probabilities, or the image, of one tile.
+
+        Raises
+        ------
+        Cancelled
+            When ``stop`` said True within the tile.
+        DataError
+            When it cannot be read, or the file changed since it was opened.
+        """
+        while True:
+            try:
+                with translated_errors(), interruptible(self._stop):
+                    return self._in_parts(index, tile)
+            except OutOfMemoryError:
+                if not self._spend_less(tile):
+                    raise
+
+    def _in_parts(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
+        if not self._halvings:
+            return self._whole(index, tile)
+        origin = tuple(start for start, _ in tile.inner)
+        sizes = [stop - start for start, stop in tile.inner]
+        spec = self._checkpoint.spec
+        edge = max(self._smallest, max(sizes) >> self._halvings)
+        parts = TilePlan.for_shape(sizes, tile=edge, footprint=spec.footprint)
+        found = np.empty((spec.out_channels, *sizes), np.float32)
+        for part in parts:
+            found[(slice(None), *part.inner_slices)] = self._whole(
+                index, _shifted(part, origin)
+            )
+        return found
+
+    def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
+        footprint = self._checkpoint.spec.footprint
+        views = [(s, s.tile_for(tile, footprint)) for s in self._symmetries]
+        outer = _spanning(view.outer for _, view in views)
+        block = self._normalisation.apply(
+            read_tile(self._image, index, Tile(tile.inner, outer))
+        )
+        found: list[npt.NDArray[np.float32]] = []
+        for symmetry, view in views:
+            seen = tuple(
+                slice(low - start, high - start)
+                for (low, high), (start, _) in zip(view.outer, outer, strict=True)
+            )
+            result = symmetry.undo(self._runner(symmetry(block[(slice(None), *seen)])))
+            found.append(result[(slice(None), *view.local_slices(result.shape[1:]))])
+        return np.ascontiguousarray(sum(found[1:], start=found[0]) / len(found))
+
+    def _spend_less(self, tile: Tile) -> bool:
+        """Halve the tiles, or move to the CPU; False when neither is left."""
+        edge = max(stop - start for start, stop in tile.inner)
+        self._runner.release_memory()
+        if self._halvings < _HALVINGS and edge >> self._halvings > self._smallest:
+            self._halvings += 1
+            self._notes.append(
+                f"{self.device} had too little memory for the tiles; they were halved."
+            )
+            return True
+        if self.device == "cpu":
+            return False
+        self._notes.append(
+            f"{self.device} had too little memory; the CPU finished the prediction."
+        )
+        self._runner = runner_for(self._checkpoint, "cpu")
+        self._halvings = 0
+        return True
+
+
+def read_tile(image: Image, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
+    """Read the outer region of a tile, mirrored where it leaves the image.
+
+    Returns
+    -------
+    ndarray
+        ``(C, *outer)`` in the dtype of the image.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read, or the file changed since it was opened.
+    """
+    try:
+        block = _read_outer(image, index, tile.outer)
+    except DataError:
+        # That it changed explains what else is wrong with it.
+        if image.source is not None:
+            image.source.check_unchanged()
+        raise
+    if image.source is not None:
+        image.source.check_unchanged()
+    return block
+
+
+def _read_outer(
+    image: Image, index: Index, outer: tuple[Interval, ...]
+) -> npt.NDArray[np.generic]:
+    if len(outer) == 2:
+        return read_reflected(
+            lambda region: image.read(index, region), outer, image.plane_shape
+        )
+    return read_reflected(
+        lambda region: np.stack(
+            [
+                image.read((*index, z), region[1:])
+                for z in range(region[0].start, region[0].stop)
+            ],
+            axis=1,
+        ),
+        outer,
+        (image.leading_shape[-1], *image.plane_shape),
+    )
+
+
+def _symmetries(spec: ModelSpec, config: PredictConfig) -> tuple[Symmetry, ...]:
+    """Return the flips and turns to take the mean of; the first changes nothing."""
+    published = ARCHITECTURES[spec.architecture].averages_flips
+    averages = {"auto": published, "on": True, "off": False}[config.average_flips]
+    return SYMMETRIES if averages else SYMMETRIES[:1]
+
+
+def _spanning(outers: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:
+    """Return the smallest region that holds all of the given ones."""
+    return tuple(
+        (min(start for start, _ in axis), max(stop for _, stop in axis))
+        for axis in zip(*outers, strict=True)
+    )
+
+
+def _shifted(tile: Tile, origin: tuple[int, ...]) -> Tile:
+    """Move a tile; the origin lies on the pooling grid, so its phase is kept."""
+
+    def moved(intervals: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return tuple(
+            (start + o, stop + o)
+            for (start, stop), o in zip(intervals, origin, strict=True)
+        )
+
+    return Tile(inner=moved(tile.inner), outer=moved(tile.outer))
