@@ -15,6 +15,7 @@ LIGHT = (
     "errors",
     "events",
     "config",
+    "disk_results",
     "spec",
     "tiling",
     "images",
