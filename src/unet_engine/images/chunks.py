@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from itertools import accumulate, product
 from math import prod
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -195,15 +196,17 @@ def keep_chunks(image: Image) -> Image:
     The cache is for one run: it does not see changes of the data.
     """
     data = image.data
-    if isinstance(data, (np.ndarray, ChunkCache)) or not getattr(data, "chunks", None):
+    if isinstance(data, ChunkCache) or not isinstance(
+        getattr(data, "chunks", None), tuple
+    ):
         return image
     return replace(image, data=ChunkCache(data))
 
 
 def _edges(chunk: int | Sequence[int], size: int) -> list[int]:
     """Return where the chunks of an axis start, and its end."""
-    if isinstance(chunk, int):
-        return [*range(0, size, chunk), size]
+    if isinstance(chunk, Integral):
+        return [*range(0, size, int(chunk)), size]
     return [0, *accumulate(int(n) for n in chunk)]
 
 
