@@ -9,7 +9,6 @@ from collections import OrderedDict
 from dataclasses import replace
 from itertools import accumulate, product
 from math import prod
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -205,7 +204,7 @@ def keep_chunks(image: Image) -> Image:
 
 def _edges(chunk: int | Sequence[int], size: int) -> list[int]:
     """Return where the chunks of an axis start, and its end."""
-    if isinstance(chunk, Integral):
+    if isinstance(chunk, int | np.integer):
         return [*range(0, size, int(chunk)), size]
     return [0, *accumulate(int(n) for n in chunk)]
 
