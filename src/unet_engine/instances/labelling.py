@@ -216,17 +216,17 @@ def _number(
     sizes = fragments.total(fragments.sizes)
     classes = votes.decide(fragments.roots, sizes.size)
     keep = (sizes >= max(min_size, 1)) & (classes > 0)
-    known = keep & (classes != IGNORE)
-    if known.any():
-        keep = known
-    else:
-        # A mask of 0 and 255 alone, as painting programs write them.
-        classes = np.minimum(classes, 1)
-    if (kinds := np.unique(classes[classes > 0]).size) > _MOST_CLASSES:
+    named = (classes > 0) & (classes != IGNORE)
+    if (kinds := np.unique(classes[named]).size) > _MOST_CLASSES:
         raise DataError(
             f"the mask holds {kinds} values, which look like object ids; keep them "
             "(method keep), or give a mask of classes"
         )
+    if named.any():
+        keep &= named
+    else:
+        # A mask of 0 and 255 alone, as painting programs write them.
+        classes = np.minimum(classes, 1)
     numbers = fragments.numbered(keep)
     roots = np.zeros(int(numbers.max()) + 1, np.int64)
     roots[numbers] = fragments.roots
