@@ -113,7 +113,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         # Section 3. The rate suits a loss that is a mean over the pixels.
         recipe={
             "optimiser": "sgd",
-            "learning_rate": 1e-2,
+            "learning_rate": 1e-3,
             "batch": 1,
             "crop": 388,
             "scaling": 1.0,
