@@ -225,14 +225,15 @@ class ModelForm(QWidget):
                 for ndim in row.ndims:
                     self.ndim.addItem(_NDIMS[ndim], ndim)
             set_row_visible(self._rows, self.ndim, len(row.ndims) > 1)
-            self.depth.setValue(row.depth)
             self.width.setValue(row.width)
             self._on_ndim_changed()
         self.changed.emit()
 
     def _on_ndim_changed(self) -> None:
-        set_row_visible(self._rows, self.z_poolings, self.ndim.currentData() == 3)
+        ndim = self.ndim.currentData()
+        set_row_visible(self._rows, self.z_poolings, ndim == 3)
         with QSignalBlocker(self):
+            self.depth.setValue(ARCHITECTURES[self.architecture].depth_for(ndim))
             self._offer_starts()
         self._on_depth_changed()
 

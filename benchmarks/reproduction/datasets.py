@@ -80,7 +80,7 @@ DATASETS = {
         training=[i for i in range(100) if i % 5 != 4],
         kept_apart=[i for i in range(100) if i % 5 == 4],
         split="80 / 20 images, every fifth kept apart",
-        most_minutes=1.5,
+        most_minutes=4.5,
     ),
 }
 
