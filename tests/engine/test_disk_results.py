@@ -224,12 +224,15 @@ def test_a_file_that_changed_between_two_runs_is_refused(
 
 def test_finished_results_are_not_written_over(model: Checkpoint, tmp_path: Path):
     path = tmp_path / "a.ome.zarr"
-    image = plane(70, 40)
-    predict(image, model, CPU, into=DiskResults(path))
+    # Of two levels: the metadata of the second one must stay.
+    image, config = plane(1100, 40), dataclasses.replace(CPU, tile=512)
+    predict(image, model, config, into=DiskResults(path))
     before = contents(path)
     with pytest.raises(DataError, match="is there already"):
-        predict(image, model, CPU, into=DiskResults(path))
-    events = list(iter_predict(image, model, CPU, into=DiskResults(path, resume=True)))
+        predict(image, model, config, into=DiskResults(path))
+    events = list(
+        iter_predict(image, model, config, into=DiskResults(path, resume=True))
+    )
     assert events == []
     other = dataclasses.replace(CPU, tile=64)
     with pytest.raises(DataError, match=r"is finished.*tile size changed"):

@@ -73,7 +73,8 @@ class Multiscale:
         import zarr
 
         group = zarr.open_group(self.path, mode="a", zarr_format=2)
-        group.attrs.update(self._metadata(1))
+        if anew:
+            group.attrs.update(self._metadata(1))
         if "0" in group and not anew:
             with zarr.config.set({f"array.{k}": v for k, v in _CONFIG.items()}):
                 return zarr.open_array(self.path / "0", mode="r+")
