@@ -52,6 +52,12 @@ def fine_tune() -> None:
         open_dock(viewer).fine_tune.start()
 
 
+def objects() -> None:
+    """Press Objects in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).open_objects()
+
+
 def new_model() -> None:
     """Choose New model in the dock of the current viewer."""
     if (viewer := current_viewer()) is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QGridLayout,
@@ -50,7 +50,14 @@ class CorrectSection(Section):
         The layers that are painted on.
     make_subject
         Returns the chosen image as a subject, for an empty mask.
+
+    Attributes
+    ----------
+    objects_wanted
+        The user is content with the mask and wants its objects.
     """
+
+    objects_wanted = Signal()
 
     def __init__(
         self,
@@ -121,12 +128,20 @@ class CorrectSection(Section):
             "Show what you touched in full colour, in a layer of its own."
         )
         self.touched.changed.connect(self._on_show_touched)
+        self.objects = button(
+            "Objects…",
+            "When the mask is good: separate its objects and measure them, in step 4.",
+            self.objects_wanted.emit,
+        )
         line = QHBoxLayout()
         line.addWidget(self.accept)
         line.addWidget(self.clear)
+        below = QHBoxLayout()
+        below.addWidget(self.touched.native, 1)
+        below.addWidget(self.objects)
         self.content.addWidget(self.empty)
         self.content.addLayout(line)
-        self.content.addWidget(self.touched.native)
+        self.content.addLayout(below)
 
     def start_empty(self) -> None:
         """Show an empty mask on the chosen image."""
@@ -219,7 +234,7 @@ class CorrectSection(Section):
     def show_state(self, *_: Any) -> None:
         """Show what can be done now, and what was touched."""
         view = self._masks.current
-        for tool in (self.accept, self.clear, self.touched.native):
+        for tool in (self.accept, self.clear, self.touched.native, self.objects):
             tool.setEnabled(view is not None)
         startable = self._workspace.layer is not None and not self._workspace.activity
         for made in self.class_buttons:

@@ -1,4 +1,4 @@
-"""The dock widget: predict, correct, fine-tune."""
+"""The dock widget: predict, correct, fine-tune; then the objects of the mask."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from napari_unet._layers import elongation_of
 from napari_unet._masks import Masks
 from napari_unet._model_form import Given
 from napari_unet._new_model import NewModelDialog
+from napari_unet._objects import ObjectsSection
 from napari_unet._predict import PredictSection
 from napari_unet._pretrain import PretrainSection
 from napari_unet._workspace import Workspace
@@ -68,9 +69,11 @@ class UNetWidget(QWidget):
             self.workspace, self.masks, self.predict.form.subject
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
+        self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
+        self._scroll_target: QWidget = self.predict
         self._scrolling = QTimer(self)
         self._scrolling.setSingleShot(True)
-        self._scrolling.timeout.connect(self._scroll_to_pretraining)
+        self._scrolling.timeout.connect(self._scroll)
         self._watched: set[Any] = set()
         self._warm = False
         self._lay_out()
@@ -111,11 +114,20 @@ class UNetWidget(QWidget):
     def open_pretraining(self) -> None:
         """Show the part in which a model learns without labels."""
         self.pretrain.open()
-        # Once the layout has given it a place.
+        self._scroll_to(self.pretrain)
+
+    def open_objects(self) -> None:
+        """Show the part in which the mask becomes objects."""
+        self.objects.open()
+        self._scroll_to(self.objects)
+
+    def _scroll_to(self, section: QWidget) -> None:
+        """Scroll to a section once the layout has given it a place."""
+        self._scroll_target = section
         self._scrolling.start(0)
 
-    def _scroll_to_pretraining(self) -> None:
-        self._area.ensureWidgetVisible(self.pretrain)
+    def _scroll(self) -> None:
+        self._area.ensureWidgetVisible(self._scroll_target)
 
     def _given(self) -> Given:
         """Return what is known of a new model from what is on screen."""
@@ -137,7 +149,8 @@ class UNetWidget(QWidget):
     def _lay_out(self) -> None:
         inside = QWidget()
         layout = column(inside)
-        for section in (self.predict, self.pretrain, self.correct, self.fine_tune):
+        sections = (self.predict, self.pretrain, self.correct, self.fine_tune)
+        for section in (*sections, self.objects):
             layout.addWidget(section)
         layout.addStretch(1)
         self._area = area = QScrollArea()
@@ -153,6 +166,8 @@ class UNetWidget(QWidget):
         picker = self.predict.form.picker
         picker.new_wanted.connect(self.new_model)
         picker.pretraining_wanted.connect(self.open_pretraining)
+        self.correct.objects_wanted.connect(self.open_objects)
+        self.objects.finished.connect(partial(self._scroll_to, self.objects.table))
         self.workspace.models_changed.connect(self._keep_draft)
         layers = self.viewer.layers.events
         connections = [
@@ -182,6 +197,7 @@ class UNetWidget(QWidget):
             layer.events.data.disconnect(self._on_data_changed)
             self.workspace.forget(layer)
         self.masks.on_removed(layer)
+        self.objects.on_removed(layer)
         self._on_layers_changed()
 
     def _on_active_changed(self, event: Any) -> None:

@@ -76,6 +76,10 @@ class Section(QWidget):
         """Whether the content is shown."""
         return bool(self._bar.isChecked())
 
+    def expand(self) -> None:
+        """Show the content."""
+        self._bar.setChecked(True)
+
     def _fold(self, expanded: bool) -> None:
         arrow = Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow
         self._bar.setArrowType(arrow)

@@ -33,12 +33,20 @@ class JobSection(Section):
         Told when the run starts and ends; only one runs at a time.
     activity
         What the run is called there.
+    expanded
+        Whether the section starts open.
     """
 
     def __init__(
-        self, title: str, tooltip: str, workspace: Workspace, *, activity: str
+        self,
+        title: str,
+        tooltip: str,
+        workspace: Workspace,
+        *,
+        activity: str,
+        expanded: bool = True,
     ) -> None:
-        super().__init__(title, tooltip)
+        super().__init__(title, tooltip, expanded=expanded)
         self._workspace = workspace
         self._activity = activity
         self._job: Job | None = None

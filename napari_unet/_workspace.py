@@ -71,7 +71,8 @@ class Workspace:
     pairs
         Training data the user added.
     activity
-        What is running: ``""``, ``"predict"``, ``"train"`` or ``"pretrain"``.
+        What is running: ``""``, ``"predict"``, ``"train"``, ``"pretrain"`` or
+        ``"objects"``.
     """
 
     layer_changed = Signal()

@@ -74,6 +74,7 @@ def test_dock_is_in_both_menus(
         ("predict", "predict", "start"),
         ("accept_view", "correct", "accept_view"),
         ("fine_tune", "fine_tune", "start"),
+        ("objects", "", "open_objects"),
         ("new_model", "", "new_model"),
         ("pretrain", "", "open_pretraining"),
     ],
