@@ -110,8 +110,9 @@ class TilePredictor:
                 slice(low - start, high - start)
                 for (low, high), (start, _) in zip(view.outer, outer, strict=True)
             )
-            result = symmetry.undo(self._runner(symmetry(block[(slice(None), *seen)])))
-            found.append(result[(slice(None), *view.local_slices(result.shape[1:]))])
+            inner = symmetry.place(_within(view), view.outer_shape)
+            result = self._runner(symmetry(block[(slice(None), *seen)]), inner)
+            found.append(symmetry.undo(result))
         return np.ascontiguousarray(sum(found[1:], start=found[0]) / len(found))
 
     def _spend_less(self, tile: Tile) -> bool:
@@ -191,6 +192,14 @@ def _spanning(outers: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:
     return tuple(
         (min(start for start, _ in axis), max(stop for _, stop in axis))
         for axis in zip(*outers, strict=True)
+    )
+
+
+def _within(tile: Tile) -> tuple[Interval, ...]:
+    """Return the inner region as intervals of the outer one."""
+    return tuple(
+        (start - low, stop - low)
+        for (start, stop), (low, _) in zip(tile.inner, tile.outer, strict=True)
     )
 
 

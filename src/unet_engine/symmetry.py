@@ -18,6 +18,8 @@ import numpy.typing as npt
 from unet_engine.tiling import Interval, Tile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from unet_engine.tiling import Footprint
 
 Array = npt.NDArray[np.float32]
@@ -43,6 +45,17 @@ class Symmetry:
     def undo(self, block: Array) -> Array:
         """Apply the inverse to ``(..., Y, X)``."""
         return self._flip(np.swapaxes(block, -1, -2) if self.transpose else block)
+
+    def place(
+        self, region: Sequence[Interval], shape: Sequence[int]
+    ) -> tuple[Interval, ...]:
+        """Return where a region of a block of ``shape`` lies once it is applied."""
+        *first, y, x = region
+        if self.flip_y:
+            y = (shape[-2] - y[1], shape[-2] - y[0])
+        if self.flip_x:
+            x = (shape[-1] - x[1], shape[-1] - x[0])
+        return (*first, x, y) if self.transpose else (*first, y, x)
 
     def tile_for(self, tile: Tile, footprint: Footprint) -> Tile:
         """Return the tile with the outer region that the flipped input needs."""

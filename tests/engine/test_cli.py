@@ -452,11 +452,11 @@ def test_ctrl_c_in_a_folder_keeps_the_finished_images(
     genuine = Runner.__call__
     calls: list[int] = []
 
-    def interrupted(self: Runner, block: np.ndarray) -> np.ndarray:
+    def interrupted(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
         calls.append(1)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
-        return genuine(self, block)
+        return genuine(self, block, *wanted)
 
     monkeypatch.setattr(Runner, "__call__", interrupted)
     out = folder / "masks"
@@ -474,9 +474,9 @@ def test_ctrl_c_during_a_prediction_writes_nothing(
 ):
     genuine = Runner.__call__
 
-    def interrupted(self: Runner, block: np.ndarray) -> np.ndarray:
+    def interrupted(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
         os.kill(os.getpid(), signal.SIGINT)
-        return genuine(self, block)
+        return genuine(self, block, *wanted)
 
     monkeypatch.setattr(Runner, "__call__", interrupted)
     source = write(tmp_path / "a.tif", noise(100, 100))

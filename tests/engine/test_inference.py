@@ -500,10 +500,10 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     genuine = Runner.__call__
 
     def limit(pixels: int) -> None:
-        def call(self: Runner, block: np.ndarray) -> np.ndarray:
+        def call(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
             if block[0].size > pixels:
                 raise OutOfMemoryError("not enough GPU memory")
-            return genuine(self, block)
+            return genuine(self, block, *wanted)
 
         monkeypatch.setattr(Runner, "__call__", call)
 
@@ -530,12 +530,12 @@ def test_the_cpu_takes_over_when_no_tile_fits(
     genuine = Runner.__call__
     calls: list[str] = []
 
-    def call(self: Runner, block: np.ndarray) -> np.ndarray:
+    def call(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
         calls.append(self.device)
         if self.device == "cuda" and len(calls) > 3:
             raise OutOfMemoryError("not enough GPU memory")
         pretended, self.device = self.device, "cpu"
-        found = genuine(self, block)
+        found = genuine(self, block, *wanted)
         self.device = pretended
         return found
 

@@ -30,14 +30,14 @@ SMALL = ModelSpec(depth=2, width=4, in_channels=2, classes=("a", "b", "c"))
 
 def test_auto_takes_the_first_device_that_works(monkeypatch: pytest.MonkeyPatch):
     for working, chosen in ({"cuda", "mps"}, "cuda"), ({"mps"}, "mps"), (set(), "cpu"):
-        monkeypatch.setattr(runtime, "_works", working.__contains__)
+        monkeypatch.setattr(runtime.devices, "_works", working.__contains__)
         assert choose_device("auto") == chosen
 
 
 def test_an_absent_device_is_refused_with_those_present(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(runtime, "_works", {"mps"}.__contains__)
+    monkeypatch.setattr(runtime.devices, "_works", {"mps"}.__contains__)
     with pytest.raises(EngineError, match=r"'cuda' is not usable.*auto or cpu or mps"):
         choose_device("cuda")
     with pytest.raises(EngineError, match="no device 'tpu'"):
@@ -55,7 +55,7 @@ def test_a_gpu_that_fails_its_probe_does_not_work(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch, "cuda", Broken)
     monkeypatch.setattr(torch.nn.Module, "to", fail)
-    assert runtime._works.__wrapped__("cuda") is False
+    assert runtime.devices._works.__wrapped__("cuda") is False
 
 
 def test_the_runner_computes_the_softmax_of_the_network(make_checkpoint: Callable):

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
-from unet_engine.architectures.geometry import pooling_strides
+from unet_engine.architectures.geometry import Layer, Upsampling, pooling_strides
+from unet_engine.networks.stages import (
+    Block,
+    Stage,
+    crop,
+    pool_maximum,
+    run_unpadded,
+    score,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_engine.networks.stages import Path
     from unet_engine.spec import ModelSpec
 
 _ByDimension = dict[int, Callable[..., nn.Module]]
@@ -71,6 +82,67 @@ class Pyramid(nn.Module):
         self.head = CONVOLUTION[ndim](spec.width, spec.out_channels, 1)
         self.pools = nn.ModuleList(POOLING[ndim](stride) for stride in strides)
         self.apply(initialise)
+
+    def join(self, skip: Tensor, upsampled: Tensor) -> Tensor:
+        """Return what ``merge`` takes."""
+        raise NotImplementedError
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the network as stages: a level down or up each, the last with head."""
+        convolutions: Path = (Layer(3, padding=1),) * 2
+        strides = pooling_strides(self.spec)
+        stages = [self._down_stage(0, (convolutions,) * self.spec.ndim)]
+        for level, stride in enumerate(strides, start=1):
+            paths = tuple((Layer(s, s), *convolutions) for s in stride)
+            stages.append(self._down_stage(level, paths))
+        for step, stride in enumerate(reversed(strides)):
+            paths = tuple((Upsampling(s, s), *convolutions) for s in stride)
+            stages.append(self._up_stage(step, stride, paths, convolutions))
+        return tuple(stages)
+
+    def _down_stage(self, level: int, paths: tuple[Path, ...]) -> Stage:
+        strides = pooling_strides(self.spec)[level - 1] if level else ()
+
+        def compute(blocks: Sequence[Block]) -> Tensor:
+            pooled = pool_maximum(blocks[0].values, strides)
+            return run_unpadded(cast("nn.Sequential", self.down[level]), pooled)
+
+        return Stage(
+            sources=(level,),
+            paths=(paths,),
+            channels=self.spec.width * 2**level,
+            compute=compute,
+        )
+
+    def _up_stage(
+        self,
+        step: int,
+        stride: tuple[int, ...],
+        paths: tuple[Path, ...],
+        convolutions: Path,
+    ) -> Stage:
+        depth, spec = self.spec.depth, self.spec
+        last = step == depth - 1
+
+        def compute(blocks: Sequence[Block]) -> Tensor:
+            skip, low = blocks
+            reached = tuple(
+                (start * s, stop * s)
+                for (start, stop), s in zip(low.region, stride, strict=True)
+            )
+            upsampled = crop(Block(self.up[step](low.values), reached), skip.region)
+            joined = self.join(skip.values, upsampled)
+            merged = run_unpadded(cast("nn.Sequential", self.merge[step]), joined)
+            return score(self.head, merged) if last else merged
+
+        return Stage(
+            sources=(depth - step, depth + 1 + step),
+            paths=((convolutions,) * spec.ndim, paths),
+            channels=spec.out_channels
+            if last
+            else spec.width * 2 ** (depth - 1 - step),
+            compute=compute,
+        )
 
     def contract(self, x: Tensor) -> list[Tensor]:
         """Return the features of each level, the finest first."""

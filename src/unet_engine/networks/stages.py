@@ -1,0 +1,144 @@
+"""Networks in stages: each a few layers, which can be run over a map block by block.
+
+A map is what one stage gives and others read; its positions are counted in its own
+pixels from that of the network's input at 0. Nothing is padded: for a region of its
+output a stage asks for the region of its input that bears on it, which is how the
+interior of a large image is computed exactly and without waste.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unet_engine.architectures.geometry import Layer, Upsampling
+    from unet_engine.tiling import Interval
+
+    Region = tuple[Interval, ...]
+    Path = tuple[Layer | Upsampling, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a map.
+
+    Attributes
+    ----------
+    values
+        ``(N, C, *region)``.
+    region
+        Where it lies in the map.
+    """
+
+    values: Tensor
+    region: Region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A few layers that read one or more maps and give one.
+
+    Attributes
+    ----------
+    sources
+        Numbers of the maps that it reads: 0 is the network's input, n what the n-th
+        stage gives.
+    paths
+        For each source and each axis the layers from there to the output.
+    channels
+        Of the output.
+    compute
+        Takes the blocks that `reads` names and returns ``(N, channels, *region)``.
+    """
+
+    sources: tuple[int, ...]
+    paths: tuple[tuple[Path, ...], ...]
+    channels: int
+    compute: Callable[[Sequence[Block]], Tensor]
+
+    def reads(self, region: Region) -> tuple[Region, ...]:
+        """Return the region of each source that a region of the output reads."""
+        return tuple(
+            tuple(_read(path, axis) for path, axis in zip(paths, region, strict=True))
+            for paths in self.paths
+        )
+
+
+def _read(path: Path, interval: Interval) -> Interval:
+    low, high = interval[0], interval[1] - 1
+    for layer in reversed(path):
+        low, high = layer.reads(low, high)
+    return low, high + 1
+
+
+def needed_regions(stages: Sequence[Stage], wanted: Region) -> list[Region]:
+    """Return the region of every map that bears on a region of the last one.
+
+    Returns
+    -------
+    list
+        For map 0, the input, to map ``len(stages)``, which gets ``wanted``.
+    """
+    needed: list[Region | None] = [None] * len(stages) + [wanted]
+    for number in range(len(stages), 0, -1):
+        stage, region = stages[number - 1], needed[number]
+        assert region is not None, "every map is read by a later stage"
+        for source, read in zip(stage.sources, stage.reads(region), strict=True):
+            known = needed[source]
+            needed[source] = read if known is None else _spanning(known, read)
+    return [region for region in needed if region is not None]
+
+
+def _spanning(one: Region, other: Region) -> Region:
+    return tuple(
+        (min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True)
+    )
+
+
+def run_unpadded(layers: nn.Sequential, values: Tensor) -> Tensor:
+    """Run layers with their convolutions unpadded: the border they cannot know goes."""
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            values = functional.conv2d(values, layer.weight, layer.bias)
+        elif isinstance(layer, nn.Conv3d):
+            values = functional.conv3d(values, layer.weight, layer.bias)
+        else:
+            values = layer(values)
+    return values
+
+
+def pool_maximum(values: Tensor, strides: Sequence[int]) -> Tensor:
+    """Return the maximum of neighbours; several times faster than torch's on a CPU."""
+    for axis, stride in enumerate(strides, start=2):
+        slices = [
+            values[(slice(None),) * axis + (slice(start, None, stride),)]
+            for start in range(stride)
+        ]
+        values = slices[0]
+        for other in slices[1:]:
+            values = torch.maximum(values, other)
+    return values
+
+
+def crop(block: Block, region: Region) -> Tensor:
+    """Return the values of a region that lies within a block."""
+    values = block.values
+    for axis, ((start, stop), (origin, _)) in enumerate(
+        zip(region, block.region, strict=True), start=2
+    ):
+        values = values.narrow(axis, start - origin, stop - start)
+    return values
+
+
+def score(head: nn.Module, values: Tensor) -> Tensor:
+    """Run a 1-wide convolution as a product of matrices, several times faster."""
+    weight, bias = cast("tuple[Tensor, Tensor]", (head.weight, head.bias))
+    scores = weight.flatten(1) @ values.flatten(2) + bias[:, None]
+    return scores.reshape(*scores.shape[:2], *values.shape[2:])

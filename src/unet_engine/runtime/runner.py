@@ -1,0 +1,157 @@
+"""``Runner``: a loaded network on a device."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unet_engine.errors import EngineError
+from unet_engine.runtime.devices import choose_device
+from unet_engine.runtime.failures import translated_errors
+from unet_engine.runtime.loading import fold_normalisation, load_network
+from unet_engine.runtime.staged import StagedNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from unet_engine.config import Device
+    from unet_engine.store import Checkpoint
+    from unet_engine.tiling import Interval
+
+
+class Runner:
+    """A network that is ready to predict on one device.
+
+    Parameters
+    ----------
+    checkpoint
+        Spec and weights.
+    device
+        As in ``choose_device``.
+
+    Raises
+    ------
+    CheckpointError
+        When the weights are not those of the spec.
+    EngineError
+        When the device is absent.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: Device = "auto") -> None:
+        self.spec = checkpoint.spec
+        self.device = choose_device(device)
+        network = load_network(checkpoint).eval()
+        fold_normalisation(network)
+        self._format = (
+            torch.channels_last if self.spec.ndim == 2 else torch.channels_last_3d
+        )
+        with translated_errors():
+            self._network = network.to(self.device)
+            # ``Module.to`` would refuse the format for weights of another rank.
+            for weights in self._network.parameters():
+                if weights.ndim == self.spec.ndim + 2:
+                    weights.data = weights.data.contiguous(memory_format=self._format)
+        self._staged = StagedNetwork.of(self._network, self.device)
+
+    def __call__(
+        self,
+        block: npt.NDArray[np.float32],
+        wanted: Sequence[Interval] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Predict the class probabilities of one block or of a batch.
+
+        Parameters
+        ----------
+        block
+            ``(C, *spatial)`` or ``(N, C, *spatial)`` float32, normalised; spatial sizes
+            as ``spec.footprint`` allows.
+        wanted
+            Interval of the block per spatial axis; without it all that the network
+            returns. What of the network does not bear on it is not computed.
+
+        Returns
+        -------
+        ndarray
+            ``(classes, *spatial)`` or ``(N, classes, *spatial)`` float32 in [0, 1]; of
+            a model without classes the image. Spatial sizes are those of ``wanted``.
+
+        Raises
+        ------
+        OutOfMemoryError
+            When the block does not fit the device.
+        EngineError
+            When the block does not fit the network, or torch fails.
+        """
+        batched = block.ndim == self.spec.ndim + 2
+        batch = np.require(block if batched else block[None], np.float32, ("C", "W"))
+        if batch.ndim != self.spec.ndim + 2 or batch.shape[1] != self.spec.in_channels:
+            raise EngineError(
+                f"a block of shape {block.shape} does not fit a network for "
+                f"{self.spec.in_channels} channels and {self.spec.ndim} dimensions"
+            )
+        with translated_errors(), torch.inference_mode(), _full_precision(self.device):
+            images = torch.from_numpy(batch).to(self.device, non_blocking=True)
+            images = images.contiguous(memory_format=self._format)
+            if wanted is not None and self._staged is not None:
+                output = self._staged(images, tuple(wanted))
+            else:
+                output = self._whole(images, wanted)
+            found: npt.NDArray[np.float32] = output.cpu().numpy()
+        return found if batched else found[0]
+
+    def _whole(self, images: Tensor, wanted: Sequence[Interval] | None) -> Tensor:
+        logits: Tensor = self._network(images)
+        if wanted is not None:
+            sizes = zip(images.shape[2:], logits.shape[2:], strict=True)
+            for axis, (interval, (seen, given)) in enumerate(
+                zip(wanted, sizes, strict=True), start=2
+            ):
+                # A network without padding returns less than its input, on both sides.
+                start = interval[0] - (seen - given) // 2
+                logits = logits.narrow(axis, start, interval[1] - interval[0])
+        output = logits.float()
+        return output.softmax(dim=1) if self.spec.classes else output
+
+    def release_memory(self) -> None:
+        """Give back what the device keeps for later: a smaller block may fit then."""
+        if self.device != "cpu":
+            getattr(torch, self.device).empty_cache()
+
+
+@contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    # TF32 keeps 10 bits of the mantissa: tiles would differ from the whole by more
+    # than rounding.
+    if device != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+_last: tuple[Checkpoint, str, Runner] | None = None
+_last_lock = threading.Lock()
+
+
+def runner_for(checkpoint: Checkpoint, device: Device = "auto") -> Runner:
+    """Return a runner, the last one again when nothing changed since.
+
+    One runner is kept, so that predicting again does not build the network again.
+    """
+    global _last
+    chosen = choose_device(device)
+    with _last_lock:
+        if _last is not None and _last[0] is checkpoint and _last[1] == chosen:
+            return _last[2]
+        # Released first: a GPU may not hold two networks.
+        _last = None
+        runner = Runner(checkpoint, device)
+        _last = (checkpoint, chosen, runner)
+        return runner

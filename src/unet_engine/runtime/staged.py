@@ -1,0 +1,164 @@
+"""``StagedNetwork``: a network run stage by stage, in blocks that fit the cache."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import ceil, prod
+from typing import TYPE_CHECKING, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from unet_engine.networks.stages import Block, Stage, crop, needed_regions
+from unet_engine.runtime.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from unet_engine.networks.stages import Region
+    from unet_engine.spec import ModelSpec
+
+
+class _InStages(Protocol):
+    spec: ModelSpec
+
+    def stages(self) -> tuple[Stage, ...]: ...
+
+
+_CELLS = 192
+"""Edge of a block of a plane, in cells of its map."""
+
+
+class StagedNetwork:
+    """Computes a region of a network's output from just what bears on it.
+
+    Blocks of a map do not depend on each other: on a CPU each core takes one at a
+    time, whose few layers stay in that core's cache. A GPU gets whole maps.
+
+    Parameters
+    ----------
+    network
+        In eval mode, with folded normalisation.
+    device
+        Where its weights are.
+    cells
+        Edge of a block in cells of its map; of a volume as many voxels.
+    """
+
+    def __init__(self, network: _InStages, device: str, cells: int = _CELLS) -> None:
+        self._spec = network.spec
+        self._stages = network.stages()
+        self._device = torch.device(device)
+        self._cells = cells
+        self._format = (
+            torch.channels_last if self._spec.ndim == 2 else torch.channels_last_3d
+        )
+        readers = [
+            (s, n) for n, stage in enumerate(self._stages) for s in stage.sources
+        ]
+        self._last_reader = dict(readers)
+
+    @classmethod
+    def of(cls, network: nn.Module, device: str) -> StagedNetwork | None:
+        """Return the network in stages, or None where it has none."""
+        # On Apple's GPU each operation is its own risk; there the network runs whole.
+        if device == "mps" or not hasattr(network, "stages"):
+            return None
+        return cls(cast("_InStages", network), device)
+
+    def __call__(self, image: Tensor, wanted: Region) -> Tensor:
+        """Return the probabilities, or the image, of a region.
+
+        Parameters
+        ----------
+        image
+            ``(N, C, *spatial)``.
+        wanted
+            Region of the image. What its halo lacks in the image counts as 0.
+
+        Returns
+        -------
+        Tensor
+            ``(N, classes, *wanted)`` float32.
+        """
+        regions = needed_regions(self._stages, wanted)
+        whole = tuple((0, size) for size in image.shape[2:])
+        maps: list[Block | None] = [Block(image, whole)]
+        for number, stage in enumerate(self._stages):
+            region = regions[number + 1]
+            maps.append(self._run_stage(stage, maps, region))
+            for source in stage.sources:
+                if self._last_reader[source] == number:
+                    maps[source] = None
+        found = maps[-1]
+        assert found is not None
+        return found.values
+
+    def _run_stage(
+        self, stage: Stage, maps: Sequence[Block | None], region: Region
+    ) -> Block:
+        sources = [cast("Block", maps[source]) for source in stage.sources]
+        last = stage is self._stages[-1]
+        values = torch.empty(
+            (len(sources[0].values), stage.channels, *_sizes(region)),
+            device=self._device,
+            memory_format=torch.contiguous_format if last else self._format,
+        )
+        output = Block(values, region)
+
+        def run(part: Region) -> None:
+            blocks = [
+                Block(_read(source, read), read)
+                for source, read in zip(sources, stage.reads(part), strict=True)
+            ]
+            found = stage.compute(blocks)
+            if last and self._spec.classes:
+                found = found.softmax(dim=1)
+            crop(output, part).copy_(found)
+
+        if self._device.type == "cpu":
+            workers = Workers.get()
+            workers.map(run, list(_parts(region, self._cells, workers.count)))
+        else:
+            run(region)
+        return output
+
+
+def _read(block: Block, region: Region) -> Tensor:
+    """Return a region of a map, with zeros where it leaves the map."""
+    inside = tuple(
+        (max(start, low), min(stop, high))
+        for (start, stop), (low, high) in zip(region, block.region, strict=True)
+    )
+    values = crop(block, inside)
+    if inside == region:
+        return values
+    margins: list[int] = []
+    for (start, stop), (low, high) in zip(region, inside, strict=True):
+        margins[:0] = [low - start, stop - high]
+    return nn.functional.pad(values, margins)
+
+
+def _sizes(region: Region) -> tuple[int, ...]:
+    return tuple(stop - start for start, stop in region)
+
+
+def _parts(region: Region, cells: int, workers: int) -> Iterator[Region]:
+    """Cut a region into blocks of at most about ``cells`` ** 2 cells.
+
+    As many for each worker where there are few, so that all end at one time.
+    """
+    sizes = _sizes(region)
+    edge = cells if len(sizes) == 2 else ceil(cells ** (2 / 3))
+    counts = [ceil(size / edge) for size in sizes]
+    while prod(counts) % workers and prod(counts) < 4 * workers:
+        longest = max(range(len(sizes)), key=lambda axis: sizes[axis] / counts[axis])
+        counts[longest] += 1
+    axes = [
+        [
+            (start + size * n // count, start + size * (n + 1) // count)
+            for n in range(count)
+        ]
+        for (start, _), size, count in zip(region, sizes, counts, strict=True)
+    ]
+    yield from product(*axes)
