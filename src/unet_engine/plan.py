@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from math import dist, isqrt, prod
+from math import dist, hypot, isqrt, prod
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from unet_engine.spec import ModelSpec
 
 Index = tuple[int, ...]
-Place = tuple[Index, tuple[float, float]]
-"""What the user looks at: position along the leading axes, and ``(y, x)`` in pixels."""
+Place = (
+    tuple[Index, tuple[float, float]]
+    | tuple[Index, tuple[float, float], tuple[float, float]]
+)
+"""What the user looks at: position along the leading axes, the point ``(y, x)`` in the
+middle, and, where it is known, the height and width around it, all in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +189,23 @@ def nearest_first(
         yield waiting.pop()
 
 
-def _distance(place: Place, job: tuple[Index, Tile]) -> tuple[tuple[int, ...], float]:
-    """Order by the distance along each leading axis, the outermost first."""
-    (index, tile), (here, point) = job, place
+def _distance(
+    place: Place, job: tuple[Index, Tile]
+) -> tuple[tuple[int, ...], float, float]:
+    """Order by the distance along each leading axis, the outermost first.
+
+    In a plane first come tiles of which something is seen, then those that lie
+    nearest beyond it.
+    """
+    (index, tile), (here, point, *seen) = job, place
     steps = tuple(abs(i - h) for i, h in zip(index, here, strict=False))
-    centre = [(start + stop) / 2 for start, stop in tile.inner]
     # A network of volumes has Z, the last leading axis, among its spatial ones.
-    return steps, dist(centre, (*here[len(index) :], *point))
+    depth = here[len(index) :]
+    middle = (*depth, *point)
+    sizes = (*(0.0,) * len(depth), *(seen[0] if seen else (0.0, 0.0)))
+    beyond = [
+        max(start - (m + size / 2), m - size / 2 - stop, 0.0)
+        for (start, stop), m, size in zip(tile.inner, middle, sizes, strict=True)
+    ]
+    centre = [(start + stop) / 2 for start, stop in tile.inner]
+    return steps, hypot(*beyond), dist(centre, middle)
