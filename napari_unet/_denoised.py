@@ -82,7 +82,7 @@ class _DenoisedView(QObject):
             **_look(source, colour=colour),
             **placement(source, order.layout, channels=True),
         )
-        self.refreshing = Refreshing(self.layer, self._is_there, self)
+        self.refreshing = Refreshing(self._refresh, self)
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(source) + 1, self.layer)
         viewer.layers.selection.active = active
@@ -94,6 +94,10 @@ class _DenoisedView(QObject):
     def write(self, tile: TileDenoised) -> None:
         where: tuple[int | slice, ...] = (*tile.index, *tile.inner)
         self._array[:, *where] = self._fit(tile.image)
+
+    def _refresh(self, finished: bool) -> None:
+        if self._is_there():
+            self.layer.refresh(extent=False, thumbnail=finished)
 
     def _is_there(self) -> bool:
         return self.layer in self._viewer.layers

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QLabel,
+    QProgressBar,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -146,6 +147,22 @@ class TextLine(QLabel):
         """Show a text."""
         super().setText(text)
         self.setVisible(bool(text))
+
+
+class ProgressLine(QProgressBar):
+    """A progress bar that is painted along with what else changes in the window.
+
+    Qt's own paints at once on every value, and the whole window each time, as there is
+    a canvas in it; and one that is busy is animated. Without a GPU either takes time
+    from the network.
+    """
+
+    def show_share(self, done: int, total: int) -> None:
+        """Show how much is done."""
+        self.setUpdatesEnabled(False)
+        self.setRange(0, total)
+        self.setValue(done)
+        self.setUpdatesEnabled(True)
 
 
 def colour_icon(colour: str) -> QIcon:

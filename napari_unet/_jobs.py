@@ -19,7 +19,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from napari import current_viewer
-from napari.utils import progress
 from napari.utils.task_status import Status
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 80
-"""Time between two deliveries: about 12 a second, which the eye takes for live."""
+POLL_MS = 30
+"""Time between two looks at the queue; one that is empty costs nothing."""
 
 BATCH = 512
 """Most events in a delivery, so that a delivery stays short."""
@@ -66,7 +65,7 @@ class Job(QObject):
     ) -> None:
         super().__init__(parent)
         self._handlers = handlers
-        self._activity = _Activity(title, self.discard)
+        self._task = _Task(title, self.discard)
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._stop = threading.Event()
         self._outcome: tuple[str, Any] | None = None
@@ -79,7 +78,7 @@ class Job(QObject):
         self._timer.timeout.connect(self._deliver)
         # With its parent gone nobody listens any more; the thread must not go on.
         self.destroyed.connect(self._stop.set)
-        self.destroyed.connect(self._activity.close)
+        self.destroyed.connect(self._task.close)
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._stop.set)
@@ -104,10 +103,6 @@ class Job(QObject):
         self._stop.set()
         for name in ("on_events", "on_result", "on_error"):
             self._handlers[name] = _ignore
-
-    def show_progress(self, done: float, total: float) -> None:
-        """Show in napari's activity dock how far it is."""
-        self._activity.show(done, total)
 
     def wait(self, seconds: float) -> bool:
         """Block until the thread ended, at most ``seconds``; return whether it did."""
@@ -147,7 +142,7 @@ class Job(QObject):
     def _finish(self) -> None:
         self._timer.stop()
         self._thread.join()
-        self._activity.close()
+        self._task.close()
         self.running = False
         _running.discard(self)
         try:
@@ -174,7 +169,7 @@ def run(
         Called in the thread; its generator yields events and returns the result.
         ``stop`` is what it polls.
     title
-        What runs, in napari's activity dock and in its question on closing.
+        What runs, in napari's question on closing.
     parent
         When this object is destroyed the run stops and nothing is delivered.
     on_events
@@ -213,11 +208,15 @@ def stop_all(seconds: float) -> bool:
     return all(ended)
 
 
-class _Activity:
-    """A run in napari's activity dock, and in its list of tasks that closing ends."""
+class _Task:
+    """A run in napari's list of tasks that closing ends.
+
+    It has no bar in napari's activity dock: while there is one, an animation paints the
+    whole window 25 times a second. Without a GPU that takes most of a core from the
+    network.
+    """
 
     def __init__(self, title: str, cancel: Callable[[], None]) -> None:
-        self._bar = progress(total=0, desc=title)
         viewer = current_viewer()
         # Private, but the only way to have napari ask before it closes on a training.
         window = None if viewer is None else viewer.window
@@ -225,13 +224,7 @@ class _Activity:
         self._update = getattr(window, "_update_task_status", None)
         self._task = register and register("U-Net", Status.BUSY, title, cancel)
 
-    def show(self, done: float, total: float) -> None:
-        if self._bar.total != total:
-            self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
     def close(self) -> None:
-        self._bar.close()
         if self._task is not None and self._update is not None:
             self._update(self._task, Status.COMPLETED, "")
             self._task = None

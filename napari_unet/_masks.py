@@ -8,7 +8,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 import numpy as np
 from napari.layers import Labels
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet._layers import (
     add_mask_layer,
@@ -20,11 +20,15 @@ from napari_unet._layers import (
     touched_colormap,
 )
 from napari_unet._refreshing import Refreshing
+from napari_unet._sight import sees
 from napari_unet._strokes import StrokeRecorder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.components import ViewerModel
 
+    from napari_unet._sight import View
     from napari_unet._subject import Index, Region, Subject
     from napari_unet._workspace import Workspace
 
@@ -47,7 +51,14 @@ class MaskView(QObject):
         What is known about the image.
     layer
         Shows ``subject.mask``.
+
+    Attributes
+    ----------
+    touched
+        Planes and regions in which pixels were touched or given back.
     """
+
+    touched = Signal(object)
 
     def __init__(
         self, masks: Masks, source: Any, subject: Subject, layer: Labels
@@ -60,8 +71,9 @@ class MaskView(QObject):
         self.subject = subject
         self.layer = layer
         self.overlay: Labels | None = None
-        self._refreshing = Refreshing(layer, self._is_dirty, self)
-        self._dirty: set[Index] = set()
+        self._refreshing = Refreshing(self._refresh, self)
+        self._waiting: list[Region] = []
+        self._seen: View | None = None
         self.recorder = StrokeRecorder(layer, subject, self._on_touched)
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
@@ -84,12 +96,6 @@ class MaskView(QObject):
     def index(self) -> Index:
         """The plane of the mask that is on screen."""
         return shown_index(self._viewer, self.layer, self.subject.layout)
-
-    @property
-    def place(self) -> tuple[Index, tuple[float, float]]:
-        """What is looked at: the plane, and the middle of the screen in it."""
-        (top, left), (bottom, right) = self.layer.corner_pixels[:, -2:]
-        return self.index, (float(top + bottom) / 2, float(left + right) / 2)
 
     @property
     def region(self) -> tuple[slice, slice]:
@@ -120,10 +126,33 @@ class MaskView(QObject):
         self.layer.selected_label = label
         self.layer.mode = "paint"
 
-    def show_tiles(self, indices: set[Index], *, finished: bool = False) -> None:
-        """Show new tiles of some planes soon; together with others that come soon."""
-        self._dirty |= indices
-        self._refreshing.ask(finished=finished)
+    def show_tiles(self, tiles: Iterable[tuple[Index, Region]], view: View) -> None:
+        """Show new tiles soon, if they are on screen: to draw the canvas takes a while.
+
+        Those beside the screen wait until the camera moves there. Those of other planes
+        need nothing: napari reads a plane when it is turned to.
+
+        Parameters
+        ----------
+        tiles
+            Planes and regions.
+        view
+            What is on screen.
+        """
+        self._waiting += [region for index, region in tiles if index == view[0]]
+        self.look_at(view)
+
+    def look_at(self, view: View) -> None:
+        """Show the tiles that wait for the camera to come."""
+        if self._seen is not None and self._seen[0] != view[0]:
+            self._waiting.clear()
+        self._seen = view
+        if any(sees(view, region) for region in self._waiting):
+            self._refreshing.ask()
+
+    def show_all(self) -> None:
+        """Show what has arrived, in the thumbnail too."""
+        self._refreshing.ask(finished=True)
 
     def show_touched(self, shown: bool) -> None:
         """Show or hide a layer with the touched pixels in full colour."""
@@ -153,9 +182,32 @@ class MaskView(QObject):
         self._viewer.layers.insert(self._viewer.layers.index(self.layer) + 1, overlay)
         return overlay
 
-    def _is_dirty(self) -> bool:
-        dirty, self._dirty = self._dirty, set()
-        return self.layer in self._viewer.layers and self.index in dirty
+    def _refresh(self, finished: bool) -> None:
+        if self.layer not in self._viewer.layers:
+            return
+        if finished or self._seen is None or not self._takes_regions:
+            self._waiting.clear()
+            self.layer.refresh(extent=False, thumbnail=finished)
+            return
+        shown = [region for region in self._waiting if sees(self._seen, region)]
+        self._waiting = [region for region in self._waiting if region not in shown]
+        plane = self.subject.mask[self._seen[0]]
+        for region in shown:
+            # What napari's brush emits: the texture gets these pixels and no others.
+            self.layer.events.labels_update(
+                data=np.ascontiguousarray(plane[region]),
+                offset=[part.start for part in region],
+            )
+
+    @property
+    def _takes_regions(self) -> bool:
+        """Whether the pixels of the mask are those of the texture on screen."""
+        ndim = self._viewer.dims.ndim
+        return (
+            tuple(self._viewer.dims.displayed) == (ndim - 2, ndim - 1)
+            and self.layer.contour == 0
+            and self.subject.mask.dtype == np.uint8
+        )
 
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         if self.overlay is not None:
@@ -163,6 +215,7 @@ class MaskView(QObject):
                 said = self.subject.annotations.target(index, region)
                 self._overlay_mask()[index][region] = said + np.uint8(1)
             self.overlay.refresh(extent=False, thumbnail=False, highlight=False)
+        self.touched.emit(places)
         self._workspace.touched_changed.emit()
 
     def _overlay_mask(self) -> Any:

@@ -123,8 +123,6 @@ class NewModelDialog(QDialog):
         done, total = (count >> 10 for count in heard[-1])
         self.progress.setRange(0, total)
         self.progress.setValue(done)
-        if self._job is not None and total:
-            self._job.show_progress(done, total)
 
     def _on_error(self, error: Exception) -> None:
         self.text.setText(f"{describe_error(error)}.")

@@ -11,8 +11,10 @@ from napari.utils.notifications import show_error, show_warning
 from napari_unet._denoised import DenoisedLayers
 from napari_unet._drafts import Draft
 from napari_unet._forms import button, minutes_seconds
-from napari_unet._layers import shown_place
+from napari_unet._pace import Pace
 from napari_unet._prediction_form import PredictionForm
+from napari_unet._preview import PreviewTile, wanted_preview
+from napari_unet._preview_layer import PreviewLayer
 from napari_unet._probability import ProbabilityLayers
 from napari_unet._runs import (
     DenoisingOrder,
@@ -21,21 +23,29 @@ from napari_unet._runs import (
     predict_run,
 )
 from napari_unet._sections import JobSection
+from napari_unet._sight import Sight
 from unet_engine.errors import EngineError
+from unet_engine.events import TileDone
 from unet_engine.images import match_channels
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
+    from collections.abc import Sequence
 
-    from napari_unet._masks import Masks
+    from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
+
+    from napari_unet._layers import Layout
+    from napari_unet._masks import Masks, MaskView
+    from napari_unet._sight import View
     from napari_unet._workspace import Workspace
-    from unet_engine.events import Denoised, Prediction, TileDenoised, TileDone
-    from unet_engine.plan import Place
+    from unet_engine.events import Denoised, Prediction, TileDenoised
 
 
 _PREDICT = ("Predict", "Draw the mask. Pixels that you touched stay as they are.")
 _NO_MODEL = "There is no model. Make a new one or open a file in the … menu."
 _NOISE = "The model is untrained: its mask is noise until you fine-tune it."
+_TELLING_S = 0.4
+"""Least time between two counts of tiles: a new text paints the whole window."""
 _DENOISE = ("Denoise", "Add an image layer without the noise of this image.")
 
 
@@ -62,8 +72,10 @@ class PredictSection(JobSection):
         self._viewer = viewer
         self._masks = masks
         self._denoised = DenoisedLayers(viewer, self)
-        self._started = 0.0
-        self._place: Place | None = None
+        self._sight: Sight | None = None
+        self._preview: PreviewLayer | None = None
+        self._pace = Pace()
+        self._told = 0.0
         self.form = PredictionForm(viewer, workspace)
         self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
         self.content.addWidget(self.form)
@@ -88,7 +100,6 @@ class PredictSection(JobSection):
             show_warning(refusal)
             return
         try:
-            self._started = time.monotonic()
             if self._restores:
                 self._start_denoising()
             else:
@@ -120,6 +131,9 @@ class PredictSection(JobSection):
             on_events=partial(self._on_tiles, order),
             on_result=partial(self._on_result, order),
         )
+        # The thread is at work while napari makes the layer.
+        view = self._masks.show(order.layer, order.subject)
+        view.set_classes(self._workspace.classes)
 
     def _start_denoising(self) -> None:
         order = self._make_denoising_order()
@@ -134,17 +148,21 @@ class PredictSection(JobSection):
 
     def _make_order(self) -> PredictionOrder:
         subject = self.form.subject()
-        assert self._workspace.model is not None
-        view = self._masks.show(self._workspace.layer, subject)
-        view.set_classes(self._workspace.classes)
-        self._place = view.place
+        layer, model = self._workspace.layer, self._workspace.model
+        assert model is not None
+        sight = self._look_at(layer, subject.layout)
+        preview = None
+        # A mask that is there already tells more than a glance from afar.
+        if model.spec.ndim == 2 and sight.view[0] not in subject.predicted:
+            preview = wanted_preview(layer, subject.layout, sight.view)
         return PredictionOrder(
-            layer=self._workspace.layer,
+            layer=layer,
             subject=subject,
-            model=self._workspace.model,
+            model=model,
             config=self.form.config,
-            indices=(view.index,) if self.form.this_slice_only else None,
-            near=lambda: self._place,
+            indices=(sight.view[0],) if self.form.this_slice_only else None,
+            near=lambda: sight.view,
+            preview=preview,
         )
 
     def _make_denoising_order(self) -> DenoisingOrder:
@@ -152,50 +170,85 @@ class PredictSection(JobSection):
         image, layout = self.form.chosen_image()
         assert model is not None
         match_channels(image, model.spec.in_channels)
-        self._place = shown_place(self._viewer, layer, layout)
+        sight = self._look_at(layer, layout)
         return DenoisingOrder(
             layer=layer,
             image=image,
             layout=layout,
             model=model,
             config=self.form.config,
-            indices=(self._place[0],) if self.form.this_slice_only else None,
-            near=lambda: self._place,
+            indices=(sight.view[0],) if self.form.this_slice_only else None,
+            near=lambda: sight.view,
         )
 
-    def _on_tiles(self, order: PredictionOrder, tiles: list[TileDone]) -> None:
+    def _look_at(self, layer: ImageLayer, layout: Layout) -> Sight:
+        """Follow the camera and the sliders until the run ends."""
+        self._sight = Sight(self._viewer, layer, layout, self._on_move)
+        self._pace, self._told = Pace(), 0.0
+        return self._sight
+
+    def _on_move(self, view: View) -> None:
+        mask = None if self._restores else self._masks.of(self._workspace.layer)
+        if mask is not None:
+            mask.look_at(view)
+
+    def _on_tiles(
+        self, order: PredictionOrder, heard: list[PreviewTile | TileDone]
+    ) -> None:
         view = self._masks.of(order.layer)
         if view is None:
             return
-        self._place = view.place
-        planes = set()
-        for tile in tiles:
-            planes |= set(order.subject.write_tile(tile))
-        view.show_tiles(planes)
+        glances = [each for each in heard if isinstance(each, PreviewTile)]
+        tiles = [each for each in heard if isinstance(each, TileDone)]
+        if glances:
+            self._show_preview(order, view, glances)
+        if not tiles:
+            return
+        written = [place for t in tiles for place in order.subject.write_tile(t)]
+        if self._sight is not None:
+            view.show_tiles(written, self._sight.view)
+        if self._preview is not None:
+            self._preview.give_way(written)
         if order.config.probabilities:
             self._probability.write(order, tiles)
-        self._show_tile(tiles[-1].done, tiles[-1].total)
+        self._show_tiles(tiles)
 
-    def _on_result(self, order: PredictionOrder, result: Prediction) -> None:
+    def _show_preview(
+        self, order: PredictionOrder, view: MaskView, glances: list[PreviewTile]
+    ) -> None:
+        if self._preview is None:
+            self._preview = PreviewLayer(
+                self._viewer, order.layer, order.subject, glances[0].order, self
+            )
+            self._preview.set_classes(len(self._workspace.classes))
+            view.touched.connect(self._preview.give_way)
+        for glance in glances:
+            self._preview.write(glance)
+        self._show_progress(0, 1, glances[0].order.text)
+
+    def _on_result(self, order: PredictionOrder, result: Prediction | None) -> None:
         if (view := self._masks.of(order.layer)) is not None:
-            view.show_tiles({view.index}, finished=True)
+            view.show_all()
         self._probability.finish(order)
-        self._tell_result(result)
+        if result is not None:
+            self._tell_result(order, result)
 
     def _on_denoised_tiles(
         self, order: DenoisingOrder, tiles: list[TileDenoised]
     ) -> None:
-        self._place = shown_place(self._viewer, order.layer, order.layout)
-        self._show_tile(tiles[-1].done, tiles[-1].total)
+        self._show_tiles(tiles)
         if not self._denoised.write(order, tiles):
             self.stop()
 
     def _on_denoised(self, order: DenoisingOrder, result: Denoised) -> None:
         self._denoised.finish(order)
-        self._tell_result(result)
+        self._tell_result(order, result)
 
-    def _tell_result(self, result: Prediction | Denoised) -> None:
-        done, total = self.progress.value(), self.progress.maximum()
+    def _tell_result(
+        self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised
+    ) -> None:
+        self._pace.remember(order.model.spec, order.config)
+        done, total = self._pace.done, self._pace.total
         noun = "tile" if total == 1 else "tiles"
         count = f"{total}" if result.complete else f"Stopped. {done} of {total}"
         line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
@@ -215,10 +268,25 @@ class PredictSection(JobSection):
             refused = model is not None and self._refusal()
             self.text.setText(refused or self.form.describe_plan())
 
-    def _show_tile(self, done: int, total: int) -> None:
-        left = (time.monotonic() - self._started) * (total - done) / done
-        text = f"Tile {done} of {total} · {minutes_seconds(left)} left"
+    def _show_tiles(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
+        self._pace.hear(tiles)
+        done, total = tiles[-1].done, tiles[-1].total
+        now = time.monotonic()
+        if now - self._told < _TELLING_S and done < total:
+            return
+        self._told = now
+        text = f"Tile {done} of {total}"
+        if (left := self._pace.seconds_left()) is not None:
+            text += f" · {minutes_seconds(left)} left"
         self._show_progress(done, total, text)
+
+    def _on_finished(self) -> None:
+        if self._sight is not None:
+            self._sight.close()
+        if self._preview is not None:
+            self._preview.remove()
+        self._sight = self._preview = None
+        super()._on_finished()
 
 
 def _untrained(draft: Draft) -> str:

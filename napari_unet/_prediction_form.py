@@ -19,6 +19,8 @@ from napari_unet._forms import (
 )
 from napari_unet._layers import Layout, image_of, layouts_of
 from napari_unet._model_picker import ModelPicker
+from napari_unet._pace import describe_time, expected_seconds
+from napari_unet._sight import shown_view
 from napari_unet._subject import Subject
 from unet_engine.config import Device, PredictConfig
 from unet_engine.errors import DataError, EngineError
@@ -71,7 +73,8 @@ class PredictionForm(QWidget):
         self.picker.changed.connect(self._on_model_changed)
         self.axes.changed.connect(self._show_scope)
         self.device.changed.connect(self._on_device_changed)
-        self.settings.changed.connect(lambda *_: self.changed.emit())
+        for setting in (self.settings, self.scope):
+            setting.changed.connect(lambda *_: self.changed.emit())
         self.reset_choices()
         self._on_model_changed()
 
@@ -145,9 +148,15 @@ class PredictionForm(QWidget):
             return ""
         try:
             image = match_channels(image_of(layer, layout), model.spec.in_channels)
-            return f"{plan_prediction(image, model.spec, self.config).describe()}."
+            indices = None
+            if self.this_slice_only:
+                indices = (shown_view(self._viewer, layer, layout)[0],)
+            plan = plan_prediction(image, model.spec, self.config, indices)
         except EngineError as error:
             return f"{error}."
+        seconds = expected_seconds(plan, model.spec, self.config)
+        time = "" if seconds is None else f", {describe_time(seconds)}"
+        return f"{plan.describe()}{time}."
 
     @property
     def this_slice_only(self) -> bool:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PAUSE_MS = 120
+_PAUSE_S = 0.12
 """Least time between two refreshes while tiles arrive."""
 _SHARE = 4
-"""A refresh uploads the whole plane; as many times as long is rested after it."""
+"""A refresh may upload a whole plane; as many times as long is rested after it."""
 
 
 class Refreshing(QObject):
@@ -21,33 +21,29 @@ class Refreshing(QObject):
 
     Parameters
     ----------
-    layer
-        Of any kind.
-    is_wanted
-        Asked before each refresh.
+    refresh
+        Called with whether all has arrived.
     parent
         Ends it.
     """
 
-    def __init__(
-        self, layer: Any, is_wanted: Callable[[], bool], parent: QObject
-    ) -> None:
+    def __init__(self, refresh: Callable[[bool], None], parent: QObject) -> None:
         super().__init__(parent)
-        self._layer = layer
-        self._is_wanted = is_wanted
-        self._thumbnail = False
-        self._cost = 0.0
+        self._call = refresh
+        self._finished = False
+        self._rest_until = 0.0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._refresh)
 
     def ask(self, *, finished: bool = False) -> None:
-        """Refresh soon; at once and with the thumbnail when all has arrived."""
-        self._thumbnail |= finished
+        """Refresh at once, or soon after the last refresh."""
+        self._finished |= finished
         if finished:
             self._timer.start(0)
         elif not self._timer.isActive():
-            self._timer.start(max(_PAUSE_MS, int(1000 * _SHARE * self._cost)))
+            left = self._rest_until - time.perf_counter()
+            self._timer.start(max(0, round(1000 * left)))
 
     def stop(self) -> None:
         """Refresh no more."""
@@ -55,7 +51,7 @@ class Refreshing(QObject):
 
     def _refresh(self) -> None:
         started = time.perf_counter()
-        if self._is_wanted():
-            self._layer.refresh(extent=False, thumbnail=self._thumbnail)
-        self._thumbnail = False
-        self._cost = time.perf_counter() - started
+        finished, self._finished = self._finished, False
+        self._call(finished)
+        ended = time.perf_counter()
+        self._rest_until = ended + max(_PAUSE_S, _SHARE * (ended - started))

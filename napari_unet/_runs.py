@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet._drafts import Draft
 from napari_unet._jobs import load_torch
+from napari_unet._preview import preview_tiles
 from napari_unet._training_data import training_pairs
+from unet_engine.errors import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from napari_unet._drafts import Model
     from napari_unet._layers import Layout
+    from napari_unet._preview import PreviewOrder, PreviewTile
     from napari_unet._subject import Index, Subject
     from napari_unet._training_data import LabelledImage
     from napari_unet._workspace import Workspace
@@ -57,6 +60,8 @@ class PredictionOrder:
         Planes to predict; None for all.
     near
         Asked before every tile for the place on screen; must not touch Qt.
+    preview
+        What of a smaller level comes first; None when the finest is on screen.
     """
 
     layer: Any
@@ -65,6 +70,7 @@ class PredictionOrder:
     config: PredictConfig
     indices: tuple[Index, ...] | None
     near: Callable[[], Place | None]
+    preview: PreviewOrder | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,19 +151,31 @@ class Trained:
 
 def predict_run(
     order: PredictionOrder, workspace: Workspace, stop: Stop
-) -> Generator[TileDone, None, Prediction]:
-    """Predict; see `unet_engine.inference.iter_predict`."""
+) -> Generator[PreviewTile | TileDone, None, Prediction | None]:
+    """Predict, the preview first; see `unet_engine.inference.iter_predict`.
+
+    Returns
+    -------
+    Prediction or None
+        None when it was stopped before the first tile was begun.
+    """
     load_torch()
     from unet_engine.inference import iter_predict
 
     checkpoint = workspace.checkpoint(order.model)
+    if order.preview is not None:
+        yield from preview_tiles(order.preview, checkpoint, order.config, stop)
+    try:
+        normalisation = order.subject.normalisation(checkpoint.spec, stop)
+    except Cancelled:
+        return None
     return (
         yield from iter_predict(
             order.subject.image,
             checkpoint,
             order.config,
             stop=stop,
-            normalisation=order.subject.normalisation(checkpoint.spec),
+            normalisation=normalisation,
             indices=order.indices,
             near=order.near,
         )

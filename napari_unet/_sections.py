@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton
+from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_unet._curve import Curve
-from napari_unet._forms import Section, TextLine, minutes_seconds
+from napari_unet._forms import ProgressLine, Section, TextLine, minutes_seconds
 from napari_unet._jobs import Job, describe_error, run
 from unet_engine.events import Step, Validation
 
@@ -51,7 +51,7 @@ class JobSection(Section):
         self._activity = activity
         self._job: Job | None = None
         self._layer: Any = None
-        self.progress = QProgressBar()
+        self.progress = ProgressLine()
         self.progress.setVisible(False)
         self.text = TextLine()
 
@@ -78,11 +78,12 @@ class JobSection(Section):
     ) -> None:
         """Run ``target``; ``layer`` is the image layer without which it is pointless.
 
-        ``title`` is shown in napari's activity dock.
+        ``title`` is shown when napari is closed during the run.
         """
         self._layer = layer
         self._workspace.begin(self._activity)
-        self.progress.setRange(0, 0)
+        # Empty, not busy: see `ProgressLine`.
+        self.progress.show_share(0, 1)
         self.progress.setVisible(True)
         self.text.setText("Preparing…")
         self._job = run(
@@ -103,12 +104,10 @@ class JobSection(Section):
             self.text.setText("Stopping…")
 
     def _show_progress(self, done: int, total: int, text: str) -> None:
-        """Show how far the run is, here and in napari's activity dock."""
+        """Show how far the run is."""
         if self._job is None or not total:
             return
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
-        self._job.show_progress(done, total)
+        self.progress.show_share(done, total)
         if not self._job.stopping:
             self.text.setText(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.annotations import Annotations
+from unet_engine.errors import Cancelled
+from unet_engine.events import never
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
     from napari_unet._layers import Layout
-    from unet_engine.events import TileDone
+    from unet_engine.events import Stop, TileDone
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
 
@@ -43,6 +46,8 @@ class Subject:
         touched. Changed in place.
     annotations
         What the user touched. Change it by `say` only.
+    predicted
+        Planes in which a prediction wrote anything.
     """
 
     def __init__(self, image: Image, layout: Layout) -> None:
@@ -51,19 +56,25 @@ class Subject:
         shape = (*image.leading_shape, *image.plane_shape)
         self.mask: npt.NDArray[Any] = np.zeros(shape, np.uint8)
         self.annotations = Annotations(shape)
+        self.predicted: set[Index] = set()
         self._counts = np.zeros(IGNORE + 1, np.int64)
         self._guesses: dict[Index, npt.NDArray[Any]] = {}
         self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
 
-    def normalisation(self, spec: ModelSpec) -> Normalisation:
+    def normalisation(self, spec: ModelSpec, stop: Stop = never) -> Normalisation:
         """Return the brightness of the whole image as the model wants it.
 
         Measured once for each kind of model. It reads the image: call it in a job.
+
+        Raises
+        ------
+        Cancelled
+            When ``stop`` said True before a block of the image was read.
         """
         key = (spec.in_channels, spec.low_percentile, spec.high_percentile)
         if key not in self._normalisations:
             self._normalisations[key] = Normalisation.measure(
-                match_channels(self.image, spec.in_channels),
+                match_channels(_polled(self.image, stop), spec.in_channels),
                 low=spec.low_percentile,
                 high=spec.high_percentile,
             )
@@ -75,16 +86,16 @@ class Subject:
         kept = self._counts[:IGNORE]
         return {int(label): int(kept[label]) for label in np.flatnonzero(kept)}
 
-    def write_tile(self, tile: TileDone) -> list[Index]:
+    def write_tile(self, tile: TileDone) -> list[tuple[Index, Region]]:
         """Take a tile of a prediction; touched pixels keep their value.
 
         Returns
         -------
         list
-            The planes it lies in: one, or those of a tile of a volume.
+            The planes and regions it covers: one, or those of a tile of a volume.
         """
-        planes: list[Index] = []
-        region = tile.inner[-2:]
+        places: list[tuple[Index, Region]] = []
+        rows, columns = region = tile.inner[-2:]
         depths = [range(part.start, part.stop) for part in tile.inner[:-2]]
         every = tile.labels.reshape(-1, *tile.labels.shape[-2:])
         for depth, labels in zip(product(*depths), every, strict=True):
@@ -94,8 +105,9 @@ class Subject:
                 labels = labels.copy()
                 self.annotations.apply_to(index, labels, region)
             self.mask[index][region] = labels
-            planes.append(index)
-        return planes
+            self.predicted.add(index)
+            places.append((index, (rows, columns)))
+        return places
 
     def say(self, index: Index, region: Region, said: Values) -> None:
         """Record what the user says of a region, and show it.
@@ -138,6 +150,23 @@ class Subject:
                 (slice(0, height), slice(0, width)),
                 self.annotations.target(index),
             )
+
+
+class _Polled:
+    """An array-like that asks before each reading whether to stop."""
+
+    def __init__(self, data: Any, stop: Stop) -> None:
+        self.shape, self.dtype = data.shape, data.dtype
+        self._data, self._stop = data, stop
+
+    def __getitem__(self, key: Any) -> Any:
+        if self._stop():
+            raise Cancelled("the run was stopped")
+        return self._data[key]
+
+
+def _polled(image: Image, stop: Stop) -> Image:
+    return replace(image, data=_Polled(image.data, stop))
 
 
 def takes(image: Image, in_channels: int) -> bool:
