@@ -16,6 +16,7 @@ import numpy as np
 from unet_engine.errors import DataError
 from unet_engine.images import open_image
 from unet_engine.images.big_tiff import write_large_tiff
+from unet_engine.images.chunks import files_of
 from unet_engine.images.multiscales import (
     Multiscale,
     channel_attributes,
@@ -23,7 +24,8 @@ from unet_engine.images.multiscales import (
     steps_of,
 )
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
-from unet_engine.journal import Journal, describe_changes
+from unet_engine.journal import Inputs, Journal, describe_changes
+from unet_engine.tiling import reflect_indices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +119,7 @@ class DiskResults:
                 self._open(run, anew=False)
                 return frozenset(range(run.plan.total))
             self._make_room()
-            finished = self._journal.open(self._identity)
+            finished = self._journal.open(self._identity, self._inputs(run))
             for leftover in self._leftovers():
                 leftover.unlink(missing_ok=True)
             self._open(run, anew=not finished)
@@ -176,6 +178,27 @@ class DiskResults:
         with suppress(OSError):
             self._commit()
         self._journal.close()
+
+    def _inputs(self, run: PredictionRun) -> Inputs | None:
+        """Tell which files the tiles are made from, if the image lies in any."""
+        image = run.image
+        if image.source is None:
+            return None
+
+        def chunks_of(number: int) -> set[str]:
+            if number >= run.plan.total:
+                return set()
+            index, tile = run.plan.at(number)
+            sizes = (*image.leading_shape, *image.plane_shape)[len(index) :]
+            region = [
+                slice(int(places.min()), int(places.max()) + 1)
+                for places in map(
+                    reflect_indices, *zip(*tile.outer, strict=True), sizes
+                )
+            ]
+            return files_of(image.data, image.key((*index, *region)))
+
+        return Inputs(source=image.source, chunks_of=chunks_of)
 
     def _commit(self) -> None:
         """Let chunks reach the disk, and only then the journal."""

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
 from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
     from io import FileIO
     from pathlib import Path
+
+    from unet_engine.images.source import Source
 
 try:
     import fcntl
 except ImportError:  # Windows opens the file for one program only when asked to.
     fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
 
 _FOLDER = ".napari-unet-run"
 _NAMES = {
@@ -35,11 +42,28 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The files that the tiles of a run are made from.
+
+    Attributes
+    ----------
+    source
+        All of them.
+    chunks_of
+        Gives the names of the chunks that a tile is made from, by its number.
+    """
+
+    source: Source
+    chunks_of: Callable[[int], AbstractSet[str]]
+
+
 class Journal:
     """The numbers of the finished tiles, in a folder beside the results.
 
     A number is written after the chunks of its tile have reached the disk, one line
-    each; a line that was cut short does not count.
+    each, and with a minus where the tile is no longer finished; a line that was cut
+    short does not count.
 
     Parameters
     ----------
@@ -50,6 +74,7 @@ class Journal:
     def __init__(self, home: Path) -> None:
         self._folder = home / _FOLDER
         self._identity = self._folder / "run.json"
+        self._listing = self._folder / "files"
         self._tiles = self._folder / "tiles"
         self._file: FileIO | None = None
 
@@ -67,8 +92,20 @@ class Journal:
         """Tell whether a file is part of the journal."""
         return self._folder in path.parents
 
-    def open(self, identity: Mapping[str, Any]) -> set[int]:
+    def open(
+        self, identity: Mapping[str, Any], inputs: Inputs | None = None
+    ) -> set[int]:
         """Begin a run or go on with it; return the numbers of its finished tiles.
+
+        Where chunks of the image changed since it was begun, as a damaged one that was
+        copied again, the tiles that were made from them are no longer finished.
+
+        Parameters
+        ----------
+        identity
+            Of the run.
+        inputs
+            The files of its image. Without them a changed image makes another run.
 
         Raises
         ------
@@ -77,26 +114,83 @@ class Journal:
         OSError
             When the folder cannot be written to.
         """
-        if self.exists:
-            self._check_same(identity)
-        else:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(self._identity) as temporary:
-                temporary.write_text(json.dumps(identity, indent=1))
+        begun = self._begun() if self.exists else None
+        changed = set[str]()
+        if begun is not None and begun != identity:
+            changed = self._changed_chunks(begun, identity, inputs)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._file = self._tiles.open("ab+", buffering=0)
         self._lock(self._file)
-        self._file.seek(0)
+        if begun is None:
+            self._file.truncate(0)
+        finished = self._read(self._file)
+        if inputs is not None and changed:
+            lost = {n for n in finished if not changed.isdisjoint(inputs.chunks_of(n))}
+            finished -= lost
+            self._append(f"-{n}" for n in sorted(lost))
+            _report(lost)
+        if begun != identity:
+            # The identity last: with it the run is one that was begun.
+            if inputs is not None:
+                inputs.source.write_listing(self._listing)
+            with whole_file(self._identity) as temporary:
+                temporary.write_text(json.dumps(identity, indent=1))
+        return finished
+
+    def _begun(self) -> Mapping[str, Any]:
+        """Return the identity of the run that was begun here."""
+        try:
+            begun = json.loads(self._identity.read_text())
+        except ValueError:
+            return {}
+        return begun if isinstance(begun, dict) else {}
+
+    def _changed_chunks(
+        self,
+        begun: Mapping[str, Any],
+        identity: Mapping[str, Any],
+        inputs: Inputs | None,
+    ) -> set[str]:
+        """Return the chunks that tell two runs apart.
+
+        Raises
+        ------
+        DataError
+            When anything else does.
+        """
+        changed = None
+        if inputs is not None and _without_files(begun) == _without_files(identity):
+            changed = inputs.source.changed_chunks(self._listing)
+        if changed is None:
+            raise DataError(
+                f"{self._folder.parent} holds an unfinished run that is not this one: "
+                f"{describe_changes(begun, identity)}; run that one to its end, write "
+                "to another place, or pass --overwrite to start anew"
+            )
+        return changed
+
+    def _read(self, file: FileIO) -> set[int]:
+        """Return the numbers that are noted, and drop one that was cut short."""
+        file.seek(0)
         # What follows the last end of line was cut short.
-        *lines, rest = self._file.read().split(b"\n")
+        *lines, rest = file.read().split(b"\n")
         if rest:
-            self._file.truncate(self._file.tell() - len(rest))
-        return {int(line) for line in lines if line.isdigit()}
+            file.truncate(file.tell() - len(rest))
+        finished = set[int]()
+        for line in lines:
+            number = line.removeprefix(b"-")
+            if number.isdigit():
+                (finished.add if line == number else finished.discard)(int(number))
+        return finished
 
     def append(self, numbers: Iterable[int]) -> None:
         """Note tiles whose chunks are on disk."""
+        self._append(map(str, numbers))
+
+    def _append(self, notes: Iterable[str]) -> None:
         if self._file is None:
             return
-        lines = b"".join(b"%d\n" % number for number in numbers)
+        lines = "".join(f"{note}\n" for note in notes).encode()
         written = self._file.write(lines)
         if written != len(lines):
             # Half a number would run into the next one.
@@ -129,18 +223,6 @@ class Journal:
                 "or stop it first"
             ) from None
 
-    def _check_same(self, identity: Mapping[str, Any]) -> None:
-        try:
-            begun = json.loads(self._identity.read_text())
-        except ValueError:
-            begun = {}
-        if changes := describe_changes(begun, identity):
-            raise DataError(
-                f"{self._folder.parent} holds an unfinished run that is not this one: "
-                f"{changes}; run that one to its end, write to another place, or pass "
-                "--overwrite to start anew"
-            )
-
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say in which parts two identities differ; empty when they do not."""
@@ -153,3 +235,18 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         detail = f" ({old} then, {new} now)" if plain else ""
         changes.append(f"{name} changed{detail}")
     return ", ".join(changes)
+
+
+def _without_files(identity: Mapping[str, Any]) -> dict[str, Any]:
+    image = identity.get("image")
+    others = {**image, "files": None} if isinstance(image, dict) else image
+    return {**identity, "image": others}
+
+
+def _report(lost: AbstractSet[int]) -> None:
+    if lost:
+        logger.warning(
+            "%d finished %s predicted again: the image changed there",
+            len(lost),
+            "tile is" if len(lost) == 1 else "tiles are",
+        )

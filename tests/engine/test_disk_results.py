@@ -21,7 +21,7 @@ import zarr
 from unet_engine.config import PredictConfig
 from unet_engine.disk_results import DiskResults
 from unet_engine.errors import DataError
-from unet_engine.images import Image, open_image, read_labels
+from unet_engine.images import Image, Normalisation, open_image, read_labels
 from unet_engine.images.multiscales import Multiscale
 from unet_engine.inference import iter_predict, predict
 from unet_engine.spec import ModelSpec
@@ -47,10 +47,10 @@ def plane(*shape: int, axes: str = "YX", **options: object) -> Image:
     return Image.from_array(pixels, axes, name="noise", **options)
 
 
-def stopped_after(tiles: int, *arguments: object, into: DiskResults) -> Prediction:
+def stopped_after(tiles: int, *arguments: object, **options: object) -> Prediction:
     """Predict and stop after some tiles."""
     events: list[TileDone] = []
-    run = iter_predict(*arguments, into=into, stop=lambda: len(events) >= tiles)
+    run = iter_predict(*arguments, **options, stop=lambda: len(events) >= tiles)
     while True:
         try:
             events.append(next(run))
@@ -219,6 +219,81 @@ def test_a_file_that_changed_between_two_runs_is_refused(
     stopped_after(2, open_image(source), model, CPU, into=DiskResults(path))
     os.utime(source, ns=(0, 0))
     with pytest.raises(DataError, match="the image changed"):
+        predict(open_image(source), model, CPU, into=DiskResults(path))
+
+
+def write_zarr(path: Path, *shape: int) -> np.ndarray:
+    """Write noise in chunks of the size of a tile."""
+    pixels = np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8)
+    chunks = (*(1,) * (len(shape) - 2), 32, 32)
+    zarr.create_array(path, shape=shape, chunks=chunks, dtype="u1")[...] = pixels
+    return pixels
+
+
+def tiles_again(
+    source: Path, path: Path, model: Checkpoint, known: Normalisation
+) -> int:
+    """Run to the end and return how many tiles that took."""
+    into, image = DiskResults(path), open_image(source)
+    count = len(list(iter_predict(image, model, CPU, normalisation=known, into=into)))
+    whole = predict(open_image(source), model, CPU, normalisation=known)
+    np.testing.assert_array_equal(read_labels(path), whole.labels)
+    return count
+
+
+@pytest.mark.parametrize("content", [None, b"no chunk"], ids=["missing", "corrupt"])
+def test_a_run_goes_on_when_a_chunk_was_mended(
+    model: Checkpoint, tmp_path: Path, content: bytes | None
+):
+    source, path = tmp_path / "a.zarr", tmp_path / "a.ome.zarr"
+    write_zarr(source, 96, 96)
+    known = Normalisation.measure(open_image(source))
+    chunk = source / "c" / "1" / "2"
+    good = chunk.read_bytes()
+    chunk.unlink()
+    if content is not None:
+        chunk.write_bytes(content)
+    # The halo of the second tile reaches into the last chunk of the second row.
+    run = iter_predict(
+        open_image(source), model, CPU, normalisation=known, into=DiskResults(path)
+    )
+    next(run)
+    with pytest.raises(
+        DataError, match=r"tile \[0:32, 32:64\]: .*pixels \[32:64, 64:96"
+    ):
+        next(run)
+    chunk.write_bytes(good)
+    assert tiles_again(source, path, model, known) == 8
+
+
+def test_only_tiles_of_changed_chunks_are_predicted_again(
+    model: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    source, path = tmp_path / "a.zarr", tmp_path / "a.ome.zarr"
+    write_zarr(source, 2, 96, 96)
+    image = open_image(source, axes="ZYX")
+    known = Normalisation.measure(image)
+    stopped_after(14, image, model, CPU, normalisation=known, into=DiskResults(path))
+    zarr.open_array(source)[0, 64:, 64:] = 7
+    (source / "c" / ".DS_Store").write_bytes(b"not a chunk")
+    into, again = DiskResults(path), open_image(source, axes="ZYX")
+    run = iter_predict(again, model, CPU, normalisation=known, into=into)
+    places = {(e.index[0], *(part.start for part in e.inner)) for e in run}
+    halo = model.spec.footprint.halo[0]
+    assert 0 < halo < 32, "the tiles beside the chunk see it, no others"
+    changed = {(0, y, x) for y in (32, 64) for x in (32, 64)}
+    assert places == changed | {(1, 32, 64), (1, 64, 0), (1, 64, 32), (1, 64, 64)}
+    assert "4 finished tiles are predicted again" in caplog.text
+    whole = predict(again, model, CPU, normalisation=known)
+    np.testing.assert_array_equal(read_labels(path), whole.labels)
+
+
+def test_changed_metadata_are_another_image(model: Checkpoint, tmp_path: Path):
+    source, path = tmp_path / "a.zarr", tmp_path / "a.ome.zarr"
+    write_zarr(source, 96, 96)
+    stopped_after(2, open_image(source), model, CPU, into=DiskResults(path))
+    zarr.open_array(source).attrs["anything"] = "else"
+    with pytest.raises(DataError, match=r"the image changed.*--overwrite"):
         predict(open_image(source), model, CPU, into=DiskResults(path))
 
 

@@ -81,9 +81,18 @@ class ZarrPixels:
                 "chunk is damaged, copy or export it again"
             ) from error
 
+    def files_of(self, key: Sequence[int | slice]) -> set[str]:
+        """Return the names in ``folder`` of the chunks that a region lies in."""
+        chunks = _chunks_of(_spans(key, self.shape), self._stored)
+        return {self._name(chunk) for chunk in chunks}
+
+    def _name(self, chunk: tuple[int, ...]) -> str:
+        name: str = self._array.metadata.encode_chunk_key(chunk)
+        return name
+
     def _check_present(self, spans: Sequence[range]) -> None:
         for chunk in _chunks_of(spans, self._stored):
-            name = self._array.metadata.encode_chunk_key(chunk)
+            name = self._name(chunk)
             if not os.path.exists(f"{self.folder}/{name}"):
                 where = [
                     range(i * size, min((i + 1) * size, n))
@@ -136,6 +145,10 @@ class ChunkCache:
             out[tuple(target)] = block[tuple(source)]
         return out[tuple(0 if isinstance(k, int) else slice(None) for k in key)]
 
+    def files_of(self, key: Sequence[int | slice]) -> set[str]:
+        """Return the names of the chunks that a region lies in, if they are files."""
+        return files_of(self._data, key)
+
     def _block(
         self, numbers: tuple[int, ...], spans: Sequence[range]
     ) -> tuple[npt.NDArray[Any], list[int]]:
@@ -187,6 +200,14 @@ class RecentBlocks:
                 while self._bytes > _CACHE_BYTES:
                     self._bytes -= self._blocks.popitem(last=False)[1].nbytes
         return block
+
+
+def files_of(data: Any, key: Sequence[int | slice]) -> set[str]:
+    """Return the names of the chunks that a region of an array lies in.
+
+    Empty when its chunks are no files in a folder.
+    """
+    return data.files_of(key) if isinstance(data, ZarrPixels | ChunkCache) else set()
 
 
 def keep_chunks(image: Image) -> Image:

@@ -176,11 +176,7 @@ class Image:
                 f"{self._title} has the leading axes {self.leading_axes!r}; "
                 f"the index {tuple(index)} does not fit them"
             )
-        where: dict[str, int | slice] = {
-            **dict(zip(self.leading_axes, map(int, index), strict=True)),
-            **dict(zip("YX", region, strict=True)),
-        }
-        key = tuple(where.get(axis, slice(None)) for axis in self.axes)
+        key = self.key((*map(int, index), *region))
         try:
             block = _channels_first(np.asarray(self.data[key]), self.axes)
         except (EngineError, MemoryError):
@@ -196,6 +192,11 @@ class Image:
             weights = np.asarray(_LUMINANCE, dtype=np.float32)
             return np.tensordot(weights, block.astype(np.float32), axes=1)[None]
         return block.astype(block.dtype.newbyteorder("="), copy=False)
+
+    def key(self, where: Sequence[int | slice]) -> tuple[int | slice, ...]:
+        """Return the key into ``data`` of a place along ``leading_axes``, Y and X."""
+        places = dict(zip(self.leading_axes + "YX", where, strict=True))
+        return tuple(places.get(axis, slice(None)) for axis in self.axes)
 
     def read_volume(
         self, index: Sequence[int], region: Sequence[slice]

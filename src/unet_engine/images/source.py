@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
+from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 _Stamp = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds."""
+
+_OUTSIDE = "/"
+"""Begins the names of files that are no chunks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +76,39 @@ class Source:
         times counts as changed.
         """
         digest = hashlib.sha256()
+        for line in self._lines():
+            digest.update(line.encode())
+        return digest.hexdigest()
+
+    def write_listing(self, path: Path) -> None:
+        """Write name, size and time of every file, for ``changed_chunks``."""
+        with whole_file(path) as temporary, temporary.open("w") as file:
+            file.writelines(self._lines())
+
+    def changed_chunks(self, listing: Path) -> set[str] | None:
+        """Compare the files with a listing.
+
+        Returns
+        -------
+        set of str
+            Names in ``folder`` of the chunks that were changed, added or removed; None
+            when other files were, or when there is no listing.
+        """
+        if not listing.is_file():
+            return None
+        with listing.open() as file:
+            before = set(file)
+        changed = {json.loads(line)[0] for line in before ^ set(self._lines())}
+        metadata = any(name.startswith(_OUTSIDE) for name in changed)
+        return None if metadata else changed
+
+    def _lines(self) -> Iterator[str]:
+        """Describe every file in a line."""
         for path, stamp in sorted(self.stamps.items()):
-            digest.update(f"{path.name} {stamp}\n".encode())
+            yield f"{json.dumps([_OUTSIDE + path.name, *stamp])}\n"
         if self.folder is not None:
             for name, stamp in _walk(self.folder):
-                digest.update(f"{name} {stamp}\n".encode())
-        return digest.hexdigest()
+                yield f"{json.dumps([name, *stamp])}\n"
 
 
 def _stamp(path: Path) -> _Stamp:
