@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from skimage import data as samples
 
 from unet_engine.errors import DataError
@@ -679,3 +680,20 @@ def test_a_huge_image_is_sampled_evenly(shape):
         assert "million pixels" in norm.notes[0]
         assert norm.low[0] == pytest.approx(0.01, abs=0.02)
         assert norm.high[0] == pytest.approx(0.998, abs=0.02)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.sampled_from(["u1", "i1", "u2", "i2"]).flatmap(
+        lambda dtype: arrays(dtype, st.integers(1, 99))
+    ),
+    st.floats(0, 50),
+    st.floats(50, 100),
+)
+def test_counting_finds_the_percentiles_of_numpy(values, low, high):
+    expected = [float(limit) for limit in np.percentile(values, (low, high))]
+    if expected[0] == expected[1]:
+        expected = [float(values.min()), float(values.max())]
+    image = Image.from_array(values[None], "YX")
+    found = Normalisation.measure(image, low=low, high=high)
+    assert [*found.low, *found.high] == expected
