@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unet_engine.errors import SpecError
+from unet_engine.plan import PredictionPlan, nearest_first
 from unet_engine.tiling import Footprint, TilePlan, read_reflected, reflect_indices
 
 few = settings(deadline=None, max_examples=80)
@@ -159,3 +160,24 @@ def test_reading_beyond_the_image_mirrors_it(shape, low, size):
     assert len(calls) == 1
     assert block.dtype == np.uint8
     assert np.array_equal(block, image[:, rows][:, :, columns])
+
+
+def test_tiles_that_are_seen_come_before_nearer_ones():
+    footprint = Footprint.isotropic(2, halo=4, divisor=4)
+    tiles = TilePlan.for_shape((100, 100), tile=20, footprint=footprint)
+    plan = PredictionPlan(
+        shape=(3, 100, 100), planes=((0,), (2,)), tiles=tiles, nbytes=0
+    )
+    near = ((2,), (50.0, 50.0), (10.0, 90.0))
+    order = list(nearest_first(plan, near))
+    assert [index for index, _ in order] == [(2,)] * 25 + [(0,)] * 25
+    assert [tile.inner[0] for _, tile in order[:5]] == [(40, 60)] * 5
+    assert order[0][1].inner == ((40, 60), (40, 60))
+
+
+def test_a_cut_tile_is_not_taken_for_the_one_under_the_point():
+    footprint = Footprint.isotropic(2, halo=4, divisor=4)
+    tiles = TilePlan.for_shape((60, 44), tile=40, footprint=footprint)
+    plan = PredictionPlan(shape=(60, 44), planes=((),), tiles=tiles, nbytes=0)
+    _, first = next(nearest_first(plan, ((), (20.0, 38.0))))
+    assert first.inner == ((0, 40), (0, 40))
