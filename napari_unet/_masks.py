@@ -112,7 +112,7 @@ class MaskView(QObject):
 
         A model without classes says nothing of a mask that is there.
         """
-        if not classes:
+        if not classes or classes == self.classes:
             return
         self.layer.colormap = class_colormap(len(classes))
         self.layer.features = {"index": range(len(classes)), "class": list(classes)}

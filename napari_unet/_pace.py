@@ -35,12 +35,14 @@ class Pace:
 
     def hear(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
         """Count tiles that were finished since the last call."""
+        self.done, self.total = tiles[-1].done, tiles[-1].total
+        if not self.done:
+            return
         self._last = time.monotonic()
         if not self._since:
-            self._since, self._first = self._last, tiles[-1].done
+            self._since, self._first = self._last, self.done
         else:
             self._pixels += sum(map(_pixels_of, tiles))
-        self.done, self.total = tiles[-1].done, tiles[-1].total
 
     def seconds_left(self) -> float | None:
         """Return the time until all is done; None before two tiles tell it."""

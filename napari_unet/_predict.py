@@ -272,12 +272,15 @@ class PredictSection(JobSection):
         self._pace.hear(tiles)
         done, total = tiles[-1].done, tiles[-1].total
         now = time.monotonic()
-        if now - self._told < _TELLING_S and done < total:
+        if not done or (now - self._told < _TELLING_S and done < total):
             return
         self._told = now
         text = f"Tile {done} of {total}"
         if (left := self._pace.seconds_left()) is not None:
             text += f" · {minutes_seconds(left)} left"
+        if tiles[-1].notes:
+            text += "."
+        text = " ".join([text, *tiles[-1].notes])
         self._show_progress(done, total, text)
 
     def _on_finished(self) -> None:

@@ -14,10 +14,12 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from napari_unet._drafts import Draft
+from napari_unet._first_tile import first_tile
 from napari_unet._jobs import load_torch
 from napari_unet._preview import preview_tiles
 from napari_unet._training_data import training_pairs
 from unet_engine.errors import Cancelled
+from unet_engine.results import ArrayResults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -169,6 +171,7 @@ def predict_run(
         normalisation = order.subject.normalisation(checkpoint.spec, stop)
     except Cancelled:
         return None
+    yield from first_tile(order, checkpoint, normalisation, stop)
     return (
         yield from iter_predict(
             order.subject.image,
@@ -178,8 +181,19 @@ def predict_run(
             normalisation=normalisation,
             indices=order.indices,
             near=order.near,
+            into=_Nowhere(),
         )
     )
+
+
+class _Nowhere(ArrayResults):
+    """No results: the mask takes the tiles as they come, and is the only copy."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=None)
+
+    def write(self, *_: Any) -> None:
+        """Let go of a tile."""
 
 
 def denoise_run(

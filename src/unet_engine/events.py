@@ -37,6 +37,9 @@ class TileDone:
         ``(classes, h, w)`` float32 in [0, 1], or None when they were not asked for.
     done, total
         Tiles finished so far, this one included, and tiles in the run.
+    notes
+        What happened so far, such as that memory ran out and how it goes on; one
+        sentence each.
     """
 
     index: tuple[int, ...]
@@ -45,6 +48,7 @@ class TileDone:
     probabilities: npt.NDArray[np.float32] | None
     done: int
     total: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +84,7 @@ class TileDenoised:
 
     Attributes
     ----------
-    index, inner, done, total
+    index, inner, done, total, notes
         As in ``TileDone``.
     image
         ``(C, *inner)`` float32, in the range of the image that came in.
@@ -91,6 +95,7 @@ class TileDenoised:
     image: npt.NDArray[np.float32]
     done: int
     total: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -112,11 +112,26 @@ def real_dock(
 ) -> Docked:
     """The widget docked in a viewer with a window, the tiny model chosen."""
     add_model()
-    viewer = make_napari_viewer()
+    return _docked_in(make_napari_viewer(), store, qtbot)
+
+
+@pytest.fixture
+def shown_dock(
+    make_napari_viewer: Callable[..., napari.Viewer],
+    store: ModelStore,
+    add_model: Callable[..., ModelInfo],
+    qtbot: QtBot,
+) -> Docked:
+    """The same on screen: a window that is not is never drawn."""
+    add_model()
+    return _docked_in(make_napari_viewer(show=True), store, qtbot)
+
+
+def _docked_in(viewer: napari.Viewer, store: ModelStore, bot: QtBot) -> Docked:
     widget = UNetWidget(viewer, store)
     widget.select_model("tiny")
     viewer.window.add_dock_widget(widget, name="U-Net")
-    return Docked(viewer, widget, qtbot)
+    return Docked(viewer, widget, bot)
 
 
 @pytest.fixture
