@@ -20,6 +20,7 @@ from unet_engine.images.files import (
     read_picture,
 )
 from unet_engine.images.ome_zarr import is_zarr
+from unet_engine.images.tiff import open_tiff
 from unet_engine.spec import IGNORE
 from unet_engine.writing import whole_file
 
@@ -171,7 +172,8 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer[Any]]:
         picture = read_picture(path, indices=True)
         planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
         return _as_ids(_only_channel(planes, path), path)
-    image = open_image(path)
+    tiff = suffix in TIFF_SUFFIXES
+    image = open_tiff(path, None, colours=False) if tiff else open_image(path)
     shape = (*image.leading_shape, *image.plane_shape)
     values = np.empty(shape, dtype=image.dtype)
     for index in image.indices():

@@ -9,7 +9,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tifffile
 
 from unet_engine.errors import DataError
@@ -27,7 +26,7 @@ _SPARE_AXES = "ZTPR"
 _COLOURS = (2, 5, 6, 8)
 """PhotometricInterpretation of RGB, CMYK, YCbCr and CIE Lab."""
 
-_SEPARATE = 2
+_RGB, _SEPARATE = 2, 2
 _MICROMETRES = {
     "um": 1.0,
     "µm": 1.0,
@@ -43,16 +42,28 @@ _MICROMETRES = {
 }
 
 
-def open_tiff(path: Path, axes: str | None) -> Image:
+def open_tiff(path: Path, axes: str | None, *, colours: bool = True) -> Image:
     """Open the first image series of a TIFF lazily.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes
+        A letter for each axis, when its metadata is missing or wrong.
+    colours
+        It may show colours; planes of what cannot, as of labels, are a stack.
 
     Raises
     ------
     DataError
-        When the file is no TIFF, is truncated, or has axes that do not fit.
+        When the file is no TIFF, is truncated, has axes that do not fit, or does not
+        say what they are.
     """
     try:
         with tifffile.TiffFile(path) as tif:
+            if not axes and _has_guessed_colours(tif):
+                axes = _stack_axes(tif, path, colours=colours)
             return _open_series(tif, path, axes)
     except READ_ERRORS as error:
         raise DataError(
@@ -108,6 +119,44 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
     return replace(image, source=Source.of_files(files))
 
 
+def _has_guessed_colours(tif: tifffile.TiffFile) -> bool:
+    """Tell whether planes are stored as colours because nobody said what they are.
+
+    tifffile, and what writes by it, takes the axis of three or four planes for colours
+    when it is told nothing.
+    """
+    if not tif.series or tif.is_ome or tif.is_imagej:
+        return False
+    page = tif.series[0].keyframe
+    return bool(
+        page.software == "tifffile.py"
+        and page.photometric == _RGB
+        and page.planarconfig == _SEPARATE
+        and "S" in tif.series[0].axes
+    )
+
+
+def _stack_axes(tif: tifffile.TiffFile, path: Path, *, colours: bool) -> str:
+    """Return the axes of a stack that was stored as colours.
+
+    Raises
+    ------
+    DataError
+        When it may show colours.
+    """
+    series = tif.series[0]
+    stack = series.axes.replace("S", "Z", "Z" not in series.axes)
+    if colours:
+        size = series.shape[series.axes.index("S")]
+        others = "".join(axis if axis in AXES else "T" for axis in series.axes)
+        choices = [others.replace("S", letter) for letter in "ZCS"]
+        raise DataError(
+            f"{path} does not say whether its {size} planes are slices, channels or "
+            f"colours; state it with --axes: {choices[0]}, {choices[1]} or {choices[2]}"
+        )
+    return "".join(axis if axis in AXES else "T" for axis in stack)
+
+
 def _report_guess(series: tifffile.TiffPageSeries, path: Path) -> None:
     if unknown := _unknown_axes(series):
         size = series.shape[series.axes.index(unknown)]
@@ -126,12 +175,8 @@ def _unknown_axes(series: tifffile.TiffPageSeries) -> str:
 def _known_axes(series: tifffile.TiffPageSeries) -> str:
     """Return the axes in our letters: an unknown one of a stack is taken for depth."""
     given: str = series.axes
-    page = series.keyframe
-    if page.photometric not in _COLOURS or (
-        page.planarconfig == _SEPARATE and page.dtype != np.uint8
-    ):
-        # Samples that are no colour are channels; and writers that guess store three
-        # planes of a stack as "RGB, separate".
+    if series.keyframe.photometric not in _COLOURS:
+        # Samples that are no colour are channels.
         given = given.replace("S", "C", "C" not in given)
     spare = next(letter for letter in _SPARE_AXES if letter not in given)
     return "".join(a if a in AXES else spare for a in given)
