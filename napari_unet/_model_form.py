@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -200,7 +200,9 @@ class ModelForm(QWidget):
     def _spec(self) -> ModelSpec:
         classes = tuple(name.strip() for name in self.classes.text().split(","))
         if (parent := self.parent_model) is not None:
-            return replace(parent.spec, architecture=self.architecture, classes=classes)
+            return parent.spec.changed(
+                architecture=self.architecture, classes=classes
+            )
         volumes = self.ndim.currentData() == 3
         return ModelSpec.for_architecture(
             self.architecture,

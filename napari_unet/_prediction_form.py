@@ -151,7 +151,9 @@ class PredictionForm(QWidget):
             indices = None
             if self.this_slice_only:
                 indices = (shown_view(self._viewer, layer, layout)[0],)
-            plan = plan_prediction(image, model.spec, self.config, indices)
+            plan = plan_prediction(
+                image, model.spec, self.config, indices, watched=True
+            )
         except EngineError as error:
             return f"{error}."
         seconds = expected_seconds(plan, model.spec, self.config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -95,31 +96,34 @@ def iter_denoise(
             "no image; use one that was pretrained without labels"
         )
     image = keep_chunks(match_channels(image, spec.in_channels))
-    plan = plan_prediction(image, spec, config, indices)
+    plan = plan_prediction(image, spec, config, indices, watched=near is not None)
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile
     )
     with translated_errors():
         restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
-    predictor = TilePredictor(image, checkpoint, config, normalisation, stop)
+    predictor = TilePredictor(
+        image, checkpoint, config, normalisation, stop, footprint=plan.tiles.footprint
+    )
     done = 0
-    for index, tile in nearest_first(plan, near):
-        if stop():
-            break
-        try:
-            pixels = normalisation.undo(predictor.predict(index, tile))
-        except Cancelled:
-            break
-        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
-        restored[:, *where] = pixels
-        done += 1
-        yield TileDenoised(
-            index=index,
-            inner=tile.inner_slices,
-            image=pixels,
-            done=done,
-            total=plan.total,
-        )
+    with closing(predictor):
+        for index, tile in nearest_first(plan, near):
+            if stop():
+                break
+            try:
+                pixels = normalisation.undo(predictor.predict(index, tile))
+            except Cancelled:
+                break
+            where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
+            restored[:, *where] = pixels
+            done += 1
+            yield TileDenoised(
+                index=index,
+                inner=tile.inner_slices,
+                image=pixels,
+                done=done,
+                total=plan.total,
+            )
     return Denoised(
         image=restored,
         complete=done == plan.total,

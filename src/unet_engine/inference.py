@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +13,7 @@ import numpy as np
 from unet_engine.config import PredictConfig
 from unet_engine.errors import Cancelled, DataError, SpecError
 from unet_engine.events import Prediction, Stop, TileDone, never
+from unet_engine.halo import measure_halo
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.chunks import keep_chunks
 from unet_engine.plan import (
@@ -24,6 +26,7 @@ from unet_engine.plan import (
 from unet_engine.predictor import TilePredictor, read_tile
 from unet_engine.results import ArrayResults, PredictionRun
 from unet_engine.runtime import translated_errors
+from unet_engine.tiling import Tile, TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -32,9 +35,11 @@ if TYPE_CHECKING:
     from unet_engine.results import Results
     from unet_engine.spec import ModelSpec
     from unet_engine.store import Checkpoint
-    from unet_engine.tiling import Tile
 
 __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
+
+_MEASURED_EDGE = 256
+"""Edge of the part of an image in which the halo of an older model is measured."""
 
 _SEARCHED_PIXELS = 2**26
 """Size of an image up to which the tile is looked for that cannot be read."""
@@ -139,12 +144,25 @@ def iter_predict(
             "choose another one, or fine-tune this one on labels"
         )
     image = keep_chunks(match_channels(image, spec.in_channels))
-    plan = plan_prediction(image, spec, config, indices, on_disk=into is not None)
+    planned = partial(
+        plan_prediction,
+        image,
+        config=config,
+        indices=None if indices is None else tuple(indices),
+        on_disk=into is not None,
+        watched=near is not None,
+    )
+    plan = planned(spec)
     results = _in_memory(plan, spec, config) if into is None else into
     fingerprint = _fingerprint(image)
     if normalisation is None:
         normalisation = _measure(image, spec, plan)
-    predictor = TilePredictor(image, checkpoint, config, normalisation, stop)
+    if config.halo == "measured" and spec.measured_halo is None:
+        checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
+        plan = planned(checkpoint.spec)
+    predictor = TilePredictor(
+        image, checkpoint, config, normalisation, stop, footprint=plan.tiles.footprint
+    )
     run = PredictionRun(
         image=image,
         fingerprint=fingerprint,
@@ -154,7 +172,7 @@ def iter_predict(
         normalisation=normalisation,
         device=predictor.device,
     )
-    with closing(results):
+    with closing(predictor), closing(results):
         complete = yield from _fill(results, run, predictor, stop, near)
     return Prediction(
         labels=results.labels,
@@ -162,7 +180,34 @@ def iter_predict(
         complete=complete,
         device=predictor.device,
         seconds=time.monotonic() - started,
-        notes=predictor.notes,
+        notes=(*predictor.notes, *_halo_notes(checkpoint.spec, config)),
+    )
+
+
+def _with_measured_halo(
+    checkpoint: Checkpoint,
+    image: Image,
+    normalisation: Normalisation,
+    plan: PredictionPlan,
+    stop: Stop,
+) -> Checkpoint:
+    """Measure the halo of an older model in the middle of the image itself."""
+    middle = TilePlan.for_shape(
+        plan.tiles.shape, tile=_MEASURED_EDGE, footprint=checkpoint.spec.footprint
+    ).nearest_first([size / 2 for size in plan.tiles.shape])[0]
+    index = plan.planes[len(plan.planes) // 2]
+    with _named_tile(index, middle):
+        block = read_tile(image, index, Tile(middle.inner, middle.inner))
+    return measure_halo(checkpoint, [normalisation.apply(block)], stop=stop)
+
+
+def _halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:
+    if config.halo == "exact" or spec.measured_halo is None:
+        return ()
+    across, exact = spec.measured_halo[-1], spec.footprint.halo[-1]
+    return (
+        f"The measured halo of {across} instead of {exact} pixels changed no "
+        f"probability by more than {spec.measured_error:.1g} where it was measured.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from math import dist, hypot, isqrt, prod
+from math import ceil, dist, hypot, isqrt, prod
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unet_engine.config import PredictConfig
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
+    from unet_engine.tiling import Footprint
 
 Index = tuple[int, ...]
 Place = (
@@ -112,6 +113,7 @@ def plan_prediction(
     indices: Iterable[Index] | None = None,
     *,
     on_disk: bool = False,
+    watched: bool = False,
 ) -> PredictionPlan:
     """Plan a prediction without reading a pixel.
 
@@ -123,6 +125,9 @@ def plan_prediction(
         Positions along the leading axes; None for all.
     on_disk
         The results are written as tiles finish and need no memory.
+    watched
+        Somebody looks at the tiles as they finish: smaller ones, unless the tile is
+        given.
 
     Raises
     ------
@@ -132,28 +137,69 @@ def plan_prediction(
     check_axes(image, spec)
     split = len(image.leading_shape) - (spec.ndim - 2)
     chosen = image.indices() if indices is None else _inside(image, indices)
+    seen = (*image.leading_shape[split:], *image.plane_shape)
+    footprint = spec.footprint_with(
+        spec.measured_halo if config.halo == "measured" else None
+    )
     tiles = TilePlan.for_shape(
-        (*image.leading_shape[split:], *image.plane_shape),
-        tile=_tile_sizes(image, spec, config.tile),
-        footprint=spec.footprint,
+        seen,
+        tile=(
+            _given_sizes(seen, config.tile)
+            if config.tile
+            else _suitable_sizes(seen, spec, footprint, watched=watched)
+        ),
+        footprint=footprint,
     )
     shape = (*image.leading_shape, *image.plane_shape)
     results = prod(shape) * (1 + 4 * len(spec.classes) * config.probabilities)
-    # At full resolution: the skip, the upsampled, both concatenated, and the result.
-    maps = spec.in_channels + 5 * spec.width + 2 * len(spec.classes)
     return PredictionPlan(
         shape=shape,
         planes=tuple(dict.fromkeys(index[:split] for index in chosen)),
         tiles=tiles,
-        nbytes=(0 if on_disk else results) + 4 * maps * prod(tiles.largest_outer),
+        nbytes=(0 if on_disk else results)
+        + _bytes_per_pixel(spec) * prod(tiles.largest_outer),
     )
 
 
-def _tile_sizes(image: Image, spec: ModelSpec, edge: int) -> tuple[int, ...]:
+_WORKING_MEMORY = 2**30
+"""Bytes that a tile that nobody chose may take inside the network."""
+
+_LARGEST_TILE = 2048
+"""Edge beyond which the halo costs next to nothing, of tiles that nobody watches."""
+
+_WATCHED_TILE = {2: 512, 3: 96}
+"""Edge of a tile that appears within half a second on a computer without a GPU."""
+
+
+def _bytes_per_pixel(spec: ModelSpec) -> int:
+    """Estimate the memory inside a network by the maps of its finest levels."""
+    return 4 * (spec.in_channels + 4 * spec.width + 2 * spec.out_channels)
+
+
+def _suitable_sizes(
+    shape: tuple[int, ...], spec: ModelSpec, footprint: Footprint, *, watched: bool
+) -> tuple[int, ...]:
+    """Return the edges of tiles as large as the memory allows, alike in size."""
+    edge = _WATCHED_TILE[spec.ndim] if watched else _LARGEST_TILE
+    pixels = _WORKING_MEMORY // _bytes_per_pixel(spec)
+    while edge > _SMALLEST_TILE and pixels < prod(
+        min(edge, size) + 2 * halo
+        for size, halo in zip(shape, footprint.halo, strict=True)
+    ):
+        edge -= _SMALLEST_TILE
+    if watched:
+        return (edge,) * len(shape)
+    return tuple(ceil(size / ceil(size / edge)) for size in shape)
+
+
+_SMALLEST_TILE = 32
+
+
+def _given_sizes(shape: tuple[int, ...], edge: int) -> tuple[int, ...]:
     """Return the edges of a tile: as many voxels in a volume as pixels in a plane."""
-    if spec.ndim == 2:
+    if len(shape) == 2:
         return edge, edge
-    depth = min(round(edge ** (2 / 3)), image.leading_shape[-1])
+    depth = min(round(edge ** (2 / 3)), shape[0])
     across = isqrt(edge**2 // depth)
     return depth, across, across
 

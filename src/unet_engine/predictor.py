@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unet_engine.images import Image, Normalisation
     from unet_engine.plan import Index
     from unet_engine.spec import ModelSpec
+    from unet_engine.tiling import Footprint
 
 _SMALLEST_TILE = 64
 _HALVINGS = 2
@@ -40,6 +41,8 @@ class TilePredictor:
         config: PredictConfig,
         normalisation: Normalisation,
         stop: Stop = never,
+        *,
+        footprint: Footprint | None = None,
     ) -> None:
         if len(normalisation.low) != image.channels:
             raise DataError(
@@ -50,6 +53,7 @@ class TilePredictor:
         self._checkpoint = checkpoint
         self._normalisation = normalisation
         self._stop = stop
+        self._footprint = footprint or checkpoint.spec.footprint
         self._symmetries = _symmetries(checkpoint.spec, config)
         self._runner: Runner = runner_for(checkpoint, config.device)
         self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
@@ -63,6 +67,10 @@ class TilePredictor:
     @property
     def notes(self) -> tuple[str, ...]:
         return (*self._normalisation.notes, *self._notes)
+
+    def close(self) -> None:
+        """Give back the memory that the network keeps from tile to tile."""
+        self._runner.release_memory()
 
     def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the ``(classes, *inner)`` probabilities, or the image, of one tile.
@@ -89,7 +97,7 @@ class TilePredictor:
         sizes = [stop - start for start, stop in tile.inner]
         spec = self._checkpoint.spec
         edge = max(self._smallest, max(sizes) >> self._halvings)
-        parts = TilePlan.for_shape(sizes, tile=edge, footprint=spec.footprint)
+        parts = TilePlan.for_shape(sizes, tile=edge, footprint=self._footprint)
         found = np.empty((spec.out_channels, *sizes), np.float32)
         for part in parts:
             found[(slice(None), *part.inner_slices)] = self._whole(
@@ -98,8 +106,7 @@ class TilePredictor:
         return found
 
     def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
-        footprint = self._checkpoint.spec.footprint
-        views = [(s, s.tile_for(tile, footprint)) for s in self._symmetries]
+        views = [(s, s.tile_for(tile, self._footprint)) for s in self._symmetries]
         outer = _spanning(view.outer for _, view in views)
         block = self._normalisation.apply(
             read_tile(self._image, index, Tile(tile.inner, outer))

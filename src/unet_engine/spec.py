@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unet_engine.architectures import ARCHITECTURES, Architecture
 from unet_engine.errors import SpecError
@@ -55,6 +55,9 @@ class ModelSpec:
         Percentiles of the whole image that become 0 and 1.
     pixel_size_um
         Edge of a pixel in micrometres that the model was trained at, if known.
+    measured_halo, measured_error
+        Per axis how far a pixel's influence was found to reach, and the largest
+        difference in probability that was seen beyond; see ``halo``.
     """
 
     architecture: str = "unet"
@@ -68,6 +71,8 @@ class ModelSpec:
     low_percentile: float = 1.0
     high_percentile: float = 99.8
     pixel_size_um: float | None = None
+    measured_halo: tuple[int, ...] | None = None
+    measured_error: float | None = None
 
     def __post_init__(self) -> None:
         _check_spec(self)
@@ -93,10 +98,41 @@ class ModelSpec:
         defaults = {"depth": row.depth_for(ndim), "width": row.width, "ndim": ndim}
         return cls(architecture=architecture, **(defaults | values))
 
+    def changed(self, **values: Any) -> ModelSpec:
+        """Return the spec with other fields; what was measured does not hold then."""
+        if all(getattr(self, name) == value for name, value in values.items()):
+            return self
+        unmeasured = {"measured_halo": None, "measured_error": None}
+        return dataclasses.replace(self, **{**unmeasured, **values})
+
     @property
     def footprint(self) -> Footprint:
         """Halo and allowed input sizes of the network."""
         return ARCHITECTURES[self.architecture].footprint(self)
+
+    def footprint_with(self, halo: Sequence[int] | None) -> Footprint:
+        """Return the footprint with a smaller halo; None is the exact one."""
+        if halo is None:
+            return self.footprint
+        return dataclasses.replace(self.footprint, halo=tuple(halo))
+
+    @property
+    def halo_choices(self) -> tuple[tuple[int, ...], ...]:
+        """Halos that leave the pooling grid where it is, the smallest first.
+
+        The last one is exact. A network without padding has no other.
+        """
+        exact = self.footprint
+        if not ARCHITECTURES[self.architecture].padded:
+            return (exact.halo,)
+        steps = max(h // d for h, d in zip(exact.halo, exact.divisor, strict=True))
+        return tuple(
+            tuple(
+                h - min(step, h // d) * d
+                for h, d in zip(exact.halo, exact.divisor, strict=True)
+            )
+            for step in range(steps, -1, -1)
+        )
 
     @property
     def out_channels(self) -> int:
@@ -129,6 +165,8 @@ class ModelSpec:
         """Return the spec as JSON types."""
         values = dataclasses.asdict(self)
         values["classes"] = list(self.classes)
+        if self.measured_halo is not None:
+            values["measured_halo"] = list(self.measured_halo)
         return values
 
     @classmethod
@@ -147,8 +185,9 @@ class ModelSpec:
                 "update napari-unet-finetune"
             )
         values = dict(values)
-        if isinstance(values.get("classes"), list):
-            values["classes"] = tuple(values["classes"])
+        for name in "classes", "measured_halo":
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
         return cls(**values)
 
 
@@ -204,6 +243,7 @@ def _check_spec(spec: ModelSpec) -> None:
     if spec.classes != () or not row.reconstructs:
         _check_classes(spec.classes)
     _check_input_scale(spec)
+    _check_measured_halo(spec)
 
 
 def _made_for(ndim: Any) -> str:
@@ -253,6 +293,19 @@ def _check_input_scale(spec: ModelSpec) -> None:
     size: Any = spec.pixel_size_um
     if size is not None and not (_is_number(size) and size > 0):
         raise SpecError(f"pixel_size_um is {size!r}; use micrometres above 0, or None")
+
+
+def _check_measured_halo(spec: ModelSpec) -> None:
+    halo, error = spec.measured_halo, spec.measured_error
+    if halo is None and error is None:
+        return
+    if halo not in spec.halo_choices:
+        raise SpecError(
+            f"measured_halo is {halo!r}; for this network it can be one of "
+            f"{', '.join(map(str, spec.halo_choices))}"
+        )
+    if not (_is_number(error) and 0 <= cast("float", error) <= 1):
+        raise SpecError(f"measured_error is {error!r}; use a number from 0 to 1")
 
 
 def _check_classes(classes: Any) -> None:

@@ -12,6 +12,7 @@ import torch
 from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import check_pairs
 from unet_engine.events import never
+from unet_engine.halo import measure_halo
 from unet_engine.learner import Learner
 from unet_engine.runtime import (
     choose_device,
@@ -74,8 +75,7 @@ def adapt_checkpoint(
         Channels of the images; None keeps them.
     """
     old = checkpoint.spec
-    spec = dataclasses.replace(
-        old,
+    spec = old.changed(
         classes=old.classes if classes is None else tuple(classes),
         in_channels=old.in_channels if in_channels is None else in_channels,
     )
@@ -173,7 +173,16 @@ def fine_tune(
     device = choose_device(config.device)
     with translated_errors():
         run = _start(checkpoint, pairs, config, device)
-        return (yield from run.events(stop))
+        result = yield from run.events(stop)
+        if not result.improved:
+            return result
+        trained = measure_halo(
+            result.checkpoint,
+            [pair.image for pair in pairs],
+            device=config.device,
+            stop=stop,
+        )
+        return dataclasses.replace(result, checkpoint=trained)
 
 
 def _start(

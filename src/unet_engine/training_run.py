@@ -205,7 +205,10 @@ class TrainingRun:
             "config": dataclasses.asdict(self._config),
         }
         return Checkpoint(
-            spec=self._checkpoint.spec,
+            # What was measured of the old weights does not hold for these.
+            spec=dataclasses.replace(
+                self._checkpoint.spec, measured_halo=None, measured_error=None
+            ),
             weights=weights,
             history=(*self._checkpoint.history, record),
         )

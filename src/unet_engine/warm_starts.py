@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.architectures import SAME_PATH
@@ -55,9 +54,7 @@ def start_pretrained(
             f"{architecture} has another contracting path than a pretrained model; "
             f"use {' or '.join(SAME_PATH)}"
         )
-    spec = dataclasses.replace(
-        pretrained.spec, architecture=architecture, classes=tuple(classes)
-    )
+    spec = pretrained.spec.changed(architecture=architecture, classes=tuple(classes))
     fresh = start_checkpoint(spec, seed)
     weights = warm_start(fresh.weights, pretrained.weights)
     return Checkpoint(spec, weights, pretrained.history)
@@ -88,7 +85,7 @@ def start_staged(coarser: Checkpoint, architecture: str) -> Checkpoint:
             "starts from a coarser one on the same trunk, such as fcn16s-vgg16 from "
             "fcn32s-vgg16"
         )
-    spec = dataclasses.replace(coarser.spec, architecture=architecture)
+    spec = coarser.spec.changed(architecture=architecture)
     return Checkpoint(spec, staged_weights(coarser.weights, spec), coarser.history)
 
 

@@ -21,7 +21,7 @@ def test_every_field_is_documented(kind):
     assert [f.name for f in fields(kind) if f.name not in documented] == []
 
 
-@pytest.mark.parametrize("tile", [0, 31, -512, float("nan")])
+@pytest.mark.parametrize("tile", [1, 31, -512, float("nan")])
 def test_a_tile_without_room_is_refused(tile):
     with pytest.raises(SpecError, match="use 32 or more"):
         PredictConfig(tile=tile)

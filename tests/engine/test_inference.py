@@ -399,8 +399,12 @@ def test_a_chunk_that_is_written_during_a_run_is_noticed_at_its_end(
 
 def test_tiles_of_flat_volumes_are_wide(make_checkpoint: Callable):
     spec = ModelSpec(depth=2, width=4, ndim=3)
-    deep = plan_prediction(plane(200, 300, 300, axes="ZYX"), spec, PredictConfig())
-    flat = plan_prediction(plane(16, 300, 300, axes="ZYX"), spec, PredictConfig())
+    deep = plan_prediction(
+        plane(200, 300, 300, axes="ZYX"), spec, PredictConfig(tile=512)
+    )
+    flat = plan_prediction(
+        plane(16, 300, 300, axes="ZYX"), spec, PredictConfig(tile=512)
+    )
     assert deep.tiles.tile == (64, 64, 64)
     assert flat.tiles.tile == (16, 128, 128)
 

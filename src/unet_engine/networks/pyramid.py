@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from math import sqrt
+from math import prod, sqrt
 from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
@@ -111,6 +111,7 @@ class Pyramid(nn.Module):
             sources=(level,),
             paths=(paths,),
             channels=self.spec.width * 2**level,
+            scale=self._scale(level),
             compute=compute,
         )
 
@@ -122,7 +123,8 @@ class Pyramid(nn.Module):
         convolutions: Path,
     ) -> Stage:
         depth, spec = self.spec.depth, self.spec
-        last = step == depth - 1
+        level = depth - 1 - step
+        last = level == 0
 
         def compute(blocks: Sequence[Block]) -> Tensor:
             skip, low = blocks
@@ -138,11 +140,14 @@ class Pyramid(nn.Module):
         return Stage(
             sources=(depth - step, depth + 1 + step),
             paths=((convolutions,) * spec.ndim, paths),
-            channels=spec.out_channels
-            if last
-            else spec.width * 2 ** (depth - 1 - step),
+            channels=spec.out_channels if last else spec.width * 2**level,
+            scale=self._scale(level),
             compute=compute,
         )
+
+    def _scale(self, level: int) -> tuple[int, ...]:
+        strides = pooling_strides(self.spec)[:level]
+        return tuple(prod(s[axis] for s in strides) for axis in range(self.spec.ndim))
 
     def contract(self, x: Tensor) -> list[Tensor]:
         """Return the features of each level, the finest first."""

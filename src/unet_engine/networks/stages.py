@@ -54,6 +54,8 @@ class Stage:
         For each source and each axis the layers from there to the output.
     channels
         Of the output.
+    scale
+        Pixels of the network's input to one of the output, per axis.
     compute
         Takes the blocks that `reads` names and returns ``(N, channels, *region)``.
     """
@@ -61,6 +63,7 @@ class Stage:
     sources: tuple[int, ...]
     paths: tuple[tuple[Path, ...], ...]
     channels: int
+    scale: tuple[int, ...]
     compute: Callable[[Sequence[Block]], Tensor]
 
     def reads(self, region: Region) -> tuple[Region, ...]:
@@ -78,8 +81,19 @@ def _read(path: Path, interval: Interval) -> Interval:
     return low, high + 1
 
 
-def needed_regions(stages: Sequence[Stage], wanted: Region) -> list[Region]:
+def needed_regions(
+    stages: Sequence[Stage], wanted: Region, sizes: Sequence[int]
+) -> list[Region]:
     """Return the region of every map that bears on a region of the last one.
+
+    Parameters
+    ----------
+    stages
+        Of the whole network.
+    wanted
+        Region of what the last stage gives.
+    sizes
+        Of the network's input: beyond it nothing is known, and nothing computed.
 
     Returns
     -------
@@ -90,6 +104,12 @@ def needed_regions(stages: Sequence[Stage], wanted: Region) -> list[Region]:
     for number in range(len(stages), 0, -1):
         stage, region = stages[number - 1], needed[number]
         assert region is not None, "every map is read by a later stage"
+        needed[number] = region = tuple(
+            (max(start, 0), min(stop, size // scale))
+            for (start, stop), size, scale in zip(
+                region, sizes, stage.scale, strict=True
+            )
+        )
         for source, read in zip(stage.sources, stage.reads(region), strict=True):
             known = needed[source]
             needed[source] = read if known is None else _spanning(known, read)

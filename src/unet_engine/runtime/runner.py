@@ -120,7 +120,9 @@ class Runner:
         return output.softmax(dim=1) if self.spec.classes else output
 
     def release_memory(self) -> None:
-        """Give back what the device keeps for later: a smaller block may fit then."""
+        """Give back what is kept from block to block: a smaller one may fit then."""
+        if self._staged is not None:
+            self._staged.release_memory()
         if self.device != "cpu":
             getattr(torch, self.device).empty_cache()
 

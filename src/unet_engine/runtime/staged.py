@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import product
 from math import ceil, prod
 from typing import TYPE_CHECKING, Protocol, cast
@@ -50,13 +51,12 @@ class StagedNetwork:
         self._stages = network.stages()
         self._device = torch.device(device)
         self._cells = cells
-        self._format = (
-            torch.channels_last if self._spec.ndim == 2 else torch.channels_last_3d
-        )
         readers = [
             (s, n) for n, stage in enumerate(self._stages) for s in stage.sources
         ]
         self._last_reader = dict(readers)
+        self._memory: dict[int, Tensor] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def of(cls, network: nn.Module, device: str) -> StagedNetwork | None:
@@ -81,7 +81,12 @@ class StagedNetwork:
         Tensor
             ``(N, classes, *wanted)`` float32.
         """
-        regions = needed_regions(self._stages, wanted)
+        # Two threads at once would write into the same maps.
+        with self._lock:
+            return self._run(image, wanted)
+
+    def _run(self, image: Tensor, wanted: Region) -> Tensor:
+        regions = needed_regions(self._stages, wanted, image.shape[2:])
         whole = tuple((0, size) for size in image.shape[2:])
         maps: list[Block | None] = [Block(image, whole)]
         for number, stage in enumerate(self._stages):
@@ -94,15 +99,34 @@ class StagedNetwork:
         assert found is not None
         return found.values
 
+    def _map_memory(self, number: int, shape: tuple[int, ...]) -> Tensor:
+        """Return memory for a map, that of the last tile where it is large enough.
+
+        Fresh memory has to be cleared by the system page by page, which costs as much
+        as a tenth of the arithmetic.
+        """
+        known = self._memory.get(number)
+        if known is None or known.numel() < prod(shape):
+            known = torch.empty(prod(shape), device=self._device)
+            self._memory[number] = known
+        count, channels, *sizes = shape
+        return known[: prod(shape)].view(count, *sizes, channels).movedim(-1, 1)
+
+    def release_memory(self) -> None:
+        """Let go of the memory for maps that is kept from tile to tile."""
+        with self._lock:
+            self._memory.clear()
+
     def _run_stage(
         self, stage: Stage, maps: Sequence[Block | None], region: Region
     ) -> Block:
         sources = [cast("Block", maps[source]) for source in stage.sources]
         last = stage is self._stages[-1]
-        values = torch.empty(
-            (len(sources[0].values), stage.channels, *_sizes(region)),
-            device=self._device,
-            memory_format=torch.contiguous_format if last else self._format,
+        shape = (len(sources[0].values), stage.channels, *_sizes(region))
+        values = (
+            torch.empty(shape, device=self._device)
+            if last
+            else self._map_memory(self._stages.index(stage), shape)
         )
         output = Block(values, region)
 

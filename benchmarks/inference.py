@@ -1,0 +1,328 @@
+"""Compare this project's prediction with MONAI's sliding window, on the same weights.
+
+::
+
+    python benchmarks/inference.py --data ../shared/data --json inference.json
+
+Every method predicts the same image with the same weights on the CPU, in a process of
+its own, one after the other and all of them again for every round; the table has the
+median of the rounds. Timed is the network's work from the normalised image in memory
+to the probabilities in memory, after a smaller image to get warm. ``gemm_fraction`` is
+the least time that the network's arithmetic could take, its multiplications and
+additions over the rate of the best matrix product in the same round, divided by the
+time it took. ``max_dp`` is the largest difference in probability to the whole image in
+one piece with all of its halo. MONAI is measured where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.config import PredictConfig
+from unet_engine.images import Image, Normalisation, open_image
+from unet_engine.spec import ModelSpec
+from unet_engine.synthetic import nuclei
+from unet_engine.tiling import read_reflected, reflect_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from unet_engine.checkpoint import Checkpoint
+
+    Pixels = npt.NDArray[np.float32]
+
+SIZES = ("512x512", "2048x2048", "8192x8192", "32x256x256")
+QUICK_SIZES = ("512x512", "1024x1024")
+SAMPLE = "dsb2018_nuclei/images/*.*"
+OURS = {"exact": "exact", "measured_halo": "measured"}
+MONAI = {"monai_025": (0.25, "constant"), "monai_050_gaussian": (0.5, "gaussian")}
+COLUMNS = (
+    "method",
+    "backend",
+    "image",
+    "s_per_mpx",
+    "speedup_vs_monai_025",
+    "gemm_fraction",
+    "max_dp",
+    "peak_rss_mb",
+)
+_WHOLE_PIXELS = 2**23
+"""Larger images do not fit the memory in one piece."""
+
+
+def make_image(data: Path, shape: tuple[int, ...]) -> Pixels:
+    """Return a normalised ``(1, *shape)`` image: a real one that is mirrored on."""
+    planes = [open_image(path) for path in sorted(data.glob(SAMPLE))[:1]]
+    plane = planes[0] if planes else Image.from_array(nuclei((512, 512), 0)[0], "YX")
+    plane = plane.to_grey() if plane.rgb else plane
+    pixels = Normalisation.measure(plane).apply(plane.read())[0]
+    where = [
+        reflect_indices(0, size, n)
+        for size, n in zip(shape[-2:], pixels.shape, strict=True)
+    ]
+    plane_of_size = np.ascontiguousarray(pixels[np.ix_(*where)])
+    return np.broadcast_to(plane_of_size, (1, *shape)).copy()
+
+
+def make_model(model: str, ndim: int) -> Checkpoint:
+    """Load a model of the store or a file; of volumes an untrained one is made."""
+    from unet_engine.store import Checkpoint, ModelStore
+    from unet_engine.training import start_checkpoint
+
+    if ndim == 3:
+        return start_checkpoint(ModelSpec.for_architecture("unet", ndim=3))
+    if Path(model).suffix == ".safetensors":
+        return Checkpoint.load(model)
+    return ModelStore().load(model)
+
+
+def make_method(name: str, checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
+    """Return what predicts the ``(classes, *shape)`` probabilities of an image."""
+    if name in OURS:
+        return _ours(checkpoint, OURS[name])
+    if name in MONAI:
+        return _monai(checkpoint, *MONAI[name])
+    return _whole(checkpoint)
+
+
+def _ours(checkpoint: Checkpoint, halo: Any) -> Callable[[Pixels], Pixels]:
+    from unet_engine.inference import predict
+
+    config = PredictConfig(device="cpu", probabilities=True, halo=halo)
+    # The image is normalised already.
+    unchanged = Normalisation(low=(0.0,), high=(1.0,))
+
+    def run(image: Pixels) -> Pixels:
+        axes = "ZYX" if image.ndim == 4 else "YX"
+        result = predict(
+            Image.from_array(image[0], axes),
+            checkpoint,
+            config,
+            normalisation=unchanged,
+        )
+        assert result.probabilities is not None
+        return result.probabilities
+
+    return run
+
+
+def _monai(
+    checkpoint: Checkpoint, overlap: float, mode: str
+) -> Callable[[Pixels], Pixels]:
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    from unet_engine.runtime import load_network
+
+    network = load_network(checkpoint).eval()
+    window = (256, 256) if checkpoint.spec.ndim == 2 else (32, 96, 96)
+
+    def run(image: Pixels) -> Pixels:
+        with torch.inference_mode():
+            found = sliding_window_inference(
+                torch.from_numpy(image)[None],
+                window,
+                1,
+                lambda block: network(block).softmax(dim=1),
+                overlap=overlap,
+                mode=mode,
+            )
+        pixels: Pixels = found[0].numpy()
+        return pixels
+
+    return run
+
+
+def _whole(checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
+    import torch
+
+    from unet_engine.runtime import load_network
+
+    network = load_network(checkpoint).eval()
+    footprint = checkpoint.spec.footprint
+
+    def run(image: Pixels) -> Pixels:
+        shape = image.shape[1:]
+        outer = tuple(
+            (-halo, footprint.allowed_size(n + 2 * halo, axis) - halo)
+            for axis, (n, halo) in enumerate(zip(shape, footprint.halo, strict=True))
+        )
+        inner = tuple(
+            slice(h, h + n) for h, n in zip(footprint.halo, shape, strict=True)
+        )
+        block = read_reflected(lambda where: image[(0, *where)][None], outer, shape)
+        with torch.inference_mode():
+            found = network(torch.from_numpy(block)[None]).softmax(dim=1)[0]
+        pixels: Pixels = found.numpy()[(slice(None), *inner)]
+        return pixels
+
+    return run
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time one method on one image in this process."""
+    shape = _shape(arguments.image)
+    checkpoint = make_model(arguments.model, len(shape))
+    if arguments.only == "gemm":
+        return {"flops": _flops(checkpoint, shape), "rate": _best_matrix_product()}
+    image = make_image(arguments.data, shape)
+    method = make_method(arguments.only, checkpoint)
+    method(image[(slice(None), *(slice(0, min(n, 320)) for n in shape))])
+    seconds = []
+    while not seconds or (sum(seconds) < 2 and len(seconds) < 5):
+        started = time.perf_counter()
+        found = method(image)
+        seconds.append(time.perf_counter() - started)
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    np.save(arguments.result, found.astype(np.float32))
+    return {"seconds": median(seconds), "peak_rss_mb": round(peak / 2**20)}
+
+
+def _flops(checkpoint: Checkpoint, shape: tuple[int, ...]) -> int:
+    """Count the multiplications and additions for an image, without any halo."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from unet_engine.spec import build
+
+    footprint = checkpoint.spec.footprint
+    # Counted on sizes that the network takes, and scaled to the image.
+    counted = [64 * d for d in footprint.divisor]
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network = build(checkpoint.spec)
+        network(torch.empty(1, checkpoint.spec.in_channels, *counted))
+    return round(counter.get_total_flops() * np.prod(shape) / np.prod(counted))
+
+
+def _best_matrix_product() -> float:
+    """Return the rate of the fastest of some matrix products, per second."""
+    import torch
+
+    rates = []
+    for size in (1024, 2048, 3072):
+        one, other = torch.randn(size, size), torch.randn(size, size)
+        out = one @ other
+        for _ in range(6):
+            started = time.perf_counter()
+            torch.mm(one, other, out=out)
+            rates.append(2 * size**3 / (time.perf_counter() - started))
+    return max(rates)
+
+
+def run_alone(
+    name: str, image: str, result: Path, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Measure one method on one image in a process of its own."""
+    options = [f"--data={arguments.data}", f"--model={arguments.model}"]
+    command = [sys.executable, __file__, f"--only={name}", f"--image={image}"]
+    done = subprocess.run(
+        [*command, *options, f"--result={result}"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
+
+
+def compare(
+    image: str, methods: list[str], rounds: int, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Measure all methods on one image; return the rows of the table."""
+    pixels = int(np.prod(_shape(image)))
+    if pixels > _WHOLE_PIXELS:
+        methods = [name for name in methods if name != "whole"]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ["gemm", *methods]}
+    with tempfile.TemporaryDirectory() as folder:
+        results = {name: Path(folder) / f"{name}.npy" for name in found}
+        for _ in range(rounds):
+            for name, runs in found.items():
+                runs.append(run_alone(name, image, results[name], arguments))
+        differences = {
+            name: _difference(results[name], results.get("whole")) for name in methods
+        }
+    limits = [run["flops"] / run["rate"] for run in found.pop("gemm")]
+    seconds = {name: [r["seconds"] for r in runs] for name, runs in found.items()}
+    return [
+        {
+            "method": name,
+            "backend": "torch-cpu",
+            "image": image,
+            "s_per_mpx": round(median(seconds[name]) / pixels * 1e6, 3),
+            "speedup_vs_monai_025": _ratio(seconds.get("monai_025"), seconds[name]),
+            "gemm_fraction": _ratio(limits, seconds[name]),
+            "max_dp": differences[name],
+            "peak_rss_mb": max(run["peak_rss_mb"] for run in found[name]),
+        }
+        for name in methods
+    ]
+
+
+def _ratio(one: list[float] | None, other: list[float]) -> float | None:
+    if one is None:
+        return None
+    return round(median(a / b for a, b in zip(one, other, strict=True)), 2)
+
+
+def _difference(path: Path, whole: Path | None) -> float | None:
+    if whole is None:
+        return None
+    found, expected = (np.load(p, mmap_mode="r") for p in (path, whole))
+    return float(f"{np.abs(found - expected).max():.2g}")
+
+
+def _shape(image: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in image.split("x"))
+
+
+def main() -> None:
+    """Read the command line, measure, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--quick", action="store_true", help="small images, < 50 s")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--images", nargs="+", help="sizes, such as 512x512")
+    parser.add_argument("--model", default="nuclei", help="a name or a file")
+    parser.add_argument("--rounds", type=int, help="1 with --quick, else 3")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--image", help=argparse.SUPPRESS)
+    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only:
+        print(json.dumps(measure(arguments)))
+        return
+    methods = [*OURS, "whole"]
+    if find_spec("monai") is not None:
+        methods[-1:-1] = list(MONAI)
+    rounds = arguments.rounds or (1 if arguments.quick else 3)
+    rows: list[dict[str, Any]] = []
+    print(" ".join(f"{name:>20}" for name in COLUMNS))
+    for image in arguments.images or (QUICK_SIZES if arguments.quick else SIZES):
+        for row in compare(image, methods, rounds, arguments):
+            rows.append(row)
+            cells = ("-" if row[name] is None else row[name] for name in COLUMNS)
+            print(" ".join(f"{cell!s:>20}" for cell in cells), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
