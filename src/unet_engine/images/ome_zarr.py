@@ -71,8 +71,32 @@ def open_zarr(path: Path, axes: str | None, missing: MissingChunks) -> Image:
     DataError
         When it has no or damaged metadata, is a plate, or its axes are not known.
     """
+    return open_levels(path, axes, missing, most=1)[0]
+
+
+def open_levels(
+    path: Path,
+    axes: str | None = None,
+    missing: MissingChunks = "refuse",
+    *,
+    most: int | None = None,
+) -> tuple[Image, ...]:
+    """Open the levels of an OME-Zarr image, the finest first; as ``open_zarr``.
+
+    Parameters
+    ----------
+    path, axes, missing
+        As in ``open_zarr``.
+    most
+        Number of levels; None for all that the metadata name.
+
+    Raises
+    ------
+    DataError
+        As ``open_zarr``.
+    """
     try:
-        return _open_node(path, axes, missing)
+        return _open_node(path, axes, missing, most)
     except DataError:
         raise
     except FileNotFoundError as error:
@@ -88,13 +112,15 @@ def open_zarr(path: Path, axes: str | None, missing: MissingChunks) -> Image:
         ) from error
 
 
-def _open_node(path: Path, axes: str | None, missing: MissingChunks) -> Image:
+def _open_node(
+    path: Path, axes: str | None, missing: MissingChunks, most: int | None
+) -> tuple[Image, ...]:
     # Loads slowly, and most images are something else.
     import zarr
 
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return _array_image(path, node, axes or _array_axes(path, node), missing)
+        return (_array_image(path, node, axes or _array_axes(path, node), missing),)
     attributes = _ome(node.attrs)
     if "plate" in attributes or "well" in attributes:
         raise DataError(
@@ -105,10 +131,15 @@ def _open_node(path: Path, axes: str | None, missing: MissingChunks) -> Image:
         series = sorted(name for name, _ in node.groups() if name.isdecimal())
         if len(series) > 1:
             logger.warning("%s holds %d images; the first is opened", path, len(series))
-        return _open_node(path / (series[0] if series else "0"), axes, missing)
+        return _open_node(path / (series[0] if series else "0"), axes, missing, most)
     if "multiscales" in attributes:
-        return _multiscale_image(path, node, attributes["multiscales"], axes, missing)
-    return _only_array(path, node, axes, missing)
+        multiscale = attributes["multiscales"][0]
+        levels = range(len(multiscale["datasets"]))[:most]
+        return tuple(
+            _level_image(path, node, multiscale, level, axes, missing)
+            for level in levels
+        )
+    return (_only_array(path, node, axes, missing),)
 
 
 def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -117,39 +148,37 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return nested
 
 
-def _multiscale_image(
+def _level_image(
     path: Path,
     group: zarr.Group,
-    multiscales: Sequence[Mapping[str, Any]],
+    multiscale: Mapping[str, Any],
+    level: int,
     axes: str | None,
     missing: MissingChunks,
 ) -> Image:
-    multiscale = multiscales[0]
-    full = multiscale["datasets"][0]
+    inside = str(multiscale["datasets"][level]["path"])
     try:
-        array = group[full["path"]]
+        array = group[inside]
     except KeyError:
         raise DataError(
-            f"{path} has no metadata for its array {full['path']!r}; copy or export "
-            "it again"
+            f"{path} has no metadata for its array {inside!r}; copy or export it again"
         ) from None
     named: list[Any] = list(multiscale.get("axes", _FIVE_AXES.lower()))
     names = [axis["name"] if isinstance(axis, dict) else axis for axis in named]
-    image = _array_image(
-        path, array, axes or _letters(path, names), missing, str(full["path"])
-    )
+    image = _array_image(path, array, axes or _letters(path, names), missing, inside)
+    sizes = _scale(multiscale, level)
     steps = {
         str(name): _micrometres(size, axis)
-        for name, axis, size in zip(names, named, _scale(multiscale), strict=False)
+        for name, axis, size in zip(names, named, sizes, strict=False)
     }
     return replace(image, pixel_size_um=steps.get("x"), slice_step_um=steps.get("z"))
 
 
-def _scale(multiscale: Mapping[str, Any]) -> list[float]:
-    """Return the size of a pixel of full resolution along each axis, in its unit."""
+def _scale(multiscale: Mapping[str, Any], level: int) -> list[float]:
+    """Return the size of a pixel of a level along each axis, in its unit."""
     scales = [
         [float(s) for s in transform["scale"]]
-        for holder in (multiscale["datasets"][0], multiscale)
+        for holder in (multiscale["datasets"][level], multiscale)
         for transform in holder.get("coordinateTransformations", ())
         if transform.get("type") == "scale"
     ]

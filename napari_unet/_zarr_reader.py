@@ -1,0 +1,98 @@
+"""The reader of OME-Zarr images: lazy, in all their levels, with scale and names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.images import is_zarr
+from unet_engine.images.ome_zarr import open_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.types import LayerData
+
+    from unet_engine.images import Image
+
+
+def get_reader(
+    path: str | Sequence[str],
+) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
+    """Return the reader of OME-Zarr images, or None for anything else."""
+    return read_images if all(map(_is_image, _paths(path))) else None
+
+
+def read_images(path: str | Sequence[str]) -> list[LayerData]:
+    """Open OME-Zarr images as lazy layers; channels become layers of their own.
+
+    Chunks that are not there are shown, and predicted, as the value that the zarr names
+    for them: writers leave out empty ones.
+
+    Raises
+    ------
+    DataError
+        When one cannot be opened any more.
+    """
+    return [_layer(open_levels(file, missing="fill"), file) for file in _paths(path)]
+
+
+def _layer(levels: Sequence[Image], file: Path) -> LayerData:
+    # napari needs it, so it is there; loading it takes a while.
+    import dask.array as da
+
+    full = levels[0]
+    arrays = [
+        da.from_array(
+            level.data,
+            chunks=level.data.chunks,
+            name=False,
+            meta=np.empty((0,) * level.data.ndim, level.data.dtype),
+        )
+        for level in levels
+    ]
+    kept = [axis for axis in full.axes if axis != "C"]
+    sizes = [_size(full, axis) for axis in kept]
+    about: dict[str, Any] = {
+        "name": _name(file),
+        "scale": [size or 1.0 for size in sizes],
+        "axis_labels": [axis.lower() for axis in kept],
+        "units": ["um" if size else "pixel" for size in sizes],
+        "multiscale": len(arrays) > 1,
+    }
+    if "C" in full.axes:
+        about["channel_axis"] = full.axes.index("C")
+        if full.channels > 1:
+            about["name"] = [f"{_name(file)} C{n}" for n in range(full.channels)]
+    return (arrays if len(arrays) > 1 else arrays[0], about, "image")
+
+
+def _size(image: Image, axis: str) -> float | None:
+    """Return the step along an axis in micrometres, if it is known."""
+    return {
+        "Z": image.slice_step_um,
+        "Y": image.pixel_size_um,
+        "X": image.pixel_size_um,
+    }.get(axis)
+
+
+def _name(file: Path) -> str:
+    return file.name.removesuffix(".zarr").removesuffix(".ome")
+
+
+def _paths(path: str | Sequence[str]) -> list[Path]:
+    return [Path(p) for p in ([path] if isinstance(path, str) else path)]
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a folder is a zarr whose axes are known; others may read the rest."""
+    if not is_zarr(path):
+        return False
+    try:
+        open_levels(path, most=1)
+    except DataError:
+        return False
+    return True
