@@ -23,7 +23,7 @@ from unet_engine.images.multiscales import (
     label_attributes,
     steps_of,
 )
-from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
+from unet_engine.images.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
 from unet_engine.journal import Inputs, Journal, describe_changes
 from unet_engine.tiling import reflect_indices
 
@@ -358,7 +358,8 @@ class _Target:
         """
         if not self.store.exists():
             return
-        if not is_zarr(self.store) or not _looks_like_zarr(self.store):
+        empty = self.store.is_dir() and not any(self.store.iterdir())
+        if not (empty and is_zarr(self.store)) and not holds_zarr(self.store):
             raise DataError(
                 f"{self.store} is no zarr and is not deleted; choose another name"
             )
@@ -405,12 +406,6 @@ def _divisor(size: int, edge: int) -> int:
     while edge % parts:
         parts += 1
     return edge // parts
-
-
-def _looks_like_zarr(path: Path) -> bool:
-    names = (".zgroup", ".zarray", "zarr.json")
-    empty = not any(path.iterdir())
-    return empty or any((path / name).is_file() for name in names)
 
 
 def _flush(path: Path) -> None:

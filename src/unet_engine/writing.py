@@ -1,9 +1,11 @@
-"""Writing files that appear whole or not at all."""
+"""Writing files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +33,42 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
+
+
+@contextmanager
+def whole_folder(
+    path: str | os.PathLike[str], *, replace: bool = False
+) -> Iterator[Path]:
+    """Yield a path for a folder that takes its place when the block ends well.
+
+    Until then it lies in a hidden folder beside it, which goes in any case.
+
+    Parameters
+    ----------
+    path
+        Where the folder belongs.
+    replace
+        Delete what is there once the new one is complete; else that is an error.
+
+    Raises
+    ------
+    DataError
+        When something is there, or the folder around is missing, read-only or full.
+    """
+    target = Path(os.path.realpath(path))
+    hidden = target.with_name(f".{secrets.token_hex(8)}")
+    try:
+        if target.exists() and not replace:
+            raise FileExistsError(errno.EEXIST, "there is something already")
+        hidden.mkdir()
+        yield hidden / target.name
+        if target.exists():
+            os.replace(target, hidden / "old")
+        os.replace(hidden / target.name, target)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:
@@ -65,10 +103,14 @@ def _temporary_beside(
             raise IsADirectoryError(None, "it is a folder")
         yield temporary, target
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be written: {error.strerror or error}; choose another "
-            "folder, or make this one exist, writable and with free space"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _cannot_write(path: str | os.PathLike[str], error: OSError) -> DataError:
+    return DataError(
+        f"{path} cannot be written: {error.strerror or error}; choose another "
+        "folder, or make this one exist, writable and with free space"
+    )

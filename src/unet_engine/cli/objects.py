@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from unet_engine.cli.data import add_image_options, open_selected
+from unet_engine.cli.data import add_image_options
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
+from unet_engine.cli.masks import choose_scale, open_files, open_mask, parse_scale
 from unet_engine.cli.options import add_config_options, config_from, parse_path
-from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.cli.progress import add_quiet_option, bar
 from unet_engine.errors import Cancelled, DataError
-from unet_engine.images import Image, read_labels, write_labels
+from unet_engine.images import ZARR_SUFFIX
+from unet_engine.images.ome_zarr import holds_zarr
 from unet_engine.instances.config import ObjectConfig
 from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    import argparse
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from unet_engine.events import Stop
+    from unet_engine.images import Image
     from unet_engine.instances import BlockDone, Objects, SemanticMask
 
-_LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+_LABEL_SUFFIXES = (".tif", ".tiff", ".png", ZARR_SUFFIX)
 
 
 def add_parser(commands: Any) -> None:
@@ -44,7 +47,12 @@ def add_parser(commands: Any) -> None:
         "--output",
         type=parse_path,
         metavar="OUT",
-        help="image of object ids to write (.tif, .png)",
+        help="image of object ids to write (.tif, .png, .ome.zarr)",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a .zarr that is there, when the new one is complete",
     )
     parser.add_argument(
         "--table", type=parse_path, metavar="CSV", help="table of measurements to write"
@@ -92,17 +100,6 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def parse_scale(text: str) -> tuple[float, ...]:
-    """Read one to three numbers above 0, separated by commas."""
-    try:
-        sizes = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not 1 <= len(sizes) <= 3 or not all(0 < s < float("inf") for s in sizes):
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 0.5 or 2,0.5,0.5")
-    return sizes
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Find, measure and write the objects.
 
@@ -111,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     EngineError
         When mask, image and options do not fit each other, or nothing can be written.
     """
-    from unet_engine.instances import write_table
+    from unet_engine.instances import label_zarr, write_objects, write_table
 
     started = time.monotonic()
     config = config_from(arguments, ObjectConfig)
@@ -120,13 +117,19 @@ def run(arguments: argparse.Namespace) -> int:
     scale = choose_scale(arguments, mask_image, image)
     mask = open_mask(arguments, mask_image, scale)
     with stop_on_interrupt("stopping; nothing is written") as stop:
+        search = _Search(arguments, config, mask, mask_image, image, stop)
         try:
-            objects, table = _find(arguments, config, mask, mask_image, image, stop)
+            if _is_zarr(arguments.output):
+                options = {"stop": stop, "replace": arguments.overwrite}
+                with label_zarr(arguments.output, mask, mask_image, **options) as out:
+                    objects, table = search.run(out)
+            else:
+                objects, table = search.run()
         except Cancelled as cancelled:
             print(f"napari-unet: {cancelled}", file=sys.stderr)
             return INTERRUPTED
-    if arguments.output is not None:
-        write_labels(arguments.output, objects.labels, image=mask_image)
+    if arguments.output is not None and not _is_zarr(arguments.output):
+        write_objects(arguments.output, objects.labels, mask_image)
     if table is not None:
         write_table(arguments.table, table)
         count = len(table["label"])
@@ -159,119 +162,65 @@ def _check_outputs(arguments: argparse.Namespace, config: ObjectConfig) -> None:
                 f"{path} is no name for objects; let it end in "
                 f"{' or '.join(_LABEL_SUFFIXES)}"
             )
-        check_writable(path)
+        elif _is_zarr(path):
+            _check_replaceable(path, inputs, overwrite=arguments.overwrite)
+        check_writable(path, folder=_is_zarr(path))
 
 
-def open_files(arguments: argparse.Namespace) -> tuple[Image, Image | None]:
-    """Open the mask, and the image if one is given."""
-    options = vars(arguments)
-    mask = open_selected(
-        arguments.mask, argparse.Namespace(**{**options, "channel": None})
-    )
-    if arguments.image is None:
-        return mask, None
-    image = open_selected(
-        arguments.image,
-        argparse.Namespace(**{**options, "axes": arguments.image_axes}),
-    )
-    return mask, image
+def _is_zarr(path: Path | None) -> bool:
+    return path is not None and path.suffix.lower() == ZARR_SUFFIX
 
 
-def choose_scale(
-    arguments: argparse.Namespace, mask: Image, image: Image | None
-) -> tuple[float, ...] | None:
-    """Return the size of a pixel along each spatial axis in µm, if it is known.
-
-    Raises
-    ------
-    DataError
-        When ``--scale`` does not fit the axes of the mask.
-    """
-    ndim = _ndim(arguments, mask)
-    if arguments.scale is not None:
-        if len(arguments.scale) not in (1, ndim):
-            raise DataError(
-                f"--scale has {len(arguments.scale)} numbers and the objects {ndim} "
-                f"axes ({'ZYX'[-ndim:]}); give 1 or {ndim}"
-            )
-        return cast("tuple[float, ...]", tuple(np.broadcast_to(arguments.scale, ndim)))
-    for one in filter(None, (mask, image)):
-        if one.pixel_size_um is None:
-            continue
-        plane = (one.pixel_size_um, one.pixel_size_um)
-        if ndim == 2:
-            return plane
-        if one.slice_step_um is not None:
-            return (one.slice_step_um, *plane)
-    if ndim == 3:
-        tell(
-            [
-                "the distance of the slices is not known, so sizes are in voxels; give "
-                "--scale Z,Y,X"
-            ],
-            quiet=arguments.quiet,
-        )
-    return None
-
-
-def open_mask(
-    arguments: argparse.Namespace, image: Image, scale: tuple[float, ...] | None
-) -> SemanticMask:
-    """Wrap the mask and what is known of its classes, without reading it."""
-    from unet_engine.instances import ChannelPlanes, LabelPlanes, SemanticMask
-
-    # The colours of a palette are no ids; its indices are, and need the whole picture.
-    picture = arguments.mask.suffix.lower() in (".png", ".jpg", ".jpeg")
-    classes = read_labels(arguments.mask) if picture else LabelPlanes(image)
-    probabilities = None
-    if arguments.probabilities is not None:
-        options = {**vars(arguments), "axes": None, "channel": None}
-        probabilities = ChannelPlanes(
-            open_selected(arguments.probabilities, argparse.Namespace(**options))
-        )
-    return SemanticMask(
-        classes=classes,
-        ndim=_ndim(arguments, image),
-        spacing=scale,
-        boundary=arguments.boundary,
-        probabilities=probabilities,
-    )
-
-
-def _ndim(arguments: argparse.Namespace, mask: Image) -> int:
-    if arguments.planes or "Z" not in mask.leading_axes:
-        return 2
-    if not mask.leading_axes.endswith("Z"):
+def _check_replaceable(
+    path: Path, inputs: Sequence[Path | None], *, overwrite: bool
+) -> None:
+    """Make sure that nothing is lost with a zarr that is there."""
+    if not path.exists():
+        return
+    if not overwrite:
         raise DataError(
-            f"the axes of the mask are {mask.leading_axes}YX; objects in 3-D need Z "
-            "next to Y: give --planes, or save the mask with the axes in another order"
+            f"{path} is there already; choose another name, or pass --overwrite"
         )
-    return 3 if mask.leading_shape[-1] > 1 else 2
+    inside = [p for p in inputs if p and path.resolve() in p.resolve().parents]
+    if inside or (any(path.iterdir()) and not holds_zarr(path)):
+        what = f"holds {inside[0]}" if inside else "is no zarr"
+        raise DataError(f"{path} {what} and is not replaced; choose another name")
 
 
-def _find(
-    arguments: argparse.Namespace,
-    config: ObjectConfig,
-    mask: SemanticMask,
-    mask_image: Image,
-    image: Image | None,
-    stop: Stop,
-) -> tuple[Objects, dict[str, Any] | None]:
-    from unet_engine.instances import iter_label_objects, iter_measure_objects
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """What is looked for and measured."""
 
-    name = arguments.mask.name
-    finding = iter_label_objects(mask, config, stop=stop)
-    objects = _drain(finding, name, quiet=arguments.quiet)
-    if arguments.table is None:
-        return objects, None
-    measuring = iter_measure_objects(
-        objects,
-        image,
-        scale=mask.spacing,
-        axes=mask_image.leading_axes + "YX",
-        stop=stop,
-    )
-    return objects, _drain(measuring, f"{name}: measuring", quiet=arguments.quiet)
+    arguments: argparse.Namespace
+    config: ObjectConfig
+    mask: SemanticMask
+    mask_image: Image
+    image: Image | None
+    stop: Stop
+
+    def run(self, out: Any = None) -> tuple[Objects, dict[str, Any] | None]:
+        """Find the objects, and measure them if there is to be a table.
+
+        Parameters
+        ----------
+        out
+            Takes their ids.
+        """
+        from unet_engine.instances import iter_label_objects, iter_measure_objects
+
+        name, quiet = self.arguments.mask.name, self.arguments.quiet
+        finding = iter_label_objects(self.mask, self.config, out=out, stop=self.stop)
+        objects = _drain(finding, name, quiet=quiet)
+        if self.arguments.table is None:
+            return objects, None
+        measuring = iter_measure_objects(
+            objects,
+            self.image,
+            scale=self.mask.spacing,
+            axes=self.mask_image.leading_axes + "YX",
+            stop=self.stop,
+        )
+        return objects, _drain(measuring, f"{name}: measuring", quiet=quiet)
 
 
 def _drain(run: Generator[BlockDone, None, Any], title: str, *, quiet: bool) -> Any:

@@ -112,7 +112,10 @@ class Multiscale:
         return True
 
     def as_written(self, array: Any) -> Any:
-        """Return an array on disk with its axes in the order of ``axes``."""
+        """Return an array on disk with its axes in the order of ``axes``.
+
+        It is read and written by full keys.
+        """
         return _Reordered(array, self.order)
 
     def _sizes(self) -> list[tuple[int, int]]:
@@ -204,7 +207,7 @@ class Multiscale:
 
 
 class _Reordered:
-    """An array with its axes in another order, read by full keys."""
+    """An array with its axes in another order, for full keys."""
 
     def __init__(self, array: Any, order: Sequence[int]) -> None:
         self._array = array
@@ -217,8 +220,19 @@ class _Reordered:
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
         block = np.asarray(self._array[tuple(key[i] for i in self._order)])
-        kept = [i for i in self._order if isinstance(key[i], slice)]
+        kept = self._kept(key)
         return block.transpose([kept.index(i) for i in sorted(kept)])
+
+    def __setitem__(
+        self, key: tuple[int | slice, ...], block: npt.NDArray[Any]
+    ) -> None:
+        kept = self._kept(key)
+        turned = block.transpose([sorted(kept).index(i) for i in kept])
+        self._array[tuple(key[i] for i in self._order)] = turned
+
+    def _kept(self, key: tuple[int | slice, ...]) -> list[int]:
+        """Return the axes of a block in the order of the array."""
+        return [i for i in self._order if isinstance(key[i], slice)]
 
 
 # A chunk that is all background is written too: one that is missing was lost.

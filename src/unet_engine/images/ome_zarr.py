@@ -54,6 +54,12 @@ def is_zarr(path: Path) -> bool:
     )
 
 
+def holds_zarr(path: Path) -> bool:
+    """Tell whether a folder has the metadata of a zarr group or array."""
+    names = [name for name in _METADATA if name != ".zattrs"]
+    return any((path / name).is_file() for name in names)
+
+
 def open_zarr(path: Path, axes: str | None, missing: MissingChunks) -> Image:
     """Open an OME-Zarr image at full resolution, or a bare array, lazily.
 

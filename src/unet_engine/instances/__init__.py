@@ -5,6 +5,7 @@ from unet_engine.instances.config import ObjectConfig
 from unet_engine.instances.labelling import Objects, iter_label_objects, label_objects
 from unet_engine.instances.masks import SemanticMask
 from unet_engine.instances.measurements import iter_measure_objects, measure_objects
+from unet_engine.instances.outputs import label_zarr, write_objects
 from unet_engine.instances.planes import ChannelPlanes, LabelPlanes
 from unet_engine.instances.table import check_table_suffix, write_table
 
@@ -19,6 +20,8 @@ __all__ = [
     "iter_label_objects",
     "iter_measure_objects",
     "label_objects",
+    "label_zarr",
     "measure_objects",
+    "write_objects",
     "write_table",
 ]

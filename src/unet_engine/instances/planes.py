@@ -64,6 +64,15 @@ class LabelPlanes:
         return (*self.image.leading_shape, *self.image.plane_shape)
 
     @property
+    def chunks(self) -> tuple[Any, ...] | None:
+        """Those of the image's data, if they come in any."""
+        chunks = getattr(self.image.data, "chunks", None)
+        if not isinstance(chunks, tuple):
+            return None
+        of_axis = dict(zip(self.image.axes, chunks, strict=True))
+        return tuple(of_axis[axis] for axis in self.image.leading_axes + "YX")
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Of the image."""
         return self.image.dtype
