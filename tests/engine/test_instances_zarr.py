@@ -203,11 +203,13 @@ def test_a_large_tiff_is_written_tile_by_tile(
 ):
     labels = label_objects(SemanticMask(classes=values)).labels
     monkeypatch.setattr(outputs, "_LARGE_BYTES", 0)
+    monkeypatch.setattr("unet_engine.images.labels._BIGTIFF_BYTES", 0)
     image = Image.from_array(values, "YX", pixel_size_um=0.5)
     write_objects(tmp_path / "o.tif", labels, image)
     np.testing.assert_array_equal(read_labels(tmp_path / "o.tif"), labels)
     with tifffile.TiffFile(tmp_path / "o.tif") as tif:
         assert tif.pages.first.is_tiled
+        assert tif.is_bigtiff
     assert open_image(tmp_path / "o.tif").pixel_size_um == 0.5
 
 
