@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from unet_engine.calibration import CACHE_VARIABLE
 from unet_engine.store import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def models_folder(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Give each test an empty folder of models instead of the user's."""
+    """Give each test an empty folder of models and a cache instead of the user's."""
     folder = tmp_path_factory.mktemp("models")
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
     return folder

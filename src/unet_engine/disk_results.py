@@ -101,6 +101,14 @@ class DiskResults:
         """As it lies on disk, ``(classes, *leading, Y, X)``, or None."""
         return self._targets[1].array if len(self._targets) > 1 else None
 
+    @property
+    def cells(self) -> int:
+        """Blocks of the run that is gone on with."""
+        if self._overwrite:
+            return 0
+        cells = self._journal.begun_with("blocks")
+        return cells if type(cells) is int and cells > 0 else 0
+
     def begin(self, run: PredictionRun) -> AbstractSet[int]:
         """Make the files, or find those of the same run; return the finished tiles.
 

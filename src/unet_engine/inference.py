@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from unet_engine import calibration
 from unet_engine.config import PredictConfig
 from unet_engine.errors import Cancelled, DataError, SpecError
 from unet_engine.events import Prediction, Stop, TileDone, never
@@ -40,6 +41,12 @@ __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
 
 _MEASURED_EDGE = 256
 """Edge of the part of an image in which the halo of an older model is measured."""
+
+_LONG_RUN = 2**24
+"""Pixels from which on a calibration of about two of them in a hundred pays."""
+
+_TIMED_RUN = 2**20
+"""Pixels from which on the time of a run tells that of others."""
 
 _SEARCHED_PIXELS = 2**26
 """Size of an image up to which the tile is looked for that cannot be read."""
@@ -161,7 +168,14 @@ def iter_predict(
         checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
         plan = planned(checkpoint.spec)
     predictor = TilePredictor(
-        image, checkpoint, config, normalisation, stop, footprint=plan.tiles.footprint
+        image,
+        checkpoint,
+        config,
+        normalisation,
+        stop,
+        footprint=plan.tiles.footprint,
+        calibrate=near is None and _pixels_in(plan) >= _LONG_RUN,
+        cells=results.cells,
     )
     run = PredictionRun(
         image=image,
@@ -171,17 +185,26 @@ def iter_predict(
         plan=plan,
         normalisation=normalisation,
         device=predictor.device,
+        cells=predictor.cells,
     )
     with closing(predictor), closing(results):
         complete = yield from _fill(results, run, predictor, stop, near)
+    seconds = time.monotonic() - started
+    if complete and _pixels_in(plan) >= _TIMED_RUN:
+        pace = 1e6 * seconds / _pixels_in(plan)
+        calibration.remember(spec, predictor.device, seconds_per_megapixel=pace)
     return Prediction(
         labels=results.labels,
         probabilities=results.probabilities,
         complete=complete,
         device=predictor.device,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         notes=(*predictor.notes, *_halo_notes(checkpoint.spec, config)),
     )
+
+
+def _pixels_in(plan: PredictionPlan) -> int:
+    return len(plan.planes) * prod(plan.tiles.shape)
 
 
 def _with_measured_halo(

@@ -36,6 +36,8 @@ _NAMES = {
     "tiles": "the tile size",
     "planes": "the planes to predict",
     "average_flips": "the mean over the flips",
+    "halo": "the halo",
+    "blocks": "the blocks in which it computes",
     "probabilities": "whether probabilities are written",
     "device": "the device",
     "program": "the version of this program",
@@ -87,6 +89,11 @@ class Journal:
     def has_traces(self) -> bool:
         """True when a run was begun here, even if its journal was being removed."""
         return self._folder.exists()
+
+    def begun_with(self, part: str) -> Any:
+        """Return a part of the identity of the run that was begun here, or None."""
+        begun = self._begun() if self.exists else None
+        return None if begun is None else begun.get(part)
 
     def owns(self, path: Path) -> bool:
         """Tell whether a file is part of the journal."""

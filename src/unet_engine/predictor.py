@@ -9,7 +9,7 @@ import numpy as np
 from unet_engine.errors import DataError, OutOfMemoryError
 from unet_engine.events import never
 from unet_engine.interruption import interruptible
-from unet_engine.runtime import Runner, runner_for, translated_errors
+from unet_engine.runtime import Runner, runner_for, translated_errors, tune
 from unet_engine.spec import ARCHITECTURES
 from unet_engine.symmetry import SYMMETRIES, Symmetry
 from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected
@@ -43,6 +43,8 @@ class TilePredictor:
         stop: Stop = never,
         *,
         footprint: Footprint | None = None,
+        calibrate: bool = False,
+        cells: int = 0,
     ) -> None:
         if len(normalisation.low) != image.channels:
             raise DataError(
@@ -56,6 +58,10 @@ class TilePredictor:
         self._footprint = footprint or checkpoint.spec.footprint
         self._symmetries = _symmetries(checkpoint.spec, config)
         self._runner: Runner = runner_for(checkpoint, config.device)
+        if cells:
+            self._runner.cells = cells
+        else:
+            tune(self._runner, measure=calibrate)
         self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
         self._halvings = 0
         self._notes: list[str] = []
@@ -63,6 +69,11 @@ class TilePredictor:
     @property
     def device(self) -> str:
         return self._runner.device
+
+    @property
+    def cells(self) -> int:
+        """Edge of the blocks in which the CPU computes; they decide the last bits."""
+        return self._runner.cells
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ class PredictionRun:
         Of its files when the run began; empty for an array.
     device
         Where the network runs: devices differ in the last bits.
+    cells
+        Edge of the blocks in which a CPU computes: so do these.
     """
 
     image: Image
@@ -45,6 +47,7 @@ class PredictionRun:
     plan: PredictionPlan
     normalisation: Normalisation
     device: str
+    cells: int
 
     def identity(self) -> dict[str, Any]:
         """Return it as JSON types, by what a user would call the parts.
@@ -70,8 +73,10 @@ class PredictionRun:
             "tiles": list(plan.tiles.tile),
             "planes": _digest([list(index) for index in plan.planes]),
             "average_flips": self.config.average_flips,
+            "halo": self.config.halo,
             "probabilities": self.config.probabilities,
             "device": self.device,
+            "blocks": self.cells,
             "program": __version__,
         }
 
@@ -90,6 +95,10 @@ class Results(Protocol):
     @property
     def probabilities(self) -> Any:
         """Array-like ``(classes, *leading, Y, X)``, or None."""
+
+    @property
+    def cells(self) -> int:
+        """Blocks in which to compute, as in an earlier run; 0: those that suit."""
 
     def begin(self, run: PredictionRun) -> AbstractSet[int]:
         """Return the numbers of the tiles that are there from an earlier run."""
@@ -130,6 +139,11 @@ class ArrayResults:
         """Make arrays of zeros; without probabilities when ``classes`` is 0."""
         kept = np.zeros((classes, *shape), np.float32) if classes else None
         return cls(np.zeros(shape, np.uint8), kept)
+
+    @property
+    def cells(self) -> int:
+        """Leave the blocks open."""
+        return 0
 
     def begin(self, run: PredictionRun) -> AbstractSet[int]:
         """Start from nothing."""

@@ -62,8 +62,8 @@ def test_stages_give_what_the_whole_network_gives(
 ):
     spec = SPECS[name]
     runner = Runner(make_checkpoint(spec), "cpu")
-    assert runner._staged is not None
-    runner._staged._cells = cells
+    assert runner.in_blocks
+    runner.cells = cells
     block, wanted = block_and_inner(spec, (33, 40, 29)[-spec.ndim :])
     whole = runner(block)[(slice(None), *(slice(*interval) for interval in wanted))]
     np.testing.assert_allclose(runner(block, wanted), whole, atol=_ROUNDING)
@@ -200,8 +200,7 @@ def test_a_failure_in_a_block_is_told_and_the_others_end(
     spec = SPECS["plane"]
     runner = Runner(make_checkpoint(spec), "cpu")
     block, wanted = block_and_inner(spec, (64, 64))
-    assert runner._staged is not None
-    runner._staged._cells = 16
+    runner.cells = 16
     expected = runner(block, wanted)
 
     def fail(*_: object) -> None:

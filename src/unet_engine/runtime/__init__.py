@@ -4,6 +4,7 @@ from unet_engine.runtime.devices import choose_device, training_precision
 from unet_engine.runtime.failures import translated_errors
 from unet_engine.runtime.loading import fold_normalisation, load_network
 from unet_engine.runtime.runner import Runner, runner_for
+from unet_engine.runtime.tuning import tune
 
 __all__ = [
     "Runner",
@@ -13,4 +14,5 @@ __all__ = [
     "runner_for",
     "training_precision",
     "translated_errors",
+    "tune",
 ]

@@ -60,6 +60,21 @@ class Runner:
                     weights.data = weights.data.contiguous(memory_format=self._format)
         self._staged = StagedNetwork.of(self._network, self.device)
 
+    @property
+    def in_blocks(self) -> bool:
+        """Whether regions are computed stage by stage in blocks."""
+        return self._staged is not None and self.device == "cpu"
+
+    @property
+    def cells(self) -> int:
+        """Edge of a block in cells of its map; 0 where there are none."""
+        return self._staged.cells if self._staged is not None else 0
+
+    @cells.setter
+    def cells(self, cells: int) -> None:
+        if self._staged is not None:
+            self._staged.cells = cells
+
     def __call__(
         self,
         block: npt.NDArray[np.float32],

@@ -26,8 +26,8 @@ class _InStages(Protocol):
     def stages(self) -> tuple[Stage, ...]: ...
 
 
-_CELLS = 192
-"""Edge of a block of a plane, in cells of its map."""
+CELLS = 192
+"""Edge of a block of a plane, in cells of its map, where nothing was measured."""
 
 
 class StagedNetwork:
@@ -43,14 +43,15 @@ class StagedNetwork:
     device
         Where its weights are.
     cells
-        Edge of a block in cells of its map; of a volume as many voxels.
+        Edge of a block in cells of its map; of a volume as many voxels. May be changed
+        between two calls.
     """
 
-    def __init__(self, network: _InStages, device: str, cells: int = _CELLS) -> None:
+    def __init__(self, network: _InStages, device: str, cells: int = CELLS) -> None:
         self._spec = network.spec
         self._stages = network.stages()
         self._device = torch.device(device)
-        self._cells = cells
+        self.cells = cells
         readers = [
             (s, n) for n, stage in enumerate(self._stages) for s in stage.sources
         ]
@@ -142,7 +143,7 @@ class StagedNetwork:
 
         if self._device.type == "cpu":
             workers = Workers.get()
-            workers.map(run, list(_parts(region, self._cells, workers.count)))
+            workers.map(run, list(_parts(region, self.cells, workers.count)))
         else:
             run(region)
         return output
