@@ -91,19 +91,26 @@ def make_model(model: str, ndim: int) -> Checkpoint:
     return ModelStore().load(model)
 
 
-def make_method(name: str, checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
+def make_method(
+    name: str, checkpoint: Checkpoint, image: Pixels
+) -> Callable[[Pixels], Pixels]:
     """Return what predicts the ``(classes, *shape)`` probabilities of an image."""
     if name in OURS:
-        return _ours(checkpoint, OURS[name])
+        return _ours(checkpoint, image, OURS[name])
     if name in MONAI:
         return _monai(checkpoint, *MONAI[name])
     return _whole(checkpoint)
 
 
-def _ours(checkpoint: Checkpoint, halo: Any) -> Callable[[Pixels], Pixels]:
+def _ours(
+    checkpoint: Checkpoint, image: Pixels, halo: Any
+) -> Callable[[Pixels], Pixels]:
+    from unet_engine.halo import measure_halo
     from unet_engine.inference import predict
 
     config = PredictConfig(device="cpu", probabilities=True, halo=halo)
+    if halo == "measured" and checkpoint.spec.measured_halo is None:
+        checkpoint = measure_halo(checkpoint, [image])
     # The image is normalised already.
     unchanged = Normalisation(low=(0.0,), high=(1.0,))
 
@@ -181,7 +188,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.only == "gemm":
         return {"flops": _flops(checkpoint, shape), "rate": _best_matrix_product()}
     image = make_image(arguments.data, shape)
-    method = make_method(arguments.only, checkpoint)
+    method = make_method(arguments.only, checkpoint, image)
     method(image[(slice(None), *(slice(0, min(n, 320)) for n in shape))])
     seconds = []
     while not seconds or (sum(seconds) < 2 and len(seconds) < 5):
