@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 Index = tuple[int, ...]
 
+LARGEST_TEXTURE = 2**14
+"""Edge of a plane that most graphics cards take as a whole; napari thins out others."""
+_SMALLEST_LEVEL = 1024
+
 _LEADING = "RPTZ"
 """Letters of axes that are gone through plane by plane, the usual ones last."""
 
@@ -208,16 +212,31 @@ def add_mask_layer(
     viewer
         Gets the layer.
     name, layout
-        Of the layer.
+        Of the layer. One of a plane too large for a graphics card is multiscale, and
+        napari does not paint on those.
     """
+    data = layer_view(mask, layout)
+    large = max(mask.shape[-2:]) > LARGEST_TEXTURE
     layer = Labels(
-        layer_view(mask, layout),
+        _levels(data) if large else data,
         name=name,
         opacity=0.55,
+        multiscale=large,
         **placement(source, layout),
     )
     viewer.layers.insert(viewer.layers.index(source) + 1, layer)
     return layer
+
+
+def _levels(data: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+    """Return views of a mask with every second pixel, every fourth and so on.
+
+    napari then reads what is on screen only, not the whole plane at every refresh.
+    """
+    levels = [data]
+    while max(levels[-1].shape[-2:]) > _SMALLEST_LEVEL:
+        levels.append(levels[-1][..., ::2, ::2])
+    return levels
 
 
 def layer_view(mask: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
@@ -328,7 +347,10 @@ def shown_region(viewer: ViewerModel, layer: Labels) -> tuple[slice, slice]:
             "the viewer does not show a plane of the mask; switch to 2D display with "
             "rows and columns as the last axes"
         )
-    (top, left), (bottom, right) = layer.corner_pixels[:, -2:]
+    corners = layer.corner_pixels[:, -2:]
+    if layer.multiscale:
+        corners = corners * layer.downsample_factors[layer.data_level][-2:]
+    (top, left), (bottom, right) = corners
     height, width = layer.data.shape[-2:]
     return (
         slice(max(0, int(top)), min(height, int(bottom) + 1)),

@@ -121,6 +121,11 @@ class MaskView(QObject):
 
     def paint_with(self, label: int) -> None:
         """Make the layer ready for painting a class."""
+        if self.layer.multiscale:
+            show_warning(
+                "The mask is too large for napari to paint on. Crop the image to the "
+                "part that you want to correct, and predict that."
+            )
         self._viewer.layers.selection.active = self.layer
         self.layer.visible = True
         self.layer.selected_label = label
@@ -206,6 +211,7 @@ class MaskView(QObject):
         return (
             tuple(self._viewer.dims.displayed) == (ndim - 2, ndim - 1)
             and self.layer.contour == 0
+            and not self.layer.multiscale
             and self.subject.mask.dtype == np.uint8
         )
 

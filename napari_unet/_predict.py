@@ -254,7 +254,7 @@ class PredictSection(JobSection):
         line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
         model = self._workspace.model
         noise = [] if model is None or self._restores or model.trained else [_NOISE]
-        self.text.setText(" ".join([line, *noise, *result.notes]))
+        self.text.setText(" ".join([line, *noise, *map(_sentence, result.notes)]))
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.form.setEnabled(enabled)
@@ -280,7 +280,7 @@ class PredictSection(JobSection):
             text += f" · {minutes_seconds(left)} left"
         if tiles[-1].notes:
             text += "."
-        text = " ".join([text, *tiles[-1].notes])
+        text = " ".join([text, *map(_sentence, tiles[-1].notes)])
         self._show_progress(done, total, text)
 
     def _on_finished(self) -> None:
@@ -290,6 +290,10 @@ class PredictSection(JobSection):
             self._preview.remove()
         self._sight = self._preview = None
         super()._on_finished()
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
 def _untrained(draft: Draft) -> str:

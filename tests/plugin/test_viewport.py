@@ -375,7 +375,7 @@ def test_notes_are_told_when_they_come(
     start(dock, noise(96, 96))
     dock.widget.predict.predict.click()
     advance(dock, paused, 1)
-    assert "Tile 1 of 9. cuda had too little" in dock.widget.predict.text.text()
+    assert "Tile 1 of 9. Cuda had too little" in dock.widget.predict.text.text()
 
 
 def test_cancel_with_a_real_network(dock: Docked):
@@ -434,3 +434,24 @@ def test_prediction_of_a_large_image_begins_with_a_small_tile(
     assert second.inner == (slice(160, 192), slice(160, 192))
     np.testing.assert_array_equal(first.labels, second.labels[part])
     assert paused.tiles[-1].done == 100
+
+
+def test_mask_of_a_plane_that_no_graphics_card_takes(
+    dock: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
+):
+    monkeypatch.setattr("napari_unet._layers.LARGEST_TEXTURE", 64)
+    monkeypatch.setattr("napari_unet._layers._SMALLEST_LEVEL", 40)
+    dock.viewer.add_image(noise(100, 130))
+    dock.predict()
+    mask = dock.mask
+    assert [level.shape for level in mask.data] == [(100, 130), (50, 65), (25, 33)]
+    subject = dock.widget.workspace.subject
+    assert all(np.shares_memory(level, subject.mask) for level in mask.data)
+    dock.predict()
+    assert dock.mask is mask
+    mask.data_level = 1
+    mask.corner_pixels = np.array([[10, 20], [30, 40]])
+    rows, columns = dock.widget.masks.current.region
+    assert (rows, columns) == (slice(20, 61), slice(40, 81))
+    dock.widget.correct.class_buttons[1].click()
+    assert "too large for napari to paint on" in told[-1]
