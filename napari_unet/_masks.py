@@ -123,8 +123,8 @@ class MaskView(QObject):
         """Make the layer ready for painting a class."""
         if self.layer.multiscale:
             show_warning(
-                "The mask is too large for napari to paint on. Crop the image to the "
-                "part that you want to correct, and predict that."
+                "The mask is too large for napari to paint on. Open the part that you "
+                "want to correct as an image of its own, and predict that."
             )
         self._viewer.layers.selection.active = self.layer
         self.layer.visible = True
