@@ -15,12 +15,10 @@ from napari_unet._layers import (
     class_colormap,
     layer_view,
     placement,
-    shown_index,
-    shown_region,
     touched_colormap,
 )
 from napari_unet._refreshing import Refreshing
-from napari_unet._sight import sees
+from napari_unet._sight import sees, shown_index, shown_region
 from napari_unet._strokes import StrokeRecorder
 
 if TYPE_CHECKING:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet._layers import full_data
+from napari_unet._layers import full_data, mask_indices
+from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
     from napari.layers import Image as ImageLayer
+    from napari.layers import Labels
 
     from napari_unet._layers import Index, Layout
     from napari_unet._subject import Region
@@ -110,6 +112,38 @@ def shown_view(viewer: ViewerModel, source: ImageLayer, layout: Layout) -> View:
     )
     (y, x), (height, width) = (low + high) / 2, high - low
     return index, (float(y), float(x)), (float(height), float(width))
+
+
+def shown_index(viewer: ViewerModel, layer: Labels, layout: Layout) -> Index:
+    """Return the position along the leading axes of the mask that is on screen."""
+    point = np.round(layer.world_to_data(viewer.dims.point)).astype(int)
+    inside = np.clip(point, 0, np.array(layer.data.shape) - 1)
+    return tuple(int(i) for i in mask_indices(inside, layout)[:-2])
+
+
+def shown_region(viewer: ViewerModel, layer: Labels) -> tuple[slice, slice]:
+    """Return the rows and columns of the mask that are on screen.
+
+    Raises
+    ------
+    DataError
+        When the viewer shows no plane of the mask.
+    """
+    last = (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
+    if tuple(viewer.dims.displayed) != last:
+        raise DataError(
+            "the viewer does not show a plane of the mask; switch to 2D display with "
+            "rows and columns as the last axes"
+        )
+    corners = layer.corner_pixels[:, -2:]
+    if layer.multiscale:
+        corners = corners * layer.downsample_factors[layer.data_level][-2:]
+    (top, left), (bottom, right) = corners
+    height, width = layer.data.shape[-2:]
+    return (
+        slice(max(0, int(top)), min(height, int(bottom) + 1)),
+        slice(max(0, int(left)), min(width, int(right) + 1)),
+    )
 
 
 def _spatial(layout: Layout) -> list[int]:

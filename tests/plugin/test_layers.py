@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
-from napari_unet import _layers
+from napari_unet import _layers, _sight
 from unet_engine.errors import DataError
 
 
@@ -94,8 +94,8 @@ def test_shown_plane_and_region() -> None:
     viewer.dims.set_current_step(0, 3)
     mask.corner_pixels = np.array([[0, 10, -3], [0, 19, 80]])
     layout = _layers.Layout("ZYX", "")
-    assert _layers.shown_index(viewer, mask, layout) == (3,)
-    assert _layers.shown_region(viewer, mask) == (slice(10, 20), slice(0, 60))
+    assert _sight.shown_index(viewer, mask, layout) == (3,)
+    assert _sight.shown_region(viewer, mask) == (slice(10, 20), slice(0, 60))
 
 
 @pytest.mark.parametrize("change", ["three", "roll"])
@@ -107,4 +107,4 @@ def test_no_plane_is_shown(change: str) -> None:
     else:
         viewer.dims.roll()
     with pytest.raises(DataError, match="2D display"):
-        _layers.shown_region(viewer, mask)
+        _sight.shown_region(viewer, mask)
