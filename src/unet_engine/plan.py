@@ -7,6 +7,7 @@ from functools import partial
 from math import ceil, dist, hypot, isqrt, prod
 from typing import TYPE_CHECKING
 
+from unet_engine.architectures import SAME_PATH
 from unet_engine.errors import DataError
 from unet_engine.tiling import Tile, TilePlan
 
@@ -161,8 +162,9 @@ def plan_prediction(
     )
 
 
-_WORKING_MEMORY = 2**30
-"""Bytes that a tile that nobody chose may take inside the network."""
+_WORKING_MEMORY = {2: 2**30, 3: 2**31}
+"""Bytes that a tile may take inside the network, in a plane and in a volume, where
+most of a tile is halo."""
 
 _LARGEST_TILE = 2048
 """Edge beyond which the halo costs next to nothing, of tiles that nobody watches."""
@@ -172,8 +174,14 @@ _WATCHED_TILE = {2: 512, 3: 96}
 
 
 def _bytes_per_pixel(spec: ModelSpec) -> int:
-    """Estimate the memory inside a network by the maps of its finest levels."""
-    return 4 * (spec.in_channels + 4 * spec.width + 2 * spec.out_channels)
+    """Estimate the memory inside a network for a pixel of its input.
+
+    A network in stages keeps one map of each level; others a few of the finest.
+    """
+    maps = 5.0
+    if spec.architecture in SAME_PATH:
+        maps = sum((2 / 2**spec.ndim) ** level for level in range(spec.depth + 1)) + 0.2
+    return round(4 * (spec.in_channels + maps * spec.width + 2 * spec.out_channels))
 
 
 def _suitable_sizes(
@@ -181,7 +189,7 @@ def _suitable_sizes(
 ) -> tuple[int, ...]:
     """Return the edges of tiles as large as the memory allows, alike in size."""
     edge = _WATCHED_TILE[spec.ndim] if watched else _LARGEST_TILE
-    pixels = _WORKING_MEMORY // _bytes_per_pixel(spec)
+    pixels = _WORKING_MEMORY[spec.ndim] // _bytes_per_pixel(spec)
     while edge > _SMALLEST_TILE and pixels < prod(
         min(edge, size) + 2 * halo
         for size, halo in zip(shape, footprint.halo, strict=True)

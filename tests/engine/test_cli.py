@@ -430,12 +430,12 @@ def test_a_failure_of_torch_is_one_line(
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("cuDNN error\nand a long story")
 
     source = write(tmp_path / "a.tif", noise(32, 32))
     out = tmp_path / "mask.tif"
-    for place in "torch.nn.functional.conv2d", "unet_engine.predictor.runner_for":
+    for place in "torch.Tensor.softmax", "unet_engine.predictor.runner_for":
         with monkeypatch.context() as patch:
             patch.setattr(place, fail)
             assert segment(source, out) == 1

@@ -203,11 +203,11 @@ def test_a_failure_in_a_block_is_told_and_the_others_end(
     runner.cells = 16
     expected = runner(block, wanted)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a primitive could not be made")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.nn.functional, "conv2d", fail)
+        patch.setattr(torch.Tensor, "softmax", fail)
         with pytest.raises(EngineError, match="a primitive could not be made"):
             runner(block, wanted)
     np.testing.assert_array_equal(runner(block, wanted), expected)
@@ -219,3 +219,15 @@ def test_networks_that_are_not_padded_run_whole(make_checkpoint: Callable):
     assert StagedNetwork.of(runner._network, "cpu") is None
     block, wanted = block_and_inner(spec, (10, 12))
     np.testing.assert_array_equal(runner(block, wanted), runner(block)[:, :10, :12])
+
+
+@pytest.mark.parametrize("name", ["plane", "volume"])
+def test_a_processor_without_a_library_for_convolutions_gives_the_same(
+    make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    spec = SPECS[name]
+    runner = Runner(make_checkpoint(spec), "cpu")
+    block, wanted = block_and_inner(spec, (20, 21, 22)[-spec.ndim :])
+    expected = runner(block, wanted)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    np.testing.assert_allclose(runner(block, wanted), expected, atol=_ROUNDING)

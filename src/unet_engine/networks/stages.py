@@ -125,13 +125,28 @@ def _spanning(one: Region, other: Region) -> Region:
 def run_unpadded(layers: nn.Sequential, values: Tensor) -> Tensor:
     """Run layers with their convolutions unpadded: the border they cannot know goes."""
     for layer in layers:
-        if isinstance(layer, nn.Conv2d):
-            values = functional.conv2d(values, layer.weight, layer.bias)
-        elif isinstance(layer, nn.Conv3d):
-            values = functional.conv3d(values, layer.weight, layer.bias)
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
+            values = _convolve(layer, values)
         else:
             values = layer(values)
     return values
+
+
+def _has_convolutions() -> bool:
+    """Whether torch was built with oneDNN."""
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
+def _convolve(layer: nn.Conv2d | nn.Conv3d, values: Tensor) -> Tensor:
+    axes = values.ndim - 2
+    if values.device.type == "cpu" and _has_convolutions():
+        # For small blocks torch would take its own loops, which in volumes are many
+        # times slower, and round otherwise than large blocks do.
+        return torch.mkldnn_convolution(
+            values, layer.weight, layer.bias, [0] * axes, [1] * axes, [1] * axes, 1
+        )
+    convolve = functional.conv2d if axes == 2 else functional.conv3d
+    return convolve(values, layer.weight, layer.bias)
 
 
 def pool_maximum(values: Tensor, strides: Sequence[int]) -> Tensor:
