@@ -3,12 +3,14 @@
 ::
 
     python benchmarks/scaling.py --data ../shared/data --json scaling.json
+    python benchmarks/scaling.py --objects --sizes 4000 12000
 
 Each size runs in a process of its own, one after the other: a lazy image is read tile
 by tile and predicted into an OME-Zarr with all its levels. The pixels are those of a
 real image of ``--data``, mirrored on and on, or generated when there is none. Peak
 memory is that of the whole process (``ru_maxrss``), torch included. ``--quick`` takes a
-small network and ends at 8,000 x 8,000.
+small network and ends at 8,000 x 8,000. ``--objects`` separates the objects of masks of
+these sizes instead, from zarr to zarr and with a table.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 SIZES = (4_000, 10_000, 20_000, 40_000)
 QUICK_SIZES = (1_000, 4_000, 8_000)
+CHUNK = 512
 SAMPLE = "dsb2018_nuclei/images/*.*"
 COLUMNS = ("edge", "network", "seconds", "s_per_mpx", "peak_rss_mb", "growth_mb")
 
@@ -83,7 +88,36 @@ def measure(edge: int, network: str, data: Path, folder: Path) -> dict[str, Any]
     out = DiskResults(folder / "labels.ome.zarr")
     result = predict(image, checkpoint, PredictConfig(device="cpu"), into=out)
     assert result.complete
-    seconds = time.monotonic() - started
+    return as_row(edge, network, time.monotonic() - started)
+
+
+def measure_objects(edge: int, folder: Path) -> dict[str, Any]:
+    """Separate and measure the objects of one mask in this process."""
+    import zarr
+
+    from unet_engine.cli import main as command
+
+    mask = Mirrored((nuclei((512, 512), seed=0)[1] > 0).astype(np.uint8), edge)
+    array = zarr.create_array(
+        folder / "mask.zarr",
+        shape=mask.shape,
+        chunks=(CHUNK, CHUNK),
+        dtype=mask.dtype,
+        config={"write_empty_chunks": True},
+    )
+    for y, x in product(range(0, edge, CHUNK), repeat=2):
+        where = (slice(y, min(y + CHUNK, edge)), slice(x, min(x + CHUNK, edge)))
+        array[where] = mask[where]
+    out = [f"--output={folder / 'o.ome.zarr'}", f"--table={folder / 'o.csv'}"]
+    started = time.monotonic()
+    with redirect_stdout(sys.stderr):
+        code = command(["objects", str(folder / "mask.zarr"), *out, "--quiet"])
+    assert code == 0
+    return as_row(edge, "objects", time.monotonic() - started)
+
+
+def as_row(edge: int, network: str, seconds: float) -> dict[str, Any]:
+    """Return what this process took."""
     # Kilobytes on Linux, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -99,7 +133,8 @@ def measure(edge: int, network: str, data: Path, folder: Path) -> dict[str, Any]
 def run_alone(edge: int, network: str, data: Path) -> dict[str, Any]:
     """Measure one size in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        options = [f"--network={network}", f"--data={data}", f"--folder={folder}"]
+        options = [f"--data={data}", f"--folder={folder}"]
+        options += ["--objects"] if network == "objects" else [f"--network={network}"]
         done = subprocess.run(
             [sys.executable, __file__, f"--only={edge}", *options],
             check=True,
@@ -119,12 +154,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--sizes", type=int, nargs="+", help="edges in pixels")
     parser.add_argument("--network", help="a model of the store, or small")
+    parser.add_argument(
+        "--objects", action="store_true", help="separate objects instead of predicting"
+    )
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     network = arguments.network or ("small" if arguments.quick else "nuclei")
+    if arguments.objects:
+        network = "objects"
     if arguments.only:
-        row = measure(arguments.only, network, arguments.data, arguments.folder)
+        row = (
+            measure_objects(arguments.only, arguments.folder)
+            if network == "objects"
+            else measure(arguments.only, network, arguments.data, arguments.folder)
+        )
         print(json.dumps(row))
         return
     rows: list[dict[str, Any]] = []

@@ -165,6 +165,13 @@ def test_tables_are_read_back(tmp_path: Path):
         write_table(tmp_path / "table.xlsx", table)
 
 
+def test_a_long_table_is_written_to_its_end(tmp_path: Path):
+    table = {"label": np.arange(1, 10_000), "area": np.arange(9999) / 2}
+    write_table(tmp_path / "table.csv", table)
+    found = np.loadtxt(tmp_path / "table.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(found, np.stack([*table.values()], axis=1))
+
+
 @pytest.mark.parametrize(
     ("options", "phrase"),
     [

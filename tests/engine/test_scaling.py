@@ -26,3 +26,24 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path):
     # The larger one has 46 MB of pixels and of labels, and six times that in float32.
     assert large["peak_rss_mb"] - small["peak_rss_mb"] < 60
     assert large["growth_mb"] == large["peak_rss_mb"] - small["peak_rss_mb"]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_objects_on_disk(tmp_path: Path):
+    table = tmp_path / "scaling.json"
+    subprocess.run(
+        [
+            sys.executable,
+            str(BENCHMARK),
+            "--objects",
+            "--sizes",
+            "3000",
+            "7000",
+            f"--json={table}",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    small, large = json.loads(table.read_text())
+    # The larger one has 49 MB of mask and 196 MB of ids, twice.
+    assert large["peak_rss_mb"] - small["peak_rss_mb"] < 60

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 TABLE_SUFFIX = ".csv"
+_ROWS = 4096
 
 
 def write_table(
@@ -45,8 +46,11 @@ def write_table(
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table)
-        columns = [_cells(np.asarray(column)) for column in table.values()]
-        writer.writerows(zip(*columns, strict=True))
+        columns = [np.asarray(column) for column in table.values()]
+        # As text a table is ten times as large.
+        for start in range(0, max(map(len, columns), default=0), _ROWS):
+            part = [_cells(column[start : start + _ROWS]) for column in columns]
+            writer.writerows(zip(*part, strict=True))
 
 
 def check_table_suffix(path: str | os.PathLike[str]) -> None:
