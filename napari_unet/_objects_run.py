@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Table = dict[str, npt.NDArray[Any]]
 
 
+_LARGEST_IN_MEMORY = 2**30
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ObjectsOrder:
     """Objects that were asked for.
@@ -134,7 +137,11 @@ def find_objects(
         )
     except Cancelled:
         return None
-    return FoundObjects(labels=objects.labels, table=table)
+    labels = objects.labels
+    if labels.nbytes <= _LARGEST_IN_MEMORY:
+        # Not a file that somebody could clean away under the layer.
+        labels = np.array(labels)
+    return FoundObjects(labels=labels, table=table)
 
 
 def save_table(

@@ -37,7 +37,7 @@ def test_memory_does_not_grow_with_the_objects_on_disk(tmp_path: Path):
             str(BENCHMARK),
             "--objects",
             "--sizes",
-            "3000",
+            "4000",
             "7000",
             f"--json={table}",
         ],
@@ -45,5 +45,5 @@ def test_memory_does_not_grow_with_the_objects_on_disk(tmp_path: Path):
         capture_output=True,
     )
     small, large = json.loads(table.read_text())
-    # The larger one has 49 MB of mask and 196 MB of ids, twice.
-    assert large["peak_rss_mb"] - small["peak_rss_mb"] < 60
+    # The larger one has 33 MB more of mask and 132 MB more of ids, twice.
+    assert large["peak_rss_mb"] - small["peak_rss_mb"] < 80

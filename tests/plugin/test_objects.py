@@ -180,6 +180,16 @@ def test_what_was_corrected_by_hand_is_measured_and_never_replaced(
     assert section.objects.layer.data.max() == 3
 
 
+def test_ids_of_a_layer_lie_in_memory(
+    dock: Docked, disks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unet_engine.instances.blocks._IN_MEMORY_BYTES", 0)
+    show_mask(dock, disks)
+    separate(dock)
+    assert type(objects_layer(dock).data) is np.ndarray
+    assert objects_layer(dock).data.max() == 3
+
+
 def test_nothing_to_keep_is_told(dock: Docked, disks: Any, told: list[str]) -> None:
     show_mask(dock, disks)
     dock.widget.objects.form.method.value = "keep"

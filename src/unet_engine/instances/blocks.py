@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PIXELS = {2: 2**21, 3: 2**22}
 """Of a block that nobody chose: a second or two and below 500 MB of a watershed."""
 
-_IN_MEMORY_BYTES = 2**26
+_IN_MEMORY_BYTES = 2**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
