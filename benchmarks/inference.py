@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -215,7 +216,7 @@ def _flops(checkpoint: Checkpoint, shape: tuple[int, ...]) -> int:
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = build(checkpoint.spec)
         network(torch.empty(1, checkpoint.spec.in_channels, *counted))
-    return round(counter.get_total_flops() * np.prod(shape) / np.prod(counted))
+    return round(counter.get_total_flops() * prod(shape) / prod(counted))
 
 
 def _best_matrix_product() -> float:
@@ -254,7 +255,7 @@ def compare(
     image: str, methods: list[str], rounds: int, arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Measure all methods on one image; return the rows of the table."""
-    pixels = int(np.prod(_shape(image)))
+    pixels = prod(_shape(image))
     if pixels > _WHOLE_PIXELS:
         methods = [name for name in methods if name != "whole"]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in ["gemm", *methods]}

@@ -6,6 +6,8 @@ import time
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from unet_engine.calibration import recall
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,9 +64,19 @@ def expected_seconds(
     plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
 ) -> float | None:
     """Return about how long a run will take; None before one like it was measured."""
-    pace = _known.get(_key(spec, config))
+    pace = _known.get(_key(spec, config)) or _recalled(spec, config)
     pixels = len(plan.planes) * prod(plan.tiles.shape)
     return None if pace is None else pace * pixels / 1e6
+
+
+def _recalled(spec: ModelSpec, config: PredictConfig) -> float | None:
+    """Return the speed of an earlier session."""
+    if config.average_flips != "auto":
+        return None
+    # auto takes the first of these that there is, and only what ran here is known.
+    devices = ("cuda", "mps", "cpu") if config.device == "auto" else (config.device,)
+    known = (recall(spec, device).seconds_per_megapixel for device in devices)
+    return next((pace for pace in known if pace), None)
 
 
 def describe_time(seconds: float) -> str:

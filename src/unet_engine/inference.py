@@ -190,7 +190,8 @@ def iter_predict(
     with closing(predictor), closing(results):
         complete = yield from _fill(results, run, predictor, stop, near)
     seconds = time.monotonic() - started
-    if complete and _pixels_in(plan) >= _TIMED_RUN:
+    usual = config.average_flips == "auto"
+    if complete and usual and _pixels_in(plan) >= _TIMED_RUN:
         pace = 1e6 * seconds / _pixels_in(plan)
         calibration.remember(spec, predictor.device, seconds_per_megapixel=pace)
     return Prediction(

@@ -26,7 +26,7 @@ class _InStages(Protocol):
     def stages(self) -> tuple[Stage, ...]: ...
 
 
-CELLS = 192
+CELLS = 256
 """Edge of a block of a plane, in cells of its map, where nothing was measured."""
 
 
