@@ -200,9 +200,7 @@ class ModelForm(QWidget):
     def _spec(self) -> ModelSpec:
         classes = tuple(name.strip() for name in self.classes.text().split(","))
         if (parent := self.parent_model) is not None:
-            return parent.spec.changed(
-                architecture=self.architecture, classes=classes
-            )
+            return parent.spec.changed(architecture=self.architecture, classes=classes)
         volumes = self.ndim.currentData() == 3
         return ModelSpec.for_architecture(
             self.architecture,

@@ -123,6 +123,7 @@ def iter_denoise(
                 image=pixels,
                 done=done,
                 total=plan.total,
+                notes=predictor.retreats,
             )
     return Denoised(
         image=restored,

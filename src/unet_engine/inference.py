@@ -95,7 +95,7 @@ def iter_predict(
     """Predict an image tile by tile, and yield every tile as it is finished.
 
     Tiles give the same result as the whole image in one piece. When a device runs out
-    of memory the tiles are halved, twice at most, and then the CPU goes on; finished
+    of memory the tiles are halved, and at last the CPU goes on; finished
     tiles are kept and a note says so.
 
     Parameters
@@ -266,6 +266,7 @@ def _fill(
             probabilities=probabilities if run.config.probabilities else None,
             done=done,
             total=plan.total,
+            notes=predictor.retreats,
         )
     if run.fingerprint != _fingerprint(run.image):
         raise DataError(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unet_engine.tiling import Footprint
 
 _SMALLEST_TILE = 64
-_HALVINGS = 2
+_HALVINGS = 4
 
 
 class TilePredictor:
@@ -78,6 +78,11 @@ class TilePredictor:
     @property
     def notes(self) -> tuple[str, ...]:
         return (*self._normalisation.notes, *self._notes)
+
+    @property
+    def retreats(self) -> tuple[str, ...]:
+        """What was given up so far for want of memory, a sentence each."""
+        return tuple(self._notes)
 
     def close(self) -> None:
         """Give back the memory that the network keeps from tile to tile."""

@@ -523,6 +523,7 @@ def test_tiles_are_halved_when_memory_runs_out(
     short_of_memory(200 * 200)
     events, result = events_of(iter_predict(image, model, config))
     assert len(events) == 4
+    assert "halved" in events[0].notes[-1], "told as soon as it happens"
     assert result.complete
     assert "halved" in result.notes[-1]
     assert_same(result, expected)
