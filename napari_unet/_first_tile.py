@@ -40,7 +40,9 @@ def first_tile(
 
     place, spec, config = order.near(), checkpoint.spec, order.config
     image = match_channels(order.subject.image, spec.in_channels)
-    plan = plan_prediction(image, spec, config, order.indices, watched=True)
+    plan = plan_prediction(
+        image, spec, config, order.indices, watched=True, place=place
+    )
     if place is None or place[0] not in plan.planes or not _is_long(plan):
         return
     predictor = TilePredictor(image, checkpoint, config, normalisation, stop)

@@ -148,11 +148,14 @@ class PredictionForm(QWidget):
             return ""
         try:
             image = match_channels(image_of(layer, layout), model.spec.in_channels)
-            indices = None
-            if self.this_slice_only:
-                indices = (shown_view(self._viewer, layer, layout)[0],)
+            view = shown_view(self._viewer, layer, layout)
             plan = plan_prediction(
-                image, model.spec, self.config, indices, watched=True
+                image,
+                model.spec,
+                self.config,
+                (view[0],) if self.this_slice_only else None,
+                watched=True,
+                place=view,
             )
         except EngineError as error:
             return f"{error}."

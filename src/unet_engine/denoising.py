@@ -96,7 +96,14 @@ def iter_denoise(
             "no image; use one that was pretrained without labels"
         )
     image = keep_chunks(match_channels(image, spec.in_channels))
-    plan = plan_prediction(image, spec, config, indices, watched=near is not None)
+    plan = plan_prediction(
+        image,
+        spec,
+        config,
+        indices,
+        watched=near is not None,
+        place=near() if callable(near) else near,
+    )
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile
     )

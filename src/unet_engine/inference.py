@@ -157,7 +157,9 @@ def iter_predict(
         config=config,
         indices=None if indices is None else tuple(indices),
         on_disk=into is not None,
-        watched=near is not None,
+        # Chunks on disk are tiles of a grid that does not depend on the camera.
+        watched=near is not None and into is None,
+        place=None if into is not None else near() if callable(near) else near,
     )
     plan = planned(spec)
     results = _in_memory(plan, spec, config) if into is None else into

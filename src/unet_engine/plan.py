@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import partial
-from math import ceil, dist, hypot, isqrt, prod
+from math import dist, hypot, prod
 from typing import TYPE_CHECKING
 
-from unet_engine.architectures import SAME_PATH
 from unet_engine.errors import DataError
+from unet_engine.grid import bytes_per_pixel, choose_grid
 from unet_engine.tiling import Tile, TilePlan
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from unet_engine.config import PredictConfig
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
-    from unet_engine.tiling import Footprint
 
 Index = tuple[int, ...]
 Place = (
@@ -60,9 +60,8 @@ class PredictionPlan:
         number = 0
         for position, size in zip(index, self.shape, strict=False):
             number = number * size + position
-        steps = zip(tile.inner, self.tiles.tile, self.tiles.shape, strict=True)
-        for (start, _), edge, size in steps:
-            number = number * -(-size // edge) + start // edge
+        for (start, _), starts in zip(tile.inner, self.tiles.starts, strict=True):
+            number = number * len(starts) + bisect_left(starts, start)
         return number
 
     def at(self, number: int) -> tuple[Index, Tile]:
@@ -115,6 +114,7 @@ def plan_prediction(
     *,
     on_disk: bool = False,
     watched: bool = False,
+    place: Place | None = None,
 ) -> PredictionPlan:
     """Plan a prediction without reading a pixel.
 
@@ -129,6 +129,8 @@ def plan_prediction(
     watched
         Somebody looks at the tiles as they finish: smaller ones, unless the tile is
         given.
+    place
+        What is looked at: as few tiles as can be cover it.
 
     Raises
     ------
@@ -142,15 +144,11 @@ def plan_prediction(
     footprint = spec.footprint_with(
         spec.measured_halo if config.halo == "measured" else None
     )
-    tiles = TilePlan.for_shape(
-        seen,
-        tile=(
-            _given_sizes(seen, config.tile)
-            if config.tile
-            else _suitable_sizes(seen, spec, footprint, watched=watched)
-        ),
-        footprint=footprint,
+    view = None if place is None or len(place) < 3 else place[1:]
+    sizes, origin = choose_grid(
+        seen, spec, footprint, edge=config.tile, watched=watched, view=view
     )
+    tiles = TilePlan.for_shape(seen, tile=sizes, footprint=footprint, origin=origin)
     shape = (*image.leading_shape, *image.plane_shape)
     results = prod(shape) * (1 + 4 * len(spec.classes) * config.probabilities)
     return PredictionPlan(
@@ -158,58 +156,8 @@ def plan_prediction(
         planes=tuple(dict.fromkeys(index[:split] for index in chosen)),
         tiles=tiles,
         nbytes=(0 if on_disk else results)
-        + _bytes_per_pixel(spec) * prod(tiles.largest_outer),
+        + bytes_per_pixel(spec) * prod(tiles.largest_outer),
     )
-
-
-_WORKING_MEMORY = {2: 2**30, 3: 2**31}
-"""Bytes that a tile may take inside the network, in a plane and in a volume, where
-most of a tile is halo."""
-
-_LARGEST_TILE = 2048
-"""Edge beyond which the halo costs next to nothing, of tiles that nobody watches."""
-
-_WATCHED_TILE = {2: 512, 3: 96}
-"""Edge of a tile that appears within half a second on a computer without a GPU."""
-
-
-def _bytes_per_pixel(spec: ModelSpec) -> int:
-    """Estimate the memory inside a network for a pixel of its input.
-
-    A network in stages keeps one map of each level; others a few of the finest.
-    """
-    maps = 5.0
-    if spec.architecture in SAME_PATH:
-        maps = sum((2 / 2**spec.ndim) ** level for level in range(spec.depth + 1)) + 0.2
-    return round(4 * (spec.in_channels + maps * spec.width + 2 * spec.out_channels))
-
-
-def _suitable_sizes(
-    shape: tuple[int, ...], spec: ModelSpec, footprint: Footprint, *, watched: bool
-) -> tuple[int, ...]:
-    """Return the edges of tiles as large as the memory allows, alike in size."""
-    edge = _WATCHED_TILE[spec.ndim] if watched else _LARGEST_TILE
-    pixels = _WORKING_MEMORY[spec.ndim] // _bytes_per_pixel(spec)
-    while edge > _SMALLEST_TILE and pixels < prod(
-        min(edge, size) + 2 * halo
-        for size, halo in zip(shape, footprint.halo, strict=True)
-    ):
-        edge -= _SMALLEST_TILE
-    if watched:
-        return (edge,) * len(shape)
-    return tuple(ceil(size / ceil(size / edge)) for size in shape)
-
-
-_SMALLEST_TILE = 32
-
-
-def _given_sizes(shape: tuple[int, ...], edge: int) -> tuple[int, ...]:
-    """Return the edges of a tile: as many voxels in a volume as pixels in a plane."""
-    if len(shape) == 2:
-        return edge, edge
-    depth = min(round(edge ** (2 / 3)), shape[0])
-    across = isqrt(edge**2 // depth)
-    return depth, across, across
 
 
 def _inside(image: Image, indices: Iterable[Index]) -> Iterator[Index]:

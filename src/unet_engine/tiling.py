@@ -104,6 +104,7 @@ class TilePlan:
     shape: tuple[int, ...]
     tile: tuple[int, ...]
     footprint: Footprint
+    origin: tuple[int, ...]
 
     @classmethod
     def for_shape(
@@ -112,6 +113,7 @@ class TilePlan:
         *,
         tile: int | Sequence[int],
         footprint: Footprint,
+        origin: Sequence[int] | None = None,
     ) -> TilePlan:
         """Plan ``shape`` in tiles of about ``tile`` pixels.
 
@@ -124,6 +126,9 @@ class TilePlan:
             pooling grid and cut to the image.
         footprint
             What the network needs, for the same axes.
+        origin
+            Where a tile begins, per axis, rounded down to the pooling grid; those
+            before and after it follow. None: at the first pixel.
 
         Raises
         ------
@@ -146,20 +151,34 @@ class TilePlan:
             -(-min(size, n) // d) * d
             for size, n, d in zip(sizes, shape, footprint.divisor, strict=True)
         )
-        return cls(shape=shape, tile=aligned, footprint=footprint)
+        first = tuple(
+            start // d * d % edge
+            for start, d, edge in zip(
+                origin or (0,) * len(shape), footprint.divisor, aligned, strict=True
+            )
+        )
+        return cls(shape=shape, tile=aligned, footprint=footprint, origin=first)
+
+    @cached_property
+    def starts(self) -> tuple[tuple[int, ...], ...]:
+        """Where the inner regions begin, per axis."""
+        return tuple(
+            (0,) * (first > 0) + tuple(range(first, n, size))
+            for n, size, first in zip(self.shape, self.tile, self.origin, strict=True)
+        )
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """The tiles in raster order."""
-        starts = [
-            range(0, n, size) for n, size in zip(self.shape, self.tile, strict=True)
-        ]
-        return tuple(self._tile_at(corner) for corner in product(*starts))
+        return tuple(self._tile_at(corner) for corner in product(*self.starts))
 
     def _tile_at(self, corner: tuple[int, ...]) -> Tile:
         inner, outer = [], []
         for axis, start in enumerate(corner):
-            stop = min(start + self.tile[axis], self.shape[axis])
+            following = start + self.tile[axis]
+            if not start and self.origin[axis]:
+                following = self.origin[axis]
+            stop = min(following, self.shape[axis])
             low = start - self.footprint.halo[axis]
             wanted = stop - start + 2 * self.footprint.halo[axis]
             inner.append((start, stop))
