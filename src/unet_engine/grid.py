@@ -18,8 +18,8 @@ _WORKING_MEMORY = {2: 2**30, 3: 2**31}
 """Bytes that a tile may take inside the network, in a plane and in a volume, where
 most of a tile is halo."""
 
-_LARGEST = 2048
-"""Edge beyond which the halo costs next to nothing, of tiles that nobody watches."""
+_LARGEST = 1536
+"""Edge beyond which a smaller share of halo no longer pays for the memory."""
 
 _WATCHED = {2: 512, 3: 96}
 """Edge of a tile that appears within half a second on a computer without a GPU."""

@@ -32,6 +32,8 @@ from unet_engine.tiling import Tile, TilePlan
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    import numpy.typing as npt
+
     from unet_engine.images import Image
     from unet_engine.results import Results
     from unet_engine.spec import ModelSpec
@@ -206,6 +208,16 @@ def iter_predict(
     )
 
 
+def _likeliest(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Return the first of the likeliest classes, as argmax does, several times faster."""
+    best = probabilities[0]
+    labels = np.zeros(best.shape, np.uint8)
+    for label, probability in enumerate(probabilities[1:], start=1):
+        np.putmask(labels, probability > best, label)
+        best = np.maximum(best, probability)
+    return labels
+
+
 def _pixels_in(plan: PredictionPlan) -> int:
     return len(plan.planes) * prod(plan.tiles.shape)
 
@@ -258,7 +270,7 @@ def _fill(
                 probabilities = predictor.predict(index, tile)
             except Cancelled:
                 return False
-            classes = probabilities.argmax(axis=0).astype(np.uint8)
+            classes = _likeliest(probabilities)
             results.write(index, tile, classes, probabilities)
         done += 1
         yield TileDone(
