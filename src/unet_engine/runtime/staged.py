@@ -52,10 +52,6 @@ class StagedNetwork:
         self._stages = network.stages()
         self._device = torch.device(device)
         self.cells = cells
-        readers = [
-            (s, n) for n, stage in enumerate(self._stages) for s in stage.sources
-        ]
-        self._last_reader = dict(readers)
         self._memory: dict[int, Tensor] = {}
         self._lock = threading.Lock()
 
@@ -89,16 +85,10 @@ class StagedNetwork:
     def _run(self, image: Tensor, wanted: Region) -> Tensor:
         regions = needed_regions(self._stages, wanted, image.shape[2:])
         whole = tuple((0, size) for size in image.shape[2:])
-        maps: list[Block | None] = [Block(image, whole)]
-        for number, stage in enumerate(self._stages):
-            region = regions[number + 1]
-            maps.append(self._run_stage(stage, maps, region))
-            for source in stage.sources:
-                if self._last_reader[source] == number:
-                    maps[source] = None
-        found = maps[-1]
-        assert found is not None
-        return found.values
+        maps = [Block(image, whole)]
+        for number, region in enumerate(regions[1:]):
+            maps.append(self._run_stage(number, maps, region))
+        return maps[-1].values
 
     def _map_memory(self, number: int, shape: tuple[int, ...]) -> Tensor:
         """Return memory for a map, that of the last tile where it is large enough.
@@ -118,16 +108,14 @@ class StagedNetwork:
         with self._lock:
             self._memory.clear()
 
-    def _run_stage(
-        self, stage: Stage, maps: Sequence[Block | None], region: Region
-    ) -> Block:
-        sources = [cast("Block", maps[source]) for source in stage.sources]
-        last = stage is self._stages[-1]
+    def _run_stage(self, number: int, maps: Sequence[Block], region: Region) -> Block:
+        stage, last = self._stages[number], number == len(self._stages) - 1
+        sources = [maps[source] for source in stage.sources]
         shape = (len(sources[0].values), stage.channels, *_sizes(region))
         values = (
             torch.empty(shape, device=self._device)
             if last
-            else self._map_memory(self._stages.index(stage), shape)
+            else self._map_memory(number, shape)
         )
         output = Block(values, region)
 
