@@ -15,15 +15,16 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_image(tmp_path: Path):
     table = tmp_path / "scaling.json"
-    options = ["--network=small", "--sizes", "1000", "7000", f"--json={table}"]
+    # Both of several tiles, which are as large as suits the network.
+    options = ["--network=small", "--sizes", "3000", "9000", f"--json={table}"]
     subprocess.run(
         [sys.executable, str(BENCHMARK), f"--data={tmp_path}", *options],
         check=True,
         capture_output=True,
     )
     small, large = json.loads(table.read_text())
-    assert small["edge"] == 1000
-    # The larger one has 46 MB of pixels and of labels, and six times that in float32.
+    assert small["edge"] == 3000
+    # The larger one has 81 MB of pixels and of labels, and four times that in float32.
     assert large["peak_rss_mb"] - small["peak_rss_mb"] < 60
     assert large["growth_mb"] == large["peak_rss_mb"] - small["peak_rss_mb"]
 
