@@ -16,16 +16,16 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
 def test_memory_does_not_grow_with_the_image(tmp_path: Path):
     table = tmp_path / "scaling.json"
     # Both of several tiles, which are as large as suits the network.
-    options = ["--network=small", "--sizes", "3000", "9000", f"--json={table}"]
+    options = ["--network=small", "--sizes", "6000", "9000", f"--json={table}"]
     subprocess.run(
         [sys.executable, str(BENCHMARK), f"--data={tmp_path}", *options],
         check=True,
         capture_output=True,
     )
     small, large = json.loads(table.read_text())
-    assert small["edge"] == 3000
-    # The larger one has 81 MB of pixels and of labels, and four times that in float32.
-    assert large["peak_rss_mb"] - small["peak_rss_mb"] < 60
+    assert small["edge"] == 6000
+    # The larger one has 45 MB more of pixels and of labels, and 180 MB in float32.
+    assert large["peak_rss_mb"] - small["peak_rss_mb"] < 40
     assert large["growth_mb"] == large["peak_rss_mb"] - small["peak_rss_mb"]
 
 
