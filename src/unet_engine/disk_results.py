@@ -102,6 +102,11 @@ class DiskResults:
         return self._targets[1].array if len(self._targets) > 1 else None
 
     @property
+    def fixed_grid(self) -> bool:
+        """Chunks are tiles or parts of them."""
+        return True
+
+    @property
     def cells(self) -> int:
         """Blocks of the run that is gone on with."""
         if self._overwrite:

@@ -153,15 +153,15 @@ def iter_predict(
             "choose another one, or fine-tune this one on labels"
         )
     image = keep_chunks(match_channels(image, spec.in_channels))
+    watched = near is not None and not (into is not None and into.fixed_grid)
     planned = partial(
         plan_prediction,
         image,
         config=config,
         indices=None if indices is None else tuple(indices),
         on_disk=into is not None,
-        # Chunks on disk are tiles of a grid that does not depend on the camera.
-        watched=near is not None and into is None,
-        place=None if into is not None else near() if callable(near) else near,
+        watched=watched,
+        place=_looked_at(near) if watched else None,
     )
     plan = planned(spec)
     results = _in_memory(plan, spec, config) if into is None else into
@@ -216,6 +216,10 @@ def _likeliest(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         np.putmask(labels, probability > best, label)
         best = np.maximum(best, probability)
     return labels
+
+
+def _looked_at(near: Place | Callable[[], Place | None] | None) -> Place | None:
+    return near() if callable(near) else near
 
 
 def _pixels_in(plan: PredictionPlan) -> int:

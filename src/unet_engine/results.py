@@ -97,6 +97,10 @@ class Results(Protocol):
         """Array-like ``(classes, *leading, Y, X)``, or None."""
 
     @property
+    def fixed_grid(self) -> bool:
+        """Whether the tiles must be the same in every run, wherever somebody looks."""
+
+    @property
     def cells(self) -> int:
         """Blocks in which to compute, as in an earlier run; 0: those that suit."""
 
@@ -139,6 +143,11 @@ class ArrayResults:
         """Make arrays of zeros; without probabilities when ``classes`` is 0."""
         kept = np.zeros((classes, *shape), np.float32) if classes else None
         return cls(np.zeros(shape, np.uint8), kept)
+
+    @property
+    def fixed_grid(self) -> bool:
+        """Take any tiles."""
+        return False
 
     @property
     def cells(self) -> int:

@@ -13,6 +13,7 @@ from unet_engine.disk_results import DiskResults
 from unet_engine.grid import choose_grid
 from unet_engine.images import Image
 from unet_engine.inference import iter_predict, plan_prediction, predict
+from unet_engine.results import ArrayResults
 from unet_engine.spec import ModelSpec
 from unet_engine.tiling import TilePlan
 
@@ -81,7 +82,10 @@ def test_a_grid_that_follows_the_view_changes_no_result(make_checkpoint: Callabl
     config = PredictConfig(device="cpu", probabilities=True)
     whole = predict(image(700), checkpoint, config).probabilities
     place = ((), (333.0, 290.0), (300.0, 260.0))
-    run = iter_predict(image(700), checkpoint, config, near=lambda: place)
+    results = ArrayResults(
+        np.zeros((700, 700), np.uint8), np.zeros((2, 700, 700), np.float32)
+    )
+    run = iter_predict(image(700), checkpoint, config, near=lambda: place, into=results)
     first = next(run)
     assert (first.inner[0].start, first.inner[1].start) == (180, 160)
     assert first.inner[0].stop >= 483, "one tile covers the view"
