@@ -86,8 +86,8 @@ def _side(
     start = low // divisor * divisor
     if high <= low:
         return largest, 0
-    # The rounding to the pooling grid is no reason for one tile more.
-    count = max(1, ceil((high - start - divisor) / largest))
+    # Somewhat larger tiles are better than more of them: each has a halo, and a draw.
+    count = max(1, round((high - start) / largest))
     edge = ceil(ceil((high - start) / count) / divisor) * divisor
     # A view of a few pixels is no reason for tiles of a few pixels.
     edge = max(edge, min(largest, size) // 2 // divisor * divisor, divisor)
