@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 import pytest
-from conftest import Docked
 
 from napari_unet import _pace, _runs
 from napari_unet._layers import Layout
