@@ -166,10 +166,7 @@ def _whole(checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
 
     def run(image: Pixels) -> Pixels:
         shape = image.shape[1:]
-        outer = tuple(
-            (-halo, footprint.allowed_size(n + 2 * halo, axis) - halo)
-            for axis, (n, halo) in enumerate(zip(shape, footprint.halo, strict=True))
-        )
+        outer = footprint.around([(0, n) for n in shape])
         inner = tuple(
             slice(h, h + n) for h, n in zip(footprint.halo, shape, strict=True)
         )

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from unet_engine.errors import EngineError
 from unet_engine.events import TileDone
 from unet_engine.images import match_channels
@@ -36,7 +34,7 @@ def first_tile(
     stop: Stop,
 ) -> Iterator[TileDone]:
     """Predict the small tile, if the plan is long and there is no fast device."""
-    from unet_engine.predictor import TilePredictor
+    from unet_engine.predictor import TilePredictor, likeliest
 
     place, spec, config = order.near(), checkpoint.spec, order.config
     image = match_channels(order.subject.image, spec.in_channels)
@@ -59,7 +57,7 @@ def first_tile(
     yield TileDone(
         index=place[0],
         inner=small.inner_slices,
-        labels=probabilities.argmax(axis=0).astype(np.uint8),
+        labels=likeliest(probabilities),
         probabilities=probabilities if config.probabilities else None,
         done=0,
         total=plan.total,

@@ -65,8 +65,7 @@ def expected_seconds(
 ) -> float | None:
     """Return about how long a run will take; None before one like it was measured."""
     pace = _known.get(_key(spec, config)) or _recalled(spec, config)
-    pixels = len(plan.planes) * prod(plan.tiles.shape)
-    return None if pace is None else pace * pixels / 1e6
+    return None if pace is None else pace * plan.pixels / 1e6
 
 
 def _recalled(spec: ModelSpec, config: PredictConfig) -> float | None:

@@ -13,7 +13,13 @@ from unet_engine.errors import Cancelled, SpecError
 from unet_engine.events import Denoised, TileDenoised, never
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.chunks import keep_chunks
-from unet_engine.plan import Index, Place, nearest_first, plan_prediction
+from unet_engine.plan import (
+    Index,
+    Place,
+    looked_at,
+    nearest_first,
+    plan_prediction,
+)
 from unet_engine.predictor import TilePredictor
 from unet_engine.runtime import translated_errors
 
@@ -102,7 +108,7 @@ def iter_denoise(
         config,
         indices,
         watched=near is not None,
-        place=near() if callable(near) else near,
+        place=looked_at(near),
     )
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile

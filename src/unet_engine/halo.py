@@ -119,10 +119,7 @@ def _predict(
     """Predict a region with a halo, the rest of the image being unknown."""
     edge = _EDGES[runner.spec.ndim]
     footprint = runner.spec.footprint_with(halo)
-    outer = tuple(
-        (start - h, start - h + footprint.allowed_size(edge + 2 * h, axis))
-        for axis, (start, h) in enumerate(zip(corner, halo, strict=True))
-    )
+    outer = footprint.around([(start, start + edge) for start in corner])
     block = read_reflected(
         lambda region: image[(slice(None), *region)], outer, image.shape[1:]
     )

@@ -8,8 +8,6 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
 from unet_engine import calibration
 from unet_engine.config import PredictConfig
 from unet_engine.errors import Cancelled, DataError, SpecError
@@ -21,18 +19,17 @@ from unet_engine.plan import (
     Index,
     Place,
     PredictionPlan,
+    looked_at,
     nearest_first,
     plan_prediction,
 )
-from unet_engine.predictor import TilePredictor, read_tile
+from unet_engine.predictor import TilePredictor, likeliest, read_tile
 from unet_engine.results import ArrayResults, PredictionRun
 from unet_engine.runtime import translated_errors
 from unet_engine.tiling import Tile, TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-
-    import numpy.typing as npt
 
     from unet_engine.images import Image
     from unet_engine.results import Results
@@ -161,7 +158,7 @@ def iter_predict(
         indices=None if indices is None else tuple(indices),
         on_disk=into is not None,
         watched=watched,
-        place=_looked_at(near) if watched else None,
+        place=looked_at(near) if watched else None,
     )
     plan = planned(spec)
     results = _in_memory(plan, spec, config) if into is None else into
@@ -178,7 +175,7 @@ def iter_predict(
         normalisation,
         stop,
         footprint=plan.tiles.footprint,
-        calibrate=near is None and _pixels_in(plan) >= _LONG_RUN,
+        calibrate=near is None and plan.pixels >= _LONG_RUN,
         cells=results.cells,
     )
     run = PredictionRun(
@@ -195,8 +192,8 @@ def iter_predict(
         complete = yield from _fill(results, run, predictor, stop, near)
     seconds = time.monotonic() - started
     usual = config.average_flips == "auto"
-    if complete and usual and _pixels_in(plan) >= _TIMED_RUN:
-        pace = 1e6 * seconds / _pixels_in(plan)
+    if complete and usual and plan.pixels >= _TIMED_RUN:
+        pace = 1e6 * seconds / plan.pixels
         calibration.remember(spec, predictor.device, seconds_per_megapixel=pace)
     return Prediction(
         labels=results.labels,
@@ -206,24 +203,6 @@ def iter_predict(
         seconds=seconds,
         notes=(*predictor.notes, *_halo_notes(checkpoint.spec, config)),
     )
-
-
-def _likeliest(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return the first of the likeliest classes, as argmax does, and faster."""
-    best = probabilities[0]
-    labels = np.zeros(best.shape, np.uint8)
-    for label, probability in enumerate(probabilities[1:], start=1):
-        np.putmask(labels, probability > best, label)
-        best = np.maximum(best, probability)
-    return labels
-
-
-def _looked_at(near: Place | Callable[[], Place | None] | None) -> Place | None:
-    return near() if callable(near) else near
-
-
-def _pixels_in(plan: PredictionPlan) -> int:
-    return len(plan.planes) * prod(plan.tiles.shape)
 
 
 def _with_measured_halo(
@@ -274,7 +253,7 @@ def _fill(
                 probabilities = predictor.predict(index, tile)
             except Cancelled:
                 return False
-            classes = _likeliest(probabilities)
+            classes = likeliest(probabilities)
             results.write(index, tile, classes, probabilities)
         done += 1
         yield TileDone(

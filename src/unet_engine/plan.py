@@ -55,6 +55,11 @@ class PredictionPlan:
         """Tiles in the run."""
         return len(self.planes) * len(self.tiles)
 
+    @property
+    def pixels(self) -> int:
+        """Pixels to predict."""
+        return len(self.planes) * prod(self.tiles.shape)
+
     def number(self, index: Index, tile: Tile) -> int:
         """Return the number of a tile among those of all planes, in raster order."""
         number = 0
@@ -172,6 +177,11 @@ def _inside(image: Image, indices: Iterable[Index]) -> Iterator[Index]:
         yield tuple(index)
 
 
+def looked_at(near: Place | Callable[[], Place | None] | None) -> Place | None:
+    """Return where ``near`` is now."""
+    return near() if callable(near) else near
+
+
 def nearest_first(
     plan: PredictionPlan, near: Place | Callable[[], Place | None] | None
 ) -> Iterator[tuple[Index, Tile]]:
@@ -184,7 +194,7 @@ def nearest_first(
     waiting = list(jobs)[::-1]
     last: Place | None = None
     while waiting:
-        place = near() if callable(near) else near
+        place = looked_at(near)
         if place is not None and place != last:
             waiting.sort(key=partial(_distance, place), reverse=True)
             last = place

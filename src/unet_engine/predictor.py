@@ -12,11 +12,9 @@ from unet_engine.interruption import interruptible
 from unet_engine.runtime import Runner, runner_for, translated_errors, tune
 from unet_engine.spec import ARCHITECTURES
 from unet_engine.symmetry import SYMMETRIES, Symmetry
-from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected
+from unet_engine.tiling import Interval, Tile, TilePlan, read_reflected, spanning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy.typing as npt
 
     from unet_engine.checkpoint import Checkpoint
@@ -123,7 +121,7 @@ class TilePredictor:
 
     def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
         views = [(s, s.tile_for(tile, self._footprint)) for s in self._symmetries]
-        outer = _spanning(view.outer for _, view in views)
+        outer = spanning(view.outer for _, view in views)
         block = self._normalisation.apply(
             read_tile(self._image, index, Tile(tile.inner, outer))
         )
@@ -156,6 +154,19 @@ class TilePredictor:
         self._runner = runner_for(self._checkpoint, "cpu")
         self._halvings = 0
         return True
+
+
+def likeliest(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Return the first of the likeliest classes, as argmax does, and faster.
+
+    ``(classes, *spatial)`` probabilities become ``(*spatial)`` class ids.
+    """
+    best = probabilities[0]
+    labels = np.zeros(best.shape, np.uint8)
+    for label, probability in enumerate(probabilities[1:], start=1):
+        np.putmask(labels, probability > best, label)
+        best = np.maximum(best, probability)
+    return labels
 
 
 def read_tile(image: Image, index: Index, tile: Tile) -> npt.NDArray[np.generic]:
@@ -208,14 +219,6 @@ def _symmetries(spec: ModelSpec, config: PredictConfig) -> tuple[Symmetry, ...]:
     published = ARCHITECTURES[spec.architecture].averages_flips
     averages = {"auto": published, "on": True, "off": False}[config.average_flips]
     return SYMMETRIES if averages else SYMMETRIES[:1]
-
-
-def _spanning(outers: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:
-    """Return the smallest region that holds all of the given ones."""
-    return tuple(
-        (min(start for start, _ in axis), max(stop for _, stop in axis))
-        for axis in zip(*outers, strict=True)
-    )
 
 
 def _within(tile: Tile) -> tuple[Interval, ...]:

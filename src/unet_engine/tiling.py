@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ import numpy.typing as npt
 from unet_engine.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Interval = tuple[int, int]
 
@@ -63,6 +63,16 @@ class Footprint:
     def allowed_size(self, size: int, axis: int) -> int:
         """Return the smallest allowed input size that is at least ``size``."""
         return size + (self.remainder[axis] - size) % self.divisor[axis]
+
+    def around(self, inner: Sequence[Interval]) -> tuple[Interval, ...]:
+        """Return the outer region of an inner one."""
+        outer = []
+        for axis, ((start, stop), halo) in enumerate(
+            zip(inner, self.halo, strict=True)
+        ):
+            size = self.allowed_size(stop - start + 2 * halo, axis)
+            outer.append((start - halo, start - halo + size))
+        return tuple(outer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +180,13 @@ class TilePlan:
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """The tiles in raster order."""
-        return tuple(self._tile_at(corner) for corner in product(*self.starts))
-
-    def _tile_at(self, corner: tuple[int, ...]) -> Tile:
-        inner, outer = [], []
-        for axis, start in enumerate(corner):
-            following = start + self.tile[axis]
-            if not start and self.origin[axis]:
-                following = self.origin[axis]
-            stop = min(following, self.shape[axis])
-            low = start - self.footprint.halo[axis]
-            wanted = stop - start + 2 * self.footprint.halo[axis]
-            inner.append((start, stop))
-            outer.append((low, low + self.footprint.allowed_size(wanted, axis)))
-        return Tile(tuple(inner), tuple(outer))
+        intervals = [
+            pairwise((*starts, n))
+            for starts, n in zip(self.starts, self.shape, strict=True)
+        ]
+        return tuple(
+            Tile(inner, self.footprint.around(inner)) for inner in product(*intervals)
+        )
 
     def nearest_first(self, point: Sequence[float]) -> tuple[Tile, ...]:
         """Order the tiles by the distance of their centre from ``point`` (pixels)."""
@@ -206,6 +209,14 @@ class TilePlan:
 
     def __iter__(self) -> Iterator[Tile]:
         return iter(self.tiles)
+
+
+def spanning(regions: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:
+    """Return the smallest region that holds all of the given ones."""
+    return tuple(
+        (min(start for start, _ in axis), max(stop for _, stop in axis))
+        for axis in zip(*regions, strict=True)
+    )
 
 
 def reflect_indices(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:

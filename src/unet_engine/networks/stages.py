@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unet_engine.tiling import spanning
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -112,14 +114,8 @@ def needed_regions(
         )
         for source, read in zip(stage.sources, stage.reads(region), strict=True):
             known = needed[source]
-            needed[source] = read if known is None else _spanning(known, read)
+            needed[source] = read if known is None else spanning((known, read))
     return [region for region in needed if region is not None]
-
-
-def _spanning(one: Region, other: Region) -> Region:
-    return tuple(
-        (min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(one, other, strict=True)
-    )
 
 
 def run_unpadded(layers: nn.Sequential, values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from unet_engine.runtime.devices import choose_device
 from unet_engine.runtime.failures import translated_errors
 from unet_engine.runtime.loading import fold_normalisation, load_network
 from unet_engine.runtime.staged import StagedNetwork
+from unet_engine.tiling import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,13 +125,9 @@ class Runner:
     def _whole(self, images: Tensor, wanted: Sequence[Interval] | None) -> Tensor:
         logits: Tensor = self._network(images)
         if wanted is not None:
-            sizes = zip(images.shape[2:], logits.shape[2:], strict=True)
-            for axis, (interval, (seen, given)) in enumerate(
-                zip(wanted, sizes, strict=True), start=2
-            ):
-                # A network without padding returns less than its input, on both sides.
-                start = interval[0] - (seen - given) // 2
-                logits = logits.narrow(axis, start, interval[1] - interval[0])
+            tile = Tile(tuple(wanted), tuple((0, size) for size in images.shape[2:]))
+            every = (slice(None), slice(None))
+            logits = logits[every + tile.local_slices(logits.shape[2:])]
         output = logits.float()
         return output.softmax(dim=1) if self.spec.classes else output
 

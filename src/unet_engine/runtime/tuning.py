@@ -42,14 +42,12 @@ def tune(runner: Runner, *, measure: bool) -> None:
 
 def _fastest_cells(runner: Runner) -> int:
     spec, edge = runner.spec, _EDGES[runner.spec.ndim]
-    footprint = spec.footprint
-    shape = [
-        footprint.allowed_size(edge + 2 * halo, axis)
-        for axis, halo in enumerate(footprint.halo)
-    ]
+    halos = spec.footprint.halo
+    outer = spec.footprint.around([(0, edge)] * spec.ndim)
+    shape = [stop - start for start, stop in outer]
     generator = np.random.default_rng(0)
     block = generator.random((spec.in_channels, *shape), dtype=np.float32)
-    wanted = [(halo, halo + edge) for halo in footprint.halo]
+    wanted = [(halo, halo + edge) for halo in halos]
     seconds = dict.fromkeys(_CELLS, float("inf"))
     # All of them in turn, as the load of a machine changes from second to second.
     for _ in range(_ROUNDS):
