@@ -64,13 +64,13 @@ class WeightAverage:
     def __init__(self, network: nn.Module, copy: nn.Module) -> None:
         copy.load_state_dict(network.state_dict())
         self.network = copy.eval().requires_grad_(False)
-        self._steps = 0
+        self.steps = 0
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Move towards the network; a young average moves faster."""
-        self._steps += 1
-        momentum = min(_MOMENTUM, (1 + self._steps) / (10 + self._steps))
+        self.steps += 1
+        momentum = min(_MOMENTUM, (1 + self.steps) / (10 + self.steps))
         for mean, new in zip(
             self.network.state_dict().values(),
             network.state_dict().values(),

@@ -114,7 +114,7 @@ def _grow(
     labels, radius
         Ids, and the distance from the centre: 0 there, 1 at the border.
     """
-    rough = _ROUGHNESS * _clouds(rng, shape, 0.7 * size / step)
+    rough = _ROUGHNESS * clouds(rng, shape, 0.7 * size / step)
     labels = np.zeros(shape, dtype=np.int32)
     radius = np.full(shape, np.inf, dtype=np.float32)
     for number, centre in enumerate(centres, start=1):
@@ -166,8 +166,8 @@ def _stain(
     """Give each nucleus its brightness, dome, chromatin and nucleoli."""
     inside = labels > 0
     brightness = rng.lognormal(-0.06, 0.35, int(labels.max(initial=0)) + 1)
-    fine = _clouds(rng, labels.shape, np.clip(diameter / 18, 1.0, 1.8) / step)
-    coarse = _clouds(rng, labels.shape, diameter / 7 / step)
+    fine = clouds(rng, labels.shape, np.clip(diameter / 18, 1.0, 1.8) / step)
+    coarse = clouds(rng, labels.shape, diameter / 7 / step)
     chromatin = 1 + 0.16 * fine + 0.14 * coarse + 0.25 * np.maximum(fine - 1.4, 0)
     nucleoli = 1 - 0.4 * np.clip(3 * (coarse * -1 - 1.25), 0, 1)
     dome = 0.72 + 0.28 * np.sqrt(np.clip(1 - np.where(inside, radius, 1) ** 2, 0, 1))
@@ -186,8 +186,8 @@ def _expose(
     sharp = ndimage.gaussian_filter(light, spread)
     haze = _soften(light, 14 / step)
     plane = light.shape[-2:]
-    field = 1 + 0.08 * _clouds(rng, plane, (max(plane) / 2,) * 2)
-    floor = 0.035 + 0.012 * _clouds(rng, plane, (max(plane) / 5,) * 2)
+    field = 1 + 0.08 * clouds(rng, plane, (max(plane) / 2,) * 2)
+    floor = 0.035 + 0.012 * clouds(rng, plane, (max(plane) / 5,) * 2)
     expected = (sharp + 0.16 * haze + np.clip(floor, 0.01, None)) * np.clip(
         field, 0.7, None
     )
@@ -197,7 +197,7 @@ def _expose(
     return image
 
 
-def _clouds(rng: np.random.Generator, shape: Sequence[int], scale: Scale) -> Floats:
+def clouds(rng: np.random.Generator, shape: Sequence[int], scale: Scale) -> Floats:
     """Return smooth noise of mean 0 and variance 1; ``scale`` in voxels per axis."""
     coarse = [max(1, int(s / 1.5)) for s in scale]
     small = tuple(ceil(n / c) + 1 for n, c in zip(shape, coarse, strict=True))

@@ -1,0 +1,280 @@
+"""Batches of crops, real and generated, with the answers to every task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from training.nuclei import list_files, read_labels
+from unet_engine.images import Normalisation, open_image
+from unet_engine.metrics import Confusion
+from unet_engine.procedural import (
+    FAMILIES,
+    TASKS,
+    Scene,
+    degrade,
+    distance_target,
+    objects_target,
+)
+from unet_engine.spec import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+    from torch import nn
+
+SETS = {
+    "dsb2018_nuclei": (0.55, "nucleus"),
+    "dsb2018_histology": (0.35, "nucleus"),
+    "brightfield_neurons": (0.10, "cell"),
+}
+"""How often a set is drawn from, and what its objects are."""
+
+REAL_SHARE = 0.25
+WEIGHTS = {
+    "transmission_section": 3.0,
+    "milled_block": 2.5,
+    "vessels": 2.0,
+    "differential_contrast": 2.5,
+    "blood_smear": 1.5,
+    "tissue_section": 1.5,
+}
+"""How often a family is drawn; 1 if it is not here."""
+
+_HELD_OUT_EDGE = 256
+_HELD_OUT_IMAGES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Crops and what is asked of them.
+
+    Attributes
+    ----------
+    images
+        ``(N, 3, Y, X)`` float32, normalised.
+    target
+        ``(N, Y, X)`` int64 of background, interior, boundary, or ``IGNORE``.
+    answers
+        ``(N, tasks, Y, X)`` uint8: 0, 1 or ``IGNORE``.
+    measures, valid
+        ``(N, 2, Y, X)`` float32: distance to the next edge and clean brightness, and
+        1 where they are known.
+    """
+
+    images: Tensor
+    target: Tensor
+    answers: Tensor
+    measures: Tensor
+    valid: Tensor
+
+
+_Crop = tuple[
+    "npt.NDArray[np.float32]",
+    "npt.NDArray[np.uint8]",
+    "npt.NDArray[np.uint8]",
+    "npt.NDArray[np.float32]",
+    "npt.NDArray[np.float32]",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RealImage:
+    """An image in memory as it was read, with the ids of its objects."""
+
+    pixels: npt.NDArray[Any]
+    normalisation: Normalisation
+    ids: npt.NDArray[np.int32]
+    task: str
+
+
+class RealCrops:
+    """Images that may be trained on, and those of them that are held out.
+
+    Parameters
+    ----------
+    images, held_out
+        Of each set by its name.
+    """
+
+    def __init__(
+        self,
+        images: dict[str, list[RealImage]],
+        held_out: dict[str, list[RealImage]],
+    ) -> None:
+        self.images = {name: found for name, found in images.items() if found}
+        self.held_out = {name: found for name, found in held_out.items() if found}
+
+    @classmethod
+    def read(cls, data: Path) -> RealCrops:
+        """Read the sets that a folder has."""
+        kept, held = (
+            {
+                name: [_read(*files, task) for files in list_files(data / name, held_out=out)]
+                for name, (_, task) in SETS.items()
+                if (data / name).is_dir()
+            }
+            for out in (False, True)
+        )
+        return cls(kept, held)
+
+    def draw(self, rng: np.random.Generator, size: int) -> _Crop:
+        """Draw a crop of ``size`` pixels, zoomed, in grey or colour, with its answers."""
+        names = list(self.images)
+        weights = np.array([SETS[name][0] for name in names])
+        images = self.images[rng.choice(names, p=weights / weights.sum())]
+        image = images[rng.integers(len(images))]
+        seen = round(size * float(np.exp(rng.uniform(np.log(0.6), np.log(1.7)))))
+        pixels, ids = _cut(image, rng, seen)
+        pixels = ndimage.zoom(pixels, (1, size / seen, size / seen), order=1)
+        rows = (np.arange(size) * seen // size).clip(max=seen - 1)
+        ids = ids[np.ix_(rows, rows)]
+        pixels = _vary(rng, pixels)
+        scene = Scene(
+            pixels=pixels,
+            target=objects_target(np.maximum(ids, 0)),
+            masks={image.task: ids > 0},
+        )
+        scene.target[ids < 0] = IGNORE
+        picture = np.repeat(pixels, 3 // len(pixels), axis=0)
+        answers = scene.answers()
+        answers[:, ids < 0] = IGNORE
+        return _crop(scene, picture, answers, None)
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Return the IoU of objects, rims included, on images that were held out."""
+        figures = {}
+        for name, images in self.held_out.items():
+            confusion = Confusion(2)
+            for image in images[:_HELD_OUT_IMAGES]:
+                found, truth = _predict(network, image)
+                confusion.add(truth, found)
+            figures[f"iou_{name}"] = float(confusion.iou[1] or 0.0)
+        return figures
+
+
+def draw_batch(
+    real: RealCrops, count: int, size: int, *, seed: Sequence[int]
+) -> Batch:
+    """Draw the batch of a step, which depends on the seed and on nothing else."""
+    rng = np.random.default_rng(seed)
+    crops = []
+    for _ in range(count):
+        if real.images and rng.random() < REAL_SHARE:
+            crops.append(_turn(rng, real.draw(rng, size)))
+        else:
+            crops.append(_turn(rng, _generate(rng, size)))
+    images, targets, answers, measures, valid = (
+        torch.from_numpy(np.stack(parts)) for parts in zip(*crops, strict=True)
+    )
+    return Batch(
+        images=images,
+        target=targets.long(),
+        answers=answers,
+        measures=measures,
+        valid=valid,
+    )
+
+
+def _generate(rng: np.random.Generator, size: int) -> _Crop:
+    weights = np.array([WEIGHTS.get(name, 1.0) for name in FAMILIES])
+    family = rng.choice(list(FAMILIES), p=weights / weights.sum())
+    scene = FAMILIES[family](rng, size)
+    picture, clean = degrade(scene.pixels, rng)
+    return _crop(scene, picture, scene.answers(), clean)
+
+
+def _crop(
+    scene: Scene,
+    picture: npt.NDArray[np.float32],
+    answers: npt.NDArray[np.uint8],
+    clean: npt.NDArray[np.float32] | None,
+) -> _Crop:
+    known = (scene.target != IGNORE).astype(np.float32)
+    seen = np.zeros_like(known) if clean is None else np.ones_like(known)
+    measures = np.stack(
+        [distance_target(scene.target), np.zeros_like(known) if clean is None else clean]
+    )
+    valid = np.stack([known, seen])
+    return picture.astype(np.float32), scene.target, answers, measures, valid
+
+
+def _turn(rng: np.random.Generator, crop: _Crop) -> _Crop:
+    quarters, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+    turned = (np.rot90(part, quarters, axes=(-2, -1)) for part in crop)
+    image, target, answers, measures, valid = (
+        np.ascontiguousarray(part[..., ::-1] if mirrored else part) for part in turned
+    )
+    return image, target, answers, measures, valid
+
+
+def _read(image_path: Path, label_path: Path, task: str) -> RealImage:
+    image = open_image(image_path)
+    everything = tuple(slice(0, n) for n in image.plane_shape)
+    labels = read_labels(label_path)
+    return RealImage(
+        pixels=image.read((), everything),
+        normalisation=Normalisation.measure(image),
+        ids=labels.astype(np.int32),
+        task=task,
+    )
+
+
+def _cut(
+    image: RealImage, rng: np.random.Generator, size: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Cut a square, normalised; ids are -1 where it leaves the image."""
+    height, width = image.ids.shape
+    top, left = (int(rng.integers(0, max(1, n - size + 1))) for n in (height, width))
+    box = slice(top, top + size), slice(left, left + size)
+    pixels = image.normalisation.apply(image.pixels[:, *box])
+    ids = image.ids[box]
+    missing = [(0, size - n) for n in ids.shape]
+    if any(after for _, after in missing):
+        pixels = np.pad(pixels, [(0, 0), *missing], mode="symmetric")
+        ids = np.pad(ids, missing, constant_values=-1)
+    return pixels, ids
+
+
+def _vary(
+    rng: np.random.Generator, pixels: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Vary colour, range, contrast, blur and noise of a real crop."""
+    if len(pixels) == 3 and rng.random() < 0.3:
+        pixels = np.tensordot(rng.dirichlet((2, 2, 2)), pixels, axes=1)[None]
+    elif len(pixels) == 3:
+        gains = rng.lognormal(0, 0.15, (3, 1, 1)).astype(np.float32)
+        pixels = (pixels if rng.random() < 0.8 else pixels[rng.permutation(3)]) * gains
+    if rng.random() < 0.15:
+        pixels = 1 - pixels
+    gamma = np.float32(np.exp(rng.uniform(-0.5, 0.5)))
+    pixels = np.sign(pixels) * np.abs(pixels) ** gamma
+    pixels = (pixels - 0.5) * rng.lognormal(0, 0.2) + 0.5 + rng.normal(0, 0.08)
+    if rng.random() < 0.3:
+        sigma = rng.uniform(0.3, 1.5)
+        pixels = ndimage.gaussian_filter(pixels, (0, sigma, sigma))
+    if rng.random() < 0.6:
+        level = np.exp(rng.uniform(np.log(0.005), np.log(0.12)))
+        pixels = pixels + level * rng.standard_normal(pixels.shape)
+    return pixels.astype(np.float32)
+
+
+@torch.no_grad()
+def _predict(
+    network: nn.Module, image: RealImage
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return object or not, found and true, in the upper left of an image."""
+    edge = [min(n, _HELD_OUT_EDGE) // 16 * 16 for n in image.ids.shape]
+    box = slice(0, edge[0]), slice(0, edge[1])
+    pixels = image.normalisation.apply(image.pixels[:, *box])
+    if len(pixels) == 1:
+        pixels = np.repeat(pixels, 3, axis=0)
+    found = network(torch.from_numpy(pixels)[None])[0].argmax(dim=0).numpy() > 0
+    return found.astype(np.uint8), (image.ids[box] > 0).astype(np.uint8)

@@ -1,0 +1,309 @@
+"""Train the bundled ``general`` model: a start for fine-tuning on images of any kind.
+
+::
+
+    python -m training.general --data DATA --out general.safetensors --minutes 60
+
+``DATA`` holds ``dsb2018_nuclei``, ``dsb2018_histology`` and ``brightfield_neurons``,
+each with ``images/`` and ``labels/`` of the same file names. Three of four pictures are
+generated. Every two minutes the averaged weights go to ``--out``, the state of the
+training beside it (``.training.safetensors``) and a line to the log; the command goes
+on from there when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.crops import RealCrops, draw_batch
+from unet_engine.learner import WeightAverage
+from unet_engine.losses import masked_cross_entropy, masked_dice
+from unet_engine.procedural import TASKS
+from unet_engine.runtime import load_network, training_precision
+from unet_engine.schedule import Schedule
+from unet_engine.spec import IGNORE, ModelSpec
+from unet_engine.store import Checkpoint
+from unet_engine.training import start_checkpoint
+from unet_engine.writing import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.crops import Batch
+
+SPEC = ModelSpec(in_channels=3, classes=("background", "interior", "boundary"))
+PEAK = 2e-3
+SAVE_SECONDS = 120.0
+COARSE_WEIGHT = 0.4
+MEASURES = 2
+"""Outputs of a head that are no classes: distance to an edge, and clean brightness."""
+
+
+class MultiTask(nn.Module):
+    """A U-Net with a head for each task, also on coarser levels of its decoder.
+
+    Parameters
+    ----------
+    network
+        A ``UNet``; its own head is the one that is kept.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        spec = network.spec
+        self.network = network
+        self.heads = nn.ModuleList(
+            nn.Conv2d(spec.width * 2**level, len(TASKS) + MEASURES, 1)
+            for level in range(min(3, spec.depth))
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits of the network, and those of the heads, the finest first.
+
+        ``(N, classes, Y, X)``, and of level k ``(N, tasks + 2, Y / 2^k, X / 2^k)``.
+        """
+        network = self.network
+        features = network.contract(images)
+        x = features.pop()
+        decoded = []
+        for up, merge in zip(network.up, network.merge, strict=True):
+            x = merge(network.join(features.pop(), up(x)))
+            decoded.insert(0, x)
+        levels = zip(self.heads, decoded, strict=False)
+        return network.head(x), [head(features) for head, features in levels]
+
+
+def task_losses(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Return the loss of each task where its answer is known, at any level.
+
+    Parameters
+    ----------
+    outputs
+        ``(N, tasks + 2, y, x)`` float32, as fine as the batch or coarser by a power
+        of two.
+    """
+    factor = batch.answers.shape[-1] // outputs.shape[-1]
+    known = functional.avg_pool2d((batch.answers != IGNORE).float(), factor)
+    truth = functional.avg_pool2d((batch.answers == 1).float(), factor)
+    share = truth.sum(dim=(0, 2, 3)) / known.sum(dim=(0, 2, 3)).clamp(min=1)
+    # Rare answers count more, but not so much that everything is found everywhere.
+    weight = (1 / share.clamp(min=1e-4) - 1).sqrt().clamp(1, 5)[:, None, None]
+    each = functional.binary_cross_entropy_with_logits(
+        outputs[:, : len(TASKS)], truth, pos_weight=weight, reduction="none"
+    )
+    total = (each * known).sum(dim=(0, 2, 3)) / known.sum(dim=(0, 2, 3)).clamp(min=1)
+    losses = dict(zip(TASKS, total, strict=True))
+    measured = functional.avg_pool2d(batch.measures, factor)
+    valid = functional.avg_pool2d(batch.valid, factor)
+    off = (outputs[:, len(TASKS) :] - measured).abs() * valid
+    distance, clean = off.sum(dim=(0, 2, 3)) / valid.sum(dim=(0, 2, 3)).clamp(min=1)
+    return losses | {"distance": distance, "clean": clean}
+
+
+def batch_losses(
+    logits: Tensor, outputs: list[Tensor], batch: Batch
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the loss that is learned from, and its parts."""
+    main = masked_cross_entropy(logits, batch.target)
+    main = main + 0.5 * masked_dice(logits, batch.target)
+    losses = task_losses(outputs[0], batch)
+    total = main + torch.stack(list(losses.values())).sum()
+    for coarse in outputs[1:]:
+        total = total + COARSE_WEIGHT * torch.stack(
+            list(task_losses(coarse, batch).values())
+        ).sum()
+    parts = {"main": main, **losses}
+    return total, {name: float(loss.detach()) for name, loss in parts.items()}
+
+
+@dataclass
+class Training:
+    """All that changes while the model is trained; saved and restored as a whole."""
+
+    seed: int
+    spec: ModelSpec = SPEC
+    step: int = 0
+    seconds: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        start = start_checkpoint(self.spec, self.seed)
+        torch.manual_seed(self.seed)
+        self.model = MultiTask(load_network(start)).to(
+            memory_format=torch.channels_last
+        )
+        self.average = WeightAverage(self.model.network, load_network(start))
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=PEAK, weight_decay=1e-4
+        )
+        self._precision = training_precision("cpu")
+
+    def learn(self, batch: Batch, learning_rate: float) -> None:
+        """Take one step."""
+        self.model.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        half = self._precision != torch.float32
+        with torch.autocast("cpu", dtype=self._precision, enabled=half):
+            logits, outputs = self.model(images)
+        total, parts = batch_losses(
+            logits.float(), [output.float() for output in outputs], batch
+        )
+        torch.autograd.backward(total)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        if torch.isfinite(total):
+            self.optimiser.step()
+            self.average.update(self.model.network)
+        self.step += 1
+        for name, value in parts.items():
+            self.losses[name] = 0.98 * self.losses.get(name, value) + 0.02 * value
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        tensors = {
+            f"model.{name}": tensor for name, tensor in self.model.state_dict().items()
+        } | {
+            f"average.{name}": tensor
+            for name, tensor in self.average.network.state_dict().items()
+        }
+        state = self.optimiser.state_dict()["state"]
+        tensors |= {
+            f"optimiser.{number}.{name}": tensor
+            for number, values in state.items()
+            for name, tensor in values.items()
+        }
+        facts = {"step": self.step, "seconds": self.seconds, "losses": self.losses}
+        plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        with whole_file(path) as temporary:
+            safetensors.torch.save_file(
+                plain, temporary, metadata={"state": json.dumps(facts)}
+            )
+
+    def restore(self, path: Path) -> None:
+        """Go on from a state that ``save`` wrote."""
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["state"])
+        tensors = safetensors.torch.load_file(path)
+        self.model.load_state_dict(_under("model.", tensors))
+        self.average.network.load_state_dict(_under("average.", tensors))
+        self.average.steps = facts["step"]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimiser.", tensors).items():
+            number, entry = name.split(".")
+            state.setdefault(int(number), {})[entry] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.step, self.seconds = facts["step"], facts["seconds"]
+        self.losses = facts["losses"]
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Return the averaged network as a model."""
+        weights = {
+            name: tensor.detach().contiguous().numpy().copy()
+            for name, tensor in self.average.network.state_dict().items()
+        }
+        entry: dict[str, Any] = {
+            "name": name,
+            "parent": None,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "steps": self.step,
+            "seconds": round(self.seconds),
+            "seed": self.seed,
+            "data": ["procedural", "dsb2018", "brightfield_neurons"],
+        }
+        return Checkpoint(self.spec, weights, (entry,))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def run(
+    training: Training, real: RealCrops, schedule: Schedule, crop: int, batch: int
+) -> Iterator[None]:
+    """Train to the end of the schedule, stopping after each step."""
+    while (progress := schedule.progress(training.step, training.seconds)) < 1:
+        start = time.perf_counter()
+        drawn = draw_batch(real, batch, crop, seed=(training.seed, training.step))
+        training.learn(drawn, schedule.learning_rate(progress))
+        training.seconds += time.perf_counter() - start
+        yield
+
+
+def write_log(path: Path, row: dict[str, float]) -> None:
+    """Append a line; the first one names the columns."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def save(training: Training, real: RealCrops, out: Path, log: Path) -> None:
+    """Write model, state and a line of the log."""
+    checkpoint = training.checkpoint(out.stem)
+    checkpoint.save(out)
+    training.save(out.with_suffix(".training.safetensors"))
+    figures = real.evaluate(training.average.network)
+    row = {"step": training.step, "seconds": round(training.seconds)}
+    write_log(log, row | {k: round(v, 4) for k, v in (training.losses | figures).items()})
+
+
+def main() -> None:
+    """Read the command line, train, and write the model at every save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--log", type=Path, help="CSV; log.csv beside the model")
+    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crop", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=8)
+    arguments = parser.parse_args()
+    if not arguments.minutes and not arguments.steps:
+        parser.error("nothing ends the training; give --minutes or --steps")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    training = Training(arguments.seed)
+    state = arguments.out.with_suffix(".training.safetensors")
+    if state.exists():
+        training.restore(state)
+    real = RealCrops.read(arguments.data)
+    schedule = Schedule(
+        steps=arguments.steps, seconds=60 * arguments.minutes, peak=PEAK
+    )
+    log = arguments.log or arguments.out.with_name("log.csv")
+    saved = time.monotonic()
+    for _ in run(training, real, schedule, arguments.crop, arguments.batch):
+        if time.monotonic() - saved > SAVE_SECONDS:
+            save(training, real, arguments.out, log)
+            saved = time.monotonic()
+    save(training, real, arguments.out, log)
+    print(json.dumps(real.evaluate(training.average.network), indent=2))
+
+
+if __name__ == "__main__":
+    main()
