@@ -42,7 +42,8 @@ class Image:
     pixel_size_um
         Edge of a pixel in micrometres, if known.
     selection
-        Channels of the file that ``read`` returns; an alpha channel is not among them.
+        Channels of the file that ``read`` returns; an alpha channel is not among them,
+        and one that is there three times is a grey picture for a model of colour.
     grey
         True when ``read`` returns the luminance of the three selected channels.
     slice_step_um
@@ -186,7 +187,7 @@ class Image:
             raise DataError(
                 f"{self._title} cannot be read any more: {_describe(error)}"
             ) from error
-        if len(self.selection) != block.shape[0]:
+        if self.selection != tuple(range(block.shape[0])):
             block = block[list(self.selection)]
         if self.grey:
             weights = np.asarray(_LUMINANCE, dtype=np.float32)
@@ -253,6 +254,18 @@ class Image:
             raise DataError(f"{self._title} is not a colour image; choose a channel")
         return replace(self, grey=True, rgb=False)
 
+    def to_colour(self) -> Image:
+        """Return a view of a single channel as red, green and blue, all alike.
+
+        Raises
+        ------
+        DataError
+            When the image has several channels.
+        """
+        if self.grey or self.channels != 1:
+            raise DataError(f"{self._title} is not a single channel; choose one")
+        return replace(self, selection=3 * self.selection, rgb=True)
+
     def _length(self, axis: str) -> int:
         return int(self.data.shape[self.axes.index(axis)])
 
@@ -264,7 +277,8 @@ class Image:
 def match_channels(image: Image, in_channels: int) -> Image:
     """Return the view of an image that a model of ``in_channels`` channels takes.
 
-    A colour image becomes its luminance for a model of one channel.
+    A colour image becomes its luminance for a model of one channel, and a single
+    channel becomes a grey picture of three for a model of colour.
 
     Raises
     ------
@@ -275,6 +289,8 @@ def match_channels(image: Image, in_channels: int) -> Image:
         return image
     if image.rgb and in_channels == 1:
         return image.to_grey()
+    if image.channels == 1 and in_channels == 3 and not image.grey:
+        return image.to_colour()
     kind = "a colour image" if image.rgb else "an image"
     advice = (
         "choose one channel of the image"
