@@ -15,12 +15,7 @@ from unet_engine.procedural.degradation import degrade
 from unet_engine.procedural.filaments import fibre_net, vessels
 from unet_engine.procedural.fluorescence import fluorescent_cells, fluorescent_nuclei
 from unet_engine.procedural.grains import granules, textures
-from unet_engine.procedural.scene import (
-    TASKS,
-    Scene,
-    distance_target,
-    objects_target,
-)
+from unet_engine.procedural.scene import TASKS, Scene, distance_target, objects_target
 from unet_engine.procedural.stained import blood_smear, tissue_section
 from unet_engine.procedural.tissue import cell_walls, milled_block, transmission_section
 from unet_engine.procedural.transmitted import (

@@ -8,10 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 from unet_engine.images import Image, Normalisation
-from unet_engine.procedural.geometry import between, chance, noise, scale_between
+from unet_engine.procedural.fields import between, chance, noise, scale_between
 
 if TYPE_CHECKING:
-    from unet_engine.procedural.geometry import Floats, Rng
+    from unet_engine.procedural.fields import Floats, Rng
 
 
 def degrade(
@@ -63,7 +63,8 @@ def _tones(rng: Rng, pixels: Floats) -> Floats:
     if chance(rng, 0.5):
         size = tones.shape[-1]
         tones = tones * (1 + between(rng, 0, 0.25) * noise(rng, size, size / 2))
-    return tones.astype(np.float32)
+    toned: Floats = tones.astype(np.float32)
+    return toned
 
 
 def _tint(rng: Rng, tones: Floats) -> Floats:
@@ -89,9 +90,8 @@ def _blur(rng: Rng, clean: Floats) -> Floats:
 
 def _expose(rng: Rng, picture: Floats) -> Floats:
     """Count photons, add the camera's noise, sometimes resample or coarsen."""
-    kind = rng.random()
     level = scale_between(rng, 0.005, 0.16)
-    if kind < 0.85:
+    if chance(rng, 0.85):
         grain = rng.standard_normal(picture.shape, dtype=np.float32)
         if chance(rng, 0.3):
             # Scaled or compressed pictures have noise of more than one pixel.
@@ -99,7 +99,9 @@ def _expose(rng: Rng, picture: Floats) -> Floats:
             grain = ndimage.gaussian_filter(grain, (0, sigma, sigma))
             grain /= grain.std() + 1e-6
         shot = np.sqrt(np.clip(picture, 0.02, None)) if chance(rng, 0.5) else 0.7
-        picture = picture + np.float32(level) * shot * grain
+        picture = picture + (level * shot * grain).astype(np.float32)
     if chance(rng, 0.15):
-        picture = np.round(picture * 40) / 40
-    return picture.astype(np.float32)
+        # As of a camera of a few bits.
+        np.round(picture * 40, out=picture)
+        picture /= 40
+    return picture

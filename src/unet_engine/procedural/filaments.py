@@ -6,24 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_engine.procedural.geometry import (
+from unet_engine.procedural.fields import (
     between,
     chance,
-    disc,
-    draw_paths,
     fibres,
     noise,
     scale_between,
     soft_step,
-    stamp,
-    walk,
 )
 from unet_engine.procedural.scene import Scene, objects_target
+from unet_engine.procedural.shapes import disc, draw_paths, stamp, walk
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from unet_engine.procedural.geometry import Floats, Mask, Rng
+    from unet_engine.procedural.fields import Floats, Mask, Rng
 
 _PIECE = 12
 """Pixels of a path that have one width."""
@@ -84,18 +81,11 @@ def fibre_net(rng: Rng, size: int) -> Scene:
 
 
 def _filament_scene(pixels: Floats, filament: Mask) -> Scene:
-    nothing = np.zeros(filament.shape, bool)
     return Scene(
         pixels=pixels,
         target=objects_target(filament.astype(np.int32), rimless=True),
-        masks={
-            "filament": filament,
-            "membrane": nothing,
-            "mitochondrion": nothing,
-            "nucleus": nothing,
-            "cell": nothing,
-            "cytoplasm": nothing,
-        },
+        masks={"filament": filament},
+        absent=("membrane", "mitochondrion", "nucleus", "cell", "cytoplasm"),
     )
 
 
@@ -134,7 +124,8 @@ def _ground(rng: Rng, size: int) -> Floats:
     ground += between(rng, 0, 0.03) * noise(rng, size, 1.2)
     if chance(rng, 0.4):
         ground += between(rng, 0.02, 0.07) * fibres(rng, size, between(rng, 2, 6), 5.0)
-    return np.clip(ground, 0.1, None)
+    np.clip(ground, 0.1, None, out=ground)
+    return ground
 
 
 def _distractors(rng: Rng, size: int) -> Floats:

@@ -6,24 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_engine.procedural.geometry import (
+from unet_engine.procedural.fields import (
     between,
     chance,
-    disc,
     fibres,
     noise,
     partition,
-    place_bodies,
     scale_between,
-    scatter,
     soft_step,
-    stamp,
 )
 from unet_engine.procedural.scene import Scene, objects_target
+from unet_engine.procedural.shapes import Capsules, disc, draw_bodies, scatter, stamp
 from unet_engine.synthetic import nuclei
 
 if TYPE_CHECKING:
-    from unet_engine.procedural.geometry import Rng
+    from unet_engine.procedural.fields import Rng
 
 
 def fluorescent_nuclei(rng: Rng, size: int) -> Scene:
@@ -45,23 +42,18 @@ def fluorescent_nuclei(rng: Rng, size: int) -> Scene:
     if chance(rng, 0.25):
         debris = rng.uniform(0, size, (int(rng.integers(1, 15)), 2))
         stamp(light, debris, between(rng, 0.3, 1.5) * disc(between(rng, 0.7, 2.5)))
-    nothing = np.zeros(ids.shape, bool)
     return Scene(
         pixels=light[None].astype(np.float32),
         target=objects_target(ids),
-        masks={
-            "nucleus": ids > 0,
-            "membrane": nothing,
-            "mitochondrion": nothing,
-            "filament": nothing,
-        },
+        masks={"nucleus": ids > 0},
+        absent=("membrane", "mitochondrion", "filament"),
     )
 
 
 def fluorescent_cells(rng: Rng, size: int) -> Scene:
     """Draw cells with a stained body; their nuclei are darker, brighter or unseen."""
     diameter = scale_between(rng, 24, 110)
-    ids, depth = partition(rng, size, diameter, unequal=0.5, waves=between(rng, 0.1, 0.6))
+    ids, depth = partition(rng, size, diameter, unequal=(0.5, 0.5), waves=(0.1, 0.6))
     present = rng.random(ids.max() + 1) < between(rng, 0.3, 1.0)
     present[0] = False
     inside = np.minimum(depth - between(rng, 0.5, 3), 0.6 * diameter)
@@ -77,19 +69,16 @@ def fluorescent_cells(rng: Rng, size: int) -> Scene:
     body = body * (0.5 + 0.5 * np.clip(inside / (0.25 * diameter), 0, 1))
     centres = scatter(rng, size, 2 * int(ids.max()), 0.8 * diameter, gathered=0.0)
     radii = 0.17 * diameter * rng.lognormal(0, 0.15, len(centres))
-    bodies = place_bodies(rng, size, centres, radii, 0.6 * radii)
+    bodies = draw_bodies(
+        rng, size, Capsules(centres=centres, radii=radii, lengths=0.6 * radii)
+    )
     nucleus = (bodies.depth > 0) & cell & (depth > 3)
     change = rng.choice([-0.6, -0.3, 0.5])
     image = body * (1 + change * soft_step(bodies.depth, 1.5) * (depth > 3))
     image = image + between(rng, 0.02, 0.3)
-    nothing = np.zeros(ids.shape, bool)
     return Scene(
         pixels=image[None].astype(np.float32),
         target=objects_target(np.where(cell, ids, 0)),
-        masks={
-            "cell": cell,
-            "nucleus": nucleus,
-            "cytoplasm": cell & ~nucleus,
-            "mitochondrion": nothing,
-        },
+        masks={"cell": cell, "nucleus": nucleus, "cytoplasm": cell & ~nucleus},
+        absent=("mitochondrion",),
     )

@@ -29,9 +29,9 @@ TASKS = (
 
 BACKGROUND, INTERIOR, BOUNDARY = range(3)
 REACH = 16.0
-"""Pixels from a boundary at which the distance target ends."""
+"""Pixels from an edge at which the distance target ends."""
 _LARGE = 700
-"""Pixels of an object from which its rim is 2 pixels wide instead of 1."""
+"""Pixels of an object from which on its rim is 2 pixels wide instead of 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,23 +41,28 @@ class Scene:
     Parameters
     ----------
     pixels
-        ``(C, Y, X)`` float32 of 1 or 3 channels, about [0, 1].
+        ``(C, Y, X)`` float32 of 1 or 3 channels, in any range.
     target
         ``(Y, X)`` uint8: 0 background, 1 inside of an object, 2 rim of an object or
         membrane, or ``IGNORE``.
     masks
-        ``(Y, X)`` bool of the tasks that the scene can answer.
+        ``(Y, X)`` bool of tasks that the scene can answer.
+    absent
+        Tasks whose answer is no everywhere.
     """
 
     pixels: npt.NDArray[np.float32]
     target: npt.NDArray[np.uint8]
     masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
 
     def answers(self) -> npt.NDArray[np.uint8]:
         """Return ``(len(TASKS), Y, X)`` uint8: 0, 1 or ``IGNORE``."""
         answers = np.full((len(TASKS), *self.target.shape), IGNORE, np.uint8)
         for name, mask in self.masks.items():
             answers[TASKS.index(name)] = mask
+        for name in self.absent:
+            answers[TASKS.index(name)] = 0
         return answers
 
 
@@ -79,9 +84,8 @@ def objects_target(
     target = np.where(inside, INTERIOR, BACKGROUND).astype(np.uint8)
     if rimless:
         return target
-    sizes = np.bincount(ids.ravel())
-    large = (sizes >= _LARGE)[ids]
-    target[inside & (large | inside) & _near_other(ids, 3)] = BOUNDARY
+    large = (np.bincount(ids.ravel()) >= _LARGE)[ids]
+    target[inside & _near_other(ids, 3)] = BOUNDARY
     target[inside & large & _near_other(ids, 5)] = BOUNDARY
     return target
 
@@ -92,13 +96,12 @@ def distance_target(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     1 from ``REACH`` pixels on. An edge is a boundary pixel or, at an object without
     a rim, where interior and background meet.
     """
-    edge = (target == BOUNDARY) | (
-        (target == INTERIOR)
-        & ndimage.binary_dilation(target == BACKGROUND, np.ones((3, 3), bool))
-    )
+    background = target == BACKGROUND
+    beside = ndimage.binary_dilation(background, np.ones((3, 3), bool))
+    edge = (target == BOUNDARY) | ((target == INTERIOR) & beside)
     if not edge.any():
         return np.ones(target.shape, np.float32)
-    distance = ndimage.distance_transform_edt(~edge)
+    distance: npt.NDArray[np.float64] = ndimage.distance_transform_edt(~edge)
     return np.minimum(distance / REACH, 1).astype(np.float32)
 
 

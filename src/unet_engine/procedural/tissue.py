@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_engine.procedural.geometry import (
+from unet_engine.procedural.fields import (
     between,
     chance,
-    disc,
     fibres,
     noise,
     partition,
-    place_bodies,
     scale_between,
     soft_step,
-    stamp,
 )
 from unet_engine.procedural.scene import BACKGROUND, BOUNDARY, INTERIOR, Scene
+from unet_engine.procedural.shapes import Capsules, disc, draw_bodies, stamp
 
 if TYPE_CHECKING:
-    from unet_engine.procedural.geometry import Bodies, Floats, Ids, Mask, Rng
+    from unet_engine.procedural.fields import Floats, Ids, Mask, Rng
+    from unet_engine.procedural.shapes import Bodies
 
 
 def transmission_section(rng: Rng, size: int) -> Scene:
@@ -31,9 +30,7 @@ def transmission_section(rng: Rng, size: int) -> Scene:
     vesicles, reticulum and dark spots, which look like membranes and are none.
     """
     diameter = scale_between(rng, 22, 95)
-    ids, depth = partition(
-        rng, size, diameter, unequal=between(rng, 0.4, 1.0), waves=between(rng, 0.1, 0.6)
-    )
+    ids, depth = partition(rng, size, diameter, unequal=(0.4, 1.0), waves=(0.2, 0.9))
     tint = rng.normal(0.72, between(rng, 0.02, 0.09), ids.max() + 1).astype(np.float32)
     if chance(rng, 0.4):
         tint[rng.random(len(tint)) < 0.2] -= between(rng, 0.1, 0.3)
@@ -46,7 +43,7 @@ def transmission_section(rng: Rng, size: int) -> Scene:
     mitochondria = _mitochondria(rng, image, depth, radius, cristae=True)
     membrane = _dark_membranes(rng, image, depth)
     _densities(rng, image, depth)
-    return _cells_scene(image, membrane, mitochondria & ~membrane, vesicles & ~membrane)
+    return _neural_scene(image, membrane, mitochondria, vesicles)
 
 
 def milled_block(rng: Rng, size: int) -> Scene:
@@ -55,10 +52,8 @@ def milled_block(rng: Rng, size: int) -> Scene:
     Smoother and thicker than a section: grey spotted cytoplasm, membranes that blur
     into each other, large mitochondria that are moderately darker.
     """
-    diameter = scale_between(rng, 35, 170)
-    ids, depth = partition(
-        rng, size, diameter, unequal=between(rng, 0.6, 1.2), waves=between(rng, 0.2, 0.8)
-    )
+    diameter = scale_between(rng, 28, 150)
+    ids, depth = partition(rng, size, diameter, unequal=(0.6, 1.3), waves=(0.3, 1.0))
     tint = rng.normal(0.74, between(rng, 0.03, 0.08), ids.max() + 1).astype(np.float32)
     image = tint[ids]
     spots = noise(rng, size, between(rng, 2.0, 4.0))
@@ -67,52 +62,55 @@ def milled_block(rng: Rng, size: int) -> Scene:
     image += between(rng, 0.02, 0.05) * noise(rng, size, 1.0)
     _reticulum(rng, image, ids, depth)
     vesicles = _vesicles(rng, image, ids, depth)
-    radius = scale_between(rng, 10, 34)
+    radius = scale_between(rng, 9, 42)
     mitochondria = _mitochondria(rng, image, depth, radius, cristae=False)
     membrane = _dark_membranes(rng, image, depth, least=1.2, most=3.0)
     _densities(rng, image, depth)
-    return _cells_scene(image, membrane, mitochondria & ~membrane, vesicles & ~membrane)
+    return _neural_scene(image, membrane, mitochondria, vesicles)
 
 
 def cell_walls(rng: Rng, size: int) -> Scene:
     """Draw a tissue whose cell walls are stained, bright on dark."""
     diameter = scale_between(rng, 18, 80)
-    ids, depth = partition(
-        rng, size, diameter, unequal=between(rng, 0.1, 0.6), waves=between(rng, 0.0, 0.3)
-    )
+    ids, depth = partition(rng, size, diameter, unequal=(0.1, 0.6), waves=(0.0, 0.3))
     width = np.clip(scale_between(rng, 1.0, 4.0), 0, diameter / 8)
     strength = np.clip(1 + between(rng, 0, 0.35) * noise(rng, size, diameter), 0.25, 2)
     wall = np.exp(-((depth / width) ** 2) / 1.4) * strength
     inside = between(rng, 0.02, 0.25) * (1 + 0.3 * noise(rng, size, diameter))
     tint = rng.gamma(2.0, 0.5, ids.max() + 1).astype(np.float32)
     image = np.clip(inside, 0.01, None) * tint[ids] + wall
+    spots = np.zeros_like(depth)
     if chance(rng, 0.4):
-        spots = rng.uniform(0, size, (int(rng.integers(2, 25)), 2))
-        stamp(image, spots, between(rng, 0.2, 0.7) * disc(between(rng, 1, 3)))
+        centres = rng.uniform(0, size, (int(rng.integers(2, 25)), 2))
+        stamp(spots, centres, disc(between(rng, 1, 3)))
+        image += between(rng, 0.2, 0.7) * spots
     lumen = np.zeros(ids.shape, bool)
     if chance(rng, 0.3):
         lumen = np.isin(ids, rng.integers(1, ids.max() + 1, 2)) & (depth > 1.5 * width)
         image[lumen] *= 0.3
     membrane = depth < max(1.0, 0.9 * float(width))
-    nothing = np.zeros(ids.shape, bool)
-    scene = _cells_scene(image.astype(np.float32), membrane, nothing, nothing)
-    scene.target[lumen & ~membrane] = BACKGROUND
-    return scene
-
-
-def _cells_scene(image: Floats, membrane: Mask, organelles: Mask, spots: Mask) -> Scene:
     target = np.where(membrane, BOUNDARY, INTERIOR).astype(np.uint8)
-    nothing = np.zeros(membrane.shape, bool)
+    target[lumen & ~membrane] = BACKGROUND
+    return Scene(
+        pixels=image[None].astype(np.float32),
+        target=target,
+        masks={"membrane": membrane, "granule": spots > 0.5},
+        absent=("mitochondrion", "filament", "nucleus"),
+    )
+
+
+def _neural_scene(
+    image: Floats, membrane: Mask, mitochondria: Mask, vesicles: Mask
+) -> Scene:
     return Scene(
         pixels=image[None],
-        target=target,
+        target=np.where(membrane, BOUNDARY, INTERIOR).astype(np.uint8),
         masks={
             "membrane": membrane,
-            "mitochondrion": organelles,
-            "granule": spots,
-            "filament": nothing,
-            "nucleus": nothing,
+            "mitochondrion": mitochondria & ~membrane,
+            "granule": vesicles & ~membrane,
         },
+        absent=("filament", "nucleus"),
     )
 
 
@@ -144,7 +142,10 @@ def _mitochondria(
     centres = roomy[rng.integers(len(roomy), size=count)].astype(float)
     radii = radius * rng.lognormal(0, 0.2, count)
     lengths = radii * rng.choice([0.2, 1.0, 2.5, 5.0], count)
-    bodies = place_bodies(rng, size, centres, radii, lengths, bend=1.5, rough=0.12)
+    outlines = Capsules(
+        centres=centres, radii=radii, lengths=lengths, bend=1.5, rough=0.12
+    )
+    bodies = draw_bodies(rng, size, outlines)
     inside = np.minimum(bodies.depth, depth - between(rng, 1.5, 3.5))
     _draw_organelle(rng, image, bodies, inside, cristae=cristae)
     organelles: Mask = inside > 0
@@ -181,7 +182,7 @@ def _vesicles(rng: Rng, image: Floats, ids: Ids, depth: Floats) -> Mask:
         count = int(rng.integers(5, 30 + int(0.002 * image.size)))
         if len(room):
             centres = room[rng.integers(len(room), size=count)].astype(float)
-            ring = disc(radius, hollow=0.0 if chance(rng, 0.3) else 0.7)
+            ring = disc(radius, wall=0.0 if chance(rng, 0.3) else 0.7)
             stamp(drawn, centres, ring)
             np.minimum(drawn, 1, out=drawn)
             image -= between(rng, 0.15, 0.4) * drawn
