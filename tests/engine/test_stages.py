@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from unet_engine.errors import Cancelled, EngineError
 from unet_engine.interruption import interruptible
+from unet_engine.networks.pyramid import CONVOLUTION, UP_CONVOLUTION
 from unet_engine.networks.stages import needed_regions, pool_maximum
+from unet_engine.networks.subpixel import SubpixelConvolution
 from unet_engine.runtime import Runner
-from unet_engine.runtime.staged import StagedNetwork
+from unet_engine.runtime.staged import StagedNetwork, _cuts
 from unet_engine.runtime.workers import Workers
 from unet_engine.spec import ModelSpec, build
 
@@ -154,6 +156,42 @@ def test_what_a_smaller_halo_lacks_counts_as_nothing(make_checkpoint: Callable):
     # What is gone bears on the border of the tile, if at all.
     assert np.abs(found - exact)[:, 12:-12, 12:-12].max() < 0.05
     assert np.abs(found - exact).max() > 0
+
+
+@pytest.mark.parametrize("strides", [(2, 2), (1, 2), (1, 2, 2), (2, 2, 2)])
+@pytest.mark.parametrize("beside", [0, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_subpixel_convolution_is_the_three_layers_in_one(
+    strides: tuple[int, ...], beside: int, bias: bool
+):
+    axes = len(strides)
+    up = UP_CONVOLUTION[axes](5, 4, strides, stride=strides)
+    convolution = CONVOLUTION[axes](beside + 4, 2, 3, bias=bias)
+    below = torch.randn(2, 5, *(6, 5, 4)[:axes])
+    with torch.inference_mode():
+        upsampled = up(below)
+        skip = torch.randn(2, beside, *upsampled.shape[2:])
+        expected = convolution(torch.cat((skip, upsampled), dim=1))
+        merged = SubpixelConvolution(up, convolution)
+        assert merged.joins == bool(beside)
+        found = merged(below, skip) if beside else merged(below)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@given(
+    interval=st.tuples(st.integers(0, 50), st.integers(1, 300)),
+    count=st.integers(1, 9),
+    step=st.integers(1, 2),
+)
+@settings(max_examples=60, deadline=None)
+def test_blocks_cover_a_region_once_and_begin_on_the_grid(
+    interval: tuple[int, int], count: int, step: int
+):
+    start, size = interval
+    cuts = _cuts((start, start + size), count, step)
+    assert [n for cut in cuts for n in range(*cut)] == list(range(start, start + size))
+    assert all(low < high for low, high in cuts)
+    assert all(low % step == 0 for low, _ in cuts[1:])
 
 
 @pytest.mark.parametrize("strides", [(2, 2), (1, 2, 2), (3, 2)])

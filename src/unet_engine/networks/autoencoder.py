@@ -24,10 +24,6 @@ class Autoencoder(Pyramid):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec, joined=1)
 
-    def join(self, skip: Tensor, upsampled: Tensor) -> Tensor:
-        """Let go of the features on the way down."""
-        return upsampled
-
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits, or the image, of a batch."""
         x = self.contract(x)[-1]

@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from unet_engine.architectures.geometry import Layer, Upsampling, pooling_strides
-from unet_engine.networks.stages import (
-    Block,
-    Stage,
-    crop,
-    pool_maximum,
-    run_unpadded,
-    score,
-)
+from unet_engine.networks.stages import Stage, pool_maximum, run_unpadded, score
+from unet_engine.networks.subpixel import SubpixelConvolution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unet_engine.networks.stages import Path
+    from unet_engine.networks.stages import Block, Path
+    from unet_engine.networks.subpixel import Convolution, UpConvolution
     from unet_engine.spec import ModelSpec
+
+    Paths = tuple[Path, ...]
 
 _ByDimension = dict[int, Callable[..., nn.Module]]
 
@@ -83,10 +80,6 @@ class Pyramid(nn.Module):
         self.pools = nn.ModuleList(POOLING[ndim](stride) for stride in strides)
         self.apply(initialise)
 
-    def join(self, skip: Tensor, upsampled: Tensor) -> Tensor:
-        """Return what ``merge`` takes."""
-        raise NotImplementedError
-
     def stages(self) -> tuple[Stage, ...]:
         """Return the network as stages: a level down or up each, the last with head."""
         convolutions: Path = (Layer(3, padding=1),) * 2
@@ -100,7 +93,7 @@ class Pyramid(nn.Module):
             stages.append(self._up_stage(step, stride, paths, convolutions))
         return tuple(stages)
 
-    def _down_stage(self, level: int, paths: tuple[Path, ...]) -> Stage:
+    def _down_stage(self, level: int, paths: Paths) -> Stage:
         strides = pooling_strides(self.spec)[level - 1] if level else ()
 
         def compute(blocks: Sequence[Block]) -> Tensor:
@@ -112,6 +105,7 @@ class Pyramid(nn.Module):
             paths=(paths,),
             channels=self.spec.width * 2**level,
             scale=self._scale(level),
+            grid=(1,) * self.spec.ndim,
             compute=compute,
         )
 
@@ -119,29 +113,28 @@ class Pyramid(nn.Module):
         self,
         step: int,
         stride: tuple[int, ...],
-        paths: tuple[Path, ...],
+        paths: Paths,
         convolutions: Path,
     ) -> Stage:
         depth, spec = self.spec.depth, self.spec
         level = depth - 1 - step
-        last = level == 0
+        first, *others = cast("nn.Sequential", self.merge[step])
+        joining = SubpixelConvolution(
+            cast("UpConvolution", self.up[step]), cast("Convolution", first)
+        )
+        below = depth + 1 + step
+        skip: Paths = (convolutions,) * spec.ndim
 
         def compute(blocks: Sequence[Block]) -> Tensor:
-            skip, low = blocks
-            reached = tuple(
-                (start * s, stop * s)
-                for (start, stop), s in zip(low.region, stride, strict=True)
-            )
-            upsampled = crop(Block(self.up[step](low.values), reached), skip.region)
-            joined = self.join(skip.values, upsampled)
-            merged = run_unpadded(cast("nn.Sequential", self.merge[step]), joined)
-            return score(self.head, merged) if last else merged
+            merged = run_unpadded(others, joining(*(block.values for block in blocks)))
+            return merged if level else score(self.head, merged)
 
         return Stage(
-            sources=(depth - step, depth + 1 + step),
-            paths=((convolutions,) * spec.ndim, paths),
-            channels=spec.out_channels if last else spec.width * 2**level,
+            sources=(below, level + 1) if joining.joins else (below,),
+            paths=(paths, skip) if joining.joins else (paths,),
+            channels=spec.width * 2**level if level else spec.out_channels,
             scale=self._scale(level),
+            grid=stride,
             compute=compute,
         )
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from unet_engine.tiling import spanning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from unet_engine.architectures.geometry import Layer, Upsampling
     from unet_engine.tiling import Interval
@@ -58,6 +58,8 @@ class Stage:
         Of the output.
     scale
         Pixels of the network's input to one of the output, per axis.
+    grid
+        Blocks of the output begin and end at multiples of these, per axis.
     compute
         Takes the blocks that `reads` names and returns ``(N, channels, *region)``.
     """
@@ -66,7 +68,15 @@ class Stage:
     paths: tuple[tuple[Path, ...], ...]
     channels: int
     scale: tuple[int, ...]
+    grid: tuple[int, ...]
     compute: Callable[[Sequence[Block]], Tensor]
+
+    def aligned(self, region: Region) -> Region:
+        """Return the smallest region on the grid that holds a region."""
+        return tuple(
+            (start // step * step, -(-stop // step) * step)
+            for (start, stop), step in zip(region, self.grid, strict=True)
+        )
 
     def reads(self, region: Region) -> tuple[Region, ...]:
         """Return the region of each source that a region of the output reads."""
@@ -118,11 +128,11 @@ def needed_regions(
     return [region for region in needed if region is not None]
 
 
-def run_unpadded(layers: nn.Sequential, values: Tensor) -> Tensor:
+def run_unpadded(layers: Iterable[nn.Module], values: Tensor) -> Tensor:
     """Run layers with their convolutions unpadded: the border they cannot know goes."""
     for layer in layers:
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
-            values = _convolve(layer, values)
+            values = convolve(values, layer.weight, layer.bias)
         else:
             values = layer(values)
     return values
@@ -133,16 +143,17 @@ def _has_convolutions() -> bool:
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
-def _convolve(layer: nn.Conv2d | nn.Conv3d, values: Tensor) -> Tensor:
+def convolve(values: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve ``(N, C, *spatial)`` without padding."""
     axes = values.ndim - 2
     if values.device.type == "cpu" and _has_convolutions():
         # For small blocks torch would take its own loops, which in volumes are many
         # times slower, and round otherwise than large blocks do.
         return torch.mkldnn_convolution(
-            values, layer.weight, layer.bias, [0] * axes, [1] * axes, [1] * axes, 1
+            values, weights, bias, [0] * axes, [1] * axes, [1] * axes, 1
         )
-    convolve = functional.conv2d if axes == 2 else functional.conv3d
-    return convolve(values, layer.weight, layer.bias)
+    convolution = functional.conv2d if axes == 2 else functional.conv3d
+    return convolution(values, weights, bias)
 
 
 def pool_maximum(values: Tensor, strides: Sequence[int]) -> Tensor:

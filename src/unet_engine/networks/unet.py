@@ -25,15 +25,11 @@ class UNet(Pyramid):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec, joined=2)
 
-    def join(self, skip: Tensor, upsampled: Tensor) -> Tensor:
-        """Concatenate the two."""
-        return torch.cat((skip, upsampled), dim=1)
-
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch."""
         features = self.contract(x)
         x = features.pop()
         for up, merge in zip(self.up, self.merge, strict=True):
-            x = merge(self.join(features.pop(), up(x)))
+            x = merge(torch.cat((features.pop(), up(x)), dim=1))
         logits: Tensor = self.head(x)
         return logits

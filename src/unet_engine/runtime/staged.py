@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from itertools import product
+from itertools import pairwise, product
 from math import ceil, prod
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from unet_engine.networks.stages import Region
     from unet_engine.spec import ModelSpec
+    from unet_engine.tiling import Interval
 
 
 class _InStages(Protocol):
@@ -120,18 +121,21 @@ class StagedNetwork:
         output = Block(values, region)
 
         def run(part: Region) -> None:
+            aligned = stage.aligned(part)
             blocks = [
                 Block(_read(source, read), read)
-                for source, read in zip(sources, stage.reads(part), strict=True)
+                for source, read in zip(sources, stage.reads(aligned), strict=True)
             ]
-            found = stage.compute(blocks)
+            found = crop(Block(stage.compute(blocks), aligned), part)
             if last and self._spec.classes:
                 found = found.softmax(dim=1)
             crop(output, part).copy_(found)
 
         if self._device.type == "cpu":
             workers = Workers.get()
-            workers.map(run, list(_parts(region, self.cells, workers.count)))
+            workers.map(
+                run, list(_parts(region, stage.grid, self.cells, workers.count))
+            )
         else:
             run(region)
         return output
@@ -156,7 +160,9 @@ def _sizes(region: Region) -> tuple[int, ...]:
     return tuple(stop - start for start, stop in region)
 
 
-def _parts(region: Region, cells: int, workers: int) -> Iterator[Region]:
+def _parts(
+    region: Region, grid: Sequence[int], cells: int, workers: int
+) -> Iterator[Region]:
     """Cut a region into blocks of at most about ``cells`` ** 2 cells.
 
     As many for each worker where there are few, so that all end at one time.
@@ -168,10 +174,17 @@ def _parts(region: Region, cells: int, workers: int) -> Iterator[Region]:
         longest = max(range(len(sizes)), key=lambda axis: sizes[axis] / counts[axis])
         counts[longest] += 1
     axes = [
-        [
-            (start + size * n // count, start + size * (n + 1) // count)
-            for n in range(count)
-        ]
-        for (start, _), size, count in zip(region, sizes, counts, strict=True)
+        _cuts(interval, count, step)
+        for interval, count, step in zip(region, counts, grid, strict=True)
     ]
     yield from product(*axes)
+
+
+def _cuts(interval: Interval, count: int, step: int) -> list[Interval]:
+    """Cut an interval at about equal distances, on the grid."""
+    start, stop = interval
+    inside = {
+        (start + (stop - start) * n // count) // step * step for n in range(1, count)
+    }
+    bounds = [start, *sorted(cut for cut in inside if cut > start), stop]
+    return list(pairwise(bounds))
