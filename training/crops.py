@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from unet_engine.images import Normalisation, open_image
 from unet_engine.metrics import Confusion
 from unet_engine.procedural import (
     FAMILIES,
-    TASKS,
     Scene,
     degrade,
     distance_target,
@@ -76,13 +75,41 @@ class Batch:
     valid: Tensor
 
 
-_Crop = tuple[
-    "npt.NDArray[np.float32]",
-    "npt.NDArray[np.uint8]",
-    "npt.NDArray[np.uint8]",
-    "npt.NDArray[np.float32]",
-    "npt.NDArray[np.float32]",
-]
+class Crop(NamedTuple):
+    """A crop and what is asked of it; the parts are those of a ``Batch``."""
+
+    image: npt.NDArray[np.float32]
+    target: npt.NDArray[np.uint8]
+    answers: npt.NDArray[np.uint8]
+    measures: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        scene: Scene,
+        picture: npt.NDArray[np.float32],
+        clean: npt.NDArray[np.float32] | None = None,
+    ) -> Crop:
+        """Put a picture of a scene together with what is known about the scene."""
+        known = (scene.target != IGNORE).astype(np.float32)
+        unknown = np.zeros_like(known)
+        brightness = unknown if clean is None else clean
+        return cls(
+            image=picture.astype(np.float32),
+            target=scene.target,
+            answers=scene.answers(),
+            measures=np.stack([distance_target(scene.target), brightness]),
+            valid=np.stack([known, unknown + (clean is not None)]),
+        )
+
+    def turned(self, rng: np.random.Generator) -> Crop:
+        """Return the crop turned by quarters and mirrored at random."""
+        quarters, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+        turned: list[Any] = [np.rot90(part, quarters, axes=(-2, -1)) for part in self]
+        if mirrored:
+            turned = [part[..., ::-1] for part in turned]
+        return Crop(*map(np.ascontiguousarray, turned))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,7 +144,10 @@ class RealCrops:
         """Read the sets that a folder has."""
         kept, held = (
             {
-                name: [_read(*files, task) for files in list_files(data / name, held_out=out)]
+                name: [
+                    _read(*files, task)
+                    for files in list_files(data / name, held_out=out)
+                ]
                 for name, (_, task) in SETS.items()
                 if (data / name).is_dir()
             }
@@ -125,8 +155,8 @@ class RealCrops:
         )
         return cls(kept, held)
 
-    def draw(self, rng: np.random.Generator, size: int) -> _Crop:
-        """Draw a crop of ``size`` pixels, zoomed, in grey or colour, with its answers."""
+    def draw(self, rng: np.random.Generator, size: int) -> Crop:
+        """Draw a crop of ``size`` pixels, zoomed, with its answers."""
         names = list(self.images)
         weights = np.array([SETS[name][0] for name in names])
         images = self.images[rng.choice(names, p=weights / weights.sum())]
@@ -143,10 +173,9 @@ class RealCrops:
             masks={image.task: ids > 0},
         )
         scene.target[ids < 0] = IGNORE
-        picture = np.repeat(pixels, 3 // len(pixels), axis=0)
-        answers = scene.answers()
-        answers[:, ids < 0] = IGNORE
-        return _crop(scene, picture, answers, None)
+        crop = Crop.of(scene, np.repeat(pixels, 3 // len(pixels), axis=0))
+        crop.answers[:, ids < 0] = IGNORE
+        return crop
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Return the IoU of objects, rims included, on images that were held out."""
@@ -160,17 +189,14 @@ class RealCrops:
         return figures
 
 
-def draw_batch(
-    real: RealCrops, count: int, size: int, *, seed: Sequence[int]
-) -> Batch:
+def draw_batch(real: RealCrops, count: int, size: int, *, seed: Sequence[int]) -> Batch:
     """Draw the batch of a step, which depends on the seed and on nothing else."""
     rng = np.random.default_rng(seed)
     crops = []
     for _ in range(count):
-        if real.images and rng.random() < REAL_SHARE:
-            crops.append(_turn(rng, real.draw(rng, size)))
-        else:
-            crops.append(_turn(rng, _generate(rng, size)))
+        taken = real.images and rng.random() < REAL_SHARE
+        crop = real.draw(rng, size) if taken else _generate(rng, size)
+        crops.append(crop.turned(rng))
     images, targets, answers, measures, valid = (
         torch.from_numpy(np.stack(parts)) for parts in zip(*crops, strict=True)
     )
@@ -183,36 +209,12 @@ def draw_batch(
     )
 
 
-def _generate(rng: np.random.Generator, size: int) -> _Crop:
+def _generate(rng: np.random.Generator, size: int) -> Crop:
     weights = np.array([WEIGHTS.get(name, 1.0) for name in FAMILIES])
     family = rng.choice(list(FAMILIES), p=weights / weights.sum())
     scene = FAMILIES[family](rng, size)
     picture, clean = degrade(scene.pixels, rng)
-    return _crop(scene, picture, scene.answers(), clean)
-
-
-def _crop(
-    scene: Scene,
-    picture: npt.NDArray[np.float32],
-    answers: npt.NDArray[np.uint8],
-    clean: npt.NDArray[np.float32] | None,
-) -> _Crop:
-    known = (scene.target != IGNORE).astype(np.float32)
-    seen = np.zeros_like(known) if clean is None else np.ones_like(known)
-    measures = np.stack(
-        [distance_target(scene.target), np.zeros_like(known) if clean is None else clean]
-    )
-    valid = np.stack([known, seen])
-    return picture.astype(np.float32), scene.target, answers, measures, valid
-
-
-def _turn(rng: np.random.Generator, crop: _Crop) -> _Crop:
-    quarters, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    turned = (np.rot90(part, quarters, axes=(-2, -1)) for part in crop)
-    image, target, answers, measures, valid = (
-        np.ascontiguousarray(part[..., ::-1] if mirrored else part) for part in turned
-    )
-    return image, target, answers, measures, valid
+    return Crop.of(scene, picture, clean)
 
 
 def _read(image_path: Path, label_path: Path, task: str) -> RealImage:
@@ -248,7 +250,8 @@ def _vary(
 ) -> npt.NDArray[np.float32]:
     """Vary colour, range, contrast, blur and noise of a real crop."""
     if len(pixels) == 3 and rng.random() < 0.3:
-        pixels = np.tensordot(rng.dirichlet((2, 2, 2)), pixels, axes=1)[None]
+        weights = rng.dirichlet((2, 2, 2)).astype(np.float32)
+        pixels = np.tensordot(weights, pixels, axes=1)[None]
     elif len(pixels) == 3:
         gains = rng.lognormal(0, 0.15, (3, 1, 1)).astype(np.float32)
         pixels = (pixels if rng.random() < 0.8 else pixels[rng.permutation(3)]) * gains
@@ -263,7 +266,8 @@ def _vary(
     if rng.random() < 0.6:
         level = np.exp(rng.uniform(np.log(0.005), np.log(0.12)))
         pixels = pixels + level * rng.standard_normal(pixels.shape)
-    return pixels.astype(np.float32)
+    varied: npt.NDArray[np.float32] = pixels.astype(np.float32)
+    return varied
 
 
 @torch.no_grad()

@@ -17,19 +17,19 @@ import argparse
 import csv
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.crops import RealCrops, draw_batch
+from training.crops import SETS, RealCrops, draw_batch
 from unet_engine.learner import WeightAverage
 from unet_engine.losses import masked_cross_entropy, masked_dice
 from unet_engine.procedural import TASKS
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from training.crops import Batch
+    from unet_engine.networks.unet import UNet
 
 SPEC = ModelSpec(in_channels=3, classes=("background", "interior", "boundary"))
 PEAK = 2e-3
@@ -62,7 +63,7 @@ class MultiTask(nn.Module):
         A ``UNet``; its own head is the one that is kept.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: UNet) -> None:
         super().__init__()
         spec = network.spec
         self.network = network
@@ -70,21 +71,22 @@ class MultiTask(nn.Module):
             nn.Conv2d(spec.width * 2**level, len(TASKS) + MEASURES, 1)
             for level in range(min(3, spec.depth))
         )
+        self._decoded: list[Tensor] = []
+        for merge in network.merge:
+            merge.register_forward_hook(
+                lambda _, __, features: self._decoded.insert(0, features)
+            )
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits of the network, and those of the heads, the finest first.
 
         ``(N, classes, Y, X)``, and of level k ``(N, tasks + 2, Y / 2^k, X / 2^k)``.
         """
-        network = self.network
-        features = network.contract(images)
-        x = features.pop()
-        decoded = []
-        for up, merge in zip(network.up, network.merge, strict=True):
-            x = merge(network.join(features.pop(), up(x)))
-            decoded.insert(0, x)
-        levels = zip(self.heads, decoded, strict=False)
-        return network.head(x), [head(features) for head, features in levels]
+        logits = self.network(images)
+        levels = zip(self.heads, self._decoded, strict=False)
+        outputs = [head(features) for head, features in levels]
+        self._decoded.clear()
+        return logits, outputs
 
 
 def task_losses(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -95,6 +97,8 @@ def task_losses(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
     outputs
         ``(N, tasks + 2, y, x)`` float32, as fine as the batch or coarser by a power
         of two.
+    batch
+        What is true.
     """
     factor = batch.answers.shape[-1] // outputs.shape[-1]
     known = functional.avg_pool2d((batch.answers != IGNORE).float(), factor)
@@ -123,19 +127,29 @@ def batch_losses(
     losses = task_losses(outputs[0], batch)
     total = main + torch.stack(list(losses.values())).sum()
     for coarse in outputs[1:]:
-        total = total + COARSE_WEIGHT * torch.stack(
-            list(task_losses(coarse, batch).values())
-        ).sum()
+        total = (
+            total
+            + COARSE_WEIGHT
+            * torch.stack(list(task_losses(coarse, batch).values())).sum()
+        )
     parts = {"main": main, **losses}
     return total, {name: float(loss.detach()) for name, loss in parts.items()}
 
 
 @dataclass
 class Training:
-    """All that changes while the model is trained; saved and restored as a whole."""
+    """All that changes while the model is trained; saved and restored as a whole.
+
+    Attributes
+    ----------
+    step, seconds
+        How far it is.
+    losses
+        Running mean of the loss of each task.
+    """
 
     seed: int
-    spec: ModelSpec = SPEC
+    spec: ModelSpec
     step: int = 0
     seconds: float = 0.0
     losses: dict[str, float] = field(default_factory=dict)
@@ -143,9 +157,8 @@ class Training:
     def __post_init__(self) -> None:
         start = start_checkpoint(self.spec, self.seed)
         torch.manual_seed(self.seed)
-        self.model = MultiTask(load_network(start)).to(
-            memory_format=torch.channels_last
-        )
+        model: Any = MultiTask(cast("UNet", load_network(start)))
+        self.model: MultiTask = model.to(memory_format=torch.channels_last)
         self.average = WeightAverage(self.model.network, load_network(start))
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=PEAK, weight_decay=1e-4
@@ -220,12 +233,12 @@ class Training:
         }
         entry: dict[str, Any] = {
             "name": name,
-            "parent": None,
+            "parent": "",
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "steps": self.step,
             "seconds": round(self.seconds),
             "seed": self.seed,
-            "data": ["procedural", "dsb2018", "brightfield_neurons"],
+            "data": ["procedural", *SETS],
         }
         return Checkpoint(self.spec, weights, (entry,))
 
@@ -262,45 +275,59 @@ def write_log(path: Path, row: dict[str, float]) -> None:
 
 def save(training: Training, real: RealCrops, out: Path, log: Path) -> None:
     """Write model, state and a line of the log."""
-    checkpoint = training.checkpoint(out.stem)
-    checkpoint.save(out)
-    training.save(out.with_suffix(".training.safetensors"))
-    figures = real.evaluate(training.average.network)
-    row = {"step": training.step, "seconds": round(training.seconds)}
-    write_log(log, row | {k: round(v, 4) for k, v in (training.losses | figures).items()})
+    training.checkpoint(out.stem).save(out)
+    training.save(state_path(out))
+    figures = training.losses | real.evaluate(training.average.network)
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    write_log(
+        log, {"step": training.step, "seconds": round(training.seconds), **rounded}
+    )
 
 
-def main() -> None:
-    """Read the command line, train, and write the model at every save."""
+def state_path(out: Path) -> Path:
+    """Return where the state of a training lies, beside its model."""
+    return out.with_suffix(".training.safetensors")
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--log", type=Path, help="CSV; log.csv beside the model")
-    parser.add_argument("--minutes", type=float, default=0.0)
-    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0.0, help="0: no limit")
+    parser.add_argument("--steps", type=int, default=0, help="0: no limit")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--crop", type=int, default=160)
+    parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--batch", type=int, default=8)
     arguments = parser.parse_args()
     if not arguments.minutes and not arguments.steps:
         parser.error("nothing ends the training; give --minutes or --steps")
+    if missing := [name for name in SETS if not (arguments.data / name).is_dir()]:
+        parser.error(f"{arguments.data} has no folder {' and no '.join(missing)}")
+    return arguments
+
+
+def main() -> None:
+    """Train, and write the model every two minutes, at the end and on Ctrl-C."""
+    arguments = read_arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    training = Training(arguments.seed)
-    state = arguments.out.with_suffix(".training.safetensors")
-    if state.exists():
-        training.restore(state)
+    training = Training(arguments.seed, SPEC)
+    if state_path(arguments.out).exists():
+        training.restore(state_path(arguments.out))
     real = RealCrops.read(arguments.data)
     schedule = Schedule(
         steps=arguments.steps, seconds=60 * arguments.minutes, peak=PEAK
     )
     log = arguments.log or arguments.out.with_name("log.csv")
     saved = time.monotonic()
-    for _ in run(training, real, schedule, arguments.crop, arguments.batch):
-        if time.monotonic() - saved > SAVE_SECONDS:
-            save(training, real, arguments.out, log)
-            saved = time.monotonic()
+    with suppress(KeyboardInterrupt):
+        for _ in run(training, real, schedule, arguments.crop, arguments.batch):
+            if time.monotonic() - saved > SAVE_SECONDS:
+                save(training, real, arguments.out, log)
+                saved = time.monotonic()
     save(training, real, arguments.out, log)
     print(json.dumps(real.evaluate(training.average.network), indent=2))
 
