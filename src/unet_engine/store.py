@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 FOLDER_VARIABLE = "NAPARI_UNET_MODELS"
 """Environment variable that names another folder for the user's models."""
 
+_FIRST = "nuclei"
+"""The bundled model that comes first: it finds something without any training."""
+
 _SPACE_NEEDED = 2**26
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -274,4 +277,5 @@ def _bundled_paths() -> tuple[Path, ...]:
         folder = files("napari_unet_resources") / "models"
     except ModuleNotFoundError:
         return ()
-    return _model_paths(Path(str(folder)))
+    paths = _model_paths(Path(str(folder)))
+    return tuple(sorted(paths, key=lambda path: path.stem != _FIRST))

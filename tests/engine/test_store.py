@@ -277,6 +277,14 @@ def test_names_that_are_no_file_names_are_refused(store, checkpoint, name):
         store.save(name, checkpoint)
 
 
+def test_the_bundled_model_that_needs_no_training_comes_first(
+    store, checkpoint, bundled
+):
+    checkpoint.save(bundled / "general.safetensors")
+    store.save("always", checkpoint)
+    assert store.names() == ("nuclei", "general", "always")
+
+
 def test_bundled_models_stay_as_they_are(store, checkpoint, bundled):
     before = (bundled / "nuclei.safetensors").read_bytes()
     for name in ("nuclei", "Nuclei"):

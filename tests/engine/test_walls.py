@@ -24,6 +24,7 @@ LIGHT = (
     "checkpoint",
     "store",
     "synthetic",
+    "procedural",
     "writing",
 )
 
