@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -141,6 +141,26 @@ def test_two_threads_can_use_one_runner(make_checkpoint: Callable):
         assert len(results) == 5
         for result in results:
             np.testing.assert_array_equal(result, expected[number])
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_every_convolution_sees_its_channels_side_by_side(
+    make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch, ndim: int
+):
+    strides: list[int] = []
+    real = torch.mkldnn_convolution
+
+    def convolve(values: torch.Tensor, *others: Any) -> torch.Tensor:
+        strides.append(values.stride(1))
+        return real(values, *others)
+
+    monkeypatch.setattr(torch, "mkldnn_convolution", convolve)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    spec = ModelSpec(depth=1, width=4, ndim=ndim, in_channels=1)
+    runner = Runner(make_checkpoint(spec), "cpu")
+    runner(*block_and_inner(spec, (16, 16, 16)[:ndim]))
+    # Planar maps would be turned around before every layer.
+    assert set(strides) == {1}
 
 
 def test_what_a_smaller_halo_lacks_counts_as_nothing(make_checkpoint: Callable):

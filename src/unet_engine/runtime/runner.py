@@ -113,14 +113,23 @@ class Runner:
                 f"{self.spec.in_channels} channels and {self.spec.ndim} dimensions"
             )
         with translated_errors(), torch.inference_mode(), _full_precision(self.device):
-            images = torch.from_numpy(batch).to(self.device, non_blocking=True)
-            images = images.contiguous(memory_format=self._format)
+            images = self._placed(batch)
             if wanted is not None and self._staged is not None:
                 output = self._staged(images, tuple(wanted))
             else:
                 output = self._whole(images, wanted)
             found: npt.NDArray[np.float32] = output.cpu().numpy()
         return found if batched else found[0]
+
+    def _placed(self, batch: npt.NDArray[np.float32]) -> Tensor:
+        """Bring a batch to the device, channels last."""
+        images = torch.from_numpy(batch).to(self.device, non_blocking=True)
+        # Copied even if there is one channel only, whose place in memory is the same
+        # either way: by its strides torch chooses the format of all later maps.
+        placed = torch.empty(
+            images.shape, device=self.device, memory_format=self._format
+        )
+        return placed.copy_(images)
 
     def _whole(self, images: Tensor, wanted: Sequence[Interval] | None) -> Tensor:
         logits: Tensor = self._network(images)
