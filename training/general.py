@@ -101,8 +101,8 @@ def task_losses(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         What is true.
     """
     factor = batch.answers.shape[-1] // outputs.shape[-1]
-    known = functional.avg_pool2d((batch.answers != IGNORE).float(), factor)
-    truth = functional.avg_pool2d((batch.answers == 1).float(), factor)
+    known = _coarser((batch.answers != IGNORE).float(), factor)
+    truth = _coarser((batch.answers == 1).float(), factor)
     share = truth.sum(dim=(0, 2, 3)) / known.sum(dim=(0, 2, 3)).clamp(min=1)
     # Rare answers count more, but not so much that everything is found everywhere.
     weight = (1 / share.clamp(min=1e-4) - 1).sqrt().clamp(1, 5)[:, None, None]
@@ -111,11 +111,15 @@ def task_losses(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
     )
     total = (each * known).sum(dim=(0, 2, 3)) / known.sum(dim=(0, 2, 3)).clamp(min=1)
     losses = dict(zip(TASKS, total, strict=True))
-    measured = functional.avg_pool2d(batch.measures, factor)
-    valid = functional.avg_pool2d(batch.valid, factor)
+    measured = _coarser(batch.measures, factor)
+    valid = _coarser(batch.valid, factor)
     off = (outputs[:, len(TASKS) :] - measured).abs() * valid
     distance, clean = off.sum(dim=(0, 2, 3)) / valid.sum(dim=(0, 2, 3)).clamp(min=1)
     return losses | {"distance": distance, "clean": clean}
+
+
+def _coarser(values: Tensor, factor: int) -> Tensor:
+    return functional.avg_pool2d(values, factor) if factor > 1 else values
 
 
 def batch_losses(
