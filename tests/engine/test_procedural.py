@@ -183,8 +183,8 @@ def test_pictures_are_normalised_as_for_prediction(seed, family):
     assert (picture.dtype, clean.dtype) == (np.float32, np.float32)
     assert np.isfinite(picture).all()
     low, high = np.percentile(picture, (1, 99.8))
-    assert -0.6 < low < 0.5
-    assert 0.4 < high < 2.0
+    assert -0.6 < low < high < 2.0
+    assert 0.1 < high - low < 2.0
 
 
 def test_the_clean_picture_is_the_picture_without_noise():

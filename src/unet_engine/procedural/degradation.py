@@ -42,12 +42,20 @@ def degrade(
         high=percentiles[1],
     )
     picture, clean = limits.apply(picture), limits.apply(clean)
-    # A crop seldom holds the darkest and the brightest of its image.
-    gain, shift = np.float32(rng.lognormal(0, 0.12)), np.float32(rng.normal(0, 0.05))
-    picture, clean = gain * picture + shift, gain * clean + shift
+    picture, clean = _part_of_range(rng, picture, clean)
     if len(picture) == 1:
         picture = np.repeat(picture, 3, axis=0)
     return picture, np.clip(clean.mean(axis=0), -0.5, 1.5)
+
+
+def _part_of_range(rng: Rng, picture: Floats, clean: Floats) -> tuple[Floats, Floats]:
+    """Compress the range: few crops hold the darkest and the brightest of an image."""
+    gain, shift = rng.lognormal(0, 0.12), rng.normal(0, 0.05)
+    if chance(rng, 0.35):
+        gain = scale_between(rng, 0.2, 1.0)
+        shift = between(rng, 0, 1 - gain)
+    gain, shift = np.float32(gain), np.float32(shift)
+    return gain * picture + shift, gain * clean + shift
 
 
 def _tones(rng: Rng, pixels: Floats) -> Floats:
@@ -90,7 +98,7 @@ def _blur(rng: Rng, clean: Floats) -> Floats:
 
 def _expose(rng: Rng, picture: Floats) -> Floats:
     """Count photons, add the camera's noise, sometimes resample or coarsen."""
-    level = scale_between(rng, 0.005, 0.16)
+    level = scale_between(rng, 0.003, 0.16)
     if chance(rng, 0.85):
         grain = rng.standard_normal(picture.shape, dtype=np.float32)
         if chance(rng, 0.3):

@@ -34,12 +34,12 @@ def vessels(rng: Rng, size: int) -> Scene:
     depth = _tree(rng, size, widest=scale_between(rng, 1.5, 7.0))
     ground = _ground(rng, size)
     shade = _distractors(rng, size)
-    strength = between(rng, 0.15, 0.5) * (1 + 0.25 * noise(rng, size, size / 4))
+    strength = scale_between(rng, 0.12, 0.5) * (1 + 0.25 * noise(rng, size, size / 4))
     # Thin vessels take less light than wide ones.
     wide = np.clip(depth + 1.5, 0, 4) / 4
     soft = soft_step(depth, between(rng, 1.0, 2.5)) * (0.45 + 0.55 * wide)
     reflex = np.exp(-((depth - depth.max() * 0.7) ** 2) / 2) * (depth > 2)
-    absorbed = np.clip(strength, 0.05, None) * (soft - between(rng, 0, 0.35) * reflex)
+    absorbed = np.clip(strength, 0.02, None) * (soft - between(rng, 0, 0.35) * reflex)
     colour = np.array([0.25, 1.0, 0.7]) * rng.uniform(0.5, 1.3, 3)
     tint = np.array([0.9, 0.5, 0.22]) * rng.lognormal(0, 0.25, 3)
     pixels = tint[:, None, None] * (ground + shade)[None]

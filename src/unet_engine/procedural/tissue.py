@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from unet_engine.procedural.fields import Floats, Ids, Mask, Rng
     from unet_engine.procedural.shapes import Bodies
 
+_NARROWEST = 4.0
+"""Half width in pixels of a mitochondrion that can be told from a vesicle."""
+
 
 def transmission_section(rng: Rng, size: int) -> Scene:
     """Draw neural tissue as a thin section in transmission shows it.
@@ -135,9 +138,11 @@ def _mitochondria(
     rng: Rng, image: Floats, depth: Floats, radius: float, *, cristae: bool
 ) -> Mask:
     size = len(image)
+    # In narrow cells there are narrow ones, or none.
+    radius = min(radius, 0.9 * float(depth.max()))
     roomy = np.argwhere(depth > 0.7 * radius)
-    count = int(rng.integers(0, 2 + int(0.12 * size**2 / radius**2 / 6)))
-    if not len(roomy) or not count:
+    count = int(rng.integers(0, 3 + int(0.06 * size**2 / radius**2)))
+    if radius < _NARROWEST or not count:
         return np.zeros(image.shape, bool)
     centres = roomy[rng.integers(len(roomy), size=count)].astype(float)
     radii = radius * rng.lognormal(0, 0.2, count)
@@ -156,15 +161,17 @@ def _draw_organelle(
     rng: Rng, image: Floats, bodies: Bodies, inside: Floats, *, cristae: bool
 ) -> None:
     size = len(image)
-    dark = between(rng, 0.12, 0.32)
+    dark = between(rng, 0.06, 0.34)
     body = soft_step(inside, 1.5)
     texture = between(rng, 0.02, 0.07) * noise(rng, size, between(rng, 1.5, 3))
-    period = between(rng, 3.5, 8.0)
-    phase = bodies.along + between(rng, 0.5, 2.5) * noise(rng, size, 8)
+    period = between(rng, 3.5, 9.0)
+    # Cristae cross the organelle or follow its outline.
+    phase = bodies.along if chance(rng, 0.6) else inside
+    phase = phase + between(rng, 0.5, 3.5) * noise(rng, size, 8)
     stripes = np.sin(2 * np.pi * phase / period) * (inside > 2.5)
     if not cristae:
-        stripes = stripes * np.clip(noise(rng, size, 10), 0, 1)
-    texture = texture + between(rng, 0.03, 0.16) * stripes
+        stripes = stripes * np.clip(between(rng, 0, 1) + noise(rng, size, 10), 0, 1)
+    texture = texture + between(rng, 0.03, 0.18) * stripes
     rim = np.exp(-((inside - 1) ** 2) / between(rng, 0.8, 2.0))
     light = np.exp(-((inside - 3.5) ** 2) / 1.5) * between(rng, 0.0, 0.1)
     image += body * (texture - dark + light) - between(rng, 0.1, 0.3) * rim
