@@ -1,0 +1,185 @@
+"""Features of pixels for a classifier: filters, and what a trained network sees.
+
+The filters are those of the pixel classifiers (intensity, edges, texture at several
+scales: Sommer et al. 2011, ilastik); the network adds the maps of its decoder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from unet_engine.networks.unet import UNet
+from unet_engine.runtime import fold_normalisation, load_network
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from unet_engine.checkpoint import Checkpoint
+
+OCTAVES = 5
+"""Scales of the filters: standard deviations of 1, 2, 4, 8 and 16 pixels."""
+LEVELS = 3
+"""Levels of a network's decoder that are used, the finest first. Coarser ones tell the
+strokes apart by where they lie, not by what they show."""
+MARGIN = 64
+"""Context that a block needs on each side, in pixels."""
+GRID = 2 ** (OCTAVES - 1)
+"""Corners of blocks lie on multiples of it, so that all share one coarse grid."""
+
+_FIRST = 1.0
+_NEXT = 3.0**0.5
+"""Smoothing in pixels of the own grid, from 1 to 2: after it every second remains."""
+_RADIUS = 4
+
+
+class FeatureExtractor:
+    """Turns blocks of an image into features of their pixels.
+
+    Parameters
+    ----------
+    checkpoint
+        A model of planes whose maps are used as well, if it is a padded U-Net that was
+        trained; None for filters alone.
+    device
+        As ``choose_device`` names it.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint | None = None, device: str = "cpu"
+    ) -> None:
+        self._device = device
+        self._network: UNet | None = None
+        if checkpoint is not None and checkpoint.trained and checkpoint.spec.ndim == 2:
+            network = load_network(checkpoint).eval().requires_grad_(False)
+            if isinstance(network, UNet):
+                fold_normalisation(network)
+                network.to(device)
+                self._network = network
+
+    @property
+    def channels(self) -> int:
+        """Channels that the network takes; 0 without one: any."""
+        return self._network.spec.in_channels if self._network else 0
+
+    def count_fine(self, channels: int) -> int:
+        """Return how many of the first features are as fine as the pixels.
+
+        They are the filters and the finest maps of the network.
+        """
+        finest = self._network.spec.width if self._network else 0
+        return channels * (1 + 6 * OCTAVES) + finest
+
+    @torch.no_grad()
+    def __call__(self, block: npt.NDArray[np.float32]) -> Tensor:
+        """Return the features of a block without its margin.
+
+        Parameters
+        ----------
+        block
+            ``(C, h, w)`` float32, normalised as for prediction, with ``MARGIN`` pixels
+            of context on each side; height and width are multiples of ``GRID``.
+
+        Returns
+        -------
+        Tensor
+            ``(h - 2 MARGIN, w - 2 MARGIN, features)`` float32 on the CPU.
+        """
+        image = torch.from_numpy(block)[None].to(self._device)
+        maps = [*filter_responses(image), *self._network_maps(image)]
+        inner = slice(MARGIN, -MARGIN)
+        joined = torch.cat([m[0, :, inner, inner] for m in maps])
+        return joined.permute(1, 2, 0).cpu().contiguous()
+
+    def _network_maps(self, image: Tensor) -> list[Tensor]:
+        network = self._network
+        if network is None:
+            return []
+        below = network.contract(image.contiguous(memory_format=torch.channels_last))
+        x, maps = below.pop(), []
+        for up, merge in zip(network.up, network.merge, strict=True):
+            x = merge(torch.cat((below.pop(), up(x)), dim=1))
+            maps.append(x)
+        size = image.shape[2:]
+        return [_enlarge(m, size) for m in reversed(maps[-LEVELS:])]
+
+
+def filter_responses(image: Tensor) -> list[Tensor]:
+    """Return the responses of all filters, from fine to coarse.
+
+    Parameters
+    ----------
+    image
+        ``(1, C, h, w)`` float32.
+
+    Returns
+    -------
+    list of Tensor
+        ``(1, C, h, w)`` each: the image, and for each scale the smoothed image, the
+        length of its gradient, both eigenvalues of its Hessian matrix and the roots of
+        those of its structure tensor. Derivatives are per standard deviation, so that
+        scales compare.
+    """
+    size = image.shape[2:]
+    responses = [image]
+    smooth = _blur(image, _FIRST)
+    responses += _derivatives(smooth, _FIRST)
+    for _ in range(OCTAVES - 1):
+        smooth = _blur(smooth, _NEXT)
+        responses += [_enlarge(r, size) for r in _derivatives(smooth, 2.0)]
+        smooth = functional.avg_pool2d(smooth, 2, ceil_mode=True)
+    return responses
+
+
+def _derivatives(smooth: Tensor, sigma: float) -> list[Tensor]:
+    along_y, along_x = _slopes(smooth, sigma)
+    (yy, yx), (_, xx) = _slopes(along_y, sigma), _slopes(along_x, sigma)
+    hessian = _eigenvalues(yy, yx, xx)
+    tensor = (along_y**2, along_y * along_x, along_x**2)
+    structure = _eigenvalues(*(_blur(part, sigma) for part in tensor))
+    return [
+        smooth,
+        torch.hypot(along_y, along_x),
+        *hessian,
+        *(value.clamp(min=0).sqrt() for value in structure),
+    ]
+
+
+def _slopes(values: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Return central differences along Y and X."""
+    padded = functional.pad(values, (1, 1, 1, 1), mode="replicate")
+    along_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) * (sigma / 2)
+    along_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) * (sigma / 2)
+    return along_y, along_x
+
+
+def _eigenvalues(yy: Tensor, yx: Tensor, xx: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the larger and the smaller eigenvalue of symmetric matrices."""
+    mean, apart = (yy + xx) / 2, torch.hypot((yy - xx) / 2, yx)
+    return mean + apart, mean - apart
+
+
+def _blur(values: Tensor, sigma: float) -> Tensor:
+    """Smooth with a Gaussian, axis by axis, as if the border went on."""
+    reach = torch.arange(-_RADIUS, _RADIUS + 1, device=values.device)
+    kernel = torch.exp(-(reach**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).to(values.dtype)
+    # A row of planes rather than channels: torch's depthwise convolution is slow.
+    planes = values.flatten(0, 1).unsqueeze(1)
+    for axis, shape in enumerate(((-1, 1), (1, -1))):
+        padding = [0, 0, _RADIUS, _RADIUS] if axis == 0 else [_RADIUS, _RADIUS, 0, 0]
+        planes = functional.pad(planes, padding, mode="replicate")
+        planes = functional.conv2d(planes, kernel.view(1, 1, *shape))
+    return planes.view_as(values)
+
+
+def _enlarge(values: Tensor, size: torch.Size) -> Tensor:
+    if values.shape[2:] == size:
+        return values
+    return functional.interpolate(
+        values, size=size, mode="bilinear", align_corners=False
+    )
