@@ -281,7 +281,8 @@ def save(training: Training, real: RealCrops, out: Path, log: Path) -> None:
     """Write model, state and a line of the log."""
     training.checkpoint(out.stem).save(out)
     training.save(state_path(out))
-    figures = training.losses | real.evaluate(training.average.network)
+    network = training.average.network
+    figures = training.losses | real.evaluate(network, quick=True)
     rounded = {name: round(value, 4) for name, value in figures.items()}
     write_log(
         log, {"step": training.step, "seconds": round(training.seconds), **rounded}
