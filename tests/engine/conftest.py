@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
 from unet_engine.spec import ModelSpec, build
-from unet_engine.store import Checkpoint
+from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MakeCheckpoint = Callable[..., Checkpoint]
 
@@ -38,3 +42,14 @@ def make_checkpoint() -> MakeCheckpoint:
         return Checkpoint(spec, weights, ())
 
     return make
+
+
+@pytest.fixture
+def model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: MakeCheckpoint
+) -> Checkpoint:
+    """Return a model that the store knows as ``tiny``."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    checkpoint = make_checkpoint()
+    ModelStore().save("tiny", checkpoint)
+    return checkpoint

@@ -20,24 +20,12 @@ from unet_engine.cli import main
 from unet_engine.disk_results import DiskResults
 from unet_engine.images import Normalisation, open_image, read_labels
 from unet_engine.inference import predict
-from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def model(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    make_checkpoint: Callable[..., Checkpoint],
-) -> Checkpoint:
-    """Return a model that the store knows as ``tiny``."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
-    checkpoint = make_checkpoint()
-    ModelStore().save("tiny", checkpoint)
-    return checkpoint
+    from unet_engine.store import Checkpoint
 
 
 @pytest.fixture

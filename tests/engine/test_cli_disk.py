@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 import tifffile
 import zarr
 
@@ -16,24 +15,13 @@ from unet_engine.config import PredictConfig
 from unet_engine.images import Image, Normalisation, open_image, read_labels
 from unet_engine.inference import predict
 from unet_engine.runtime import Runner
-from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
 
-@pytest.fixture
-def model(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    make_checkpoint: Callable[..., Checkpoint],
-) -> Checkpoint:
-    """Return a model that the store knows as ``tiny``."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
-    checkpoint = make_checkpoint()
-    ModelStore().save("tiny", checkpoint)
-    return checkpoint
+    from unet_engine.store import Checkpoint
 
 
 def segment(*arguments: object) -> int:
