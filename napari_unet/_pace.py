@@ -70,7 +70,7 @@ def expected_seconds(
 
 def _recalled(spec: ModelSpec, config: PredictConfig) -> float | None:
     """Return the speed of an earlier session."""
-    if config.average_flips != "auto":
+    if config.average_flips != "auto" or config.precision != "full":
         return None
     # auto takes the first of these that there is, and only what ran here is known.
     devices = ("cuda", "mps", "cpu") if config.device == "auto" else (config.device,)
@@ -99,5 +99,5 @@ def _pixels_of(tile: TileDone | TileDenoised) -> int:
 def _key(spec: ModelSpec, config: PredictConfig) -> tuple[Any, ...]:
     return (
         spec.architecture, spec.ndim, spec.depth, spec.width, spec.in_channels,
-        config.device, config.average_flips,
+        config.device, config.average_flips, config.precision,
     )  # fmt: skip

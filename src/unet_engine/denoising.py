@@ -15,7 +15,7 @@ from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.chunks import keep_chunks
 from unet_engine.plan import (
     Index,
-    Place,
+    Near,
     looked_at,
     nearest_first,
     plan_prediction,
@@ -24,7 +24,7 @@ from unet_engine.predictor import TilePredictor
 from unet_engine.runtime import translated_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Generator, Iterable
 
     from unet_engine.checkpoint import Checkpoint
     from unet_engine.events import Stop
@@ -55,7 +55,7 @@ def iter_denoise(
     *,
     stop: Stop = never,
     indices: Iterable[Index] | None = None,
-    near: Place | Callable[[], Place | None] | None = None,
+    near: Near = None,
 ) -> Generator[TileDenoised, None, Denoised]:
     """Restore an image tile by tile, and yield every tile as it is finished.
 

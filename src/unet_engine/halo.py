@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.checkpoint import Checkpoint
-    from unet_engine.config import Device
+    from unet_engine.config import Device, PredictConfig
     from unet_engine.events import Stop
     from unet_engine.runtime import Runner
+    from unet_engine.spec import ModelSpec
 
     Array = npt.NDArray[np.float32]
 
@@ -86,6 +87,17 @@ def measure_halo(
         if max(errors) <= ALLOWED and (halo is not exact or not smaller):
             return _with(checkpoint, halo, max(errors))
     return _with(checkpoint, exact, 0.0)
+
+
+def halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:
+    """Say what a measured halo may have changed; nothing of the exact one."""
+    if config.halo == "exact" or spec.measured_halo is None:
+        return ()
+    across, exact = spec.measured_halo[-1], spec.footprint.halo[-1]
+    return (
+        f"The measured halo of {across} instead of {exact} pixels changed no "
+        f"probability by more than {spec.measured_error:.1g} where it was measured.",
+    )
 
 
 def _with(checkpoint: Checkpoint, halo: tuple[int, ...], error: float) -> Checkpoint:

@@ -12,12 +12,12 @@ from unet_engine import calibration
 from unet_engine.config import PredictConfig
 from unet_engine.errors import Cancelled, DataError, SpecError
 from unet_engine.events import Prediction, Stop, TileDone, never
-from unet_engine.halo import measure_halo
+from unet_engine.halo import halo_notes, measure_halo
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.chunks import keep_chunks
 from unet_engine.plan import (
     Index,
-    Place,
+    Near,
     PredictionPlan,
     looked_at,
     nearest_first,
@@ -59,7 +59,7 @@ def predict(
     stop: Stop = never,
     normalisation: Normalisation | None = None,
     indices: Iterable[Index] | None = None,
-    near: Place | Callable[[], Place | None] | None = None,
+    near: Near = None,
     into: Results | None = None,
 ) -> Prediction:
     """Predict an image; ``iter_predict`` without the events."""
@@ -88,7 +88,7 @@ def iter_predict(
     stop: Stop = never,
     normalisation: Normalisation | None = None,
     indices: Iterable[Index] | None = None,
-    near: Place | Callable[[], Place | None] | None = None,
+    near: Near = None,
     into: Results | None = None,
 ) -> Generator[TileDone, None, Prediction]:
     """Predict an image tile by tile, and yield every tile as it is finished.
@@ -144,22 +144,9 @@ def iter_predict(
     started = time.monotonic()
     config = config or PredictConfig()
     spec = checkpoint.spec
-    if not spec.classes:
-        raise SpecError(
-            f"this model ({spec.architecture}) has no classes and cannot segment; "
-            "choose another one, or fine-tune this one on labels"
-        )
+    _check_segments(spec)
     image = keep_chunks(match_channels(image, spec.in_channels))
-    watched = near is not None and not (into is not None and into.fixed_grid)
-    planned = partial(
-        plan_prediction,
-        image,
-        config=config,
-        indices=None if indices is None else tuple(indices),
-        on_disk=into is not None,
-        watched=watched,
-        place=looked_at(near) if watched else None,
-    )
+    planned = _planning(image, config, indices, near, into)
     plan = planned(spec)
     results = _in_memory(plan, spec, config) if into is None else into
     fingerprint = _fingerprint(image)
@@ -191,18 +178,56 @@ def iter_predict(
     with closing(predictor), closing(results):
         complete = yield from _fill(results, run, predictor, stop, near)
     seconds = time.monotonic() - started
-    usual = config.average_flips == "auto"
-    if complete and usual and plan.pixels >= _TIMED_RUN:
-        pace = 1e6 * seconds / plan.pixels
-        calibration.remember(spec, predictor.device, seconds_per_megapixel=pace)
+    if complete:
+        _keep_pace(run, seconds)
     return Prediction(
         labels=results.labels,
         probabilities=results.probabilities,
         complete=complete,
         device=predictor.device,
         seconds=seconds,
-        notes=(*predictor.notes, *_halo_notes(checkpoint.spec, config)),
+        notes=(*predictor.notes, *halo_notes(checkpoint.spec, config)),
     )
+
+
+def _check_segments(spec: ModelSpec) -> None:
+    if not spec.classes:
+        raise SpecError(
+            f"this model ({spec.architecture}) has no classes and cannot segment; "
+            "choose another one, or fine-tune this one on labels"
+        )
+
+
+def _planning(
+    image: Image,
+    config: PredictConfig,
+    indices: Iterable[Index] | None,
+    near: Near,
+    into: Results | None,
+) -> Callable[[ModelSpec], PredictionPlan]:
+    """Return what plans the run for a spec, whose halo may be measured later."""
+    watched = near is not None and not (into is not None and into.fixed_grid)
+    return partial(
+        plan_prediction,
+        image,
+        config=config,
+        indices=None if indices is None else tuple(indices),
+        on_disk=into is not None,
+        watched=watched,
+        place=looked_at(near) if watched else None,
+    )
+
+
+def _keep_pace(run: PredictionRun, seconds: float) -> None:
+    """Remember how fast a long run in the usual settings was."""
+    config, pixels = run.config, run.plan.pixels
+    usual = config.average_flips == "auto" and config.precision == "full"
+    if usual and pixels >= _TIMED_RUN:
+        calibration.remember(
+            run.checkpoint.spec,
+            run.device,
+            seconds_per_megapixel=1e6 * seconds / pixels,
+        )
 
 
 def _with_measured_halo(
@@ -222,22 +247,12 @@ def _with_measured_halo(
     return measure_halo(checkpoint, [normalisation.apply(block)], stop=stop)
 
 
-def _halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:
-    if config.halo == "exact" or spec.measured_halo is None:
-        return ()
-    across, exact = spec.measured_halo[-1], spec.footprint.halo[-1]
-    return (
-        f"The measured halo of {across} instead of {exact} pixels changed no "
-        f"probability by more than {spec.measured_error:.1g} where it was measured.",
-    )
-
-
 def _fill(
     results: Results,
     run: PredictionRun,
     predictor: TilePredictor,
     stop: Stop,
-    near: Place | Callable[[], Place | None] | None,
+    near: Near,
 ) -> Generator[TileDone, None, bool]:
     """Predict the tiles that are not there yet; False when it was stopped."""
     plan = run.plan
@@ -268,7 +283,8 @@ def _fill(
     if run.fingerprint != _fingerprint(run.image):
         raise DataError(
             f"the files of {run.image.name} were changed by another program during "
-            "the prediction, which may mix old and new; predict it again from the start"
+            "the prediction, which may mix old and new; run the same again: of a zarr "
+            "that goes to disk only the tiles concerned are predicted again"
         )
     return results.finish(stop)
 

@@ -37,6 +37,7 @@ _NAMES = {
     "planes": "the planes to predict",
     "average_flips": "the mean over the flips",
     "halo": "the halo",
+    "precision": "the precision",
     "blocks": "the blocks in which it computes",
     "probabilities": "whether probabilities are written",
     "device": "the device",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import dist, hypot, prod
@@ -13,7 +14,7 @@ from unet_engine.grid import bytes_per_pixel, choose_grid
 from unet_engine.tiling import Tile, TilePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from unet_engine.config import PredictConfig
     from unet_engine.images import Image
@@ -26,6 +27,10 @@ Place = (
 )
 """What the user looks at: position along the leading axes, the point ``(y, x)`` in the
 middle, and, where it is known, the height and width around it, all in pixels."""
+
+Near = Place | Callable[[], Place | None] | None
+"""What comes first: a place, or what is asked for it time and again; None: the order of
+the raster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,14 +182,12 @@ def _inside(image: Image, indices: Iterable[Index]) -> Iterator[Index]:
         yield tuple(index)
 
 
-def looked_at(near: Place | Callable[[], Place | None] | None) -> Place | None:
+def looked_at(near: Near) -> Place | None:
     """Return where ``near`` is now."""
     return near() if callable(near) else near
 
 
-def nearest_first(
-    plan: PredictionPlan, near: Place | Callable[[], Place | None] | None
-) -> Iterator[tuple[Index, Tile]]:
+def nearest_first(plan: PredictionPlan, near: Near) -> Iterator[tuple[Index, Tile]]:
     """Give every tile of every plane, nearest first to where ``near`` is now."""
     jobs = ((index, tile) for index in plan.planes for tile in plan.tiles)
     if near is None:

@@ -52,10 +52,11 @@ class TilePredictor:
         self._image = image
         self._checkpoint = checkpoint
         self._normalisation = normalisation
+        self._precision = config.precision
         self._stop = stop
         self._footprint = footprint or checkpoint.spec.footprint
         self._symmetries = _symmetries(checkpoint.spec, config)
-        self._runner: Runner = runner_for(checkpoint, config.device)
+        self._runner: Runner = runner_for(checkpoint, config.device, config.precision)
         if cells:
             self._runner.cells = cells
         else:
@@ -151,7 +152,7 @@ class TilePredictor:
         self._notes.append(
             f"{self.device} had too little memory; the CPU finished the prediction."
         )
-        self._runner = runner_for(self._checkpoint, "cpu")
+        self._runner = runner_for(self._checkpoint, "cpu", self._precision)
         self._halvings = 0
         return True
 

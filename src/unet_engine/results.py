@@ -74,6 +74,7 @@ class PredictionRun:
             "planes": _digest([list(index) for index in plan.planes]),
             "average_flips": self.config.average_flips,
             "halo": self.config.halo,
+            "precision": self.config.precision,
             "probabilities": self.config.probabilities,
             "device": self.device,
             "blocks": self.cells,

@@ -59,3 +59,11 @@ def test_a_training_must_end():
 
 def test_errors_are_never_swallowed_as_runtime_errors():
     assert not issubclass(EngineError, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"), [("halo", "exact or measured"), ("precision", "full or half")]
+)
+def test_a_choice_that_there_is_not_is_refused_with_those_there_are(name, choices):
+    with pytest.raises(SpecError, match=rf"{name} is 'most'; use {choices}"):
+        PredictConfig(**{name: "most"})

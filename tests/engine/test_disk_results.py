@@ -178,6 +178,7 @@ def test_a_tile_whose_chunk_was_lost_is_predicted_again(
         ("image", "the image changed"),
         ("brightness", "the brightness of the image changed"),
         ("flips", r"the mean over the flips changed \(auto then, on now\)"),
+        ("precision", r"the precision changed \(full then, half now\)"),
     ],
 )
 def test_another_run_is_refused(
@@ -198,6 +199,8 @@ def test_another_run_is_refused(
         config = dataclasses.replace(CPU, tile=64)
     elif change == "flips":
         config = dataclasses.replace(CPU, average_flips="on")
+    elif change == "precision":
+        config = dataclasses.replace(CPU, precision="half")
     elif change == "brightness":
         image = Image.from_array(image.data + 1, "YX", name="noise")
     else:

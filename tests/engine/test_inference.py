@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from unet_engine.config import Precision
     from unet_engine.events import Prediction, TileDone
     from unet_engine.store import Checkpoint
 
@@ -544,8 +545,8 @@ def test_the_cpu_takes_over_when_no_tile_fits(
         self.device = pretended
         return found
 
-    def pretend(checkpoint: Checkpoint, device: str = "auto") -> Runner:
-        runner = Runner(checkpoint, "cpu")
+    def pretend(checkpoint: Checkpoint, device: str, precision: Precision) -> Runner:
+        runner = Runner(checkpoint, "cpu", precision)
         runner.device = "cuda" if device == "auto" else "cpu"
         return runner
 

@@ -181,3 +181,52 @@ def test_training_takes_half_of_the_bits_only_where_that_is_native(
     for name in "_is_avx512_bf16_supported", "_is_amx_tile_supported":
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert runtime.training_precision("cpu") == torch.float32
+
+
+def test_prediction_takes_half_of_the_bits_only_where_it_is_asked_for_and_native(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert runtime.prediction_precision("cuda", "full") == torch.float32
+    assert runtime.prediction_precision("cuda", "half") == torch.bfloat16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    assert runtime.prediction_precision("cuda", "half") == torch.float32
+    assert runtime.prediction_precision("mps", "half") == torch.float32
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SMALL,
+        ModelSpec(depth=1, width=4, ndim=3),
+        ModelSpec.for_architecture("unet-valid", depth=1, width=4),
+        ModelSpec(architecture="autoencoder", depth=1, width=4, classes=()),
+    ],
+    ids=["stages", "volume", "whole", "image"],
+)
+def test_half_of_the_bits_give_nearly_the_same(
+    make_checkpoint: Callable[..., Checkpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    spec: ModelSpec,
+):
+    monkeypatch.setattr(
+        runtime.runner,
+        "prediction_precision",
+        lambda _, precision: torch.bfloat16 if precision == "half" else torch.float32,
+    )
+    # Processors that are not made for it compute it, too, by torch's own loops.
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    checkpoint = make_checkpoint(spec)
+    halo = spec.footprint.halo
+    inner = [(h, h + 12) for h in halo]
+    shape = [
+        stop - start for start, stop in spec.footprint.around([(0, 12)] * len(halo))
+    ]
+    block = np.random.default_rng(0).random((spec.in_channels, *shape), np.float32)
+    full = runner_for(checkpoint, "cpu")(block, inner)
+    runner = runner_for(checkpoint, "cpu", "half")
+    assert runner_for(checkpoint, "cpu", "half") is runner
+    half = runner(block, inner)
+    assert half.dtype == np.float32
+    difference = np.abs(half - full).max() / max(1.0, np.abs(full).max())
+    assert 0 < difference < 0.1

@@ -44,6 +44,7 @@ class SubpixelConvolution:
         from_below = up.weight.shape[1]
         beside = convolution.weight.shape[1] - from_below
         axes = up.weight.ndim - 2
+        self._dtype = up.weight.dtype
         self._format = torch.channels_last if axes == 2 else torch.channels_last_3d
         with torch.no_grad():
             weights = convolution.weight.double()
@@ -55,10 +56,10 @@ class SubpixelConvolution:
             below = _composed(up.weight.double(), weights[:, beside:], self._strides)
             self._below = self._placed(below)
             self._beside = self._placed(weights[:, :beside]) if beside else None
-            self._bias = bias.float()
+            self._bias = bias.to(self._dtype)
 
     def _placed(self, weights: Tensor) -> Tensor:
-        return weights.float().contiguous(memory_format=self._format)
+        return weights.to(self._dtype).contiguous(memory_format=self._format)
 
     @property
     def joins(self) -> bool:

@@ -1,6 +1,10 @@
 """Where a network runs: the device, the loaded network, and torch's errors in words."""
 
-from unet_engine.runtime.devices import choose_device, training_precision
+from unet_engine.runtime.devices import (
+    choose_device,
+    prediction_precision,
+    training_precision,
+)
 from unet_engine.runtime.failures import translated_errors
 from unet_engine.runtime.loading import fold_normalisation, load_network
 from unet_engine.runtime.runner import Runner, runner_for
@@ -11,6 +15,7 @@ __all__ = [
     "choose_device",
     "fold_normalisation",
     "load_network",
+    "prediction_precision",
     "runner_for",
     "training_precision",
     "translated_errors",

@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 from torch import nn
 
-from unet_engine.config import Device
+from unet_engine.config import Device, Precision
 from unet_engine.errors import EngineError
 
 
@@ -96,3 +96,16 @@ def training_precision(device: str) -> torch.dtype:
             for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         )
     return torch.bfloat16 if native else torch.float32
+
+
+def prediction_precision(device: str, precision: Precision) -> torch.dtype:
+    """Return what to compute in while predicting.
+
+    Parameters
+    ----------
+    device
+        As ``choose_device`` names it.
+    precision
+        As in ``PredictConfig``: half only where the device is made for it.
+    """
+    return training_precision(device) if precision == "half" else torch.float32

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from unet_engine.errors import EngineError
-from unet_engine.runtime.devices import choose_device
+from unet_engine.runtime.devices import choose_device, prediction_precision
 from unet_engine.runtime.failures import translated_errors
 from unet_engine.runtime.loading import fold_normalisation, load_network
 from unet_engine.runtime.staged import StagedNetwork
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from unet_engine.config import Device
+    from unet_engine.config import Device, Precision
     from unet_engine.store import Checkpoint
     from unet_engine.tiling import Interval
 
@@ -36,6 +36,8 @@ class Runner:
         Spec and weights.
     device
         As in ``choose_device``.
+    precision
+        As in ``PredictConfig``.
 
     Raises
     ------
@@ -45,16 +47,22 @@ class Runner:
         When the device is absent.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: Device = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: Device = "auto",
+        precision: Precision = "full",
+    ) -> None:
         self.spec = checkpoint.spec
         self.device = choose_device(device)
+        self._dtype = prediction_precision(self.device, precision)
         network = load_network(checkpoint).eval()
         fold_normalisation(network)
         self._format = (
             torch.channels_last if self.spec.ndim == 2 else torch.channels_last_3d
         )
         with translated_errors():
-            self._network = network.to(self.device)
+            self._network = network.to(self.device, self._dtype)
             # ``Module.to`` would refuse the format for weights of another rank.
             for weights in self._network.parameters():
                 if weights.ndim == self.spec.ndim + 2:
@@ -127,7 +135,10 @@ class Runner:
         # Copied even if there is one channel only, whose place in memory is the same
         # either way: by its strides torch chooses the format of all later maps.
         placed = torch.empty(
-            images.shape, device=self.device, memory_format=self._format
+            images.shape,
+            dtype=self._dtype,
+            device=self.device,
+            memory_format=self._format,
         )
         return placed.copy_(images)
 
@@ -159,22 +170,24 @@ def _full_precision(device: str) -> Iterator[None]:
         yield
 
 
-_last: tuple[Checkpoint, str, Runner] | None = None
+_last: tuple[Checkpoint, tuple[str, Precision], Runner] | None = None
 _last_lock = threading.Lock()
 
 
-def runner_for(checkpoint: Checkpoint, device: Device = "auto") -> Runner:
+def runner_for(
+    checkpoint: Checkpoint, device: Device = "auto", precision: Precision = "full"
+) -> Runner:
     """Return a runner, the last one again when nothing changed since.
 
     One runner is kept, so that predicting again does not build the network again.
     """
     global _last
-    chosen = choose_device(device)
+    chosen = choose_device(device), precision
     with _last_lock:
         if _last is not None and _last[0] is checkpoint and _last[1] == chosen:
             return _last[2]
         # Released first: a GPU may not hold two networks.
         _last = None
-        runner = Runner(checkpoint, device)
+        runner = Runner(checkpoint, device, precision)
         _last = (checkpoint, chosen, runner)
         return runner

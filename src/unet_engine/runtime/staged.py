@@ -26,6 +26,8 @@ class _InStages(Protocol):
 
     def stages(self) -> tuple[Stage, ...]: ...
 
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
 
 CELLS = 256
 """Edge of a block of a plane, in cells of its map, where nothing was measured."""
@@ -50,6 +52,7 @@ class StagedNetwork:
 
     def __init__(self, network: _InStages, device: str, cells: int = CELLS) -> None:
         self._spec = network.spec
+        self._dtype = next(network.parameters()).dtype
         self._stages = network.stages()
         self._device = torch.device(device)
         self.cells = cells
@@ -99,7 +102,7 @@ class StagedNetwork:
         """
         known = self._memory.get(number)
         if known is None or known.numel() < prod(shape):
-            known = torch.empty(prod(shape), device=self._device)
+            known = torch.empty(prod(shape), dtype=self._dtype, device=self._device)
             self._memory[number] = known
         count, channels, *sizes = shape
         return known[: prod(shape)].view(count, *sizes, channels).movedim(-1, 1)
@@ -128,7 +131,7 @@ class StagedNetwork:
             ]
             found = crop(Block(stage.compute(blocks), aligned), part)
             if last and self._spec.classes:
-                found = found.softmax(dim=1)
+                found = found.float().softmax(dim=1)
             crop(output, part).copy_(found)
 
         if self._device.type == "cpu":
