@@ -124,7 +124,8 @@ def test_a_resumed_training_is_the_uninterrupted_one(general, crops, data, tmp_p
     assert second.losses == pytest.approx(whole.losses)
 
 
-def test_the_loss_falls(general, crops, data):
+def test_the_loss_falls(general, crops, data, monkeypatch):
+    monkeypatch.setattr(crops, "REAL_SHARE", 1.0)
     training = general.Training(0, general.SPEC.changed(**TINY))
     batch = crops.draw_batch(crops.RealCrops.read(data), 4, 32, seed=(0, 0))
     training.learn(batch, 5e-3)
