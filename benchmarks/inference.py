@@ -11,7 +11,8 @@ to the probabilities in memory, after a smaller image to get warm. ``gemm_fracti
 the least time that the network's arithmetic could take, its multiplications and
 additions over the rate of the best matrix product in the same round, divided by the
 time it took. ``max_dp`` is the largest difference in probability to the whole image in
-one piece with all of its halo. MONAI is measured where it is installed.
+one piece with all of its halo. MONAI is measured where it is installed, ``half`` where
+the processor is made for it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ if TYPE_CHECKING:
 SIZES = ("512x512", "2048x2048", "8192x8192", "32x256x256")
 QUICK_SIZES = ("512x512", "1024x1024")
 SAMPLE = "dsb2018_nuclei/images/*.*"
-OURS = {"exact": "exact", "measured_halo": "measured"}
+OURS: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "measured_halo": {"halo": "measured"},
+    "half": {"precision": "half"},
+}
 MONAI = {"monai_025": (0.25, "constant"), "monai_050_gaussian": (0.5, "gaussian")}
 COLUMNS = (
     "method",
@@ -97,20 +102,20 @@ def make_method(
 ) -> Callable[[Pixels], Pixels]:
     """Return what predicts the ``(classes, *shape)`` probabilities of an image."""
     if name in OURS:
-        return _ours(checkpoint, image, OURS[name])
+        return _ours(checkpoint, image, **OURS[name])
     if name in MONAI:
         return _monai(checkpoint, *MONAI[name])
     return _whole(checkpoint)
 
 
 def _ours(
-    checkpoint: Checkpoint, image: Pixels, halo: Any
+    checkpoint: Checkpoint, image: Pixels, **settings: Any
 ) -> Callable[[Pixels], Pixels]:
     from unet_engine.halo import measure_halo
     from unet_engine.inference import predict
 
-    config = PredictConfig(device="cpu", probabilities=True, halo=halo)
-    if halo == "measured" and checkpoint.spec.measured_halo is None:
+    config = PredictConfig(device="cpu", probabilities=True, **settings)
+    if config.halo == "measured" and checkpoint.spec.measured_halo is None:
         checkpoint = measure_halo(checkpoint, [image])
     # The image is normalised already.
     unchanged = Normalisation(low=(0.0,), high=(1.0,))
@@ -298,6 +303,19 @@ def _shape(image: str) -> tuple[int, ...]:
     return tuple(int(n) for n in image.split("x"))
 
 
+def _present_methods() -> list[str]:
+    import torch
+
+    from unet_engine.runtime import prediction_precision
+
+    methods = [*OURS, *MONAI, "whole"]
+    if prediction_precision("cpu", "half") == torch.float32:
+        methods.remove("half")
+    if find_spec("monai") is None:
+        methods = [name for name in methods if name not in MONAI]
+    return methods
+
+
 def main() -> None:
     """Read the command line, measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -306,6 +324,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--images", nargs="+", help="sizes, such as 512x512")
     parser.add_argument("--model", default="nuclei", help="a name or a file")
+    parser.add_argument("--methods", nargs="+", help="all that can run here")
     parser.add_argument("--rounds", type=int, help="1 with --quick, else 3")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--image", help=argparse.SUPPRESS)
@@ -314,9 +333,7 @@ def main() -> None:
     if arguments.only:
         print(json.dumps(measure(arguments)))
         return
-    methods = [*OURS, "whole"]
-    if find_spec("monai") is not None:
-        methods[-1:-1] = list(MONAI)
+    methods = arguments.methods or _present_methods()
     rounds = arguments.rounds or (1 if arguments.quick else 3)
     rows: list[dict[str, Any]] = []
     print(" ".join(f"{name:>20}" for name in COLUMNS))
