@@ -13,19 +13,38 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from unet_engine.spec import IGNORE
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 _COARSE = 3
 """Points per axis of the random displacements (Ronneberger et al. 2015, sec. 3.1), in a
 volume along Z too (Çiçek et al. 2016, section 3.2)."""
+
+
+class Varied(NamedTuple):
+    """A batch that was varied; of volumes with their Z.
+
+    Attributes
+    ----------
+    images
+        ``(N, C, crop, crop)`` float32, mirrored where they leave the source.
+    targets
+        ``(N, crop, crop)`` int64, ``IGNORE`` there.
+    weights
+        ``(N, crop, crop)`` float32, or None.
+    guesses
+        ``(N, classes, crop, crop)`` float32, or None.
+    """
+
+    images: Tensor
+    targets: Tensor
+    weights: Tensor | None
+    guesses: Tensor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +84,8 @@ class Augmentation:
         crop: int,
         generator: torch.Generator,
         weights: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        guesses: Tensor | None = None,
+    ) -> Varied:
         """Vary a batch.
 
         Parameters
@@ -81,15 +101,13 @@ class Augmentation:
             Source of chance, on the CPU.
         weights
             float32 of the pixels in the shape of the targets, or None.
-
-        Returns
-        -------
-        images, targets, weights
-            ``(N, C, crop, crop)`` float32, mirrored where it leaves the source,
-            ``(N, crop, crop)`` int64, ``IGNORE`` there, and ``(N, crop, crop)``
-            float32 or None; of volumes with their Z.
+        guesses
+            float32 in the shape of the images but for the channels, or None; they
+            move with the images and keep their values.
         """
-        batch = targets.shape[:-2]
+        batch, channels = targets.shape[:-2], images.shape[1]
+        if guesses is not None:
+            images = torch.cat((images, guesses), dim=1)
         grid = self._grid(crop, generator, *batch)
         if len(batch) == 2:
             order = self._slice_order(*batch, generator).to(images.device)
@@ -101,7 +119,12 @@ class Augmentation:
             images = images.reshape(*batch, *images.shape[1:]).movedim(1, 2)
             targets = targets.reshape(*batch, crop, crop)
             weights = None if weights is None else weights.reshape(targets.shape)
-        return perturb(images, self.intensity, generator), targets, weights
+        return Varied(
+            perturb(images[:, :channels], self.intensity, generator),
+            targets,
+            weights,
+            None if guesses is None else images[:, channels:],
+        )
 
     def _slice_order(
         self, count: int, depth: int, generator: torch.Generator

@@ -143,11 +143,15 @@ class Crops(NamedTuple):
         ``(N, *shape)`` uint8.
     weights
         ``(N, *shape)`` float32, or None when all pixels count alike.
+    guesses
+        ``(N, classes, *shape)`` float32, 0 where nothing is known, or None when
+        nothing is known anywhere.
     """
 
     images: npt.NDArray[np.float32]
     targets: npt.NDArray[np.uint8]
     weights: npt.NDArray[np.float32] | None
+    guesses: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,8 @@ class CropSampler:
         self._margin = tuple(margin or (0,) * len(self._shape))
         self._generator = generator
         self._weighted_pixels = any(p.pixel_weights is not None for p in pairs)
+        guesses = [len(p.guess) for p in pairs if p.guess is not None]
+        self._classes_guessed = guesses[0] if guesses else 0
         self._centres: dict[int, list[_Centres]] = {}
         self._shares: list[npt.NDArray[np.float64]] = []
         for index, pair in enumerate(self._pairs):
@@ -222,8 +228,15 @@ class CropSampler:
     def draw(self, count: int) -> Crops:
         """Draw crops, mirrored beyond the image, where their target is ``IGNORE``."""
         crops = [self._crop(*self._choose()) for _ in range(count)]
-        images, targets, weights = (np.stack(part) for part in zip(*crops, strict=True))
-        return Crops(images, targets, weights if self._weighted_pixels else None)
+        images, targets, weights, guesses = (
+            np.stack(part) for part in zip(*crops, strict=True)
+        )
+        return Crops(
+            images,
+            targets,
+            weights if self._weighted_pixels else None,
+            guesses if self._classes_guessed else None,
+        )
 
     def _choose(self) -> tuple[TrainingPair, int]:
         """Choose a pair and the flat position of a pixel in it."""
@@ -252,6 +265,7 @@ class CropSampler:
         image = read_reflected(lambda at: pair.image[:, *at], outer, shape)
         target = np.full(self._shape, IGNORE, dtype=np.uint8)
         weights = np.ones(self._shape, dtype=np.float32)
+        guess = np.zeros((self._classes_guessed, *self._shape), dtype=np.float32)
         inside = tuple(
             slice(max(0, low), min(high, n))
             for (low, high), n in zip(outer, shape, strict=True)
@@ -263,7 +277,9 @@ class CropSampler:
         target[local] = pair.target[inside]
         if pair.pixel_weights is not None:
             weights[local] = pair.pixel_weights[inside]
-        return image.astype(np.float32, copy=False), target, weights
+        if pair.guess is not None:
+            guess[:, *local] = pair.guess[:, *inside]
+        return image.astype(np.float32, copy=False), target, weights, guess
 
     def _starts(self, centre: Sequence[np.intp], shape: Sequence[int]) -> Iterator[int]:
         """Yield where a crop begins along each axis."""

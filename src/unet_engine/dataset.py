@@ -6,7 +6,7 @@ Numpy only; the network's side of a training lives in ``training``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,9 @@ class TrainingPair:
     pixel_weights
         float32 from 0 in the shape of the target, how much each labelled pixel counts
         in the loss; None: all alike.
+    guess
+        ``(classes, *spatial)`` float16 or float32, what each pixel that nobody labelled
+        may be, as probabilities; 0 throughout where nothing is known. None: nothing is.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class TrainingPair:
     name: str = ""
     weight: float = 1.0
     pixel_weights: npt.NDArray[np.float32] | None = None
+    guess: npt.NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""
@@ -91,6 +95,11 @@ class TrainingPair:
             raise DataError(f"{name}weight {self.weight} is not a number above 0")
         if self.pixel_weights is not None:
             _check_pixel_weights(self.pixel_weights, self.target.shape, name)
+        if self.guess is not None and self.guess.shape[1:] != self.target.shape:
+            raise DataError(
+                f"{name}the guess is {_size(self.guess.shape[1:])} and the labels are "
+                f"{_size(self.target.shape)}; give one of the same size"
+            )
 
 
 def _check_pixel_weights(

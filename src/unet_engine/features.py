@@ -54,7 +54,7 @@ class FeatureExtractor:
     ) -> None:
         self._device = device
         self._network: UNet | None = None
-        if checkpoint is not None and checkpoint.trained and checkpoint.spec.ndim == 2:
+        if checkpoint is not None and checkpoint.history and checkpoint.spec.ndim == 2:
             network = load_network(checkpoint).eval().requires_grad_(False)
             if isinstance(network, UNet):
                 fold_normalisation(network)

@@ -11,12 +11,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from unet_engine.augmentation import Augmentation
+from unet_engine.augmentation import Augmentation, Varied
 from unet_engine.border_weights import weigh_pieces
 from unet_engine.crops import CropSampler, crop_shape
 from unet_engine.dataset import HELD_OUT, TrainingPair, near_labels
 from unet_engine.errors import OutOfMemoryError
-from unet_engine.losses import masked_cross_entropy, masked_dice, masked_divergence
+from unet_engine.losses import (
+    masked_cross_entropy,
+    masked_dice,
+    masked_divergence,
+    masked_guess,
+)
 from unet_engine.runtime import (
     fold_normalisation,
     load_network,
@@ -39,6 +44,10 @@ _DICE = 0.5
 _TEACHER = 5.0
 """Weight of the parent's prediction where nobody labelled. Below 1 the rest of the
 image collapses onto the class of the strokes; above 10 little is learned."""
+_GUESS = 1.0
+"""Weight of what the strokes let guess where nobody labelled, against the strokes."""
+_HEAD_PACE = 10.0
+"""Learning rate of a fresh last layer, in those of layers that know much already."""
 _ANYWHERE = 0.5
 _MOMENTUM = 0.99
 _SGD_MOMENTUM = 0.99
@@ -115,9 +124,11 @@ class Learner:
             self.network, self._placed(load_network(checkpoint))
         )
         self._teacher: nn.Module | None = None
-        if checkpoint.trained and any((p.target == IGNORE).any() for p in pairs):
+        partial = any((pair.target == IGNORE).any() for pair in pairs)
+        if checkpoint.trained and partial and not _guessed(pairs):
             self._teacher = self._placed(_make_teacher(checkpoint))
-        self._optimiser = _make_optimiser(self.network, config)
+        fresh = bool(checkpoint.history) and not checkpoint.trained
+        self._optimiser = _make_optimiser(self.network, config, fresh_head=fresh)
         self._dice = _DICE if config.dice else 0.0
         self._crop = crop_shape(
             checkpoint.spec, [pair.target.shape for pair in pairs], config.crop
@@ -138,7 +149,7 @@ class Learner:
             shape=(*slices, *2 * (self._augmentation.source_size(seen),)),
             jitter=[size // 3 for size in self._crop.learned],
             generator=np.random.default_rng(config.seed),
-            anywhere=_ANYWHERE if self._teacher else 0.0,
+            anywhere=_ANYWHERE if self._teacher or _guessed(pairs) else 0.0,
             margin=self._crop.margin,
         )
 
@@ -165,18 +176,18 @@ class Learner:
                 self._optimiser.zero_grad(set_to_none=True)
 
     def _step(self, learning_rate: float) -> float:
-        images, targets, weights = self._draw()
+        batch = self._draw()
         self.network.train()
         if self.frozen:
             _freeze_statistics(self.network)
         self._optimiser.zero_grad(set_to_none=True)
         with self._precision(), self._seeded():
-            logits = self.network(images)
-        loss = self._loss(logits.float(), images, targets, weights)
+            logits = self.network(batch.images)
+        loss = self._loss(logits.float(), batch)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["pace"]
         value = float(loss.detach())
         if np.isfinite(value):
             self._optimiser.step()
@@ -190,35 +201,38 @@ class Learner:
             for name, tensor in self.average.network.state_dict().items()
         }
 
-    def _draw(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _draw(self) -> Varied:
         crops = self._sampler.draw(self.batch)
         # Apple's GPUs lack some of the resampling.
         place = "cpu" if self.device == "mps" else self.device
-        images, targets, weights = self._augmentation(
+        images, targets, weights, guesses = self._augmentation(
             torch.from_numpy(crops.images).to(place),
             torch.from_numpy(crops.targets).to(place),
             self._crop.seen[-1],
             self._generator,
-            None
-            if crops.weights is None
-            else torch.from_numpy(crops.weights).to(place),
+            *(
+                None if part is None else torch.from_numpy(part).to(place)
+                for part in (crops.weights, crops.guesses)
+            ),
         )
         # A network without padding says nothing about the margin of its input.
         inner = (slice(None), *self._crop.inner)
         images = images.to(self.device)
-        return (
+        return Varied(
             images.contiguous(memory_format=_FORMAT[images.ndim]),
             targets[inner].to(self.device),
             None if weights is None else weights[inner].to(self.device),
+            None if guesses is None else guesses[:, *inner].to(self.device),
         )
 
-    def _loss(
-        self, logits: Tensor, images: Tensor, targets: Tensor, weights: Tensor | None
-    ) -> Tensor:
+    def _loss(self, logits: Tensor, batch: Varied) -> Tensor:
+        images, targets, weights, guesses = batch
         truth = targets.masked_fill(targets == HELD_OUT, IGNORE)
         loss = masked_cross_entropy(logits, truth, weights)
         if self._dice:
             loss = loss + self._dice * masked_dice(logits, truth)
+        if guesses is not None:
+            loss = loss + _GUESS * masked_guess(logits, guesses, targets == IGNORE)
         if self._teacher is None:
             return loss
         with torch.no_grad(), self._precision():
@@ -255,6 +269,10 @@ class Learner:
         return torch.autocast(self.device, dtype=self._dtype)
 
 
+def _guessed(pairs: Sequence[TrainingPair]) -> bool:
+    return any(pair.guess is not None for pair in pairs)
+
+
 def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
     """Return the model as it came in, to hold the unlabelled pixels."""
     teacher = load_network(checkpoint).eval().requires_grad_(False)
@@ -262,14 +280,25 @@ def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
     return teacher
 
 
-def _groups(network: nn.Module) -> list[dict[str, object]]:
-    # Decay pulls kernels towards zero, not the scale of a normalisation or a bias.
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    return [
-        {"params": kernels, "weight_decay": _DECAY},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def _groups(network: nn.Module, *, fresh_head: bool) -> list[dict[str, object]]:
+    groups = []
+    for head in (False, True):
+        named = [p for n, p in network.named_parameters() if _is_head(n) == head]
+        pace = _HEAD_PACE if head and fresh_head else 1.0
+        # Decay pulls kernels towards zero, not the scale of a normalisation or a bias.
+        groups += [
+            {
+                "params": [p for p in named if (p.ndim > 1) == kernel],
+                "weight_decay": _DECAY if kernel else 0.0,
+                "pace": pace,
+            }
+            for kernel in (True, False)
+        ]
+    return [group for group in groups if group["params"]]
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith("head.")
 
 
 def _far_from_labels(targets: Tensor, near: Sequence[int]) -> Tensor:
@@ -291,9 +320,9 @@ def _freeze_statistics(network: nn.Module) -> None:
 
 
 def _make_optimiser(
-    network: nn.Module, config: FineTuneConfig
+    network: nn.Module, config: FineTuneConfig, *, fresh_head: bool
 ) -> torch.optim.Optimizer:
-    groups = _groups(network)
+    groups = _groups(network, fresh_head=fresh_head)
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=_SGD_MOMENTUM)
     return torch.optim.AdamW(groups, lr=0.0)

@@ -211,8 +211,8 @@ class _Touched:
 
 
 def _padded(part: slice) -> int:
-    size: int = part.stop - part.start
-    return -(-size // GRID) * GRID + 2 * MARGIN
+    whole = -(-(part.stop - part.start) // GRID) * GRID
+    return int(whole) + 2 * MARGIN
 
 
 class LiveLearner:

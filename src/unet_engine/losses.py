@@ -38,6 +38,23 @@ def masked_cross_entropy(
     return (weights * each).sum() / (weights * labelled).sum().clamp(min=1e-6)
 
 
+def masked_guess(logits: Tensor, guess: Tensor, mask: Tensor) -> Tensor:
+    """Average the cross entropy with what pixels are guessed to be; 0 without any.
+
+    Parameters
+    ----------
+    logits
+        ``(N, classes, *spatial)`` float32.
+    guess
+        Probabilities in the shape of the logits, 0 throughout where nothing is known.
+    mask
+        ``(N, *spatial)`` bool, the pixels that count.
+    """
+    known = guess.sum(dim=1) * mask
+    each = -(guess * logits.log_softmax(dim=1)).sum(dim=1)
+    return (each * mask).sum() / known.sum().clamp(min=1)
+
+
 def masked_dice(logits: Tensor, target: Tensor) -> Tensor:
     """Average 1 - soft Dice over the classes that are labelled in the batch.
 

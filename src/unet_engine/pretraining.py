@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from unet_engine.augmentation import Varied
 from unet_engine.config import PretrainConfig
 from unet_engine.dataset import HELD_OUT, TrainingPair
 from unet_engine.errors import DataError, SpecError
@@ -165,8 +166,8 @@ class DenoisingLearner(Learner):
     neighbouring pixels, and with them their noise.
     """
 
-    def _draw(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        images, targets, _ = super()._draw()
+    def _draw(self) -> Varied:
+        images, targets, *_ = super()._draw()
         turns, flip = torch.randint(4, (2,), generator=self._generator).tolist()
         images, targets = (
             torch.rot90(t.flip(-1) if flip % 2 else t, turns, (-2, -1))
@@ -174,13 +175,11 @@ class DenoisingLearner(Learner):
         )
         blinded, spots = blind(images, targets < HELD_OUT, self._generator)
         batch = blinded.contiguous(memory_format=torch.channels_last)
-        return batch, torch.cat((images, spots), dim=1), None
+        return Varied(batch, torch.cat((images, spots), dim=1), None, None)
 
-    def _loss(
-        self, logits: Tensor, images: Tensor, targets: Tensor, weights: Tensor | None
-    ) -> Tensor:
-        spots = targets[:, -1:]
-        squares = (logits - targets[:, :-1]) ** 2 * spots
+    def _loss(self, logits: Tensor, batch: Varied) -> Tensor:
+        spots = batch.targets[:, -1:]
+        squares = (logits - batch.targets[:, :-1]) ** 2 * spots
         return squares.sum() / (spots.sum() * logits.shape[1]).clamp(min=1)
 
 

@@ -23,6 +23,7 @@ from unet_engine.runtime import (
 from unet_engine.spec import ModelSpec, build
 from unet_engine.split import split_pairs
 from unet_engine.store import Checkpoint
+from unet_engine.teaching import with_guesses
 from unet_engine.training_run import TrainingRun
 from unet_engine.validation import HeldOut, affordable_pixels, find_mistakes
 
@@ -172,7 +173,7 @@ def fine_tune(
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
     with translated_errors():
-        run = _start(checkpoint, pairs, config, device)
+        run = _start(checkpoint, pairs, config, device, stop)
         result = yield from run.events(stop)
         if not result.improved:
             return result
@@ -190,6 +191,7 @@ def _start(
     pairs: Sequence[TrainingPair],
     config: FineTuneConfig,
     device: str,
+    stop: Stop,
 ) -> TrainingRun:
     started = time.monotonic()
     split = split_pairs(
@@ -198,6 +200,9 @@ def _start(
         seed=config.seed,
         mistakes=_find_mistakes(checkpoint, pairs, device),
     )
+    training: Sequence[TrainingPair] = split.training
+    if not checkpoint.trained:
+        training = with_guesses(training, checkpoint, device, stop)
     held_out = HeldOut(
         split.validation,
         checkpoint.spec,
@@ -208,7 +213,7 @@ def _start(
     return TrainingRun(
         checkpoint,
         config,
-        Learner(checkpoint, split.training, config, device),
+        Learner(checkpoint, training, config, device),
         held_out,
         record={"data": sorted({pair.name for pair in pairs})},
         notes=split.notes,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from unet_engine.architectures import SAME_PATH
 from unet_engine.architectures.trunks import FCN_FORMS
 from unet_engine.checkpoint import Checkpoint
@@ -12,13 +14,15 @@ from unet_engine.events import never
 from unet_engine.networks.imagenet import imagenet_weights
 from unet_engine.networks.transfer import imagenet_start, staged_weights, warm_start
 from unet_engine.spec import ModelSpec
-from unet_engine.training import start_checkpoint
+from unet_engine.training import adapt_checkpoint, start_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unet_engine.events import Stop
     from unet_engine.networks.imagenet import Progress
+
+_FRESH_HEAD = 0.1
 
 
 def start_pretrained(
@@ -127,6 +131,52 @@ def start_imagenet(
     weights = imagenet_start(fresh.weights, classifier, spec)
     origin: dict[str, Any] = {"name": f"{form.trunk} (ImageNet)", "pretrained": True}
     return Checkpoint(spec, weights, (origin,))
+
+
+def start_features(
+    parent: Checkpoint,
+    *,
+    classes: Sequence[str] = ModelSpec().classes,
+    in_channels: int | None = None,
+    seed: int = 0,
+) -> Checkpoint:
+    """Start a model of other classes from all that a trained one sees.
+
+    Only the last layer, which names the classes, is new.
+
+    Parameters
+    ----------
+    parent
+        A trained model whose last layer is a convolution named ``head``.
+    classes
+        Background first.
+    in_channels
+        Channels of the images; None keeps them.
+    seed
+        Of the new weights.
+
+    Raises
+    ------
+    SpecError
+        When the network has no such layer.
+    """
+    if "head.weight" not in parent.weights:
+        raise SpecError(
+            f"{parent.spec.architecture} has no last layer of its own that could be "
+            "made anew; start from a U-Net"
+        )
+    known = adapt_checkpoint(parent, classes=classes, in_channels=in_channels)
+    shape = known.weights["head.weight"].shape
+    generator = np.random.default_rng(seed)
+    # Small against the features, so that at first every class is about as likely.
+    head = generator.normal(0, _FRESH_HEAD, shape).astype(np.float32)
+    weights = {
+        **known.weights,
+        "head.weight": head,
+        "head.bias": np.zeros(shape[0], dtype=np.float32),
+    }
+    origin: dict[str, Any] = {"name": parent.name, "pretrained": True}
+    return Checkpoint(known.spec, weights, (origin,))
 
 
 def start_from(

@@ -225,10 +225,11 @@ class TestBlindSpots:
         learner = DenoisingLearner(
             start_checkpoint(SPEC), [pair], CONFIG.for_training(), "cpu"
         )
-        images, targets, weights = learner._draw()
+        batch = learner._draw()
+        images, targets, weights, _ = batch
         assert weights is None
         output = torch.zeros_like(images, requires_grad=True)
-        loss = learner._loss(output, images, targets, None)
+        loss = learner._loss(output, batch)
         loss.backward()
         spots = targets[:, -1:] > 0
         assert (output.grad[spots] != 0).all()
@@ -241,7 +242,7 @@ class TestBlindSpots:
             start_checkpoint(SPEC), [pair], CONFIG.for_training(), "cpu"
         )
         values = set(np.round(pair.image.ravel(), 4))
-        _, targets, _ = learner._draw()
+        _, targets, *_ = learner._draw()
         drawn = set(np.round(targets[:, 0].numpy().ravel(), 4))
         assert len(drawn - values) < 0.02 * len(drawn)
 

@@ -256,7 +256,7 @@ class TestAugmentation:
         targets[:, 2] = IGNORE
         images = (targets == 1).float().unsqueeze(1)
         generator = torch.Generator().manual_seed(seed)
-        varied, truth, weights = augmentation(
+        varied, truth, weights, _ = augmentation(
             images, targets, 24, generator, 1 + 9 * images[:, 0]
         )
         assert varied.shape == (4, 1, 6, 24, 24)
@@ -275,7 +275,7 @@ class TestAugmentation:
             still = Augmentation(elastic=0, flips=flips, scaling=1, intensity=0)
             size = still.source_size(8)
             batch = targets.expand(16, 5, size, size)
-            _, truth, _ = still(
+            _, truth, *_ = still(
                 batch.float().unsqueeze(1), batch, 8, torch.Generator().manual_seed(0)
             )
             assert set(truth[:, 0].unique().tolist()) == expected
@@ -296,7 +296,7 @@ class TestAugmentation:
     def test_intensity_changes_all_slices_alike(self):
         images = torch.rand(3, 2, 1, 12, 12).expand(-1, -1, 5, -1, -1)
         augmentation = Augmentation(elastic=0, flips=False, scaling=1, intensity=0.5)
-        varied, _, _ = augmentation(
+        varied, *_ = augmentation(
             images,
             torch.zeros(3, 5, 12, 12, dtype=torch.uint8),
             12,
@@ -418,13 +418,14 @@ class TestLearner:
     ):
         pair, _ = annotated((3, 8))
         learner = Learner(start_checkpoint(spec), [pair], CONFIG, "cpu")
-        images, targets, weights = learner._draw()
+        batch = learner._draw()
+        images, targets, weights, _ = batch
         assert weights is None
         spec.check_input(images.shape[2:])
         network = learner.network.train()
         logits = network(images)
         logits.retain_grad()
-        loss = learner._loss(logits, images, targets, None)
+        loss = learner._loss(logits, batch)
         torch.autograd.backward(loss)
         known = targets < HELD_OUT
         assert known.any()
@@ -439,10 +440,11 @@ class TestLearner:
         pair, _ = annotated(tuple(range(16)))
         pair.target[:, :, 20:] = HELD_OUT
         learner = Learner(start_checkpoint(THIN), [pair], CONFIG, "cpu")
-        images, targets, _ = learner._draw()
-        logits = learner.network.train()(images)
+        batch = learner._draw()
+        targets = batch.targets
+        logits = learner.network.train()(batch.images)
         logits.retain_grad()
-        torch.autograd.backward(learner._loss(logits, images, targets, None))
+        torch.autograd.backward(learner._loss(logits, batch))
         assert (targets == HELD_OUT).any()
         assert not logits.grad.movedim(1, -1)[targets >= HELD_OUT].any()
 
@@ -451,7 +453,7 @@ class TestLearner:
         learner = Learner(
             start_checkpoint(THIN), [pair], with_(border_weight=10.0), "cpu"
         )
-        _, targets, weights = learner._draw()
+        _, targets, weights, _ = learner._draw()
         assert weights.shape == targets.shape
         assert weights.max() > 1.5
 

@@ -1,0 +1,157 @@
+"""Let a simulated user correct images with a few strokes, and score what is learned.
+
+::
+
+    python benchmarks/few_strokes.py --sets em_isbi2012_membrane,dic_hela --quick
+
+Each round takes the next of three images, paints strokes where the present prediction
+is most wrong, learns from all strokes so far, and scores other images of the set.
+Nobody sees the truth but the simulated user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from stroke_study.methods import FineTune, Forest, Live, Method, NaiveUNet
+from stroke_study.scores import Scoring
+from stroke_study.subjects import read_set
+from stroke_study.user import SimulatedUser, nothing_painted
+
+from unet_engine.errors import EngineError
+from unet_engine.store import Checkpoint, ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from stroke_study.subjects import StudySet, Subject
+
+SETS = (
+    "em_isbi2012_membrane",
+    "dic_hela",
+    "em_epfl_mito",
+    "retina_drive",
+    "wbc_blood_smear",
+    "dsb2018_nuclei",
+    "fluo_ovule_nuclei_3d",
+)
+METHODS = ("forest", "naive_unet", "live", "live_finetune")
+ROUNDS, STROKES = 5, 5
+NAIVE_SECONDS = 20.0
+TUNE_SECONDS = 45.0
+QUICK = 0.1
+"""Share of the training time in a quick run, which is for trying the command."""
+
+
+def make_method(
+    name: str, base: Checkpoint, share: float
+) -> Callable[[Sequence[Subject]], Method]:
+    """Return what makes a method for the images that are painted on."""
+    plain = name.removesuffix("_scratch")
+    start = None if plain != name else base
+    makers: dict[str, Callable[..., Method]] = {
+        "forest": Forest,
+        "naive_unet": partial(NaiveUNet, base=start, seconds=share * NAIVE_SECONDS),
+        "live": partial(Live, base=start),
+        "live_finetune": partial(FineTune, base=start, seconds=share * TUNE_SECONDS),
+    }
+    return makers[plain]
+
+
+def study(
+    images: StudySet,
+    make: Callable[[Sequence[Subject]], Method],
+    *,
+    seed: int,
+    rounds: int,
+) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each round."""
+    method, user = make(images.trained), SimulatedUser(seed)
+    targets = [nothing_painted(subject.truth) for subject in images.trained]
+    waits: list[float] = []
+    for number in range(rounds):
+        at = number % len(targets)
+        subject = images.trained[at]
+        found = (method.probability(subject) >= 0.5).astype(np.uint8)
+        strokes = user.paint(subject.truth, found, targets[at], count=STROKES)
+        for painted in strokes[STROKES:]:
+            waited = method.refresh_seconds(at, painted)
+            waits += [] if waited is None else [waited]
+        started = time.monotonic()
+        method.learn(targets)
+        seconds = time.monotonic() - started
+        scoring = Scoring()
+        for tested in images.tested:
+            scoring.add(tested.truth, method.probability(tested))
+        yield {
+            "round": number + 1,
+            "labelled_px": int(sum((t != 255).sum() for t in targets)),
+            **scoring.scores()._asdict(),
+            "seconds": round(seconds, 1),
+            "live_p95_s": round(float(np.percentile(waits, 95)), 2) if waits else None,
+        }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Read the command line, study, print and record."""
+    arguments = _parser().parse_args(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    rows: list[dict[str, Any]] = []
+    try:
+        base = (
+            Checkpoint.load(arguments.base)
+            if arguments.base
+            else ModelStore().load("general")
+        )
+        share, rounds = (QUICK, 2) if arguments.quick else (1.0, ROUNDS)
+        for name in arguments.sets.split(","):
+            images = read_set(arguments.data / name)
+            for method in arguments.methods.split(","):
+                make = make_method(method, base, share)
+                for row in study(images, make, seed=arguments.seed, rounds=rounds):
+                    rows.append({"dataset": name, "method": method, **row})
+                    print(_line(rows[-1]), flush=True)
+                    if arguments.json:
+                        arguments.json.write_text(json.dumps(rows, indent=1))
+    except (EngineError, OSError) as error:
+        print(f"few_strokes: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['dataset']:22} {row['method']:22} round {row['round']} "
+        f"{row['labelled_px']:6} px  IoU {row['iou']:.3f}  best {row['best_iou']:.3f}  "
+        f"AP {row['ap']:.3f}  {row['seconds']:5.1f} s  p95 {row['live_p95_s'] or '-'}"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--sets", default=",".join(SETS), help="folders, with commas")
+    parser.add_argument("--methods", default=",".join(METHODS), help="with commas")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--quick", action="store_true", help="2 rounds, short trainings"
+    )
+    parser.add_argument("--json", type=Path, help="file that takes the rows")
+    parser.add_argument(
+        "--base", type=Path, help="model instead of the bundled general"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: all cores")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What ``few_strokes.py`` is made of."""

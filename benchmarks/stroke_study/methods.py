@@ -1,0 +1,276 @@
+"""What learns from the strokes: the tools that users have, and this one."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from skimage.feature import multiscale_basic_features
+from sklearn.ensemble import RandomForestClassifier
+from torch import nn
+from torch.nn import functional
+
+from unet_engine.annotations import Annotations
+from unet_engine.config import FineTuneConfig, PredictConfig
+from unet_engine.dataset import TrainingPair
+from unet_engine.features import FeatureExtractor
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.inference import predict
+from unet_engine.live import LiveImage, LiveLearner
+from unet_engine.runtime import load_network
+from unet_engine.spec import IGNORE, ModelSpec
+from unet_engine.training import fine_tune, start_checkpoint
+from unet_engine.warm_starts import start_features
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from stroke_study.subjects import Subject
+    from unet_engine.checkpoint import Checkpoint
+
+    Mask = npt.NDArray[np.uint8]
+    Floats = npt.NDArray[np.float32]
+
+CLASSES = ("background", "foreground")
+VIEWPORT = 512
+
+
+class Method(ABC):
+    """Learns from the strokes on some images and tells what is on others.
+
+    Parameters
+    ----------
+    trained
+        The images that are painted on.
+    """
+
+    def __init__(self, trained: Sequence[Subject]) -> None:
+        self.trained = trained
+
+    @abstractmethod
+    def learn(self, targets: Sequence[Mask]) -> None:
+        """Learn from all strokes so far, ``IGNORE`` where there are none."""
+
+    @abstractmethod
+    def probability(self, subject: Subject) -> Floats:
+        """Return the probability of the foreground, ``(Y, X)``; 0 before a stroke."""
+
+    def refresh_seconds(self, number: int, target: Mask) -> float | None:
+        """Return how long a stroke takes to show in a viewport around it."""
+        return None
+
+
+class Forest(Method):
+    """A random forest on the features of scikit-image: ilastik, Labkit, Convpaint.
+
+    Features and forest are those of scikit-image's example of a trainable
+    segmentation, which is better here than fully grown trees.
+    """
+
+    def __init__(self, trained: Sequence[Subject]) -> None:
+        super().__init__(trained)
+        self._forest: RandomForestClassifier | None = None
+        self._features: dict[int, Floats] = {}
+
+    def learn(self, targets: Sequence[Mask]) -> None:
+        pairs = list(zip(self.trained, targets, strict=True))
+        pixels = [self._of(s)[t != IGNORE] for s, t in pairs]
+        self._forest = RandomForestClassifier(
+            100, max_depth=10, max_samples=0.05, n_jobs=-1, random_state=0
+        ).fit(
+            np.concatenate(pixels), np.concatenate([t[t != IGNORE] for _, t in pairs])
+        )
+
+    def probability(self, subject: Subject) -> Floats:
+        if self._forest is None:
+            return np.zeros(subject.truth.shape, np.float32)
+        features = self._of(subject)
+        known = self._forest.predict_proba(features.reshape(-1, features.shape[-1]))
+        return known[:, 1].reshape(subject.truth.shape).astype(np.float32)
+
+    def _of(self, subject: Subject) -> Floats:
+        if id(subject) not in self._features:
+            self._features[id(subject)] = multiscale_basic_features(
+                np.moveaxis(normalised(subject), 0, -1),
+                sigma_min=1,
+                sigma_max=16,
+                channel_axis=-1,
+            ).astype(np.float32)
+        return self._features[id(subject)]
+
+
+class NaiveUNet(Method):
+    """A U-Net tuned on the strokes as a script would: Adam, random crops, no more."""
+
+    def __init__(
+        self, trained: Sequence[Subject], base: Checkpoint | None, seconds: float
+    ) -> None:
+        super().__init__(trained)
+        self._checkpoint = start_for(trained, base)
+        self._seconds = seconds
+        self._network: nn.Module | None = None
+
+    def learn(self, targets: Sequence[Mask]) -> None:
+        started = time.monotonic()
+        if self._network is None:
+            self._network = load_network(self._checkpoint)
+        network, random = self._network.train(), np.random.default_rng(0)
+        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        images = [normalised(subject) for subject in self.trained]
+        painted = [i for i, t in enumerate(targets) if (t != IGNORE).any()]
+        while time.monotonic() - started < self._seconds:
+            crops = [
+                _crop(images[i], targets[i], random) for i in random.choice(painted, 4)
+            ]
+            image, target = (
+                torch.from_numpy(np.stack(p)) for p in zip(*crops, strict=True)
+            )
+            loss = functional.cross_entropy(
+                network(image), target.long(), ignore_index=IGNORE
+            )
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    @torch.no_grad()
+    def probability(self, subject: Subject) -> Floats:
+        if self._network is None:
+            return np.zeros(subject.truth.shape, np.float32)
+        image = torch.from_numpy(normalised(subject))[None]
+        height, width = image.shape[2:]
+        padded = functional.pad(
+            image, (0, -width % 16, 0, -height % 16), mode="reflect"
+        )
+        logits = self._network.eval()(padded)[0, :, :height, :width]
+        return logits.softmax(0)[1].numpy()
+
+
+class Live(Method):
+    """The instant learner."""
+
+    def __init__(self, trained: Sequence[Subject], base: Checkpoint | None) -> None:
+        super().__init__(trained)
+        checkpoint = None if base is None else start_for(trained, base)
+        self._extractor = FeatureExtractor(checkpoint)
+        self._images: dict[int, LiveImage] = {}
+        self._learner = LiveLearner(len(CLASSES))
+        self._learned = False
+
+    def learn(self, targets: Sequence[Mask]) -> None:
+        self._learner.learn(self._painted(targets))
+        self._learned = True
+
+    def probability(self, subject: Subject) -> Floats:
+        whole = np.zeros(subject.truth.shape, np.float32)
+        if self._learned:
+            everything = (slice(None),) * 2
+            source = self._of(subject)
+            for tile in self._learner.iter_predict(source, (), everything):
+                assert tile.probabilities is not None
+                whole[tile.inner] = tile.probabilities[1]
+        return whole
+
+    def refresh_seconds(self, number: int, target: Mask) -> float | None:
+        targets = [np.full_like(s.truth, IGNORE) for s in self.trained]
+        targets[number] = target
+        if len(np.unique(target)) < 3:
+            return None
+        y, x = np.argwhere(target != IGNORE).mean(axis=0)
+        viewport = tuple(
+            slice(max(0, int(c) - VIEWPORT // 2), int(c) + VIEWPORT // 2)
+            for c in (y, x)
+        )
+        source = self._of(self.trained[number])
+        for row, column in source.blocks(viewport):
+            source.features((), row, column)
+        started = time.monotonic()
+        self._learner.learn(self._painted(targets))
+        for _ in self._learner.iter_predict(source, (), viewport, near=(y, x)):
+            pass
+        return time.monotonic() - started
+
+    def _painted(self, targets: Sequence[Mask]) -> list[tuple[LiveImage, Annotations]]:
+        return [
+            (self._of(subject), annotations_of(target))
+            for subject, target in zip(self.trained, targets, strict=True)
+        ]
+
+    def _of(self, subject: Subject) -> LiveImage:
+        if id(subject) not in self._images:
+            self._images[id(subject)] = LiveImage(
+                subject.image, Normalisation.measure(subject.image), self._extractor
+            )
+        return self._images[id(subject)]
+
+
+class FineTune(Method):
+    """The network, tuned on all strokes from where it started."""
+
+    def __init__(
+        self, trained: Sequence[Subject], base: Checkpoint | None, seconds: float
+    ) -> None:
+        super().__init__(trained)
+        self._start = start_for(trained, base)
+        self._config = FineTuneConfig(minutes=seconds / 60)
+        self._model: Checkpoint | None = None
+
+    def learn(self, targets: Sequence[Mask]) -> None:
+        pairs = [
+            TrainingPair(normalised(subject), target, subject.name)
+            for subject, target in zip(self.trained, targets, strict=True)
+        ]
+        run = fine_tune(self._start, pairs, self._config)
+        while True:
+            try:
+                next(run)
+            except StopIteration as finished:
+                self._model = finished.value.checkpoint
+                return
+
+    def probability(self, subject: Subject) -> Floats:
+        if self._model is None:
+            return np.zeros(subject.truth.shape, np.float32)
+        config = PredictConfig(probabilities=True)
+        image = match_channels(subject.image, self._start.spec.in_channels)
+        found = predict(image, self._model, config).probabilities
+        return np.asarray(found)[1]
+
+
+def start_for(trained: Sequence[Subject], base: Checkpoint | None) -> Checkpoint:
+    """Return what a network starts from: random weights, or what a base sees."""
+    channels = trained[0].image.channels
+    if base is None:
+        return start_checkpoint(ModelSpec(in_channels=channels, classes=CLASSES))
+    return start_features(base, classes=CLASSES, in_channels=channels)
+
+
+def normalised(subject: Subject) -> Floats:
+    """Return an image as the networks see it, ``(C, Y, X)``."""
+    image = subject.image
+    whole = image.read((), tuple(slice(0, n) for n in image.plane_shape))
+    return Normalisation.measure(image).apply(whole)
+
+
+def annotations_of(target: Mask) -> Annotations:
+    """Return strokes as the plugin holds them."""
+    annotations = Annotations(target.shape)
+    where = np.nonzero(target != IGNORE)
+    if len(where[0]):
+        annotations.set(where, target[where])
+    return annotations
+
+
+def _crop(
+    image: Floats, target: Mask, random: np.random.Generator, size: int = 192
+) -> tuple[Floats, Mask]:
+    """Cut a crop around a random painted pixel, mirrored beyond the border."""
+    places = np.argwhere(target != IGNORE)
+    y, x = places[random.integers(len(places))] + random.integers(0, size, 2)
+    image = np.pad(image, ((0, 0), (size, size), (size, size)), mode="symmetric")
+    target = np.pad(target, size, constant_values=IGNORE)
+    return image[:, y : y + size, x : x + size], target[y : y + size, x : x + size]

@@ -1,0 +1,139 @@
+"""What the strokes let guess about the pixels that nobody labelled.
+
+A network that learns from strokes alone is free to say anything elsewhere. The instant
+learner answers everywhere, from the same strokes; as a soft target it shows the network
+where to start from, which then sees more than a classifier of pixels can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from unet_engine.dataset import HELD_OUT
+from unet_engine.features import GRID, MARGIN, FeatureExtractor
+from unet_engine.live import PixelClassifier
+from unet_engine.tiling import read_reflected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from unet_engine.checkpoint import Checkpoint
+    from unet_engine.dataset import TrainingPair
+    from unet_engine.events import Stop
+
+    Floats = npt.NDArray[np.float32]
+    Part = tuple[slice, slice]
+
+_EDGE = 256
+_MOST_BLOCKS = 36
+"""Blocks that are guessed at, over all images: those nearest to the strokes."""
+_MOSTLY = 0.5
+"""An image of which more is labelled has no need of guesses."""
+
+
+def with_guesses(
+    pairs: Sequence[TrainingPair], checkpoint: Checkpoint, device: str, stop: Stop
+) -> tuple[TrainingPair, ...]:
+    """Return the pairs with a guess around their strokes.
+
+    Volumes, images that are mostly labelled and strokes of one class alone stay as
+    they are, and so does everything when ``stop`` says True.
+
+    Parameters
+    ----------
+    pairs
+        What is learned from; held-out pixels teach nothing.
+    checkpoint
+        The model that is tuned; what it sees is used.
+    device
+        As ``choose_device`` names it.
+    stop
+        Polled before every block.
+    """
+    sparse = [i for i, pair in enumerate(pairs) if _is_sparse(pair)]
+    if not sparse or checkpoint.spec.ndim != 2:
+        return tuple(pairs)
+    extractor = FeatureExtractor(checkpoint, device)
+    blocks = [
+        (i, part)
+        for i in sparse
+        for part in _nearest_parts(pairs[i].target, _MOST_BLOCKS // len(sparse))
+    ]
+    features: dict[tuple[int, int], Floats] = {}
+    for number, (i, part) in enumerate(blocks):
+        if stop():
+            return tuple(pairs)
+        features[number, i] = _features(extractor, pairs[i].image, part)
+    classifier = _fit(pairs, blocks, features, extractor)
+    if classifier is None:
+        return tuple(pairs)
+    guesses = {
+        i: np.zeros((len(checkpoint.spec.classes), *pairs[i].target.shape), np.float16)
+        for i in sparse
+    }
+    for (number, i), found in features.items():
+        known = classifier.probabilities(found.reshape(-1, found.shape[-1]))
+        for label, probability in zip(classifier.classes, known.T, strict=True):
+            part = blocks[number][1]
+            guesses[i][label][part] = probability.reshape(found.shape[:2])
+    return tuple(
+        replace(pair, guess=guesses[i]) if i in guesses else pair
+        for i, pair in enumerate(pairs)
+    )
+
+
+def _is_sparse(pair: TrainingPair) -> bool:
+    labelled = float(np.mean(pair.target < HELD_OUT))
+    return pair.target.ndim == 2 and 0 < labelled < _MOSTLY
+
+
+def _nearest_parts(target: npt.NDArray[np.uint8], most: int) -> Iterator[Part]:
+    """Yield blocks of an image, those with strokes and those nearest to them first."""
+    height, width = target.shape
+    grid = np.array(
+        list(product(range(0, height, _EDGE), range(0, width, _EDGE))), dtype=np.intp
+    )
+    parts = [
+        (slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width)))
+        for y, x in grid.tolist()
+    ]
+    painted = np.array([bool((target[part] < HELD_OUT).any()) for part in parts])
+    apart = np.abs(grid[:, None] - grid[painted][None]).max(axis=2).min(axis=1)
+    for number in np.argsort(apart, kind="stable")[: max(1, most)]:
+        yield parts[number]
+
+
+def _features(extractor: FeatureExtractor, image: Floats, part: Part) -> Floats:
+    outer = [
+        (p.start - MARGIN, p.start + -(-(p.stop - p.start) // GRID) * GRID + MARGIN)
+        for p in part
+    ]
+    block = read_reflected(lambda at: image[:, *at], outer, image.shape[1:])
+    found = extractor(np.ascontiguousarray(block, dtype=np.float32)).numpy()
+    rows, columns = part
+    return found[: rows.stop - rows.start, : columns.stop - columns.start]
+
+
+def _fit(
+    pairs: Sequence[TrainingPair],
+    blocks: Sequence[tuple[int, Part]],
+    features: dict[tuple[int, int], Floats],
+    extractor: FeatureExtractor,
+) -> PixelClassifier | None:
+    rows, labels = [], []
+    for (number, i), found in features.items():
+        target = pairs[i].target[blocks[number][1]]
+        labelled = target < HELD_OUT
+        rows.append(found[labelled])
+        labels.append(target[labelled])
+    classes = np.concatenate(labels)
+    if len(np.unique(classes)) < 2:
+        return None
+    classifier = PixelClassifier(extractor.count_fine(len(pairs[0].image)))
+    classifier.fit(np.concatenate(rows), classes)
+    return classifier

@@ -1,0 +1,193 @@
+"""Tests of the instant learner and of the features it sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unet_engine.annotations import Annotations
+from unet_engine.errors import DataError
+from unet_engine.features import GRID, MARGIN, FeatureExtractor, filter_responses
+from unet_engine.images import Image, Normalisation
+from unet_engine.live import BLOCK, LiveImage, LiveLearner, PixelClassifier
+from unet_engine.spec import IGNORE, ModelSpec
+from unet_engine.store import Checkpoint
+from unet_engine.training import start_checkpoint
+
+TINY = ModelSpec(depth=2, width=4)
+
+
+def trained(spec: ModelSpec = TINY) -> Checkpoint:
+    """Return random weights that count as trained."""
+    fresh = start_checkpoint(spec)
+    return Checkpoint(fresh.spec, fresh.weights, ({"name": "tiny"},))
+
+
+def stripes(height: int = 300, width: int = 330) -> np.ndarray:
+    """Return an image whose right half is striped, with noise."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 5, (height, width))
+    image[::4, width // 2 :] += 60
+    image[1::4, width // 2 :] += 60
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def live_image(pixels: np.ndarray, extractor: FeatureExtractor | None = None):
+    axes = "ZYX"[-pixels.ndim :]
+    image = Image.from_array(pixels, axes, name="stripes")
+    normalisation = Normalisation.measure(image)
+    return LiveImage(image, normalisation, extractor or FeatureExtractor())
+
+
+def painted(shape: tuple[int, ...], at: dict[int, tuple[slice, ...]]) -> Annotations:
+    annotations = Annotations(shape)
+    for label, part in at.items():
+        where = np.nonzero(mask(shape, part))
+        annotations.set(where, label)
+    return annotations
+
+
+def mask(shape: tuple[int, ...], part: tuple[slice, ...]) -> np.ndarray:
+    chosen = np.zeros(shape, dtype=bool)
+    chosen[part] = True
+    return chosen
+
+
+TWO = {0: np.s_[40:60, 20:90], 1: np.s_[40:60, 230:300]}
+
+
+class TestFeatures:
+    def test_blocks_of_an_image_give_what_the_whole_gives(self):
+        extractor = FeatureExtractor()
+        rng = np.random.default_rng(0)
+        whole = rng.random((1, 4 * 64 + 2 * MARGIN, 64 + 2 * MARGIN), dtype=np.float32)
+        left = extractor(whole[:, : 128 + 2 * MARGIN])
+        right = extractor(whole[:, 128:])
+        both = torch.cat([left, right])
+        # The coarsest structure reaches a little beyond the margin.
+        assert torch.allclose(both, extractor(whole), atol=5e-3)
+
+    def test_edges_are_seen_where_they_are(self):
+        image = torch.zeros(1, 1, 64, 64)
+        image[..., 32:] = 1
+        gradient = filter_responses(image)[2]
+        assert gradient[0, 0, 32].argmax() in (31, 32)
+        assert gradient[0, 0, :, :20].max() < 1e-3
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_there_are_as_many_fine_features_as_said(self, channels):
+        spec = ModelSpec(depth=2, width=4, in_channels=channels)
+        size = GRID + 2 * MARGIN
+        block = np.zeros((channels, size, size), np.float32)
+        alone, both = FeatureExtractor(), FeatureExtractor(trained(spec))
+        assert alone(block).shape == (GRID, GRID, alone.count_fine(channels))
+        assert both.count_fine(channels) == alone.count_fine(channels) + 4
+        # Two levels of decoder: 4 and 8 maps.
+        assert both(block).shape[-1] == alone.count_fine(channels) + 12
+
+    def test_a_model_that_learned_nothing_is_not_asked(self):
+        assert FeatureExtractor(start_checkpoint(TINY)).channels == 0
+        assert FeatureExtractor(trained()).channels == 1
+
+
+class TestClassifier:
+    def test_more_pixels_than_it_learns_from_are_drawn_evenly(self):
+        rng = np.random.default_rng(0)
+        features = rng.normal(size=(40_000, 5)).astype(np.float32)
+        labels = (features[:, 0] > 0).astype(np.uint8) * 2
+        classifier = PixelClassifier(fine=3)
+        classifier.fit(features, labels)
+        assert classifier.classes.tolist() == [0, 2]
+        found = classifier.probabilities(features)
+        assert found.shape == (40_000, 2)
+        assert np.mean((found[:, 1] > 0.5) == (labels == 2)) > 0.97
+
+    def test_one_class_is_refused(self):
+        with pytest.raises(DataError, match="all strokes are of one class"):
+            PixelClassifier(1).fit(np.zeros((9, 1), np.float32), np.ones(9, np.uint8))
+
+
+class TestLearner:
+    def test_two_strokes_tell_the_halves_apart(self):
+        source = live_image(stripes())
+        learner = LiveLearner(2)
+        strokes = painted((300, 330), TWO)
+        assert learner.learn([(source, strokes)]) == 2800
+        found = np.full((300, 330), IGNORE, np.uint8)
+        for tile in learner.iter_predict(source, (), (slice(None),) * 2):
+            found[tile.inner] = tile.labels
+        truth = np.zeros_like(found)
+        truth[:, 165:] = 1
+        assert np.mean(found == truth) > 0.85
+
+    def test_the_newest_stroke_wins(self):
+        source = live_image(stripes())
+        learner = LiveLearner(2)
+        strokes = painted((300, 330), TWO)
+        learner.learn([(source, strokes)])
+        before = learner.probabilities(source, (), 0, 0)
+        swapped = painted((300, 330), {1: TWO[0], 0: TWO[1]})
+        learner.learn([(source, swapped)])
+        after = learner.probabilities(source, (), 0, 0)
+        assert before[0, 50, 50] > 0.9
+        assert after[1, 50, 50] > 0.9
+
+    def test_the_block_in_view_comes_first_and_stop_is_heard(self):
+        source = live_image(stripes(600, 600))
+        learner = LiveLearner(2)
+        learner.learn([(source, painted((600, 600), TWO))])
+        everything = (slice(None),) * 2
+        run = learner.iter_predict(source, (), everything, near=(580, 580))
+        first = next(run)
+        assert first.inner == (slice(512, 600), slice(512, 600))
+        assert first.total == 9
+        stopped = learner.iter_predict(source, (), everything, stop=lambda: True)
+        with pytest.raises(StopIteration) as end:
+            next(stopped)
+        assert end.value.value is False
+
+    def test_features_are_computed_once_and_the_oldest_forgotten(self):
+        calls = []
+
+        class Counting(FeatureExtractor):
+            def __call__(self, block):
+                calls.append(block.shape)
+                return super().__call__(block)
+
+        extractor = Counting()
+        source = live_image(stripes(BLOCK, 3 * BLOCK), extractor)
+        for _ in range(2):
+            source.features((), 0, 0)
+        assert len(calls) == 1
+        size = source.features((), 0, 0).size * 2
+        measured = Normalisation.measure(source.image)
+        small = LiveImage(source.image, measured, extractor, cache_bytes=size)
+        for column in (0, 1, 0):
+            small.features((), 0, column)
+        assert len(calls) == 4
+
+    def test_strokes_on_slices_of_a_stack_teach_all_slices(self):
+        stack = np.stack([stripes(), stripes(), stripes()[::-1]])
+        source = live_image(stack)
+        learner = LiveLearner(3)
+        strokes = Annotations(stack.shape)
+        for label, part in TWO.items():
+            rows, columns = np.nonzero(mask((300, 330), part))
+            strokes.set((np.zeros_like(rows), rows, columns), label)
+        learner.learn([(source, strokes)])
+        found = learner.probabilities(source, (2,), 0, 0)
+        assert found.shape == (3, 256, 256)
+        assert not found[2].any()
+        assert found[1, 100, 200] > 0.8
+
+    def test_without_a_stroke_it_says_what_to_do(self):
+        learner = LiveLearner(2)
+        with pytest.raises(DataError, match="nothing is painted yet"):
+            learner.learn([(live_image(stripes()), Annotations((300, 330)))])
+
+    def test_it_uses_what_a_network_sees(self):
+        source = live_image(stripes(), FeatureExtractor(trained()))
+        learner = LiveLearner(2)
+        learner.learn([(source, painted((300, 330), TWO))])
+        assert learner.probabilities(source, (), 0, 0)[0, 50, 50] > 0.8
