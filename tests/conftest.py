@@ -14,6 +14,7 @@ import pytest
 
 from unet_engine.calibration import CACHE_VARIABLE
 from unet_engine.store import FOLDER_VARIABLE
+from unet_engine.strokes.store import FOLDER_VARIABLE as STROKES_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 def models_folder(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Give each test an empty folder of models and a cache instead of the user's."""
+    """Give each test an empty folder of models, strokes and a cache of its own."""
     folder = tmp_path_factory.mktemp("models")
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
+    monkeypatch.setenv(STROKES_VARIABLE, str(folder / "strokes"))
     return folder

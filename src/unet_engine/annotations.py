@@ -5,29 +5,45 @@ A touched pixel is truth; all others are ``IGNORE``, the model's guess.
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unet_engine.errors import DataError
 from unet_engine.spec import IGNORE
+from unet_engine.strokes.blocks import EDGE, Blocks, overlaps
+from unet_engine.strokes.journal import StrokeJournal
+from unet_engine.strokes.recovery import Recovery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
-_BLOCK = 256
-_Blocks = dict[tuple[int, int], "npt.NDArray[np.uint8]"]
+    from unet_engine.strokes.blocks import Index, Key
+    from unet_engine.strokes.records import Act
+    from unet_engine.strokes.recovery import Found
 
 
 class Annotations:
     """The touched pixels of a label image, in memory in proportion to what was touched.
 
+    Those made by ``open`` are on disk too, from the moment at which they change.
+
     Parameters
     ----------
     shape
         Of the whole label array, leading axes included: ``(*leading, Y, X)``.
+
+    Attributes
+    ----------
+    recovery
+        What was found when they were opened.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
@@ -37,7 +53,102 @@ class Annotations:
                 f"labels of shape {self.shape} are no plane; annotations need at least "
                 "a height and a width"
             )
-        self._planes: dict[tuple[int, ...], _Blocks] = {}
+        self.recovery = Recovery()
+        self._blocks = Blocks()
+        self._elsewhere = Blocks()
+        self._journal: StrokeJournal | None = None
+        self._act: Act | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        shape: Sequence[int],
+        *,
+        about: Mapping[str, Any] | None = None,
+    ) -> Annotations:
+        """Take up annotations from where they were saved, and save every change there.
+
+        What does not fit in memory as a whole is read when it is asked for. See
+        ``recovery`` for what was found, ``fault`` for whether saving works.
+
+        Parameters
+        ----------
+        path
+            A folder; made with the first change when there is none.
+        shape
+            As above. Planes with strokes that it does not have are kept, unseen.
+        about
+            What identifies the image; anything JSON can say. Without it nothing does.
+
+        Raises
+        ------
+        DataError
+            When there are strokes of another height and width or other axes there, or
+            such that cannot be read.
+        """
+        notes = cls(shape)
+        journal = StrokeJournal(Path(path), notes.shape, about or {})
+        notes._take_up(journal.open())
+        notes._journal = journal
+        return notes
+
+    @property
+    def fault(self) -> str:
+        """Why changes are not being saved, for the user; empty when all is well."""
+        return "" if self._journal is None else self._journal.fault
+
+    @property
+    def folder(self) -> Path | None:
+        """Where changes are saved, once there are any; None for those in memory."""
+        saved = self._journal is not None and self._journal.exists
+        return self._journal.folder if saved and self._journal is not None else None
+
+    @property
+    def strokes(self) -> int:
+        """How often something was said that was not undone; 0 for those in memory."""
+        return 0 if self._journal is None else self._journal.strokes
+
+    @property
+    def conflicts(self) -> int:
+        """Touched pixels that were given one class and later another, which counts."""
+        return self._blocks.conflicts
+
+    @property
+    def damaged(self) -> int:
+        """Blocks on disk that could not be read; what was painted in them is lost."""
+        return self._blocks.damaged
+
+    def watch(self, on_fault: Callable[[], None] | None) -> None:
+        """Have a function called when ``fault`` changed, from any thread."""
+        if self._journal is not None:
+            self._journal.on_fault = on_fault
+
+    def close(self) -> None:
+        """Bring everything to the disk; further changes stay in memory."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.close()
+
+    @contextmanager
+    def stroke(self, act: Act = "stroke") -> Iterator[None]:
+        """Make all changes within the block one: saved as a whole, counted once.
+
+        Parameters
+        ----------
+        act
+            ``"undo"`` takes the last one back, with its conflicts; ``"redo"`` makes it
+            again.
+        """
+        if self._act is not None:
+            yield
+            return
+        self._act = act
+        try:
+            yield
+        finally:
+            self._act = None
+            self._settle(act)
 
     def set(self, indices: Sequence[npt.ArrayLike], values: npt.ArrayLike) -> None:
         """Note that pixels were given a value.
@@ -57,11 +168,9 @@ class Annotations:
         """
         *where, given = np.broadcast_arrays(*self._checked(indices), np.asarray(values))
         ids = _class_ids(given.ravel())
-        emptied = bool(np.any(ids == IGNORE))
-        for index, key, y, x, chosen in self._split([w.ravel() for w in where]):
-            self._block(index, key)[y, x] = ids[chosen]
-            if emptied:
-                self._prune(index, key)
+        with self.stroke():
+            for index, key, y, x, chosen in _split([w.ravel() for w in where]):
+                self._blocks.own(index, key).ids[y, x] = ids[chosen]
 
     def clear(self, indices: Sequence[npt.ArrayLike]) -> None:
         """Forget pixels: they are the model's guess again.
@@ -85,10 +194,10 @@ class Annotations:
         """
         where = np.broadcast_arrays(*self._checked(indices))
         values = np.full(where[0].size, IGNORE, dtype=np.uint8)
-        for index, key, y, x, chosen in self._split([w.ravel() for w in where]):
-            block = self._planes.get(index, {}).get(key)
+        for index, key, y, x, chosen in _split([w.ravel() for w in where]):
+            block = self._blocks.find(index, key)
             if block is not None:
-                values[chosen] = block[y, x]
+                values[chosen] = block.ids[y, x]
         return values.reshape(where[0].shape)
 
     def accept(
@@ -121,9 +230,8 @@ class Annotations:
                 f"labels of shape {ids.shape} do not fit the region of "
                 f"{len(rows)} x {len(columns)} pixels"
             )
-        for key, there, here in _overlaps(rows, columns):
-            self._block(index, key)[there] = ids[here]
-            self._prune(index, key)
+        with self.stroke():
+            self._say(self._blocks, index, (rows, columns), ids)
 
     def apply_to(
         self,
@@ -193,28 +301,69 @@ class Annotations:
 
     def planes(self) -> tuple[tuple[int, ...], ...]:
         """Return the indices of the planes that hold annotation, in order."""
-        return tuple(sorted(index for index, blocks in self._planes.items() if blocks))
+        return self._blocks.planes()
 
     def classes(self) -> dict[int, int]:
         """Return the number of touched pixels of each class."""
-        counts = np.zeros(IGNORE, dtype=np.int64)
-        for blocks in self._planes.values():
-            for block in blocks.values():
-                counts += np.bincount(block.ravel(), minlength=IGNORE + 1)[:IGNORE]
-        return {int(c): int(counts[c]) for c in np.flatnonzero(counts)}
+        return self._blocks.counts()
 
     def count(self) -> int:
         """Return the number of touched pixels."""
         return sum(self.classes().values())
 
     def copy(self) -> Annotations:
-        """Return an independent copy, for a run that must not see later strokes."""
+        """Return an independent copy, for a run that must not see later strokes.
+
+        It is in memory only, shares what does not change, and may be read in a thread.
+        """
         other = Annotations(self.shape)
-        other._planes = {
-            index: {key: block.copy() for key, block in blocks.items()}
-            for index, blocks in self._planes.items()
-        }
+        other._blocks = self._blocks.share()
         return other
+
+    def _take_up(self, found: Found) -> None:
+        """Make the blocks and acts of a journal ours."""
+        height, width = self.shape[-2:]
+        for index, key, block in found.blocks:
+            if key[0] * EDGE < height and key[1] * EDGE < width:
+                self._home(index).add_stored(index, key, block)
+        for act in found.acts:
+            for box in act.boxes:
+                y, x = box.corner
+                rows = range(y, min(y + box.ids.shape[0], height))
+                columns = range(x, min(x + box.ids.shape[1], width))
+                self._say(self._home(box.index), box.index, (rows, columns), box.ids)
+            for blocks in (self._blocks, self._elsewhere):
+                blocks.settle(undo=act.act == "undo")
+        elsewhere = len(self._elsewhere.planes())
+        self.recovery = replace(found.recovery, elsewhere=elsewhere)
+
+    def _home(self, index: Index) -> Blocks:
+        """Return the blocks of planes that there are, or of those that are gone."""
+        here = all(i < n for i, n in zip(index, self.shape[:-2], strict=True))
+        return self._blocks if here else self._elsewhere
+
+    def _settle(self, act: Act) -> None:
+        """Count and save what was changed."""
+        boxes = self._blocks.settle(undo=act == "undo")
+        journal = self._journal
+        if journal is None or not boxes:
+            return
+        journal.append(act, boxes)
+        if journal.grown:
+            copies = self._blocks.share(), self._elsewhere.share()
+            journal.compact(copies, time.time())
+
+    def _say(
+        self,
+        blocks: Blocks,
+        index: Index,
+        region: tuple[range, range],
+        ids: npt.NDArray[np.uint8],
+    ) -> None:
+        """Write what is said of a region; where nothing is or was, nothing is made."""
+        for key, there, here in overlaps(*region):
+            if blocks.find(index, key) is not None or np.any(ids[here] != IGNORE):
+                blocks.own(index, key).ids[there] = ids[here]
 
     def _checked(self, indices: Sequence[npt.ArrayLike]) -> list[npt.NDArray[Any]]:
         if len(indices) != len(self.shape):
@@ -248,78 +397,37 @@ class Annotations:
             raise DataError(f"the region {tuple(region)} has steps; use plain slices")
         return rows, columns
 
-    def _split(
-        self, where: list[npt.NDArray[Any]]
-    ) -> Iterator[tuple[tuple[int, ...], tuple[int, int], Any, Any, Any]]:
-        """Sort pixels into blocks: plane, block, rows, columns in it, which pixels."""
-        if not where[0].size:
-            return
-        *leading, y, x = (w.astype(np.intp, copy=False) for w in where)
-        keys = np.stack([*leading, y // _BLOCK, x // _BLOCK])
-        order = np.lexsort(keys[::-1])
-        keys = keys[:, order]
-        starts = np.flatnonzero(np.any(np.diff(keys, axis=1), axis=0)) + 1
-        for chosen, start in zip(
-            np.split(order, starts), (0, *starts.tolist()), strict=True
-        ):
-            *index, row, column = (int(k) for k in keys[:, start])
-            yield (
-                tuple(index),
-                (row, column),
-                y[chosen] % _BLOCK,
-                x[chosen] % _BLOCK,
-                chosen,
-            )
-
-    def _block(
-        self, index: tuple[int, ...], key: tuple[int, int]
-    ) -> npt.NDArray[np.uint8]:
-        blocks = self._planes.setdefault(index, {})
-        if key not in blocks:
-            blocks[key] = np.full((_BLOCK, _BLOCK), IGNORE, dtype=np.uint8)
-        return blocks[key]
-
-    def _prune(self, index: tuple[int, ...], key: tuple[int, int]) -> None:
-        if np.all(self._planes[index][key] == IGNORE):
-            del self._planes[index][key]
-
     def _touched_parts(
         self, index: tuple[int, ...], rows: range, columns: range
     ) -> Iterator[tuple[npt.NDArray[np.uint8], tuple[slice, slice]]]:
         """Yield the parts of blocks inside a region and their place in it."""
-        blocks = self._planes.get(index, {})
-        for key, there, here in _overlaps(rows, columns, tuple(blocks)):
-            yield blocks[key][there], here
+        for key, there, here in overlaps(rows, columns, self._blocks.keys(index)):
+            if (block := self._blocks.find(index, key)) is not None:
+                yield block.ids[there], here
 
 
-def _overlaps(
-    rows: range, columns: range, keys: Sequence[tuple[int, int]] | None = None
-) -> Iterator[tuple[tuple[int, int], tuple[slice, slice], tuple[slice, slice]]]:
-    """Yield blocks that meet a region: key, slices in block and in region."""
-    if not len(rows) or not len(columns):
+def _split(
+    where: list[npt.NDArray[Any]],
+) -> Iterator[tuple[Index, Key, Any, Any, Any]]:
+    """Sort pixels into blocks: plane, block, rows, columns in it, which pixels."""
+    if not where[0].size:
         return
-    if keys is None:
-        keys = [
-            (r, c)
-            for r in range(rows.start // _BLOCK, (rows.stop - 1) // _BLOCK + 1)
-            for c in range(columns.start // _BLOCK, (columns.stop - 1) // _BLOCK + 1)
-        ]
-    for key in keys:
-        (top, rows_here), (left, columns_here) = (
-            _meet(k * _BLOCK, part)
-            for k, part in zip(key, (rows, columns), strict=True)
+    *leading, y, x = (w.astype(np.intp, copy=False) for w in where)
+    keys = np.stack([*leading, y // EDGE, x // EDGE])
+    order = np.lexsort(keys[::-1])
+    keys = keys[:, order]
+    starts = np.flatnonzero(np.any(np.diff(keys, axis=1), axis=0)) + 1
+    for chosen, start in zip(
+        np.split(order, starts), (0, *starts.tolist()), strict=True
+    ):
+        *index, row, column = (int(k) for k in keys[:, start])
+        yield (
+            tuple(index),
+            (row, column),
+            y[chosen] % EDGE,
+            x[chosen] % EDGE,
+            chosen,
         )
-        if top.start < top.stop and left.start < left.stop:
-            yield key, (top, left), (rows_here, columns_here)
-
-
-def _meet(corner: int, part: range) -> tuple[slice, slice]:
-    """Return where a block and an interval meet, seen from each; empty if nowhere."""
-    start, stop = max(corner, part.start), min(corner + _BLOCK, part.stop)
-    return (
-        slice(start - corner, stop - corner),
-        slice(start - part.start, stop - part.start),
-    )
 
 
 def _class_ids(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

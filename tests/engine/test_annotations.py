@@ -106,7 +106,7 @@ def test_memory_grows_with_strokes_not_with_the_plane():
     notes = Annotations((40_000, 40_000))
     y, x = np.mgrid[20_000:20_040, 39_960:40_000]
     notes.set((y, x), 3)
-    held = sum(b.nbytes for blocks in notes._planes.values() for b in blocks.values())
+    held = sum(block.ids.nbytes for _, _, block in notes._blocks.items())
     assert held <= 4 * 256 * 256
     assert notes.count() == 1600
     region = (slice(19_990, 20_010), slice(39_950, 40_000))

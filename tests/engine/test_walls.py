@@ -23,6 +23,7 @@ LIGHT = (
     "annotations",
     "checkpoint",
     "store",
+    "strokes.store",
     "synthetic",
     "procedural",
     "writing",

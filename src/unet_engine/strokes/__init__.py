@@ -1,0 +1,1 @@
+"""What the user said of an image, as it lies on disk: blocks, and acts after them."""
