@@ -39,11 +39,14 @@ SETS = {
 REAL_SHARE = 0.25
 WEIGHTS = {
     "transmission_section": 3.0,
-    "milled_block": 2.5,
-    "vessels": 2.0,
+    "milled_block": 3.0,
+    "vessels": 3.0,
     "differential_contrast": 2.5,
     "blood_smear": 1.5,
     "tissue_section": 1.5,
+    "fluorescent_nuclei": 0.6,
+    "granules": 0.7,
+    "textures": 0.6,
 }
 """How often a family is drawn; 1 if it is not here."""
 

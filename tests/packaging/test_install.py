@@ -122,11 +122,12 @@ def test_installed_manifest_is_that_of_the_checkout(python: Path) -> None:
     assert run(python, "-c", code) == (ROOT / "napari.yaml").read_text()
 
 
-def test_command_lists_the_bundled_model(python: Path, tmp_path: Path) -> None:
+def test_command_lists_the_bundled_models(python: Path, tmp_path: Path) -> None:
     listed = run(
         python.with_name("napari-unet"), "models", NAPARI_UNET_MODELS=str(tmp_path)
     )
     assert "nuclei" in listed
+    assert "general" in listed
 
 
 def test_wheel_holds_the_packages_and_the_resources(wheel: Path) -> None:
@@ -140,6 +141,7 @@ def test_wheel_holds_the_packages_and_the_resources(wheel: Path) -> None:
         "napari_unet/py.typed",
         "unet_engine/py.typed",
         "napari_unet_resources/napari.yaml",
+        "napari_unet_resources/models/general.safetensors",
         "napari_unet_resources/models/nuclei.safetensors",
     } <= set(names)
 
