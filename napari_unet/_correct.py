@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
-from napari.utils.notifications import show_warning
-from qtpy.QtCore import QSize, Signal
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QGridLayout,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _HELP = "Paint on the mask what is wrong. Painting over what is right confirms it."
 _NO_MASK = "Predict first, or start painting on an empty mask."
 _NEW = "Click a class and paint a few strokes of each on the image, then fine-tune."
+_DAMAGED = "{0:,} blocks of them are damaged on disk and lost."
 _NO_CLASSES = (
     "{0} takes noise away and has no classes to paint. Choose another model, or start "
     "a new U-Net from it: see step 1."
@@ -71,6 +72,7 @@ class CorrectSection(Section):
         self._make_subject = make_subject
         self.text = TextLine()
         self.content.addWidget(self.text)
+        self._make_saved()
         self._make_classes()
         self._make_tools()
         for signal in (
@@ -85,6 +87,17 @@ class CorrectSection(Section):
         workspace.label_chosen.connect(self._mark_label)
         self._fill_classes()
         self.show_state()
+
+    def _make_saved(self) -> None:
+        self.saved = TextLine()
+        self.anew = button(
+            "Start anew",
+            "Set these strokes aside, in a folder beside their own, and begin without "
+            "any. Nothing is deleted.",
+            self.start_anew,
+        )
+        self.content.addWidget(self.saved)
+        self.content.addWidget(self.anew, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _make_classes(self) -> None:
         self._grid = QGridLayout()
@@ -121,6 +134,10 @@ class CorrectSection(Section):
         )
         menu.addAction("in all slices").triggered.connect(
             lambda: self.clear_touched(everywhere=True)
+        )
+        menu.addSeparator()
+        menu.addAction("Start anew, and set all strokes aside").triggered.connect(
+            lambda: self.start_anew()
         )
         self.clear.setMenu(menu)
         self.touched = CheckBox(text="Show touched pixels")
@@ -174,6 +191,23 @@ class CorrectSection(Section):
         """Give touched pixels back to the model's guess; undo brings them back."""
         if (view := self._masks.current) is not None:
             view.recorder.clear(None if everywhere else view.index)
+
+    def start_anew(self) -> None:
+        """Set the strokes of the chosen image aside and begin without any."""
+        strokes = self._strokes()
+        try:
+            folder = self._workspace.start_anew()
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        if (view := self._masks.current) is not None:
+            view.show_other_annotations()
+        self.show_state()
+        show_info(f"{strokes:,} strokes were set aside in {folder}.")
+
+    def _strokes(self) -> int:
+        subject = self._workspace.subject
+        return 0 if subject is None else subject.annotations.strokes
 
     def add_class(self, name: str) -> None:
         """Offer one more class to paint with."""
@@ -246,6 +280,7 @@ class CorrectSection(Section):
         )
         self.empty.setEnabled(startable)
         self._show_counts(view)
+        self._show_saved()
         self._mark_label()
         if view is not None:
             self.touched.value = view.overlay is not None
@@ -258,7 +293,24 @@ class CorrectSection(Section):
             for label, count in sorted(counts.items())
         ]
         self.clear.setEnabled(bool(said))
+        if view is not None and (conflicts := view.subject.annotations.conflicts):
+            said.append(f"{conflicts:,} px of them painted with two, the last counts")
         self.text.setText(self._describe(said, view))
+
+    def _show_saved(self) -> None:
+        """Say which strokes are back, and whether new ones are saved."""
+        subject = self._workspace.subject
+        annotations = None if subject is None else subject.annotations
+        fault = "" if annotations is None else annotations.fault
+        lost = 0 if annotations is None else annotations.damaged
+        parts = [
+            "" if subject is None else subject.story,
+            _DAMAGED.format(lost) if lost else "",
+            fault,
+        ]
+        self.saved.setText(" ".join(part for part in parts if part))
+        back = subject is not None and bool(subject.story) and bool(self._strokes())
+        self.anew.setVisible(back and not fault)
 
     def _describe(self, said: list[str], view: MaskView | None) -> str:
         model = self._workspace.model

@@ -23,6 +23,7 @@ from napari_unet._new_model import NewModelDialog
 from napari_unet._objects import ObjectsSection
 from napari_unet._predict import PredictSection
 from napari_unet._pretrain import PretrainSection
+from napari_unet._reopening import Reopening
 from napari_unet._workspace import Workspace
 from unet_engine.errors import EngineError
 
@@ -63,6 +64,7 @@ class UNetWidget(QWidget):
         self.workspace.draft = _left.get(self.viewer)
         self.workspace.refresh_models()
         self.masks = Masks(self.viewer, self.workspace, self)
+        self.reopening = Reopening(self.workspace, self.masks)
         self.predict = PredictSection(self.viewer, self.workspace, self.masks)
         self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
         self.correct = CorrectSection(
@@ -221,11 +223,13 @@ class UNetWidget(QWidget):
         layer = event.source
         if self.workspace.subject_of(layer) is not None:
             self.masks.let_go(layer)
-            self.workspace.forget(layer)
+            self.workspace.forget(layer, edited=True)
             show_info(
                 f"The data of {layer.name!r} changed. Its mask stays as a layer; the "
                 "next prediction starts a new one."
             )
+        else:
+            self.workspace.saved.forget(layer, edited=True)
         self.predict.form.reset_choices()
 
 

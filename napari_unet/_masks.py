@@ -57,6 +57,7 @@ class MaskView(QObject):
     """
 
     touched = Signal(object)
+    _fault_changed = Signal()
 
     def __init__(
         self, masks: Masks, source: Any, subject: Subject, layer: Labels
@@ -76,9 +77,13 @@ class MaskView(QObject):
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
         self.set_classes(self._workspace.classes)
+        self._fault_changed.connect(self._on_fault_changed)
+        self._told = ""
+        self._watch_saving()
 
     def unwatch(self) -> None:
         """Leave the layer to the user; it stays in the viewer as it is."""
+        self.subject.annotations.watch(None)
         self.recorder.disconnect()
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.selected_label.disconnect(self._on_selected_label)
@@ -212,6 +217,27 @@ class MaskView(QObject):
             and not self.layer.multiscale
             and self.subject.mask.dtype == np.uint8
         )
+
+    def show_other_annotations(self) -> None:
+        """Follow a subject that took other annotations than it had."""
+        self.recorder.forget_history()
+        self._watch_saving()
+        if self.overlay is not None:
+            self.show_touched(False)
+            self.show_touched(True)
+        self.show_all()
+
+    def _watch_saving(self) -> None:
+        # The disk is waited for in a thread; a signal of Qt comes to this one.
+        self.subject.annotations.watch(self._fault_changed.emit)
+        self._on_fault_changed()
+
+    def _on_fault_changed(self) -> None:
+        told, self._told = self._told, self.subject.annotations.fault
+        if self._told and self._told != told:
+            show_warning(self._told)
+        if self._told != told:
+            self._workspace.touched_changed.emit()
 
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         if self.overlay is not None:

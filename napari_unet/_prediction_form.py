@@ -21,7 +21,6 @@ from napari_unet._layers import Layout, image_of, layouts_of
 from napari_unet._model_picker import ModelPicker
 from napari_unet._pace import describe_time, expected_seconds
 from napari_unet._sight import shown_view
-from napari_unet._subject import Subject
 from unet_engine.config import Device, PredictConfig
 from unet_engine.errors import DataError, EngineError
 from unet_engine.images import match_channels
@@ -30,6 +29,7 @@ from unet_engine.plan import plan_prediction
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_unet._subject import Subject
     from napari_unet._workspace import Workspace
     from unet_engine.images import Image
 
@@ -192,8 +192,8 @@ class PredictionForm(QWidget):
         image, layout = self.chosen_image()
         subject = self._workspace.subject
         if subject is None or subject.layout.axes != layout.axes:
-            subject = Subject(image, layout)
-            self._workspace.adopt(self._workspace.layer, subject)
+            layer = self._workspace.layer
+            subject = self._workspace.make_subject(layer, image, layout)
         return subject
 
     def reset_choices(self, *_: Any) -> None:

@@ -143,6 +143,12 @@ class StrokeRecorder:
         for name in self._plain:
             vars(self.layer).pop(name, None)
 
+    def forget_history(self) -> None:
+        """Leave nothing to undo: other annotations were taken."""
+        self._done.clear()
+        self._undone.clear()
+        self.layer._reset_history()
+
     def accept(self, index: Index, region: Region) -> int:
         """Say that a region of a plane is right as it is shown.
 
@@ -212,11 +218,12 @@ class StrokeRecorder:
         claims = [claim for atom in event.value for claim in self._read(atom)]
         self._keep_guesses(claims)
         changes = []
-        for claim in claims:
-            before = self.subject.annotations.target(claim.index, claim.region)
-            after = np.where(claim.where, claim.label, before).astype(np.uint8)
-            self.subject.say(claim.index, claim.region, after)
-            changes.append(_Change(claim.index, claim.region, before, after))
+        with self.subject.annotations.stroke():
+            for claim in claims:
+                before = self.subject.annotations.target(claim.index, claim.region)
+                after = np.where(claim.where, claim.label, before).astype(np.uint8)
+                self.subject.say(claim.index, claim.region, after)
+                changes.append(_Change(claim.index, claim.region, before, after))
         self._done.append(_Stroke(event.value, tuple(changes)))
         self._undone.clear()
         self._on_change([(change.index, change.region) for change in changes])
@@ -292,9 +299,10 @@ class StrokeRecorder:
         stroke = source.pop()
         sink.append(stroke)
         back = name == "undo"
-        for change in reversed(stroke.changes) if back else stroke.changes:
-            said = change.before if back else change.after
-            self.subject.say(change.index, change.region, said)
+        with self.subject.annotations.stroke("undo" if back else "redo"):
+            for change in reversed(stroke.changes) if back else stroke.changes:
+                said = change.before if back else change.after
+                self.subject.say(change.index, change.region, said)
         # The model may have guessed anew since the stroke, and napari put its old
         # guess back.
         self.layer.refresh(extent=False)

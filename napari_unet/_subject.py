@@ -38,6 +38,10 @@ class Subject:
         The image, any number of planes.
     layout
         What the axes of its layer mean.
+    annotations
+        What the user touched; by default nothing, and in memory only.
+    story
+        What is to be said of where they come from; empty when there is nothing.
 
     Attributes
     ----------
@@ -45,20 +49,29 @@ class Subject:
         ``(*leading, Y, X)`` class ids: the model's guess, and over it what the user
         touched. Changed in place.
     annotations
-        What the user touched. Change it by `say` only.
+        What the user touched. Change it by `say` only, in one ``stroke`` for each act
+        of the user.
     predicted
         Planes in which a prediction wrote anything.
     """
 
-    def __init__(self, image: Image, layout: Layout) -> None:
+    def __init__(
+        self,
+        image: Image,
+        layout: Layout,
+        annotations: Annotations | None = None,
+        story: str = "",
+    ) -> None:
         self.image = image
         self.layout = layout
+        self.story = story
         shape = (*image.leading_shape, *image.plane_shape)
         self.mask: npt.NDArray[Any] = np.zeros(shape, np.uint8)
-        self.annotations = Annotations(shape)
+        self.annotations = annotations or Annotations(shape)
         self.predicted: set[Index] = set()
-        self._counts = np.zeros(IGNORE + 1, np.int64)
-        self._guesses: dict[Index, npt.NDArray[Any]] = {}
+        self._guesses: dict[Index, npt.NDArray[Any]] = {
+            index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
+        }
         self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
 
     def normalisation(self, spec: ModelSpec, stop: Stop = never) -> Normalisation:
@@ -82,9 +95,8 @@ class Subject:
 
     @property
     def counts(self) -> dict[int, int]:
-        """Touched pixels of each class; kept, because counting takes a while."""
-        kept = self._counts[:IGNORE]
-        return {int(label): int(kept[label]) for label in np.flatnonzero(kept)}
+        """Touched pixels of each class."""
+        return self.annotations.classes()
 
     def write_tile(self, tile: TileDone) -> list[tuple[Index, Region]]:
         """Take a tile of a prediction; touched pixels keep their value.
@@ -119,16 +131,26 @@ class Subject:
         said
             ``(h, w)``; ``IGNORE`` leaves or gives back a pixel to the model's guess.
         """
-        before = self.annotations.target(index, region)
-        for change, values in ((-1, before), (1, said)):
-            self._counts += change * np.bincount(
-                values.ravel(), minlength=self._counts.size
-            )
         self.annotations.accept(index, region, said)
         shown = self.mask[index][region]
         guess = self._guesses.get(index)
         unsaid = shown if guess is None else guess[region]
         shown[...] = np.where(said == IGNORE, unsaid, said)
+
+    def show_touched(self, index: Index) -> None:
+        """Write what the user said of a plane over the mask."""
+        self.annotations.apply_to(index, self.mask[index])
+
+    def start_anew(self, annotations: Annotations) -> None:
+        """Take other annotations; the mask shows the model's guess again."""
+        for index, guess in self._guesses.items():
+            self.mask[index] = guess
+        self._guesses.clear()
+        self.annotations = annotations
+        self.story = ""
+        for index in annotations.planes():
+            self.keep_guess(index, self.mask[index].copy())
+            self.show_touched(index)
 
     def has_guess(self, index: Index) -> bool:
         """Whether the model's guess of a plane is kept apart from the mask."""

@@ -13,16 +13,20 @@ from weakref import WeakKeyDictionary
 from psygnal import Signal
 
 from napari_unet._drafts import Draft, make_checkpoint
+from napari_unet._saved_strokes import SavedStrokes
 from napari_unet._subject import Subject, takes
-from unet_engine.errors import SpecError
+from unet_engine.errors import DataError, SpecError
 from unet_engine.events import never
 from unet_engine.store import Checkpoint, ModelStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_unet._drafts import Model
     from napari_unet._layers import Layout
     from unet_engine.config import Device
     from unet_engine.events import Stop
+    from unet_engine.images import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Workspace:
     ----------
     store
         Where models are.
+    saved
+        Where strokes are.
     layer
         The chosen image layer, or None.
     models
@@ -85,9 +91,11 @@ class Workspace:
     activity_changed = Signal()
     prediction_wanted = Signal()
     layer_lost = Signal(object)
+    strokes_reopened = Signal(object, object)
 
     def __init__(self, store: ModelStore | None = None) -> None:
         self.store = store or ModelStore()
+        self.saved = SavedStrokes()
         self.layer: Any = None
         self.models: tuple[Model, ...] = ()
         self.model: Model | None = None
@@ -128,18 +136,63 @@ class Workspace:
 
     def adopt(self, layer: Any, subject: Subject) -> None:
         """Make a subject that of a layer."""
+        before = self._subjects.get(layer)
         self._subjects[layer] = subject
+        if before is not None and before is not subject:
+            before.annotations.close()
 
-    def forget(self, layer: Any) -> None:
-        """Drop what is known about a layer: it is gone, or its data are others now."""
-        self._subjects.pop(layer, None)
+    def make_subject(self, layer: Any, image: Image, layout: Layout) -> Subject:
+        """Make an image layer a subject; with the strokes that it has already."""
+        if (before := self._subjects.get(layer)) is not None:
+            # The strokes of one layer may lie in one folder for several layouts.
+            before.annotations.close()
+        subject = self.saved.make_subject(layer, image, layout)
+        self.adopt(layer, subject)
+        if subject.annotations.planes():
+            self.strokes_reopened.emit(layer, subject)
+        return subject
+
+    def forget(self, layer: Any, *, edited: bool = False) -> None:
+        """Drop what is known about a layer.
+
+        Parameters
+        ----------
+        layer
+            One that is gone, or whose data are others now.
+        edited
+            It stays, and its pixels are not those of its file any more.
+        """
+        subject = self._subjects.pop(layer, None)
+        if subject is not None:
+            subject.annotations.close()
+        self.saved.forget(layer, edited=edited)
         self.layer_lost.emit(layer)
 
     def choose_layer(self, layer: Any) -> None:
-        """Make an image layer the one that is worked on."""
-        if layer is not self.layer:
-            self.layer = layer
-            self.layer_changed.emit()
+        """Make an image layer the one that is worked on, with the strokes it has."""
+        if layer is self.layer:
+            return
+        self.layer = layer
+        if layer is not None and self.subject is None:
+            channels = 1 if self.model is None else self.model.spec.in_channels
+            if (subject := self.saved.find(layer, channels)) is not None:
+                self.adopt(layer, subject)
+                self.strokes_reopened.emit(layer, subject)
+        self.layer_changed.emit()
+
+    def start_anew(self) -> Path:
+        """Set the strokes of the chosen image aside; return the folder they are in.
+
+        Raises
+        ------
+        DataError
+            When it has none that are saved, or they cannot be moved.
+        """
+        if self.subject is None:
+            raise DataError("there are no strokes on this image")
+        aside = self.saved.start_anew(self.layer, self.subject)
+        self.touched_changed.emit()
+        return aside
 
     @property
     def classes(self) -> tuple[str, ...]:

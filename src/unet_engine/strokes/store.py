@@ -232,9 +232,9 @@ def _digest(image: Image) -> str:
         most = max(2, round(_SAMPLES ** (1 / data.ndim)))
         sample = data[tuple(slice(None, None, max(1, n // most)) for n in data.shape)]
     else:
-        sample = np.asarray(
-            data[tuple(slice(n // 2, n // 2 + _PROBE) for n in data.shape)]
-        )
+        sizes = [_PROBE if axis in "YXS" else 1 for axis in image.axes]
+        middle = zip(data.shape, sizes, strict=True)
+        sample = np.asarray(data[tuple(slice(n // 2, n // 2 + k) for n, k in middle)])
     digest = hashlib.sha256(repr((tuple(data.shape), str(data.dtype))).encode())
     digest.update(np.ascontiguousarray(sample).tobytes())
     return digest.hexdigest()[:32]
