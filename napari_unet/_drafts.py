@@ -53,7 +53,12 @@ class Draft:
     @property
     def trained(self) -> bool:
         """Whether it knows its classes already, from a coarser network."""
-        return self.parent is not None and self.parent.trained
+        parent = self.parent
+        return (
+            parent is not None
+            and parent.trained
+            and self.spec.classes == parent.spec.classes
+        )
 
     @property
     def transfers(self) -> bool:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QSpinBox, QWidget
 
 from napari_unet._drafts import Draft, fitting_parents, trunk_title
 from napari_unet._forms import TextLine, add_row, rows, set_row_visible
-from unet_engine.architectures import ARCHITECTURES
+from unet_engine.architectures import ARCHITECTURES, lends_features
 from unet_engine.architectures.geometry import z_poolings_for
 from unet_engine.architectures.trunks import FCN_FORMS
 from unet_engine.spec import ModelSpec
@@ -164,6 +164,16 @@ class ModelForm(QWidget):
         return chosen if isinstance(chosen, ModelInfo) else None
 
     @property
+    def _names_classes(self) -> bool:
+        """Whether the classes are free, and not those of the start."""
+        parent = self.parent_model
+        return (
+            parent is None
+            or not parent.spec.classes
+            or lends_features(self.architecture, parent.spec)
+        )
+
+    @property
     def megabytes(self) -> int:
         """Size of what has to be fetched before the model can be made."""
         if self.start.currentData() != _IMAGENET:
@@ -267,12 +277,12 @@ class ModelForm(QWidget):
             self.channels.setValue(parent.spec.in_channels)
             self.depth.setValue(parent.spec.depth)
             self.width.setValue(parent.spec.width)
-            if parent.spec.classes:
+            if parent.spec.classes and not self._names_classes:
                 self.classes.setText(", ".join(parent.spec.classes))
         elif imagenet:
             self.width.setValue(_IMAGENET_WIDTH)
         self.channels.setEnabled(parent is None)
-        self.classes.setEnabled(parent is None or not parent.spec.classes)
+        self.classes.setEnabled(self._names_classes)
         self.depth.setEnabled(parent is None and not row.fixed_depth)
         self.width.setEnabled(parent is None and not imagenet)
         self.changed.emit()

@@ -220,21 +220,60 @@ def train_run(
 ) -> Generator[Step | Validation, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
-    from unet_engine.training import adapt_checkpoint, fine_tune
+    from unet_engine.training import fine_tune
 
     workspace.store.check_writable()
-    checkpoint = adapt_checkpoint(
-        workspace.checkpoint(order.model, stop), classes=order.classes
-    )
+    checkpoint = workspace.checkpoint(order.model, stop)
     pairs = list(training_pairs(order, checkpoint.spec))
+    base = _base_of(order.model, {pair.name for pair in pairs}, workspace)
+    if base is not order.model:
+        checkpoint = workspace.checkpoint(base, stop)
+    checkpoint = _with_classes(checkpoint, order.classes)
     result = yield from fine_tune(checkpoint, pairs, order.config, stop=stop)
     if not result.improved:
         return Trained(result=result, model=None)
     *earlier, last = result.checkpoint.history
-    history = (*earlier, {**last, "parent": _parent_name(order.model, checkpoint)})
+    kinship = {
+        "parent": _parent_name(order.model, checkpoint),
+        "base": _base_name(base),
+    }
+    history = (*earlier, {**last, **kinship})
     name = workspace.store.free_name(_new_name(order.model))
     model = workspace.store.save(name, replace(result.checkpoint, history=history))
     return Trained(result=result, model=model)
+
+
+def _base_of(model: Model, names: set[str], workspace: Workspace) -> Model:
+    """Return what is tuned: the model, or what it was tuned from.
+
+    Trainings that follow one another forget what came first. A model that learned from
+    nothing but what is here again is therefore learned anew, from all of it at once.
+    """
+    last = model.history[-1] if model.history else {}
+    bases = [
+        known for known in workspace.store.list() if known.name == last.get("base")
+    ]
+    here = set(last.get("data", ())) <= names
+    return bases[0] if bases and here and not isinstance(model, Draft) else model
+
+
+def _base_name(model: Model) -> str:
+    """Return the model in the store that weights came from; ``""`` if none did."""
+    if not isinstance(model, Draft):
+        return model.name
+    parent = model.parent
+    same = parent is not None and parent.spec.architecture == model.spec.architecture
+    return parent.name if parent is not None and same else ""
+
+
+def _with_classes(checkpoint: Checkpoint, classes: tuple[str, ...]) -> Checkpoint:
+    from unet_engine.training import adapt_checkpoint
+    from unet_engine.warm_starts import start_features
+
+    known = checkpoint.spec.classes
+    if checkpoint.is_start or classes[: len(known)] != known:
+        return start_features(checkpoint, classes=classes)
+    return adapt_checkpoint(checkpoint, classes=classes)
 
 
 def pretrain_run(

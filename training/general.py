@@ -243,6 +243,8 @@ class Training:
             "seconds": round(self.seconds),
             "seed": self.seed,
             "data": ["procedural", *SETS],
+            # Its classes are those of the training, not of a user.
+            "start": True,
         }
         return Checkpoint(self.spec, weights, (entry,))
 

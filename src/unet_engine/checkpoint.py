@@ -46,7 +46,9 @@ class Checkpoint:
         One dict of JSON values per training, the first training first, with ``name``,
         ``parent``, ``created`` (UTC, ISO 8601), ``steps``, ``seconds``, the data and
         the validation before and after. Empty for fresh weights. ``pretrained`` is
-        true in the entry of a start that has not seen the labels of its classes.
+        true in the entry of a start that has not seen the labels of its classes;
+        ``fresh`` is then "head" if only the last layer is new. ``start`` is true in
+        the entry of a model that is made to be tuned, whatever its classes.
     """
 
     spec: ModelSpec
@@ -62,6 +64,16 @@ class Checkpoint:
     def trained(self) -> bool:
         """Whether it learned its classes, and is not fresh or only pretrained."""
         return _learned_classes(self.history)
+
+    @property
+    def fresh_head(self) -> bool:
+        """Whether all but its last layer is trained: it sees but cannot name yet."""
+        return bool(self.history) and self.history[-1].get("fresh") == "head"
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it is made to be tuned, and its own classes matter little."""
+        return _is_start(self.history)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all.
@@ -134,6 +146,15 @@ class ModelInfo:
     def trained(self) -> bool:
         """As of a ``Checkpoint``."""
         return _learned_classes(self.history)
+
+    @property
+    def is_start(self) -> bool:
+        """As of a ``Checkpoint``."""
+        return _is_start(self.history)
+
+
+def _is_start(history: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(history) and bool(history[-1].get("start"))
 
 
 def _learned_classes(history: Sequence[Mapping[str, Any]]) -> bool:

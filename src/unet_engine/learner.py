@@ -117,7 +117,8 @@ class Learner:
         self._dtype = training_precision(device)
         self.batch = config.batch
         self.frozen = config.statistics == "frozen" or (
-            config.statistics == "auto" and checkpoint.trained
+            config.statistics == "auto"
+            and (checkpoint.trained or checkpoint.fresh_head)
         )
         self.network = self._placed(load_network(checkpoint))
         self.average = WeightAverage(
@@ -127,8 +128,9 @@ class Learner:
         partial = any((pair.target == IGNORE).any() for pair in pairs)
         if checkpoint.trained and partial and not _guessed(pairs):
             self._teacher = self._placed(_make_teacher(checkpoint))
-        fresh = bool(checkpoint.history) and not checkpoint.trained
-        self._optimiser = _make_optimiser(self.network, config, fresh_head=fresh)
+        self._optimiser = _make_optimiser(
+            self.network, config, fresh_head=checkpoint.fresh_head
+        )
         self._dice = _DICE if config.dice else 0.0
         self._crop = crop_shape(
             checkpoint.spec, [pair.target.shape for pair in pairs], config.crop

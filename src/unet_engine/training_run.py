@@ -83,7 +83,7 @@ class TrainingRun:
         self._record = record
         self._notes = list(notes)
         self._advice = advice
-        self._schedule = _schedule(config, gentle=learner.frozen)
+        self._schedule = _schedule(config, gentle=learner.frozen and checkpoint.trained)
         self._count = 0
         self._looked_at = 0
         self._next_look = 0.0

@@ -175,7 +175,11 @@ def start_features(
         "head.weight": head,
         "head.bias": np.zeros(shape[0], dtype=np.float32),
     }
-    origin: dict[str, Any] = {"name": parent.name, "pretrained": True}
+    origin: dict[str, Any] = {
+        "name": parent.name,
+        "pretrained": True,
+        "fresh": "head",
+    }
     return Checkpoint(known.spec, weights, (origin,))
 
 
@@ -189,7 +193,8 @@ def start_from(
     """Start from a model in the way that fits it and the network that is wanted.
 
     A model without classes pretrains another network, a coarser FCN starts a finer
-    one, and any other model is tuned as it is.
+    one, a model whose classes are not wanted, or that is but a start, lends all but
+    its last layer, and any other is tuned as it is.
 
     Parameters
     ----------
@@ -199,7 +204,8 @@ def start_from(
         The network that is wanted; None for the parent's own, or a U-Net if that has
         no classes.
     classes
-        Of a network that is new; None for background and foreground.
+        Of a network that is new; None for background and foreground, or for the
+        parent's own.
     seed
         Of random weights.
 
@@ -216,5 +222,9 @@ def start_from(
             seed=seed,
         )
     if architecture in (None, parent.spec.architecture):
-        return parent
+        own = parent.spec.classes
+        classes = own if classes is None else tuple(classes)
+        if classes[: len(own)] == own and not parent.is_start:
+            return parent
+        return start_features(parent, classes=classes, seed=seed)
     return start_staged(parent, str(architecture))

@@ -16,7 +16,7 @@ from unet_engine.learner import Learner
 from unet_engine.runtime import Runner
 from unet_engine.spec import ARCHITECTURES, ModelSpec
 from unet_engine.training import adapt_checkpoint, start_checkpoint
-from unet_engine.warm_starts import start_from, start_imagenet
+from unet_engine.warm_starts import start_features, start_from, start_imagenet
 
 PRETRAINED = ({"name": "tissue", "steps": 9, "pretrained": True},)
 FCN = ModelSpec.for_architecture("fcn32s-alexnet", width=2, dense_width=4)
@@ -166,6 +166,46 @@ def test_any_network_takes_another_class(name):
         after[1] / (after[0] + after[1]), before[1], rtol=1e-3, atol=1e-4
     )
     assert (after[2] <= after[:2].max(axis=0) + 1e-6).all()
+
+
+class TestFeatures:
+    def test_all_but_the_last_layer_is_taken_over(self):
+        parent = trained(ModelSpec(depth=2, width=4, in_channels=3))
+        start = start_features(parent, classes=("background", "a", "b"))
+        assert start.spec.classes == ("background", "a", "b")
+        assert start.weights["head.weight"].shape[0] == 3
+        for name, weights in parent.weights.items():
+            if not name.startswith("head."):
+                np.testing.assert_array_equal(start.weights[name], weights)
+
+    def test_it_sees_and_cannot_name_yet(self):
+        start = start_features(trained(ModelSpec(depth=2, width=4)))
+        assert start.fresh_head
+        assert not start.trained
+        again = start_features(trained(ModelSpec(depth=2, width=4)))
+        np.testing.assert_array_equal(
+            start.weights["head.weight"], again.weights["head.weight"]
+        )
+
+    def test_other_classes_need_another_last_layer(self):
+        parent = trained(ModelSpec(depth=2, width=4))
+        own = parent.spec.classes
+        assert start_from(parent) is parent
+        assert start_from(parent, classes=(*own, "more")) is parent
+        assert start_from(parent, classes=("ground", "vessel")).fresh_head
+
+    def test_a_model_that_is_but_a_start_gets_one_in_any_case(self):
+        parent = trained(ModelSpec(depth=2, width=4))
+        history = ({"name": "general", "start": True},)
+        start = dataclasses.replace(parent, history=history)
+        assert start.is_start
+        assert start_from(start).fresh_head
+        assert start_from(start).name == "general"
+
+    def test_a_network_without_a_last_layer_of_its_own_is_refused(self):
+        fcn = ModelSpec(architecture="fcn32s-alexnet", depth=5, width=2, dense_width=4)
+        with pytest.raises(SpecError, match="no last layer of its own"):
+            start_features(trained(fcn), classes=("background", "other"))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

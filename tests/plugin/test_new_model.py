@@ -253,7 +253,12 @@ def test_only_models_that_fit_are_offered_to_start_from(
     dock: Docked, add_model: Callable[..., ModelInfo], coarse: ModelInfo
 ) -> None:
     add_model("eyes", architecture="autoencoder", classes=())
-    assert starts(dock, "unet") == ["random weights", "model eyes"]
+    assert starts(dock, "unet") == [
+        "random weights",
+        "model nuclei",
+        "model general",
+        "model eyes",
+    ]
     assert starts(dock, "unet-valid") == ["random weights"]
     assert starts(dock, "fcn8s-alexnet")[0] == "random weights"
     assert starts(dock, "fcn16s-alexnet")[2:] == ["model coarse"]

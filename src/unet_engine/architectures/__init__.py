@@ -145,6 +145,12 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def lends_features(architecture: str, parent: ModelSpec) -> bool:
+    """Whether a new network may be the parent with another last layer."""
+    same = architecture == parent.architecture
+    return same and ARCHITECTURES[architecture].network.startswith(("unet:", "valid:"))
+
+
 SAME_PATH = ("unet", "autoencoder")
 """Networks with the contracting path that is learned without labels."""
 
@@ -152,11 +158,13 @@ SAME_PATH = ("unet", "autoencoder")
 def starts_from(architecture: str, parent: ModelSpec) -> bool:
     """Whether a new network of an architecture can take over weights of a model.
 
-    It can from one that was pretrained without labels, and an FCN from the next
-    coarser one on the same trunk; see ``warm_starts``.
+    It can from one that was pretrained without labels, from a U-Net of other classes
+    and, an FCN, from the next coarser one on the same trunk; see ``warm_starts``.
     """
     if not parent.classes:
         return architecture in SAME_PATH
+    if lends_features(architecture, parent):
+        return True
     finer = trunks.FCN_FORMS.get(architecture)
     coarser = trunks.FCN_FORMS.get(parent.architecture)
     if finer is None or coarser is None:

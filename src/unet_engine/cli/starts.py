@@ -127,7 +127,9 @@ def start_from_parent(
             f"--imagenet, {options} are of a fresh model, and --from has its own "
             "weights and size; leave one of them out"
         )
-    if parent.spec.classes:
+    if parent.is_start:
+        classes = classes or arguments.classes
+    elif parent.spec.classes:
         parent = adapt_checkpoint(parent, classes=arguments.classes)
     return start_from(parent, arguments.architecture, classes=classes, seed=seed)
 

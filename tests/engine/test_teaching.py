@@ -1,0 +1,125 @@
+"""Tests of what strokes let guess about the rest, and of what is learned from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unet_engine.config import FineTuneConfig
+from unet_engine.dataset import HELD_OUT, TrainingPair
+from unet_engine.errors import DataError
+from unet_engine.events import never
+from unet_engine.losses import masked_guess
+from unet_engine.runtime import Runner
+from unet_engine.spec import IGNORE, ModelSpec
+from unet_engine.teaching import with_guesses
+from unet_engine.training import fine_tune, start_checkpoint
+
+SPEC = ModelSpec(depth=2, width=4)
+
+
+def halves(size: int = 128) -> TrainingPair:
+    """Return a dark and a bright half with a stroke on each."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(0.2, 0.05, (1, size, size)).astype(np.float32)
+    image[:, :, size // 2 :] += 0.6
+    target = np.full((size, size), IGNORE, np.uint8)
+    target[20:26, 10:40] = 0
+    target[20:26, -40:-10] = 1
+    return TrainingPair(image, target, "halves")
+
+
+def guess(*pairs: TrainingPair, stop=never):
+    return with_guesses(pairs, start_checkpoint(SPEC), "cpu", stop)
+
+
+def test_strokes_are_carried_to_where_nobody_painted():
+    (pair,) = guess(halves())
+    assert pair.guess is not None
+    assert pair.guess.shape == (2, 128, 128)
+    np.testing.assert_allclose(pair.guess.sum(axis=0, dtype=np.float32), 1, atol=2e-3)
+    assert pair.guess[0, 90:, :50].mean() > 0.65
+    assert pair.guess[1, 90:, 80:].mean() > 0.65
+
+
+def test_held_out_pixels_teach_nothing():
+    pair = halves()
+    pair.target[pair.target == 1] = HELD_OUT
+    other = halves()
+    other.target[other.target == 1] = IGNORE
+    # Of one class alone nothing can be guessed.
+    assert guess(pair)[0].guess is None
+    assert guess(other)[0].guess is None
+
+
+def test_images_that_are_labelled_need_no_guess():
+    dense = halves()
+    dense.target[:] = 0
+    dense.target[:, 64:] = 1
+    sparse = halves()
+    kept, taught = guess(dense, sparse)
+    assert kept is dense
+    assert taught.guess is not None
+
+
+def test_only_blocks_near_the_strokes_of_a_large_image_are_guessed():
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 300, 256 * 40), dtype=np.float32)
+    target = np.full(image.shape[1:], IGNORE, np.uint8)
+    target[5:9, 5:50] = 0
+    target[20:29, 5:50] = 1
+    (pair,) = guess(TrainingPair(image, target))
+    assert pair.guess is not None
+    known = pair.guess.sum(axis=0) > 0
+    assert known[:, : 256 * 10].all()
+    assert not known[:, 256 * 20 :].any()
+
+
+def test_stop_leaves_everything_as_it_is():
+    pair = halves()
+    assert guess(pair, stop=lambda: True) == (pair,)
+
+
+def test_volumes_are_left_alone():
+    spec = ModelSpec(depth=2, width=4, ndim=3)
+    pair = TrainingPair(
+        np.zeros((1, 8, 32, 32), np.float32), np.zeros((8, 32, 32), np.uint8)
+    )
+    assert with_guesses([pair], start_checkpoint(spec), "cpu", never) == (pair,)
+
+
+def test_a_guess_of_another_size_is_refused():
+    pair = halves()
+    with pytest.raises(DataError, match="guess is 9 x 9"):
+        TrainingPair(pair.image, pair.target, guess=np.zeros((2, 9, 9), np.float32))
+
+
+def test_the_loss_is_that_of_the_masked_pixels_that_are_known():
+    logits = torch.zeros(1, 2, 1, 3)
+    logits[0, 1, 0, 0] = 3.0
+    probabilities = torch.tensor([[[[1.0, 0.5, 0.0]], [[0.0, 0.5, 0.0]]]])
+    mask = torch.tensor([[[False, True, True]]])
+    loss = masked_guess(logits, probabilities, mask)
+    # The first pixel is not asked for, nothing is known of the last.
+    assert float(loss) == pytest.approx(np.log(2))
+    nothing = torch.zeros_like(mask)
+    assert float(masked_guess(logits, probabilities, nothing)) == 0
+
+
+def test_a_network_learns_the_guess():
+    pair = halves()
+    config = FineTuneConfig(
+        device="cpu", minutes=0, steps=200, crop=64, elastic=0, learning_rate=5e-3
+    )
+    run = fine_tune(start_checkpoint(SPEC), [pair], config)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result = end.value
+            break
+    assert result.improved
+    found = Runner(result.checkpoint, "cpu")(pair.image)[1]
+    assert found[90:, 80:].mean() > 0.6
+    assert found[90:, :50].mean() < 0.4
