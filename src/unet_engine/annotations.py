@@ -303,6 +303,29 @@ class Annotations:
         """Return the indices of the planes that hold annotation, in order."""
         return self._blocks.planes()
 
+    def regions(self, index: Sequence[int]) -> tuple[tuple[slice, slice], ...]:
+        """Return the parts of a plane outside of which nothing was touched.
+
+        Parameters
+        ----------
+        index
+            Position along the leading axes.
+
+        Raises
+        ------
+        DataError
+            When there is no such plane.
+        """
+        keys = self._blocks.keys(self._checked_index(index))
+        height, width = self.shape[-2:]
+        return tuple(
+            (
+                slice(row * EDGE, min((row + 1) * EDGE, height)),
+                slice(column * EDGE, min((column + 1) * EDGE, width)),
+            )
+            for row, column in sorted(keys)
+        )
+
     def classes(self) -> dict[int, int]:
         """Return the number of touched pixels of each class."""
         return self._blocks.counts()
@@ -401,7 +424,11 @@ class Annotations:
         self, index: tuple[int, ...], rows: range, columns: range
     ) -> Iterator[tuple[npt.NDArray[np.uint8], tuple[slice, slice]]]:
         """Yield the parts of blocks inside a region and their place in it."""
-        for key, there, here in overlaps(rows, columns, self._blocks.keys(index)):
+        known = self._blocks.keys(index)
+        blocks = (len(rows) // EDGE + 2) * (len(columns) // EDGE + 2)
+        for key, there, here in overlaps(
+            rows, columns, known if len(known) < blocks else None
+        ):
             if (block := self._blocks.find(index, key)) is not None:
                 yield block.ids[there], here
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 
-from unet_engine.errors import DataError
+from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import TileDone, never
 from unet_engine.features import GRID, MARGIN
 from unet_engine.images import match_channels
+from unet_engine.pixel_classifier import PixelClassifier
 from unet_engine.predictor import likeliest
 from unet_engine.spec import IGNORE
 from unet_engine.tiling import read_reflected
@@ -33,71 +32,22 @@ if TYPE_CHECKING:
     from unet_engine.images import Image, Normalisation
 
     Index = tuple[int, ...]
+    Region = tuple[slice, slice]
     Key = tuple[Index, int, int]
     Floats = npt.NDArray[np.float32]
+    Halves = npt.NDArray[np.float16]
+    Ids = npt.NDArray[np.uint8]
+
+__all__ = ["BLOCK", "TILE", "LiveImage", "LiveLearner", "PixelClassifier"]
 
 BLOCK = 256
-_TREES = 100
-_DEPTH = 10
-_BAG = 0.05
-"""Share of the touched pixels that a tree learns from. Neighbours in a stroke tell the
-same, so small bags make trees differ; more of them only memorise the strokes."""
-_PENALTY = 1e-3
-"""Inverse strength of the regression's regularisation: strokes are few and the maps of
-a network many."""
-_MOST_PIXELS = 30_000
+"""Edge of the squares whose features are kept."""
+TILE = 128
+"""Edge of what is predicted at a time; divides a block."""
 _CACHE_BYTES = 1 << 30
-
-
-class PixelClassifier:
-    """A forest on the fine features and a regression on all, averaged.
-
-    The forest follows brightness and texture where the strokes show them; the strongly
-    regularised regression carries what the network knows to where nobody painted.
-
-    Parameters
-    ----------
-    fine
-        How many of the first features the forest sees.
-    seed
-        Same seed, same classifier.
-    """
-
-    def __init__(self, fine: int, seed: int = 0) -> None:
-        self._fine = fine
-        self._seed = seed
-        self.classes: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
-
-    def fit(self, features: Floats, labels: npt.NDArray[np.uint8]) -> None:
-        """Learn from pixels: ``(n, features)`` and ``(n,)`` class ids, two at least."""
-        if len(labels) > _MOST_PIXELS:
-            random = np.random.default_rng(self._seed)
-            chosen = random.choice(len(labels), _MOST_PIXELS, replace=False)
-            features, labels = features[chosen], labels[chosen]
-        self.classes = np.unique(labels).astype(np.intp)
-        if len(self.classes) < 2:
-            raise DataError(
-                "all strokes are of one class; paint at least one stroke of another"
-            )
-        self._mean = features.mean(axis=0)
-        self._scale = features.std(axis=0) + 1e-6
-        bag = min(1.0, max(_BAG, 50 / len(labels)))
-        self._forest = RandomForestClassifier(
-            _TREES,
-            max_depth=_DEPTH,
-            max_samples=bag,
-            n_jobs=-1,
-            random_state=self._seed,
-        ).fit(features[:, : self._fine], labels)
-        self._regression = LogisticRegression(C=_PENALTY, max_iter=200)
-        self._regression.fit((features - self._mean) / self._scale, labels)
-
-    def probabilities(self, features: Floats) -> Floats:
-        """Return ``(n, known classes)`` float32, in the order of ``classes``."""
-        trees = self._forest.predict_proba(features[:, : self._fine])
-        line = self._regression.predict_proba((features - self._mean) / self._scale)
-        mean: Floats = ((trees + line) / 2).astype(np.float32)
-        return mean
+_BLOCK_PIXELS = 8192
+"""Most touched pixels of a block that are learned from: an accepted view must neither
+fill the memory nor drown the strokes beside it."""
 
 
 class LiveImage:
@@ -127,7 +77,7 @@ class LiveImage:
         self.image = match_channels(image, channels) if channels else image
         self._normalisation = normalisation
         self._extractor = extractor
-        self._cache: OrderedDict[Key, npt.NDArray[np.float16]] = OrderedDict()
+        self._cache: OrderedDict[Key, Halves] = OrderedDict()
         self._limit = cache_bytes
         self._touched: dict[Key, _Touched] = {}
 
@@ -138,22 +88,42 @@ class LiveImage:
 
     def blocks(self, region: Sequence[slice]) -> Iterator[tuple[int, int]]:
         """Yield row and column of the blocks that meet a region of the plane."""
-        spans = (
-            range(part.indices(size)[0] // BLOCK, -(-part.indices(size)[1] // BLOCK))
-            for part, size in zip(region, self.image.plane_shape, strict=True)
-        )
-        yield from product(*spans)
+        yield from product(*_spans(region, self.image.plane_shape, BLOCK))
 
-    def inner(self, row: int, column: int) -> tuple[slice, slice]:
+    def inner(self, row: int, column: int) -> Region:
         """Return the part of the plane that a block covers."""
-        height, width = self.image.plane_shape
-        return (
-            slice(row * BLOCK, min((row + 1) * BLOCK, height)),
-            slice(column * BLOCK, min((column + 1) * BLOCK, width)),
-        )
+        return _cell(row, column, self.image.plane_shape, BLOCK)
 
-    def features(self, index: Index, row: int, column: int) -> Floats:
-        """Return the features of a block, ``(h, w, features)``, computed if need be."""
+    def tiles(
+        self, region: Sequence[slice], near: tuple[float, float] | None = None
+    ) -> list[Region]:
+        """Return the tiles that meet a region of the plane, those near a point first.
+
+        The tiles of a block follow each other, so that its features are there.
+
+        Parameters
+        ----------
+        region
+            Rows and columns.
+        near
+            ``(y, x)`` in pixels; the middle of the region when it is None.
+        """
+        shape = self.image.plane_shape
+        bounds = [p.indices(n)[:2] for p, n in zip(region, shape, strict=True)]
+        at = near or tuple(sum(b) / 2 for b in bounds)
+
+        def order(tile: tuple[int, ...]) -> tuple[float, int, int, float]:
+            row, column = (k * TILE // BLOCK for k in tile)
+            return _apart((row, column), BLOCK, at), row, column, _apart(tile, TILE, at)
+
+        tiles = sorted(product(*_spans(region, shape, TILE)), key=order)
+        return [_cell(row, column, shape, TILE) for row, column in tiles]
+
+    def features(self, index: Index, row: int, column: int) -> Halves:
+        """Return the features of a block, ``(h, w, features)``, computed if need be.
+
+        They are those in the cache: not to be changed.
+        """
         key = (index, row, column)
         if key in self._cache:
             self._cache.move_to_end(key)
@@ -162,33 +132,66 @@ class LiveImage:
             size = next(iter(self._cache.values())).nbytes
             while len(self._cache) > max(1, self._limit // max(size, 1)):
                 self._cache.popitem(last=False)
-        return self._cache[key].astype(np.float32)
+        return self._cache[key]
+
+    def forget_blocks(self) -> None:
+        """Give the memory of the blocks back; what was learned from is kept."""
+        self._cache.clear()
 
     def touched(
-        self, annotations: Annotations
-    ) -> tuple[list[Floats], list[npt.NDArray[np.uint8]]]:
-        """Return the features and classes of all touched pixels, a pair per block."""
-        current: dict[Key, _Touched] = {}
-        for index in annotations.planes():
-            for row, column in self.blocks((slice(None),) * 2):
-                target = annotations.target(index, self.inner(row, column))
-                if (target == IGNORE).all():
-                    continue
-                key = (index, row, column)
-                known = self._touched.get(key)
-                if known is None or not np.array_equal(known.target, target):
-                    features = self.features(*key)[target != IGNORE]
-                    known = _Touched(target, features)
-                current[key] = known
-        self._touched = current
-        return (
-            [t.features for t in current.values()],
-            [t.target[t.target != IGNORE] for t in current.values()],
-        )
+        self, annotations: Annotations, stop: Stop = never
+    ) -> tuple[list[Halves], list[Ids]]:
+        """Return the features and classes of touched pixels, a pair per block.
 
-    def _compute(
-        self, index: Index, rows: slice, columns: slice
-    ) -> npt.NDArray[np.float16]:
+        Parameters
+        ----------
+        annotations
+            What was painted on the image.
+        stop
+            Polled before every block.
+
+        Raises
+        ------
+        DataError
+            When the annotations are of an image of another size.
+        Cancelled
+            When ``stop`` said True; the blocks so far are kept.
+        """
+        shape = (*self.image.leading_shape, *self.image.plane_shape)
+        if annotations.shape != shape:
+            raise DataError(
+                f"the strokes are of an image of {annotations.shape}, and this one is "
+                f"{shape}; was it replaced? Predict it, and paint on the new mask"
+            )
+        current = set()
+        for index in annotations.planes():
+            for region in annotations.regions(index):
+                for row, column in self.blocks(region):
+                    if stop():
+                        raise Cancelled("learning was stopped")
+                    current.add((index, row, column))
+                    self._touch(annotations, (index, row, column))
+        # In order, so that the same strokes give the same classifier.
+        self._touched = {key: self._touched[key] for key in sorted(current)}
+        chosen = [t for t in self._touched.values() if len(t.labels)]
+        return [t.features for t in chosen], [t.labels for t in chosen]
+
+    def _touch(self, annotations: Annotations, key: Key) -> None:
+        """Take up what was said of a block, unless it is known."""
+        index, row, column = key
+        target = annotations.target(index, self.inner(row, column))
+        known = self._touched.get(key)
+        if known is not None and np.array_equal(known.target, target):
+            return
+        where = np.flatnonzero(target.ravel() != IGNORE)
+        if len(where) > _BLOCK_PIXELS:
+            random = np.random.default_rng((*index, row, column))
+            where = np.sort(random.choice(where, _BLOCK_PIXELS, replace=False))
+        found = self.features(index, row, column) if len(where) else _NOTHING
+        rows = found.reshape(-1, found.shape[-1])[where]
+        self._touched[key] = _Touched(target, rows, target.ravel()[where])
+
+    def _compute(self, index: Index, rows: slice, columns: slice) -> Halves:
         shape = self.image.plane_shape
         outer = [
             (part.start - MARGIN, part.start - MARGIN + _padded(part))
@@ -199,20 +202,44 @@ class LiveImage:
         )
         features = self._extractor(self._normalisation.apply(block))
         part = features[: rows.stop - rows.start, : columns.stop - columns.start]
-        return part.half().numpy()
+        halves: Halves = part.half().numpy()
+        return halves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Touched:
-    """What was said of a block, and the features of the pixels it was said of."""
+    """What was said of a block, and the features and classes that are learned."""
 
-    target: npt.NDArray[np.uint8]
-    features: Floats
+    target: Ids
+    features: Halves
+    labels: Ids
+
+
+_NOTHING = np.zeros((0, 0, 1), np.float16)
 
 
 def _padded(part: slice) -> int:
     whole = -(-(part.stop - part.start) // GRID) * GRID
     return int(whole) + 2 * MARGIN
+
+
+def _spans(region: Sequence[slice], shape: Sequence[int], edge: int) -> list[range]:
+    """Return which rows and columns of squares meet a region."""
+    bounds = [part.indices(size)[:2] for part, size in zip(region, shape, strict=True)]
+    return [range(start // edge, -(-stop // edge)) for start, stop in bounds]
+
+
+def _cell(row: int, column: int, shape: Sequence[int], edge: int) -> Region:
+    height, width = shape
+    return (
+        slice(row * edge, min((row + 1) * edge, height)),
+        slice(column * edge, min((column + 1) * edge, width)),
+    )
+
+
+def _apart(square: Sequence[int], edge: int, at: Sequence[float]) -> float:
+    """Return the squared distance of the middle of a square from a point."""
+    return sum(((k + 0.5) * edge - c) ** 2 for k, c in zip(square, at, strict=True))
 
 
 class LiveLearner:
@@ -231,8 +258,17 @@ class LiveLearner:
         self._seed = seed
         self._classifier: PixelClassifier | None = None
 
-    def learn(self, painted: Sequence[tuple[LiveImage, Annotations]]) -> int:
+    def learn(
+        self, painted: Sequence[tuple[LiveImage, Annotations]], stop: Stop = never
+    ) -> int:
         """Fit to all strokes; the newest of a pixel counts.
+
+        Parameters
+        ----------
+        painted
+            Images that give the same features, and what was painted on them.
+        stop
+            Polled before the features of a block are computed.
 
         Returns
         -------
@@ -242,27 +278,34 @@ class LiveLearner:
         Raises
         ------
         DataError
-            Without strokes of two classes.
+            Without strokes of two classes, or when strokes do not fit their image.
+        Cancelled
+            When ``stop`` said True; what was learned before stays.
         """
-        features: list[Floats] = []
-        labels: list[npt.NDArray[np.uint8]] = []
+        features: list[Halves] = []
+        labels: list[Ids] = []
         for source, strokes in painted:
-            found = source.touched(strokes)
+            found = source.touched(strokes, stop)
             features += found[0]
             labels += found[1]
         if not labels:
             raise DataError("nothing is painted yet; paint a stroke of two classes")
+        classes = np.concatenate(labels)
         classifier = PixelClassifier(painted[0][0].fine, self._seed)
-        classifier.fit(np.concatenate(features), np.concatenate(labels))
+        classifier.fit(np.concatenate(features).astype(np.float32), classes)
+        self._count = max(self._count, int(classifier.classes[-1]) + 1)
         self._classifier = classifier
-        return sum(map(len, labels))
+        return len(classes)
 
-    def probabilities(
-        self, source: LiveImage, index: Index, row: int, column: int
-    ) -> Floats:
-        """Return the probabilities of a block, ``(classes, h, w)``."""
+    def probabilities(self, source: LiveImage, index: Index, inner: Region) -> Floats:
+        """Return the probabilities of a part of a block, ``(classes, h, w)``."""
         assert self._classifier is not None
-        features = source.features(index, row, column)
+        row, column = (part.start // BLOCK for part in inner)
+        within = tuple(
+            slice(part.start % BLOCK, part.stop - part.start // BLOCK * BLOCK)
+            for part in inner
+        )
+        features = source.features(index, row, column)[within]
         known = self._classifier.probabilities(features.reshape(-1, features.shape[-1]))
         all_classes = np.zeros((self._count, len(known)), dtype=np.float32)
         all_classes[self._classifier.classes] = known.T
@@ -277,7 +320,7 @@ class LiveLearner:
         near: tuple[float, float] | None = None,
         stop: Stop = never,
     ) -> Generator[TileDone, None, bool]:
-        """Predict the blocks that meet a region, the nearest to a point first.
+        """Predict the tiles that meet a region, the nearest to a point first.
 
         Parameters
         ----------
@@ -290,7 +333,7 @@ class LiveLearner:
         near
             ``(y, x)`` in pixels; the middle of the region when it is None.
         stop
-            Polled before every block.
+            Polled before every tile.
 
         Yields
         ------
@@ -302,25 +345,31 @@ class LiveLearner:
         bool
             False when it was stopped before the end.
         """
-        shape = source.image.plane_shape
-        bounds = [p.indices(n)[:2] for p, n in zip(region, shape, strict=True)]
-        at = near or tuple(sum(b) / 2 for b in bounds)
-        blocks = sorted(
-            source.blocks(region),
-            key=lambda b: sum(
-                ((k + 0.5) * BLOCK - c) ** 2 for k, c in zip(b, at, strict=True)
-            ),
+        return (
+            yield from self.iter_tiles(source, index, source.tiles(region, near), stop)
         )
-        for done, (row, column) in enumerate(blocks, start=1):
+
+    def iter_tiles(
+        self,
+        source: LiveImage,
+        index: Index,
+        tiles: Sequence[Region],
+        stop: Stop = never,
+    ) -> Generator[TileDone, None, bool]:
+        """Predict tiles of a plane in the order in which they are given.
+
+        See `iter_predict`; ``tiles`` are some of those that `LiveImage.tiles` gives.
+        """
+        for done, inner in enumerate(tiles, start=1):
             if stop():
                 return False
-            probabilities = self.probabilities(source, index, row, column)
+            probabilities = self.probabilities(source, index, inner)
             yield TileDone(
                 index=index,
-                inner=source.inner(row, column),
+                inner=inner,
                 labels=likeliest(probabilities),
                 probabilities=probabilities,
                 done=done,
-                total=len(blocks),
+                total=len(tiles),
             )
         return True

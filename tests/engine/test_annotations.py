@@ -147,3 +147,17 @@ def test_a_prediction_of_another_shape_is_refused():
 def test_annotations_need_a_plane(shape):
     with pytest.raises(DataError, match="no plane"):
         Annotations(shape)
+
+
+def test_regions_hold_all_that_was_touched():
+    notes = Annotations(SHAPE)
+    notes.set(([1, 1], [10, 299], [10, 519]), 2)
+    regions = notes.regions((1,))
+    assert regions == (
+        (slice(0, 256), slice(0, 256)),
+        (slice(256, 300), slice(512, 520)),
+    )
+    assert sum(notes.touched((1,), region).sum() for region in regions) == 2
+    assert notes.regions((0,)) == ()
+    with pytest.raises(DataError, match="no plane"):
+        notes.regions((3,))

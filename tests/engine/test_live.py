@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unet_engine.annotations import Annotations
-from unet_engine.errors import DataError
+from unet_engine.errors import Cancelled, DataError
 from unet_engine.features import GRID, MARGIN, FeatureExtractor, filter_responses
 from unet_engine.images import Image, Normalisation
 from unet_engine.live import BLOCK, LiveImage, LiveLearner, PixelClassifier
@@ -54,6 +54,7 @@ def mask(shape: tuple[int, ...], part: tuple[slice, ...]) -> np.ndarray:
     return chosen
 
 
+FIRST = (slice(0, BLOCK), slice(0, BLOCK))
 TWO = {0: np.s_[40:60, 20:90], 1: np.s_[40:60, 230:300]}
 
 
@@ -126,10 +127,10 @@ class TestLearner:
         learner = LiveLearner(2)
         strokes = painted((300, 330), TWO)
         learner.learn([(source, strokes)])
-        before = learner.probabilities(source, (), 0, 0)
+        before = learner.probabilities(source, (), FIRST)
         swapped = painted((300, 330), {1: TWO[0], 0: TWO[1]})
         learner.learn([(source, swapped)])
-        after = learner.probabilities(source, (), 0, 0)
+        after = learner.probabilities(source, (), FIRST)
         assert before[0, 50, 50] > 0.9
         assert after[1, 50, 50] > 0.9
 
@@ -141,7 +142,7 @@ class TestLearner:
         run = learner.iter_predict(source, (), everything, near=(580, 580))
         first = next(run)
         assert first.inner == (slice(512, 600), slice(512, 600))
-        assert first.total == 9
+        assert first.total == 25
         stopped = learner.iter_predict(source, (), everything, stop=lambda: True)
         with pytest.raises(StopIteration) as end:
             next(stopped)
@@ -176,10 +177,82 @@ class TestLearner:
             rows, columns = np.nonzero(mask((300, 330), part))
             strokes.set((np.zeros_like(rows), rows, columns), label)
         learner.learn([(source, strokes)])
-        found = learner.probabilities(source, (2,), 0, 0)
+        found = learner.probabilities(source, (2,), FIRST)
         assert found.shape == (3, 256, 256)
         assert not found[2].any()
         assert found[1, 100, 200] > 0.8
+
+    def test_a_part_of_a_block_is_predicted_as_in_the_whole(self):
+        source = live_image(stripes(), FeatureExtractor(trained()))
+        learner = LiveLearner(2)
+        learner.learn([(source, painted((300, 330), TWO))])
+        part = np.s_[128:256, 0:128]
+        np.testing.assert_allclose(
+            learner.probabilities(source, (), part),
+            learner.probabilities(source, (), FIRST)[:, *part],
+            atol=1e-6,
+        )
+
+    def test_tiles_of_a_block_follow_each_other(self):
+        source = live_image(stripes(600, 600))
+        tiles = source.tiles(np.s_[100:500, 100:500], near=(300, 300))
+        blocks = [(rows.start // BLOCK, cols.start // BLOCK) for rows, cols in tiles]
+        runs = [b for i, b in enumerate(blocks) if i == 0 or b != blocks[i - 1]]
+        assert len(runs) == len(set(blocks)) == 4
+        assert tiles[0] == (slice(256, 384), slice(256, 384))
+        seen = np.zeros((600, 600), int)
+        for tile in tiles:
+            seen[tile] += 1
+        assert (seen[100:500, 100:500] == 1).all()
+
+    def test_an_accepted_view_does_not_drown_the_strokes(self):
+        source = live_image(stripes())
+        accepted = painted((300, 330), {0: np.s_[:256, :150]})
+        features, labels = source.touched(accepted)
+        assert [len(ids) for ids in labels] == [8192]
+        assert [len(rows) for rows in features] == [8192]
+
+    def test_only_blocks_with_strokes_are_looked_at(self):
+        source = live_image(stripes(2 * BLOCK, 2 * BLOCK))
+        asked = []
+        strokes = painted((2 * BLOCK, 2 * BLOCK), TWO)
+        target = strokes.target
+        strokes.target = lambda *place: asked.append(place) or target(*place)
+        source.touched(strokes)
+        assert [place[1][0].start for place in asked] == [0, 0]
+
+    def test_learning_stops_and_goes_on_where_it_was(self):
+        source = live_image(stripes())
+        strokes = painted((300, 330), TWO)
+        learner, asked = LiveLearner(2), []
+
+        def second() -> bool:
+            asked.append(True)
+            return len(asked) == 2
+
+        with pytest.raises(Cancelled):
+            learner.learn([(source, strokes)], second)
+        assert learner.learn([(source, strokes)]) == 2800
+
+    def test_strokes_of_an_image_of_another_size_are_refused(self):
+        strokes = painted((300, 331), TWO)
+        with pytest.raises(DataError, match="was it replaced"):
+            LiveLearner(2).learn([(live_image(stripes()), strokes)])
+
+    def test_a_stroke_of_a_class_that_is_gone_is_no_accident(self):
+        source = live_image(stripes())
+        learner = LiveLearner(2)
+        learner.learn([(source, painted((300, 330), {0: TWO[0], 4: TWO[1]}))])
+        assert learner.probabilities(source, (), FIRST).shape[0] == 5
+
+    def test_memory_of_blocks_is_given_back_but_not_what_was_learned(self):
+        source = live_image(stripes())
+        strokes = painted((300, 330), TWO)
+        learner = LiveLearner(2)
+        learner.learn([(source, strokes)])
+        source.forget_blocks()
+        source.features = None
+        assert learner.learn([(source, strokes)]) == 2800
 
     def test_without_a_stroke_it_says_what_to_do(self):
         learner = LiveLearner(2)
@@ -190,4 +263,4 @@ class TestLearner:
         source = live_image(stripes(), FeatureExtractor(trained()))
         learner = LiveLearner(2)
         learner.learn([(source, painted((300, 330), TWO))])
-        assert learner.probabilities(source, (), 0, 0)[0, 50, 50] > 0.8
+        assert learner.probabilities(source, (), FIRST)[0, 50, 50] > 0.8

@@ -1,0 +1,117 @@
+"""``PixelClassifier``: learns a few thousand touched pixels in a fraction of a second.
+
+The fit is scikit-learn's. Its prediction is not: that checks, copies and starts threads
+for each tree, which takes longer than the trees themselves.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    Floats = npt.NDArray[np.float32]
+    Halves = npt.NDArray[np.float16]
+
+_TREES = 100
+_DEPTH = 10
+_BAG = 0.05
+"""Share of the touched pixels that a tree learns from. Neighbours in a stroke tell the
+same, so small bags make trees differ; more of them only memorise the strokes."""
+_PENALTY = 1e-3
+"""Inverse strength of the regression's regularisation: strokes are few and the maps of
+a network many."""
+_MOST_PIXELS = 30_000
+_PART = 8192
+"""Pixels that are judged at a time: their features stay in the processor's cache."""
+
+
+class PixelClassifier:
+    """A forest on the fine features and a regression on all, averaged.
+
+    The forest follows brightness and texture where the strokes show them; the strongly
+    regularised regression carries what the network knows to where nobody painted.
+
+    Parameters
+    ----------
+    fine
+        How many of the first features the forest sees.
+    seed
+        Same seed, same classifier.
+    """
+
+    def __init__(self, fine: int, seed: int = 0) -> None:
+        self._fine = fine
+        self._seed = seed
+        self.classes: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
+
+    def fit(self, features: Floats, labels: npt.NDArray[np.uint8]) -> None:
+        """Learn from pixels: ``(n, features)`` and ``(n,)`` class ids.
+
+        Raises
+        ------
+        DataError
+            When they are all of one class.
+        """
+        if len(labels) > _MOST_PIXELS:
+            random = np.random.default_rng(self._seed)
+            chosen = random.choice(len(labels), _MOST_PIXELS, replace=False)
+            features, labels = features[chosen], labels[chosen]
+        self.classes = np.unique(labels).astype(np.intp)
+        if len(self.classes) < 2:
+            raise DataError(
+                "all strokes are of one class; paint at least one stroke of another"
+            )
+        self._grow_trees(np.ascontiguousarray(features[:, : self._fine]), labels)
+        self._draw_line(features, labels)
+
+    def probabilities(self, features: Floats | Halves) -> Floats:
+        """Return ``(n, known classes)`` float32, in the order of ``classes``."""
+        count = -(-len(features) // _PART)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            parts = pool.map(self._judge, np.array_split(features, max(1, count)))
+            return np.concatenate(list(parts))
+
+    def _grow_trees(self, fine: Floats, labels: npt.NDArray[np.uint8]) -> None:
+        bag = min(1.0, max(_BAG, 50 / len(labels)))
+        forest = RandomForestClassifier(
+            _TREES, max_depth=_DEPTH, max_samples=bag, random_state=self._seed
+        ).fit(fine, labels)
+        self._trees: list[tuple[Any, npt.NDArray[np.float64]]] = []
+        for grown in forest.estimators_:
+            share = grown.tree_.value[:, 0]
+            share = share / share.sum(axis=1, keepdims=True) / _TREES
+            self._trees.append((grown.tree_, share))
+
+    def _draw_line(self, features: Floats, labels: npt.NDArray[np.uint8]) -> None:
+        mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+        line = LogisticRegression(C=_PENALTY, max_iter=200)
+        line.fit((features - mean) / scale, labels)
+        slopes, start = line.coef_ / scale, line.intercept_
+        if len(self.classes) == 2:
+            # The one line that tells two classes apart, as a line for each.
+            slopes, start = (
+                np.concatenate([0 * part, part]) for part in (slopes, start)
+            )
+        self._slopes = np.ascontiguousarray(slopes.T, dtype=np.float32)
+        self._start = (start - slopes @ mean).astype(np.float32)
+
+    def _judge(self, features: Floats | Halves) -> Floats:
+        every = features.astype(np.float32)
+        fine = np.ascontiguousarray(every[:, : self._fine])
+        trees = np.zeros((len(every), len(self.classes)))
+        for tree, share in self._trees:
+            trees += share.take(tree.apply(fine), axis=0)
+        line = every @ self._slopes + self._start
+        line = np.exp(line - line.max(axis=1, keepdims=True))
+        line /= line.sum(axis=1, keepdims=True)
+        mean: Floats = ((trees + line) / 2).astype(np.float32)
+        return mean
