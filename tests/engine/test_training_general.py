@@ -39,6 +39,11 @@ def crops(general: ModuleType) -> ModuleType:
 
 
 @pytest.fixture
+def tasks(general: ModuleType) -> ModuleType:
+    return import_module("training.tasks")
+
+
+@pytest.fixture
 def data(tmp_path: Path, crops: ModuleType) -> Path:
     """Return a folder with seven images of each set, some of them held out."""
     for number, name in enumerate(crops.SETS):
@@ -93,13 +98,13 @@ def test_beyond_the_image_nothing_is_claimed(crops, data):
     assert (crop.valid[0][beyond] == 0).all()
 
 
-def test_an_unanswered_task_has_no_gradient(general, crops, data):
+def test_an_unanswered_task_has_no_gradient(tasks, crops, data):
     batch = crops.draw_batch(crops.RealCrops.read(data), 3, 32, seed=(1, 1))
     batch = replace(batch, answers=torch.full_like(batch.answers, IGNORE))
     for size in 32, 16:
-        outputs = torch.randn(3, len(TASKS) + general.MEASURES, size, size)
+        outputs = torch.randn(3, len(TASKS) + tasks.MEASURES, size, size)
         outputs.requires_grad_()
-        losses = general.task_losses(outputs, batch)
+        losses = tasks.task_losses(outputs, batch)
         torch.autograd.backward(sum(losses[name] for name in TASKS))
         assert not outputs.grad.any()
 
