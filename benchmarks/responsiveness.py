@@ -338,8 +338,9 @@ def main() -> None:
     arguments = parser.parse_args()
     start_on_a_display()
     with tempfile.TemporaryDirectory() as folder:
-        # Neither the settings of who runs it nor the settings of a former run count.
+        # Neither settings and strokes of who runs it nor those of a former run count.
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
+        os.environ["NAPARI_UNET_STROKES"] = str(Path(folder) / "strokes")
         rows = run(arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GROWN_BYTES = 2**20
+GROWN_BYTES = 2**18
 """Bytes of acts after which a new generation begins, if blocks are not much more."""
 
 _BUSY = (
