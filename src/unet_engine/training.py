@@ -40,6 +40,7 @@ _ADVICE = (
     "The training did not make the model better on the held-out pixels. Label more "
     "pixels, train longer, or use another learning rate."
 )
+_LEEWAY = 0.05
 
 
 def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
@@ -218,6 +219,7 @@ def _start(
         record={"data": sorted({pair.name for pair in pairs})},
         notes=split.notes,
         advice=_ADVICE,
+        leeway=_LEEWAY if any(pair.guess is not None for pair in training) else 0.0,
         started=started,
     )
 

@@ -59,6 +59,9 @@ class TrainingRun:
         What the user should know from the start.
     advice
         Said when nothing better was found.
+    leeway
+        Loss of IoU up to which later weights are preferred to the best: on few
+        held-out pixels less says nothing, and later weights have seen more.
     started
         Of ``time.monotonic``; now when it is None.
     """
@@ -73,6 +76,7 @@ class TrainingRun:
         record: dict[str, Any],
         notes: Sequence[str],
         advice: str,
+        leeway: float = 0.0,
         started: float | None = None,
     ) -> None:
         self._started = time.monotonic() if started is None else started
@@ -83,6 +87,7 @@ class TrainingRun:
         self._record = record
         self._notes = list(notes)
         self._advice = advice
+        self._leeway = leeway
         self._schedule = _schedule(config, gentle=learner.frozen and checkpoint.trained)
         self._count = 0
         self._looked_at = 0
@@ -92,6 +97,7 @@ class TrainingRun:
         self._best: tuple[Validation, Weights] | None = None
         self._first_look: Look | None = None
         self._best_look: Look | None = None
+        self._highest: Look | None = None
 
     def events(self, stop: Stop) -> Generator[Step | Validation, None, FineTuned]:
         """Train until a limit or ``stop``; yield what happens, return the best."""
@@ -152,9 +158,12 @@ class TrainingRun:
             return True
         # Harm to the rest ranks the candidates but forbids none of them: a model that
         # was wrong nearly everywhere has to change nearly everywhere.
-        return _is_better(found, self._first_look, harm=0.0) and (
-            self._best_look is None or _is_better(found, self._best_look, harm=_HARM)
-        )
+        if not _is_better(found, self._first_look, harm=0.0):
+            return False
+        if self._highest is None or _is_better(found, self._highest, harm=_HARM):
+            self._highest = found
+            return True
+        return found.iou >= self._highest.iou - self._leeway
 
     def _result(self) -> FineTuned:
         assert self._before is not None
