@@ -96,8 +96,10 @@ class CorrectSection(Section):
             "any. Nothing is deleted.",
             self.start_anew,
         )
-        self.content.addWidget(self.saved)
-        self.content.addWidget(self.anew, 0, Qt.AlignmentFlag.AlignLeft)
+        line = QHBoxLayout()
+        line.addWidget(self.saved, 1)
+        line.addWidget(self.anew, 0, Qt.AlignmentFlag.AlignTop)
+        self.content.addLayout(line)
 
     def _make_classes(self) -> None:
         self._grid = QGridLayout()
