@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
+    QWidget,
 )
 
 from napari_unet._drafts import Draft
@@ -51,6 +52,8 @@ class CorrectSection(Section):
         The layers that are painted on.
     make_subject
         Returns the chosen image as a subject, for an empty mask.
+    live
+        What helps while painting; shown below the classes.
 
     Attributes
     ----------
@@ -65,6 +68,7 @@ class CorrectSection(Section):
         workspace: Workspace,
         masks: Masks,
         make_subject: Callable[[], Subject],
+        live: QWidget,
     ) -> None:
         super().__init__("2  Correct", "Paint on the mask with napari's own tools.")
         self._workspace = workspace
@@ -74,6 +78,7 @@ class CorrectSection(Section):
         self.content.addWidget(self.text)
         self._make_saved()
         self._make_classes()
+        self.content.addWidget(live)
         self._make_tools()
         for signal in (
             workspace.layer_changed,

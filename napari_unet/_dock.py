@@ -17,6 +17,7 @@ from napari_unet._finetune import FineTuneSection
 from napari_unet._forms import column
 from napari_unet._jobs import warm_up
 from napari_unet._layers import elongation_of
+from napari_unet._live_row import LiveRow
 from napari_unet._masks import Masks
 from napari_unet._model_form import Given
 from napari_unet._new_model import NewModelDialog
@@ -67,8 +68,9 @@ class UNetWidget(QWidget):
         self.reopening = Reopening(self.workspace, self.masks)
         self.predict = PredictSection(self.viewer, self.workspace, self.masks)
         self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
+        self.live = LiveRow(self.viewer, self.workspace, self.masks)
         self.correct = CorrectSection(
-            self.workspace, self.masks, self.predict.form.subject
+            self.workspace, self.masks, self.predict.form.subject, self.live
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
         self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
@@ -182,7 +184,9 @@ class UNetWidget(QWidget):
         for emitter, callback in connections:
             emitter.connect(callback)
         # Not a method: Qt does not call those of the object that is being destroyed.
-        self.destroyed.connect(partial(_let_go, connections, self.masks.views))
+        self.destroyed.connect(
+            partial(_let_go, connections, self.masks.views, self.workspace)
+        )
 
     def _on_layers_changed(self, *_: Any) -> None:
         for layer in self.viewer.layers:
@@ -234,7 +238,10 @@ class UNetWidget(QWidget):
 
 
 def _let_go(
-    connections: list[tuple[Any, Any]], views: Mapping[Any, MaskView], *_: Any
+    connections: list[tuple[Any, Any]],
+    views: Mapping[Any, MaskView],
+    workspace: Workspace,
+    *_: Any,
 ) -> None:
     """Leave the viewer without a trace of a dock that is gone."""
     for emitter, callback in connections:
@@ -242,3 +249,4 @@ def _let_go(
             emitter.disconnect(callback)
     for view in list(views.values()):
         view.unwatch()
+    workspace.close()

@@ -169,7 +169,7 @@ def run(
         Called in the thread; its generator yields events and returns the result.
         ``stop`` is what it polls.
     title
-        What runs, in napari's question on closing.
+        What runs, in napari's question on closing; it does not ask without one.
     parent
         When this object is destroyed the run stops and nothing is delivered.
     on_events
@@ -220,7 +220,7 @@ class _Task:
         viewer = current_viewer()
         # Private, but the only way to have napari ask before it closes on a training.
         window = None if viewer is None else viewer.window
-        register = getattr(window, "_register_task_status", None)
+        register = title and getattr(window, "_register_task_status", None)
         self._update = getattr(window, "_update_task_status", None)
         self._task = register and register("U-Net", Status.BUSY, title, cancel)
 
