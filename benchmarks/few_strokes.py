@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from stroke_study.methods import FineTune, Forest, Live, Method, NaiveUNet
+from stroke_study.methods import (
+    Forest,
+    Live,
+    LiveFineTune,
+    Method,
+    NaiveUNet,
+    TunedAlone,
+)
 from stroke_study.scores import Scoring
 from stroke_study.subjects import read_set
 from stroke_study.user import SimulatedUser, nothing_painted
@@ -46,7 +53,7 @@ SETS = (
 METHODS = ("forest", "naive_unet", "live", "live_finetune")
 ROUNDS, STROKES = 5, 5
 NAIVE_SECONDS = 20.0
-TUNE_SECONDS = 45.0
+TUNE_SECONDS = 30.0
 QUICK = 0.1
 """Share of the training time in a quick run, which is for trying the command."""
 
@@ -61,7 +68,10 @@ def make_method(
         "forest": Forest,
         "naive_unet": partial(NaiveUNet, base=start, seconds=share * NAIVE_SECONDS),
         "live": partial(Live, base=start),
-        "live_finetune": partial(FineTune, base=start, seconds=share * TUNE_SECONDS),
+        "live_finetune": partial(
+            LiveFineTune, base=start, seconds=share * TUNE_SECONDS
+        ),
+        "finetune": partial(TunedAlone, base=start, seconds=share * TUNE_SECONDS),
     }
     return makers[plain]
 

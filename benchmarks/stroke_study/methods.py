@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from unet_engine.annotations import Annotations
+from unet_engine.architectures import ARCHITECTURES
 from unet_engine.config import FineTuneConfig, PredictConfig
 from unet_engine.dataset import TrainingPair
 from unet_engine.features import FeatureExtractor
@@ -208,18 +209,23 @@ class Live(Method):
         return self._images[id(subject)]
 
 
-class FineTune(Method):
-    """The network, tuned on all strokes from where it started."""
+class LiveFineTune(Live):
+    """The instant learner and the network that was tuned on all strokes, averaged.
+
+    That is what the dock shows with Live switched on after a click on Fine-tune.
+    """
 
     def __init__(
         self, trained: Sequence[Subject], base: Checkpoint | None, seconds: float
     ) -> None:
-        super().__init__(trained)
+        super().__init__(trained, base)
         self._start = start_for(trained, base)
-        self._config = FineTuneConfig(minutes=seconds / 60)
+        recipe = ARCHITECTURES["unet"].transfer_recipe
+        self._config = FineTuneConfig(**{**recipe, "minutes": seconds / 60})
         self._model: Checkpoint | None = None
 
     def learn(self, targets: Sequence[Mask]) -> None:
+        super().learn(targets)
         pairs = [
             TrainingPair(normalised(subject), target, subject.name)
             for subject, target in zip(self.trained, targets, strict=True)
@@ -229,16 +235,35 @@ class FineTune(Method):
             try:
                 next(run)
             except StopIteration as finished:
-                self._model = finished.value.checkpoint
+                result = finished.value
+                self._model = result.checkpoint if result.improved else None
                 return
 
     def probability(self, subject: Subject) -> Floats:
+        live = super().probability(subject)
         if self._model is None:
-            return np.zeros(subject.truth.shape, np.float32)
+            return live
+        return (live + self.opinion(subject)) / 2
+
+    def opinion(self, subject: Subject) -> Floats:
+        """Return what the network alone says."""
+        assert self._model is not None
         config = PredictConfig(probabilities=True)
         image = match_channels(subject.image, self._start.spec.in_channels)
         found = predict(image, self._model, config).probabilities
         return np.asarray(found)[1]
+
+    def refresh_seconds(self, number: int, target: Mask) -> float | None:
+        return None
+
+
+class TunedAlone(LiveFineTune):
+    """The tuned network as it is saved, without the instant learner beside it."""
+
+    def probability(self, subject: Subject) -> Floats:
+        if self._model is None:
+            return np.zeros(subject.truth.shape, np.float32)
+        return self.opinion(subject)
 
 
 def start_for(trained: Sequence[Subject], base: Checkpoint | None) -> Checkpoint:

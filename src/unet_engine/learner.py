@@ -50,6 +50,8 @@ _HEAD_PACE = 10.0
 """Learning rate of a fresh last layer, in those of layers that know much already."""
 _ANYWHERE = 0.5
 _MOMENTUM = 0.99
+_YOUNG_MOMENTUM = 0.95
+"""Of the mean in a short training from strokes: it must forget the start in time."""
 _SGD_MOMENTUM = 0.99
 _CLIP = 5.0
 _DECAY = 1e-4
@@ -67,10 +69,17 @@ class WeightAverage:
     Parameters
     ----------
     network
-        The network that is averaged; a copy is kept in evaluation mode.
+        The network that is averaged.
+    copy
+        Another of the kind, which becomes the mean, in evaluation mode.
+    momentum
+        Share of the mean that a step leaves, once it is old.
     """
 
-    def __init__(self, network: nn.Module, copy: nn.Module) -> None:
+    def __init__(
+        self, network: nn.Module, copy: nn.Module, momentum: float = _MOMENTUM
+    ) -> None:
+        self._momentum = momentum
         copy.load_state_dict(network.state_dict())
         self.network = copy.eval().requires_grad_(False)
         self.steps = 0
@@ -79,7 +88,7 @@ class WeightAverage:
     def update(self, network: nn.Module) -> None:
         """Move towards the network; a young average moves faster."""
         self.steps += 1
-        momentum = min(_MOMENTUM, (1 + self.steps) / (10 + self.steps))
+        momentum = min(self._momentum, (1 + self.steps) / (10 + self.steps))
         for mean, new in zip(
             self.network.state_dict().values(),
             network.state_dict().values(),
@@ -122,7 +131,9 @@ class Learner:
         )
         self.network = self._placed(load_network(checkpoint))
         self.average = WeightAverage(
-            self.network, self._placed(load_network(checkpoint))
+            self.network,
+            self._placed(load_network(checkpoint)),
+            _YOUNG_MOMENTUM if _guessed(pairs) else _MOMENTUM,
         )
         self._teacher: nn.Module | None = None
         partial = any((pair.target == IGNORE).any() for pair in pairs)

@@ -14,6 +14,7 @@ from unet_engine.dataset import check_pairs
 from unet_engine.events import never
 from unet_engine.halo import measure_halo
 from unet_engine.learner import Learner
+from unet_engine.renormalisation import renormalised
 from unet_engine.runtime import (
     choose_device,
     fold_normalisation,
@@ -177,7 +178,7 @@ def fine_tune(
         run = _start(checkpoint, pairs, config, device, stop)
         result = yield from run.events(stop)
         if not result.improved:
-            return result
+            return dataclasses.replace(result, checkpoint=checkpoint)
         trained = measure_halo(
             result.checkpoint,
             [pair.image for pair in pairs],
@@ -195,6 +196,9 @@ def _start(
     stop: Stop,
 ) -> TrainingRun:
     started = time.monotonic()
+    if checkpoint.fresh_head and checkpoint.spec.ndim == 2:
+        # The features come from images that were perhaps quite unlike these.
+        checkpoint = renormalised(checkpoint, pairs)
     split = split_pairs(
         pairs,
         fraction=config.validation,

@@ -45,8 +45,8 @@ class Architecture:
     recipe
         Fields of ``FineTuneConfig`` that its paper sets otherwise than is usual here.
     transfer_recipe
-        The same for a start from ImageNet or a coarser network, whose weights large
-        steps would wash out.
+        The same for a start from ImageNet, a coarser network or the features of
+        another one, which know much already.
     """
 
     title: str
@@ -100,6 +100,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         ndims=(2, 3),
         reference="Ronneberger, Fischer, Brox 2015 and, in 3-D, Çiçek et al. 2016; "
         "padded and batch-normalised",
+        # Strokes are few: each counts for the training, and plain crops are quick.
+        transfer_recipe={"dice": False, "elastic": 0.0, "validation": 0.1},
     ),
     "unet-valid": Architecture(
         title="U-Net as published (unpadded)",

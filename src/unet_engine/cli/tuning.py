@@ -74,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     store.check_writable()
     parent = None if arguments.parent is None else store.load(arguments.parent)
     row = ARCHITECTURES[architecture_of(arguments, parent)]
-    transfer = arguments.imagenet or (parent and arguments.architecture)
+    start = parent is not None and parent.is_start
+    transfer = start or arguments.imagenet or (parent and arguments.architecture)
     recipe = {**row.recipe, **(row.transfer_recipe if transfer else {})}
     # Steps that are asked for replace the default of the minutes.
     limits = {"minutes": 0.0} if "steps" in arguments else {}

@@ -1,0 +1,80 @@
+"""Statistics of batch normalisation for images unlike those of the training.
+
+Schneider et al. 2020, section 3: statistics between those of the training and those of
+the images at hand serve better than either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from unet_engine.runtime import load_network
+from unet_engine.tiling import read_reflected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.checkpoint import Checkpoint
+    from unet_engine.dataset import TrainingPair
+    from unet_engine.spec import ModelSpec
+
+SHARE = 0.5
+_EDGE = 512
+_MOST_IMAGES = 8
+
+
+@torch.no_grad()
+def renormalised(
+    checkpoint: Checkpoint, pairs: Sequence[TrainingPair], *, share: float = SHARE
+) -> Checkpoint:
+    """Return a model of planes whose statistics lie between its own and the images'.
+
+    Parameters
+    ----------
+    checkpoint
+        A padded network; without batch normalisation it stays as it is.
+    pairs
+        Images, at least one; the labels are not looked at.
+    share
+        Of the images' statistics, from 0 to 1.
+    """
+    network = load_network(checkpoint)
+    layers = {
+        name: layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.BatchNorm2d)
+    }
+    for layer in layers.values():
+        layer.reset_running_stats()
+        # None: the plain mean over what is seen.
+        layer.momentum = None
+    network.eval()
+    for layer in layers.values():
+        layer.train()
+    for pair in pairs[:: -(-len(pairs) // _MOST_IMAGES)]:
+        network(torch.from_numpy(_middle(pair.image, checkpoint.spec))[None])
+    weights = dict(checkpoint.weights)
+    for name, layer in layers.items():
+        for part in ("running_mean", "running_var"):
+            own = np.asarray(weights[f"{name}.{part}"])
+            seen = getattr(layer, part).numpy()
+            weights[f"{name}.{part}"] = (1 - share) * own + share * seen
+    return replace(checkpoint, weights=weights)
+
+
+def _middle(image: npt.NDArray[np.float32], spec: ModelSpec) -> npt.NDArray[np.float32]:
+    """Return the middle of an image, as large as is quick, in a size that fits."""
+    outer = []
+    for axis, size in enumerate(image.shape[1:]):
+        fitting = spec.footprint.allowed_size(min(size, _EDGE), axis)
+        start = (size - fitting) // 2
+        outer.append((start, start + fitting))
+    block = read_reflected(lambda at: image[:, *at], outer, image.shape[1:])
+    return np.ascontiguousarray(block, dtype=np.float32)
