@@ -50,11 +50,11 @@ def degrade(
 
 def _part_of_range(rng: Rng, picture: Floats, clean: Floats) -> tuple[Floats, Floats]:
     """Compress the range: few crops hold the darkest and the brightest of an image."""
-    gain, shift = rng.lognormal(0, 0.12), rng.normal(0, 0.05)
+    gain, shift = float(rng.lognormal(0, 0.12)), float(rng.normal(0, 0.05))
     if chance(rng, 0.35):
         gain = scale_between(rng, 0.2, 1.0)
         shift = between(rng, 0, 1 - gain)
-    gain, shift = np.float32(gain), np.float32(shift)
+    # Python's floats leave an array of float32 what it is.
     return gain * picture + shift, gain * clean + shift
 
 
