@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet._jobs import Job, describe_error, run
 from napari_unet._live_run import Learned, LiveDesk, LiveOrder, live_run
-from napari_unet._sight import Sight
+from napari_unet._sight import Sight, shown_view
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.components import ViewerModel
 
     from napari_unet._live_run import Tile
@@ -173,42 +176,43 @@ class Live(QObject):
         if view is None or self._viewer.dims.ndisplay != 2:
             return
         self._moved = False
-        painted = self._painted(view.subject)
-        known = {label for _, strokes in painted for label in strokes.classes()}
-        if len(known) < 2:
-            self.told.emit(_TWO if known else _NO_STROKE)
-            if self.desk is not None:
-                self.desk.learner = None
+        order = self.make_order(view)
+        if not order.learn:
+            self.told.emit(_TWO if _classes_of(order.painted) else _NO_STROKE)
+            self.take_desk().learner = None
         elif not self._follows:
             return
-        self._launch(view, painted, learn=self._news and len(known) > 1)
+        self._launch(replace(order, learn=order.learn and self._news))
 
-    def _launch(
-        self,
-        view: MaskView,
-        painted: tuple[tuple[Subject, Annotations], ...],
-        *,
-        learn: bool,
-    ) -> None:
-        if self.desk is None:
-            self.desk = LiveDesk(self._workspace)
-            if learn:
-                self.told.emit(_PREPARING)
-        sight = self._sights[0]
-        order = LiveOrder(
+    def make_order(self, view: MaskView) -> LiveOrder:
+        """Return what is to be learned of, if there are strokes of two classes."""
+        painted = self._painted(view.subject)
+        sight = self._sights[0] if self._sights else None
+        there = shown_view(self._viewer, view.source, view.subject.layout)
+        return LiveOrder(
             subject=view.subject,
             painted=painted,
             model=self._workspace.model,
             classes=len(self._workspace.classes),
-            learn=learn,
-            look=lambda: sight.view,
+            learn=len(_classes_of(painted)) > 1,
+            look=lambda: there if sight is None else sight.view,
             near=self._near,
             fresh=frozenset(self._fresh),
         )
+
+    def take_desk(self) -> LiveDesk:
+        """Return the desk, made if there is none."""
+        if self.desk is None:
+            self.desk = LiveDesk(self._workspace)
+        return self.desk
+
+    def _launch(self, order: LiveOrder) -> None:
+        if self.desk is None and order.learn:
+            self.told.emit(_PREPARING)
         self._news, self._near = False, None
         fresh = self._fresh
         self._job = run(
-            partial(live_run, order, self.desk),
+            partial(live_run, order, self.take_desk()),
             title="",
             parent=self,
             on_events=partial(self._on_events, order, fresh),
@@ -266,6 +270,10 @@ class Live(QObject):
             self.desk = None
         elif self._news or self._moved:
             self._ask()
+
+
+def _classes_of(painted: Iterable[tuple[Subject, Annotations]]) -> set[int]:
+    return {label for _, strokes in painted for label in strokes.classes()}
 
 
 def _describe(order: LiveOrder, seconds: float) -> str:

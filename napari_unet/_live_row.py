@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
-from napari_unet._forms import TextLine, column
+from napari_unet._forms import TextLine, button, column
 from napari_unet._live import Live
+from napari_unet._live_next import NextPlace
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,6 +21,10 @@ _LIVE = (
     "After each stroke learn from all strokes at once and predict what is on screen. "
     "It needs strokes of two classes. What it draws is a guess like any prediction: "
     "Fine-tune makes the better one."
+)
+_NEXT = (
+    "Go to where the guess is least certain, as a stroke helps most there; once more "
+    "for the next such place. Strokes of two classes or a trained model tell."
 )
 
 
@@ -40,9 +45,18 @@ class LiveRow(QWidget):
         self.switch.native.setToolTip(_LIVE)
         self.switch.changed.connect(self.live.switch)
         self.text = TextLine()
-        self.live.told.connect(self.text.setText)
+        self.next_place = NextPlace(viewer, workspace, masks, self.live)
+        self.next = button("Next", _NEXT, self.next_place.start)
+        for source in (self.live, self.next_place):
+            source.told.connect(self.text.setText)
         self._lay_out()
-        workspace.layer_changed.connect(self._show_state)
+        self._masks = masks
+        for signal in (
+            workspace.layer_changed,
+            workspace.mask_changed,
+            workspace.activity_changed,
+        ):
+            signal.connect(self._show_state)
         self._show_state()
 
     def _lay_out(self) -> None:
@@ -50,8 +64,11 @@ class LiveRow(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         line = QHBoxLayout()
         line.addWidget(self.switch.native, 1)
+        line.addWidget(self.next)
         layout.addLayout(line)
         layout.addWidget(self.text)
 
     def _show_state(self) -> None:
         self.switch.enabled = self._workspace.layer is not None
+        idle = not self._workspace.activity
+        self.next.setEnabled(idle and self._masks.current is not None)

@@ -181,12 +181,12 @@ def predict_run(
             normalisation=normalisation,
             indices=order.indices,
             near=order.near,
-            into=_Nowhere(),
+            into=Nowhere(),
         )
     )
 
 
-class _Nowhere(ArrayResults):
+class Nowhere(ArrayResults):
     """No results: the mask takes the tiles as they come, and is the only copy."""
 
     def __init__(self) -> None:

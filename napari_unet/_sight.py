@@ -96,7 +96,7 @@ def shown_view(viewer: ViewerModel, source: ImageLayer, layout: Layout) -> View:
     camera = camera_of(viewer)
     middle = np.array(viewer.dims.point, float)
     middle[displayed] = camera.center[-len(displayed) :]
-    reach = np.array(_canvas_size(viewer)) / camera.zoom / 2
+    reach = np.array(canvas_size(viewer)) / camera.zoom / 2
     corners = []
     for signs in product((-1, 1), repeat=2):
         world = middle.copy()
@@ -150,7 +150,7 @@ def _spatial(layout: Layout) -> list[int]:
     return [layout.axes.index(axis) for axis in "YX"]
 
 
-def _canvas_size(viewer: ViewerModel) -> tuple[int, int]:
+def canvas_size(viewer: ViewerModel) -> tuple[int, int]:
     """Return height and width of the canvas in pixels."""
     # A viewer with a window has a proxy of that name too, in napari before 0.9.
     if "canvas" in type(viewer).model_fields:
