@@ -59,19 +59,18 @@ QUICK = 0.1
 
 
 def make_method(
-    name: str, base: Checkpoint, share: float
+    name: str, base: Checkpoint, share: float, steps: int = 0
 ) -> Callable[[Sequence[Subject]], Method]:
     """Return what makes a method for the images that are painted on."""
     plain = name.removesuffix("_scratch")
     start = None if plain != name else base
+    limits = {"seconds": share * TUNE_SECONDS, "steps": steps}
     makers: dict[str, Callable[..., Method]] = {
         "forest": Forest,
         "naive_unet": partial(NaiveUNet, base=start, seconds=share * NAIVE_SECONDS),
         "live": partial(Live, base=start),
-        "live_finetune": partial(
-            LiveFineTune, base=start, seconds=share * TUNE_SECONDS
-        ),
-        "finetune": partial(TunedAlone, base=start, seconds=share * TUNE_SECONDS),
+        "live_finetune": partial(LiveFineTune, base=start, **limits),
+        "finetune": partial(TunedAlone, base=start, **limits),
     }
     return makers[plain]
 
@@ -126,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         for name in arguments.sets.split(","):
             images = read_set(arguments.data / name)
             for method in arguments.methods.split(","):
-                make = make_method(method, base, share)
+                make = make_method(method, base, share, arguments.steps)
                 for row in study(images, make, seed=arguments.seed, rounds=rounds):
                     rows.append({"dataset": name, "method": method, **row})
                     print(_line(rows[-1]), flush=True)
@@ -158,6 +157,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="file that takes the rows")
     parser.add_argument(
         "--base", type=Path, help="model instead of the bundled general"
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=0,
+        help="length of a fine-tuning, in place of 30 seconds, on a busy machine",
     )
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: all cores")
     return parser

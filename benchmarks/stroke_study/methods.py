@@ -216,12 +216,17 @@ class LiveFineTune(Live):
     """
 
     def __init__(
-        self, trained: Sequence[Subject], base: Checkpoint | None, seconds: float
+        self,
+        trained: Sequence[Subject],
+        base: Checkpoint | None,
+        seconds: float,
+        steps: int = 0,
     ) -> None:
         super().__init__(trained, base)
         self._start = start_for(trained, base)
         recipe = ARCHITECTURES["unet"].transfer_recipe
-        self._config = FineTuneConfig(**{**recipe, "minutes": seconds / 60})
+        limits = {"steps": steps, "minutes": 0.0 if steps else seconds / 60}
+        self._config = FineTuneConfig(**{**recipe, **limits})
         self._model: Checkpoint | None = None
 
     def learn(self, targets: Sequence[Mask]) -> None:

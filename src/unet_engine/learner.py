@@ -126,8 +126,7 @@ class Learner:
         self._dtype = training_precision(device)
         self.batch = config.batch
         self.frozen = config.statistics == "frozen" or (
-            config.statistics == "auto"
-            and (checkpoint.trained or checkpoint.fresh_head)
+            config.statistics == "auto" and checkpoint.trained
         )
         self.network = self._placed(load_network(checkpoint))
         self.average = WeightAverage(

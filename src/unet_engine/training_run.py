@@ -29,6 +29,9 @@ _GENTLE = 0.3
 """Share of the learning rate that a model with frozen statistics is tuned at: these
 cannot follow large changes of the weights."""
 
+_BOLD = 2.0
+"""The same for a start under other classes, which has half a minute to get far."""
+
 _HARM = 5.0
 """What a changed share of the unlabelled rest costs, in IoU."""
 
@@ -88,7 +91,7 @@ class TrainingRun:
         self._notes = list(notes)
         self._advice = advice
         self._leeway = leeway
-        self._schedule = _schedule(config, gentle=learner.frozen and checkpoint.trained)
+        self._schedule = _schedule(config, pace=_pace(checkpoint, learner))
         self._count = 0
         self._looked_at = 0
         self._next_look = 0.0
@@ -229,11 +232,17 @@ class TrainingRun:
         return time.monotonic() - self._started
 
 
-def _schedule(config: FineTuneConfig, *, gentle: bool) -> Schedule:
+def _pace(checkpoint: Checkpoint, learner: Learner) -> float:
+    if checkpoint.fresh_head:
+        return _BOLD
+    return _GENTLE if learner.frozen else 1.0
+
+
+def _schedule(config: FineTuneConfig, *, pace: float) -> Schedule:
     return Schedule(
         steps=config.steps,
         seconds=60 * config.minutes,
-        peak=config.learning_rate * (_GENTLE if gentle else 1.0),
+        peak=config.learning_rate * pace,
     )
 
 
