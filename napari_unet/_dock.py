@@ -17,6 +17,7 @@ from napari_unet._finetune import FineTuneSection
 from napari_unet._forms import column
 from napari_unet._jobs import warm_up
 from napari_unet._layers import elongation_of
+from napari_unet._live import close_all
 from napari_unet._live_row import LiveRow
 from napari_unet._masks import Masks
 from napari_unet._model_form import Given
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from napari_unet._drafts import Draft, Model
     from napari_unet._masks import MaskView
+    from napari_unet._sight import Sight
     from unet_engine.store import ModelStore
 
 _WIDTH = 330
@@ -183,9 +185,12 @@ class UNetWidget(QWidget):
         ]
         for emitter, callback in connections:
             emitter.connect(callback)
-        # Not a method: Qt does not call those of the object that is being destroyed.
+        # Not a method: Qt does not call those of the object that is being destroyed. Of
+        # the dock and none of its children: when the interpreter finds the dock to be
+        # garbage, a partial of a child is taken apart before the child is destroyed.
+        sights, views = self.live.live.sights, self.masks.views
         self.destroyed.connect(
-            partial(_let_go, connections, self.masks.views, self.workspace)
+            partial(_let_go, connections, views, self.workspace, sights)
         )
 
     def _on_layers_changed(self, *_: Any) -> None:
@@ -241,6 +246,7 @@ def _let_go(
     connections: list[tuple[Any, Any]],
     views: Mapping[Any, MaskView],
     workspace: Workspace,
+    sights: list[Sight],
     *_: Any,
 ) -> None:
     """Leave the viewer without a trace of a dock that is gone."""
@@ -249,4 +255,5 @@ def _let_go(
             emitter.disconnect(callback)
     for view in list(views.values()):
         view.unwatch()
+    close_all(sights)
     workspace.close()

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -58,6 +58,8 @@ class Live(QObject):
         What is to be said in a line; empty when there is nothing.
     desk
         What was learned, or None; for `NextPlace`, while nothing runs.
+    sights
+        What follows the camera; whoever destroys the dock closes them.
     """
 
     told = Signal(str)
@@ -73,7 +75,7 @@ class Live(QObject):
         self.desk: LiveDesk | None = None
         self._job: Job | None = None
         self._view: MaskView | None = None
-        self._sights: list[Sight] = []
+        self.sights: list[Sight] = []
         self._fresh: set[Tile] = set()
         self._held: list[tuple[LiveOrder, set[Tile], TileDone]] = []
         self._near: tuple[float, float] | None = None
@@ -86,7 +88,6 @@ class Live(QObject):
         workspace.mask_changed.connect(self._follow)
         workspace.classes_changed.connect(self._on_model_changed)
         workspace.activity_changed.connect(self._on_activity_changed)
-        self.destroyed.connect(partial(_close, self._sights))
 
     @property
     def running(self) -> bool:
@@ -110,7 +111,7 @@ class Live(QObject):
         view = self._masks.current if self.on else None
         if view is not None and view is self._view:
             return
-        _close(self._sights)
+        close_all(self.sights)
         if self._view is not None and self._view is not view:
             self._leave(self._view)
         self._view = view
@@ -119,7 +120,7 @@ class Live(QObject):
                 self.told.emit(_NO_MASK)
             return
         view.touched.connect(self._on_touched)
-        self._sights.append(
+        self.sights.append(
             Sight(self._viewer, view.source, view.subject.layout, self._on_move)
         )
         self._fresh, self._near = set(), None
@@ -187,7 +188,7 @@ class Live(QObject):
     def make_order(self, view: MaskView) -> LiveOrder:
         """Return what is to be learned of, if there are strokes of two classes."""
         painted = self._painted(view.subject)
-        sight = self._sights[0] if self._sights else None
+        sight = self.sights[0] if self.sights else None
         there = shown_view(self._viewer, view.source, view.subject.layout)
         return LiveOrder(
             subject=view.subject,
@@ -251,7 +252,7 @@ class Live(QObject):
             if order.subject is view.subject:
                 written += view.subject.write_tile(tile)
                 fresh.add((tile.index, tile.inner[0].start, tile.inner[1].start))
-        view.show_tiles(written, self._sights[0].view)
+        view.show_tiles(written, self.sights[0].view)
 
     def _on_result(self, order: LiveOrder, complete: bool) -> None:
         if order.learn and not complete:
@@ -283,7 +284,7 @@ def _describe(order: LiveOrder, seconds: float) -> str:
     return f"Live: {said}, {seconds:.1f} s" if seconds else f"Live: {said}"
 
 
-def _close(sights: list[Sight], *_: Any) -> None:
-    """Follow the camera no longer; not a method, as Qt calls none of a dying object."""
+def close_all(sights: list[Sight]) -> None:
+    """Follow the camera no longer."""
     while sights:
         sights.pop().close()

@@ -302,6 +302,7 @@ class Masks(QObject):
             reference, subject = _left.get(layer, (None, None))
             source = None if reference is None else reference()
             if subject is not None and source in self.viewer.layers:
+                subject.annotations.resume()
                 self.workspace.adopt(source, subject)
                 self.views[source] = MaskView(self, source, subject, layer)
 

@@ -168,6 +168,11 @@ class Workspace:
         self.saved.forget(layer, edited=edited)
         self.layer_lost.emit(layer)
 
+    def close(self) -> None:
+        """Let other windows work on the images: this one is going."""
+        for subject in self._subjects.values():
+            subject.annotations.close()
+
     def choose_layer(self, layer: Any) -> None:
         """Make an image layer the one that is worked on, with the strokes it has."""
         if layer is self.layer:

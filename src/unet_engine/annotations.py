@@ -126,9 +126,13 @@ class Annotations:
 
     def close(self) -> None:
         """Bring everything to the disk; further changes stay in memory."""
-        journal, self._journal = self._journal, None
-        if journal is not None:
-            journal.close()
+        if self._journal is not None:
+            self._journal.close()
+
+    def resume(self) -> None:
+        """Save changes again after ``close``; those between come along with them."""
+        if self._journal is not None:
+            self._journal.resume()
 
     @contextmanager
     def stroke(self, act: Act = "stroke") -> Iterator[None]:

@@ -533,6 +533,29 @@ def test_a_window_that_was_overtaken_does_not_write_over_the_other(folder):
     assert_same(Annotations.open(folder, SHAPE), other)
 
 
+def test_closed_annotations_can_go_on(folder):
+    notes = Annotations.open(folder, SHAPE)
+    paint(notes)
+    notes.close()
+    other = Annotations.open(folder, SHAPE)
+    assert other.fault == "", "what is closed is open to others"
+    other.close()
+    paint(notes, 2, z=1)
+    notes.resume()
+    paint(notes, 1, z=2)
+    settle(notes)
+    notes.close()
+    again = Annotations.open(folder, SHAPE)
+    assert_same(again, notes)
+    paint(again, 2, z=0, at=(100, 100))
+    again.close()
+    notes.resume()
+    paint(notes, 2, z=2)
+    assert "since it was opened" in notes.fault
+    notes.close()
+    assert_same(Annotations.open(folder, SHAPE), again)
+
+
 def test_a_journal_of_a_newer_version_is_left_alone(folder, monkeypatch):
     from unet_engine.strokes import snapshot
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -299,6 +302,30 @@ def test_a_second_window_says_that_it_does_not_save(
     np.testing.assert_array_equal(session(plane).mask.data, seen)
 
 
+def test_a_dock_that_is_closed_leaves_the_image_to_others_and_goes_on_later(
+    session: Any, plane: np.ndarray, store: Any, qtbot: QtBot
+) -> None:
+    docked = session(plane)
+    docked.widget.correct.empty.click()
+    docked.mask.paint((30, 30), 1)
+    docked.widget.deleteLater()
+    qtbot.wait(50)
+    other = session(plane)
+    assert line(other) == "Your stroke of today is back."
+    assert "Another window" not in line(other)
+    end(other)
+    again = UNetWidget(docked.viewer, store)
+    qtbot.addWidget(again)
+    view = again.masks.current
+    assert view is not None
+    view.layer.paint((60, 60), 0)
+    assert again.workspace.subject is not None
+    assert again.workspace.subject.annotations.fault == ""
+    seen = np.array(view.layer.data)
+    docked.viewer.layers.clear()
+    np.testing.assert_array_equal(session(plane).mask.data, seen)
+
+
 def test_conflicts_are_shown_with_the_counts(session: Any, plane: np.ndarray) -> None:
     docked = session(plane)
     docked.widget.correct.empty.click()
@@ -369,3 +396,45 @@ def test_the_day_is_told_as_people_do() -> None:
     assert _saved_strokes._day(datetime(2019, 11, 21).timestamp()) == "21 Nov 2019"
     other = now.replace(month=1 if now.month > 6 else 12, day=3)
     assert _saved_strokes._day(other.timestamp()) == f"3 {other:%b}"
+
+
+_PAINT_AND_DIE = """
+import os, signal, sys
+import numpy as np
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+application = QApplication([])
+from napari_unet._dock import UNetWidget
+viewer = ViewerModel()
+widget = UNetWidget(viewer)
+widget.select_model("nuclei")
+viewer.add_image(np.load(sys.argv[1]), name="cells")
+widget.correct.empty.click()
+layer = widget.masks.current.layer
+for z, label in ((0, 1), (1, 1), (1, 0)):
+    with layer.block_history():
+        for at in range(20, 60, 4):
+            layer.paint((z, at, at), label)
+layer.undo()
+layer.redo()
+np.save(sys.argv[2], layer.data)
+with layer.block_history():
+    layer.paint((2, 30, 30), 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_a_stroke_all_others_are_back(
+    session: Any, stack: np.ndarray, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "image.npy", stack)
+    command = [sys.executable, "-c", _PAINT_AND_DIE]
+    files = [tmp_path / "image.npy", tmp_path / "seen.npy"]
+    done = subprocess.run(
+        [*command, *files], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    docked = session(stack)
+    np.testing.assert_array_equal(docked.mask.data, np.load(files[1]))
+    assert line(docked) == "Your 3 strokes of today are back."

@@ -89,7 +89,7 @@ class StrokeJournal:
         self._lock: FolderLock | None = None
         self._mutex = threading.RLock()
         self._torn = self._damaged = self._outdated = False
-        self._refused = self._closed = False
+        self._refused = self._closed = self._missed = False
         self._unsaved: list[bytes] = []
         self._since: list[bytes] | None = None
         self._disk = DiskSync(self._on_sync_failure)
@@ -143,6 +143,7 @@ class StrokeJournal:
         """
         with self._mutex:
             self.strokes = counted(self.strokes, act)
+            self._missed = self._missed or self._closed
             if self._refused or self._closed:
                 return
             self._number += 1
@@ -197,6 +198,13 @@ class StrokeJournal:
             self._closed = True
         self._disk.finish()
         self._let_go()
+
+    def resume(self) -> None:
+        """Save again after ``close``, unless another window has written meanwhile."""
+        with self._mutex:
+            self._closed = False
+            # What was not appended meanwhile is in the blocks of the next generation.
+            self._outdated = self._outdated or self._missed
 
     def __del__(self) -> None:
         with suppress(AttributeError):
