@@ -7,8 +7,10 @@ where to start from, which then sees more than a classifier of pixels can.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from itertools import product
+from itertools import product, zip_longest
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +39,12 @@ _MOSTLY = 0.5
 
 
 def with_guesses(
-    pairs: Sequence[TrainingPair], checkpoint: Checkpoint, device: str, stop: Stop
+    pairs: Sequence[TrainingPair],
+    checkpoint: Checkpoint,
+    device: str,
+    stop: Stop,
+    *,
+    seconds: float = inf,
 ) -> tuple[TrainingPair, ...]:
     """Return the pairs with a guess around their strokes.
 
@@ -54,20 +61,24 @@ def with_guesses(
         As ``choose_device`` names it.
     stop
         Polled before every block.
+    seconds
+        After which no further block is begun: those with strokes come first.
     """
+    started = time.monotonic()
     sparse = [i for i, pair in enumerate(pairs) if _is_sparse(pair)]
     if not sparse or checkpoint.spec.ndim != 2:
         return tuple(pairs)
     extractor = FeatureExtractor(checkpoint, device)
-    blocks = [
-        (i, part)
-        for i in sparse
-        for part in _nearest_parts(pairs[i].target, _MOST_BLOCKS // len(sparse))
-    ]
+    each = _MOST_BLOCKS // len(sparse)
+    near = [[(i, p) for p in _nearest_parts(pairs[i].target, each)] for i in sparse]
+    # Of all images in turn: the time may end before the last block.
+    blocks = [block for turn in zip_longest(*near) for block in turn if block]
     features: dict[tuple[int, int], Floats] = {}
     for number, (i, part) in enumerate(blocks):
         if stop():
             return tuple(pairs)
+        if features and time.monotonic() - started > seconds:
+            break
         features[number, i] = _features(extractor, pairs[i].image, part)
     classifier = _fit(pairs, blocks, features, extractor)
     if classifier is None:

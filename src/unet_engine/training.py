@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ _ADVICE = (
     "pixels, train longer, or use another learning rate."
 )
 _LEEWAY = 0.05
+_GUESSING = 0.25
+"""Most of the time of a training that goes into what it is taught."""
 
 
 def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
@@ -207,7 +210,13 @@ def _start(
     )
     training: Sequence[TrainingPair] = split.training
     if not checkpoint.trained:
-        training = with_guesses(training, checkpoint, device, stop)
+        training = with_guesses(
+            training,
+            checkpoint,
+            device,
+            stop,
+            seconds=60 * config.minutes * _GUESSING or math.inf,
+        )
     held_out = HeldOut(
         split.validation,
         checkpoint.spec,

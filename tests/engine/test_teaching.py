@@ -81,6 +81,18 @@ def test_stop_leaves_everything_as_it_is():
     assert guess(pair, stop=lambda: True) == (pair,)
 
 
+def test_when_time_is_short_the_blocks_with_strokes_are_guessed():
+    pair = halves(600)
+    pair.target[:] = IGNORE
+    pair.target[300:310, 310:350] = 1
+    pair.target[300:310, 260:290] = 0
+    (taught,) = with_guesses([pair], start_checkpoint(SPEC), "cpu", never, seconds=0)
+    assert taught.guess is not None
+    known = taught.guess.sum(axis=0) > 0
+    # One block is begun in any case.
+    assert 0 < known.sum() <= 256**2
+
+
 def test_volumes_are_left_alone():
     spec = ModelSpec(depth=2, width=4, ndim=3)
     pair = TrainingPair(
