@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from unet_engine.errors import DataError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Halves = npt.NDArray[np.float16]
 
-_TREES = 100
+_TREES = 50
 _DEPTH = 10
 _BAG = 0.05
 """Share of the touched pixels that a tree learns from. Neighbours in a stroke tell the
@@ -71,7 +72,10 @@ class PixelClassifier:
                 "all strokes are of one class; paint at least one stroke of another"
             )
         self._grow_trees(np.ascontiguousarray(features[:, : self._fine]), labels)
-        self._draw_line(features, labels)
+        # So small a problem is solved in less time by one thread than others need to
+        # wake up, and beside other work they wait for each other.
+        with threadpool_limits(1, user_api="blas"):
+            self._draw_line(features, labels)
 
     def probabilities(self, features: Floats | Halves) -> Floats:
         """Return ``(n, known classes)`` float32, in the order of ``classes``."""
