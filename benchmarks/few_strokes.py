@@ -31,7 +31,7 @@ from stroke_study.methods import (
 )
 from stroke_study.scores import Scoring
 from stroke_study.subjects import read_set
-from stroke_study.user import SimulatedUser, nothing_painted
+from stroke_study.user import SimulatedUser, nothing_painted, suggested
 
 from unet_engine.errors import EngineError
 from unet_engine.store import Checkpoint, ModelStore
@@ -50,7 +50,7 @@ SETS = (
     "dsb2018_nuclei",
     "fluo_ovule_nuclei_3d",
 )
-METHODS = ("forest", "naive_unet", "live", "live_finetune")
+METHODS = ("forest", "naive_unet", "live", "live_finetune", "live_finetune_guided")
 ROUNDS, STROKES = 5, 5
 NAIVE_SECONDS = 20.0
 TUNE_SECONDS = 30.0
@@ -62,8 +62,8 @@ def make_method(
     name: str, base: Checkpoint, share: float, steps: int = 0
 ) -> Callable[[Sequence[Subject]], Method]:
     """Return what makes a method for the images that are painted on."""
-    plain = name.removesuffix("_scratch")
-    start = None if plain != name else base
+    plain = name.removesuffix("_scratch").removesuffix("_guided")
+    start = None if name.endswith("_scratch") else base
     limits = {"seconds": share * TUNE_SECONDS, "steps": steps}
     makers: dict[str, Callable[..., Method]] = {
         "forest": Forest,
@@ -81,15 +81,25 @@ def study(
     *,
     seed: int,
     rounds: int,
+    guided: bool,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each round."""
+    """Yield the figures of each round.
+
+    A guided user corrects what the button Next would show.
+    """
     method, user = make(images.trained), SimulatedUser(seed)
     targets = [nothing_painted(subject.truth) for subject in images.trained]
     waits: list[float] = []
     for number in range(rounds):
         at = number % len(targets)
         subject = images.trained[at]
-        found = (method.probability(subject) >= 0.5).astype(np.uint8)
+        probability = method.probability(subject)
+        found = (probability >= 0.5).astype(np.uint8)
+        if guided:
+            shown = suggested(probability, targets[at], count=STROKES)
+            # What is not shown is not corrected, unless nothing shown is wrong.
+            if (shown & (found != subject.truth)).any():
+                found = np.where(shown, found, subject.truth)
         strokes = user.paint(subject.truth, found, targets[at], count=STROKES)
         for painted in strokes[STROKES:]:
             waited = method.refresh_seconds(at, painted)
@@ -126,7 +136,10 @@ def main(argv: list[str] | None = None) -> int:
             images = read_set(arguments.data / name)
             for method in arguments.methods.split(","):
                 make = make_method(method, base, share, arguments.steps)
-                for row in study(images, make, seed=arguments.seed, rounds=rounds):
+                guided = method.endswith("_guided")
+                for row in study(
+                    images, make, seed=arguments.seed, rounds=rounds, guided=guided
+                ):
                     rows.append({"dataset": name, "method": method, **row})
                     print(_line(rows[-1]), flush=True)
                     if arguments.json:

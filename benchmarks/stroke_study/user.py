@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import disk
 
+from unet_engine.guidance import Survey, entropy, rank_regions
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
@@ -97,6 +98,23 @@ class SimulatedUser:
                 move = _MOVES[self._random.integers(len(_MOVES))]
         stroke: npt.NDArray[np.bool_] = ndimage.binary_dilation(path, BRUSH) & true
         return stroke
+
+
+def suggested(
+    probability: npt.NDArray[np.float32], target: Mask, *, count: int
+) -> npt.NDArray[np.bool_]:
+    """Return the places that the button Next would show, ``(Y, X)``.
+
+    Everything where nothing is uncertain enough, as before the first stroke.
+    """
+    survey = Survey(target.shape)
+    everything = tuple(slice(0, n) for n in target.shape)
+    classes = np.stack([1 - probability, probability])
+    survey.add((), everything, entropy(classes), target != IGNORE)
+    where = np.zeros(target.shape, dtype=bool)
+    for region in rank_regions(survey, count):
+        where[region.rows, region.columns] = True
+    return where if where.any() else ~where
 
 
 def nothing_painted(truth: Mask) -> Mask:

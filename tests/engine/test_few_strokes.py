@@ -16,7 +16,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 from stroke_study.scores import Scoring  # noqa: E402
 from stroke_study.subjects import read_set  # noqa: E402
-from stroke_study.user import SimulatedUser, nothing_painted  # noqa: E402
+from stroke_study.user import SimulatedUser, nothing_painted, suggested  # noqa: E402
 
 from unet_engine.errors import DataError  # noqa: E402
 from unet_engine.spec import IGNORE  # noqa: E402
@@ -99,6 +99,15 @@ class TestUser:
         assert np.array_equal(targets[0], targets[1])
         assert not np.array_equal(targets[0], targets[2])
 
+    def test_a_guided_user_is_shown_what_is_uncertain(self):
+        probability = np.zeros((512, 512), np.float32)
+        probability[300:330, 300:330] = 0.5
+        target = nothing_painted(np.zeros((512, 512), np.uint8))
+        shown = suggested(probability, target, count=3)
+        assert shown[310, 310]
+        assert not shown[:200, :200].any()
+        assert suggested(np.zeros_like(probability), target, count=3).all()
+
     def test_an_image_without_a_class_gets_no_stroke_of_it(self):
         truth = np.zeros((20, 20), np.uint8)
         target = nothing_painted(truth)
@@ -123,7 +132,7 @@ def test_the_command_records_a_row_per_round(tmp_path):
     options = [
         f"--data={tmp_path}",
         "--sets=discs",
-        "--methods=forest,live,live_scratch,live_finetune",
+        "--methods=forest,live,live_scratch,live_finetune,live_finetune_guided",
         "--quick",
         "--threads=1",
         f"--json={table}",
@@ -131,7 +140,7 @@ def test_the_command_records_a_row_per_round(tmp_path):
     script = str(BENCHMARKS / "few_strokes.py")
     subprocess.run([sys.executable, script, *options], check=True, capture_output=True)
     rows = json.loads(table.read_text())
-    assert len(rows) == 8
+    assert len(rows) == 10
     assert {row["round"] for row in rows} == {1, 2}
     live = [row for row in rows if row["method"] == "live"]
     assert live[-1]["iou"] > 0.8
