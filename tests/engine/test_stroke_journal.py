@@ -17,6 +17,7 @@ from unet_engine.errors import DataError
 from unet_engine.spec import IGNORE
 from unet_engine.strokes import journal as journal_module
 from unet_engine.strokes import syncing
+from unet_engine.strokes.records import HEAD_BYTES, is_act, scan
 from unet_engine.strokes.recovery import newest_file
 
 SHAPE = (3, 300, 520)
@@ -425,6 +426,9 @@ def test_a_full_disk_is_told_at_once_and_painting_goes_on(folder, disk, saved_be
     assert told[-1] == notes.fault == ""
     notes.close()
     assert_same(Annotations.open(folder, SHAPE), notes)
+    data = file_of(folder).read_bytes()
+    whole = sum(len(r.payload) + HEAD_BYTES for r in scan(data))
+    assert whole == len(data), "the half of a stroke that was written is taken away"
 
 
 def test_what_a_full_disk_refused_is_saved_on_closing(folder, disk):
@@ -467,6 +471,9 @@ def test_a_disk_that_fails_late_is_told_and_strokes_are_written_again(
     again = Annotations.open(folder, SHAPE)
     assert_same(again, notes)
     assert again.strokes == 3, "a stroke that was written twice counts once"
+    acts = [r.number for r in scan(file_of(folder).read_bytes()) if is_act(r)]
+    assert acts[-2:] == [2, 3]
+    assert acts.count(2) == 2, "nobody knew whether it was on the disk"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
