@@ -47,19 +47,26 @@ class FeatureExtractor:
         trained; None for filters alone.
     device
         As ``choose_device`` names it.
+    opinion
+        A model that was tuned on the strokes: what it says comes last among the
+        features. Its own maps are no use, as they were made to tell the strokes apart.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint | None = None, device: str = "cpu"
+        self,
+        checkpoint: Checkpoint | None = None,
+        device: str = "cpu",
+        *,
+        opinion: Checkpoint | None = None,
     ) -> None:
         self._device = device
-        self._network: UNet | None = None
-        if checkpoint is not None and checkpoint.history and checkpoint.spec.ndim == 2:
-            network = load_network(checkpoint).eval().requires_grad_(False)
-            if isinstance(network, UNet):
-                fold_normalisation(network)
-                network.to(device)
-                self._network = network
+        self._network = _usable(checkpoint, device)
+        self._tuned = _usable(opinion, device)
+
+    @property
+    def opinions(self) -> int:
+        """How many of the last features are probabilities of a tuned model."""
+        return self._tuned.spec.out_channels if self._tuned else 0
 
     @property
     def channels(self) -> int:
@@ -91,6 +98,8 @@ class FeatureExtractor:
         """
         image = torch.from_numpy(block)[None].to(self._device)
         maps = [*filter_responses(image), *self._network_maps(image)]
+        if self._tuned:
+            maps.append(self._tuned(image).softmax(dim=1))
         inner = slice(MARGIN, -MARGIN)
         joined = torch.cat([m[0, :, inner, inner] for m in maps])
         return joined.permute(1, 2, 0).cpu().contiguous()
@@ -106,6 +115,21 @@ class FeatureExtractor:
             maps.append(x)
         size = image.shape[2:]
         return [_enlarge(m, size) for m in reversed(maps[-LEVELS:])]
+
+
+def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:
+    """Return a network that has learned and takes blocks, or None."""
+    if checkpoint is None or not checkpoint.history:
+        return None
+    spec = checkpoint.spec
+    if spec.ndim != 2 or any(GRID % step for step in spec.footprint.divisor):
+        return None
+    network = load_network(checkpoint).eval().requires_grad_(False)
+    if not isinstance(network, UNet):
+        return None
+    fold_normalisation(network)
+    network.to(device)
+    return network
 
 
 def filter_responses(image: Tensor) -> list[Tensor]:

@@ -86,6 +86,11 @@ class LiveImage:
         """Number of features as fine as the pixels."""
         return self._extractor.count_fine(self.image.channels)
 
+    @property
+    def opinions(self) -> int:
+        """Number of the last features that are what a tuned model says."""
+        return self._extractor.opinions
+
     def blocks(self, region: Sequence[slice]) -> Iterator[tuple[int, int]]:
         """Yield row and column of the blocks that meet a region of the plane."""
         yield from product(*_spans(region, self.image.plane_shape, BLOCK))
@@ -291,8 +296,11 @@ class LiveLearner:
         if not labels:
             raise DataError("nothing is painted yet; paint a stroke of two classes")
         classes = np.concatenate(labels)
-        classifier = PixelClassifier(painted[0][0].fine, self._seed)
-        classifier.fit(np.concatenate(features).astype(np.float32), classes)
+        source = painted[0][0]
+        rows = np.concatenate(features).astype(np.float32)
+        classifier = PixelClassifier(source.fine, self._seed)
+        # The opinion would win on these pixels: it comes from them.
+        classifier.fit(rows[:, : rows.shape[1] - source.opinions], classes)
         self._count = max(self._count, int(classifier.classes[-1]) + 1)
         self._classifier = classifier
         return len(classes)
@@ -306,9 +314,14 @@ class LiveLearner:
             for part in inner
         )
         features = source.features(index, row, column)[within]
-        known = self._classifier.probabilities(features.reshape(-1, features.shape[-1]))
+        rows = features.reshape(-1, features.shape[-1])
+        own = rows.shape[1] - source.opinions
+        known = self._classifier.probabilities(rows[:, :own])
         all_classes = np.zeros((self._count, len(known)), dtype=np.float32)
         all_classes[self._classifier.classes] = known.T
+        if 0 < source.opinions <= self._count:
+            all_classes[: source.opinions] += rows[:, own:].T
+            all_classes /= 2
         return all_classes.reshape(self._count, *features.shape[:2])
 
     def iter_predict(

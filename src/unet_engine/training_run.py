@@ -30,7 +30,8 @@ _GENTLE = 0.3
 cannot follow large changes of the weights."""
 
 _BOLD = 2.0
-"""The same for a start under other classes, which has half a minute to get far."""
+"""The same for a start under other classes, which has half a minute to get far, if its
+statistics follow."""
 
 _HARM = 5.0
 """What a changed share of the unlabelled rest costs, in IoU."""
@@ -234,7 +235,7 @@ class TrainingRun:
 
 def _pace(checkpoint: Checkpoint, learner: Learner) -> float:
     if checkpoint.fresh_head:
-        return _BOLD
+        return 1.0 if learner.frozen else _BOLD
     return _GENTLE if learner.frozen else 1.0
 
 

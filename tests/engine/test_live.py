@@ -264,3 +264,26 @@ class TestLearner:
         learner = LiveLearner(2)
         learner.learn([(source, painted((300, 330), TWO))])
         assert learner.probabilities(source, (), FIRST)[0, 50, 50] > 0.8
+
+
+class TestOpinion:
+    def test_what_a_tuned_model_says_counts_half(self):
+        base, tuned = trained(), trained()
+        plain = live_image(stripes(), FeatureExtractor(base))
+        heard = live_image(stripes(), FeatureExtractor(base, opinion=tuned))
+        strokes = painted((300, 330), TWO)
+        region = np.s_[0:128, 0:128]
+        found = []
+        for source in (plain, heard):
+            learner = LiveLearner(2)
+            learner.learn([(source, strokes)])
+            found.append(learner.probabilities(source, (), region))
+        assert heard.opinions == 2
+        said = heard.features((), 0, 0)[region][..., -2:].astype(np.float32)
+        expected = (found[0] + np.moveaxis(said, -1, 0)) / 2
+        np.testing.assert_allclose(found[1], expected, atol=1e-3)
+
+    def test_a_network_that_does_not_take_the_blocks_is_not_asked(self):
+        deep = trained(ModelSpec(depth=5, width=2))
+        assert FeatureExtractor(deep).channels == 0
+        assert FeatureExtractor(opinion=deep).opinions == 0
