@@ -20,6 +20,7 @@ import torch
 from scipy import ndimage
 from skimage import data, filters
 
+from unet_engine.architectures import ARCHITECTURES
 from unet_engine.config import FineTuneConfig, PredictConfig
 from unet_engine.dataset import TrainingPair
 from unet_engine.images import Image, Normalisation
@@ -78,7 +79,10 @@ def measure(steps: int, places: int) -> dict[str, Any]:
     before = predict(image, checkpoint, PredictConfig(device=DEVICE)).labels
     target = paint(truth, before, places)
     block = Normalisation.measure(image).apply(pixels[None])
-    config = FineTuneConfig(device=DEVICE, minutes=0, steps=steps)
+    recipe = ARCHITECTURES["unet"].transfer_recipe
+    config = FineTuneConfig(
+        **{**recipe, "device": DEVICE, "minutes": 0, "steps": steps}
+    )
     result = tune(checkpoint, TrainingPair(block, target, "coins"), config)
     after = predict(image, result.checkpoint, PredictConfig(device=DEVICE)).labels
     painted = target != IGNORE
