@@ -82,6 +82,8 @@ def test_describe_paint_train_predict(
     assert "tile" in dock.widget.predict.text.text()
     assert dock.mask.data[35, 35] == 1
     assert not [m for m in told if m.startswith(("error", "warning"))]
+    # What is known already takes longer to become better.
+    dock.be_quick(steps=60)
     dock.fine_tune()
     assert store.lineage(dock.widget.workspace.model.name) == ("mine-ft", "mine")
 
