@@ -124,20 +124,20 @@ class TestCrops:
     def test_every_crop_holds_a_labelled_pixel(self):
         target = unlabelled((200, 300))
         target[150, 20], target[3, 290] = 0, 1
-        _, targets, _ = sampler([pair(target)], jitter=7).draw(64)
+        _, targets, *_ = sampler([pair(target)], jitter=7).draw(64)
         assert np.all((targets < HELD_OUT).any(axis=(1, 2)))
 
     def test_rare_class_is_seen_in_every_second_pair_of_crops(self):
         target = np.zeros((400, 400), np.uint8)
         target[200, 200] = 1
-        _, targets, _ = sampler([pair(target)]).draw(400)
+        _, targets, *_ = sampler([pair(target)]).draw(400)
         share = np.mean((targets == 1).any(axis=(1, 2)))
         assert 0.18 < share < 0.32
 
     def test_image_smaller_than_the_crop_is_mirrored_and_its_target_is_not(self):
         image = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
         small = TrainingPair(image, np.array([[0, 1, 0, 1]] * 3, np.uint8))
-        images, targets, _ = sampler([small], size=20).draw(4)
+        images, targets, *_ = sampler([small], size=20).draw(4)
         assert images.shape == (4, 1, 20, 20)
         assert set(np.unique(images)) == set(range(12))
         assert np.all((targets != IGNORE).sum(axis=(1, 2)) == 12)
@@ -147,13 +147,13 @@ class TestCrops:
     def test_images_count_by_weight_and_not_by_size(self):
         small, large = pair(both((8, 8))), pair(both((512, 512)), weight=3)
         marked = TrainingPair(small.image + 1, small.target)
-        images, _, _ = sampler([marked, large]).draw(400)
+        images, *_ = sampler([marked, large]).draw(400)
         assert np.mean(images[:, 0, 8, 8]) == pytest.approx(0.25, abs=0.08)
 
     def test_pixel_weights_are_cut_like_the_target(self):
         target = np.random.default_rng(0).integers(0, 2, (30, 40)).astype(np.uint8)
         weighed = replace(pair(target), pixel_weights=target.astype(np.float32) + 2)
-        _, targets, weights = sampler([weighed, pair(both())], size=20).draw(30)
+        _, targets, weights, _ = sampler([weighed, pair(both())], size=20).draw(30)
         known = targets != IGNORE
         plain = (weights == 1).all(axis=(1, 2))
         assert 0 < plain.sum() < 30
@@ -177,7 +177,7 @@ class TestCrops:
     def test_held_out_pixels_are_no_centres(self):
         target = np.full((64, 64), HELD_OUT, np.uint8)
         target[10, 10], target[20, 20] = 0, 1
-        _, targets, _ = sampler([pair(target)], size=1).draw(50)
+        _, targets, *_ = sampler([pair(target)], size=1).draw(50)
         assert set(np.unique(targets)) == {0, 1}
 
     def test_same_seed_same_crops(self):
@@ -198,7 +198,7 @@ class TestCrops:
     def test_crops_of_any_size_from_any_image(self, shape, size, jitter):
         image = np.random.default_rng(0).random((2, *shape), dtype=np.float32)
         target = (image[0] > 0.5).astype(np.uint8)
-        images, targets, _ = sampler(
+        images, targets, *_ = sampler(
             [TrainingPair(image, target)], size=size, jitter=jitter
         ).draw(2)
         assert images.shape == (2, 2, size, size)

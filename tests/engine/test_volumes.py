@@ -208,7 +208,7 @@ class TestCrops:
             generator=np.random.default_rng(0),
             margin=(2, 0, 0),
         )
-        _, targets, _ = sampler.draw(20)
+        _, targets, *_ = sampler.draw(20)
         known = (targets != IGNORE).any(axis=(2, 3))
         assert np.all(known.sum(axis=1) == 2)
         assert not known[:, :2].any()
@@ -227,7 +227,7 @@ class TestCrops:
         target = np.full(shape, IGNORE, np.uint8)
         z = rng.integers(shape[0])
         target[z] = image[0, z] > 0.5
-        images, targets, _ = CropSampler(
+        images, targets, *_ = CropSampler(
             [TrainingPair(image, target)], shape=size, jitter=(9, 9, 9), generator=rng
         ).draw(2)
         assert images.shape == (2, 2, *size)
