@@ -109,10 +109,11 @@ class LiveDesk:
         key = (order.model, channels)
         if key != self._key:
             checkpoint = self._checkpoint(order.model, channels, stop)
-            base = self._base(order.model, channels, stop)
+            base = order.model and self._workspace.base_of(order.model)
+            seen = self._checkpoint(base, channels, stop)
             # What a tuned model says counts; what it sees is that of its base.
             extractor = FeatureExtractor(
-                base or checkpoint, opinion=checkpoint if base else None
+                seen or checkpoint, opinion=checkpoint if seen else None
             )
             if not extractor.channels:
                 extractor = FeatureExtractor(self._start(channels))
@@ -163,16 +164,6 @@ class LiveDesk:
             return None
         checkpoint = self._workspace.checkpoint(model, stop)
         return adapt_checkpoint(checkpoint, in_channels=channels)
-
-    def _base(
-        self, model: Model | None, channels: int, stop: Stop
-    ) -> Checkpoint | None:
-        """Return what a model was tuned from, if it is there."""
-        name = model.history[-1].get("base") if model and model.history else None
-        for known in self._workspace.store.list():
-            if name and known.name == name:
-                return self._checkpoint(known, channels, stop)
-        return None
 
     def _start(self, channels: int) -> Checkpoint | None:
         from unet_engine.training import adapt_checkpoint

@@ -249,12 +249,10 @@ def _base_of(model: Model, names: set[str], workspace: Workspace) -> Model:
     Trainings that follow one another forget what came first. A model that learned from
     nothing but what is here again is therefore learned anew, from all of it at once.
     """
-    last = model.history[-1] if model.history else {}
-    bases = [
-        known for known in workspace.store.list() if known.name == last.get("base")
-    ]
-    here = set(last.get("data", ())) <= names
-    return bases[0] if bases and here and not isinstance(model, Draft) else model
+    if isinstance(model, Draft) or not model.history:
+        return model
+    here = set(model.history[-1].get("data", ())) <= names
+    return (workspace.base_of(model) if here else None) or model
 
 
 def _base_name(model: Model) -> str:

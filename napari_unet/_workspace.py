@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from unet_engine.config import Device
     from unet_engine.events import Stop
     from unet_engine.images import Image
+    from unet_engine.store import ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +264,12 @@ class Workspace:
             )
             self._loaded = (key, made)
         return self._loaded[1]
+
+    def base_of(self, model: Model) -> ModelInfo | None:
+        """Return the model that a tuned one was tuned from, if it is in the store."""
+        name = model.history[-1].get("base") if model.history else None
+        known = (info for info in self.store.list() if name and info.name == name)
+        return next(known, None)
 
     def add_class(self, name: str) -> None:
         """Add a class that the next training will teach the model.

@@ -190,6 +190,11 @@ def _check_dimensions(pair: TrainingPair, spec: ModelSpec) -> None:
         )
 
 
+def guessed(pairs: Sequence[TrainingPair]) -> bool:
+    """Whether anything is guessed where nobody labelled."""
+    return any(pair.guess is not None for pair in pairs)
+
+
 def class_counts(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Count the pixels of each class id, ``(HELD_OUT,)``; the unlabelled left out."""
     return np.bincount(target.ravel(), minlength=256)[:HELD_OUT]

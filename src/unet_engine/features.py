@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from unet_engine.networks.unet import UNet
 from unet_engine.runtime import fold_normalisation, load_network
+from unet_engine.tiling import read_reflected
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable, Sequence
+
     import numpy.typing as npt
     from torch import Tensor
 
@@ -103,6 +106,32 @@ class FeatureExtractor:
         inner = slice(MARGIN, -MARGIN)
         joined = torch.cat([m[0, :, inner, inner] for m in maps])
         return joined.permute(1, 2, 0).cpu().contiguous()
+
+    def read(
+        self,
+        read: Callable[[tuple[slice, ...]], npt.NDArray[np.float32]],
+        part: tuple[slice, slice],
+        shape: Sequence[int],
+    ) -> Tensor:
+        """Return the features of a part of a plane, ``(h, w, features)``.
+
+        Parameters
+        ----------
+        read
+            Gives the normalised pixels of slices inside the plane, ``(C, h, w)``.
+        part
+            Rows and columns; they begin on multiples of ``GRID``.
+        shape
+            Height and width of the plane, which is mirrored beyond its border.
+        """
+        height, width = (p.stop - p.start for p in part)
+        outer = [
+            (p.start - MARGIN, p.start + -(-size // GRID) * GRID + MARGIN)
+            for p, size in zip(part, (height, width), strict=True)
+        ]
+        block = read_reflected(read, outer, shape)
+        found = self(np.ascontiguousarray(block, dtype=np.float32))
+        return found[:height, :width]
 
     def _network_maps(self, image: Tensor) -> list[Tensor]:
         network = self._network

@@ -14,7 +14,7 @@ from torch.nn import functional
 from unet_engine.augmentation import Augmentation, Varied
 from unet_engine.border_weights import weigh_pieces
 from unet_engine.crops import CropSampler, crop_shape
-from unet_engine.dataset import HELD_OUT, TrainingPair, near_labels
+from unet_engine.dataset import HELD_OUT, TrainingPair, guessed, near_labels
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.losses import (
     masked_cross_entropy,
@@ -132,11 +132,11 @@ class Learner:
         self.average = WeightAverage(
             self.network,
             self._placed(load_network(checkpoint)),
-            _YOUNG_MOMENTUM if _guessed(pairs) else _MOMENTUM,
+            _YOUNG_MOMENTUM if guessed(pairs) else _MOMENTUM,
         )
         self._teacher: nn.Module | None = None
         partial = any((pair.target == IGNORE).any() for pair in pairs)
-        if checkpoint.trained and partial and not _guessed(pairs):
+        if checkpoint.trained and partial and not guessed(pairs):
             self._teacher = self._placed(_make_teacher(checkpoint))
         self._optimiser = _make_optimiser(
             self.network, config, fresh_head=checkpoint.fresh_head
@@ -161,7 +161,7 @@ class Learner:
             shape=(*slices, *2 * (self._augmentation.source_size(seen),)),
             jitter=[size // 3 for size in self._crop.learned],
             generator=np.random.default_rng(config.seed),
-            anywhere=_ANYWHERE if self._teacher or _guessed(pairs) else 0.0,
+            anywhere=_ANYWHERE if self._teacher or guessed(pairs) else 0.0,
             margin=self._crop.margin,
         )
 
@@ -279,10 +279,6 @@ class Learner:
         if self._dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device, dtype=self._dtype)
-
-
-def _guessed(pairs: Sequence[TrainingPair]) -> bool:
-    return any(pair.guess is not None for pair in pairs)
 
 
 def _make_teacher(checkpoint: Checkpoint) -> nn.Module:

@@ -16,12 +16,10 @@ import numpy.typing as npt
 
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import TileDone, never
-from unet_engine.features import GRID, MARGIN
 from unet_engine.images import match_channels
 from unet_engine.pixel_classifier import PixelClassifier
 from unet_engine.predictor import likeliest
 from unet_engine.spec import IGNORE
-from unet_engine.tiling import read_reflected
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -197,17 +195,12 @@ class LiveImage:
         self._touched[key] = _Touched(target, rows, target.ravel()[where])
 
     def _compute(self, index: Index, rows: slice, columns: slice) -> Halves:
-        shape = self.image.plane_shape
-        outer = [
-            (part.start - MARGIN, part.start - MARGIN + _padded(part))
-            for part in (rows, columns)
-        ]
-        block = read_reflected(
-            lambda region: self.image.read(index, region), outer, shape
+        found = self._extractor.read(
+            lambda at: self._normalisation.apply(self.image.read(index, at)),
+            (rows, columns),
+            self.image.plane_shape,
         )
-        features = self._extractor(self._normalisation.apply(block))
-        part = features[: rows.stop - rows.start, : columns.stop - columns.start]
-        halves: Halves = part.half().numpy()
+        halves: Halves = found.half().numpy()
         return halves
 
 
@@ -221,11 +214,6 @@ class _Touched:
 
 
 _NOTHING = np.zeros((0, 0, 1), np.float16)
-
-
-def _padded(part: slice) -> int:
-    whole = -(-(part.stop - part.start) // GRID) * GRID
-    return int(whole) + 2 * MARGIN
 
 
 def _spans(region: Sequence[slice], shape: Sequence[int], edge: int) -> list[range]:

@@ -17,7 +17,7 @@ from unet_engine.runtime import load_network
 from unet_engine.tiling import read_reflected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -78,16 +78,20 @@ def renormalised(
     for pair in pairs[:: -(-len(pairs) // _MOST_IMAGES)]:
         network(torch.from_numpy(_middle(pair.image, checkpoint.spec))[None])
     weights = dict(checkpoint.weights)
-    shifts = [_shift(layer, name, checkpoint) for name, layer in layers.items()]
+    shift = _first_shift(layers, checkpoint)
     for name, layer in layers.items():
         for part in ("running_mean", "running_var"):
             own = np.asarray(weights[f"{name}.{part}"])
             seen = getattr(layer, part).numpy()
             weights[f"{name}.{part}"] = (1 - share) * own + share * seen
-    return Renormalised(replace(checkpoint, weights=weights), next(iter(shifts), 0.0))
+    return Renormalised(replace(checkpoint, weights=weights), shift)
 
 
-def _shift(layer: nn.BatchNorm2d, name: str, checkpoint: Checkpoint) -> float:
+def _first_shift(layers: Mapping[str, nn.BatchNorm2d], checkpoint: Checkpoint) -> float:
+    """Return how far the first layer has moved; 0 without any."""
+    if not layers:
+        return 0.0
+    name, layer = next(iter(layers.items()))
     mean, variance = (
         np.asarray(checkpoint.weights[f"{name}.running_{part}"])
         for part in ("mean", "var")

@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.dataset import HELD_OUT
-from unet_engine.features import GRID, MARGIN, FeatureExtractor
+from unet_engine.features import FeatureExtractor
 from unet_engine.live import PixelClassifier
-from unet_engine.tiling import read_reflected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,14 +119,10 @@ def _nearest_parts(target: npt.NDArray[np.uint8], most: int) -> Iterator[Part]:
 
 
 def _features(extractor: FeatureExtractor, image: Floats, part: Part) -> Floats:
-    outer = [
-        (p.start - MARGIN, p.start + -(-(p.stop - p.start) // GRID) * GRID + MARGIN)
-        for p in part
-    ]
-    block = read_reflected(lambda at: image[:, *at], outer, image.shape[1:])
-    found = extractor(np.ascontiguousarray(block, dtype=np.float32)).numpy()
-    rows, columns = part
-    return found[: rows.stop - rows.start, : columns.stop - columns.start]
+    found: Floats = extractor.read(
+        lambda at: image[:, *at], part, image.shape[1:]
+    ).numpy()
+    return found
 
 
 def _fit(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from unet_engine.config import FineTuneConfig
-from unet_engine.dataset import check_pairs
+from unet_engine.dataset import check_pairs, guessed
 from unet_engine.events import never
 from unet_engine.halo import measure_halo
 from unet_engine.learner import Learner
@@ -237,7 +237,7 @@ def _start(
         record={"data": sorted({pair.name for pair in pairs})},
         notes=split.notes,
         advice=_ADVICE,
-        leeway=_LEEWAY if any(pair.guess is not None for pair in training) else 0.0,
+        leeway=_LEEWAY if guessed(training) else 0.0,
         started=started,
     )
 
