@@ -11,7 +11,7 @@ to the probabilities in memory, after a smaller image to get warm. ``gemm_fracti
 the least time that the network's arithmetic could take, its multiplications and
 additions over the rate of the best matrix product in the same round, divided by the
 time it took. ``max_dp`` is the largest difference in probability to the whole image in
-one piece with all of its halo. MONAI is measured where it is installed, ``half`` where
+one piece. MONAI is measured where it is installed, ``half`` where
 the processor is made for it. On a machine that does other work, too, ``--one-core``
 counts the seconds that one core spent on it.
 """
@@ -38,7 +38,7 @@ from unet_engine.config import PredictConfig
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.spec import ModelSpec
 from unet_engine.synthetic import nuclei
-from unet_engine.tiling import read_reflected, reflect_indices
+from unet_engine.tiling import Tile, read_reflected, reflect_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,14 +172,16 @@ def _whole(checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
 
     def run(image: Pixels) -> Pixels:
         shape = image.shape[1:]
-        outer = footprint.around([(0, n) for n in shape])
-        inner = tuple(
-            slice(h, h + n) for h, n in zip(footprint.halo, shape, strict=True)
+        inner = tuple((0, n) for n in shape)
+        tile = Tile(inner, footprint.around(inner, shape))
+        block = read_reflected(
+            lambda where: image[(0, *where)][None], tile.outer, shape
         )
-        block = read_reflected(lambda where: image[(0, *where)][None], outer, shape)
         with torch.inference_mode():
             found = network(torch.from_numpy(block)[None]).softmax(dim=1)[0]
-        pixels: Pixels = found.numpy()[(slice(None), *inner)]
+        pixels: Pixels = found.numpy()[
+            (slice(None), *tile.local_slices(found.shape[1:]))
+        ]
         return pixels
 
     return run

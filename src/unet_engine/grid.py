@@ -110,12 +110,18 @@ def _affordable_edge(
 ) -> int:
     """Return the edge, or a smaller one whose tiles fit the working memory."""
     pixels = _WORKING_MEMORY[spec.ndim] // bytes_per_pixel(spec)
-    while edge > _STEP and pixels < prod(
-        min(edge, size) + 2 * halo
-        for size, halo in zip(shape, footprint.halo, strict=True)
-    ):
+    while edge > _STEP and pixels < prod(_outer_sizes(shape, footprint, edge)):
         edge -= _STEP
     return edge
+
+
+def _outer_sizes(shape: Sizes, footprint: Footprint, edge: int) -> Sizes:
+    """Return the size of a tile with its halo, in the middle of the image."""
+    sizes = [
+        min(edge, size) + 2 * halo
+        for size, halo in zip(shape, footprint.halo, strict=True)
+    ]
+    return tuple(map(min, sizes, shape)) if footprint.padded else tuple(sizes)
 
 
 def _given_sizes(shape: Sizes, edge: int) -> Sizes:

@@ -135,4 +135,8 @@ def _predict(
     block = read_reflected(
         lambda region: image[(slice(None), *region)], outer, image.shape[1:]
     )
-    return runner(block.astype(np.float32, copy=False), [(h, h + edge) for h in halo])
+    wanted = [
+        (start - low, start - low + edge)
+        for start, (low, _) in zip(corner, outer, strict=True)
+    ]
+    return runner(block.astype(np.float32, copy=False), wanted)

@@ -114,9 +114,13 @@ class TilePredictor:
         edge = max(self._smallest, max(sizes) >> self._halvings)
         parts = TilePlan.for_shape(sizes, tile=edge, footprint=self._footprint)
         found = np.empty((spec.out_channels, *sizes), np.float32)
+        image = (*self._image.leading_shape, *self._image.plane_shape)
         for part in parts:
+            # The origin lies on the pooling grid, so the phase of the part is kept.
+            inner = _shifted(part.inner, origin)
+            outer = self._footprint.around(inner, image[-spec.ndim :])
             found[(slice(None), *part.inner_slices)] = self._whole(
-                index, _shifted(part, origin)
+                index, Tile(inner, outer)
             )
         return found
 
@@ -230,13 +234,9 @@ def _within(tile: Tile) -> tuple[Interval, ...]:
     )
 
 
-def _shifted(tile: Tile, origin: tuple[int, ...]) -> Tile:
-    """Move a tile; the origin lies on the pooling grid, so its phase is kept."""
-
-    def moved(intervals: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-        return tuple(
-            (start + o, stop + o)
-            for (start, stop), o in zip(intervals, origin, strict=True)
-        )
-
-    return Tile(inner=moved(tile.inner), outer=moved(tile.outer))
+def _shifted(
+    region: tuple[Interval, ...], origin: tuple[int, ...]
+) -> tuple[Interval, ...]:
+    return tuple(
+        (start + o, stop + o) for (start, stop), o in zip(region, origin, strict=True)
+    )

@@ -1,9 +1,9 @@
 """The 8 flips and turns of a plane, and the tile that each of them needs.
 
-A tile reaches a little farther on one side than on the other, as the pooling grid asks
-for. A flipped network input must do so on the other side; then all tiles, flipped or
-not, see the grid in one phase, and the mean over the 8 of tiles equals that of the
-whole image.
+Where a network does not pad itself a tile reaches a little farther on one side than on
+the other, as the pooling grid asks for. A flipped network input must do so on the other
+side; then all tiles, flipped or not, see the grid in one phase, and the mean over the 8
+of tiles equals that of the whole image.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ class Symmetry:
 
     def tile_for(self, tile: Tile, footprint: Footprint) -> Tile:
         """Return the tile with the outer region that the flipped input needs."""
+        if footprint.padded:
+            # Its outer regions begin and end on the grid, whichever way they turn.
+            return tile
         first = len(tile.inner) - 2
         outer = list(tile.outer)
         for axis, flipped in enumerate((self.flip_y, self.flip_x), start=first):

@@ -11,7 +11,8 @@ Every outer region starts ``halo`` before its inner one, and every inner one sta
 the pooling grid (a multiple of ``divisor``). All tiles, and the image taken as one
 tile, therefore see the pooling grid in the same phase, which makes the result of
 tiles equal to that of the whole (the overlap-tile strategy of Ronneberger, Fischer,
-Brox 2015, Fig. 2; beyond the image the outer region is its mirror image).
+Brox 2015, Fig. 2). A network that pads itself gets nothing from beyond the image, as
+in training; for one that does not the outer region goes on as a mirror image.
 """
 
 from __future__ import annotations
@@ -43,35 +44,62 @@ class Footprint:
         Context that an output pixel needs on each side (radius of the receptive field).
     divisor, remainder
         An input size ``n`` is allowed when ``n % divisor == remainder``.
+    padded
+        The network pads itself: an outer region ends where the image does, and else
+        on the pooling grid, so that all see it as the whole image does.
     """
 
     halo: tuple[int, ...]
     divisor: tuple[int, ...]
     remainder: tuple[int, ...]
+    padded: bool = False
 
     @classmethod
     def isotropic(
-        cls, ndim: int, *, halo: int, divisor: int, remainder: int = 0
+        cls,
+        ndim: int,
+        *,
+        halo: int,
+        divisor: int,
+        remainder: int = 0,
+        padded: bool = False,
     ) -> Footprint:
         """Give the same figures to each of ``ndim`` axes."""
         return cls(
             halo=(halo,) * ndim,
             divisor=(divisor,) * ndim,
             remainder=(remainder % divisor,) * ndim,
+            padded=padded,
         )
 
     def allowed_size(self, size: int, axis: int) -> int:
         """Return the smallest allowed input size that is at least ``size``."""
         return size + (self.remainder[axis] - size) % self.divisor[axis]
 
-    def around(self, inner: Sequence[Interval]) -> tuple[Interval, ...]:
-        """Return the outer region of an inner one."""
+    def around(
+        self, inner: Sequence[Interval], shape: Sequence[int] | None = None
+    ) -> tuple[Interval, ...]:
+        """Return the outer region of an inner one.
+
+        Parameters
+        ----------
+        inner
+            Interval per axis.
+        shape
+            Of the image; None where nothing is known of its border.
+        """
         outer = []
         for axis, ((start, stop), halo) in enumerate(
             zip(inner, self.halo, strict=True)
         ):
-            size = self.allowed_size(stop - start + 2 * halo, axis)
-            outer.append((start - halo, start - halo + size))
+            low = start - halo
+            if self.padded:
+                low -= low % self.divisor[axis]
+            high = low + self.allowed_size(stop + halo - low, axis)
+            if self.padded and shape is not None:
+                low = max(low, 0)
+                high = min(high, self.allowed_size(shape[axis], axis))
+            outer.append((low, high))
         return tuple(outer)
 
 
@@ -185,7 +213,8 @@ class TilePlan:
             for starts, n in zip(self.starts, self.shape, strict=True)
         ]
         return tuple(
-            Tile(inner, self.footprint.around(inner)) for inner in product(*intervals)
+            Tile(inner, self.footprint.around(inner, self.shape))
+            for inner in product(*intervals)
         )
 
     def nearest_first(self, point: Sequence[float]) -> tuple[Tile, ...]:

@@ -42,7 +42,8 @@ def near_sighted(make_checkpoint: Callable) -> Checkpoint:
 
 def test_a_smaller_halo_is_found_where_influence_ends(near_sighted: Checkpoint):
     measured = measure_halo(near_sighted, [pixels()], device="cpu").spec
-    assert measured.measured_halo == SPEC.halo_choices[0]
+    # The smallest but none at all.
+    assert measured.measured_halo == SPEC.halo_choices[1]
     assert measured.measured_halo is not None
     assert measured.measured_halo[0] < SPEC.footprint.halo[0]
     assert measured.measured_error is not None
@@ -76,7 +77,7 @@ def test_a_prediction_with_it_has_smaller_tiles_and_says_so(near_sighted: Checkp
     assert other.probabilities is not None
     assert np.abs(one.probabilities - other.probabilities).max() <= ALLOWED
     assert not one.notes
-    small, large = SPEC.halo_choices[0][0], SPEC.footprint.halo[0]
+    small, large = SPEC.halo_choices[1][0], SPEC.footprint.halo[0]
     assert other.notes[-1].startswith(
         f"The measured halo of {small} instead of {large} pixels"
     )

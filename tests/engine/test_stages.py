@@ -71,6 +71,26 @@ def test_stages_give_what_the_whole_network_gives(
     np.testing.assert_allclose(runner(block, wanted), whole, atol=_ROUNDING)
 
 
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("cells", [7, 64])
+def test_stages_pad_at_the_border_as_the_whole_network_does(
+    make_checkpoint: Callable, name: str, cells: int
+):
+    spec = SPECS[name]
+    checkpoint = make_checkpoint(spec)
+    random = np.random.default_rng(4)
+    for weights in checkpoint.weights.values():
+        if weights.ndim == 1:
+            # Of an up-convolution a bias counts only within the image.
+            weights += random.uniform(0.2, 0.6, weights.shape).astype(weights.dtype)
+    runner = Runner(checkpoint, "cpu")
+    runner.cells = cells
+    shape = (16, 48, 32)[-spec.ndim :]
+    block = random.normal(size=(spec.in_channels, *shape)).astype(np.float32)
+    everything = [(0, size) for size in shape]
+    np.testing.assert_allclose(runner(block, everything), runner(block), atol=_ROUNDING)
+
+
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_no_stage_reads_beyond_the_halo(data: st.DataObject):

@@ -56,10 +56,10 @@ class Upsampling:
 
 @cache
 def smallest_halo(path: tuple[Layer | Upsampling, ...], divisor: int) -> int:
-    """Find the least halo that makes tiles equal to the whole.
+    """Find the least halo on the pooling grid that makes tiles equal to the whole.
 
-    How far a pixel looks depends on its phase in the pooling grid, and the phase of
-    the first inner pixel depends on the halo; so both are tried together.
+    How far a pixel looks depends on its phase in the grid. The whole image begins on
+    it, and so does every tile.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def smallest_halo(path: tuple[Layer | Upsampling, ...], divisor: int) -> int:
     def suffices(halo: int) -> bool:
         # For every size n of an inner region: what the rounding up to the grid adds
         # on the right counts as context.
-        return left[halo % divisor] <= halo and all(
-            right[(halo + n - 1) % divisor] <= halo + (-n - 2 * halo) % divisor
+        return left[0] <= halo and all(
+            right[(n - 1) % divisor] <= halo + -n % divisor
             for n in range(1, divisor + 1)
         )
 
-    return next(filter(suffices, count()))
+    return next(filter(suffices, count(step=divisor)))
 
 
 def _receptive_interval(
@@ -144,7 +144,10 @@ def padded_footprint(spec: ModelSpec) -> Footprint:
         divisors.append(prod(strides))
         halos.append(smallest_halo(tuple(path), divisors[-1]))
     return Footprint(
-        halo=tuple(halos), divisor=tuple(divisors), remainder=(0,) * spec.ndim
+        halo=tuple(halos),
+        divisor=tuple(divisors),
+        remainder=(0,) * spec.ndim,
+        padded=True,
     )
 
 

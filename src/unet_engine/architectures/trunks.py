@@ -208,7 +208,8 @@ def fcn_footprint(spec: ModelSpec) -> Footprint:
         trunk.dense,
         *fcn_upsamplings(form),
     )
-    return Footprint.isotropic(spec.ndim, halo=smallest_halo(path, 32), divisor=32)
+    halo = smallest_halo(path, 32)
+    return Footprint.isotropic(spec.ndim, halo=halo, divisor=32, padded=True)
 
 
 def largest_dense(spec: ModelSpec) -> int:

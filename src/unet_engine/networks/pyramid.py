@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from unet_engine.architectures.geometry import Layer, Upsampling, pooling_strides
-from unet_engine.networks.stages import Stage, pool_maximum, run_unpadded, score
+from unet_engine.networks.stages import (
+    Stage,
+    pool_maximum,
+    run_unpadded,
+    score,
+)
 from unet_engine.networks.subpixel import SubpixelConvolution
 
 if TYPE_CHECKING:
@@ -94,11 +99,17 @@ class Pyramid(nn.Module):
         return tuple(stages)
 
     def _down_stage(self, level: int, paths: Paths) -> Stage:
-        strides = pooling_strides(self.spec)[level - 1] if level else ()
+        unpooled = (1,) * self.spec.ndim
+        strides = pooling_strides(self.spec)[level - 1] if level else unpooled
 
         def compute(blocks: Sequence[Block]) -> Tensor:
-            pooled = pool_maximum(blocks[0].values, strides)
-            return run_unpadded(cast("nn.Sequential", self.down[level]), pooled)
+            [block] = blocks
+            pooled = pool_maximum(block.values, strides)
+            beyond = tuple(
+                (low // stride, high // stride)
+                for (low, high), stride in zip(block.beyond, strides, strict=True)
+            )
+            return run_unpadded(cast("nn.Sequential", self.down[level]), pooled, beyond)
 
         return Stage(
             sources=(level,),
@@ -126,7 +137,9 @@ class Pyramid(nn.Module):
         skip: Paths = (convolutions,) * spec.ndim
 
         def compute(blocks: Sequence[Block]) -> Tensor:
-            merged = run_unpadded(others, joining(*(block.values for block in blocks)))
+            beyond = blocks[0].beyond
+            joined = joining(*(block.values for block in blocks), beyond=beyond)
+            merged = run_unpadded(others, joined)
             return merged if level else score(self.head, merged)
 
         return Stage(

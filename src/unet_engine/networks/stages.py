@@ -1,9 +1,10 @@
 """Networks in stages: each a few layers, which can be run over a map block by block.
 
 A map is what one stage gives and others read; its positions are counted in its own
-pixels from that of the network's input at 0. Nothing is padded: for a region of its
-output a stage asks for the region of its input that bears on it, which is how the
-interior of a large image is computed exactly and without waste.
+pixels from that of the network's input at 0. For a region of its output a stage asks
+for the region of its input that bears on it, which is how the interior of a large
+image is computed exactly and without waste. Beyond the map lie zeros, between the
+layers of a stage as well, as if the network had padded each of them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from unet_engine.tiling import Interval
 
     Region = tuple[Interval, ...]
+    Margins = tuple[tuple[int, int], ...]
     Path = tuple[Layer | Upsampling, ...]
 
 
@@ -37,10 +39,13 @@ class Block:
         ``(N, C, *region)``.
     region
         Where it lies in the map.
+    beyond
+        How much of it lies beyond the map, before and after, per axis: zeros.
     """
 
     values: Tensor
     region: Region
+    beyond: Margins = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +133,42 @@ def needed_regions(
     return [region for region in needed if region is not None]
 
 
-def run_unpadded(layers: Iterable[nn.Module], values: Tensor) -> Tensor:
-    """Run layers with their convolutions unpadded: the border they cannot know goes."""
+def run_unpadded(
+    layers: Iterable[nn.Module], values: Tensor, beyond: Margins = ()
+) -> Tensor:
+    """Run layers with their convolutions unpadded: the border they cannot know goes.
+
+    Parameters
+    ----------
+    layers
+        Convolutions are 3-wide, others see one pixel.
+    values
+        ``(N, C, *spatial)``.
+    beyond
+        How much of them lies beyond the map.
+    """
     for layer in layers:
         if isinstance(layer, (nn.Conv2d, nn.Conv3d)):
             values = convolve(values, layer.weight, layer.bias)
+            beyond = shrunk(beyond)
+            clear(values, beyond)
         else:
             values = layer(values)
     return values
+
+
+def shrunk(beyond: Margins) -> Margins:
+    """Return what a 3-wide convolution leaves of margins beyond a map."""
+    return tuple((max(0, low - 1), max(0, high - 1)) for low, high in beyond)
+
+
+def clear(values: Tensor, beyond: Margins) -> None:
+    """Set to 0 what lies beyond the map, in place."""
+    for axis, (low, high) in enumerate(beyond, start=2):
+        if low:
+            values.narrow(axis, 0, low).zero_()
+        if high:
+            values.narrow(axis, values.shape[axis] - high, high).zero_()
 
 
 def _has_convolutions() -> bool:

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unet_engine.networks.stages import convolve
+from unet_engine.networks.stages import clear, convolve, shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from unet_engine.networks.stages import Margins
 
     Convolution = nn.Conv2d | nn.Conv3d
     UpConvolution = nn.ConvTranspose2d | nn.ConvTranspose3d
@@ -48,15 +50,22 @@ class SubpixelConvolution:
         self._format = torch.channels_last if axes == 2 else torch.channels_last_3d
         with torch.no_grad():
             weights = convolution.weight.double()
-            bias = weights.new_zeros(len(weights))
+            constant = weights.new_zeros(from_below)
             if up.bias is not None:
-                bias += weights[:, beside:].flatten(2).sum(2) @ up.bias.double()
+                constant += up.bias
+            own = weights.new_zeros(len(weights))
             if convolution.bias is not None:
-                bias += convolution.bias
+                own += convolution.bias
             below = _composed(up.weight.double(), weights[:, beside:], self._strides)
+            # The bias of the up-convolution, as what it makes of a map of ones.
+            ones = constant[None, :, *(None,) * axes].expand(1, -1, *self._strides)
+            of_ones = _composed(ones, weights[:, beside:], self._strides)
+            everywhere = weights[:, beside:].flatten(2).sum(2) @ constant
             self._below = self._placed(below)
             self._beside = self._placed(weights[:, :beside]) if beside else None
-            self._bias = bias.to(self._dtype)
+            self._of_ones = self._placed(of_ones)
+            self._own_bias = own.to(self._dtype)
+            self._bias = (own + everywhere).to(self._dtype)
 
     def _placed(self, weights: Tensor) -> Tensor:
         return weights.to(self._dtype).contiguous(memory_format=self._format)
@@ -66,7 +75,9 @@ class SubpixelConvolution:
         """Whether it also sees a map of the level itself."""
         return self._beside is not None
 
-    def __call__(self, below: Tensor, beside: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, below: Tensor, beside: Tensor | None = None, *, beyond: Margins = ()
+    ) -> Tensor:
         """Return what the convolution gives, unpadded.
 
         Parameters
@@ -76,19 +87,40 @@ class SubpixelConvolution:
         beside
             ``(N, C, *spatial)`` of the level itself, as large as `below` will be when
             it is upsampled; only where it `joins`.
+        beyond
+            How much of ``below`` lies beyond its map, in cells.
 
         Returns
         -------
         Tensor
-            ``(N, C, *spatial)``, 2 pixels smaller.
+            ``(N, C, *spatial)``, 2 pixels smaller; 0 beyond the map.
         """
+        at_border = any(map(any, beyond))
+        bias = self._own_bias if at_border else self._bias
         if self._beside is None or beside is None:
-            parts = convolve(below, self._below, self._bias.repeat(prod(self._strides)))
-            return _spread(parts, self._strides, self._format)
-        values = convolve(beside, self._beside, self._bias)
-        parts = convolve(below, self._below, None)
-        _by_part(values, self._strides).add_(_of_parts(parts, self._strides))
+            parts = self._from_below(below, beyond, bias.repeat(prod(self._strides)))
+            values = _spread(parts, self._strides, self._format)
+        else:
+            values = convolve(beside, self._beside, bias)
+            parts = self._from_below(below, beyond, None)
+            _by_part(values, self._strides).add_(_of_parts(parts, self._strides))
+        pixels = tuple(
+            (low * stride, high * stride)
+            for (low, high), stride in zip(beyond, self._strides, strict=False)
+        )
+        clear(values, shrunk(pixels))
         return values
+
+    def _from_below(
+        self, below: Tensor, beyond: Margins, bias: Tensor | None
+    ) -> Tensor:
+        parts = convolve(below, self._below, bias)
+        if any(map(any, beyond)):
+            # Beyond the map the up-convolution gives nothing, not even its bias.
+            known = below.new_ones(1, 1, *below.shape[2:])
+            clear(known, beyond)
+            parts += convolve(known, self._of_ones, None)
+        return parts
 
 
 def _composed(up: Tensor, weights: Tensor, strides: Sequence[int]) -> Tensor:

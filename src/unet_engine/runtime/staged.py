@@ -126,7 +126,7 @@ class StagedNetwork:
         def run(part: Region) -> None:
             aligned = stage.aligned(part)
             blocks = [
-                Block(_read(source, read), read)
+                _read(source, read)
                 for source, read in zip(sources, stage.reads(aligned), strict=True)
             ]
             found = crop(Block(stage.compute(blocks), aligned), part)
@@ -144,19 +144,21 @@ class StagedNetwork:
         return output
 
 
-def _read(block: Block, region: Region) -> Tensor:
+def _read(block: Block, region: Region) -> Block:
     """Return a region of a map, with zeros where it leaves the map."""
     inside = tuple(
         (max(start, low), min(stop, high))
         for (start, stop), (low, high) in zip(region, block.region, strict=True)
     )
+    beyond = tuple(
+        (low - start, stop - high)
+        for (start, stop), (low, high) in zip(region, inside, strict=True)
+    )
     values = crop(block, inside)
-    if inside == region:
-        return values
-    margins: list[int] = []
-    for (start, stop), (low, high) in zip(region, inside, strict=True):
-        margins[:0] = [low - start, stop - high]
-    return nn.functional.pad(values, margins)
+    if inside != region:
+        margins = [margin for axis in reversed(beyond) for margin in axis]
+        values = nn.functional.pad(values, margins)
+    return Block(values, region, beyond)
 
 
 def _sizes(region: Region) -> tuple[int, ...]:
