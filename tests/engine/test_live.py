@@ -104,6 +104,16 @@ class TestClassifier:
         assert found.shape == (40_000, 2)
         assert np.mean((found[:, 1] > 0.5) == (labels == 2)) > 0.97
 
+    def test_one_feature_beyond_all_strokes_does_not_decide(self):
+        rng = np.random.default_rng(0)
+        labels = np.repeat(np.array([0, 1], np.uint8), 1000)
+        features = rng.normal(size=(2000, 6)).astype(np.float32) + 2 * labels[:, None]
+        classifier = PixelClassifier(fine=6)
+        classifier.fit(features, labels)
+        # A plain one of the first class, but for a glare in its last feature.
+        glaring = np.array([[0, 0, 0, 0, 0, 1000]], np.float32)
+        assert classifier.probabilities(glaring)[0, 0] > 0.5
+
     def test_one_class_is_refused(self):
         with pytest.raises(DataError, match="all strokes are of one class"):
             PixelClassifier(1).fit(np.zeros((9, 1), np.float32), np.ones(9, np.uint8))
