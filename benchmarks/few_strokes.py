@@ -3,10 +3,12 @@
 ::
 
     python benchmarks/few_strokes.py --sets em_isbi2012_membrane,dic_hela --quick
+    python benchmarks/few_strokes.py --rows one.json two.json --plot strokes.png
 
 Each round takes the next of three images, paints strokes where the present prediction
 is most wrong, learns from all strokes so far, and scores other images of the set.
-Nobody sees the truth but the simulated user.
+Nobody sees the truth but the simulated user. ``--plot`` draws how good the mask is
+after how much of the user's time; with ``--rows`` that of earlier runs.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from stroke_study.methods import (
     NaiveUNet,
     TunedAlone,
 )
+from stroke_study.plot import draw
 from stroke_study.scores import Scoring
 from stroke_study.subjects import read_set
 from stroke_study.user import SimulatedUser, nothing_painted, suggested
@@ -121,11 +124,21 @@ def study(
 
 def main(argv: list[str] | None = None) -> int:
     """Read the command line, study, print and record."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.rows and not arguments.plot:
+        parser.error("--rows are drawn; give --plot a file for the picture")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     rows: list[dict[str, Any]] = []
     try:
+        if arguments.rows:
+            for path in arguments.rows:
+                rows += json.loads(path.read_text())
+            # A line of the picture is of rounds that follow each other.
+            rows.sort(key=lambda row: (row["dataset"], row["method"]))
+            draw(rows, 2 * STROKES, arguments.plot)
+            return 0
         base = (
             Checkpoint.load(arguments.base)
             if arguments.base
@@ -144,6 +157,8 @@ def main(argv: list[str] | None = None) -> int:
                     print(_line(rows[-1]), flush=True)
                     if arguments.json:
                         arguments.json.write_text(json.dumps(rows, indent=1))
+        if arguments.plot:
+            draw(rows, 2 * STROKES, arguments.plot)
     except (EngineError, OSError) as error:
         print(f"few_strokes: error: {error}", file=sys.stderr)
         return 1
@@ -168,6 +183,10 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="2 rounds, short trainings"
     )
     parser.add_argument("--json", type=Path, help="file that takes the rows")
+    parser.add_argument("--plot", type=Path, help="picture of IoU against seconds")
+    parser.add_argument(
+        "--rows", type=Path, nargs="+", help="draw these files of --json, run nothing"
+    )
     parser.add_argument(
         "--base", type=Path, help="model instead of the bundled general"
     )

@@ -14,6 +14,7 @@ import tifffile
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+from stroke_study.plot import MEAN, curves  # noqa: E402
 from stroke_study.scores import Scoring  # noqa: E402
 from stroke_study.subjects import read_set  # noqa: E402
 from stroke_study.user import SimulatedUser, nothing_painted, suggested  # noqa: E402
@@ -145,3 +146,37 @@ def test_the_command_records_a_row_per_round(tmp_path):
     live = [row for row in rows if row["method"] == "live"]
     assert live[-1]["iou"] > 0.8
     assert live[-1]["live_p95_s"] > 0
+
+
+class TestPicture:
+    def rows(self, dataset: str, method: str, *ious: float) -> list[dict]:
+        return [
+            {"dataset": dataset, "method": method, "iou": iou, "seconds": 10.0}
+            for iou in ious
+        ]
+
+    def test_a_stroke_counts_three_seconds_and_training_its_own(self):
+        found = curves(self.rows("cells", "forest", 0.5, 0.75), strokes=10)
+        assert found == {"cells": {"forest": ([40.0, 80.0], [0.5, 0.75])}}
+
+    def test_a_mean_is_over_all_sets_and_the_rounds_they_share(self):
+        rows = [
+            *self.rows("cells", "forest", 0.5, 0.75),
+            *self.rows("cells", "live", 0.5),
+            *self.rows("nuclei", "forest", 0.25),
+        ]
+        found = curves(rows, strokes=10)
+        assert found[MEAN] == {"forest": ([40.0], [0.375])}
+
+    def test_it_is_drawn_from_rows_of_earlier_runs(self, tmp_path):
+        rows = tmp_path / "rows.json"
+        rows.write_text(json.dumps(self.rows("cells", "forest", 0.5, 0.75)))
+        picture = tmp_path / "strokes.png"
+        command = [sys.executable, str(BENCHMARKS / "few_strokes.py")]
+        subprocess.run([*command, "--rows", rows, "--plot", picture], check=True)
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        refused = subprocess.run(
+            [*command, "--rows", rows], capture_output=True, text=True, check=False
+        )
+        assert refused.returncode == 2
+        assert "--plot" in refused.stderr
