@@ -23,6 +23,12 @@ _JUDGED_BY_TRAINING = (
     "Too little is labelled to hold a part of it out: the model was judged by the "
     "pixels it learned from. Label more places to get a figure you can trust."
 )
+_ONE_SPOT = (
+    "All that is labelled lies within {} pixels of an image of {}; the model learns "
+    "that spot alone. Paint in other parts of the image, too."
+)
+_SPOT = 4
+"""What is labelled is one spot when each side of the image is so many times as long."""
 _EDGES = (128, 64, 32, 16)
 _ALL = 2**31
 _ENOUGH_BLOCKS = 8
@@ -96,11 +102,24 @@ def split_pairs(
         learn, judge = _hold_out_slices(pair, fraction, generator)
         training, validation = [*training, *learn], [*validation, *judge]
     learn, judge = _hold_out_blocks(partial, fraction, generator)
-    notes: tuple[str, ...] = ()
+    notes = _spot_notes([pair.target for pair, _ in known])
     if partial and not judge:
         learn = judge = [pair for pair, _ in partial]
-        notes = (_JUDGED_BY_TRAINING,)
+        notes = (_JUDGED_BY_TRAINING, *notes)
     return Split((*training, *learn), (*validation, *judge), notes)
+
+
+def _spot_notes(targets: Sequence[npt.NDArray[np.uint8]]) -> tuple[str, ...]:
+    """Say so where the labels of the only image lie all in one spot of it."""
+    if len(targets) != 1:
+        return ()
+    shape = targets[0].shape[-2:]
+    where = np.nonzero(targets[0] < HELD_OUT)[-2:]
+    extent = [int(np.ptp(places)) + 1 for places in where]
+    if any(_SPOT * long > size for long, size in zip(extent, shape, strict=True)):
+        return ()
+    spot, image = (" x ".join(map(str, sizes)) for sizes in (extent, shape))
+    return (_ONE_SPOT.format(spot, image),)
 
 
 def _is_mostly_labelled(target: npt.NDArray[np.uint8]) -> bool:

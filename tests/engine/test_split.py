@@ -172,6 +172,23 @@ def test_any_strokes_leave_labels_on_both_sides(strokes, fraction, seed):
     split = split_pairs(pairs, fraction=fraction, seed=seed)
     assert count(split.validation) > 0
     assert classes(split.training) == classes(pairs)
-    if not split.notes:
+    if not any("judged by the pixels" in note for note in split.notes):
         assert count(split.training) + count(split.validation) == count(pairs)
         assert count(split.training) >= count(pairs) / 2
+
+
+@pytest.mark.parametrize(
+    ("corners", "told"),
+    [([(10, 10), (40, 20)], True), ([(10, 10), (150, 20)], False)],
+)
+def test_labels_all_in_one_spot_are_told_of(corners, told):
+    target = np.full((200, 240), IGNORE, np.uint8)
+    for label, (y, x) in enumerate(corners):
+        target[y : y + 9, x : x + 30] = label
+    pair = TrainingPair(np.zeros((1, 200, 240), np.float32), target)
+    notes = split_pairs([pair], fraction=0.2).notes
+    assert any(
+        "within 39 x 40 pixels of an image of 200 x 240" in n for n in notes
+    ) == (told)
+    # Of two images no spot is all there is.
+    assert not any("within" in n for n in split_pairs([pair] * 2, fraction=0.2).notes)
