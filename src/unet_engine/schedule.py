@@ -10,6 +10,8 @@ _LOOKS = 20
 _FEWEST_STEPS = 10
 """Between two looks, where the steps end the run."""
 _MOST_TIME_LOOKING = 0.12
+_STARTING = 0.02
+"""So much of the time may pass before the first step of a run that ends by steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,15 @@ class Schedule:
         return replace(self, last_look=min(cost, self.seconds / 4))
 
     def progress(self, step: int, elapsed: float) -> float:
-        """Return how much of the run is over, in [0, 1]."""
-        return min(1.0, max(self._by_steps(step), self._by_time(elapsed)))
+        """Return how much of the run is over, in [0, 1].
+
+        A run that ends by its steps does not depend on the clock, and is the same
+        each time.
+        """
+        over = self._by_time(elapsed)
+        if over < 1 and not self._ends_by_clock(step, elapsed):
+            over = 0.0
+        return min(1.0, max(self._by_steps(step), over))
 
     def learning_rate(self, progress: float) -> float:
         """Return the learning rate: a short linear warm-up, then half a cosine."""
@@ -60,7 +69,7 @@ class Schedule:
         share = 1 / _LOOKS
         if self.steps:
             share = max(share, _FEWEST_STEPS / self.steps)
-        if self._by_time(elapsed) > self._by_steps(step):
+        if self._ends_by_clock(step, elapsed):
             share = max(share, cost / _MOST_TIME_LOOKING / self.seconds)
         return self.progress(step, elapsed) + share
 
@@ -78,6 +87,10 @@ class Schedule:
         if self.steps:
             left.append((self.steps - step) * pace)
         return max(0.0, min(left))
+
+    def _ends_by_clock(self, step: int, elapsed: float) -> bool:
+        ahead = self._by_time(elapsed) - self._by_steps(step)
+        return ahead > (_STARTING if self.steps else 0)
 
     def _by_steps(self, step: int) -> float:
         return step / self.steps if self.steps else 0.0

@@ -110,11 +110,14 @@ def split_pairs(
 
 
 def _spot_notes(targets: Sequence[npt.NDArray[np.uint8]]) -> tuple[str, ...]:
-    """Say so where the labels of the only image lie all in one spot of it."""
+    """Say so where the labels of the only plane that has some lie all in one spot."""
     if len(targets) != 1:
         return ()
     shape = targets[0].shape[-2:]
-    where = np.nonzero(targets[0] < HELD_OUT)[-2:]
+    *depth, rows, columns = np.nonzero(targets[0] < HELD_OUT)
+    if any(np.ptp(slices) for slices in depth):
+        return ()
+    where = (rows, columns)
     extent = [int(np.ptp(places)) + 1 for places in where]
     if any(_SPOT * long > size for long, size in zip(extent, shape, strict=True)):
         return ()

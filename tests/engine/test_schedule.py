@@ -18,6 +18,17 @@ def test_whichever_limit_is_nearer_counts():
     assert both.progress(200, 10) == 1
 
 
+def test_the_time_of_the_start_changes_nothing_where_steps_end_the_run():
+    both = Schedule(steps=1000, seconds=100, peak=1.0)
+    assert [both.progress(step, 0.1 * step / 2 + 1.5) for step in (0, 1, 9)] == [
+        0,
+        0.001,
+        0.009,
+    ]
+    assert both.progress(0, 3) == pytest.approx(0.03)
+    assert both.progress(995, 100) == 1
+
+
 def test_rate_warms_up_and_cools_down():
     schedule = by_steps()
     rates = [schedule.learning_rate(p / 100) for p in range(101)]

@@ -205,7 +205,7 @@ def test_a_stroke_ends_the_search_where_it_is(dock: Docked, image: np.ndarray):
     assert dock.widget.live.text.text() == ""
 
 
-def test_live_and_next_together(dock: Docked, image: np.ndarray):
+def test_live_and_next_together(dock: Docked, image: np.ndarray, by_brightness: None):
     begin(dock, image)
     dock.widget.live.switch.value = True
     strokes(dock)

@@ -78,7 +78,7 @@ def test_pretrain_then_train_a_unet_that_starts_from_it(
     ready.mask.brush_size = 12
     ready.mask.paint((0, 35, 35), 1)
     ready.mask.paint((0, 85, 15), 0)
-    ready.be_quick(steps=8)
+    ready.be_quick(steps=30)
     ready.fine_tune()
     assert workspace.model.name == "mine"
     assert store.lineage("mine") == ("mine", "cells-pretrained")
