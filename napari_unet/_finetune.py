@@ -12,10 +12,10 @@ from napari_unet._drafts import Draft
 from napari_unet._forms import add_row, button, rows
 from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
-from napari_unet._runs import Trained, TrainingOrder, train_run
 from napari_unet._sections import TrainingSection
 from napari_unet._settings import TrainingSettings
 from napari_unet._training_data import LabelledImage
+from napari_unet._training_runs import Trained, TrainingOrder, train_run
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError, EngineError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet._workspace import Workspace
+    from unet_engine.events import FineTuned
 
 
 _FINE_TUNE = (
@@ -160,11 +161,21 @@ class FineTuneSection(TrainingSection):
             self.text.setText(text)
             show_warning(text)
             return
-        self.text.setText(self._describe_result(result, trained.model.name))
-        show_info(f"The new model {trained.model.name} predicts now.")
         self._workspace.drop_draft(order.model)
-        self._workspace.refresh_models(choose=trained.model.name)
-        self._refresh_wanted = True
+        self._take(order.model.name, result, trained.model.name)
+
+    def _take(self, old: str, result: FineTuned, new: str) -> None:
+        """Choose the new model and predict with it, unless it forgot too much."""
+        text = self._describe_result(result, new)
+        if result.replay is not None and result.replay.forgot:
+            text = f"{text} {old} stays chosen; {new} is in the list of step 1."
+            show_warning(text)
+            self._workspace.refresh_models()
+        else:
+            show_info(f"The new model {new} predicts now.")
+            self._workspace.refresh_models(choose=new)
+            self._refresh_wanted = True
+        self.text.setText(text)
 
     def _on_finished(self) -> None:
         super()._on_finished()

@@ -11,8 +11,8 @@ from napari.utils.notifications import show_info, show_warning
 from napari_unet._drafts import file_name
 from napari_unet._forms import Section, TextLine, add_row, button, config_form, rows
 from napari_unet._layers import image_of, layouts_of
-from napari_unet._runs import PretrainingOrder, Trained, pretrain_run
 from napari_unet._sections import TrainingSection
+from napari_unet._training_runs import PretrainingOrder, Trained, pretrain_run
 from unet_engine.config import PretrainConfig
 from unet_engine.errors import EngineError
 from unet_engine.spec import ModelSpec

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_unet._runs import TrainingOrder
     from napari_unet._subject import Index
+    from napari_unet._training_runs import TrainingOrder
     from unet_engine.annotations import Annotations
     from unet_engine.dataset import TrainingPair
     from unet_engine.images import Image

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from unet_engine.store import Checkpoint
 
+_MISLEADING = 0.05
+
 Stop = Callable[[], bool]
 """Polled every tile or training step; ``True`` ends the run with what it has."""
 
@@ -153,6 +155,28 @@ class Validation:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How the old and the new model do on examples of what the old one had learned.
+
+    Attributes
+    ----------
+    before, after
+        Mean IoU over the classes, of the old and of the new model.
+    examples
+        How many there are.
+    """
+
+    before: float
+    after: float
+    examples: int
+
+    @property
+    def forgot(self) -> bool:
+        """Whether the new model is worse by more than a few examples can mislead."""
+        return self.after < self.before - _MISLEADING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FineTuned:
     """The result of a training.
@@ -170,6 +194,8 @@ class FineTuned:
         True when the run was ended by ``stop``.
     notes
         What the user should know, one sentence each.
+    replay
+        How both do on what the old one had learned; None where nothing is kept of it.
     """
 
     checkpoint: Checkpoint
@@ -179,3 +205,4 @@ class FineTuned:
     steps: int
     stopped: bool
     notes: tuple[str, ...] = field(default=())
+    replay: Replay | None = None

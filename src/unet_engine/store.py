@@ -19,7 +19,9 @@ from unet_engine.errors import CheckpointError, DataError
 from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from unet_engine.dataset import TrainingPair
 
 __all__ = [
     "FOLDER_VARIABLE",
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "NAPARI_UNET_MODELS"
 """Environment variable that names another folder for the user's models."""
+
+EXAMPLES_SUFFIX = ".examples"
 
 _FIRST = "nuclei"
 """The bundled model that comes first: it finds something without any training."""
@@ -115,10 +119,38 @@ class ModelStore:
         """
         return Checkpoint.load(self.info(name).path)
 
+    def examples(self, name: str) -> Sequence[TrainingPair]:
+        """Load the examples that were kept of what a model has learned; perhaps none.
+
+        Raises
+        ------
+        CheckpointError
+            When there is no such model.
+        DataError
+            When the file of the examples is damaged.
+        """
+        from unet_engine.examples import load_examples
+
+        path = _examples_path(self.info(name).path)
+        return load_examples(path) if path.is_file() else ()
+
     def save(
-        self, name: str, checkpoint: Checkpoint, overwrite: bool = False
+        self,
+        name: str,
+        checkpoint: Checkpoint,
+        overwrite: bool = False,
+        examples: Sequence[TrainingPair] = (),
     ) -> ModelInfo:
         """Save a model in the user's folder; its last history entry gets the name.
+
+        Parameters
+        ----------
+        name, checkpoint
+            The model.
+        overwrite
+            Replace another model of the name.
+        examples
+            Of what it has learned; in a file beside that of the model.
 
         Raises
         ------
@@ -134,8 +166,15 @@ class ModelStore:
             history = (*earlier, {**last, "name": name})
             checkpoint = replace(checkpoint, history=history)
         self._make_root()
-        checkpoint.save(self._path(name))
-        return read_info(self._path(name))
+        path = self._path(name)
+        # Examples never belong to another model than that beside them.
+        _examples_path(path).unlink(missing_ok=True)
+        checkpoint.save(path)
+        if examples:
+            from unet_engine.examples import save_examples
+
+            save_examples(_examples_path(path), examples)
+        return read_info(path)
 
     def add(self, path: str | os.PathLike[str]) -> ModelInfo:
         """Copy a model file into the user's folder, under its name or a free one.
@@ -250,6 +289,10 @@ class ModelStore:
                 f"the folder for models {self.root} cannot be made: {error.strerror}; "
                 f"name another one in {FOLDER_VARIABLE}"
             ) from error
+
+
+def _examples_path(model: Path) -> Path:
+    return model.with_name(f"{model.stem}{EXAMPLES_SUFFIX}")
 
 
 def _equal(one: Checkpoint, other: Checkpoint) -> bool:

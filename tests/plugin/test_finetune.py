@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from napari_unet import _runs
+from napari_unet import _training_runs
 from napari_unet._training_data import training_pairs
 from unet_engine.errors import DataError
-from unet_engine.events import FineTuned, Step, Validation
+from unet_engine.events import FineTuned, Replay, Step, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,7 +60,7 @@ def unimproved(order: Any, workspace: Any, stop: Any) -> Generator[Any, None, An
         before=look(0.5), after=look(0.5), steps=1, stopped=False,
         notes=("The old one is kept.",),
     )  # fmt: skip
-    return _runs.Trained(result=result, model=None)
+    return _training_runs.Trained(result=result, model=None)
 
 
 def test_the_new_model_is_saved_chosen_and_predicts(
@@ -80,6 +81,35 @@ def test_the_new_model_is_saved_chosen_and_predicts(
     assert "tiny-ft" in painted.widget.fine_tune.text.text()
 
 
+@pytest.mark.parametrize("after", [0.7, 0.88])
+def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
+    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    def compare(result: Any, *_: Any, **__: Any) -> Any:
+        found = Replay(before=0.9, after=after, examples=3)
+        return replace(result, replay=found), []
+
+    monkeypatch.setattr("unet_engine.replay.compare_with_old", compare)
+    train(painted)
+    painted.wait()
+    workspace, text = painted.widget.workspace, painted.widget.fine_tune.text.text()
+    assert "tiny-ft" in workspace.store.names()
+    forgot = after < 0.85
+    assert workspace.model.name == ("tiny" if forgot else "tiny-ft")
+    assert ("tiny stays chosen; tiny-ft is in the list" in text) == forgot
+    assert any("stays chosen" in message for message in told) == forgot
+
+
+def test_examples_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
+    train(painted)
+    painted.wait()
+    store = painted.widget.workspace.store
+    kept = store.examples("tiny-ft")
+    assert {example.name for example in kept} == {"cells (0,)", "cells (1,)"}
+    touched = touched_pixels(painted)
+    assert sum((example.target < 2).sum() for example in kept) == touched.sum()
+
+
 def test_the_next_model_gets_the_next_free_name(painted: Docked) -> None:
     store = painted.widget.workspace.store
     store.save("tiny-ft", store.load("tiny"))
@@ -94,7 +124,7 @@ def test_the_next_model_gets_the_next_free_name(painted: Docked) -> None:
     [("nuclei", "nuclei-ft"), ("nuclei-ft", "nuclei-ft"), ("a-ft-12", "a-ft")],
 )
 def test_names(name: str, tuned: str) -> None:
-    assert _runs.tuned_name(name) == tuned
+    assert _training_runs.tuned_name(name) == tuned
 
 
 def test_learned_nothing_says_so_and_keeps_the_model(

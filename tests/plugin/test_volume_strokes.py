@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet._runs import TrainingOrder
 from napari_unet._training_data import LabelledImage, training_pairs
+from napari_unet._training_runs import TrainingOrder
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError
 from unet_engine.images import Image

@@ -17,10 +17,11 @@ from unet_engine.store import SUFFIX, ModelStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from unet_engine.config import FineTuneConfig, PretrainConfig
+    from unet_engine.dataset import TrainingPair
     from unet_engine.store import Checkpoint, ModelInfo
 
     Config = FineTuneConfig | PretrainConfig
@@ -73,7 +74,10 @@ def _describe(event: Validation) -> str:
 
 
 def conclude(
-    result: FineTuned, store: ModelStore, arguments: argparse.Namespace
+    result: FineTuned,
+    store: ModelStore,
+    arguments: argparse.Namespace,
+    examples: Sequence[TrainingPair] = (),
 ) -> int:
     """Save what was learned as ``--out`` and ``--overwrite`` say.
 
@@ -83,6 +87,8 @@ def conclude(
         What was learned, and where it is kept.
     arguments
         With ``out``, ``overwrite`` and ``quiet``.
+    examples
+        That stay with the model.
 
     Returns
     -------
@@ -96,7 +102,9 @@ def conclude(
     """
     if result.improved:
         tell(result.notes, quiet=arguments.quiet)
-        info = _save(store, arguments.out, result, overwrite=arguments.overwrite)
+        info = _save(
+            store, arguments.out, result, examples, overwrite=arguments.overwrite
+        )
         _report(info, result)
         return 0
     if result.stopped:
@@ -110,7 +118,12 @@ def conclude(
 
 
 def _save(
-    store: ModelStore, name: str, result: FineTuned, *, overwrite: bool
+    store: ModelStore,
+    name: str,
+    result: FineTuned,
+    examples: Sequence[TrainingPair],
+    *,
+    overwrite: bool,
 ) -> ModelInfo:
     """Save the model; only a complete training replaces another model."""
     if overwrite and result.stopped:
@@ -122,10 +135,11 @@ def _save(
                 file=sys.stderr,
             )
     try:
-        return store.save(name, result.checkpoint, overwrite=overwrite)
+        return store.save(name, result.checkpoint, overwrite, examples)
     except CheckpointError:
         # Somebody took the name meanwhile.
-        return store.save(store.free_name(name), result.checkpoint)
+        name = store.free_name(name)
+        return store.save(name, result.checkpoint, examples=examples)
     except DataError as error:
         place = _rescue(name, result.checkpoint)
         end = f"is in {place} instead" if place else "could be kept nowhere"

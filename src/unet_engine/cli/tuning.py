@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         Before the training when it could not be saved or the data cannot be used;
         after it when nothing was learned.
     """
+    from unet_engine.replay import compare_with_old
     from unet_engine.training import fine_tune
 
     store = ModelStore()
@@ -84,7 +85,19 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint, pairs = _prepare(arguments, parent, config, stop)
         events = fine_tune(checkpoint, pairs, config, stop=stop)
         result = follow(events, config, quiet=arguments.quiet)
-        return conclude(result, store, arguments)
+        if not result.improved:
+            return conclude(result, store, arguments)
+        parent_examples: Sequence[TrainingPair] = ()
+        if parent is not None and not parent.is_start:
+            parent_examples = store.examples(arguments.parent)
+        result, kept = compare_with_old(
+            result,
+            parent or checkpoint,
+            parent_examples,
+            pairs,
+            device=config.device,
+        )
+        return conclude(result, store, arguments, examples=kept)
 
 
 def _prepare(

@@ -1,0 +1,163 @@
+"""What the bundled ``nuclei`` model finds without any stroke, on images like its own.
+
+::
+
+    python benchmarks/nuclei.py --data ../shared/data
+
+Held-out images of the two sets it was trained on, then the fluorescent ones again as
+other microscopes would have taken them: 16 bits above an offset, so dim that single
+photons count, on a background that is uneven; and the planes of a confocal stack of
+another source. IoU is of all pixels together, the scores of objects (watershed, the
+default of ``napari-unet objects``) are means over images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from training.nuclei import FLUORESCENT, SETS, list_files, read_labels
+from unet_engine.images import Image, match_channels, open_image
+from unet_engine.inference import predict
+from unet_engine.instances import SemanticMask, label_objects
+from unet_engine.metrics import (
+    Confusion,
+    aggregated_jaccard,
+    count_overlaps,
+    match_objects,
+)
+from unet_engine.store import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[Any]
+    Example = tuple[Image, npt.NDArray[np.integer[Any]]]
+
+MODEL = Path(__file__).resolve().parents[1] / "resources/models/nuclei.safetensors"
+STAINED = list(SETS)[1]
+STACK = "fluo_ovule_nuclei_3d"
+
+
+def sixteen_bits(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Return the image in a tenth of 16 bits, above the offset of a camera."""
+    noise = random.normal(0, 15, image.shape)
+    return np.clip(2000 + 25.0 * image + noise, 0, 65535).astype(np.uint16)
+
+
+def dim(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Return some 10 photons where it is brightest, read with noise above an offset."""
+    bright = np.percentile(image, 99.8)
+    photons = random.poisson(1 + 10 * np.clip(image / max(bright, 1), 0, 1))
+    noise = random.normal(0, 0.7, image.shape)
+    return np.clip(100 + 4 * (photons + noise), 0, 65535).astype(np.uint16)
+
+
+def uneven(image: Pixels, random: np.random.Generator) -> Pixels:
+    """Return it darker towards the corners, on a haze that grows in one direction."""
+    y, x = (np.linspace(-1, 1, n) for n in image.shape)
+    lit = 1 - 0.3 * (y[:, None] ** 2 + x**2)
+    angle = random.uniform(0, 2 * math.pi)
+    slope = (y[:, None] * math.sin(angle) + x * math.cos(angle)) / math.sqrt(2)
+    bright = np.percentile(image, 99.8)
+    return np.clip(image * lit + 0.35 * bright * (1 + slope) / 2, 0, 255).astype(
+        np.uint8
+    )
+
+
+ALTERED = {"16 bits above an offset": sixteen_bits, "dim": dim, "uneven": uneven}
+
+
+def held_out(data: Path, name: str) -> Iterator[Example]:
+    """Yield the held-out images of a set and their object ids."""
+    for image, labels in list_files(data / name, held_out=True):
+        yield open_image(image), read_labels(labels)
+
+
+def altered(
+    data: Path, alter: Callable[[Pixels, np.random.Generator], Pixels]
+) -> Iterator[Example]:
+    """Yield the held-out fluorescent images as another microscope would take them."""
+    for number, (image, labels) in enumerate(held_out(data, FLUORESCENT)):
+        pixels = match_channels(image, 1).read((), _all(image))[0]
+        changed = alter(pixels, np.random.default_rng(number))
+        yield Image.from_array(changed, "YX"), labels
+
+
+def planes(data: Path) -> Iterator[Example]:
+    """Yield every fifth plane of the confocal stack."""
+    (path,) = (data / STACK / "images").iterdir()
+    stack, labels = (open_image(p) for p in (path, data / STACK / "labels" / path.name))
+    for index in list(stack.indices())[::5]:
+        pixels = stack.read(index, _all(stack))[0]
+        yield Image.from_array(pixels, "YX"), labels.read(index, _all(labels))[0]
+
+
+def _all(image: Image) -> tuple[slice, ...]:
+    return tuple(slice(0, n) for n in image.plane_shape)
+
+
+def measure(examples: Iterator[Example], checkpoint: Checkpoint) -> dict[str, Any]:
+    """Predict images and compare pixels and objects with the truth."""
+    confusion = Confusion(2)
+    precisions, jaccards = [], []
+    for image, labels in examples:
+        found = predict(image, checkpoint).labels
+        confusion.add((labels > 0).astype(np.uint8), found)
+        objects = label_objects(SemanticMask(classes=found)).labels
+        table = count_overlaps(labels, objects)
+        precisions.append(match_objects(table, 0.5).average_precision)
+        jaccards.append(aggregated_jaccard(table))
+    return {
+        "images": len(precisions),
+        "iou": round(confusion.iou[1] or 0.0, 3),
+        "ap50": round(float(np.mean(precisions)), 3),
+        "aji": round(float(np.mean(jaccards)), 3),
+    }
+
+
+def main() -> None:
+    """Read the command line and print a row for each kind of image."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
+    parser.add_argument("--json", type=Path, help="file for the rows")
+    arguments = parser.parse_args()
+    data = arguments.data
+    if missing := [n for n in (*SETS, STACK) if not (data / n).is_dir()]:
+        parser.error(f"{data} has no folder {' and no '.join(missing)}")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    checkpoint = Checkpoint.load(arguments.model)
+    kinds = {
+        "fluorescence": held_out(data, FLUORESCENT),
+        **{f"fluorescence, {n}": altered(data, f) for n, f in ALTERED.items()},
+        "stained and bright-field": held_out(data, STAINED),
+        "planes of a confocal stack": planes(data),
+    }
+    rows = []
+    print("| images | number | IoU of nuclei | AP at 0.5 | AJI |")
+    print("|---|---|---|---|---|")
+    for kind, examples in kinds.items():
+        row = {"kind": kind, **measure(examples, checkpoint)}
+        rows.append(row)
+        values = (kind, row["images"], row["iou"], row["ap50"], row["aji"])
+        print("|", " | ".join(map(str, values)), "|", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
