@@ -138,9 +138,14 @@ def train(
 
 
 def named(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Return the model with its name in the last entry of its history."""
+    """Return the model with its name in the last entry of its history.
+
+    How far a pixel's influence reaches is left to be measured on the images it meets.
+    """
     *earlier, last = checkpoint.history
-    return replace(checkpoint, history=(*earlier, {**last, "name": name}))
+    spec = replace(checkpoint.spec, measured_halo=None, measured_error=None)
+    history = (*earlier, {**last, "name": name})
+    return replace(checkpoint, spec=spec, history=history)
 
 
 def evaluate(checkpoint: Checkpoint, data: Path) -> dict[str, dict[str, float]]:

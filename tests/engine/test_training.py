@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from unet_engine.learner import Learner
 from unet_engine.runtime import Runner
 from unet_engine.spec import IGNORE, ModelSpec
 from unet_engine.training import adapt_checkpoint, fine_tune, start_checkpoint
-from unet_engine.training_run import _is_better
+from unet_engine.training_run import TrainingRun, _is_better
 from unet_engine.validation import HeldOut, Look
 
 SPEC = ModelSpec(depth=2, width=8)
@@ -388,3 +389,28 @@ class TestBest:
     def test_infinite_loss_is_never_better(self):
         bad = Look(loss=math.nan, iou=1.0)
         assert not _is_better(bad, Look(loss=9.0, iou=0.0), harm=5.0)
+
+    @pytest.mark.parametrize(("pixels", "kept"), [(400, 4), (40_000, 1)])
+    def test_few_held_out_strokes_do_not_make_an_early_look_the_best(
+        self, pixels, kept
+    ):
+        """The second look is better by chance, more than a few strokes can tell."""
+        target = np.full((300, 300), IGNORE, np.uint8)
+        target.flat[:pixels] = 1
+        held_out = TrainingPair(np.zeros((1, 300, 300), np.float32), target)
+        ious = [0.2, 0.76, 0.3, 0.65, 0.66]
+        judge = SimpleNamespace(
+            evaluate=lambda *_: Look(loss=1.0, iou=ious[run._count]),
+        )
+        learner = SimpleNamespace(
+            average=SimpleNamespace(network=None), device="cpu", frozen=True, batch=1,
+            step=lambda _: 1.0, weights=lambda: {"step": np.array(run._count)},
+        )  # fmt: skip
+        run = TrainingRun(
+            start_checkpoint(SPEC), FineTuneConfig(steps=4, minutes=0, batch=1),
+            learner, judge, record={}, notes=(), advice="",
+            leeway=training._leeway([held_out]),
+        )  # fmt: skip
+        run._is_time_to_look = lambda: True
+        _, result = drain(run.events(lambda: False))
+        assert result.checkpoint.weights["step"] == kept
