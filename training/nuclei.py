@@ -138,13 +138,14 @@ def train(
 
 
 def named(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Return the model with its name in the last entry of its history.
+    """Return the model with its name in its history: the same one, trained further.
 
     How far a pixel's influence reaches is left to be measured on the images it meets.
     """
-    *earlier, last = checkpoint.history
     spec = replace(checkpoint.spec, measured_halo=None, measured_error=None)
-    history = (*earlier, {**last, "name": name})
+    history = tuple(
+        {**entry, "name": name, "parent": ""} for entry in checkpoint.history
+    )
     return replace(checkpoint, spec=spec, history=history)
 
 

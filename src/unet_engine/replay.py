@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from unet_engine.events import FineTuned
 
 _FORGOT = (
-    "On {} examples of what {} had learned the new model is worse: IoU {:.2f} -> "
-    "{:.2f}. Use it for images like these only."
+    "On {} examples of what {} had learned the new model is worse: IoU {:.2f} before, "
+    "{:.2f} now. Use it for images like these only."
 )
 _ALL = 10**9
 

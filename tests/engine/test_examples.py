@@ -222,7 +222,7 @@ class TestReplay:
             tuned(new), old, [of_class(0)], [here], device="cpu"
         )
         assert result.replay.forgot
-        assert "IoU 1.00 -> 0.00" in result.notes[-1]
+        assert "IoU 1.00 before, 0.00 now" in result.notes[-1]
         assert "'old'" not in result.notes[-1]
         assert "what old had learned" in result.notes[-1]
         assert result.checkpoint.history[-1]["replay"] == {
