@@ -5,7 +5,6 @@ As in `_runs`, orders are made on the main thread, and torch is imported in the 
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING
 from napari_unet._drafts import Draft
 from napari_unet._jobs import load_torch
 from napari_unet._training_data import training_pairs
-from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
     from napari_unet._drafts import Model
     from napari_unet._subject import Subject
@@ -24,13 +22,10 @@ if TYPE_CHECKING:
     from napari_unet._workspace import Workspace
     from unet_engine.annotations import Annotations
     from unet_engine.config import FineTuneConfig, PretrainConfig
-    from unet_engine.dataset import TrainingPair
     from unet_engine.events import FineTuned, Step, Stop, Validation
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
     from unet_engine.store import Checkpoint, ModelInfo
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,6 +91,8 @@ def train_run(
 
     workspace.store.check_writable()
     checkpoint = old = workspace.checkpoint(order.model, stop)
+    known = not isinstance(order.model, Draft)
+    examples = workspace.store.examples(order.model.name) if known else ()
     pairs = list(training_pairs(order, checkpoint.spec))
     base = _base_of(order.model, {pair.name for pair in pairs}, workspace)
     if base is not order.model:
@@ -104,12 +101,8 @@ def train_run(
     result = yield from fine_tune(checkpoint, pairs, order.config, stop=stop)
     if not result.improved:
         return Trained(result=result, model=None)
-    result, examples = compare_with_old(
-        result,
-        old,
-        _examples_of(order.model, workspace),
-        pairs,
-        device=order.config.device,
+    result, kept = compare_with_old(
+        result, old, examples, pairs, device=order.config.device
     )
     *earlier, last = result.checkpoint.history
     kinship = {
@@ -119,22 +112,9 @@ def train_run(
     history = (*earlier, {**last, **kinship})
     name = workspace.store.free_name(_new_name(order.model))
     model = workspace.store.save(
-        name,
-        replace(result.checkpoint, history=history),
-        examples=examples,
+        name, replace(result.checkpoint, history=history), examples=kept
     )
     return Trained(result=result, model=model)
-
-
-def _examples_of(model: Model, workspace: Workspace) -> Sequence[TrainingPair]:
-    """Return examples of what a model has learned; damaged ones are left out."""
-    if isinstance(model, Draft) or model.is_start:
-        return ()
-    try:
-        return workspace.store.examples(model.name)
-    except EngineError as error:
-        logger.warning("nothing to compare %s on: %s", model.name, error)
-        return ()
 
 
 def _base_of(model: Model, names: set[str], workspace: Workspace) -> Model:

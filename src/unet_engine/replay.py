@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from unet_engine.errors import EngineError
 from unet_engine.events import Replay
 from unet_engine.examples import cut_examples, join_examples
 from unet_engine.runtime import (
@@ -27,6 +28,7 @@ _FORGOT = (
     "On {} examples of what {} had learned the new model is worse: IoU {:.2f} before, "
     "{:.2f} now. Use it for images like these only."
 )
+_NOT_JUDGED = "It was not compared on what {} had learned: {}."
 _ALL = 10**9
 
 
@@ -45,11 +47,11 @@ def compare_with_old(
     Parameters
     ----------
     result
-        Of a training that made the model better.
+        Of a training, perhaps of one that made nothing better.
     old
         The model that was to be made better.
     examples
-        Of what that had learned; none for a start, which is made to be tuned.
+        Of what that had learned.
     pairs
         What the new one learned from.
     device
@@ -59,13 +61,21 @@ def compare_with_old(
     -------
     FineTuned
         With the comparison, also in the last entry of the history of the model, and
-        with a note where the new model is worse.
+        with a note where the new model is worse, or could not be judged.
     list of TrainingPair
         The examples that stay with the new model.
     """
+    if not result.improved:
+        return result, []
     here = {pair.name for pair in pairs}
     earlier = [example for example in examples if example.name not in here]
-    found = replay(old, result.checkpoint, earlier, device=device)
+    try:
+        found = replay(old, result.checkpoint, earlier, device=device)
+    except EngineError as error:
+        # What was learned is not lost for want of a comparison.
+        note = _NOT_JUDGED.format(old.name or "the old model", error)
+        kept = join_examples(cut_examples(pairs), earlier)
+        return replace(result, notes=(*result.notes, note)), kept
     kept = join_examples(cut_examples(pairs), earlier if found else ())
     if found is None:
         return result, kept

@@ -122,17 +122,24 @@ class ModelStore:
     def examples(self, name: str) -> Sequence[TrainingPair]:
         """Load the examples that were kept of what a model has learned; perhaps none.
 
+        A start has none: it is made to be tuned. A damaged file is logged and left out.
+
         Raises
         ------
         CheckpointError
             When there is no such model.
-        DataError
-            When the file of the examples is damaged.
         """
         from unet_engine.examples import load_examples
 
-        path = _examples_path(self.info(name).path)
-        return load_examples(path) if path.is_file() else ()
+        info = self.info(name)
+        path = _examples_path(info.path)
+        if info.is_start or not path.is_file():
+            return ()
+        try:
+            return load_examples(path)
+        except DataError as error:
+            logger.warning("left out the examples of %s: %s", name, error)
+            return ()
 
     def save(
         self,
@@ -171,9 +178,7 @@ class ModelStore:
         _examples_path(path).unlink(missing_ok=True)
         checkpoint.save(path)
         if examples:
-            from unet_engine.examples import save_examples
-
-            save_examples(_examples_path(path), examples)
+            _save_examples(path, examples)
         return read_info(path)
 
     def add(self, path: str | os.PathLike[str]) -> ModelInfo:
@@ -293,6 +298,16 @@ class ModelStore:
 
 def _examples_path(model: Path) -> Path:
     return model.with_name(f"{model.stem}{EXAMPLES_SUFFIX}")
+
+
+def _save_examples(model: Path, examples: Sequence[TrainingPair]) -> None:
+    """Save examples beside a model, which is safe already and worth more than they."""
+    from unet_engine.examples import save_examples
+
+    try:
+        save_examples(_examples_path(model), examples)
+    except DataError as error:
+        logger.warning("no examples are kept of %s: %s", model.stem, error)
 
 
 def _equal(one: Checkpoint, other: Checkpoint) -> bool:

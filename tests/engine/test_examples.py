@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unet_engine.dataset import HELD_OUT, TrainingPair
-from unet_engine.errors import CheckpointError, DataError
+from unet_engine.errors import CheckpointError, DataError, OutOfMemoryError
 from unet_engine.events import FineTuned, Validation
 from unet_engine.examples import (
     cut_examples,
@@ -187,8 +187,51 @@ class TestFile:
             store.save("m", start_checkpoint(SPEC, 1), overwrite=True)
         assert list(store.examples("m")) == []
 
+    def test_a_damaged_file_is_left_out(self, tmp_path, caplog):
+        store = ModelStore(tmp_path)
+        store.save("m", start_checkpoint(SPEC), examples=[pair(name="a")])
+        (tmp_path / "m.examples").write_bytes(b"not ours")
+        assert list(store.examples("m")) == []
+        assert "left out the examples of m" in caplog.text
+
+    def test_a_model_is_saved_though_its_examples_cannot_be(
+        self, tmp_path, monkeypatch, caplog
+    ):
+        def full(*_):
+            raise DataError("the disk is full")
+
+        monkeypatch.setattr("unet_engine.examples.save_examples", full)
+        store = ModelStore(tmp_path)
+        store.save("m", start_checkpoint(SPEC), examples=[pair()])
+        assert store.load("m").spec == SPEC
+        assert "the disk is full" in caplog.text
+
+    def test_a_start_has_none(self, tmp_path):
+        store = ModelStore(tmp_path)
+        made = replace(start_checkpoint(SPEC), history=({"start": True},))
+        store.save("m", made, examples=[pair()])
+        assert list(store.examples("m")) == []
+
 
 class TestReplay:
+    def test_what_was_learned_is_kept_though_it_cannot_be_compared(self, monkeypatch):
+        def short(*_, **__):
+            raise OutOfMemoryError("memory ran out")
+
+        monkeypatch.setattr("unet_engine.replay.replay", short)
+        trained = tuned(model((-5.0, 5.0)))
+        result, kept = compare_with_old(
+            trained, model((5.0, -5.0)), [of_class(0)], [pair(name="here")]
+        )
+        assert result.checkpoint is trained.checkpoint
+        assert "memory ran out" in result.notes[-1]
+        assert names(kept) == ["here", "elsewhere"]
+
+    def test_what_is_not_better_is_not_compared(self):
+        old = model((5.0, -5.0))
+        result = replace(tuned(old), improved=False)
+        assert compare_with_old(result, old, [of_class(0)], []) == (result, [])
+
     def test_it_tells_what_was_forgotten(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
         found = replay(old, new, [of_class(0)], device="cpu")

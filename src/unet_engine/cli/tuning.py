@@ -73,7 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
     store = ModelStore()
     store.check_name(arguments.out, overwrite=arguments.overwrite)
     store.check_writable()
-    parent = None if arguments.parent is None else store.load(arguments.parent)
+    parent: Checkpoint | None = None
+    examples: Sequence[TrainingPair] = ()
+    if arguments.parent is not None:
+        parent = store.load(arguments.parent)
+        examples = store.examples(arguments.parent)
     row = ARCHITECTURES[architecture_of(arguments, parent)]
     start = parent is not None and parent.is_start
     transfer = start or arguments.imagenet or (parent and arguments.architecture)
@@ -85,17 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint, pairs = _prepare(arguments, parent, config, stop)
         events = fine_tune(checkpoint, pairs, config, stop=stop)
         result = follow(events, config, quiet=arguments.quiet)
-        if not result.improved:
-            return conclude(result, store, arguments)
-        parent_examples: Sequence[TrainingPair] = ()
-        if parent is not None and not parent.is_start:
-            parent_examples = store.examples(arguments.parent)
         result, kept = compare_with_old(
-            result,
-            parent or checkpoint,
-            parent_examples,
-            pairs,
-            device=config.device,
+            result, parent or checkpoint, examples, pairs, device=config.device
         )
         return conclude(result, store, arguments, examples=kept)
 
