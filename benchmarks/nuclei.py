@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from training.nuclei import FLUORESCENT, SETS, list_files, read_labels
+from training.microscopes import ramp
+from training.nuclei import FLUORESCENT, SETS, STAINED, list_files, read_labels
 from unet_engine.images import Image, match_channels, open_image
 from unet_engine.inference import predict
 from unet_engine.instances import SemanticMask, label_objects
@@ -35,18 +35,18 @@ from unet_engine.metrics import (
     count_overlaps,
     match_objects,
 )
-from unet_engine.store import Checkpoint
+from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
+    from unet_engine.checkpoint import Checkpoint
+
     Pixels = npt.NDArray[Any]
     Example = tuple[Image, npt.NDArray[np.integer[Any]]]
 
-MODEL = Path(__file__).resolve().parents[1] / "resources/models/nuclei.safetensors"
-STAINED = list(SETS)[1]
 STACK = "fluo_ovule_nuclei_3d"
 
 
@@ -68,12 +68,8 @@ def uneven(image: Pixels, random: np.random.Generator) -> Pixels:
     """Return it darker towards the corners, on a haze that grows in one direction."""
     y, x = (np.linspace(-1, 1, n) for n in image.shape)
     lit = 1 - 0.3 * (y[:, None] ** 2 + x**2)
-    angle = random.uniform(0, 2 * math.pi)
-    slope = (y[:, None] * math.sin(angle) + x * math.cos(angle)) / math.sqrt(2)
-    bright = np.percentile(image, 99.8)
-    return np.clip(image * lit + 0.35 * bright * (1 + slope) / 2, 0, 255).astype(
-        np.uint8
-    )
+    haze = 0.35 * np.percentile(image, 99.8) * ramp(image.shape, random)
+    return np.clip(image * lit + haze, 0, 255).astype(np.uint8)
 
 
 ALTERED = {"16 bits above an offset": sixteen_bits, "dim": dim, "uneven": uneven}
@@ -90,7 +86,7 @@ def altered(
 ) -> Iterator[Example]:
     """Yield the held-out fluorescent images as another microscope would take them."""
     for number, (image, labels) in enumerate(held_out(data, FLUORESCENT)):
-        pixels = match_channels(image, 1).read((), _all(image))[0]
+        pixels = match_channels(image, 1).read()[0]
         changed = alter(pixels, np.random.default_rng(number))
         yield Image.from_array(changed, "YX"), labels
 
@@ -100,12 +96,8 @@ def planes(data: Path) -> Iterator[Example]:
     (path,) = (data / STACK / "images").iterdir()
     stack, labels = (open_image(p) for p in (path, data / STACK / "labels" / path.name))
     for index in list(stack.indices())[::5]:
-        pixels = stack.read(index, _all(stack))[0]
-        yield Image.from_array(pixels, "YX"), labels.read(index, _all(labels))[0]
-
-
-def _all(image: Image) -> tuple[slice, ...]:
-    return tuple(slice(0, n) for n in image.plane_shape)
+        plane = Image.from_array(stack.read(index)[0], "YX")
+        yield plane, labels.read(index)[0]
 
 
 def measure(examples: Iterator[Example], checkpoint: Checkpoint) -> dict[str, Any]:
@@ -131,7 +123,7 @@ def main() -> None:
     """Read the command line and print a row for each kind of image."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--model", default="nuclei", help="name or file")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--json", type=Path, help="file for the rows")
     arguments = parser.parse_args()
@@ -140,7 +132,7 @@ def main() -> None:
         parser.error(f"{data} has no folder {' and no '.join(missing)}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    checkpoint = Checkpoint.load(arguments.model)
+    checkpoint = ModelStore().load(arguments.model)
     kinds = {
         "fluorescence": held_out(data, FLUORESCENT),
         **{f"fluorescence, {n}": altered(data, f) for n, f in ALTERED.items()},

@@ -232,10 +232,9 @@ def _generate(rng: np.random.Generator, size: int) -> Crop:
 
 def _read(image_path: Path, label_path: Path, task: str) -> RealImage:
     image = open_image(image_path)
-    everything = tuple(slice(0, n) for n in image.plane_shape)
     labels = read_labels(label_path)
     return RealImage(
-        pixels=image.read((), everything),
+        pixels=image.read(),
         normalisation=Normalisation.measure(image),
         ids=labels.astype(np.int32),
         task=task,

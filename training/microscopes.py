@@ -57,9 +57,15 @@ def _shading(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 
 def _haze(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
     """Return a ground that is bright at one side, and in clouds."""
+    slope = ramp(shape, rng)
+    clouds = ndimage.gaussian_filter(rng.normal(size=shape), max(shape) / 8)
+    clouds /= max(float(np.abs(clouds).max()), 1e-12)
+    return rng.uniform(0, 0.5) * slope + rng.uniform(0, 0.2) * (1 + clouds)
+
+
+def ramp(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Return what grows from 0 to 1 at most in one direction, of any angle."""
     y, x = (np.linspace(-1, 1, n) for n in shape)
     angle = rng.uniform(0, 2 * math.pi)
     slope = (y[:, None] * math.sin(angle) + x * math.cos(angle)) / math.sqrt(2)
-    clouds = ndimage.gaussian_filter(rng.normal(size=shape), max(shape) / 8)
-    clouds /= max(float(np.abs(clouds).max()), 1e-12)
-    return rng.uniform(0, 0.5) * (1 + slope) / 2 + rng.uniform(0, 0.2) * (1 + clouds)
+    return (1 + slope) / 2

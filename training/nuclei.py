@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from unet_engine.events import FineTuned
 
 # The stained set is an eighth as large; its images are drawn more often to make up.
-FLUORESCENT = "dsb2018_nuclei"
-SETS = {FLUORESCENT: 1.0, "dsb2018_histology": 6.0}
+FLUORESCENT, STAINED = "dsb2018_nuclei", "dsb2018_histology"
+SETS = {FLUORESCENT: 1.0, STAINED: 6.0}
 SPEC = ModelSpec(classes=("background", "nucleus"))
 HELD_OUT = 0.15
 
@@ -66,9 +66,7 @@ def list_files(folder: Path, *, held_out: bool) -> Iterator[tuple[Path, Path]]:
 
 def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
     """Read object ids, ``(Y, X)``."""
-    labels = open_image(path)
-    region = tuple(slice(0, n) for n in labels.plane_shape)
-    return labels.read((), region)[0]
+    return open_image(path).read()[0]
 
 
 def separate(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
@@ -99,8 +97,7 @@ def read_pairs(data: Path, seed: int = 0) -> list[TrainingPair]:
             target = separate(read_labels(label_path))
             pairs.append(TrainingPair(_normalised(image), target, name, weight))
             if name == FLUORESCENT:
-                (pixels,) = image.read((), tuple(slice(0, n) for n in target.shape))
-                again = Image.from_array(retake(pixels, rng), "YX")
+                again = Image.from_array(retake(image.read()[0], rng), "YX")
                 pairs.append(TrainingPair(_normalised(again), target, name, weight))
     return pairs
 
@@ -109,8 +106,7 @@ def _normalised(image: Image) -> npt.NDArray[np.float32]:
     normalisation = Normalisation.measure(
         image, low=SPEC.low_percentile, high=SPEC.high_percentile
     )
-    block = image.read((), tuple(slice(0, n) for n in image.plane_shape))
-    return normalisation.apply(block)
+    return normalisation.apply(image.read())
 
 
 def train(

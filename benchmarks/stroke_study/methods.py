@@ -282,8 +282,7 @@ def start_for(trained: Sequence[Subject], base: Checkpoint | None) -> Checkpoint
 def normalised(subject: Subject) -> Floats:
     """Return an image as the networks see it, ``(C, Y, X)``."""
     image = subject.image
-    whole = image.read((), tuple(slice(0, n) for n in image.plane_shape))
-    return Normalisation.measure(image).apply(whole)
+    return Normalisation.measure(image).apply(image.read())
 
 
 def annotations_of(target: Mask) -> Annotations:

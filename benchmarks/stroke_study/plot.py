@@ -52,7 +52,7 @@ def curves(
     if len(found) > 1:
         everywhere = set.intersection(*(set(methods) for methods in found.values()))
         found[MEAN] = {
-            method: _mean([found[name][method] for name in list(found)])
+            method: _mean([lines[method] for lines in found.values()])
             for method in dict.fromkeys(row["method"] for row in rows)
             if method in everywhere
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -101,12 +101,8 @@ def _plane(folder: Path, file: Path, index: tuple[int, ...]) -> Subject:
         raise DataError(f"{file} has no labels; put {file.stem} into {folder}/labels")
     source = open_image(file)
     name = " ".join([file.stem, *map(str, index)])
-    image = Image.from_array(_read(source, index), "CYX", rgb=source.rgb, name=name)
-    truth = (_read(open_image(labels), index)[0] > 0).astype(np.uint8)
+    image = Image.from_array(source.read(index), "CYX", rgb=source.rgb, name=name)
+    truth = (open_image(labels).read(index)[0] > 0).astype(np.uint8)
     if truth.shape != image.plane_shape:
         raise DataError(f"{labels} is {truth.shape}, its image {image.plane_shape}")
     return Subject(name, image, truth)
-
-
-def _read(image: Image, index: tuple[int, ...]) -> npt.NDArray[Any]:
-    return image.read(index, tuple(slice(0, n) for n in image.plane_shape))

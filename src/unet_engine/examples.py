@@ -8,6 +8,7 @@ model file passes on no image.
 from __future__ import annotations
 
 import json
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,15 +52,14 @@ def cut_examples(
     list of TrainingPair
         Of at most 160 x 160 pixels or 24 x 96 x 96 voxels.
     """
-    queues = [_most_labelled_first(pair) for pair in pairs]
+    turns = deque(_most_labelled_first(pair) for pair in pairs)
     chosen: list[TrainingPair] = []
-    while queues and len(chosen) < most:
-        for queue in list(queues):
-            part = next(queue, None)
-            if part is None:
-                queues.remove(queue)
-            elif len(chosen) < most:
-                chosen.append(part)
+    while turns and len(chosen) < most:
+        parts = turns.popleft()
+        part = next(parts, None)
+        if part is not None:
+            chosen.append(part)
+            turns.append(parts)
     return chosen
 
 

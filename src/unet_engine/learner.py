@@ -23,7 +23,7 @@ from unet_engine.losses import (
     masked_guess,
 )
 from unet_engine.runtime import (
-    fold_normalisation,
+    folded_network,
     load_network,
     training_precision,
     translated_errors,
@@ -283,9 +283,7 @@ class Learner:
 
 def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
     """Return the model as it came in, to hold the unlabelled pixels."""
-    teacher = load_network(checkpoint).eval().requires_grad_(False)
-    fold_normalisation(teacher)
-    return teacher
+    return folded_network(checkpoint)
 
 
 def _groups(network: nn.Module, *, fresh_head: bool) -> list[dict[str, object]]:

@@ -10,8 +10,7 @@ from unet_engine.events import Replay
 from unet_engine.examples import cut_examples, join_examples
 from unet_engine.runtime import (
     choose_device,
-    fold_normalisation,
-    load_network,
+    folded_network,
     translated_errors,
 )
 from unet_engine.validation import HeldOut
@@ -136,7 +135,6 @@ def _iou(
 ) -> float:
     chosen = choose_device(device)
     with translated_errors():
-        network = load_network(checkpoint).eval().to(chosen)
-        fold_normalisation(network)
+        network = folded_network(checkpoint).to(chosen)
         held_out = HeldOut(examples, checkpoint.spec, pixels=_ALL, seed=0)
         return held_out.evaluate(network, chosen).iou

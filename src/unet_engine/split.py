@@ -117,8 +117,7 @@ def _spot_notes(targets: Sequence[npt.NDArray[np.uint8]]) -> tuple[str, ...]:
     *depth, rows, columns = np.nonzero(targets[0] < HELD_OUT)
     if any(np.ptp(slices) for slices in depth):
         return ()
-    where = (rows, columns)
-    extent = [int(np.ptp(places)) + 1 for places in where]
+    extent = [int(np.ptp(places)) + 1 for places in (rows, columns)]
     if any(_SPOT * long > size for long, size in zip(extent, shape, strict=True)):
         return ()
     spot, image = (" x ".join(map(str, sizes)) for sizes in (extent, shape))

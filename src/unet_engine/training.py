@@ -18,8 +18,7 @@ from unet_engine.learner import Learner
 from unet_engine.renormalisation import renormalised
 from unet_engine.runtime import (
     choose_device,
-    fold_normalisation,
-    load_network,
+    folded_network,
     translated_errors,
 )
 from unet_engine.spec import ModelSpec, build
@@ -256,6 +255,5 @@ def _find_mistakes(
     # Random weights make no mistake that means anything.
     if not checkpoint.trained:
         return None
-    network = load_network(checkpoint).eval().to(device)
-    fold_normalisation(network)
+    network = folded_network(checkpoint).to(device)
     return find_mistakes(pairs, network, checkpoint.spec, device)

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from skimage.io import imsave
 
 from unet_engine.checkpoint import Checkpoint
 from unet_engine.procedural import TASKS
 from unet_engine.schedule import Schedule
 from unet_engine.spec import IGNORE
-from unet_engine.synthetic import nuclei
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
@@ -44,19 +43,9 @@ def tasks(general: ModuleType) -> ModuleType:
 
 
 @pytest.fixture
-def data(tmp_path: Path, crops: ModuleType) -> Path:
+def data(write_sets: Callable[..., Path], crops: ModuleType) -> Path:
     """Return a folder with seven images of each set, some of them held out."""
-    for number, name in enumerate(crops.SETS):
-        for kind in "images", "labels":
-            (tmp_path / "data" / name / kind).mkdir(parents=True)
-        for seed in range(7):
-            image, ids = nuclei((48, 56), seed=10 * number + seed, diameter=12)
-            grey = (image / image.max() * 255).astype(np.uint8)
-            pixels = np.dstack(3 * [grey]) if number else grey
-            for kind, array in ("images", pixels), ("labels", ids.astype(np.uint8)):
-                path = tmp_path / "data" / name / kind / f"{number}-{seed}.png"
-                imsave(path, array, check_contrast=False)
-    return tmp_path / "data"
+    return write_sets(crops.SETS, images=7)
 
 
 def train(general: ModuleType, training: Any, real: Any, steps: int, of: int) -> None:

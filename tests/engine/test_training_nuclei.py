@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from skimage.filters import threshold_otsu
-from skimage.io import imsave
 
 from unet_engine.spec import IGNORE
 from unet_engine.store import EXAMPLES_SUFFIX, Checkpoint
 from unet_engine.synthetic import nuclei
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
@@ -29,19 +29,9 @@ def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def data(tmp_path: Path, command: ModuleType) -> Path:
+def data(write_sets: Callable[..., Path], command: ModuleType) -> Path:
     """Return a folder with twelve images of each set, some of them held out."""
-    for number, name in enumerate(command.SETS):
-        for kind in "images", "labels":
-            (tmp_path / "data" / name / kind).mkdir(parents=True)
-        for seed in range(12):
-            image, ids = nuclei((48, 56), seed=20 * number + seed, diameter=12)
-            grey = (image / image.max() * 255).astype(np.uint8)
-            pixels = np.dstack(3 * [grey]) if number else grey
-            for kind, array in ("images", pixels), ("labels", ids.astype(np.uint8)):
-                path = tmp_path / "data" / name / kind / f"{number}-{seed}.png"
-                imsave(path, array, check_contrast=False)
-    return tmp_path / "data"
+    return write_sets(command.SETS, images=12)
 
 
 def test_a_retaken_image_shows_the_same_nuclei(command: ModuleType):

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from unet_engine.architectures.geometry import Layer, Upsampling, pooling_strides
-from unet_engine.networks.stages import (
-    Stage,
-    pool_maximum,
-    run_unpadded,
-    score,
-)
+from unet_engine.networks.stages import Stage, pool_maximum, run_unpadded, score
 from unet_engine.networks.subpixel import SubpixelConvolution
 
 if TYPE_CHECKING:

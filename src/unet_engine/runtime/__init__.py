@@ -6,7 +6,11 @@ from unet_engine.runtime.devices import (
     training_precision,
 )
 from unet_engine.runtime.failures import translated_errors
-from unet_engine.runtime.loading import fold_normalisation, load_network
+from unet_engine.runtime.loading import (
+    fold_normalisation,
+    folded_network,
+    load_network,
+)
 from unet_engine.runtime.runner import Runner, runner_for
 from unet_engine.runtime.tuning import tune
 
@@ -14,6 +18,7 @@ __all__ = [
     "Runner",
     "choose_device",
     "fold_normalisation",
+    "folded_network",
     "load_network",
     "prediction_precision",
     "runner_for",

@@ -38,6 +38,13 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
     return network
 
 
+def folded_network(checkpoint: Checkpoint) -> nn.Module:
+    """Build the network of a checkpoint to be asked only, with BatchNorm folded."""
+    network = load_network(checkpoint).eval().requires_grad_(False)
+    fold_normalisation(network)
+    return network
+
+
 def _check_weights(checkpoint: Checkpoint, expected: dict[str, Any]) -> None:
     found = checkpoint.weights
     for name, tensor in expected.items():

@@ -12,7 +12,7 @@ import torch
 from unet_engine.errors import EngineError
 from unet_engine.runtime.devices import choose_device, prediction_precision
 from unet_engine.runtime.failures import translated_errors
-from unet_engine.runtime.loading import fold_normalisation, load_network
+from unet_engine.runtime.loading import folded_network
 from unet_engine.runtime.staged import StagedNetwork
 from unet_engine.tiling import Tile
 
@@ -56,8 +56,7 @@ class Runner:
         self.spec = checkpoint.spec
         self.device = choose_device(device)
         self._dtype = prediction_precision(self.device, precision)
-        network = load_network(checkpoint).eval()
-        fold_normalisation(network)
+        network = folded_network(checkpoint)
         self._format = (
             torch.channels_last if self.spec.ndim == 2 else torch.channels_last_3d
         )
