@@ -197,13 +197,21 @@ class Learner:
             logits = self.network(batch.images)
         loss = self._loss(logits.float(), batch)
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate * group["pace"]
         value = float(loss.detach())
-        if np.isfinite(value):
+        if not np.isfinite(value):
+            return value
+        if bool(torch.isfinite(norm)):
             self._optimiser.step()
             self.average.update(self.network)
+            return value
+        # Seen in bfloat16 on a processor, in small volumes: the loss is a number and
+        # a gradient is not. One such step would spoil all weights.
+        if self._dtype == torch.float32:
+            return float("nan")
+        self._dtype = torch.float32
         return value
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:

@@ -245,6 +245,23 @@ class TestEnd:
         assert any("lower learning rate" in note for note in result.notes)
         assert all(np.isfinite(w).all() for w in result.checkpoint.weights.values())
 
+    @pytest.mark.parametrize("half", [True, False])
+    def test_a_gradient_that_is_no_number_spoils_no_weight(self, monkeypatch, half):
+        """In half precision the training goes on in full; in full it has diverged."""
+        dtype = torch.bfloat16 if half else torch.float32
+        monkeypatch.setattr(learner, "training_precision", lambda _: dtype)
+        backward, calls = torch.autograd.backward, iter(range(999))
+
+        def spoils_one(loss):
+            backward(loss if next(calls) != 5 else loss * torch.tensor(math.nan))
+
+        monkeypatch.setattr(torch.autograd, "backward", spoils_one)
+        _, result = train(config=with_(steps=12))
+        assert result.steps == (12 if half else 6)
+        diverged = any("lower learning rate" in note for note in result.notes)
+        assert diverged == (not half)
+        assert all(np.isfinite(w).all() for w in result.checkpoint.weights.values())
+
     def test_weights_stay_finite_when_the_rate_is_far_too_high(self):
         _, result = train(config=with_(learning_rate=1.0))
         assert all(np.isfinite(w).all() for w in result.checkpoint.weights.values())
