@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -250,10 +250,12 @@ class LiveFineTune(Live):
             return live
         return (live + self.opinion(subject)) / 2
 
-    def opinion(self, subject: Subject) -> Floats:
+    def opinion(
+        self, subject: Subject, average_flips: Literal["auto", "on"] = "on"
+    ) -> Floats:
         """Return what the network alone says."""
         assert self._model is not None
-        config = PredictConfig(probabilities=True)
+        config = PredictConfig(probabilities=True, average_flips=average_flips)
         image = match_channels(subject.image, self._start.spec.in_channels)
         found = predict(image, self._model, config).probabilities
         return np.asarray(found)[1]
@@ -268,7 +270,7 @@ class TunedAlone(LiveFineTune):
     def probability(self, subject: Subject) -> Floats:
         if self._model is None:
             return np.zeros(subject.truth.shape, np.float32)
-        return self.opinion(subject)
+        return self.opinion(subject, average_flips="auto")
 
 
 def start_for(trained: Sequence[Subject], base: Checkpoint | None) -> Checkpoint:

@@ -6,6 +6,7 @@ scales: Sommer et al. 2011, ilastik); the network adds the maps of its decoder.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from unet_engine.networks.unet import UNet
-from unet_engine.runtime import fold_normalisation, load_network
+from unet_engine.runtime import fold_normalisation, load_network, training_precision
 from unet_engine.tiling import read_reflected
 
 if TYPE_CHECKING:
@@ -29,11 +30,18 @@ OCTAVES = 5
 LEVELS = 3
 """Levels of a network's decoder that are used, the finest first. Coarser ones tell the
 strokes apart by where they lie, not by what they show."""
+HALVED = 2
+"""What a network sees of the image at half its size is used as well: the finest map of
+it, for structures that are larger than those of the training."""
 MARGIN = 64
 """Context that a block needs on each side, in pixels."""
 GRID = 2 ** (OCTAVES - 1)
 """Corners of blocks lie on multiples of it, so that all share one coarse grid."""
 
+_SYMMETRIES = ((0, False), (2, False), (1, True), (3, True))
+"""Quarter turns and whether a flip follows: the half turn, and Y and X exchanged. A
+network answers a little differently for each; the mean tells more of the image and less
+of how it lies."""
 _FIRST = 1.0
 _NEXT = 3.0**0.5
 """Smoothing in pixels of the own grid, from 1 to 2: after it every second remains."""
@@ -53,6 +61,8 @@ class FeatureExtractor:
     opinion
         A model that was tuned on the strokes: what it says comes last among the
         features. Its own maps are no use, as they were made to tell the strokes apart.
+    average
+        Over symmetries of the image: better, for four times the work of the networks.
     """
 
     def __init__(
@@ -61,8 +71,10 @@ class FeatureExtractor:
         device: str = "cpu",
         *,
         opinion: Checkpoint | None = None,
+        average: bool = True,
     ) -> None:
         self._device = device
+        self._symmetries = _SYMMETRIES if average else _SYMMETRIES[:1]
         self._network = _usable(checkpoint, device)
         self._tuned = _usable(opinion, device)
 
@@ -102,7 +114,7 @@ class FeatureExtractor:
         image = torch.from_numpy(block)[None].to(self._device)
         maps = [*filter_responses(image), *self._network_maps(image)]
         if self._tuned:
-            maps.append(self._tuned(image).softmax(dim=1))
+            maps += self._mean(partial(_opinion, self._tuned), image)
         inner = slice(MARGIN, -MARGIN)
         joined = torch.cat([m[0, :, inner, inner] for m in maps])
         return joined.permute(1, 2, 0).cpu().contiguous()
@@ -134,16 +146,56 @@ class FeatureExtractor:
         return found[:height, :width]
 
     def _network_maps(self, image: Tensor) -> list[Tensor]:
-        network = self._network
-        if network is None:
+        if self._network is None:
             return []
-        below = network.contract(image.contiguous(memory_format=torch.channels_last))
-        x, maps = below.pop(), []
-        for up, merge in zip(network.up, network.merge, strict=True):
-            x = merge(torch.cat((below.pop(), up(x)), dim=1))
-            maps.append(x)
-        size = image.shape[2:]
-        return [_enlarge(m, size) for m in reversed(maps[-LEVELS:])]
+        decode = partial(_decoded, self._network)
+        small = functional.avg_pool2d(image, HALVED)
+        fitted = _padded(small, self._network.spec.footprint.divisor)
+        height, width = small.shape[2:]
+        coarse = self._mean(decode, fitted)[0][..., :height, :width]
+        maps = [*self._mean(decode, image), coarse]
+        return [_enlarge(m, image.shape[2:]) for m in maps]
+
+    def _mean(
+        self, function: Callable[[Tensor], list[Tensor]], image: Tensor
+    ) -> list[Tensor]:
+        """Return the mean over the symmetries of what a function makes of an image."""
+        dtype = training_precision(self._device)
+        kind = torch.device(self._device).type
+        total: list[Tensor] = []
+        for turns, flip in self._symmetries:
+            turned = torch.rot90(image, turns, (2, 3))
+            turned = turned.flip(3) if flip else turned
+            with torch.autocast(kind, dtype, enabled=dtype != torch.float32):
+                found = function(turned.contiguous(memory_format=torch.channels_last))
+            back = [
+                torch.rot90(m.flip(3) if flip else m, -turns, (2, 3)).float()
+                for m in found
+            ]
+            total = [a + b for a, b in zip(total, back, strict=True)] if total else back
+        return [m / len(self._symmetries) for m in total]
+
+
+def _decoded(network: UNet, image: Tensor) -> list[Tensor]:
+    """Return the maps of the decoder, the finest first."""
+    below = network.contract(image)
+    x, maps = below.pop(), []
+    for up, merge in zip(network.up, network.merge, strict=True):
+        x = merge(torch.cat((below.pop(), up(x)), dim=1))
+        maps.append(x)
+    return maps[: -LEVELS - 1 : -1]
+
+
+def _opinion(network: UNet, image: Tensor) -> list[Tensor]:
+    return [network(image).float().softmax(dim=1)]
+
+
+def _padded(image: Tensor, divisor: Sequence[int]) -> Tensor:
+    """Mirror an image at its end, up to a size that the network takes."""
+    height, width = (
+        -size % step for size, step in zip(image.shape[2:], divisor, strict=True)
+    )
+    return functional.pad(image, (0, width, 0, height), mode="reflect")
 
 
 def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:

@@ -17,18 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.dataset import HELD_OUT
-from unet_engine.features import FeatureExtractor
 from unet_engine.live import PixelClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unet_engine.checkpoint import Checkpoint
     from unet_engine.dataset import TrainingPair
     from unet_engine.events import Stop
+    from unet_engine.features import FeatureExtractor
 
     Floats = npt.NDArray[np.float32]
-    Part = tuple[slice, slice]
+    Halves = npt.NDArray[np.float16]
+    Part = tuple[int | slice, ...]
 
 _EDGE = 256
 _MOST_BLOCKS = 36
@@ -39,25 +39,26 @@ _MOSTLY = 0.5
 
 def with_guesses(
     pairs: Sequence[TrainingPair],
-    checkpoint: Checkpoint,
-    device: str,
+    extractor: FeatureExtractor,
+    classes: int,
     stop: Stop,
     *,
     seconds: float = inf,
 ) -> tuple[TrainingPair, ...]:
     """Return the pairs with a guess around their strokes.
 
-    Volumes, images that are mostly labelled and strokes of one class alone stay as
-    they are, and so does everything when ``stop`` says True.
+    Of volumes the slices are guessed at, those with strokes first. Images that are
+    mostly labelled and strokes of one class alone stay as they are, and so does
+    everything when ``stop`` says True.
 
     Parameters
     ----------
     pairs
         What is learned from; held-out pixels teach nothing.
-    checkpoint
-        The model that is tuned; what it sees is used.
-    device
-        As ``choose_device`` names it.
+    extractor
+        Gives the features of planes.
+    classes
+        Of the model that is taught.
     stop
         Polled before every block.
     seconds
@@ -65,14 +66,13 @@ def with_guesses(
     """
     started = time.monotonic()
     sparse = [i for i, pair in enumerate(pairs) if _is_sparse(pair)]
-    if not sparse or checkpoint.spec.ndim != 2:
+    if not sparse:
         return tuple(pairs)
-    extractor = FeatureExtractor(checkpoint, device)
     each = _MOST_BLOCKS // len(sparse)
     near = [[(i, p) for p in _nearest_parts(pairs[i].target, each)] for i in sparse]
     # Of all images in turn: the time may end before the last block.
     blocks = [block for turn in zip_longest(*near) for block in turn if block]
-    features: dict[tuple[int, int], Floats] = {}
+    features: dict[tuple[int, int], Halves] = {}
     for number, (i, part) in enumerate(blocks):
         if stop():
             return tuple(pairs)
@@ -83,8 +83,7 @@ def with_guesses(
     if classifier is None:
         return tuple(pairs)
     guesses = {
-        i: np.zeros((len(checkpoint.spec.classes), *pairs[i].target.shape), np.float16)
-        for i in sparse
+        i: np.zeros((classes, *pairs[i].target.shape), np.float16) for i in sparse
     }
     for (number, i), found in features.items():
         known = classifier.probabilities(found.reshape(-1, found.shape[-1]))
@@ -99,36 +98,43 @@ def with_guesses(
 
 def _is_sparse(pair: TrainingPair) -> bool:
     labelled = float(np.mean(pair.target < HELD_OUT))
-    return pair.target.ndim == 2 and 0 < labelled < _MOSTLY
+    return 0 < labelled < _MOSTLY
 
 
 def _nearest_parts(target: npt.NDArray[np.uint8], most: int) -> Iterator[Part]:
-    """Yield blocks of an image, those with strokes and those nearest to them first."""
-    height, width = target.shape
-    grid = np.array(
-        list(product(range(0, height, _EDGE), range(0, width, _EDGE))), dtype=np.intp
-    )
-    parts = [
-        (slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width)))
-        for y, x in grid.tolist()
+    """Yield blocks of planes, those with strokes and those nearest to them first."""
+    *depth, height, width = target.shape
+    steps = np.array([*(1 for _ in depth), _EDGE, _EDGE])
+    ranges = [range(0, n, step) for n, step in zip(target.shape, steps, strict=True)]
+    grid = np.array(list(product(*ranges)), dtype=np.intp)
+    parts: list[Part] = [
+        (*z, slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width)))
+        for *z, y, x in grid.tolist()
     ]
     painted = np.array([bool((target[part] < HELD_OUT).any()) for part in parts])
-    apart = np.abs(grid[:, None] - grid[painted][None]).max(axis=2).min(axis=1)
+    there = grid // steps
+    # One block at a time: of a deep volume there are many.
+    apart = np.full(len(grid), np.inf)
+    for place in there[painted]:
+        apart = np.minimum(apart, np.abs(there - place).max(axis=1))
     for number in np.argsort(apart, kind="stable")[: max(1, most)]:
         yield parts[number]
 
 
-def _features(extractor: FeatureExtractor, image: Floats, part: Part) -> Floats:
-    found: Floats = extractor.read(
-        lambda at: image[:, *at], part, image.shape[1:]
-    ).numpy()
-    return found
+def _features(extractor: FeatureExtractor, image: Floats, part: Part) -> Halves:
+    *index, rows, columns = part
+    plane = image[:, *index]
+    assert isinstance(rows, slice)
+    assert isinstance(columns, slice)
+    found = extractor.read(lambda at: plane[:, *at], (rows, columns), plane.shape[1:])
+    halves: Halves = found.half().numpy()
+    return halves
 
 
 def _fit(
     pairs: Sequence[TrainingPair],
     blocks: Sequence[tuple[int, Part]],
-    features: dict[tuple[int, int], Floats],
+    features: dict[tuple[int, int], Halves],
     extractor: FeatureExtractor,
 ) -> PixelClassifier | None:
     rows, labels = [], []
@@ -141,5 +147,5 @@ def _fit(
     if len(np.unique(classes)) < 2:
         return None
     classifier = PixelClassifier(extractor.count_fine(len(pairs[0].image)))
-    classifier.fit(np.concatenate(rows), classes)
+    classifier.fit(np.concatenate(rows).astype(np.float32), classes)
     return classifier

@@ -84,8 +84,42 @@ class TestFeatures:
         alone, both = FeatureExtractor(), FeatureExtractor(trained(spec))
         assert alone(block).shape == (GRID, GRID, alone.count_fine(channels))
         assert both.count_fine(channels) == alone.count_fine(channels) + 4
-        # Two levels of decoder: 4 and 8 maps.
-        assert both(block).shape[-1] == alone.count_fine(channels) + 12
+        # Two levels of decoder, 4 and 8 maps, and the finest at half the size.
+        assert both(block).shape[-1] == alone.count_fine(channels) + 16
+
+    def test_what_a_network_sees_turns_with_the_image(self):
+        extractor, alone = FeatureExtractor(trained()), FeatureExtractor()
+        size = 2 * GRID + 2 * MARGIN
+        rng = np.random.default_rng(0)
+        block = rng.random((1, size, size), dtype=np.float32)
+        seen = extractor(block)[..., alone.count_fine(1) :]
+        turned = extractor(block.transpose(0, 2, 1).copy())
+        assert seen.std(dim=(0, 1)).max() > 0.01
+        assert torch.allclose(
+            turned[..., alone.count_fine(1) :], seen.transpose(0, 1), atol=1e-4
+        )
+
+    def test_the_mean_over_symmetries_can_be_saved(self):
+        alone, plain = FeatureExtractor(), FeatureExtractor(trained(), average=False)
+        size = GRID + 2 * MARGIN
+        rng = np.random.default_rng(0)
+        block = rng.random((1, size, size), dtype=np.float32)
+        mean = FeatureExtractor(trained())(block)
+        assert plain(block).shape == mean.shape
+        filters = slice(alone.count_fine(1))
+        assert torch.equal(plain(block)[..., filters], mean[..., filters])
+        assert not torch.allclose(plain(block), mean, atol=1e-3)
+
+    def test_an_opinion_turns_with_the_image(self):
+        extractor = FeatureExtractor(opinion=trained())
+        size = GRID + 2 * MARGIN
+        rng = np.random.default_rng(0)
+        block = rng.random((1, size, size), dtype=np.float32)
+        said = extractor(block)[..., -extractor.opinions :]
+        upside_down = extractor(block[:, ::-1, ::-1].copy())
+        turned = upside_down[..., -extractor.opinions :].flip(0, 1)
+        assert torch.allclose(said.sum(dim=-1), torch.tensor(1.0), atol=1e-4)
+        assert torch.allclose(turned, said, atol=1e-4)
 
     def test_a_model_that_learned_nothing_is_not_asked(self):
         assert FeatureExtractor(start_checkpoint(TINY)).channels == 0

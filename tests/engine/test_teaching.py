@@ -10,6 +10,7 @@ from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import HELD_OUT, TrainingPair
 from unet_engine.errors import DataError
 from unet_engine.events import never
+from unet_engine.features import FeatureExtractor
 from unet_engine.losses import masked_guess
 from unet_engine.runtime import Runner
 from unet_engine.spec import IGNORE, ModelSpec
@@ -31,7 +32,7 @@ def halves(size: int = 128) -> TrainingPair:
 
 
 def guess(*pairs: TrainingPair, stop=never):
-    return with_guesses(pairs, start_checkpoint(SPEC), "cpu", stop)
+    return with_guesses(pairs, FeatureExtractor(), 2, stop)
 
 
 def test_strokes_are_carried_to_where_nobody_painted():
@@ -86,19 +87,48 @@ def test_when_time_is_short_the_blocks_with_strokes_are_guessed():
     pair.target[:] = IGNORE
     pair.target[300:310, 310:350] = 1
     pair.target[300:310, 260:290] = 0
-    (taught,) = with_guesses([pair], start_checkpoint(SPEC), "cpu", never, seconds=0)
+    (taught,) = with_guesses([pair], FeatureExtractor(), 2, never, seconds=0)
     assert taught.guess is not None
     known = taught.guess.sum(axis=0) > 0
     # One block is begun in any case.
     assert 0 < known.sum() <= 256**2
 
 
-def test_volumes_are_left_alone():
-    spec = ModelSpec(depth=2, width=4, ndim=3)
-    pair = TrainingPair(
-        np.zeros((1, 8, 32, 32), np.float32), np.zeros((8, 32, 32), np.uint8)
+def test_slices_of_a_volume_are_guessed_those_with_strokes_first():
+    plane = halves()
+    image = np.repeat(plane.image[:, None], 60, axis=1)
+    target = np.full(image.shape[1:], IGNORE, np.uint8)
+    target[20] = plane.target
+    (pair,) = guess(TrainingPair(image, target))
+    assert pair.guess is not None
+    assert pair.guess.shape == (2, 60, 128, 128)
+    known = np.flatnonzero((pair.guess.sum(axis=0) > 0).all(axis=(1, 2)))
+    # As many as blocks are guessed at, around the slice that was painted.
+    np.testing.assert_array_equal(known, np.arange(20 - 18, 20 + 18))
+    assert pair.guess[1, known, 90:, 80:].mean() > 0.65
+    assert pair.guess[0, known, 90:, :50].mean() > 0.65
+
+
+def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
+    plane = halves()
+    image = np.repeat(plane.image[:, None], 4, axis=1)
+    target = np.full(image.shape[1:], IGNORE, np.uint8)
+    target[2] = plane.target
+    config = FineTuneConfig(
+        device="cpu", minutes=0, steps=120, crop=64, elastic=0, learning_rate=5e-3
     )
-    assert with_guesses([pair], start_checkpoint(spec), "cpu", never) == (pair,)
+    spec = ModelSpec(depth=2, width=4, ndim=3)
+    run = fine_tune(start_checkpoint(spec), [TrainingPair(image, target)], config)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result = end.value
+            break
+    assert result.improved
+    found = Runner(result.checkpoint, "cpu")(image)[1]
+    assert found[:, 90:, 80:].mean() > 0.6
+    assert found[:, 90:, :50].mean() < 0.4
 
 
 def test_a_guess_of_another_size_is_refused():
