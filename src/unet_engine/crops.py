@@ -181,7 +181,8 @@ class CropSampler:
     generator
         Source of chance.
     anywhere
-        Share of the crops that may be centred on any pixel, labelled or not.
+        Share of the crops that may be centred on any pixel, labelled or not; of a pair
+        with a guess on any that is guessed.
     margin
         Border per axis that nothing is learned from.
     """
@@ -209,15 +210,14 @@ class CropSampler:
         self._weighted_pixels = any(p.pixel_weights is not None for p in pairs)
         guesses = [len(p.guess) for p in pairs if p.guess is not None]
         self._classes_guessed = guesses[0] if guesses else 0
+        self._guessed = [self._guessed_pixels(p) for p in self._pairs]
         self._centres: dict[int, list[_Centres]] = {}
         self._shares: list[npt.NDArray[np.float64]] = []
         for index, pair in enumerate(self._pairs):
             counts = class_counts(pair.target)
             self._shares.append(counts / max(1, counts.sum()))
             for label in np.flatnonzero(counts):
-                pixels = np.flatnonzero(pair.target == label)
-                if pixels.size > self._MOST_CENTRES:
-                    pixels = generator.choice(pixels, self._MOST_CENTRES, replace=False)
+                pixels = self._some(np.flatnonzero(pair.target == label))
                 self._centres.setdefault(int(label), []).append(_Centres(index, pixels))
         self._classes = sorted(self._centres)
         self._labelled = [i for i, s in enumerate(self._shares) if s.any()]
@@ -242,8 +242,11 @@ class CropSampler:
         """Choose a pair and the flat position of a pixel in it."""
         rng = self._generator
         if rng.random() < self._anywhere:
-            pair = self._pairs[self._weighted(range(len(self._pairs)))]
-            return pair, int(rng.integers(pair.target.size))
+            index = self._weighted(range(len(self._pairs)))
+            pair, guessed = self._pairs[index], self._guessed[index]
+            if guessed is None:
+                return pair, int(rng.integers(pair.target.size))
+            return pair, int(rng.choice(guessed))
         if rng.random() < 0.5:
             label = int(rng.choice(self._classes))
             candidates = self._centres[label]
@@ -253,6 +256,18 @@ class CropSampler:
             label = int(rng.choice(HELD_OUT, p=self._shares[index]))
             chosen = self._lookup[index, label]
         return self._pairs[chosen.pair], int(rng.choice(chosen.pixels))
+
+    def _guessed_pixels(self, pair: TrainingPair) -> npt.NDArray[np.int64] | None:
+        """Return where something is guessed; None for everywhere or nowhere."""
+        if pair.guess is None:
+            return None
+        known = pair.guess.any(axis=0)
+        return None if known.all() else self._some(np.flatnonzero(known))
+
+    def _some(self, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        if pixels.size <= self._MOST_CENTRES:
+            return pixels
+        return self._generator.choice(pixels, self._MOST_CENTRES, replace=False)
 
     def _weighted(self, indices: Sequence[int]) -> int:
         weights = np.array([self._pairs[i].weight for i in indices], dtype=np.float64)

@@ -174,6 +174,22 @@ class TestCrops:
         without = np.all(crops.targets == IGNORE, axis=(1, 2))
         assert 0.35 < without.mean() < 0.65
 
+    def test_of_a_pair_with_a_guess_they_lie_where_something_is_guessed(self):
+        target = unlabelled((400, 400))
+        target[50, 50] = 1
+        guess = np.zeros((2, 400, 400), np.float16)
+        guess[1, 40:60, 40:60] = 1
+        crops = CropSampler(
+            [replace(pair(target), guess=guess)],
+            shape=(9, 9),
+            jitter=(0, 0),
+            generator=np.random.default_rng(0),
+            anywhere=1.0,
+        ).draw(100)
+        assert (crops.guesses[:, 1, 4, 4] == 1).all()
+        # Not on the stroke alone.
+        assert (crops.targets[:, 4, 4] == IGNORE).mean() > 0.9
+
     def test_held_out_pixels_are_no_centres(self):
         target = np.full((64, 64), HELD_OUT, np.uint8)
         target[10, 10], target[20, 20] = 0, 1
