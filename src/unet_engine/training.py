@@ -53,7 +53,7 @@ _FAMILIAR = 0.15
 new ones serve dark vessels and nuclei, and harm tissue in electron microscopes."""
 _PLANES = "general"
 """Sees the slices of a volume for a network that starts from nothing."""
-_GUESSING = 0.25
+_GUESSING = 0.15
 """Most of the time of a training that goes into what it is taught."""
 
 
