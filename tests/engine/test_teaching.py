@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from unet_engine import training
 from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import HELD_OUT, TrainingPair
-from unet_engine.errors import DataError
+from unet_engine.errors import CheckpointError, DataError
 from unet_engine.events import never
 from unet_engine.features import FeatureExtractor
 from unet_engine.losses import masked_guess
 from unet_engine.runtime import Runner
 from unet_engine.spec import IGNORE, ModelSpec
+from unet_engine.store import ModelStore
 from unet_engine.teaching import with_guesses
 from unet_engine.training import fine_tune, start_checkpoint
 
@@ -107,6 +109,22 @@ def test_slices_of_a_volume_are_guessed_those_with_strokes_first():
     np.testing.assert_array_equal(known, np.arange(20 - 18, 20 + 18))
     assert pair.guess[1, known, 90:, 80:].mean() > 0.65
     assert pair.guess[0, known, 90:, :50].mean() > 0.65
+
+
+def test_what_sees_the_slices_of_a_volume_is_a_model_of_planes(monkeypatch):
+    volumes = start_checkpoint(ModelSpec(depth=2, width=4, ndim=3, in_channels=2))
+    found = training._what_sees(volumes)
+    assert found is not None
+    assert (found.spec.ndim, found.spec.in_channels) == (2, 2)
+    assert FeatureExtractor(found).channels == 2
+
+    def missing(*_):
+        raise CheckpointError("there is no model named general")
+
+    monkeypatch.setattr(ModelStore, "load", missing)
+    assert training._what_sees(volumes) is None
+    planes = start_checkpoint(SPEC)
+    assert training._what_sees(planes) is planes
 
 
 def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
