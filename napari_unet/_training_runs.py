@@ -95,10 +95,13 @@ def train_run(
     examples = workspace.store.examples(order.model.name) if known else ()
     pairs = list(training_pairs(order, checkpoint.spec))
     base = _base_of(order.model, {pair.name for pair in pairs}, workspace)
-    if base is not order.model:
+    anew = base is not order.model
+    if anew:
         checkpoint = workspace.checkpoint(base, stop)
     checkpoint = _with_classes(checkpoint, order.classes)
-    result = yield from fine_tune(checkpoint, pairs, order.config, stop=stop)
+    result = yield from fine_tune(
+        checkpoint, pairs, order.config, previous=old if anew else None, stop=stop
+    )
     if not result.improved:
         return Trained(result=result, model=None)
     result, kept = compare_with_old(

@@ -235,7 +235,7 @@ class LiveFineTune(Live):
             TrainingPair(normalised(subject), target, subject.name)
             for subject, target in zip(self.trained, targets, strict=True)
         ]
-        run = fine_tune(self._start, pairs, self._config)
+        run = fine_tune(self._start, pairs, self._config, previous=self._model)
         while True:
             try:
                 next(run)

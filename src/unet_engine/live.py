@@ -17,7 +17,7 @@ import numpy.typing as npt
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import TileDone, never
 from unet_engine.images import match_channels
-from unet_engine.pixel_classifier import PixelClassifier
+from unet_engine.pixel_classifier import PixelClassifier, judge
 from unet_engine.predictor import likeliest
 from unet_engine.spec import IGNORE
 
@@ -287,7 +287,6 @@ class LiveLearner:
         source = painted[0][0]
         rows = np.concatenate(features).astype(np.float32)
         classifier = PixelClassifier(source.fine, self._seed)
-        # The opinion would win on these pixels: it comes from them.
         classifier.fit(rows[:, : rows.shape[1] - source.opinions], classes)
         self._count = max(self._count, int(classifier.classes[-1]) + 1)
         self._classifier = classifier
@@ -303,14 +302,8 @@ class LiveLearner:
         )
         features = source.features(index, row, column)[within]
         rows = features.reshape(-1, features.shape[-1])
-        own = rows.shape[1] - source.opinions
-        known = self._classifier.probabilities(rows[:, :own])
-        all_classes = np.zeros((self._count, len(known)), dtype=np.float32)
-        all_classes[self._classifier.classes] = known.T
-        if 0 < source.opinions <= self._count:
-            all_classes[: source.opinions] += rows[:, own:].T
-            all_classes /= 2
-        return all_classes.reshape(self._count, *features.shape[:2])
+        known = judge(self._classifier, rows, self._count, source.opinions)
+        return known.T.reshape(self._count, *features.shape[:2])
 
     def iter_predict(
         self,

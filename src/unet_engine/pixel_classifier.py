@@ -134,3 +134,35 @@ class PixelClassifier:
         line /= line.sum(axis=1, keepdims=True)
         mean: Floats = ((trees + line) / 2).astype(np.float32)
         return mean
+
+
+def judge(
+    classifier: PixelClassifier, features: Halves, classes: int, opinions: int
+) -> Floats:
+    """Return the probabilities of all classes, those without a stroke 0.
+
+    Parameters
+    ----------
+    classifier
+        Was fitted to all features but the opinions, which come from the strokes and
+        would win on them.
+    features
+        ``(n, features)``, the opinions last.
+    classes
+        How many classes there are.
+    opinions
+        How many features are probabilities of a tuned model. They count as much as the
+        classifier, if that model knows no more classes than there are.
+
+    Returns
+    -------
+    ndarray
+        ``(n, classes)`` float32.
+    """
+    own = features.shape[1] - opinions
+    known = np.zeros((len(features), classes), dtype=np.float32)
+    known[:, classifier.classes] = classifier.probabilities(features[:, :own])
+    if 0 < opinions <= classes:
+        known[:, :opinions] += features[:, own:]
+        known /= 2
+    return known

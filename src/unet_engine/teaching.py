@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.dataset import HELD_OUT
-from unet_engine.live import PixelClassifier
+from unet_engine.pixel_classifier import PixelClassifier, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,10 +86,10 @@ def with_guesses(
         i: np.zeros((classes, *pairs[i].target.shape), np.float16) for i in sparse
     }
     for (number, i), found in features.items():
-        known = classifier.probabilities(found.reshape(-1, found.shape[-1]))
-        for label, probability in zip(classifier.classes, known.T, strict=True):
-            part = blocks[number][1]
-            guesses[i][label][part] = probability.reshape(found.shape[:2])
+        rows = found.reshape(-1, found.shape[-1])
+        known = judge(classifier, rows, classes, extractor.opinions)
+        part = blocks[number][1]
+        guesses[i][:, *part] = known.T.reshape(classes, *found.shape[:2])
     return tuple(
         replace(pair, guess=guesses[i]) if i in guesses else pair
         for i, pair in enumerate(pairs)
@@ -147,5 +147,6 @@ def _fit(
     if len(np.unique(classes)) < 2:
         return None
     classifier = PixelClassifier(extractor.count_fine(len(pairs[0].image)))
-    classifier.fit(np.concatenate(rows).astype(np.float32), classes)
+    own = rows[0].shape[1] - extractor.opinions
+    classifier.fit(np.concatenate(rows)[:, :own].astype(np.float32), classes)
     return classifier

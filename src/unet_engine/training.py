@@ -144,6 +144,7 @@ def fine_tune(
     pairs: Sequence[TrainingPair],
     config: FineTuneConfig | None = None,
     *,
+    previous: Checkpoint | None = None,
     stop: Stop = never,
 ) -> Generator[Step | Validation, None, FineTuned]:
     """Train a copy of a model on the labelled pixels.
@@ -161,6 +162,9 @@ def fine_tune(
         What to learn from: at least two classes over all of them.
     config
         Limits and settings; None for the defaults.
+    previous
+        A model that was tuned on some of these labels before, if this one starts
+        anew: what it says counts as much as what the strokes let guess.
     stop
         Polled before every step; when it says True the best model so far is returned.
 
@@ -188,7 +192,7 @@ def fine_tune(
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
     with translated_errors():
-        run = _start(checkpoint, pairs, config, device, stop)
+        run = _start(checkpoint, pairs, config, device, previous, stop)
         result = yield from run.events(stop)
         if not result.improved:
             return dataclasses.replace(result, checkpoint=checkpoint)
@@ -206,6 +210,7 @@ def _start(
     pairs: Sequence[TrainingPair],
     config: FineTuneConfig,
     device: str,
+    previous: Checkpoint | None,
     stop: Stop,
 ) -> TrainingRun:
     started = time.monotonic()
@@ -225,7 +230,9 @@ def _start(
         training = with_guesses(
             training,
             # Averaged over symmetries they cost steps, and teach no better.
-            FeatureExtractor(_what_sees(checkpoint), device, average=False),
+            FeatureExtractor(
+                _what_sees(checkpoint), device, opinion=previous, average=False
+            ),
             len(checkpoint.spec.classes),
             stop,
             seconds=60 * config.minutes * _GUESSING or math.inf,

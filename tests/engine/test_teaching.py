@@ -15,7 +15,7 @@ from unet_engine.features import FeatureExtractor
 from unet_engine.losses import masked_guess
 from unet_engine.runtime import Runner
 from unet_engine.spec import IGNORE, ModelSpec
-from unet_engine.store import ModelStore
+from unet_engine.store import Checkpoint, ModelStore
 from unet_engine.teaching import with_guesses
 from unet_engine.training import fine_tune, start_checkpoint
 
@@ -44,6 +44,20 @@ def test_strokes_are_carried_to_where_nobody_painted():
     np.testing.assert_allclose(pair.guess.sum(axis=0, dtype=np.float32), 1, atol=2e-3)
     assert pair.guess[0, 90:, :50].mean() > 0.65
     assert pair.guess[1, 90:, 80:].mean() > 0.65
+
+
+def test_what_a_model_that_was_tuned_before_says_counts_as_much():
+    fresh = start_checkpoint(SPEC)
+    weights = dict(fresh.weights)
+    weights["head.weight"] = np.zeros_like(weights["head.weight"])
+    weights["head.bias"] = np.array([-9.0, 9.0], np.float32)
+    sure = Checkpoint(SPEC, weights, ({"name": "sure"},))
+    (alone,) = guess(halves())
+    (with_opinion,) = with_guesses([halves()], FeatureExtractor(opinion=sure), 2, never)
+    assert alone.guess is not None
+    assert with_opinion.guess is not None
+    expected = (alone.guess[1].astype(np.float32) + 1) / 2
+    np.testing.assert_allclose(with_opinion.guess[1], expected, atol=5e-3)
 
 
 def test_held_out_pixels_teach_nothing():

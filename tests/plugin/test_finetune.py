@@ -12,6 +12,7 @@ from napari_unet import _training_runs
 from napari_unet._training_data import training_pairs
 from unet_engine.errors import DataError
 from unet_engine.events import FineTuned, Replay, Step, Validation
+from unet_engine.training import fine_tune
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -108,6 +109,27 @@ def test_examples_of_what_was_learned_stay_with_the_model(painted: Docked) -> No
     assert {example.name for example in kept} == {"cells (0,)", "cells (1,)"}
     touched = touched_pixels(painted)
     assert sum((example.target < 2).sum() for example in kept) == touched.sum()
+
+
+def test_a_second_training_starts_anew_and_hears_the_first(
+    painted: Docked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+
+    def listen(start: Any, *rest: Any, previous: Any, **limits: Any) -> Any:
+        heard.append((len(start.history), previous and len(previous.history)))
+        return fine_tune(start, *rest, previous=previous, **limits)
+
+    monkeypatch.setattr("unet_engine.training.fine_tune", listen)
+    train(painted)
+    painted.wait()
+    assert painted.widget.workspace.model.name == "tiny-ft"
+    painted.mask.paint((1, 20, 20), 0)
+    train(painted)
+    painted.wait()
+    (first, nothing), (second, before) = heard
+    assert nothing is None
+    assert (second, before) == (first, first + 1)
 
 
 def test_the_next_model_gets_the_next_free_name(painted: Docked) -> None:
