@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +105,8 @@ def study(
             if (shown & (found != subject.truth)).any():
                 found = np.where(shown, found, subject.truth)
         strokes = user.paint(subject.truth, found, targets[at], count=STROKES)
-        for painted in strokes[STROKES:]:
-            waited = method.refresh_seconds(at, painted)
+        for before, after in pairwise(strokes[STROKES - 1 :]):
+            waited = method.refresh_seconds(at, before, after)
             waits += [] if waited is None else [waited]
         started = time.monotonic()
         method.learn(targets)

@@ -61,8 +61,11 @@ class Method(ABC):
     def probability(self, subject: Subject) -> Floats:
         """Return the probability of the foreground, ``(Y, X)``; 0 before a stroke."""
 
-    def refresh_seconds(self, number: int, target: Mask) -> float | None:
-        """Return how long a stroke takes to show in a viewport around it."""
+    def refresh_seconds(self, number: int, before: Mask, after: Mask) -> float | None:
+        """Return how long a stroke takes to show in a viewport around it.
+
+        What is on screen and the strokes ``before`` it are known.
+        """
         return None
 
 
@@ -176,17 +179,19 @@ class Live(Method):
                 whole[tile.inner] = tile.probabilities[1]
         return whole
 
-    def refresh_seconds(self, number: int, target: Mask) -> float | None:
-        targets = [np.full_like(s.truth, IGNORE) for s in self.trained]
-        targets[number] = target
-        if len(np.unique(target)) < 3:
+    def refresh_seconds(self, number: int, before: Mask, after: Mask) -> float | None:
+        stroke = np.argwhere(after != before)
+        if len(np.unique(after)) < 3 or not len(stroke):
             return None
-        y, x = np.argwhere(target != IGNORE).mean(axis=0)
+        targets = [np.full_like(s.truth, IGNORE) for s in self.trained]
+        targets[number] = after
+        y, x = stroke.mean(axis=0)
         viewport = tuple(
             slice(max(0, int(c) - VIEWPORT // 2), int(c) + VIEWPORT // 2)
             for c in (y, x)
         )
         source = self._of(self.trained[number])
+        source.touched(annotations_of(before))
         for row, column in source.blocks(viewport):
             source.features((), row, column)
         started = time.monotonic()
@@ -260,7 +265,7 @@ class LiveFineTune(Live):
         found = predict(image, self._model, config).probabilities
         return np.asarray(found)[1]
 
-    def refresh_seconds(self, number: int, target: Mask) -> float | None:
+    def refresh_seconds(self, number: int, before: Mask, after: Mask) -> float | None:
         return None
 
 
