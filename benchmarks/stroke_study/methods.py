@@ -229,18 +229,18 @@ class LiveFineTune(Live):
     ) -> None:
         super().__init__(trained, base)
         self._start = start_for(trained, base)
-        recipe = ARCHITECTURES["unet"].transfer_recipe
-        limits = {"steps": steps, "minutes": 0.0 if steps else seconds / 60}
-        self._config = FineTuneConfig(**{**recipe, **limits})
+        self._seconds, self._steps = seconds, steps
         self._model: Checkpoint | None = None
 
     def learn(self, targets: Sequence[Mask]) -> None:
+        started = time.monotonic()
         super().learn(targets)
         pairs = [
             TrainingPair(normalised(subject), target, subject.name)
             for subject, target in zip(self.trained, targets, strict=True)
         ]
-        run = fine_tune(self._start, pairs, self._config, previous=self._model)
+        config = self._config(time.monotonic() - started)
+        run = fine_tune(self._start, pairs, config, previous=self._model)
         while True:
             try:
                 next(run)
@@ -248,6 +248,12 @@ class LiveFineTune(Live):
                 result = finished.value
                 self._model = result.checkpoint if result.improved else None
                 return
+
+    def _config(self, spent: float) -> FineTuneConfig:
+        """Return the settings of a training that ends a round in time."""
+        minutes = 0.0 if self._steps else max(0.1, self._seconds - spent) / 60
+        limits = {"steps": self._steps, "minutes": minutes}
+        return FineTuneConfig(**{**ARCHITECTURES["unet"].transfer_recipe, **limits})
 
     def probability(self, subject: Subject) -> Floats:
         live = super().probability(subject)

@@ -10,6 +10,9 @@ _LOOKS = 20
 _FEWEST_STEPS = 10
 """Between two looks, where the steps end the run."""
 _MOST_TIME_LOOKING = 0.12
+_REST = 1.0
+"""Seconds that the step that is under way and the measuring of the halo may take."""
+_MOST_TIME_RESTING = 0.05
 _STARTING = 0.02
 """So much of the time may pass before the first step of a run that ends by steps."""
 
@@ -26,18 +29,19 @@ class Schedule:
         Longest time; 0 for no limit.
     peak
         Highest learning rate.
-    last_look
-        Seconds kept free for the last look at the held-out pixels.
+    ending
+        Seconds kept free for the last look at the held-out pixels and what follows it.
     """
 
     steps: int
     seconds: float
     peak: float
-    last_look: float = 0.0
+    ending: float = 0.0
 
     def sparing(self, cost: float) -> Schedule:
-        """Keep the time of a look, in seconds, free at the end; at most a quarter."""
-        return replace(self, last_look=min(cost, self.seconds / 4))
+        """Keep the seconds of a look and of a rest free; at most a quarter."""
+        rest = min(_REST, _MOST_TIME_RESTING * self.seconds)
+        return replace(self, ending=min(cost + rest, self.seconds / 4))
 
     def progress(self, step: int, elapsed: float) -> float:
         """Return how much of the run is over, in [0, 1].
@@ -96,4 +100,4 @@ class Schedule:
         return step / self.steps if self.steps else 0.0
 
     def _by_time(self, elapsed: float) -> float:
-        return elapsed / (self.seconds - self.last_look) if self.seconds else 0.0
+        return elapsed / (self.seconds - self.ending) if self.seconds else 0.0

@@ -55,10 +55,12 @@ def test_dear_looks_are_rarer_where_time_ends_the_run():
     assert by_time().next_look(0, 10, 6) == pytest.approx(0.1 + 6 / 0.12 / 100)
 
 
-def test_time_of_the_last_look_is_kept_free():
+def test_time_of_the_last_look_and_of_a_rest_is_kept_free():
     schedule = by_time().sparing(5)
-    assert schedule.progress(0, 94) < 1
-    assert schedule.progress(0, 95) == 1
+    assert schedule.progress(0, 93.9) < 1
+    assert schedule.progress(0, 94) == 1
+    assert by_time(10).sparing(0.5).progress(0, 9) == 1
+    assert by_time(10).sparing(0.5).progress(0, 8.9) < 1
     assert by_time().sparing(90).progress(0, 74) < 1
 
 
