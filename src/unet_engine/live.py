@@ -17,7 +17,7 @@ import numpy.typing as npt
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import TileDone, never
 from unet_engine.images import match_channels
-from unet_engine.pixel_classifier import PixelClassifier, judge
+from unet_engine.pixel_classifier import PixelClassifier, fitted, judge
 from unet_engine.predictor import likeliest
 from unet_engine.spec import IGNORE
 
@@ -43,6 +43,10 @@ BLOCK = 256
 TILE = 128
 """Edge of what is predicted at a time; divides a block."""
 _CACHE_BYTES = 1 << 30
+_BLOCK_OTHERS = 512
+_MOST_OTHERS = 2048
+"""Pixels that nobody touched, of a block with strokes and of all, that are asked what
+they are: they stand for all that is neither wrong nor painted."""
 _BLOCK_PIXELS = 8192
 """Most touched pixels of a block that are learned from: an accepted view must neither
 fill the memory nor drown the strokes beside it."""
@@ -77,7 +81,7 @@ class LiveImage:
         self._extractor = extractor
         self._cache: OrderedDict[Key, Halves] = OrderedDict()
         self._limit = cache_bytes
-        self._touched: dict[Key, _Touched] = {}
+        self._touched: dict[Key, Touched] = {}
 
     @property
     def fine(self) -> int:
@@ -141,10 +145,8 @@ class LiveImage:
         """Give the memory of the blocks back; what was learned from is kept."""
         self._cache.clear()
 
-    def touched(
-        self, annotations: Annotations, stop: Stop = never
-    ) -> tuple[list[Halves], list[Ids]]:
-        """Return the features and classes of touched pixels, a pair per block.
+    def touched(self, annotations: Annotations, stop: Stop = never) -> list[Touched]:
+        """Return what is learned from the blocks with touched pixels.
 
         Parameters
         ----------
@@ -176,8 +178,7 @@ class LiveImage:
                     self._touch(annotations, (index, row, column))
         # In order, so that the same strokes give the same classifier.
         self._touched = {key: self._touched[key] for key in sorted(current)}
-        chosen = [t for t in self._touched.values() if len(t.labels)]
-        return [t.features for t in chosen], [t.labels for t in chosen]
+        return [t for t in self._touched.values() if len(t.labels)]
 
     def _touch(self, annotations: Annotations, key: Key) -> None:
         """Take up what was said of a block, unless it is known."""
@@ -186,13 +187,14 @@ class LiveImage:
         known = self._touched.get(key)
         if known is not None and np.array_equal(known.target, target):
             return
-        where = np.flatnonzero(target.ravel() != IGNORE)
-        if len(where) > _BLOCK_PIXELS:
-            random = np.random.default_rng((*index, row, column))
-            where = np.sort(random.choice(where, _BLOCK_PIXELS, replace=False))
+        touched = target.ravel() != IGNORE
+        random = np.random.default_rng((*index, row, column))
+        where = _some(np.flatnonzero(touched), _BLOCK_PIXELS, random)
+        other = _some(np.flatnonzero(~touched), _BLOCK_OTHERS, random)
         found = self.features(index, row, column) if len(where) else _NOTHING
-        rows = found.reshape(-1, found.shape[-1])[where]
-        self._touched[key] = _Touched(target, rows, target.ravel()[where])
+        rows = found.reshape(-1, found.shape[-1])
+        others = rows[other] if len(where) else rows
+        self._touched[key] = Touched(target, rows[where], target.ravel()[where], others)
 
     def _compute(self, index: Index, rows: slice, columns: slice) -> Halves:
         found = self._extractor.read(
@@ -205,21 +207,46 @@ class LiveImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Touched:
-    """What was said of a block, and the features and classes that are learned."""
+class Touched:
+    """What was said of a block, and what is learned from it.
+
+    Attributes
+    ----------
+    target
+        ``(h, w)`` class ids, ``IGNORE`` where nobody painted.
+    features, labels
+        Of touched pixels, ``(n, features)`` and ``(n,)``.
+    others
+        Features of some pixels that nobody touched.
+    """
 
     target: Ids
     features: Halves
     labels: Ids
+    others: Halves
 
 
 _NOTHING = np.zeros((0, 0, 1), np.float16)
+
+
+def _some(
+    places: npt.NDArray[np.intp], most: int, random: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    if len(places) <= most:
+        return places
+    return np.sort(random.choice(places, most, replace=False))
 
 
 def _spans(region: Sequence[slice], shape: Sequence[int], edge: int) -> list[range]:
     """Return which rows and columns of squares meet a region."""
     bounds = [part.indices(size)[:2] for part, size in zip(region, shape, strict=True)]
     return [range(start // edge, -(-stop // edge)) for start, stop in bounds]
+
+
+def _spread(others: Sequence[Halves]) -> Halves:
+    """Join some rows of each, so that they are not too many."""
+    each = -(-_MOST_OTHERS // len(others))
+    return np.concatenate([rows[:: -(-len(rows) // each) or 1] for rows in others])
 
 
 def _cell(row: int, column: int, shape: Sequence[int], edge: int) -> Region:
@@ -275,19 +302,18 @@ class LiveLearner:
         Cancelled
             When ``stop`` said True; what was learned before stays.
         """
-        features: list[Halves] = []
-        labels: list[Ids] = []
-        for source, strokes in painted:
-            found = source.touched(strokes, stop)
-            features += found[0]
-            labels += found[1]
-        if not labels:
+        found = [t for image, strokes in painted for t in image.touched(strokes, stop)]
+        if not found:
             raise DataError("nothing is painted yet; paint a stroke of two classes")
-        classes = np.concatenate(labels)
+        classes = np.concatenate([t.labels for t in found])
         source = painted[0][0]
-        rows = np.concatenate(features).astype(np.float32)
-        classifier = PixelClassifier(source.fine, self._seed)
-        classifier.fit(rows[:, : rows.shape[1] - source.opinions], classes)
+        classifier = fitted(
+            PixelClassifier(source.fine, self._seed),
+            np.concatenate([t.features for t in found]),
+            classes,
+            _spread([t.others for t in found]),
+            source.opinions,
+        )
         self._count = max(self._count, int(classifier.classes[-1]) + 1)
         self._classifier = classifier
         return len(classes)

@@ -21,6 +21,8 @@ from unet_engine.errors import DataError
 if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Halves = npt.NDArray[np.float16]
+    Ids = npt.NDArray[np.uint8]
+    Weights = npt.NDArray[np.float64]
 
 _TREES = 25
 """Of each kind: those of a random forest look for the best threshold, extremely
@@ -35,6 +37,10 @@ a network many."""
 _SQUASHED = 2.0
 """Standard deviations beyond which a feature of the regression hardly grows: what is
 far from all strokes must not be judged by one extreme feature."""
+_OTHERS = 2.0
+"""Weight of all pixels that nobody touched, in that of the touched ones."""
+_FEW_TREES = 5
+"""Of each kind, while what they say is only learned again."""
 _MOST_PIXELS = 30_000
 _PART = 8192
 """Pixels that are judged at a time: their features stay in the processor's cache."""
@@ -59,13 +65,33 @@ class PixelClassifier:
         self._seed = seed
         self.classes: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
-    def fit(self, features: Floats, labels: npt.NDArray[np.uint8]) -> None:
-        """Learn from pixels: ``(n, features)`` and ``(n,)`` class ids.
+    def fit(
+        self,
+        features: Floats,
+        labels: Ids,
+        others: Floats | None = None,
+        said: Floats | None = None,
+    ) -> None:
+        """Learn from touched pixels, and then from the own answers for other ones.
+
+        Who corrects a mask touches what is wrong in it, which is seldom what most of
+        the image looks like. The answers for other pixels, as far as they are sure,
+        stand for the rest (pseudo-labels: Lee 2013).
+
+        Parameters
+        ----------
+        features, labels
+            Of touched pixels: ``(n, features)`` float32 and ``(n,)`` class ids.
+        others
+            Of pixels that nobody touched, ``(m, features)``; None for none.
+        said
+            What a tuned model says of those, ``(m, classes)``; it counts as much as
+            the own answers.
 
         Raises
         ------
         DataError
-            When they are all of one class.
+            When the touched pixels are all of one class.
         """
         if len(labels) > _MOST_PIXELS:
             random = np.random.default_rng(self._seed)
@@ -76,11 +102,17 @@ class PixelClassifier:
             raise DataError(
                 "all strokes are of one class; paint at least one stroke of another"
             )
-        self._grow_trees(np.ascontiguousarray(features[:, : self._fine]), labels)
-        # So small a problem is solved in less time by one thread than others need to
-        # wake up, and beside other work they wait for each other.
-        with threadpool_limits(1, user_api="blas"):
-            self._draw_line(features, labels)
+        if others is None or not len(others):
+            self._learn(features, labels, None, _TREES)
+            return
+        self._learn(features, labels, None, _FEW_TREES)
+        share = _OTHERS * len(labels) / len(others)
+        every = np.concatenate([features, others])
+        for trees in (_FEW_TREES, _TREES):
+            guesses, sure = self._guess(others, said)
+            joined = np.concatenate([labels, guesses])
+            weights = np.concatenate([np.ones(len(labels)), share * sure])
+            self._learn(every, joined, weights, trees)
 
     def probabilities(self, features: Floats | Halves) -> Floats:
         """Return ``(n, known classes)`` float32, in the order of ``classes``."""
@@ -89,27 +121,57 @@ class PixelClassifier:
             parts = pool.map(self._judge, np.array_split(features, max(1, count)))
             return np.concatenate(list(parts))
 
-    def _grow_trees(self, fine: Floats, labels: npt.NDArray[np.uint8]) -> None:
+    def _guess(
+        self, others: Floats, said: Floats | None
+    ) -> tuple[Ids, npt.NDArray[np.float64]]:
+        """Return the likeliest classes, and by how much they are more likely.
+
+        By nothing where trees and regression disagree: either of them alone can take
+        its own mistakes further with each time.
+        """
+        trees, line = self._ask_trees(others), self._ask_line(others)
+        heard = (trees + line) / 2 if said is None else said[:, self.classes]
+        known = (trees + line + 2 * heard) / 4
+        ranked = np.sort(known, axis=1)
+        sure = (ranked[:, -1] - ranked[:, -2]).astype(np.float64)
+        sure[trees.argmax(axis=1) != line.argmax(axis=1)] = 0.0
+        return self.classes[known.argmax(axis=1)].astype(np.uint8), sure
+
+    def _learn(
+        self, features: Floats, labels: Ids, weights: Weights | None, trees: int
+    ) -> None:
+        fine = np.ascontiguousarray(features[:, : self._fine])
+        self._grow_trees(fine, labels, weights, trees)
+        # So small a problem is solved in less time by one thread than others need to
+        # wake up, and beside other work they wait for each other.
+        with threadpool_limits(1, user_api="blas"):
+            self._draw_line(features, labels, weights)
+
+    def _grow_trees(
+        self, fine: Floats, labels: Ids, weights: Weights | None, count: int
+    ) -> None:
         bag = min(1.0, max(_BAG, 50 / len(labels)))
         self._trees: list[tuple[Any, npt.NDArray[np.float64]]] = []
         for kind in RandomForestClassifier, ExtraTreesClassifier:
             forest = kind(
-                _TREES,
+                count,
                 max_depth=_DEPTH,
                 max_samples=bag,
                 bootstrap=True,
                 random_state=self._seed,
-            ).fit(fine, labels)
+            ).fit(fine, labels, weights)
             for grown in forest.estimators_:
                 share = grown.tree_.value[:, 0]
-                share = share / share.sum(axis=1, keepdims=True) / (2 * _TREES)
+                share = share / share.sum(axis=1, keepdims=True) / (2 * count)
                 self._trees.append((grown.tree_, share))
 
-    def _draw_line(self, features: Floats, labels: npt.NDArray[np.uint8]) -> None:
+    def _draw_line(
+        self, features: Floats, labels: Ids, weights: Weights | None
+    ) -> None:
         self._middle = features.mean(axis=0)
         self._scale = _SQUASHED * features.std(axis=0) + 1e-6
         line = LogisticRegression(C=_PENALTY * _SQUASHED**2, max_iter=200)
-        line.fit(self._squash(features), labels)
+        line.fit(self._squash(features), labels, weights)
         slopes, start = line.coef_, line.intercept_
         if len(self.classes) == 2:
             # The one line that tells two classes apart, as a line for each.
@@ -125,15 +187,59 @@ class PixelClassifier:
 
     def _judge(self, features: Floats | Halves) -> Floats:
         every = features.astype(np.float32)
-        fine = np.ascontiguousarray(every[:, : self._fine])
-        trees = np.zeros((len(every), len(self.classes)))
-        for tree, share in self._trees:
-            trees += share.take(tree.apply(fine), axis=0)
-        line = self._squash(every) @ self._slopes + self._start
-        line = np.exp(line - line.max(axis=1, keepdims=True))
-        line /= line.sum(axis=1, keepdims=True)
-        mean: Floats = ((trees + line) / 2).astype(np.float32)
+        both = self._ask_trees(every), self._ask_line(every)
+        mean: Floats = np.mean(both, axis=0, dtype=np.float32)
         return mean
+
+    def _ask_trees(self, features: Floats) -> Floats:
+        fine = np.ascontiguousarray(features[:, : self._fine])
+        total = np.zeros((len(fine), len(self.classes)))
+        for tree, share in self._trees:
+            total += share.take(tree.apply(fine), axis=0)
+        return total.astype(np.float32)
+
+    def _ask_line(self, features: Floats) -> Floats:
+        line = self._squash(features) @ self._slopes + self._start
+        line = np.exp(line - line.max(axis=1, keepdims=True))
+        shares: Floats = line / line.sum(axis=1, keepdims=True)
+        return shares
+
+
+def fitted(
+    classifier: PixelClassifier,
+    features: Halves,
+    labels: Ids,
+    others: Halves,
+    opinions: int,
+) -> PixelClassifier:
+    """Return the classifier, fitted to touched pixels and its answers for others.
+
+    Parameters
+    ----------
+    classifier
+        Not fitted yet.
+    features, labels
+        Of touched pixels, ``(n, features)`` and ``(n,)``, the opinions last.
+    others
+        Features of pixels that nobody touched.
+    opinions
+        How many features are probabilities of a tuned model, see `judge`. They are not
+        learned; of the others they count.
+
+    Raises
+    ------
+    DataError
+        When the touched pixels are all of one class.
+    """
+    own = features.shape[1] - opinions
+    rest = others.astype(np.float32)
+    classifier.fit(
+        features[:, :own].astype(np.float32),
+        labels,
+        rest[:, :own],
+        rest[:, own:] if opinions > int(labels.max()) else None,
+    )
+    return classifier
 
 
 def judge(

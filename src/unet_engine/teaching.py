@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.dataset import HELD_OUT
-from unet_engine.pixel_classifier import PixelClassifier, judge
+from unet_engine.pixel_classifier import PixelClassifier, fitted, judge
+from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _EDGE = 256
 _MOST_BLOCKS = 36
 """Blocks that are guessed at, over all images: those nearest to the strokes."""
+_MOST_OTHERS = 2048
+"""Pixels that nobody labelled among those that the classifier is fitted to."""
 _MOSTLY = 0.5
 """An image of which more is labelled has no need of guesses."""
 
@@ -137,16 +140,23 @@ def _fit(
     features: dict[tuple[int, int], Halves],
     extractor: FeatureExtractor,
 ) -> PixelClassifier | None:
-    rows, labels = [], []
+    rows, labels, others = [], [], []
+    each = max(1, _MOST_OTHERS // len(features))
     for (number, i), found in features.items():
         target = pairs[i].target[blocks[number][1]]
         labelled = target < HELD_OUT
         rows.append(found[labelled])
         labels.append(target[labelled])
+        rest = np.argwhere(target == IGNORE)
+        chosen = rest[np.random.default_rng(number).permutation(len(rest))[:each]]
+        others.append(found[tuple(chosen.T)])
     classes = np.concatenate(labels)
     if len(np.unique(classes)) < 2:
         return None
-    classifier = PixelClassifier(extractor.count_fine(len(pairs[0].image)))
-    own = rows[0].shape[1] - extractor.opinions
-    classifier.fit(np.concatenate(rows)[:, :own].astype(np.float32), classes)
-    return classifier
+    return fitted(
+        PixelClassifier(extractor.count_fine(len(pairs[0].image))),
+        np.concatenate(rows),
+        classes,
+        np.concatenate(others),
+        extractor.opinions,
+    )

@@ -467,7 +467,7 @@ class TestLearner:
 
 @pytest.fixture(scope="module")
 def tuned():
-    return train(config=with_(steps=80))
+    return train(config=with_(steps=120))
 
 
 class TestTraining:
