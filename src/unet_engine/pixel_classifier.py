@@ -37,6 +37,9 @@ a network many."""
 _SQUASHED = 2.0
 """Standard deviations beyond which a feature of the regression hardly grows: what is
 far from all strokes must not be judged by one extreme feature."""
+_LEAST = 1 / 3
+"""Least weight of a class, in that of the class that was painted most: of what is rare
+only a little can be painted."""
 _OTHERS = 2.0
 """Weight of all pixels that nobody touched, in that of the touched ones."""
 _FEW_TREES = 5
@@ -102,17 +105,17 @@ class PixelClassifier:
             raise DataError(
                 "all strokes are of one class; paint at least one stroke of another"
             )
+        weights = self._weights(labels)
         if others is None or not len(others):
-            self._learn(features, labels, None, _TREES)
+            self._learn(features, labels, weights, _TREES)
             return
-        self._learn(features, labels, None, _FEW_TREES)
+        self._learn(features, labels, weights, _FEW_TREES)
         share = _OTHERS * len(labels) / len(others)
         every = np.concatenate([features, others])
         for trees in (_FEW_TREES, _TREES):
             guesses, sure = self._guess(others, said)
             joined = np.concatenate([labels, guesses])
-            weights = np.concatenate([np.ones(len(labels)), share * sure])
-            self._learn(every, joined, weights, trees)
+            self._learn(every, joined, np.concatenate([weights, share * sure]), trees)
 
     def probabilities(self, features: Floats | Halves) -> Floats:
         """Return ``(n, known classes)`` float32, in the order of ``classes``."""
@@ -120,6 +123,14 @@ class PixelClassifier:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             parts = pool.map(self._judge, np.array_split(features, max(1, count)))
             return np.concatenate(list(parts))
+
+    def _weights(self, labels: Ids) -> Weights:
+        """Return the weight of touched pixels, 1 on average."""
+        counts = np.bincount(labels)[self.classes]
+        each = np.ones(self.classes[-1] + 1)
+        each[self.classes] = np.maximum(1.0, _LEAST * counts.max() / counts)
+        weights: Weights = each[labels] / each[labels].mean()
+        return weights
 
     def _guess(
         self, others: Floats, said: Floats | None
@@ -138,7 +149,7 @@ class PixelClassifier:
         return self.classes[known.argmax(axis=1)].astype(np.uint8), sure
 
     def _learn(
-        self, features: Floats, labels: Ids, weights: Weights | None, trees: int
+        self, features: Floats, labels: Ids, weights: Weights, trees: int
     ) -> None:
         fine = np.ascontiguousarray(features[:, : self._fine])
         self._grow_trees(fine, labels, weights, trees)
@@ -148,7 +159,7 @@ class PixelClassifier:
             self._draw_line(features, labels, weights)
 
     def _grow_trees(
-        self, fine: Floats, labels: Ids, weights: Weights | None, count: int
+        self, fine: Floats, labels: Ids, weights: Weights, count: int
     ) -> None:
         bag = min(1.0, max(_BAG, 50 / len(labels)))
         self._trees: list[tuple[Any, npt.NDArray[np.float64]]] = []
@@ -165,9 +176,7 @@ class PixelClassifier:
                 share = share / share.sum(axis=1, keepdims=True) / (2 * count)
                 self._trees.append((grown.tree_, share))
 
-    def _draw_line(
-        self, features: Floats, labels: Ids, weights: Weights | None
-    ) -> None:
+    def _draw_line(self, features: Floats, labels: Ids, weights: Weights) -> None:
         self._middle = features.mean(axis=0)
         self._scale = _SQUASHED * features.std(axis=0) + 1e-6
         line = LogisticRegression(C=_PENALTY * _SQUASHED**2, max_iter=200)

@@ -173,6 +173,26 @@ class TestClassifier:
         assert known > 0.9
         assert told > 0.97
 
+    @pytest.mark.parametrize("others", [False, True])
+    def test_a_short_stroke_beside_many_long_ones_is_heard(self, others: bool):
+        rng = np.random.default_rng(0)
+
+        def pixels(count: int, label: int) -> np.ndarray:
+            return rng.normal(1.2 * label, size=(count, 8)).astype(np.float32)
+
+        touched = np.concatenate([pixels(3000, 0), pixels(40, 1)])
+        labels = np.repeat(np.array([0, 1], np.uint8), [3000, 40])
+        rest = np.concatenate([pixels(1500, 0), pixels(500, 1)]) if others else None
+        classifier = PixelClassifier(8)
+        classifier.fit(touched, labels, rest)
+
+        def found(label: int) -> float:
+            answers = classifier.probabilities(pixels(1000, label)).argmax(axis=1)
+            return float(np.mean(answers == label))
+
+        assert found(1) > 0.4
+        assert found(0) > 0.98
+
     def test_one_class_is_refused(self):
         with pytest.raises(DataError, match="all strokes are of one class"):
             PixelClassifier(1).fit(np.zeros((9, 1), np.float32), np.ones(9, np.uint8))
