@@ -277,7 +277,7 @@ def test_viewer_closed_while_training(real_dock: Docked, plane: Any) -> None:
 def test_a_new_class_is_learned(painted: Docked) -> None:
     painted.widget.correct.add_class("debris")
     painted.mask.paint((0, 10, 80), 2)
-    painted.be_quick(steps=20)
+    painted.be_quick(steps=40)
     train(painted)
     painted.wait()
     model = painted.widget.workspace.model
