@@ -93,8 +93,10 @@ def _touched_planes(
 ) -> Iterator[TrainingPair]:
     for index in touched.planes():
         target = touched.target(index)
-        region = _around(target != IGNORE, crop)
-        yield prepared.pair(index, region, target[region])
+        # Nothing, where what is on disk of it is damaged.
+        if (target != IGNORE).any():
+            region = _around(target != IGNORE, crop)
+            yield prepared.pair(index, region, target[region])
 
 
 def _touched_volumes(
@@ -106,6 +108,8 @@ def _touched_volumes(
     for place, planes in groupby(touched.planes(), key=lambda index: index[:-1]):
         indices = list(planes)
         said = np.any([touched.touched(index) for index in indices], axis=0)
+        if not said.any():
+            continue
         depth = slice(indices[0][-1], indices[-1][-1] + 1)
         box = with_context(
             (depth, *_around(said, 0)), touched.shape[-3:], prepared.spec, crop

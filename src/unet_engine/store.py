@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -175,8 +176,8 @@ class ModelStore:
         self._make_root()
         path = self._path(name)
         # Examples never belong to another model than that beside them.
-        _examples_path(path).unlink(missing_ok=True)
-        checkpoint.save(path)
+        with _gone_unless_failed(_examples_path(path)):
+            checkpoint.save(path)
         if examples:
             _save_examples(path, examples)
         return read_info(path)
@@ -298,6 +299,23 @@ class ModelStore:
 
 def _examples_path(model: Path) -> Path:
     return model.with_name(f"{model.stem}{EXAMPLES_SUFFIX}")
+
+
+@contextmanager
+def _gone_unless_failed(path: Path) -> Iterator[None]:
+    """Take a file away; it comes back when what is done meanwhile fails."""
+    aside = path.with_name(f"{path.name}-old")
+    aside.unlink(missing_ok=True)
+    there = path.exists()
+    if there:
+        path.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if there:
+            aside.rename(path)
+        raise
+    aside.unlink(missing_ok=True)
 
 
 def _save_examples(model: Path, examples: Sequence[TrainingPair]) -> None:

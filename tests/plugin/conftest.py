@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 
 from napari_unet import _jobs
 from napari_unet._dock import UNetWidget
+from unet_engine.errors import DataError
 from unet_engine.spec import ModelSpec
 from unet_engine.store import ModelStore
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import napari
     from pytestqt.qtbot import QtBot
 
+    from unet_engine.annotations import Annotations
     from unet_engine.store import ModelInfo
 
 
@@ -156,3 +158,23 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     notification_manager.notification_ready.connect(hear)
     yield messages
     notification_manager.notification_ready.disconnect(hear)
+
+
+class _DamagedBlock:
+    """A block of strokes that cannot be read."""
+
+    counts: ClassVar[dict[int, int]] = {0: 9}
+    conflicts = 0
+
+    def load(self) -> NoReturn:
+        raise DataError("a block of the stroke journal is damaged on disk")
+
+
+@pytest.fixture
+def damage() -> Callable[..., None]:
+    """Make all strokes of a plane unreadable: ``damage(annotations, index)``."""
+
+    def unreadable(annotations: Annotations, index: tuple[int, ...]) -> None:
+        annotations._blocks._planes[index] = {(0, 0): _DamagedBlock()}
+
+    return unreadable

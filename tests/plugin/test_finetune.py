@@ -15,7 +15,7 @@ from unet_engine.events import FineTuned, Replay, Step, Validation
 from unet_engine.training import fine_tune
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from conftest import Docked
 
@@ -353,6 +353,19 @@ def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
     # A disc of radius 6 at (70, 70) with a crop of 32 around it, cut at the border.
     assert second.target.shape == (64, 64)
     assert second.name == "cells (1,)"
+
+
+def test_planes_whose_strokes_are_damaged_teach_nothing(
+    painted: Docked, damage: Callable[..., None]
+) -> None:
+    order = painted.widget.fine_tune._make_order()
+    spec = painted.widget.workspace.model.spec
+    ((_, touched),) = order.touched
+    damage(touched, (0,))
+    assert len(touched.planes()) == 2
+    (left,) = training_pairs(order, spec)
+    assert left.name == "cells (1,)"
+    assert touched.damaged == 1
 
 
 def test_the_form_has_every_setting(dock: Docked) -> None:

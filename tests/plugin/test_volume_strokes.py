@@ -78,6 +78,16 @@ def test_strokes_become_one_volume(painted: Docked) -> None:
     assert pair.name == "cells"
 
 
+def test_a_stack_whose_strokes_are_damaged_teaches_nothing(
+    painted: Docked, damage: Callable[..., None]
+) -> None:
+    order = order_of(painted)
+    ((_, touched),) = order.touched
+    for index in touched.planes():
+        damage(touched, index)
+    assert not list(training_pairs(order, painted.widget.workspace.model.spec))
+
+
 def test_one_click_makes_a_model_that_predicts_the_stack(
     painted: Docked, told: list[str]
 ) -> None:
