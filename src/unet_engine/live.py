@@ -17,7 +17,7 @@ import numpy.typing as npt
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import TileDone, never
 from unet_engine.images import match_channels
-from unet_engine.pixel_classifier import PixelClassifier, fitted, judge
+from unet_engine.pixel_classifier import MOST_OTHERS, PixelClassifier, fitted, judge
 from unet_engine.predictor import likeliest
 from unet_engine.spec import IGNORE
 
@@ -44,9 +44,7 @@ TILE = 128
 """Edge of what is predicted at a time; divides a block."""
 _CACHE_BYTES = 1 << 30
 _BLOCK_OTHERS = 512
-_MOST_OTHERS = 2048
-"""Pixels that nobody touched, of a block with strokes and of all, that are asked what
-they are: they stand for all that is neither wrong nor painted."""
+"""Pixels of a block with strokes that nobody touched and that are learned from."""
 _BLOCK_PIXELS = 8192
 """Most touched pixels of a block that are learned from: an accepted view must neither
 fill the memory nor drown the strokes beside it."""
@@ -245,7 +243,7 @@ def _spans(region: Sequence[slice], shape: Sequence[int], edge: int) -> list[ran
 
 def _spread(others: Sequence[Halves]) -> Halves:
     """Join some rows of each, so that they are not too many."""
-    each = -(-_MOST_OTHERS // len(others))
+    each = -(-MOST_OTHERS // len(others))
     return np.concatenate([rows[:: -(-len(rows) // each) or 1] for rows in others])
 
 

@@ -40,6 +40,8 @@ far from all strokes must not be judged by one extreme feature."""
 _LEAST = 1 / 3
 """Least weight of a class, in that of the class that was painted most: of what is rare
 only a little can be painted."""
+MOST_OTHERS = 2048
+"""Pixels that nobody touched, of all images, that are learned from."""
 _OTHERS = 2.0
 """Weight of all pixels that nobody touched, in that of the touched ones."""
 _FEW_TREES = 5

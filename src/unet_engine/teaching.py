@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.dataset import HELD_OUT
-from unet_engine.pixel_classifier import PixelClassifier, fitted, judge
+from unet_engine.pixel_classifier import MOST_OTHERS, PixelClassifier, fitted, judge
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _EDGE = 256
 _MOST_BLOCKS = 36
 """Blocks that are guessed at, over all images: those nearest to the strokes."""
-_MOST_OTHERS = 2048
-"""Pixels that nobody labelled among those that the classifier is fitted to."""
 _MOSTLY = 0.5
 """An image of which more is labelled has no need of guesses."""
 
@@ -141,7 +139,7 @@ def _fit(
     extractor: FeatureExtractor,
 ) -> PixelClassifier | None:
     rows, labels, others = [], [], []
-    each = max(1, _MOST_OTHERS // len(features))
+    each = max(1, MOST_OTHERS // len(features))
     for (number, i), found in features.items():
         target = pairs[i].target[blocks[number][1]]
         labelled = target < HELD_OUT
