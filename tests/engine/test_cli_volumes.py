@@ -65,7 +65,7 @@ def error_of(capsys: pytest.CaptureFixture) -> str:
 def test_two_labelled_slices_are_learned_predicted_and_measured(
     stacks: Path, models_folder: Path, capsys: pytest.CaptureFixture
 ):
-    assert finetune(stacks, "--ndim=3", *SMALL) == 0
+    assert finetune(stacks, "--ndim=3", *SMALL, "--steps=80") == 0
     spec = ModelStore(models_folder).info("new").spec
     assert (spec.ndim, spec.depth, spec.z_poolings) == (3, 2, 1)
     out = stacks / "found.tif"
