@@ -93,9 +93,10 @@ def _touched_planes(
 ) -> Iterator[TrainingPair]:
     for index in touched.planes():
         target = touched.target(index)
+        said = target != IGNORE
         # Nothing, where what is on disk of it is damaged.
-        if (target != IGNORE).any():
-            region = _around(target != IGNORE, crop)
+        if said.any():
+            region = _around(said, crop)
             yield prepared.pair(index, region, target[region])
 
 

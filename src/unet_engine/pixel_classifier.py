@@ -143,8 +143,9 @@ class PixelClassifier:
         its own mistakes further with each time.
         """
         trees, line = self._ask_trees(others), self._ask_line(others)
-        heard = (trees + line) / 2 if said is None else said[:, self.classes]
-        known = (trees + line + 2 * heard) / 4
+        known = (trees + line) / 2
+        if said is not None:
+            known = (known + said[:, self.classes]) / 2
         ranked = np.sort(known, axis=1)
         sure = (ranked[:, -1] - ranked[:, -2]).astype(np.float64)
         sure[trees.argmax(axis=1) != line.argmax(axis=1)] = 0.0
