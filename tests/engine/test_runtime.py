@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -230,3 +232,15 @@ def test_half_of_the_bits_give_nearly_the_same(
     assert half.dtype == np.float32
     difference = np.abs(half - full).max() / max(1.0, np.abs(full).max())
     assert 0 < difference < 0.1
+
+
+def test_a_model_is_loaded_without_the_compiler_of_pytorch():
+    """It would load triton, which crashes where Mesa draws the window."""
+    code = """
+import sys
+from unet_engine.runtime import folded_network
+from unet_engine.store import ModelStore
+folded_network(ModelStore().load("nuclei"))
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

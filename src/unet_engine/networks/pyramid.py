@@ -164,6 +164,9 @@ def initialise(module: nn.Module) -> None:
 
     He et al. 2015, as in section 3 of Ronneberger et al. 2015.
     """
+    # Without memory there is nothing to draw, and PyTorch would load its compiler.
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return
     if isinstance(module, (nn.Conv2d, nn.Conv3d)):
         incoming = module.in_channels * module.weight[0, 0].numel()
     elif isinstance(module, (nn.ConvTranspose2d, nn.ConvTranspose3d)):
