@@ -35,6 +35,8 @@ _HELP = "Paint on the mask what is wrong. Painting over what is right confirms i
 _NO_MASK = "Predict first, or start painting on an empty mask."
 _NEW = "Click a class and paint a few strokes of each on the image, then fine-tune."
 _DAMAGED = "{0:,} blocks of them are damaged on disk and lost."
+_LABEL = "label"
+"""Property of a class button: the value of the mask that it paints."""
 _NO_CLASSES = (
     "{0} takes noise away and has no classes to paint. Choose another model, or start "
     "a new U-Net from it: see step 1."
@@ -88,7 +90,12 @@ class CorrectSection(Section):
             workspace.activity_changed,
         ):
             signal.connect(self.show_state)
-        workspace.classes_changed.connect(self._fill_classes)
+        for signal in (
+            workspace.layer_changed,
+            workspace.mask_changed,
+            workspace.classes_changed,
+        ):
+            signal.connect(self._fill_classes)
         workspace.label_chosen.connect(self._mark_label)
         self._fill_classes()
         self.show_state()
@@ -184,6 +191,14 @@ class CorrectSection(Section):
         if (view := self._masks.current) is not None:
             view.paint_with(label)
 
+    def choose_name(self, name: str) -> None:
+        """Paint with a class from now on, whatever its value in the mask is."""
+        if self._masks.current is None:
+            self.start_empty()
+        view = self._masks.current
+        if view is not None and name in view.subject.names:
+            view.paint_with(view.subject.names.index(name))
+
     def accept_view(self) -> None:
         """Say that what is on screen is right."""
         view = self._masks.current
@@ -241,23 +256,32 @@ class CorrectSection(Section):
             self._group.removeButton(old)
             old.hide()
             old.deleteLater()
+        if (view := self._masks.current) is not None:
+            view.set_classes(self._workspace.classes)
         self.class_buttons = [
-            self._class_button(label, name)
-            for label, name in enumerate(self._workspace.classes)
+            self._class_button(label, name) for label, name in self._offered(view)
         ]
         for place, made in enumerate((*self.class_buttons, self.new_class)):
             self._grid.addWidget(made, place // 2, place % 2)
-        if (view := self._masks.current) is not None:
-            view.set_classes(self._workspace.classes)
         self.show_state()
+
+    def _offered(self, view: MaskView | None) -> list[tuple[int, str]]:
+        """Return value and name of what can be painted: of the model, or painted."""
+        classes = self._workspace.classes
+        if view is None or not classes:
+            return list(enumerate(classes))
+        subject = view.subject
+        wanted = {*classes, *subject.painted}
+        return [(v, name) for v, name in enumerate(subject.names) if name in wanted]
 
     def _class_button(self, label: int, name: str) -> QPushButton:
         made = button(
             name,
             f"Paint {name!r}: label {label} of the mask layer."
             + (" The eraser does the same." if label == 0 else ""),
-            partial(self.choose_class, label),
+            partial(self.choose_name, name),
         )
+        made.setProperty(_LABEL, label)
         made.setIcon(colour_icon(colour_of(label)))
         made.setIconSize(QSize(18, 12))
         made.setCheckable(True)
@@ -269,8 +293,9 @@ class CorrectSection(Section):
         """Show which class napari's brush paints."""
         view = self._masks.current
         label = -1 if view is None else int(view.layer.selected_label)
-        if 0 <= label < len(self.class_buttons):
-            self.class_buttons[label].setChecked(True)
+        for made in self.class_buttons:
+            if made.property(_LABEL) == label:
+                made.setChecked(True)
 
     def show_state(self, *_: Any) -> None:
         """Show what can be done now, and what was touched."""
@@ -294,10 +319,10 @@ class CorrectSection(Section):
 
     def _show_counts(self, view: MaskView | None) -> None:
         counts = view.subject.counts if view is not None else {}
-        names = self._workspace.classes
         said = [
-            f"{names[label] if label < len(names) else label} {count:,} px"
+            f"{view.subject.name_of(label)} {count:,} px"
             for label, count in sorted(counts.items())
+            if view is not None
         ]
         self.clear.setEnabled(bool(said))
         if view is not None and (conflicts := view.subject.annotations.conflicts):
@@ -313,6 +338,7 @@ class CorrectSection(Section):
         parts = [
             "" if subject is None else subject.story,
             _DAMAGED.format(lost) if lost else "",
+            self._workspace.class_notice,
             fault,
         ]
         self.saved.setText(" ".join(part for part in parts if part))

@@ -140,7 +140,7 @@ class UNetWidget(QWidget):
         view = self.masks.current
         classes = Given().classes
         if view is not None and view.subject.counts:
-            classes = view.classes
+            classes = self.workspace.painted_classes(view.subject)
         try:
             image, layout = self.predict.form.chosen_image()
         except EngineError:

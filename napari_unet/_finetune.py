@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
 
 from napari_unet._drafts import Draft
-from napari_unet._forms import add_row, button, rows
+from napari_unet._forms import TextLine, add_row, button, rows
 from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
 from napari_unet._sections import TrainingSection
@@ -60,6 +60,7 @@ class FineTuneSection(TrainingSection):
         workspace.classes_changed.connect(self._follow_model)
         workspace.layer_changed.connect(self._show_others)
         workspace.touched_changed.connect(self._show_others)
+        workspace.classes_changed.connect(self._show_others)
         self._on_activity_changed()
         self._show_others()
         self._follow_model()
@@ -80,6 +81,8 @@ class FineTuneSection(TrainingSection):
             "does not forget them."
         )
         self.content.addWidget(self.others.native)
+        self.left_out = TextLine()
+        self.content.addWidget(self.left_out)
         self.pairs = PairsSection(self._viewer, self._workspace)
         self.content.addWidget(self.pairs)
         self.advanced = TrainingSettings(
@@ -143,12 +146,13 @@ class FineTuneSection(TrainingSection):
             )
             for pair in workspace.pairs
         )
+        workspace.check_painted()
         if not labelled:
             _check_classes(touched, workspace.classes)
         return TrainingOrder(
             model=workspace.model,
             classes=workspace.classes,
-            touched=tuple((s, s.annotations.copy()) for s in touched),
+            touched=tuple((s, s.strokes_in(workspace.classes)) for s in touched),
             labelled=labelled,
             config=self.config,
         )
@@ -157,7 +161,10 @@ class FineTuneSection(TrainingSection):
         result = trained.result
         notes = " ".join(result.notes)
         if trained.model is None:
-            text = f"Nothing learned after {result.steps} steps. {notes}"
+            text = (
+                f"Nothing learned after {result.steps} steps of the classes "
+                f"{', '.join(order.classes)}. {notes}"
+            )
             self.text.setText(text)
             show_warning(text)
             return
@@ -200,21 +207,20 @@ class FineTuneSection(TrainingSection):
         here = self._workspace.touched_subjects(others=False)
         everywhere = self._workspace.touched_subjects(others=True)
         self.others.native.setVisible(len(everywhere) > len(here))
+        reasons = self._workspace.left_out()
+        self.left_out.setText(" ".join(f"Not learned from: {why}." for why in reasons))
 
 
 def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
     """Check that there is something to tell apart."""
-    counts: dict[int, int] = {}
-    for subject in touched:
-        counts |= subject.counts
+    counts = {name for subject in touched for name in subject.painted}
     if not counts:
         raise DataError(
             "nothing is touched yet; paint a stroke of at least two classes on the "
             f"mask, such as {classes[0]} and {classes[1]}"
         )
     if len(counts) < 2:
-        (only,) = counts
-        name = classes[only] if only < len(classes) else only
+        (name,) = counts
         raise DataError(
             f"only {name!r} is touched so far; paint at least one stroke of another "
             "class too, so that the model can tell them apart"

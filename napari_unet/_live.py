@@ -194,7 +194,7 @@ class Live(QObject):
             subject=view.subject,
             painted=painted,
             model=self._workspace.model,
-            classes=len(self._workspace.classes),
+            classes=view.subject.names,
             learn=len(_classes_of(painted)) > 1,
             look=lambda: there if sight is None else sight.view,
             near=self._near,
@@ -224,7 +224,7 @@ class Live(QObject):
 
     def _painted(self, subject: Subject) -> tuple[tuple[Subject, Annotations], ...]:
         return tuple(
-            (each, each.annotations.copy())
+            (each, each.strokes_in(subject.names))
             for each in self._workspace.touched_subjects(others=True)
             if each.image.channels == subject.image.channels
         )
@@ -250,7 +250,7 @@ class Live(QObject):
         written: list[tuple[Index, Region]] = []
         for order, fresh, tile in held:
             if order.subject is view.subject:
-                written += view.subject.write_tile(tile)
+                written += view.subject.write_tile(tile, order.classes)
                 fresh.add((tile.index, tile.inner[0].start, tile.inner[1].start))
         view.show_tiles(written, self.sights[0].view)
 

@@ -50,7 +50,7 @@ class LiveOrder:
     model
         The chosen model, or None.
     classes
-        How many there are.
+        Their names, in the order of the values of the mask on screen.
     learn
         There are strokes that were not learned from.
     look
@@ -64,7 +64,7 @@ class LiveOrder:
     subject: Subject
     painted: tuple[tuple[Subject, Annotations], ...]
     model: Model | None
-    classes: int
+    classes: tuple[str, ...]
     learn: bool
     look: Callable[[], View]
     near: tuple[float, float] | None
@@ -136,7 +136,7 @@ class LiveDesk:
         from unet_engine.live import LiveLearner
 
         painted = [(self._source(s, stop), strokes) for s, strokes in order.painted]
-        learner = LiveLearner(order.classes)
+        learner = LiveLearner(len(order.classes))
         learner.learn(painted, stop)
         for subject, _ in order.painted:
             if subject is not order.subject:

@@ -114,7 +114,19 @@ class MaskView(QObject):
         """Give each class its colour, and its name under the mouse.
 
         A model without classes says nothing of a mask that is there.
+
+        Parameters
+        ----------
+        classes
+            Of the chosen model; those of the strokes keep their values.
         """
+        if classes:
+            self.subject.take_classes(classes, self._workspace.model_about)
+        self.show_classes()
+
+    def show_classes(self) -> None:
+        """Show the classes that the values of the mask stand for."""
+        classes = self.subject.names
         if not classes or classes == self.classes:
             return
         self.layer.colormap = class_colormap(len(classes))
@@ -183,7 +195,7 @@ class MaskView(QObject):
             layer_view(values, self.subject.layout),
             name=f"{self.source.name} touched",
             opacity=0.9,
-            colormap=touched_colormap(len(self._workspace.classes)),
+            colormap=touched_colormap(len(self.subject.names)),
             **placement(self.source, self.subject.layout),
         )
         overlay.editable = False
@@ -266,11 +278,12 @@ class MaskView(QObject):
             self._masks.let_go(self.source)
 
     def _on_selected_label(self) -> None:
-        most = len(self._workspace.classes) - 1
+        names = self.subject.names
+        most = len(names) - 1
         if 0 < most < self.layer.selected_label:
             self.layer.selected_label = most
             show_warning(
-                f"The model has no class beyond {self._workspace.classes[most]!r}. "
+                f"The model has no class beyond {names[most]!r}. "
                 "Add one in the U-Net dock to paint it."
             )
         self._workspace.label_chosen.emit()

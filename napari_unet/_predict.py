@@ -204,7 +204,9 @@ class PredictSection(JobSection):
             self._show_preview(order, view, glances)
         if not tiles:
             return
-        written = [place for t in tiles for place in order.subject.write_tile(t)]
+        classes = order.model.spec.classes
+        written = [p for t in tiles for p in order.subject.write_tile(t, classes)]
+        view.show_classes()
         if self._sight is not None:
             view.show_tiles(written, self._sight.view)
         if self._preview is not None:

@@ -217,6 +217,7 @@ class StrokeRecorder:
     def _on_paint(self, event: Any) -> None:
         claims = [claim for atom in event.value for claim in self._read(atom)]
         self._keep_guesses(claims)
+        self.subject.note_classes()
         changes = []
         with self.subject.annotations.stroke():
             for claim in claims:

@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.annotations import Annotations
-from unet_engine.errors import Cancelled
+from unet_engine.errors import Cancelled, EngineError
 from unet_engine.events import never
 from unet_engine.images import Normalisation, match_channels
+from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from napari_unet._layers import Layout
     from unet_engine.events import Stop, TileDone
     from unet_engine.images import Image
@@ -53,6 +56,11 @@ class Subject:
         of the user.
     predicted
         Planes in which a prediction wrote anything.
+    names
+        What the values of mask and strokes mean. A value that was painted keeps its
+        name, whichever model is chosen later; new names come after the others.
+    model
+        What identifies the model that is chosen, for strokes to be saved with.
     """
 
     def __init__(
@@ -69,6 +77,8 @@ class Subject:
         self.mask: npt.NDArray[Any] = np.zeros(shape, np.uint8)
         self.annotations = annotations or Annotations(shape)
         self.predicted: set[Index] = set()
+        self.names: tuple[str, ...] = self.annotations.painted.names
+        self.model: Mapping[str, Any] = {}
         self._guesses: dict[Index, npt.NDArray[Any]] = {
             index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
         }
@@ -98,8 +108,84 @@ class Subject:
         """Touched pixels of each class."""
         return self.annotations.classes()
 
-    def write_tile(self, tile: TileDone) -> list[tuple[Index, Region]]:
+    @property
+    def painted(self) -> tuple[str, ...]:
+        """Names of the classes that were painted, in the order of their values."""
+        return tuple(self.name_of(value) for value in sorted(self.counts))
+
+    def name_of(self, value: int) -> str:
+        """Return the name of a value of the mask, made up where there is none."""
+        return self.names[value] if value < len(self.names) else _nameless(value)
+
+    @property
+    def guessed_names(self) -> bool:
+        """Whether there are strokes of which nobody knows the names of the classes.
+
+        Earlier versions did not keep them: they are taken for those of the chosen
+        model, until something is painted.
+        """
+        return not self.annotations.painted.names and bool(self.counts)
+
+    def take_classes(self, classes: Sequence[str], model: Mapping[str, Any]) -> None:
+        """Make room for the classes of the model that is chosen now.
+
+        Parameters
+        ----------
+        classes
+            Their names, in the order of the model.
+        model
+            What identifies it.
+        """
+        self.model = model
+        if self.annotations.painted.names:
+            self.names = _joined(self.names, classes)
+        elif self.guessed_names:
+            made_up = (_nameless(v) for v in range(max(self.counts) + 1))
+            self.names = (*classes, *list(made_up)[len(classes) :])
+        else:
+            self._renumber(_joined(classes, self.names if self.predicted else ()))
+
+    def note_classes(self) -> None:
+        """Keep the names of the classes with the strokes, from now on."""
+        self.annotations.name_classes(self.names, self.model)
+
+    def values_in(self, classes: Sequence[str]) -> dict[int, int] | None:
+        """Return the value in another order for each value here; None for the same.
+
+        Parameters
+        ----------
+        classes
+            The other order. Names that it lacks have no value in it.
+        """
+        if tuple(classes[: len(self.names)]) == self.names:
+            return None
+        order = {name: value for value, name in enumerate(classes)}
+        return {v: order[name] for v, name in enumerate(self.names) if name in order}
+
+    def strokes_in(self, classes: Sequence[str]) -> Annotations:
+        """Return a copy of what was touched, with the values of another order."""
+        return self.annotations.copy(self.values_in(classes))
+
+    def _renumber(self, names: tuple[str, ...]) -> None:
+        """Give the guess of a mask without strokes the values of other names."""
+        before, self.names = self.names, names
+        if names[: len(before)] == before:
+            return
+        new = _lookup(before, names)
+        for index in self.predicted:
+            self.mask[index] = new[np.asarray(self.mask[index])]
+
+    def write_tile(
+        self, tile: TileDone, classes: Sequence[str] = ()
+    ) -> list[tuple[Index, Region]]:
         """Take a tile of a prediction; touched pixels keep their value.
+
+        Parameters
+        ----------
+        tile
+            The tile.
+        classes
+            Names of its values, if they are not those of the mask.
 
         Returns
         -------
@@ -110,6 +196,9 @@ class Subject:
         rows, columns = region = tile.inner[-2:]
         depths = [range(part.start, part.stop) for part in tile.inner[:-2]]
         every = tile.labels.reshape(-1, *tile.labels.shape[-2:])
+        if classes and tuple(classes) != self.names[: len(classes)]:
+            self.names = _joined(self.names, classes)
+            every = _lookup(classes, self.names)[every]
         for depth, labels in zip(product(*depths), every, strict=True):
             index = (*tile.index, *depth)
             if (guess := self._guesses.get(index)) is not None:
@@ -191,6 +280,26 @@ def _polled(image: Image, stop: Stop) -> Image:
     return replace(image, data=_Polled(image.data, stop))
 
 
-def takes(image: Image, in_channels: int) -> bool:
-    """Whether a model of so many channels can take an image."""
-    return image.channels == in_channels or (image.rgb and in_channels == 1)
+def _joined(names: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    return (*names, *(name for name in more if name not in names))
+
+
+def _nameless(value: int) -> str:
+    return f"class {value}"
+
+
+def _lookup(names: Sequence[str], others: Sequence[str]) -> Values:
+    """Return a table from values in one order to those in another that has all."""
+    table = np.arange(IGNORE + 1, dtype=np.uint8)
+    for value, name in enumerate(names):
+        table[value] = others.index(name)
+    return table
+
+
+def why_not(image: Image, spec: ModelSpec) -> str:
+    """Return why a model cannot learn from an image; empty when it can."""
+    try:
+        check_axes(match_channels(image, spec.in_channels), spec)
+    except EngineError as error:
+        return str(error)
+    return ""

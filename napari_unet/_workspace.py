@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
+from napari_unet import _stroke_classes
 from napari_unet._drafts import Draft, make_checkpoint
 from napari_unet._saved_strokes import SavedStrokes
-from napari_unet._subject import Subject, takes
 from unet_engine.errors import DataError, SpecError
 from unet_engine.events import never
 from unet_engine.store import Checkpoint, ModelStore
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_unet._drafts import Model
     from napari_unet._layers import Layout
+    from napari_unet._subject import Subject
     from unet_engine.config import Device
     from unet_engine.events import Stop
     from unet_engine.images import Image
@@ -106,6 +107,7 @@ class Workspace:
         self.pairs: list[Pair] = []
         self.activity = ""
         self._subjects: WeakKeyDictionary[Any, Subject] = WeakKeyDictionary()
+        self._model_chosen = False
         self._loaded: tuple[Any, Checkpoint] | None = None
 
     @property
@@ -123,17 +125,96 @@ class Workspace:
         Parameters
         ----------
         others
-            Also those that are not chosen, if the model can take them.
+            Also those that are not chosen, if the model can learn from them.
         """
         found = [] if self.subject is None else [self.subject]
-        if others and self.model is not None:
-            channels = self.model.spec.in_channels
-            found += [
-                subject
-                for subject in self._subjects.values()
-                if subject is not self.subject and takes(subject.image, channels)
-            ]
+        if others:
+            found += [s for s in self._other_subjects() if not self.why_not_taught(s)]
         return tuple(s for s in found if s.counts)
+
+    def left_out(self) -> tuple[str, ...]:
+        """Return why strokes on other images teach the chosen model nothing."""
+        reasons = (self.why_not_taught(s) for s in self._other_subjects() if s.counts)
+        return tuple(reason for reason in reasons if reason)
+
+    def _other_subjects(self) -> list[Subject]:
+        return [s for s in self._subjects.values() if s is not self.subject]
+
+    def why_not_taught(self, subject: Subject) -> str:
+        """Return why the chosen model cannot learn from an image, or nothing."""
+        if self.model is None or not self.model.spec.classes:
+            return ""
+        if not subject.names and subject.counts:
+            # Nobody knows their names, and no mask was shown that would guess them.
+            subject.take_classes(self.classes, self.model_about)
+        return _stroke_classes.why_not_taught(
+            subject, self.model, self.classes, self.models
+        )
+
+    def check_painted(self) -> None:
+        """Check that the model has all classes that were painted on the chosen image.
+
+        Raises
+        ------
+        DataError
+            When it has not; the strokes would teach it another class.
+        """
+        subject = self.subject
+        painted = subject is not None and bool(subject.counts)
+        if subject is not None and painted and (why := self.why_not_taught(subject)):
+            raise DataError(why)
+
+    @property
+    def class_notice(self) -> str:
+        """What is to be known of the classes painted on the chosen image."""
+        subject = self.subject
+        if subject is None or self.model is None or not subject.counts:
+            return ""
+        why = self.why_not_taught(subject) if self.model.spec.classes else ""
+        return _stroke_classes.notice(subject, self.model, why)
+
+    @property
+    def model_about(self) -> dict[str, Any]:
+        """What identifies the chosen model, to be saved with strokes."""
+        return _stroke_classes.about_model(self.model, self.added_classes)
+
+    def painted_classes(self, subject: Subject) -> tuple[str, ...]:
+        """Return the classes of a new model for the strokes of an image."""
+        return _stroke_classes.classes_for_new(subject, self.classes)
+
+    def _choose_model_of(self, subject: Subject) -> None:
+        """Choose the model that strokes were painted for, unless the user chose one."""
+        about = subject.annotations.painted.model
+        others = self._subjects.values()
+        busy = any(
+            s.annotations.strokes > s.annotations.recovery.strokes for s in others
+        )
+        if not about or self._model_chosen or busy:
+            self._take_added()
+            return
+        model = _stroke_classes.model_of(about, self.models)
+        if model is None:
+            subject.story = f"{subject.story} {_stroke_classes.gone(about)}".strip()
+            return
+        if isinstance(model, Draft) and model is not self.draft:
+            if self.draft is not None:
+                return
+            self.draft = model
+            self.models = (*self.models, model)
+        if model == self.model:
+            self._take_added()
+        self.choose_model(model)
+        self._model_chosen = False
+        self.models_changed.emit()
+
+    def _take_added(self) -> None:
+        """Offer the classes again that were added to the chosen model when painting."""
+        about = {} if self.subject is None else self.subject.annotations.painted.model
+        added = _stroke_classes.added_to(about, self.model)
+        more = tuple(name for name in added if name not in self.added_classes)
+        if more:
+            self.added_classes = (*self.added_classes, *more)
+            self.classes_changed.emit()
 
     def adopt(self, layer: Any, subject: Subject) -> None:
         """Make a subject that of a layer."""
@@ -150,6 +231,7 @@ class Workspace:
         subject = self.saved.make_subject(layer, image, layout)
         self.adopt(layer, subject)
         if subject.annotations.planes():
+            self._choose_model_of(subject)
             self.strokes_reopened.emit(layer, subject)
         return subject
 
@@ -183,6 +265,7 @@ class Workspace:
             channels = 1 if self.model is None else self.model.spec.in_channels
             if (subject := self.saved.find(layer, channels)) is not None:
                 self.adopt(layer, subject)
+                self._choose_model_of(subject)
                 self.strokes_reopened.emit(layer, subject)
         self.layer_changed.emit()
 
@@ -209,7 +292,11 @@ class Workspace:
         """Make a model the one that predicts and is tuned."""
         if model != self.model:
             self.model = model
-            self.added_classes = ()
+            self._model_chosen = True
+            about = (
+                {} if self.subject is None else self.subject.annotations.painted.model
+            )
+            self.added_classes = _stroke_classes.added_to(about, model)
             self.classes_changed.emit()
 
     def refresh_models(self, choose: str = "") -> None:
@@ -224,7 +311,9 @@ class Workspace:
         by_name = {model.name: model for model in self.models}
         wanted = choose or (self.model.name if self.model else "")
         first = self.models[0] if self.models else None
+        chosen = self._model_chosen or bool(choose)
         self.choose_model(by_name.get(wanted, first))
+        self._model_chosen = chosen
         self.models_changed.emit()
 
     def open_model(self, path: str) -> None:
@@ -303,6 +392,7 @@ class Workspace:
     def begin(self, activity: str) -> None:
         """Say what is running now."""
         self.activity = activity
+        self._model_chosen = self._model_chosen or bool(activity)
         self.activity_changed.emit()
 
     def end(self) -> None:

@@ -17,6 +17,7 @@ from unet_engine.errors import DataError
 from unet_engine.spec import IGNORE
 from unet_engine.strokes.blocks import EDGE, Blocks, overlaps
 from unet_engine.strokes.journal import StrokeJournal
+from unet_engine.strokes.painted_classes import PaintedClasses
 from unet_engine.strokes.recovery import Recovery
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Annotations:
         self._elsewhere = Blocks()
         self._journal: StrokeJournal | None = None
         self._act: Act | None = None
+        self._painted = PaintedClasses()
+        self._values: npt.NDArray[np.uint8] | None = None
 
     @classmethod
     def open(
@@ -89,7 +92,9 @@ class Annotations:
         """
         notes = cls(shape)
         journal = StrokeJournal(Path(path), notes.shape, about or {})
-        notes._take_up(journal.open())
+        found = journal.open()
+        notes._take_up(found)
+        notes._painted = found.header.painted
         notes._journal = journal
         return notes
 
@@ -108,6 +113,40 @@ class Annotations:
     def strokes(self) -> int:
         """How often something was said that was not undone; 0 for those in memory."""
         return 0 if self._journal is None else self._journal.strokes
+
+    @property
+    def painted(self) -> PaintedClasses:
+        """Names of the classes by value, and the model that they were painted for."""
+        return self._painted
+
+    def name_classes(
+        self, names: Sequence[str], model: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say what the values mean, before the first pixel is given one of them.
+
+        It is saved together with the next act.
+
+        Parameters
+        ----------
+        names
+            By value. Those that were given before stay what they are.
+        model
+            What identifies the chosen model; anything JSON can say.
+
+        Raises
+        ------
+        DataError
+            When a value that has a name would get another one.
+        """
+        names, before = tuple(names), self._painted.names
+        if names[: len(before)] != before:
+            raise DataError(
+                f"the strokes were painted as {', '.join(before)} and cannot become "
+                f"{', '.join(names)}; add new classes after those"
+            )
+        self._painted = PaintedClasses(names=names, model=dict(model or {}))
+        if self._journal is not None:
+            self._journal.set_painted(self._painted)
 
     @property
     def conflicts(self) -> int:
@@ -201,7 +240,8 @@ class Annotations:
         for index, key, y, x, chosen in _split([w.ravel() for w in where]):
             block = self._blocks.find(index, key)
             if block is not None:
-                values[chosen] = block.ids[y, x]
+                ids = block.ids[y, x]
+                values[chosen] = ids if self._values is None else self._values[ids]
         return values.reshape(where[0].shape)
 
     def accept(
@@ -332,19 +372,40 @@ class Annotations:
 
     def classes(self) -> dict[int, int]:
         """Return the number of touched pixels of each class."""
-        return self._blocks.counts()
+        counts = self._blocks.counts()
+        if self._values is None:
+            return counts
+        renumbered: dict[int, int] = {}
+        for value, count in counts.items():
+            if (new := int(self._values[value])) != IGNORE:
+                renumbered[new] = renumbered.get(new, 0) + count
+        return renumbered
 
     def count(self) -> int:
         """Return the number of touched pixels."""
         return sum(self.classes().values())
 
-    def copy(self) -> Annotations:
+    def copy(self, values: Mapping[int, int] | None = None) -> Annotations:
         """Return an independent copy, for a run that must not see later strokes.
 
         It is in memory only, shares what does not change, and may be read in a thread.
+
+        Parameters
+        ----------
+        values
+            Another value for each value, for a model with another order of classes;
+            pixels of values that are missing in it are untouched in the copy. Such a
+            copy is to be read and not to be changed.
         """
         other = Annotations(self.shape)
         other._blocks = self._blocks.share()
+        other._painted, other._values = self._painted, self._values
+        if values is not None:
+            other._values = np.full(IGNORE + 1, IGNORE, np.uint8)
+            for old, new in values.items():
+                other._values[old] = new
+            if self._values is not None:
+                other._values = other._values[self._values]
         return other
 
     def _take_up(self, found: Found) -> None:
@@ -434,7 +495,8 @@ class Annotations:
             rows, columns, known if len(known) < blocks else None
         ):
             if (block := self._blocks.find(index, key)) is not None:
-                yield block.ids[there], here
+                ids = block.ids[there]
+                yield ids if self._values is None else self._values[ids], here
 
 
 def _split(

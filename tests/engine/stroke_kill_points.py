@@ -32,6 +32,11 @@ def state(notes: Annotations) -> tuple[Any, ...]:
     return planes, notes.classes(), notes.conflicts, notes.planes()
 
 
+def names_at(number: int) -> tuple[str, ...]:
+    """Return the names that are given before an act of a number: now and then more."""
+    return ("background", *(f"cell {n}" for n in range(2 + number // 3)))
+
+
 def act(notes: Annotations, number: int) -> None:
     """Paint, undo and redo, always the same at a number."""
     before = number - number % 5
@@ -56,6 +61,7 @@ def paint(folder: Path, done: int) -> None:
     notes = Annotations.open(folder, SHAPE)
     write = genuine["write"]
     for number in range(ACTS):
+        notes.name_classes(names_at(number), {"name": f"model {number // 4}"})
         act(notes, number)
         write(done, b"x")
         if number % 7 == 0:
@@ -121,6 +127,14 @@ def check(folder: Path, made: int, states: list[tuple[Any, ...]]) -> None:
     found = state(notes)
     assert found in states[made : made + 2], (made, notes.recovery)
     assert notes.recovery.lost == 0, notes.recovery
+    names = notes.painted.names
+    if made:
+        # The names given before the last act that was made, or before the next.
+        assert names in (names_at(made - 1), names_at(min(made, ACTS - 1))), (
+            made,
+            names,
+        )
+        assert max(notes.classes(), default=0) < len(names)
     assert not notes.fault
     assert len(list(folder.glob("*.strokes"))) <= 1, "no leftovers"
     # It goes on as if nothing had been.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from unet_engine.errors import DataError
 from unet_engine.locking import FolderLock
 from unet_engine.strokes.block_file import BINARY
+from unet_engine.strokes.painted_classes import PaintedClasses, pack_classes
 from unet_engine.strokes.records import pack_act
 from unet_engine.strokes.recovery import (
     SUFFIX,
@@ -89,11 +90,24 @@ class StrokeJournal:
         self._lock: FolderLock | None = None
         self._mutex = threading.RLock()
         self._torn = self._damaged = self._outdated = False
+        self._renamed = False
         self._refused = self._closed = self._missed = False
         self._unsaved: list[bytes] = []
         self._since: list[bytes] | None = None
         self._disk = DiskSync(self._on_sync_failure)
         self._compacting: threading.Thread | None = None
+
+    @property
+    def painted(self) -> PaintedClasses:
+        """What the values of the strokes mean."""
+        return self._header.painted
+
+    def set_painted(self, painted: PaintedClasses) -> None:
+        """Save what the values mean, together with the next act and before it."""
+        with self._mutex:
+            if painted != self._header.painted:
+                self._header = replace(self._header, painted=painted)
+                self._renamed = True
 
     @property
     def exists(self) -> bool:
@@ -119,7 +133,7 @@ class StrokeJournal:
             self.close()
             raise
         self._outdated = found.damaged or found.header.about != self._header.about
-        self._header = replace(self._header, shape=shape)
+        self._header = replace(self._header, shape=shape, painted=found.header.painted)
         self._number, self.strokes = found.number, found.recovery.strokes
         self._generation, self._end = found.generation, found.end
         self._damaged, self._torn = found.damaged, found.recovery.cut
@@ -146,11 +160,15 @@ class StrokeJournal:
             self._missed = self._missed or self._closed
             if self._refused or self._closed:
                 return
+            records = []
+            if self._renamed:
+                records.append(pack_classes(self._header.painted, self._number))
+                self._renamed = False
             self._number += 1
-            record = pack_act(act, self._number, boxes)
-            self._unsaved.append(record)
+            records.append(pack_act(act, self._number, boxes))
+            self._unsaved += records
             if self._since is not None:
-                self._since.append(record)
+                self._since += records
             self._save()
 
     @property

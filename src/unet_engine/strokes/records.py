@@ -41,6 +41,7 @@ class Kind(IntEnum):
     STROKE = 4
     UNDO = 5
     REDO = 6
+    CLASSES = 7
 
 
 _ACTS: dict[Kind, Act] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
@@ -163,6 +163,7 @@ def clear_leftovers(folder: Path, newest: Path) -> None:
 
 def _summarise(generation: int, read: Generation, shape: tuple[int, ...]) -> Found:
     header = read.header or Header(shape=shape, number=read.number)
+    header = replace(header, painted=read.painted)
     acts = _unpack_acts(read.acts, header.number)
     number = acts[-1].number if acts else header.number
     strokes = header.strokes

@@ -30,6 +30,11 @@ from unet_engine.strokes.block_file import (
     pack_block,
 )
 from unet_engine.strokes.blocks import EDGE
+from unet_engine.strokes.painted_classes import (
+    PaintedClasses,
+    pack_classes,
+    unpack_classes,
+)
 from unet_engine.strokes.records import (
     HEAD_BYTES,
     Kind,
@@ -41,7 +46,7 @@ from unet_engine.strokes.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from unet_engine.strokes.blocks import Block, Index, Key, StoredBlock
@@ -69,6 +74,8 @@ class Header:
         Of the last act, in seconds since 1970.
     about
         What identifies the image; anything JSON can say.
+    painted
+        What the values mean; nothing in files of earlier versions.
     """
 
     shape: tuple[int, ...]
@@ -76,6 +83,7 @@ class Header:
     strokes: int = 0
     time: float = 0.0
     about: Mapping[str, Any] = field(default_factory=dict)
+    painted: PaintedClasses = field(default_factory=PaintedClasses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,6 +108,8 @@ class Generation:
         Whether something before ``end`` could not be read.
     cut
         Whether anything comes after ``end``.
+    painted
+        What the values mean, as of the last record that tells; else the header's.
     """
 
     header: Header | None
@@ -110,6 +120,7 @@ class Generation:
     end: int
     damaged: bool
     cut: bool
+    painted: PaintedClasses
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -152,6 +163,8 @@ def write_generation(
                 at += HEAD_BYTES + len(payload)
         listing = frame(Kind.INDEX, header.number, _pack_index(header, rows))
         write_all(handle, listing)
+        # A second time, for a file whose header is damaged later.
+        write_all(handle, pack_classes(header.painted, header.number))
         os.lseek(handle, 0, os.SEEK_SET)
         write_all(handle, _pack_header(header, at, at + len(listing)))
         os.fsync(handle)
@@ -205,6 +218,7 @@ def read_generation(path: Path) -> Generation:
         end=end,
         damaged=gaps > 0,
         cut=end < tail + len(data),
+        painted=_painted(header, acts),
     )
 
 
@@ -223,7 +237,17 @@ def _search(file: BlockFile, header: Header | None) -> Generation:
         end=end,
         damaged=True,
         cut=end < len(data),
+        painted=_painted(header, records),
     )
+
+
+def _painted(header: Header | None, records: Sequence[Record]) -> PaintedClasses:
+    """Return what the last whole record says of the classes, else the header."""
+    for record in reversed(records):
+        if record.kind is Kind.CLASSES:
+            with suppress(ValueError):
+                return unpack_classes(record)
+    return PaintedClasses() if header is None else header.painted
 
 
 def _pack_header(header: Header, listing: int, tail: int) -> bytes:
@@ -235,6 +259,7 @@ def _pack_header(header: Header, listing: int, tail: int) -> bytes:
         "strokes": header.strokes,
         "time": header.time,
         "about": dict(header.about),
+        "painted": header.painted.to_dict(),
     }
     payload = _OFFSETS.pack(listing, tail) + json.dumps(said).encode()
     return frame(Kind.HEADER, header.number, payload)
@@ -259,6 +284,7 @@ def _read_header(file: BlockFile) -> tuple[Header, int, int] | None:
         strokes=said["strokes"],
         time=said["time"],
         about=said["about"],
+        painted=PaintedClasses.from_dict(said.get("painted", {})),
     )
     return header, listing, tail
 
