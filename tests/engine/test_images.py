@@ -280,30 +280,6 @@ def test_volumetric_tiles(tmp_path):
     assert np.array_equal(open_image(path).read((2,))[0], volume[2])
 
 
-def test_the_first_of_several_images_is_opened(tmp_path, caplog):
-    path = tmp_path / "two.tif"
-    with tifffile.TiffWriter(path) as writer:
-        writer.write(STACK[0, 0], metadata=None)
-        writer.write(STACK[0, 0, :9, :9], metadata=None)
-    assert open_image(path).plane_shape == (40, 50)
-    assert "holds 2 images" in caplog.text
-
-
-def test_planes_of_a_companion_file_that_is_missing_are_told(tmp_path, caplog):
-    path = tmp_path / "stack.ome.tif"
-    tifffile.imwrite(path, STACK[:, 0], metadata={"axes": "ZYX"})
-    with tifffile.TiffFile(path) as file:
-        text = file.ome_metadata
-    whole = '<TiffData IFD="0" PlaneCount="3"/>'
-    assert whole in text
-    first = '<TiffData IFD="0" FirstZ="0" PlaneCount="1"/>'
-    tifffile.tiffcomment(path, text.replace(whole, first).encode())
-    image = open_image(path)
-    assert np.array_equal(image.read((0,))[0], STACK[0, 0])
-    assert not image.read((2,)).any()
-    assert "2 planes are missing" in caplog.text
-
-
 def test_the_cache_forgets_what_was_used_longest_ago(tmp_path, monkeypatch):
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", **TIFFS["zlib"])

@@ -105,15 +105,25 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
         "--missing-chunks",
         choices=("refuse", "fill"),
         default="refuse",
-        help="what a chunk means that a zarr lacks: refuse it as lost (default), or "
-        "fill it, for files that were written without their empty chunks",
+        help="what a chunk means that a zarr lacks, or a plane that an OME-TIFF lacks: "
+        "refuse it as lost (default), or fill it, for files that were written without "
+        "their empty chunks",
+    )
+    parser.add_argument(
+        "--series",
+        type=int,
+        metavar="N",
+        help="which of the images in a file, from 0, when it holds several that differ",
     )
 
 
 def open_selected(path: Path, arguments: argparse.Namespace) -> Image:
     """Open an image as ``--axes``, ``--channel`` and ``--missing-chunks`` say."""
     image = open_image(
-        path, axes=arguments.axes, missing_chunks=arguments.missing_chunks
+        path,
+        axes=arguments.axes,
+        missing_chunks=arguments.missing_chunks,
+        series=arguments.series,
     )
     if arguments.channel is not None:
         image = image.select_channel(arguments.channel)

@@ -33,6 +33,8 @@ def open_image(
     *,
     axes: str | None = None,
     missing_chunks: MissingChunks = "refuse",
+    series: int | None = None,
+    labels: bool = False,
 ) -> Image:
     """Open an image file; of a TIFF or a zarr nothing but the header is read.
 
@@ -44,8 +46,12 @@ def open_image(
     axes
         A letter for each axis in the file, when its metadata is missing or wrong.
     missing_chunks
-        What a chunk means that a zarr lacks: an error when it is read, or the fill
-        value, as writers have it that leave empty chunks out.
+        What a chunk means that a zarr lacks, and a plane that an OME-TIFF lacks: an
+        error, or the fill value, as writers have it that leave empty chunks out.
+    series
+        Which of the images in the file, from 0, when it holds several that differ.
+    labels
+        The file holds ids: of a palette the indices are read, not the colours.
 
     Raises
     ------
@@ -58,7 +64,9 @@ def open_image(
     path = existing_file(path)
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
-        return open_tiff(path, axes)
+        return open_tiff(
+            path, axes, series=series, labels=labels, fill=missing_chunks == "fill"
+        )
     if suffix in PICTURE_SUFFIXES:
         data = read_picture(path)
         image = Image.from_array(data, axes or "YXS"[: data.ndim], name=path.name)

@@ -173,7 +173,7 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer[Any]]:
         planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
         return _as_ids(_only_channel(planes, path), path)
     tiff = suffix in TIFF_SUFFIXES
-    image = open_tiff(path, None, colours=False) if tiff else open_image(path)
+    image = open_tiff(path, None, labels=True) if tiff else open_image(path)
     shape = (*image.leading_shape, *image.plane_shape)
     values = np.empty(shape, dtype=image.dtype)
     for index in image.indices():

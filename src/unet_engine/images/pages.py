@@ -119,9 +119,22 @@ class TiffPages:
 
     @classmethod
     def of_series(
-        cls, series: tifffile.TiffPageSeries, shape: tuple[int, ...]
+        cls,
+        series: tifffile.TiffPageSeries,
+        shape: tuple[int, ...],
+        found: Sequence[tifffile.TiffPage | tifffile.TiffFrame | None],
     ) -> TiffPages:
-        """Note where the segments of a series lie; its file may be closed then."""
+        """Note where the segments of pages lie; their file may be closed then.
+
+        Parameters
+        ----------
+        series
+            Says how pages are cut.
+        shape
+            Of all pages together.
+        found
+            The pages, perhaps of several such series.
+        """
         pages = [
             None
             if page is None
@@ -131,7 +144,7 @@ class TiffPages:
                 lengths=tuple(page.databytecounts),
                 jpegtables=page.jpegtables,
             )
-            for page in series.pages
+            for page in found
         ]
         layout = _Layout.of_page(series.keyframe)
         segments = layout.planes * prod(layout.grid)

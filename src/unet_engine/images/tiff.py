@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
-import struct
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from unet_engine.errors import DataError
+from unet_engine.images.colours import as_colours, has_alpha
+from unet_engine.images.completeness import (
+    check_chain,
+    check_complete,
+    check_images,
+    check_promises,
+    noted_losses,
+)
 from unet_engine.images.image import AXES, Image
 from unet_engine.images.pages import READ_ERRORS, MappedPixels, TiffPages
 from unet_engine.images.source import Source
+from unet_engine.images.tiff_series import choose_series
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +50,15 @@ _MICROMETRES = {
 }
 
 
-def open_tiff(path: Path, axes: str | None, *, colours: bool = True) -> Image:
-    """Open the first image series of a TIFF lazily.
+def open_tiff(
+    path: Path,
+    axes: str | None,
+    *,
+    series: int | None = None,
+    labels: bool = False,
+    fill: bool = False,
+) -> Image:
+    """Open a TIFF lazily: its image, or all of its images that are alike as positions.
 
     Parameters
     ----------
@@ -51,20 +66,32 @@ def open_tiff(path: Path, axes: str | None, *, colours: bool = True) -> Image:
         The file.
     axes
         A letter for each axis, when its metadata is missing or wrong.
-    colours
-        It may show colours; planes of what cannot, as of labels, are a stack.
+    series
+        Which of the images in the file, from 0, when it holds several.
+    labels
+        It holds ids: a palette means its indices, and planes that nobody named are a
+        stack, because labels have no colours.
+    fill
+        Planes that are missing are read as 0.
 
     Raises
     ------
     DataError
-        When the file is no TIFF, is truncated, has axes that do not fit, or does not
-        say what they are.
+        When the file is no TIFF, is truncated or incomplete, holds several different
+        images, has axes that do not fit, or does not say what they are.
     """
     try:
         with tifffile.TiffFile(path) as tif:
+            check_promises(tif, path)
             if not axes and _has_guessed_colours(tif):
-                axes = _stack_axes(tif, path, colours=colours)
-            return _open_series(tif, path, axes)
+                axes = _stack_axes(tif, path, colours=not labels)
+            with noted_losses(path, fill=fill):
+                check_chain(tif, path)
+                chosen = choose_series(tif, path, series)
+                for one in chosen:
+                    check_complete(one, path, fill=fill)
+                check_images(tif, path)
+            return _open_series(tif, chosen, path, axes, labels=labels)
     except READ_ERRORS as error:
         raise DataError(
             f"{path} cannot be read as a TIFF ({error}); it is damaged, truncated or "
@@ -72,23 +99,31 @@ def open_tiff(path: Path, axes: str | None, *, colours: bool = True) -> Image:
         ) from error
 
 
-def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
-    if not tif.series:
-        raise DataError(f"{path} holds no image; export it again")
-    series = tif.series[0]
-    if len(tif.series) > 1:
-        logger.warning("%s holds %d images; the first is opened", path, len(tif.series))
-    if missing := sum(page is None for page in series.pages):
-        logger.warning("%s: %d planes are missing and read as 0", path, missing)
-    _check_chain(tif, path)
-    _check_complete(series, path)
-    if len(_unknown_axes(series)) > 1 and not axes:
+def _open_series(
+    tif: tifffile.TiffFile,
+    chosen: list[tifffile.TiffPageSeries],
+    path: Path,
+    axes: str | None,
+    *,
+    labels: bool,
+) -> Image:
+    series = chosen[0]
+    given: str = series.axes
+    if int(series.keyframe.photometric) not in _COLOURS and not has_alpha(
+        series.keyframe
+    ):
+        # Samples that are no colour are channels.
+        given = given.replace("S", "C", "C" not in given)
+    if len([a for a in given if a not in AXES]) > 1 and not axes:
         raise DataError(
             f"{path} does not name its axes, of lengths {tuple(series.shape)}; state "
             f"them with --axes, one letter of {AXES} for each, such as TZYX"
         )
-    known = _known_axes(series)
+    known = _known_axes(given)
     shape = tuple(series.shape)
+    if len(chosen) > 1:
+        known = next(letter for letter in "PRTZ" if letter not in known) + known
+        shape = (len(chosen), *shape)
     if (
         axes
         and len(axes) > len(known)
@@ -98,20 +133,22 @@ def _open_series(tif: tifffile.TiffFile, path: Path, axes: str | None) -> Image:
         lengths = dict(zip(known, shape, strict=True))
         shape = tuple(lengths.get(axis, 1) for axis in axes)
     data: Any
-    files = {Path(p.parent.filehandle.path) for p in series.pages if p is not None}
+    pages = [page for one in chosen for page in one.pages]
+    files = {Path(p.parent.filehandle.path) for p in pages if p is not None}
     if series.transform is not None or not TiffPages.can_hold(series, shape):
-        data = series.asarray().reshape(shape)
-    elif series.dataoffset is not None:
+        data = np.stack([one.asarray() for one in chosen]).reshape(shape)
+    elif series.dataoffset is not None and len(chosen) == 1:
         data = MappedPixels(
             path, series.dataoffset, shape, series.dtype.newbyteorder(tif.byteorder)
         )
     else:
-        data = TiffPages.of_series(series, shape)
+        data = TiffPages.of_series(series, shape, pages)
     if not axes:
         _report_guess(series, path)
+    data, axes = as_colours(data, axes or known, series.keyframe, path, labels=labels)
     image = Image.from_array(
         data,
-        axes or known,
+        axes,
         name=path.name,
         pixel_size_um=_pixel_size(tif, series),
         slice_step_um=_slice_step(tif),
@@ -172,69 +209,10 @@ def _unknown_axes(series: tifffile.TiffPageSeries) -> str:
     return "".join(a for a in series.axes if a not in AXES)
 
 
-def _known_axes(series: tifffile.TiffPageSeries) -> str:
+def _known_axes(given: str) -> str:
     """Return the axes in our letters: an unknown one of a stack is taken for depth."""
-    given: str = series.axes
-    if series.keyframe.photometric not in _COLOURS:
-        # Samples that are no colour are channels.
-        given = given.replace("S", "C", "C" not in given)
     spare = next(letter for letter in _SPARE_AXES if letter not in given)
     return "".join(a if a in AXES else spare for a in given)
-
-
-def _check_chain(tif: tifffile.TiffFile, path: Path) -> None:
-    """Make sure that no page is lost: tifffile stops at a broken link with a log entry.
-
-    LSM and NDPI files have links of their own kind.
-    """
-    if tif.is_lsm or tif.is_ndpi:
-        return
-    layout, file = tif.tiff, tif.filehandle
-    position, seen = tif.pages.first.offset, set[int]()
-    while position:
-        if position in seen or position >= file.size:
-            raise DataError(
-                f"{path} is truncated: the list of its pages breaks off after "
-                f"{len(seen)}; copy or export it again"
-            )
-        file.seek(position)
-        (count,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
-        tags = file.read(count * layout.tagsize)
-        if not seen:
-            _check_description(tif, tags, path)
-        seen.add(position)
-        (position,) = struct.unpack(layout.offsetformat, file.read(layout.offsetsize))
-
-
-def _check_description(tif: tifffile.TiffFile, tags: bytes, path: Path) -> None:
-    """Make sure that the text with the axes is there: writers put it at the end."""
-    image_description = 270
-    size, order = tif.tiff.tagsize, tif.byteorder
-    codes = [
-        struct.unpack_from(order + "H", tags, start)[0]
-        for start in range(0, len(tags), size)
-    ]
-    if image_description in codes and image_description not in tif.pages.first.tags:
-        raise DataError(
-            f"{path} is truncated: its description is missing; copy or export it again"
-        )
-
-
-def _check_complete(series: tifffile.TiffPageSeries, path: Path) -> None:
-    size = path.stat().st_size
-    end = 0
-    for page in series.pages:
-        if page is None or page.parent.filehandle.path != str(path.resolve()):
-            continue
-        ends = map(int.__add__, page.dataoffsets, page.databytecounts)
-        end = max(end, *ends, 0)
-    if series.dataoffset is not None:
-        end = max(end, series.dataoffset + prod(series.shape) * series.dtype.itemsize)
-    if end > size:
-        raise DataError(
-            f"{path} is truncated: it has {size} bytes where its header promises "
-            f"{end}; copy or export it again"
-        )
 
 
 def _pixel_size(
