@@ -45,7 +45,7 @@ def ome(planes: int, attributes: str = "", data: str = "<TiffData/>") -> str:
 DESCRIPTIONS = {
     "ome": ome(9),
     "imagej": "ImageJ=1.53t\nimages=9\nslices=9\nloop=false\n",
-    "imagej channels": "ImageJ=1.53t\nimages=8\nchannels=2\nslices=4\nhyperstack=true\n",
+    "imagej channels": "ImageJ=1.53t\nimages=8\nchannels=2\nslices=4\n",
     "shaped": '{"shape": [9, 30, 41], "axes": "ZYX"}',
 }
 

@@ -117,13 +117,16 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_selected(path: Path, arguments: argparse.Namespace) -> Image:
-    """Open an image as ``--axes``, ``--channel`` and ``--missing-chunks`` say."""
+def open_selected(
+    path: Path, arguments: argparse.Namespace, *, labels: bool = False
+) -> Image:
+    """Open an image, or labels, as the options of ``add_image_options`` say."""
     image = open_image(
         path,
         axes=arguments.axes,
         missing_chunks=arguments.missing_chunks,
         series=arguments.series,
+        labels=labels,
     )
     if arguments.channel is not None:
         image = image.select_channel(arguments.channel)

@@ -31,7 +31,9 @@ def open_files(arguments: argparse.Namespace) -> tuple[Image, Image | None]:
     """Open the mask, and the image if one is given."""
     options = vars(arguments)
     mask = open_selected(
-        arguments.mask, argparse.Namespace(**{**options, "channel": None})
+        arguments.mask,
+        argparse.Namespace(**{**options, "channel": None}),
+        labels=True,
     )
     if arguments.image is None:
         return mask, None

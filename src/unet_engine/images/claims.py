@@ -19,8 +19,8 @@ _COMPRESSION = 10**5
 pixels that are all 0."""
 
 _MOST_PIXELS = 2**44
-"""Of one image. The largest slides have 2**37, the largest volumes that a single machine
-works on 2**42."""
+"""Of one image. The largest slides have 2**37, the largest volumes that a single
+machine works on 2**42."""
 
 _SEGMENT_BYTES = 2**32
 """Of one strip, tile or chunk, which is decoded as a whole."""

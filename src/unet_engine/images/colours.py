@@ -95,7 +95,7 @@ class ColourPixels:
 def as_colours(
     data: Any, axes: str, page: tifffile.TiffPage, path: Path, *, labels: bool = False
 ) -> tuple[Any, str]:
-    """Return the pixels of a TIFF as grey values or red, green and blue, and their axes.
+    """Return the pixels of a TIFF as grey values or RGB, and their axes.
 
     Parameters
     ----------
