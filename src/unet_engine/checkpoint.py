@@ -30,6 +30,11 @@ SUFFIX = ".safetensors"
 FORMAT = "napari-unet-finetune"
 VERSION = 1
 _LARGEST_HEADER = 100_000_000
+_ADVICE_ON_WEIGHTS = (
+    "choose another model, or train it again from its parent with a lower learning rate"
+)
+_VARIANCE = "running_var"
+"""How PyTorch names the variances of a BatchNorm; their square root is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,11 +54,21 @@ class Checkpoint:
         true in the entry of a start that has not seen the labels of its classes;
         ``fresh`` is then "head" if only the last layer is new. ``start`` is true in
         the entry of a model that is made to be tuned, whatever its classes.
+    path
+        The file that it was loaded from, to name in messages.
     """
 
     spec: ModelSpec
     weights: Mapping[str, npt.NDArray[Any]]
     history: tuple[dict[str, Any], ...] = ()
+    path: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """What to call it in messages: its file, else its name."""
+        if self.path is not None:
+            return f"the model {self.path}"
+        return f"the model {self.name!r}" if self.name else "the model"
 
     @property
     def name(self) -> str:
@@ -102,7 +117,8 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            When it is missing, damaged, not ours, changed, or of a newer version.
+            When it is missing, damaged, not ours, changed, of a newer version, or has
+            weights that are no numbers.
         """
         path = Path(path)
         header = _read_header(path)
@@ -118,7 +134,11 @@ class Checkpoint:
                 f"{path} was changed after it was saved: its spec, history or weights "
                 "do not match its digest; use the original file"
             )
-        return cls(spec, weights, history)
+        if fault := weight_fault(weights):
+            raise CheckpointError(
+                f"{path} cannot be used: {fault}; {_ADVICE_ON_WEIGHTS}"
+            )
+        return cls(spec, weights, history, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +199,38 @@ def read_info(path: str | os.PathLike[str], *, bundled: bool = False) -> ModelIn
         bundled=bundled,
         size=path.stat().st_size,
     )
+
+
+def weight_fault(weights: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Return in words which weight no network can compute with; ``""`` if none.
+
+    NaN and infinite weights are left by a training that diverged or by a damaged
+    conversion; of one of them every pixel of a prediction becomes NaN.
+    """
+    for name, array in weights.items():
+        if array.dtype.kind != "f":
+            continue
+        finite = np.isfinite(array)
+        if not finite.all():
+            count = array.size - int(np.count_nonzero(finite))
+            return f"{count} of {array.size} weights in {name!r} are NaN or infinite"
+        if name.endswith(_VARIANCE) and (array < 0).any():
+            return f"a variance in {name!r} is below 0"
+    return ""
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Refuse a model in memory that no network can compute with.
+
+    Raises
+    ------
+    CheckpointError
+        When a weight is NaN or infinite, or a variance is below 0.
+    """
+    if fault := weight_fault(checkpoint.weights):
+        raise CheckpointError(
+            f"{checkpoint.title} cannot be used: {fault}; {_ADVICE_ON_WEIGHTS}"
+        )
 
 
 def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -186,6 +186,15 @@ class DiskResults:
         self._complete = True
         return True
 
+    def discard(self) -> None:
+        """Delete what was begun, of which no tile is finished."""
+        self._journal.remove()
+        with self._named_errors():
+            for target in self._targets:
+                if target.store.exists():
+                    shutil.rmtree(target.store)
+        self._begun = False
+
     def close(self) -> None:
         """Note the last tiles, if the disk still takes a line, and let go."""
         with suppress(OSError):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from unet_engine.errors import CheckpointError
 from unet_engine.networks.unet import UNet
 from unet_engine.runtime import fold_normalisation, load_network, training_precision
 from unet_engine.tiling import read_reflected
@@ -75,6 +76,8 @@ class FeatureExtractor:
     ) -> None:
         self._device = device
         self._symmetries = _SYMMETRIES if average else _SYMMETRIES[:1]
+        model = checkpoint or opinion
+        self._title = model.title if model else "the model"
         self._network = _usable(checkpoint, device)
         self._tuned = _usable(opinion, device)
 
@@ -135,6 +138,11 @@ class FeatureExtractor:
             Rows and columns; they begin on multiples of ``GRID``.
         shape
             Height and width of the plane, which is mirrored beyond its border.
+
+        Raises
+        ------
+        CheckpointError
+            When a feature is NaN or infinite.
         """
         height, width = (p.stop - p.start for p in part)
         outer = [
@@ -143,6 +151,11 @@ class FeatureExtractor:
         ]
         block = read_reflected(read, outer, shape)
         found = self(np.ascontiguousarray(block, dtype=np.float32))
+        if not found.isfinite().all():
+            raise CheckpointError(
+                f"{self._title} gives NaN or infinite numbers on this image: its "
+                "weights are too large; choose another model"
+            )
         return found[:height, :width]
 
     def _network_maps(self, image: Tensor) -> list[Tensor]:

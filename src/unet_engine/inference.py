@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from unet_engine import calibration
 from unet_engine.config import PredictConfig
-from unet_engine.errors import Cancelled, DataError, SpecError
+from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
 from unet_engine.events import Prediction, Stop, TileDone, never
 from unet_engine.halo import halo_notes, measure_halo
 from unet_engine.images import Normalisation, match_channels
@@ -137,7 +137,7 @@ def iter_predict(
     SpecError
         When the model has no classes: it restores images, see ``denoising``.
     CheckpointError
-        When the weights do not fit their spec.
+        When the weights do not fit their spec, are no numbers, or lead to none.
     OutOfMemoryError
         When even the smallest tile does not fit the CPU's memory.
     """
@@ -268,6 +268,10 @@ def _fill(
                 probabilities = predictor.predict(index, tile)
             except Cancelled:
                 return False
+            except CheckpointError:
+                if not done:
+                    results.discard()
+                raise
             classes = likeliest(probabilities)
             results.write(index, tile, classes, probabilities)
         done += 1

@@ -85,8 +85,8 @@ class PredictionRun:
 class Results(Protocol):
     """Takes the tiles of one prediction.
 
-    ``begin`` is called once, ``write`` for every tile, ``finish`` after the last one
-    and ``close`` in any case.
+    ``begin`` is called once, ``write`` for every tile, ``finish`` after the last one,
+    ``discard`` when no tile can ever come, and ``close`` in any case.
     """
 
     @property
@@ -119,6 +119,9 @@ class Results(Protocol):
 
     def finish(self, stop: Stop) -> bool:
         """Do what is left after the last tile; False when ``stop`` said True."""
+
+    def discard(self) -> None:
+        """Take away what ``begin`` made: the model can fill none of it."""
 
     def close(self) -> None:
         """Let go of what ``begin`` opened; finished tiles stay."""
@@ -175,6 +178,9 @@ class ArrayResults:
     def finish(self, stop: Stop) -> bool:
         """Do nothing: arrays are complete."""
         return True
+
+    def discard(self) -> None:
+        """Do nothing: no tile was written."""
 
     def close(self) -> None:
         """Do nothing."""

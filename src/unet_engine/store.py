@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import platformdirs
 
-from unet_engine.checkpoint import SUFFIX, Checkpoint, ModelInfo, read_info
+from unet_engine.checkpoint import (
+    SUFFIX,
+    Checkpoint,
+    ModelInfo,
+    check_weights,
+    read_info,
+)
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.writing import check_writable
 
@@ -164,11 +170,12 @@ class ModelStore:
         ------
         CheckpointError
             When the name is no plain file name, belongs to a bundled model, or to
-            another model and ``overwrite`` is False.
+            another model and ``overwrite`` is False; when a weight is NaN or infinite.
         DataError
             When the folder cannot be written to.
         """
         self.check_name(name, overwrite)
+        check_weights(checkpoint)
         if checkpoint.history:
             *earlier, last = checkpoint.history
             history = (*earlier, {**last, "name": name})

@@ -207,9 +207,9 @@ def _run_to_disk(
     except EngineError as error:
         if into.unfinished is None:
             raise
-        raise DataError(f"{error}; finished tiles are kept in {into.unfinished}") from (
-            error
-        )
+        raise type(error)(
+            f"{error}; finished tiles are kept in {into.unfinished}"
+        ) from (error)
     except KeyboardInterrupt:
         return _report_kept(into, title)
     if not result.complete:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from unet_engine.checkpoint import check_weights
 from unet_engine.errors import CheckpointError
 from unet_engine.runtime.failures import translated_errors
 from unet_engine.spec import build
@@ -24,11 +25,13 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
     Raises
     ------
     CheckpointError
-        When the weights are not those of the spec; names the first tensor that differs.
+        When the weights are not those of the spec, or no numbers; names the first
+        tensor that is wrong.
     """
     # Compared without memory first: a changed spec may ask for terabytes.
     with torch.device("meta"):
         _check_weights(checkpoint, build(checkpoint.spec).state_dict())
+    check_weights(checkpoint)
     # The fresh weights are thrown away and must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]), translated_errors():
         network = build(checkpoint.spec)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from unet_engine.errors import EngineError
+from unet_engine.errors import CheckpointError, EngineError
 from unet_engine.runtime.devices import choose_device, prediction_precision
 from unet_engine.runtime.failures import translated_errors
 from unet_engine.runtime.loading import folded_network
@@ -54,6 +54,7 @@ class Runner:
         precision: Precision = "full",
     ) -> None:
         self.spec = checkpoint.spec
+        self._title = checkpoint.title
         self.device = choose_device(device)
         self._dtype = prediction_precision(self.device, precision)
         network = folded_network(checkpoint)
@@ -109,6 +110,8 @@ class Runner:
         ------
         OutOfMemoryError
             When the block does not fit the device.
+        CheckpointError
+            When a result is NaN or infinite: the weights are too large.
         EngineError
             When the block does not fit the network, or torch fails.
         """
@@ -126,7 +129,22 @@ class Runner:
             else:
                 output = self._whole(images, wanted)
             found: npt.NDArray[np.float32] = output.cpu().numpy()
+        # The least and the greatest of numbers are NaN if any of them is.
+        if found.size and not np.isfinite([found.min(), found.max()]).all():
+            raise CheckpointError(self._describe_overflow())
         return found if batched else found[0]
+
+    def _describe_overflow(self) -> str:
+        if self._dtype != torch.float32:
+            return (
+                f"{self._title} gives numbers beyond the range of 16 bits on this "
+                "image; predict it with the precision full (--precision full)"
+            )
+        return (
+            f"{self._title} gives NaN or infinite numbers on this image: its weights "
+            "are too large; choose another model, or train it again from its "
+            "parent with a lower learning rate"
+        )
 
     def _placed(self, batch: npt.NDArray[np.float32]) -> Tensor:
         """Bring a batch to the device, channels last."""
