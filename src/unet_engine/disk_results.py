@@ -63,7 +63,8 @@ class DiskResults:
     overwrite
         Delete what is there first, unfinished runs included.
     resume
-        Take results that are finished and the same for what was asked for.
+        Take results that are finished and the same for what was asked for; with
+        ``overwrite`` go on with an unfinished run.
     """
 
     def __init__(
@@ -76,9 +77,9 @@ class DiskResults:
     ) -> None:
         paths = [labels] if probabilities is None else [labels, probabilities]
         self._targets = [_Target(Path(os.path.realpath(path))) for path in paths]
-        self._overwrite = overwrite
-        self._resume = resume
         self._journal = Journal(self._targets[0].store)
+        self._overwrite = overwrite and not (resume and self._journal.exists)
+        self._resume = resume and not overwrite
         self._plan: PredictionPlan
         self._identity: dict[str, Any] = {}
         self._unwritten: list[tuple[int, list[Path]]] = []

@@ -83,7 +83,8 @@ def test_bool_is_the_same_in_every_format(folder: Path):
     results = []
     for name in "bit.png", "bit.tif", "byte.tif":
         out = folder / "out.tif"
-        assert segment(folder / name, out, f"--probabilities={folder / 'p.tif'}") == 0
+        options = f"--probabilities={folder / 'p.tif'}", "--overwrite"
+        assert segment(folder / name, out, *options) == 0
         results.append(tifffile.imread(folder / "p.tif"))
     assert results[2].std() > 0
     assert np.array_equal(results[0], results[2])
@@ -199,7 +200,8 @@ def test_a_disk_that_fills_up_leaves_the_old_result(folder: Path, suffix: str):
     out.write_text("the old result")
     before = files_under(folder)
     done = run_on_a_full_disk(
-        *("predict", str(source), str(out), "--model=tiny", "--device=cpu", "-q")
+        *("predict", str(source), str(out), "--model=tiny", "--device=cpu", "-q"),
+        "--overwrite",
     )
     assert done.returncode == 1
     assert_one_line(done.stderr, "cannot be written", "free space")
@@ -346,7 +348,7 @@ def test_a_fault_of_the_program_is_one_line_with_its_place(
     assert segment(folder / "images" / "a.tif", folder / "out.tif") == 1
     assert_one_line(
         capsys.readouterr().err,
-        "unexpected ValueError in fail",
+        "a.tif: stopped by ValueError in fail",
         "test_bad_input.py",
         "a long story",
         "report",

@@ -311,7 +311,7 @@ def test_predict_takes_odd_images_and_says_what_is_odd(
     assert segment(source, out, "--axes=YX") == 0
     assert read_labels(out).shape == pixels.shape
     assert bool(capsys.readouterr().err) == noted
-    assert segment(source, out, "--axes=YX", "--quiet") == 0
+    assert segment(source, out, "--axes=YX", "--quiet", "--overwrite") == 0
     assert capsys.readouterr().err == ""
 
 
@@ -372,12 +372,14 @@ def test_predict_never_replaces_an_image(
         (source, source),
         (source, images),
         (source, other, f"--probabilities={source}"),
-        (images, images),
     ):
         content = source.read_bytes()
-        assert segment(*arguments) == 1
+        assert segment(*arguments, "--overwrite") == 1
         assert_one_line(capsys.readouterr().err, "would replace the image")
         assert source.read_bytes() == content
+    assert segment(images, images, "--overwrite") == 1
+    assert_one_line(capsys.readouterr().err, "give another folder")
+    assert files_under(images) == {f"cell_{i}.tif" for i in range(6)}
     assert segment(source, other, f"--probabilities={other}") == 1
     assert_one_line(capsys.readouterr().err, "2 results would be written")
 
@@ -399,6 +401,9 @@ def test_predict_checks_where_it_writes_before_it_works(
         assert segment(source, out) == 1
         assert_one_line(capsys.readouterr().err, phrase)
     assert segment(tmp_path, source) == 1
+    assert_one_line(capsys.readouterr().err, "the name of a file")
+    (tmp_path / "notes").write_text("no folder")
+    assert segment(tmp_path, tmp_path / "notes") == 1
     assert_one_line(capsys.readouterr().err, "cannot be made")
 
 
@@ -418,7 +423,7 @@ def test_a_full_disk_leaves_the_old_result(
     for place in "unet_engine.writing.os.replace", "tifffile.imwrite":
         with monkeypatch.context() as patch:
             patch.setattr(place, full_disk)
-            assert segment(source, out) == 1
+            assert segment(source, out, "--overwrite") == 1
         assert_one_line(capsys.readouterr().err, "No space left on device")
         assert (read_labels(out) == 9).all()
         assert files_under(tmp_path) == before

@@ -7,22 +7,21 @@ The only place that prints. Exit codes: 0 done, 1 an error in one line, 2 wrong 
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 from unet_engine import __version__
+from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
-from unet_engine.errors import EngineError
+from unet_engine.cli.parsing import CommandParser, command_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
-
-logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Damaged files get one line of ours; the reader's own report would come before it.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    # A name that the terminal's encoding lacks is no reason to fail.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -44,34 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has seen enough; Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except MemoryError:
-        return _fail("not enough memory; close other programs or use smaller images")
-    except (EngineError, OSError, RuntimeError) as error:
-        return _fail(str(error) or type(error).__name__)
-    except Exception as error:
-        # No input should lead here; who meets it reports it, and needs no traceback.
-        logger.debug("unexpected error", exc_info=True)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return _fail(
-            f"unexpected {type(error).__name__} in {place.name}, line {place.lineno} "
-            f"of {os.path.basename(place.filename)}: {error}; please report this line"
-        )
+    except Exception as error:  # noqa: BLE001  # whatever it is becomes one line
+        print(f"napari-unet: error: {describe(error)}", file=sys.stderr)
+        return 1
 
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
-    arguments, others = parser.parse_known_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    given = command_first(given, parser.get_default("command_names"))
+    arguments, others = parser.parse_known_args(given)
     if others and not arguments.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
     code: int = arguments.run(arguments)
     sys.stdout.flush()
     return code
-
-
-def _fail(message: str) -> int:
-    print(f"napari-unet: error: {' '.join(message.split())}", file=sys.stderr)
-    return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,8 +81,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(passes_on=False)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, parser_class=CommandParser
+    )
     adding = (add_predict, add_objects, add_finetune, add_pretrain, add_evaluate)
     for add in (*adding, add_models, add_demo):
         add(commands)
+    parser.set_defaults(command_names=tuple(commands.choices))
     return parser

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from unet_engine.cli.batch import Batch
 from unet_engine.cli.data import add_image_options, open_selected
-from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
+from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from, parse_path
+from unet_engine.cli.outputs import Inputs
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.cli.tasks import (
     LABEL_SUFFIXES,
@@ -16,6 +17,7 @@ from unet_engine.cli.tasks import (
     TIFF_SUFFIXES,
     Task,
     check_fits,
+    check_task,
     plan_tasks,
 )
 from unet_engine.config import PredictConfig
@@ -32,7 +34,7 @@ from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from unet_engine.events import Prediction, Stop, TileDone
@@ -51,20 +53,25 @@ def add_parser(commands: Any) -> None:
         "predict",
         help="segment an image or a folder of images",
         description="Segment an image, or all images of a folder, and write label "
-        "images of the same names; or denoised ones with a pretrained model. Files "
-        "that exist are replaced when the new ones are complete, a .zarr only with "
-        "--overwrite. An interrupted run to a .zarr, or to a large .tif, goes on when "
-        "the same command is given again.",
+        "images of the same names; or denoised ones with a pretrained model. An image "
+        "that fails is named, and the others are done; the exit code is then 1. "
+        "Nothing that exists is replaced without --overwrite. An interrupted run to a "
+        ".zarr, or to a large .tif, goes on when the same command is given again.",
     )
     parser.add_argument(
-        "image", type=parse_path, metavar="IMAGE", help="a file, a .zarr or a folder"
+        "images",
+        type=parse_path,
+        nargs="+",
+        metavar="IMAGE",
+        help="a file, a .zarr, a folder, a pattern such as 'day1/*.tif', or several",
     )
     parser.add_argument(
         "out",
         type=parse_path,
         nargs="?",
         metavar="OUT",
-        help="label image to write (.tif, .png, .ome.zarr), or a folder for a folder",
+        help="label image to write (.tif, .png, .ome.zarr), or the folder for several; "
+        "the last of the names unless -o gives it",
     )
     parser.add_argument(
         "-o", "--output", type=parse_path, metavar="OUT", help="the same as OUT"
@@ -82,13 +89,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with an interrupted run, which also happens without it; of a run "
-        "that is finished say so and do nothing",
+        help="skip images whose results are there, and go on with an unfinished one",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="delete a .zarr or an unfinished run that is there, and start anew",
+        help="replace results that are there, and start unfinished ones anew; together "
+        "with --resume go on with these",
     )
     add_image_options(parser)
     add_config_options(parser, PredictConfig, without=("probabilities",))
@@ -113,29 +120,44 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.model} restores images and has no classes; "
             "leave --probabilities out"
         )
-    tasks = plan_tasks(
-        arguments.image,
-        _output(arguments),
-        arguments.probabilities_out,
-        suffixes=LABEL_SUFFIXES if checkpoint.spec.classes else TIFF_SUFFIXES,
-    )
-    failed = 0
+    suffixes = LABEL_SUFFIXES if checkpoint.spec.classes else TIFF_SUFFIXES
+    sources, out = _places(arguments)
+    tasks = plan_tasks(sources, out, arguments.probabilities_out, suffixes=suffixes)
+    _tell_renamed(tasks, quiet=arguments.quiet)
+    inputs = Inputs(task.image for task in tasks)
+    batch = Batch(len(tasks), "images", "segmented")
+    skipping = arguments.resume and not arguments.overwrite
     with stop_on_interrupt("stopping") as stop:
         for number, task in enumerate(tasks):
             title = task.image.name
             if len(tasks) > 1:
                 title = f"{number + 1}/{len(tasks)} {title}"
-            try:
-                if not _run_task(task, title, checkpoint, config, stop, arguments):
-                    return _report_stop(number - failed, len(tasks))
-            except EngineError as error:
-                if len(tasks) == 1:
-                    raise
-                failed += 1
-                tell([f"napari-unet: error: {_named(task.image.name, str(error))}"])
-    if failed:
-        raise DataError(f"{failed} of {len(tasks)} images could not be segmented")
-    return 0
+            if stop():
+                return batch.stopped()
+            with batch.attempt(task.image):
+                if skipping and not task.clash and task.is_finished:
+                    batch.skip(task.labels, quiet=arguments.quiet)
+                    continue
+                check_task(task, inputs, suffixes, overwrite=arguments.overwrite)
+                try:
+                    if not _run_task(task, title, checkpoint, config, stop, arguments):
+                        return batch.stopped()
+                except KeyboardInterrupt:
+                    return batch.stopped()
+                batch.done += 1
+    return batch.conclude(quiet=arguments.quiet)
+
+
+def _tell_renamed(tasks: Sequence[Task], *, quiet: bool) -> None:
+    tell(
+        (
+            f"{task.image.name}: another image has the same name without suffix, so "
+            f"the result is {task.labels.name}"
+            for task in tasks
+            if len(tasks) > 1 and task.labels.name.startswith(f"{task.image.name}.")
+        ),
+        quiet=quiet,
+    )
 
 
 def _run_task(
@@ -194,6 +216,13 @@ def _disk_results(
     return DiskResults(*paths, overwrite=arguments.overwrite, resume=arguments.resume)
 
 
+def _goes_on(arguments: argparse.Namespace) -> str:
+    """Return which command goes on at finished tiles."""
+    if arguments.overwrite and not arguments.resume:
+        return "the same command with --resume, too, goes on there"
+    return "the same command goes on there"
+
+
 def _run_to_disk(
     run: Generator[TileDone, None, Prediction],
     into: DiskResults,
@@ -208,22 +237,23 @@ def _run_to_disk(
         if into.unfinished is None:
             raise
         raise type(error)(
-            f"{error}; finished tiles are kept in {into.unfinished}"
-        ) from (error)
+            f"{error}; finished tiles are kept in {into.unfinished}; "
+            f"{_goes_on(arguments)}"
+        ) from error
     except KeyboardInterrupt:
-        return _report_kept(into, title)
+        return _report_kept(into, title, arguments)
     if not result.complete:
-        return _report_kept(into, title)
+        return _report_kept(into, title, arguments)
     _report(task, title, result, arguments)
     return True
 
 
-def _report_kept(into: DiskResults, title: str) -> bool:
+def _report_kept(into: DiskResults, title: str, arguments: argparse.Namespace) -> bool:
     if into.unfinished is not None:
         tell(
             [
                 f"{title}: finished tiles are kept in {into.unfinished}; "
-                "the same command goes on there"
+                f"{_goes_on(arguments)}"
             ]
         )
     return False
@@ -236,14 +266,25 @@ def _report(
     print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
 
 
-def _output(arguments: argparse.Namespace) -> Path:
-    given = [path for path in (arguments.out, arguments.output) if path is not None]
-    if len(given) != 1:
+def _places(arguments: argparse.Namespace) -> tuple[list[Path], Path]:
+    """Return what is read, and where the result goes."""
+    names: list[Path] = [*arguments.images]
+    if arguments.out is not None:
+        names.append(arguments.out)
+    out: Path | None = arguments.output
+    if out in names or (out is None and len(names) == 1):
         raise DataError(
-            "state once where the result goes, as OUT after the image or as --output"
+            "state once where the result goes, as OUT after the image or with --output"
         )
-    path: Path = given[0]
-    return path
+    if out is not None:
+        return names, out
+    sources, out = names[:-1], names[-1]
+    if len(sources) > 1 and out.is_file():
+        raise DataError(
+            f"{out} is a file, and the results of several images go to a folder; "
+            "name the folder last, or with -o"
+        )
+    return sources, out
 
 
 def _write(
@@ -260,16 +301,6 @@ def _write(
             classes=checkpoint.spec.classes,
         )
     write_labels(task.labels, result.labels, image=image)
-
-
-def _report_stop(written: int, total: int) -> int:
-    what = f"{written} of {total} images were" if written else "nothing was"
-    print(f"napari-unet: stopped, {what} written", file=sys.stderr)
-    return INTERRUPTED
-
-
-def _named(name: str, message: str) -> str:
-    return message if name in message else f"{name}: {message}"
 
 
 def _drain(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from unet_engine.cli.batch import list_inputs
+from unet_engine.cli.outputs import (
+    check_free,
+    check_place,
+    check_suffix,
+    is_zarr_name,
+    make_folder,
+)
 from unet_engine.errors import DataError
-from unet_engine.images import IMAGE_SUFFIXES, ZARR_SUFFIX, is_zarr, list_images
-from unet_engine.writing import check_writable
+from unet_engine.images import ZARR_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from unet_engine.cli.outputs import Inputs
     from unet_engine.images import Image
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -23,116 +30,163 @@ LABEL_SUFFIXES = (*LARGE_SUFFIXES, ".png")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """An image and where its results go."""
+    """An image and where its results go.
+
+    Attributes
+    ----------
+    image, labels, probabilities
+        Files, or zarrs.
+    clash
+        Another image that has the same result, or None.
+    """
 
     image: Path
     labels: Path
     probabilities: Path | None
+    clash: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """What is written."""
+        return tuple(filter(None, (self.labels, self.probabilities)))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all is there; a zarr may be there and unfinished."""
+        return all(path.exists() and not is_zarr_name(path) for path in self.outputs)
 
 
 def plan_tasks(
-    source: Path,
+    sources: Sequence[Path],
     out: Path,
     probabilities: Path | None,
     *,
     suffixes: Sequence[str] = LABEL_SUFFIXES,
 ) -> tuple[Task, ...]:
-    """Decide what is written where, and make sure that it can be.
+    """Decide what is written where.
 
     Parameters
     ----------
-    source
-        An image file or a folder.
+    sources
+        Image files, folders of them, patterns.
     out, probabilities
-        Files for a file, folders for a folder; a folder is made when it is missing.
+        Files for a file, folders for several; a folder is made when it is missing.
     suffixes
         That the results may have.
 
     Raises
     ------
     DataError
-        When results would replace an image or each other, have a suffix that cannot
-        be written, or the folder is read-only.
+        When there is no image, or the folder cannot be made or is that of the images.
     """
-    if source.is_dir() and not is_zarr(source):
-        tasks = _folder_tasks(source, out, probabilities, suffixes)
-        for folder in filter(None, (out, probabilities)):
-            _make_folder(folder)
-    else:
-        into_folder = out.is_dir() and out.suffix.lower() != ZARR_SUFFIX
-        labels = out / source.with_suffix(".tif").name if into_folder else out
-        tasks = (Task(image=source, labels=labels, probabilities=probabilities),)
-    _check_apart(tasks)
-    for task in tasks:
-        _check_suffix(task.labels, suffixes)
-        _check_place(task.labels)
-        if task.probabilities is not None:
-            _check_suffix(task.probabilities, LARGE_SUFFIXES)
-            _check_place(task.probabilities)
-    return tasks
-
-
-def _check_place(path: Path) -> None:
-    check_writable(path, folder=path.suffix.lower() == ZARR_SUFFIX)
-
-
-def _folder_tasks(
-    source: Path, out: Path, probabilities: Path | None, suffixes: Sequence[str]
-) -> tuple[Task, ...]:
-    tasks = []
-    for image in list_images(source):
-        # JPEG would change the labels, so these become TIFF.
-        keep = image.suffix.lower() in suffixes
-        name = image.name if keep else image.with_suffix(".tif").name
-        keep_as = ZARR_SUFFIX if image.suffix.lower() == ZARR_SUFFIX else ".tif"
-        maps = image.with_suffix(keep_as).name
-        tasks.append(
+    images, several = list_inputs(sources)
+    if not several:
+        image = images[0]
+        return (
             Task(
                 image=image,
-                labels=out / name,
-                probabilities=probabilities and probabilities / maps,
-            )
+                labels=_file_in(out, image),
+                probabilities=probabilities and _file_in(probabilities, image),
+            ),
         )
-    return tuple(tasks)
+    folders = [path for path in sources if path.is_dir() and path not in images]
+    for folder in filter(None, (out, probabilities)):
+        make_folder(folder, folders)
+    return tuple(_apart([_task(i, out, probabilities, suffixes) for i in images]))
 
 
-def _make_folder(folder: Path) -> None:
-    suffixes = (*IMAGE_SUFFIXES, ZARR_SUFFIX)
-    if folder.suffix.lower() in suffixes and not folder.exists():
+def _file_in(out: Path, image: Path) -> Path:
+    into_folder = out.is_dir() and not is_zarr_name(out)
+    return out / image.with_suffix(".tif").name if into_folder else out
+
+
+def _task(
+    image: Path, out: Path, probabilities: Path | None, suffixes: Sequence[str]
+) -> Task:
+    # JPEG would change the labels, so these become TIFF.
+    keep = image.suffix.lower() in suffixes
+    name = image.name if keep else image.with_suffix(".tif").name
+    keep_as = ZARR_SUFFIX if image.suffix.lower() == ZARR_SUFFIX else ".tif"
+    maps = image.with_suffix(keep_as).name
+    return Task(
+        image=image,
+        labels=out / name,
+        probabilities=probabilities and probabilities / maps,
+    )
+
+
+def _apart(tasks: Sequence[Task]) -> Iterator[Task]:
+    """Give the results of ``a.tif`` and ``a.jpg`` names of their own.
+
+    The first of those whose name is kept has it; the others get their whole name and a
+    suffix, ``a.jpg.tif``.
+    """
+    taken: dict[Path, Path] = {}
+    for task in sorted(tasks, key=lambda t: t.labels.name != t.image.name):
+        for path in task.outputs:
+            taken.setdefault(path, task.image)
+    for task in tasks:
+        named = task
+        if any(taken[path] != task.image for path in task.outputs):
+            named = _with_whole_name(task)
+        others = [taken.setdefault(path, task.image) for path in named.outputs]
+        clash = next((other for other in others if other != task.image), None)
+        yield replace(named, clash=clash)
+
+
+def _with_whole_name(task: Task) -> Task:
+    name = task.image.name
+    labels = task.labels
+    if labels.name != name:
+        labels = labels.with_name(f"{name}{labels.suffix}")
+    maps = task.probabilities
+    if maps is not None and maps.name != name:
+        maps = maps.with_name(f"{name}{maps.suffix}")
+    return replace(task, labels=labels, probabilities=maps)
+
+
+def check_task(
+    task: Task, inputs: Inputs, suffixes: Sequence[str], *, overwrite: bool
+) -> None:
+    """Make sure that results can be written and nothing is lost by it.
+
+    Parameters
+    ----------
+    task
+        One image.
+    inputs
+        All images of the run.
+    suffixes
+        That the labels may have.
+    overwrite
+        Whether results that are there may be replaced.
+
+    Raises
+    ------
+    DataError
+        When results would replace an image, each other or what is there, have a suffix
+        that cannot be written, or the folder is read-only.
+    """
+    if task.clash is not None:
         raise DataError(
-            f"the images are a folder and {folder} is the name of a file; "
-            "give a folder for the results"
+            f"{task.image} and {task.clash} have the same result {task.labels}; give "
+            "one of them another name, or write to two folders"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    outputs = {path.resolve() for path in task.outputs}
+    if len(outputs) < len(task.outputs):
         raise DataError(
-            f"the folder {folder} cannot be made: {error.strerror}; choose another one"
-        ) from error
-
-
-def _check_apart(tasks: Sequence[Task]) -> None:
-    outputs = [t.labels.resolve() for t in tasks]
-    outputs += [t.probabilities.resolve() for t in tasks if t.probabilities]
-    sources = [t.image.resolve() for t in tasks]
-    # An image in a zarr that is deleted is gone as well.
-    if images := {s for s in sources if {s, *s.parents} & set(outputs)}:
-        raise DataError(
-            f"the result would replace the image {sorted(images)[0]}; "
-            "write it to another place"
+            f"2 results would be written to {task.labels}; give them different names"
         )
-    path, times = Counter(outputs).most_common(1)[0]
-    if times > 1:
-        raise DataError(
-            f"{times} results would be written to {path}; give them different names"
-        )
-
-
-def _check_suffix(path: Path, allowed: Sequence[str]) -> None:
-    if path.suffix.lower() not in allowed:
-        raise DataError(
-            f"{path} is no name for this result; let it end in {' or '.join(allowed)}"
-        )
+    for path in task.outputs:
+        inputs.check_apart(path)
+    check_suffix(task.labels, suffixes)
+    if task.probabilities is not None:
+        check_suffix(task.probabilities, LARGE_SUFFIXES)
+    for path in task.outputs:
+        check_place(path)
+        # A zarr may be that of an unfinished run, which is gone on with.
+        if not is_zarr_name(path):
+            check_free(path, overwrite=overwrite)
 
 
 def check_fits(path: Path, image: Image) -> None:

@@ -5,7 +5,12 @@ reads only the region it is asked for.
 """
 
 from unet_engine.images.files import IMAGE_SUFFIXES, open_image
-from unet_engine.images.folders import list_images, pair_folders
+from unet_engine.images.folders import (
+    Pairing,
+    list_images,
+    match_folders,
+    pair_folders,
+)
 from unet_engine.images.image import Image, match_channels
 from unet_engine.images.labels import (
     class_ids,
@@ -23,11 +28,13 @@ __all__ = [
     "ZARR_SUFFIX",
     "Image",
     "Normalisation",
+    "Pairing",
     "class_ids",
     "is_zarr",
     "list_images",
     "looks_like_objects",
     "match_channels",
+    "match_folders",
     "open_image",
     "pair_folders",
     "read_labels",

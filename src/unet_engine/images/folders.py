@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,16 +39,79 @@ def pair_folders(
         When a folder is missing or holds no images, two files share a stem, or a file
         has no partner.
     """
+    paired = match_folders(images, labels)
+    if paired.twins:
+        first, second, *_ = paired.twins
+        raise DataError(
+            f"{first.parent} holds {first.name} and {second.name}; keep one of them"
+        )
+    if paired.lonely:
+        raise DataError(
+            f"{paired.images} images in {images} and {paired.labels} labels in "
+            f"{labels} do not pair by name: {_name(paired.lonely)} without a partner; "
+            "give each image and its labels the same name"
+        )
+    return list(paired.pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """What of two folders belongs together.
+
+    Attributes
+    ----------
+    pairs
+        Image and labels, in natural order.
+    lonely
+        Files without a partner.
+    twins
+        Files that share a stem with another one of their folder, side by side.
+    images, labels
+        How many different stems each folder holds.
+    """
+
+    pairs: tuple[tuple[Path, Path], ...]
+    lonely: tuple[Path, ...]
+    twins: tuple[Path, ...]
+    images: int
+    labels: int
+
+
+def match_folders(
+    images: str | os.PathLike[str], labels: str | os.PathLike[str]
+) -> Pairing:
+    """Pair the files of two folders by their stems; say which do not pair.
+
+    Raises
+    ------
+    DataError
+        When a folder is missing or holds no images.
+    """
     sources = _by_stem(Path(images), IMAGE_SUFFIXES)
     targets = _by_stem(Path(labels), LABEL_SUFFIXES)
+    twins = [files for one in (sources, targets) for files in one.values() if files[1:]]
+    unclear = {stem_of(files[0]) for files in twins}
     lonely = [*_missing(sources, targets), *_missing(targets, sources)]
-    if lonely:
-        raise DataError(
-            f"{len(sources)} images in {images} and {len(targets)} labels in {labels} "
-            f"do not pair by name: {_name(lonely)} without a partner; give each image "
-            "and its labels the same name"
-        )
-    return [(sources[stem], targets[stem]) for stem in sorted(sources, key=_natural)]
+    both = sorted((sources.keys() & targets.keys()) - unclear, key=_natural)
+    return Pairing(
+        pairs=tuple((sources[stem][0], targets[stem][0]) for stem in both),
+        lonely=tuple(path for path in lonely if stem_of(path) not in unclear),
+        twins=tuple(path for files in twins for path in files),
+        images=len(sources),
+        labels=len(targets),
+    )
+
+
+def stem_of(path: Path) -> str:
+    """Return the name by which an image and its labels belong together.
+
+    Without suffix, also ``.ome.tif``; in one Unicode form, as macOS takes names apart
+    that other systems keep composed.
+    """
+    stem = path.stem
+    if stem.lower().endswith(".ome"):
+        stem = stem[: -len(".ome")]
+    return unicodedata.normalize("NFC", stem)
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -69,9 +134,7 @@ def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
         raise DataError(
             f"{folder} cannot be read as a folder: {error.strerror}; check the path"
         ) from error
-    found = [
-        p for p in found if not p.name.startswith(".") and (p.is_file() or is_zarr(p))
-    ]
+    found = [p for p in found if not p.name.startswith(".") and _may_be_image(p)]
     if not found:
         raise DataError(
             f"{folder} holds no image file; put files of {', '.join(suffixes)} there"
@@ -79,20 +142,25 @@ def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     return found
 
 
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    pairs: dict[str, Path] = {}
-    for path in _files(folder, suffixes):
-        stem = path.stem.removesuffix(".ome")
-        if stem in pairs:
-            raise DataError(
-                f"{folder} holds {pairs[stem].name} and {path.name}; keep one of them"
-            )
-        pairs[stem] = path
-    return pairs
+def _may_be_image(path: Path) -> bool:
+    """Tell whether it is to be opened; links to nothing fail there, and are named."""
+    try:
+        return not path.is_dir() or is_zarr(path)
+    except OSError:
+        return True
 
 
-def _missing(these: dict[str, Path], others: dict[str, Path]) -> Iterable[Path]:
-    return (these[s] for s in sorted(set(these) - set(others), key=_natural))
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(_files(folder, suffixes)):
+        found.setdefault(stem_of(path), []).append(path)
+    return found
+
+
+def _missing(
+    these: dict[str, list[Path]], others: dict[str, list[Path]]
+) -> Iterable[Path]:
+    return (these[s][0] for s in sorted(set(these) - set(others), key=_natural))
 
 
 def _name(paths: Sequence[Path]) -> str:

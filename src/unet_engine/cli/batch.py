@@ -1,0 +1,131 @@
+"""Files worked on one by one: a failure is one line that names it, the rest goes on."""
+
+from __future__ import annotations
+
+import glob
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_engine.cli.failures import describe
+from unet_engine.cli.interrupts import INTERRUPTED
+from unet_engine.cli.progress import tell
+from unet_engine.errors import Cancelled, DataError
+from unet_engine.images import is_zarr, list_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Batch:
+    """Keep count of the files of a run, and of what failed.
+
+    Parameters
+    ----------
+    total
+        Number of files. The failure of a single one ends the run.
+    noun
+        What they are, in the plural: ``"images"``.
+    verb
+        What is done with them: ``"segmented"``.
+
+    Attributes
+    ----------
+    errors : dict of Path to str
+        What was wrong with which file.
+    done, skipped : int
+        Files that were worked on, and those that were finished before.
+    """
+
+    def __init__(self, total: int, noun: str, verb: str) -> None:
+        self.total, self.noun, self.verb = total, noun, verb
+        self.errors: dict[Path, str] = {}
+        self.done = 0
+        self.skipped = 0
+
+    @contextmanager
+    def attempt(self, path: Path) -> Iterator[None]:
+        """Turn whatever goes wrong with a file into a line on stderr.
+
+        Raises
+        ------
+        DataError
+            With that line, when there is no other file.
+        """
+        try:
+            yield
+        except (Cancelled, BrokenPipeError):
+            raise
+        except Exception as error:
+            line = describe(error, path)
+            if self.total == 1:
+                raise DataError(line) from error
+            self.report(path, line)
+
+    def report(self, path: Path, line: str) -> None:
+        """Count a file as failed, and say why."""
+        self.errors[path] = line
+        tell([f"napari-unet: error: {line}"])
+
+    def skip(self, path: Path, *, quiet: bool) -> None:
+        """Count a file as finished before, and say so."""
+        self.skipped += 1
+        tell([f"{path} is there already; skipped"], quiet=quiet)
+
+    def conclude(self, *, quiet: bool) -> int:
+        """Write the last line of a run; return its exit code.
+
+        Raises
+        ------
+        DataError
+            When a file failed.
+        """
+        before = f", {self.skipped} finished before" if self.skipped else ""
+        if self.errors:
+            raise DataError(
+                f"{len(self.errors)} of {self.total} {self.noun} could not be "
+                f"{self.verb} ({self.done} {self.verb}{before}); see the lines above"
+            )
+        if self.total > 1:
+            tell([f"{self.done} {self.noun} {self.verb}{before}"], quiet=quiet)
+        return 0
+
+    def stopped(self, then: str = "written") -> int:
+        """Write the last line of a run that was interrupted; return its exit code."""
+        what = f"{self.done} of {self.total} {self.noun} were"
+        if not self.done:
+            what = "nothing was"
+        failed = f", {len(self.errors)} failed" if self.errors else ""
+        tell([f"napari-unet: stopped, {what} {then}{failed}"])
+        return INTERRUPTED
+
+
+def list_inputs(sources: Sequence[Path]) -> tuple[list[Path], bool]:
+    """Return the files that are meant by files, folders and patterns such as ``*.tif``.
+
+    Returns
+    -------
+    files, several
+        Each file once, those of a folder in natural order; and whether more than one
+        file may be meant.
+
+    Raises
+    ------
+    DataError
+        When a folder holds no image, or a pattern fits no file.
+    """
+    files: list[Path] = []
+    several = len(sources) > 1
+    for source in sources:
+        if source.is_dir() and not is_zarr(source):
+            files += list_images(source)
+            several = True
+        elif glob.has_magic(str(source)) and not source.exists():
+            found = sorted(map(Path, glob.glob(str(source), recursive=True)))
+            if not found:
+                raise DataError(f"no file fits {source}; check the path")
+            files += found
+            several = True
+        else:
+            files.append(source)
+    return list({path.absolute(): path for path in files}.values()), several

@@ -1,0 +1,50 @@
+"""Every failure as one line: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+
+from unet_engine.errors import EngineError
+
+logger = logging.getLogger(__name__)
+
+
+def describe(error: Exception, path: str | os.PathLike[str] | None = None) -> str:
+    """Return a failure as one line.
+
+    Parameters
+    ----------
+    error
+        Of the engine, of the system or of any library.
+    path
+        The file that was worked on; the line names it.
+    """
+    if isinstance(error, MemoryError):
+        line = "not enough memory; close other programs or use smaller images"
+    elif isinstance(error, OSError) and error.strerror and error.filename:
+        line = f"{error.filename}: {error.strerror}; check the file and its permissions"
+    elif isinstance(error, (EngineError, OSError, RuntimeError)):
+        line = str(error) or type(error).__name__
+    else:
+        line = _describe_unexpected(error, known=path is not None)
+    line = " ".join(line.split())
+    name = None if path is None else os.path.basename(os.path.normpath(path))
+    return line if name is None or name in line else f"{path}: {line}"
+
+
+def _describe_unexpected(error: Exception, *, known: bool) -> str:
+    # No input should lead here; who meets it reports it, and needs no traceback.
+    logger.debug("unexpected error", exc_info=error)
+    where = type(error).__name__
+    for place in traceback.extract_tb(error.__traceback__)[-1:]:
+        file = os.path.basename(place.filename)
+        where += f" in {place.name}, line {place.lineno} of {file}"
+    where += f": {error}"
+    if known:
+        return (
+            f"stopped by {where}; if the file may be damaged, export it again from "
+            "another program, else report this line"
+        )
+    return f"unexpected {where}; please report this line"

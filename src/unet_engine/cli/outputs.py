@@ -1,0 +1,128 @@
+"""What a command may write: nothing that exists, unless the user says so."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import DataError
+from unet_engine.images import IMAGE_SUFFIXES, ZARR_SUFFIX
+from unet_engine.writing import check_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+
+def is_zarr_name(path: Path | None) -> bool:
+    """Tell whether a result is to be a zarr."""
+    return path is not None and path.suffix.lower() == ZARR_SUFFIX
+
+
+def check_place(path: Path) -> None:
+    """Make sure that a result can be written.
+
+    Raises
+    ------
+    DataError
+        When the folder around it is missing, read-only or full.
+    """
+    check_writable(path, folder=is_zarr_name(path))
+
+
+def check_suffix(path: Path, allowed: Sequence[str]) -> None:
+    """Make sure that a result has one of the allowed suffixes.
+
+    Raises
+    ------
+    DataError
+        When it has another one.
+    """
+    if path.suffix.lower() not in allowed:
+        raise DataError(
+            f"{path} is no name for this result; let it end in {' or '.join(allowed)}"
+        )
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse to replace what is there: labels drawn by hand are not made again.
+
+    Raises
+    ------
+    DataError
+        When something is there and ``overwrite`` does not allow to replace it.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise DataError(
+            f"{path} is there already; write to another place, or pass --overwrite to "
+            "replace it"
+        )
+
+
+class Inputs:
+    """The files that a run reads, which no result may replace.
+
+    Parameters
+    ----------
+    paths
+        Files and zarrs.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._places: set[Path] = set()
+        self._identities: set[tuple[int, int]] = set()
+        for path in paths:
+            source = path.resolve()
+            # An image in a zarr that is deleted is gone as well.
+            self._places |= {source, *source.parents}
+            self._identities |= _identity(path)
+
+    def check_apart(self, path: Path) -> None:
+        """Refuse a result that is an input by any name, or a zarr around one.
+
+        Raises
+        ------
+        DataError
+            When it would replace an input.
+        """
+        if path.resolve() in self._places or self._identities & _identity(path):
+            raise DataError(
+                f"{path} is read by this run, and the result would replace the image; "
+                "write it to another place"
+            )
+
+
+def _identity(path: Path) -> set[tuple[int, int]]:
+    """Return device and number of a file, the same for each of its names."""
+    try:
+        status = path.stat()
+    except OSError:
+        return set()
+    return {(status.st_dev, status.st_ino)}
+
+
+def make_folder(folder: Path, sources: Iterable[Path]) -> None:
+    """Make the folder for the results of several files.
+
+    Raises
+    ------
+    DataError
+        When it has the name of a file, is that of the files, or cannot be made.
+    """
+    suffixes = (*IMAGE_SUFFIXES, ZARR_SUFFIX)
+    if folder.suffix.lower() in suffixes and not folder.is_dir():
+        raise DataError(
+            f"the images are several and {folder} is the name of a file; "
+            "give a folder for the results"
+        )
+    if _identity(folder) & set().union(*map(_identity, sources)):
+        raise DataError(
+            f"{folder} is the folder of the images, which results would replace, or be "
+            "taken for in the next run; give another folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"the folder {folder} cannot be made: {error.strerror}; choose another one"
+        ) from error
