@@ -41,7 +41,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def assert_refused(code: int, stderr: str, *phrases: str) -> None:
     assert code == 1
-    assert len(stderr.strip().splitlines()) == 1
+    # What the values mean is told before, where that is clear.
+    told = stderr.strip().splitlines()
+    assert len([line for line in told if not line.startswith("labels: ")]) == 1
     for phrase in ("napari-unet: error: ", *phrases):
         assert phrase in stderr
 
@@ -192,3 +194,65 @@ def test_z_away_from_the_plane_is_no_volume(tmp_path: Path, capsys):
     options = ("--axes", "ZTYX", "-o", tmp_path / "out.tif")
     assert_refused(objects(path, *options), capsys.readouterr().err, "--planes")
     assert objects(path, *options, "--planes") == 0
+
+
+def test_how_many_objects_are_too_small_is_told_and_how_to_keep_them(
+    tmp_path: Path, capsys
+):
+    spots = np.zeros((50, 50), np.uint8)
+    spots[:3, :3] = spots[10:15, 10:15] = spots[20:30, 20:30] = 1
+    path, out = tmp_path / "spots.tif", tmp_path / "out.tif"
+    tifffile.imwrite(path, spots)
+    assert objects(path, "-o", out) == 0
+    told = capsys.readouterr().out
+    assert "1 object in 2-D; 2 of fewer than 30 pixels left out" in told
+    assert "--min-size 0" in told
+    assert objects(path, "-o", out, "--min-size", 0) == 0
+    told = capsys.readouterr().out
+    assert "3 objects" in told
+    assert "left out" not in told
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_grey_rims_are_no_objects(tmp_path: Path, capsys, suffix: str):
+    grey = np.zeros((40, 60), np.uint8)
+    for x in 4, 34:
+        grey[4:24, x : x + 20] = 90
+        grey[5:23, x + 1 : x + 19] = 200
+        grey[6:22, x + 2 : x + 18] = 255
+    path, out = tmp_path / f"grey{suffix}", tmp_path / "out.tif"
+    iio.imwrite(path, grey)
+    code = objects(path, "-o", out, "--min-size", 5)
+    assert_refused(code, capsys.readouterr().err, path.name, "--label-values mask")
+    assert objects(path, "-o", out, "--min-size", 5, "--label-values=mask") == 0
+    printed = capsys.readouterr()
+    assert "2 objects" in printed.out
+    assert "labels: 0, 90 background" in printed.err
+    np.testing.assert_array_equal(read_labels(out) > 0, grey > 127)
+
+
+def test_label_values_of_a_mask_say_what_an_object_is(tmp_path: Path, capsys):
+    values = np.zeros((30, 40), np.int16)
+    values[2:12, 2:12], values[2:12, 20:30], values[20:29, 5:15] = 1, 2, -1
+    path, out, table = tmp_path / "m.tif", tmp_path / "o.tif", tmp_path / "o.csv"
+    tifffile.imwrite(path, values)
+    assert objects(path, "-o", out) == 0
+    printed = capsys.readouterr()
+    assert "2 objects" in printed.out
+    assert "-1 unlabelled 8 %" in printed.err
+    assert objects(path, "-o", out, "--unlabelled", 2) == 1
+    assert_refused(1, capsys.readouterr().err, "negative")
+    values[values < 0] = 7
+    tifffile.imwrite(path, values)
+    ids = "--label-values=objects"
+    assert objects(path, "--table", table, ids, "--unlabelled=7") == 0
+    assert [row["label"] for row in rows_of(table)] == ["1", "2"]
+    assert objects(path, "--table", table, ids) == 0
+    assert [row["label"] for row in rows_of(table)] == ["1", "2", "7"]
+    for options, phrase in (
+        ((ids, "--method=components"), "--method components looks for objects"),
+        (("--method=keep", "--label-values=mask"), "leave --label-values out"),
+    ):
+        assert_refused(
+            objects(path, "--table", table, *options), capsys.readouterr().err, phrase
+        )

@@ -13,17 +13,13 @@ import tifffile
 from unet_engine.errors import DataError
 from unet_engine.images import (
     Image,
-    class_ids,
     list_images,
-    looks_like_objects,
     open_image,
     pair_folders,
     read_labels,
     write_labels,
     write_probabilities,
 )
-from unet_engine.spec import IGNORE
-from unet_engine.synthetic import nuclei
 from unet_engine.writing import check_writable, whole_file
 
 RNG = np.random.default_rng(0)
@@ -200,6 +196,13 @@ def test_masks_of_other_types_are_read(tmp_path, array, dtype):
     assert np.array_equal(found, array)
 
 
+def test_negative_numbers_are_read_when_asked_for(tmp_path):
+    values = PLANE.astype(np.int16) - 2
+    tifffile.imwrite(tmp_path / "mask.tif", values)
+    found = read_labels(tmp_path / "mask.tif", negative=True)
+    assert np.array_equal(found, values)
+
+
 def test_a_palette_mask_gives_its_indices(tmp_path):
     mask = PIL.Image.fromarray(PLANE, mode=None).convert("P")
     mask.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, 0, 0, 200])
@@ -238,47 +241,6 @@ def test_jpeg_labels_are_refused(tmp_path):
     iio.imwrite(tmp_path / "mask.jpg", PLANE)
     with pytest.raises(DataError, match="JPEG changes the values"):
         read_labels(tmp_path / "mask.jpg")
-
-
-def regions(count):
-    """Class ids in many scattered pieces each."""
-    return RNG.integers(0, count, (64, 64)).astype(np.uint8)
-
-
-def test_object_ids_are_told_from_classes():
-    _, many = nuclei((256, 256), seed=0)
-    _, few = nuclei((128, 128), seed=0, count=5, diameter=20)
-    assert looks_like_objects([many])
-    assert looks_like_objects([few, few])
-    assert looks_like_objects([np.stack([np.stack([few, few])] * 2)]), "four axes"
-    assert not looks_like_objects([(many > 0).astype(int)])
-    assert not looks_like_objects([regions(2), regions(6)])
-    assert not looks_like_objects([np.where(few > 0, 1, IGNORE)])
-    three_pieces = np.repeat(np.arange(4), 16)[:, None].repeat(64, 1)
-    assert not looks_like_objects([three_pieces]), "three classes may be one piece each"
-
-
-def test_class_ids_pass_and_object_ids_ask_for_the_option():
-    semantic = [regions(3), np.where(regions(2) == 0, IGNORE, 1)]
-    found = class_ids(semantic)
-    assert all(f.dtype == np.uint8 for f in found)
-    assert all(np.array_equal(f, s) for f, s in zip(found, semantic, strict=True))
-    _, objects = nuclei((256, 256), seed=0)
-    with pytest.raises(DataError, match="pass --instances"):
-        class_ids([objects])
-    [foreground] = class_ids([objects], instances=True)
-    assert np.array_equal(foreground, objects > 0)
-
-
-def test_masks_of_0_and_255_are_background_and_foreground():
-    mask = (regions(2) * 255).astype(np.uint8)
-    [found] = class_ids([mask])
-    assert np.array_equal(found, mask > 0)
-
-
-def test_class_ids_that_are_too_large_are_refused():
-    with pytest.raises(DataError, match="renumber"):
-        class_ids([regions(2).astype(np.int32) * 1000])
 
 
 @pytest.fixture

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.cli.labelling import add_label_options, tell_rule
 from unet_engine.cli.options import parse_path
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError
 from unet_engine.images import (
     Normalisation,
-    class_ids,
+    Tally,
+    decide_labels,
     match_channels,
     open_image,
     pair_folders,
     read_labels,
 )
+from unet_engine.images.label_rules import default_names
+from unet_engine.images.label_values import COMMAND_LINE
 from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
@@ -31,7 +35,8 @@ if TYPE_CHECKING:
 
     from unet_engine.config import FineTuneConfig
     from unet_engine.dataset import TrainingPair
-    from unet_engine.images import Image
+    from unet_engine.images import Image, LabelRule
+    from unet_engine.images.label_values import Wording
     from unet_engine.spec import ModelSpec
 
 
@@ -57,6 +62,27 @@ class LabelledImage:
     instances: npt.NDArray[np.integer[Any]] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledData:
+    """The images of a run with their labels.
+
+    Attributes
+    ----------
+    images
+        Those that were chosen.
+    rule
+        What the label values of all files mean, the chosen ones and the others.
+    """
+
+    images: tuple[LabelledImage, ...]
+    rule: LabelRule
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names for as many classes as the labels have."""
+        return default_names(self.rule.classes)
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``read_labelled`` reads."""
     parser.add_argument(
@@ -71,14 +97,9 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         type=parse_path,
         required=True,
         metavar="DIR",
-        help="folder of label images with the same names; the values are class ids, "
-        f"0 the background, {IGNORE} not labelled",
+        help="folder of label images with the same names",
     )
-    parser.add_argument(
-        "--instances",
-        action="store_true",
-        help="the label values are object ids: everything above 0 is foreground",
-    )
+    add_label_options(parser)
     parser.add_argument(
         "--range",
         type=parse_range,
@@ -142,34 +163,60 @@ def parse_range(text: str) -> slice:
 
 
 def read_labelled(
-    arguments: argparse.Namespace, classes: int | None = None
-) -> tuple[LabelledImage, ...]:
-    """Open the chosen images lazily and read all of their labels.
+    arguments: argparse.Namespace,
+    names: Sequence[str] | None = None,
+    wording: Wording = COMMAND_LINE,
+) -> LabelledData:
+    """Open the chosen images lazily, read all labels, and tell what they mean.
 
     Parameters
     ----------
     arguments
         Of ``add_data_options``.
-    classes
-        Number of classes when it is known; values below it are no object ids.
+    names
+        Of the classes when they are known; values below their number are no object ids.
+    wording
+        How messages name the choices.
 
     Raises
     ------
     DataError
-        When files do not pair, differ in shape, cannot be read, or hold object ids.
+        When files do not pair, differ in shape, cannot be read, or hold values that
+        fit no meaning, or more than one.
     """
-    files = _chosen_files(arguments)
-    images = [open_selected(image, arguments) for image, _ in files]
-    labels = [read_labels(path) for _, path in files]
-    for image, ids, (path, _) in zip(images, labels, files, strict=True):
+    files = _paired_files(arguments)
+    chosen = _chosen(files, arguments.range)
+    images = [open_selected(image, arguments) for image, _ in chosen]
+    labels = [read_labels(path, negative=True) for _, path in chosen]
+    for image, ids, (path, _) in zip(images, labels, chosen, strict=True):
         _check_shape(image, ids, path)
-    targets = _targets(labels, classes=classes, instances=arguments.instances)
-    return tuple(
-        LabelledImage(image, target, path.stem, ids if arguments.instances else None)
-        for image, ids, target, (path, _) in zip(
-            images, labels, targets, files, strict=True
-        )
+    tallies = [
+        Tally.of(path.name, ids) for ids, (_, path) in zip(labels, chosen, strict=True)
+    ]
+    others = [path for pair in files if pair not in chosen for path in pair[1:]]
+    tallies += _tally(others, quiet=arguments.quiet)
+    rule = decide_labels(
+        tallies,
+        values=arguments.label_values,
+        unlabelled=arguments.unlabelled,
+        classes=None if names is None else len(names),
+        wording=wording,
     )
+    tell_rule(rule, names or default_names(rule.classes), quiet=arguments.quiet)
+    data = [
+        LabelledImage(image, rule.apply(ids), path.stem, rule.object_ids(ids))
+        for image, ids, (path, _) in zip(images, labels, chosen, strict=True)
+    ]
+    return LabelledData(tuple(data), rule)
+
+
+def _tally(paths: Sequence[Path], *, quiet: bool) -> Iterator[Tally]:
+    """Count the values of files that are left out but belong to the same labels."""
+    for path in paths:
+        try:
+            yield Tally.of(path.name, read_labels(path, negative=True))
+        except DataError as error:
+            tell([f"not used, and not counted either: {error}"], quiet=quiet)
 
 
 def read_pairs(
@@ -226,7 +273,7 @@ def read_pairs(
         yield pair
 
 
-def _chosen_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:
+def _paired_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:
     if arguments.images.is_file() and arguments.labels.is_file():
         files = [(arguments.images, arguments.labels)]
     else:
@@ -235,7 +282,13 @@ def _chosen_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:
         raise DataError(
             f"images and labels are both {arguments.images}; keep them apart"
         )
-    chosen = files if arguments.range is None else files[arguments.range]
+    return files
+
+
+def _chosen(
+    files: Sequence[tuple[Path, Path]], which: slice | None
+) -> Sequence[tuple[Path, Path]]:
+    chosen = files if which is None else files[which]
     if not chosen:
         raise DataError(
             f"--range selects none of the {len(files)} pairs; they are counted from 0"
@@ -254,19 +307,3 @@ def _check_shape(image: Image, ids: npt.NDArray[np.integer], path: Path) -> None
 
 def _size(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _targets(
-    labels: Sequence[npt.NDArray[np.integer]], *, classes: int | None, instances: bool
-) -> Sequence[npt.NDArray[np.uint8]]:
-    values = {int(value) for ids in labels for value in np.unique(ids)}
-    if instances or classes is None or values <= {0, IGNORE}:
-        return class_ids(labels, instances=instances)
-    if max(values - {IGNORE}) < classes:
-        return [ids.astype(np.uint8) for ids in labels]
-    class_ids(labels, instances=False)
-    raise DataError(
-        f"the labels have the value {max(values - {IGNORE})} and the model has only "
-        f"the classes 0 to {classes - 1}; pass --instances if the values are object "
-        "ids, or name all classes with --classes"
-    )

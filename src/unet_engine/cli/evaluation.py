@@ -12,6 +12,7 @@ from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.config import PredictConfig
 from unet_engine.errors import DataError, SpecError
+from unet_engine.images.label_values import Wording
 from unet_engine.spec import IGNORE
 from unet_engine.store import ModelStore
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from unet_engine.events import Stop
     from unet_engine.metrics import Confusion, LabelKind
     from unet_engine.store import Checkpoint
+
+
+_WORDING = Wording(more_classes="choose a model that has as many classes")
 
 
 def add_parser(commands: Any) -> None:
@@ -48,8 +52,8 @@ def add_parser(commands: Any) -> None:
         "--scores",
         choices=("auto", "classes", "membranes", "instances"),
         default="auto",
-        help="what the labels mean; auto: instances with --instances, membranes when "
-        "class 1 of the model is called so, else classes (default: auto)",
+        help="what is measured; auto: instances with --label-values objects, membranes "
+        "when class 1 of the model is called so, else classes (default: auto)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout"
@@ -73,16 +77,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise SpecError(
             f"{arguments.model} has no classes and cannot segment; choose another model"
         )
-    if arguments.instances and len(classes) != 2:
+    if arguments.label_values == "objects" and len(classes) != 2:
         raise DataError(
-            f"--instances compares foreground and background, and the model has the "
-            f"{len(classes)} classes {', '.join(classes)}; give labels with class ids"
+            "--label-values objects compares foreground and background, and the model "
+            f"has the {len(classes)} classes {', '.join(classes)}; give labels with a "
+            "number for each class"
         )
     kind = _choose_kind(arguments, classes)
-    data = read_labelled(arguments, len(classes))
+    data = read_labelled(arguments, classes, _WORDING)
     config = config_from(arguments, PredictConfig)
     with stop_on_interrupt("stopping") as stop:
-        measured = measure(checkpoint, data, config, kind, stop, quiet=arguments.quiet)
+        measured = measure(
+            checkpoint, data.images, config, kind, stop, quiet=arguments.quiet
+        )
     if measured is None:
         print("napari-unet: stopped, nothing was measured", file=sys.stderr)
         return INTERRUPTED
@@ -90,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not confusion.pixels:
         raise DataError("no pixel of these images is labelled; nothing was measured")
     figures = summarise(confusion, classes)
-    figures |= {"scores": scores, "images": len(data), "model": arguments.model}
+    figures |= {"scores": scores, "images": len(data.images), "model": arguments.model}
     if arguments.json:
         print(json.dumps(figures))
     else:
@@ -104,17 +111,18 @@ def _choose_kind(arguments: argparse.Namespace, classes: Sequence[str]) -> Label
     Raises
     ------
     DataError
-        When ``--instances`` and ``--scores`` contradict each other.
+        When ``--label-values`` and ``--scores`` contradict each other.
     """
+    objects = arguments.label_values == "objects"
     kind: LabelKind | Literal["auto"] = arguments.scores
-    if kind != "auto" and arguments.instances != (kind == "instances"):
+    if kind != "auto" and objects != (kind == "instances"):
         raise DataError(
-            f"--scores {kind} {'does not fit' if arguments.instances else 'needs'} "
-            "--instances; leave --scores out, or give both for labels of object ids"
+            f"--scores {kind} {'does not fit' if objects else 'needs'} --label-values "
+            "objects; leave --scores out, or give both for labels of object ids"
         )
     if kind != "auto":
         return kind
-    if arguments.instances:
+    if objects:
         return "instances"
     return "membranes" if "membrane" in classes[1].lower() else "classes"
 
@@ -163,12 +171,14 @@ def measure(
 def _report(
     one: LabelledImage, labels: npt.NDArray[np.uint8], kind: LabelKind
 ) -> dict[str, float]:
+    import numpy as np
     from scipy import ndimage
 
     from unet_engine.metrics import average_reports, report
 
     if one.instances is None:
         return report(one.target, labels, kind)
+    counted = np.where(one.target == IGNORE, 0, labels)
     # Objects go on from plane to plane along Z, and not from frame to frame.
     spatial = 3 if one.image.leading_axes.endswith("Z") else 2
     shape = (-1, *labels.shape[-spatial:])
@@ -176,7 +186,7 @@ def _report(
         [
             report(truth, ndimage.label(found > 0)[0], kind)
             for truth, found in zip(
-                one.instances.reshape(shape), labels.reshape(shape), strict=True
+                one.instances.reshape(shape), counted.reshape(shape), strict=True
             )
         ]
     )

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, cast
+from collections import Counter
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from unet_engine.cli.data import open_selected
+from unet_engine.cli.labelling import tell_rule
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError
-from unet_engine.images import Image, read_labels
+from unet_engine.images import Image, Tally, decide_labels, read_labels
+from unet_engine.images.label_values import Wording
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from unet_engine.images import LabelRule
     from unet_engine.instances import SemanticMask
+
+_WORDING = Wording(objects="--method keep with --table")
 
 
 def parse_scale(text: str) -> tuple[float, ...]:
@@ -81,15 +90,92 @@ def choose_scale(
     return None
 
 
-def open_mask(
-    arguments: argparse.Namespace, image: Image, scale: tuple[float, ...] | None
-) -> SemanticMask:
-    """Wrap the mask and what is known of its classes, without reading it."""
-    from unet_engine.instances import ChannelPlanes, LabelPlanes, SemanticMask
+def read_rule(
+    arguments: argparse.Namespace, paths: Sequence[Path], *, method: str
+) -> LabelRule | None:
+    """Read what values all masks of a run hold, and tell what they mean.
+
+    Parameters
+    ----------
+    arguments
+        Of the command.
+    paths
+        All masks. Of several, those that cannot be read are left out.
+    method
+        How objects are found.
+
+    Returns
+    -------
+    LabelRule or None
+        None where the values are object ids that are kept as they are.
+
+    Raises
+    ------
+    DataError
+        When the values fit no meaning, or more than one, or the only mask cannot be
+        read.
+    """
+    if method == "keep" and arguments.unlabelled in ("auto", "none"):
+        return None
+    tallies = []
+    for path in paths:
+        try:
+            tallies.append(_tally(path, arguments))
+        except DataError:
+            if len(paths) == 1:
+                raise
+    if not tallies:
+        return None
+    rule = decide_labels(
+        tallies,
+        values="objects" if method == "keep" else arguments.label_values,
+        unlabelled=arguments.unlabelled,
+        segmented=True,
+        wording=_WORDING,
+    )
+    tell_rule(rule, (), quiet=arguments.quiet)
+    return rule
+
+
+def _tally(path: Path, arguments: argparse.Namespace) -> Tally:
+    """Count the values of a mask block by block."""
+    from unet_engine.instances.blocks import BlockGrid
+
+    one = argparse.Namespace(**{**vars(arguments), "channel": None})
+    values = _values(path, open_selected(path, one))
+    tally = Tally(path.name, Counter())
+    for block in BlockGrid.for_array(values, 2):
+        tally.add(values[block.core_slices])
+    return tally
+
+
+def _values(path: Path, image: Image) -> Any:
+    """Return the values of a mask as an array-like."""
+    from unet_engine.instances import LabelPlanes
 
     # The colours of a palette are no ids; its indices are, and need the whole picture.
-    picture = arguments.mask.suffix.lower() in (".png", ".jpg", ".jpeg")
-    classes = read_labels(arguments.mask) if picture else LabelPlanes(image)
+    picture = path.suffix.lower() in (".png", ".jpg", ".jpeg")
+    return read_labels(path, negative=True) if picture else LabelPlanes(image)
+
+
+def open_mask(
+    arguments: argparse.Namespace,
+    image: Image,
+    scale: tuple[float, ...] | None,
+    rule: LabelRule | None,
+) -> SemanticMask:
+    """Wrap the mask and what is known of its classes, without reading it."""
+    from unet_engine.instances import (
+        ChannelPlanes,
+        ClassPlanes,
+        ObjectPlanes,
+        SemanticMask,
+    )
+
+    classes = _values(arguments.mask, image)
+    if rule is not None:
+        of_objects = rule.meaning == "objects"
+        classes = (ObjectPlanes if of_objects else ClassPlanes)(classes, rule)
     probabilities = None
     if arguments.probabilities is not None:
         options = {**vars(arguments), "axes": None, "channel": None}

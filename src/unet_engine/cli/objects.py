@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from unet_engine.cli.data import add_image_options
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
-from unet_engine.cli.masks import choose_scale, open_files, open_mask, parse_scale
+from unet_engine.cli.labelling import add_label_options
+from unet_engine.cli.masks import (
+    choose_scale,
+    open_files,
+    open_mask,
+    parse_scale,
+    read_rule,
+)
 from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.progress import add_quiet_option, bar
 from unet_engine.errors import Cancelled, DataError
@@ -40,7 +47,7 @@ def add_parser(commands: Any) -> None:
         "parts of the mask are in memory at a time.",
     )
     parser.add_argument(
-        "mask", type=parse_path, metavar="MASK", help="image of class ids, 0 background"
+        "mask", type=parse_path, metavar="MASK", help="image of classes, 0 background"
     )
     parser.add_argument(
         "-o",
@@ -94,6 +101,7 @@ def add_parser(commands: Any) -> None:
         metavar="FILE",
         help="probability of every class, as predict writes them; with --boundary",
     )
+    add_label_options(parser)
     add_image_options(parser)
     add_config_options(parser, ObjectConfig)
     add_quiet_option(parser)
@@ -111,11 +119,12 @@ def run(arguments: argparse.Namespace) -> int:
     from unet_engine.instances import label_zarr, write_objects, write_table
 
     started = time.monotonic()
-    config = config_from(arguments, ObjectConfig)
+    config = _config(arguments)
     _check_outputs(arguments, config)
     mask_image, image = open_files(arguments)
     scale = choose_scale(arguments, mask_image, image)
-    mask = open_mask(arguments, mask_image, scale)
+    rule = read_rule(arguments, [arguments.mask], method=config.method)
+    mask = open_mask(arguments, mask_image, scale, rule)
     with stop_on_interrupt("stopping; nothing is written") as stop:
         search = _Search(arguments, config, mask, mask_image, image, stop)
         try:
@@ -137,10 +146,38 @@ def run(arguments: argparse.Namespace) -> int:
         count = objects.classes.size
     written = " and ".join(str(p) for p in (arguments.output, arguments.table) if p)
     print(
-        f"{written}: {count} object{'s' * (count != 1)} in {objects.ndim}-D "
-        f"({time.monotonic() - started:.1f} s)"
+        f"{written}: {count} object{'s' * (count != 1)} in {objects.ndim}-D"
+        f"{_left_out(objects, config)} ({time.monotonic() - started:.1f} s)"
     )
     return 0
+
+
+def _config(arguments: argparse.Namespace) -> ObjectConfig:
+    """Return how objects are found; object ids that are there are kept."""
+    ids = arguments.label_values == "objects"
+    defaults = {"method": "keep"} if ids else {}
+    config: ObjectConfig = config_from(arguments, ObjectConfig, **defaults)
+    if ids and config.method != "keep":
+        raise DataError(
+            f"--label-values objects keeps the ids, and --method {config.method} looks "
+            "for objects; leave one of them out"
+        )
+    if config.method == "keep" and arguments.label_values in ("classes", "mask"):
+        raise DataError(
+            "--method keep takes the values for object ids, not "
+            f"{arguments.label_values}; leave --label-values out"
+        )
+    return config
+
+
+def _left_out(objects: Objects, config: ObjectConfig) -> str:
+    """Tell of objects that are too small."""
+    if not objects.small:
+        return ""
+    return (
+        f"; {objects.small} of fewer than {config.min_size} pixels left out "
+        "(--min-size 0 keeps them)"
+    )
 
 
 def _check_outputs(arguments: argparse.Namespace, config: ObjectConfig) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from unet_engine.cli.data import LabelledImage
+    from unet_engine.cli.data import LabelledData, LabelledImage
     from unet_engine.events import Stop
     from unet_engine.store import Checkpoint
 
@@ -136,7 +136,7 @@ def start_from_parent(
 
 def start_fresh(
     arguments: argparse.Namespace,
-    data: Sequence[LabelledImage],
+    data: LabelledData,
     seed: int,
     stop: Stop,
 ) -> Checkpoint:
@@ -161,20 +161,18 @@ def start_fresh(
         return start_imagenet(spec, seed, progress=show, stop=stop)
 
 
-def _fresh_spec(
-    arguments: argparse.Namespace, data: Sequence[LabelledImage]
-) -> ModelSpec:
+def _fresh_spec(arguments: argparse.Namespace, data: LabelledData) -> ModelSpec:
     # Grey and colour images together are all seen in grey.
-    options = {"in_channels": min(one.image.channels for one in data)} | {
+    options = {"in_channels": min(one.image.channels for one in data.images)} | {
         name: getattr(arguments, name) for name in _FRESH
     }
     given = {name: value for name, value in options.items() if value is not None}
     architecture = arguments.architecture or ModelSpec().architecture
     spec = ModelSpec.for_architecture(
-        architecture, classes=arguments.classes or class_names_of(data), **given
+        architecture, classes=arguments.classes or data.class_names, **given
     )
     if spec.ndim == 3 and spec.z_poolings is None:
-        return _fit_to_stacks(spec, data, quiet=arguments.quiet)
+        return _fit_to_stacks(spec, data.images, quiet=arguments.quiet)
     return spec
 
 
@@ -201,14 +199,3 @@ def _fit_to_stacks(
         quiet=quiet,
     )
     return fitted
-
-
-def class_names_of(data: Sequence[LabelledImage]) -> tuple[str, ...]:
-    """Name as many classes as the labels have."""
-    count = 1 + max(
-        int(one.target[one.target != IGNORE].max(initial=0)) for one in data
-    )
-    names = ModelSpec().classes
-    if count <= len(names):
-        return names
-    return ("background", *(f"class {i}" for i in range(1, count)))

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 from unet_engine.cli.data import add_data_options, read_labelled, read_pairs
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
-from unet_engine.cli.progress import add_quiet_option
+from unet_engine.cli.progress import add_quiet_option, tell
 from unet_engine.cli.starts import (
     add_start_options,
     architecture_of,
-    class_names_of,
     start_fresh,
     start_from_parent,
 )
 from unet_engine.cli.trainings import STOPPING, conclude, follow, model_name
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError
-from unet_engine.spec import ARCHITECTURES, IGNORE, ModelSpec
+from unet_engine.spec import ARCHITECTURES, ModelSpec
 from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
@@ -105,22 +104,23 @@ def _prepare(
     names = arguments.classes
     if parent is not None and parent.spec.classes:
         checkpoint = start_from_parent(arguments, parent, config.seed)
-        data = read_labelled(arguments, len(checkpoint.spec.classes))
+        data = read_labelled(arguments, checkpoint.spec.classes)
     else:
-        data = read_labelled(arguments, names and len(ModelSpec(classes=names).classes))
+        data = read_labelled(arguments, names and ModelSpec(classes=names).classes)
         if parent is None:
             checkpoint = start_fresh(arguments, data, config.seed, stop)
         else:
-            classes = names or class_names_of(data)
+            classes = names or data.class_names
             checkpoint = start_from_parent(arguments, parent, config.seed, classes)
+    tell(data.rule.unused(checkpoint.spec.classes), quiet=arguments.quiet)
     pairs = [
         pair
-        for one in data
+        for one in data.images
         for pair in read_pairs(one, checkpoint.spec, config, quiet=arguments.quiet)
     ]
     if not pairs:
         raise DataError(
-            f"no pixel is labelled, all label values are {IGNORE}; "
-            "label some pixels of at least two classes"
+            "no pixel of the chosen images is labelled; label some pixels of at least "
+            "two classes"
         )
     return checkpoint, pairs

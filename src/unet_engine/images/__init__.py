@@ -12,9 +12,11 @@ from unet_engine.images.folders import (
     pair_folders,
 )
 from unet_engine.images.image import Image, match_channels
+from unet_engine.images.label_rules import LabelRule
+from unet_engine.images.label_tallies import Tally
+from unet_engine.images.label_values import decide_labels
 from unet_engine.images.labels import (
     class_ids,
-    looks_like_objects,
     read_labels,
     write_labels,
     write_pixels,
@@ -27,12 +29,14 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ZARR_SUFFIX",
     "Image",
+    "LabelRule",
     "Normalisation",
     "Pairing",
+    "Tally",
     "class_ids",
+    "decide_labels",
     "is_zarr",
     "list_images",
-    "looks_like_objects",
     "match_channels",
     "match_folders",
     "open_image",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import imageio.v3 as iio
 import numpy as np
 import tifffile
-from skimage.measure import label as connected_components
 
 from unet_engine.errors import DataError
 from unet_engine.images.files import (
@@ -19,9 +18,10 @@ from unet_engine.images.files import (
     open_image,
     read_picture,
 )
+from unet_engine.images.label_tallies import Tally
+from unet_engine.images.label_values import decide_labels
 from unet_engine.images.ome_zarr import is_zarr
 from unet_engine.images.tiff import open_tiff
-from unet_engine.spec import IGNORE
 from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.images.image import Image
+    from unet_engine.images.label_values import LabelValues, Unlabelled
 
 LABEL_SUFFIXES = (*TIFF_SUFFIXES, ".png")
 
-_MOST_CLASSES = 16
-_FEWEST_OBJECTS = 4
-_FRAGMENTS = 1.1
 _OME_AXES = "TZ"
 _STACK_AXES = ("", "Z", "TZ")
 _BIGTIFF_BYTES = 2**31
@@ -147,13 +145,22 @@ def write_pixels(
         _write_tiff(path, values, "C" + axes, image)
 
 
-def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer[Any]]:
+def read_labels(
+    path: str | os.PathLike[str], *, negative: bool = False
+) -> npt.NDArray[np.integer[Any]]:
     """Read class or object ids.
+
+    Parameters
+    ----------
+    path
+        The file.
+    negative
+        Take numbers below 0, which may stand for pixels that nobody labelled.
 
     Returns
     -------
     ndarray
-        ``(Y, X)`` or ``(*leading, Y, X)`` integers from 0; uint8 for a binary mask,
+        ``(Y, X)`` or ``(*leading, Y, X)`` integers; uint8 for a binary mask,
         int32 where the file holds whole numbers as floats.
 
     Raises
@@ -171,84 +178,47 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.integer[Any]]:
     if suffix in PICTURE_SUFFIXES:
         picture = read_picture(path, indices=True)
         planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
-        return _as_ids(_only_channel(planes, path), path)
+        return _as_ids(_only_channel(planes, path), path, negative)
     tiff = suffix in TIFF_SUFFIXES
     image = open_tiff(path, None, labels=True) if tiff else open_image(path)
     shape = (*image.leading_shape, *image.plane_shape)
     values = np.empty(shape, dtype=image.dtype)
     for index in image.indices():
         values[index] = _only_channel(image.read(index), path)
-    return _as_ids(values, path)
-
-
-def looks_like_objects(labels: Sequence[npt.NDArray[Any]]) -> bool:
-    """Tell whether label images of one folder hold object ids rather than classes.
-
-    They do when there are more than 16 ids, or at least 4 of which each is one
-    connected piece wherever it occurs.
-    """
-    # Pieces are counted in up to three dimensions.
-    volumes = [v for a in labels for v in (a if a.ndim > 3 else [a])]
-    found = [np.unique(volume) for volume in volumes]
-    ids = {int(i) for array in found for i in array} - {0, IGNORE}
-    if len(ids) > _MOST_CLASSES:
-        return True
-    if len(ids) < _FEWEST_OBJECTS:
-        return False
-    present = sum(np.count_nonzero((f != 0) & (f != IGNORE)) for f in found)
-    pieces = sum(
-        int(connected_components(np.where(volume == IGNORE, 0, volume)).max())
-        for volume in volumes
-    )
-    return pieces <= _FRAGMENTS * present
+    return _as_ids(values, path, negative)
 
 
 def class_ids(
-    labels: Sequence[npt.NDArray[Any]], *, instances: bool = False
+    labels: Sequence[npt.NDArray[Any]],
+    *,
+    label_values: LabelValues = "auto",
+    unlabelled: Unlabelled = "auto",
+    classes: int | None = None,
 ) -> list[npt.NDArray[np.uint8]]:
-    """Turn the label images of one folder into class ids.
+    """Turn all label images of a run into class ids.
 
     Parameters
     ----------
     labels
         What ``read_labels`` returned.
-    instances
-        The values are object ids: all above 0 are the foreground.
+    label_values, unlabelled, classes
+        As of ``decide_labels``.
 
     Returns
     -------
     list of ndarray
-        uint8 class ids and ``IGNORE``; masks of only 0 and 255 become 0 and 1.
+        uint8 class ids and ``IGNORE``.
 
     Raises
     ------
     DataError
-        When the values look like object ids, or are too large or too far apart for
-        class ids.
+        When the values fit no meaning, or more than one.
     """
-    if instances:
-        return [(array > 0).astype(np.uint8) for array in labels]
-    values = {int(v) for array in labels for v in np.unique(array)}
-    if values == {0, IGNORE}:
-        return [(array == IGNORE).astype(np.uint8) for array in labels]
-    if looks_like_objects(labels):
-        raise DataError(
-            f"the labels hold {len(values - {0})} ids up to {max(values)}, which look "
-            "like objects, not classes; pass --instances to take them for foreground "
-            "and all else for background"
-        )
-    if max(values, default=0) > IGNORE:
-        raise DataError(
-            f"the labels go up to {max(values)}, class ids to {IGNORE - 1}; renumber "
-            "the classes 0, 1, 2, ... or pass --instances if the values are object ids"
-        )
-    if max(values - {IGNORE}, default=0) > _MOST_CLASSES:
-        raise DataError(
-            f"the labels hold only the values {', '.join(map(str, sorted(values)))}; "
-            "renumber the classes 0, 1, 2, ... or pass --instances if all above 0 is "
-            "foreground"
-        )
-    return [array.astype(np.uint8) for array in labels]
+    tallies = [Tally.of(f"label image {i}", a) for i, a in enumerate(labels)]
+    rule = decide_labels(
+        tallies, values=label_values, unlabelled=unlabelled, classes=classes
+    )
+    return [rule.apply(array) for array in labels]
 
 
 def _suffix(path: str | os.PathLike[str], allowed: Sequence[str]) -> str:
@@ -348,7 +318,9 @@ def _only_channel(planes: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     return first
 
 
-def _as_ids(values: npt.NDArray[Any], path: Path) -> npt.NDArray[np.integer[Any]]:
+def _as_ids(
+    values: npt.NDArray[Any], path: Path, negative: bool
+) -> npt.NDArray[np.integer[Any]]:
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.dtype.kind == "f":
@@ -360,7 +332,7 @@ def _as_ids(values: npt.NDArray[Any], path: Path) -> npt.NDArray[np.integer[Any]
                 "threshold a probability map first"
             )
         values = ids
-    if values.size and values.min() < 0:
+    if not negative and values.size and values.min() < 0:
         raise DataError(
             f"{path} holds negative numbers down to {values.min()}; labels start at 0"
         )

@@ -6,14 +6,21 @@ from unet_engine.instances.labelling import Objects, iter_label_objects, label_o
 from unet_engine.instances.masks import SemanticMask
 from unet_engine.instances.measurements import iter_measure_objects, measure_objects
 from unet_engine.instances.outputs import label_zarr, write_objects
-from unet_engine.instances.planes import ChannelPlanes, LabelPlanes
+from unet_engine.instances.planes import (
+    ChannelPlanes,
+    ClassPlanes,
+    LabelPlanes,
+    ObjectPlanes,
+)
 from unet_engine.instances.table import check_table_suffix, write_table
 
 __all__ = [
     "BlockDone",
     "ChannelPlanes",
+    "ClassPlanes",
     "LabelPlanes",
     "ObjectConfig",
+    "ObjectPlanes",
     "Objects",
     "SemanticMask",
     "check_table_suffix",

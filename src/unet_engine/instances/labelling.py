@@ -50,11 +50,14 @@ class Objects:
         ``(n,)`` uint8, the class of every object; empty when ids were kept.
     ndim
         In how many dimensions an object extends.
+    small
+        Number of objects that were left out for having fewer pixels than asked for.
     """
 
     labels: Any
     classes: npt.NDArray[np.uint8]
     ndim: int
+    small: int = 0
 
 
 def label_objects(
@@ -143,7 +146,7 @@ def iter_label_objects(
         done += 1
         yield BlockDone(done=done, total=total)
     fragments = stitcher.finish()
-    numbers, object_classes = _number(fragments, votes, config.min_size)
+    numbers, object_classes, small = _number(fragments, votes, config.min_size)
     final = labels
     if out is None and object_classes.size <= np.iinfo(np.uint16).max:
         final = scratch_array(grid.shape, np.min_scalar_type(object_classes.size))
@@ -154,7 +157,7 @@ def iter_label_objects(
         release_pages(final)
         done += 1
         yield BlockDone(done=done, total=total)
-    return Objects(labels=final, classes=object_classes, ndim=mask.ndim)
+    return Objects(labels=final, classes=object_classes, ndim=mask.ndim, small=small)
 
 
 def _label_block(
@@ -211,11 +214,14 @@ class _Votes:
 
 def _number(
     fragments: Fragments, votes: _Votes, min_size: int
-) -> tuple[Ints, npt.NDArray[np.uint8]]:
-    """Return the object of every fragment and the class of every object."""
+) -> tuple[Ints, npt.NDArray[np.uint8], int]:
+    """Return the object of every fragment, the class of every object, those left out.
+
+    The last is the number of objects smaller than ``min_size``.
+    """
     sizes = fragments.total(fragments.sizes)
     classes = votes.decide(fragments.roots, sizes.size)
-    keep = (sizes >= max(min_size, 1)) & (classes > 0)
+    objects = (sizes > 0) & (classes > 0)
     named = (classes > 0) & (classes != IGNORE)
     if (kinds := np.unique(classes[named]).size) > _MOST_CLASSES:
         raise DataError(
@@ -223,14 +229,15 @@ def _number(
             "(method keep), or give a mask of classes"
         )
     if named.any():
-        keep &= named
+        objects &= named
     else:
         # A mask of 0 and 255 alone, as painting programs write them.
         classes = np.minimum(classes, 1)
+    keep = objects & (sizes >= min_size)
     numbers = fragments.numbered(keep)
     roots = np.zeros(int(numbers.max()) + 1, np.int64)
     roots[numbers] = fragments.roots
-    return numbers, classes[roots[1:]]
+    return numbers, classes[roots[1:]], int(np.count_nonzero(objects & ~keep))
 
 
 def _keep(

@@ -13,7 +13,7 @@ from unet_engine.errors import DataError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from unet_engine.images import Image
+    from unet_engine.images import Image, LabelRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,3 +93,54 @@ class LabelPlanes:
             )
         first: npt.NDArray[Any] = channels[0]
         return first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassPlanes:
+    """An array-like of label values as class ids, read region by region.
+
+    Attributes
+    ----------
+    labels
+        Array-like of label values, ``(*leading, Y, X)``.
+    rule
+        What they mean.
+    """
+
+    labels: Any
+    rule: LabelRule
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the labels."""
+        return tuple(self.labels.shape)
+
+    @property
+    def chunks(self) -> Any:
+        """Those of the labels, if they come in any."""
+        return getattr(self.labels, "chunks", None)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of class ids: uint8."""
+        return np.dtype(np.uint8)
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> npt.NDArray[np.uint8]:
+        """Read a region as class ids, ``IGNORE`` where nobody labelled."""
+        return self.rule.apply(np.asarray(self.labels[key]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectPlanes(ClassPlanes):
+    """An array-like of object ids of which one value means "not labelled"."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the labels."""
+        dtype: np.dtype[Any] = self.labels.dtype
+        return dtype
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+        """Read a region as object ids, 0 where nobody labelled."""
+        values = np.asarray(self.labels[key])
+        return np.where(values == self.rule.unlabelled, 0, values)
