@@ -22,8 +22,10 @@ from unet_engine.errors import DataError, EngineError
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_unet._drafts import Model
     from napari_unet._workspace import Workspace
     from unet_engine.events import FineTuned
+    from unet_engine.store import ModelInfo
 
 
 _FINE_TUNE = (
@@ -55,6 +57,7 @@ class FineTuneSection(TrainingSection):
         )
         self._viewer = viewer
         self._refresh_wanted = False
+        self._unsaved_of: Model | None = None
         self._make_settings()
         self._make_buttons()
         workspace.classes_changed.connect(self._follow_model)
@@ -100,11 +103,12 @@ class FineTuneSection(TrainingSection):
         )
         cancel = button("Stop", "End now and keep the best model.", self.stop)
         self._add_controls(self.train, cancel)
+        self.content.addWidget(self.save_again)
         self.content.addWidget(self.curve)
 
     def start(self) -> None:
         """Train, unless something is running or there is nothing to learn from."""
-        if self._workspace.activity:
+        if self._workspace.activity or not self.try_saving():
             return
         try:
             order = self._make_order()
@@ -160,6 +164,10 @@ class FineTuneSection(TrainingSection):
     def _on_result(self, order: TrainingOrder, trained: Trained) -> None:
         result = trained.result
         notes = " ".join(result.notes)
+        if trained.unsaved is not None:
+            self._unsaved_of = order.model
+            self._keep(trained.unsaved)
+            return
         if trained.model is None:
             text = (
                 f"Nothing learned after {result.steps} steps of the classes "
@@ -170,6 +178,11 @@ class FineTuneSection(TrainingSection):
             return
         self._workspace.drop_draft(order.model)
         self._take(order.model.name, result, trained.model.name)
+
+    def _on_saved(self, model: ModelInfo) -> None:
+        if self._unsaved_of is not None:
+            self._workspace.drop_draft(self._unsaved_of)
+        super()._on_saved(model)
 
     def _take(self, old: str, result: FineTuned, new: str) -> None:
         """Choose the new model and predict with it, unless it forgot too much."""

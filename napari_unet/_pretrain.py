@@ -94,6 +94,7 @@ class PretrainSection(TrainingSection):
         )
         cancel = button("Stop", "End now and keep the best model.", self.stop)
         self._add_controls(self.pretrain, cancel)
+        self.content.addWidget(self.save_again)
         self.content.addWidget(self.curve)
         self.close_button = button(
             "Close", "Put this part away again.", lambda: self.setVisible(False)
@@ -107,7 +108,7 @@ class PretrainSection(TrainingSection):
 
     def start(self) -> None:
         """Learn from the chosen image, unless something is running."""
-        if self._workspace.activity:
+        if self._workspace.activity or not self.try_saving():
             return
         try:
             order = self._make_order()
@@ -158,6 +159,9 @@ class PretrainSection(TrainingSection):
 
     def _on_result(self, trained: Trained) -> None:
         result, self._made = trained.result, trained.model
+        if trained.unsaved is not None:
+            self._keep(trained.unsaved)
+            return
         if trained.model is None:
             notes = " ".join(result.notes)
             text = f"Nothing learned after {result.steps} steps. {notes}"

@@ -35,6 +35,7 @@ _MONTHS = [
     "Dec",
 ]
 _TORN = " The one that was being made when the program ended is lost."
+_MOVED = " They were painted when the image was at {0}."
 _CHANGED = " The image is not the same any more: look whether they still fit."
 
 
@@ -85,6 +86,8 @@ class SavedStrokes:
         recovery = annotations.recovery
         changed = identity.changed_since(recovery.about)
         story = _tell(recovery, changed=changed) if recovery.strokes else ""
+        if story and (before := identity.moved_from(recovery.about)):
+            story += _MOVED.format(before)
         if other is not None:
             story = _tell_other_size(other, identity.shape[-2:])
         return Subject(image, layout, annotations, story)

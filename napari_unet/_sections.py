@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_unet._curve import Curve
-from napari_unet._forms import ProgressLine, Section, TextLine, minutes_seconds
+from napari_unet._forms import (
+    ProgressLine,
+    Section,
+    TextLine,
+    button,
+    minutes_seconds,
+)
 from napari_unet._jobs import Job, describe_error, run
+from unet_engine.errors import EngineError
 from unet_engine.events import Step, Validation
 
 if TYPE_CHECKING:
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
     from napari_unet._curve import Score
     from napari_unet._workspace import Workspace
     from unet_engine.events import FineTuned, Stop
+    from unet_engine.rescue import Unsaved
+    from unet_engine.store import ModelInfo
 
 _PASSING = ("Preparing…", "Stopping…")
 
@@ -169,6 +179,13 @@ class TrainingSection(JobSection):
         self.progress.setToolTip("Time used")
         self.curve = Curve(theme, score)
         self.curve.setVisible(False)
+        self._unsaved: Unsaved | None = None
+        self.save_again = button(
+            "Save again",
+            "Save the trained model among your models, now that this is possible.",
+            self.try_saving,
+        )
+        self.save_again.setVisible(False)
 
     def _train(
         self,
@@ -188,6 +205,43 @@ class TrainingSection(JobSection):
             on_events=self._on_events,
             on_result=on_result,
         )
+
+    def _keep(self, unsaved: Unsaved) -> None:
+        """Keep a model that could not be saved, and say where it is."""
+        self._unsaved = unsaved
+        place = unsaved.place
+        where = (
+            f"The trained model is kept in {place} meanwhile"
+            if place
+            else "The trained model is kept in memory, until napari is closed"
+        )
+        text = (
+            f"{unsaved.reason.rstrip('.')}. {where}: press Save again when that is "
+            "mended."
+        )
+        self.text.setText(text)
+        self.save_again.setVisible(True)
+        show_warning(text)
+
+    def try_saving(self) -> bool:
+        """Save the model that could not be saved; return whether there is none left."""
+        unsaved = self._unsaved
+        if unsaved is None:
+            return True
+        try:
+            info = unsaved.save(self._workspace.store)
+        except (EngineError, OSError) as error:
+            self._keep(replace(unsaved, reason=str(error)))
+            return False
+        self._unsaved = None
+        self.save_again.setVisible(False)
+        self.text.setText(f"Saved as {info.name}.")
+        self._on_saved(info)
+        return True
+
+    def _on_saved(self, model: ModelInfo) -> None:
+        """Choose a model that was saved at last."""
+        self._workspace.refresh_models(choose=model.name)
 
     def _on_events(self, events: list[Step | Validation]) -> None:
         self.curve.add(events)

@@ -168,6 +168,8 @@ def classes_for_new(subject: Subject, classes: Sequence[str]) -> tuple[str, ...]
         Of the chosen model, which are those unless others were painted.
     """
     painted = subject.painted
+    if not classes:
+        return subject.names
     if set(painted) <= set(classes):
         return tuple(classes)
     first = subject.names[:1]

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from napari_unet._drafts import Draft
 from napari_unet._jobs import load_torch
 from napari_unet._training_data import training_pairs
+from unet_engine.rescue import Unsaved, folders_for_windows, save_or_rescue
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from napari_unet._drafts import Model
     from napari_unet._subject import Subject
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_unet._workspace import Workspace
     from unet_engine.annotations import Annotations
     from unet_engine.config import FineTuneConfig, PretrainConfig
+    from unet_engine.dataset import TrainingPair
     from unet_engine.events import FineTuned, Step, Stop, Validation
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
@@ -75,10 +77,21 @@ class PretrainingOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
-    """A training that ended; ``model`` is the new one, None if nothing was learned."""
+    """A training that ended.
+
+    Attributes
+    ----------
+    result
+        What was learned.
+    model
+        The new one; None if nothing was learned, or it could not be saved.
+    unsaved
+        The new one if it could not be saved, else None.
+    """
 
     result: FineTuned
     model: ModelInfo | None
+    unsaved: Unsaved | None = None
 
 
 def train_run(
@@ -113,11 +126,28 @@ def train_run(
         "base": _base_name(base),
     }
     history = (*earlier, {**last, **kinship})
-    name = workspace.store.free_name(_new_name(order.model))
-    model = workspace.store.save(
-        name, replace(result.checkpoint, history=history), examples=kept
+    result = replace(result, checkpoint=replace(result.checkpoint, history=history))
+    return _saved(workspace, _new_name(order.model), result, kept)
+
+
+def _saved(
+    workspace: Workspace,
+    stem: str,
+    result: FineTuned,
+    examples: Sequence[TrainingPair] = (),
+) -> Trained:
+    """Save a new model under a free name; one that cannot be saved is kept."""
+    store = workspace.store
+    saved = save_or_rescue(
+        store,
+        store.free_name(stem),
+        result.checkpoint,
+        examples=examples,
+        folders=folders_for_windows(),
     )
-    return Trained(result=result, model=model)
+    if isinstance(saved, Unsaved):
+        return Trained(result=result, model=None, unsaved=saved)
+    return Trained(result=result, model=saved)
 
 
 def _base_of(model: Model, names: set[str], workspace: Workspace) -> Model:
@@ -164,8 +194,7 @@ def pretrain_run(
     result = yield from pretrain(start, order.images, order.config, stop=stop)
     if not result.improved:
         return Trained(result=result, model=None)
-    name = workspace.store.free_name(order.name)
-    return Trained(result=result, model=workspace.store.save(name, result.checkpoint))
+    return _saved(workspace, order.name, result)
 
 
 def _new_name(model: Model) -> str:

@@ -65,7 +65,7 @@ class ModelStore:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        folder = root or os.environ.get(FOLDER_VARIABLE) or _user_folder()
+        folder = root or os.environ.get(FOLDER_VARIABLE) or user_folder()
         self.root = Path(folder).expanduser()
 
     def list(self) -> tuple[ModelInfo, ...]:
@@ -343,7 +343,8 @@ def _equal(one: Checkpoint, other: Checkpoint) -> bool:
     )
 
 
-def _user_folder() -> Path:
+def user_folder() -> Path:
+    """Return the folder of the user's models when nothing names another one."""
     return platformdirs.user_data_path("napari-unet-finetune", False) / "models"
 
 

@@ -149,3 +149,68 @@ def test_the_folder_is_named_by_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv(FOLDER_VARIABLE)
     assert StrokeStore().root.name == "strokes"
     assert "napari-unet-finetune" in str(StrokeStore().root)
+
+
+def moved(file, target):
+    target.parent.mkdir(exist_ok=True)
+    return file.rename(target)
+
+
+@pytest.mark.parametrize("target", ["server/cells.tif", "renamed.tif"])
+def test_strokes_are_found_by_the_pixels_when_the_file_moved(store, file, target):
+    paint(store, identity(path=file))
+    now = moved(file, file.parent / target)
+    again = identity(path=now, name=now.stem)
+    notes = store.open(again)
+    assert notes.strokes == 1
+    assert again.moved_from(notes.recovery.about) == str(file)
+    # A new stroke goes there too, and the old folder is that of the new place.
+    notes.set((0, 9, 9), 1)
+    notes.close()
+    assert store.open(identity(path=now, name=now.stem)).strokes == 2
+
+
+def test_a_symbolic_link_leads_to_the_strokes(store, file):
+    paint(store, identity(path=file))
+    link = file.with_name("link.tif")
+    link.symlink_to(file)
+    assert store.open(identity(path=link, name="link")).strokes == 1
+    assert not identity(path=link).moved_from({"path": str(file)})
+
+
+def test_a_file_that_is_read_lazily_is_found_by_name_size_and_time(store, file):
+    def lazy(path):
+        return identity(Lazy(PIXELS), path=path)
+
+    paint(store, lazy(file))
+    now = moved(file, file.with_name("server") / file.name)
+    assert store.open(lazy(now)).strokes == 1
+    now.write_bytes(b"another image of that name")
+    assert store.find(lazy(now)) is None
+
+
+def test_what_looks_moved_and_is_another_image_gets_no_strokes(store, file):
+    paint(store, identity(path=file))
+    now = moved(file, file.with_name("server") / file.name)
+    assert store.find(identity(255 - PIXELS, path=now)) is None, "other pixels"
+    assert store.find(identity(path=now, axes="TYX")) is None, "other axes"
+    assert store.find(identity()) is None, "an array in memory"
+    now.write_bytes(b"a longer file")
+    assert store.find(identity(path=now)) is None, "another size"
+
+
+def test_a_copy_beside_its_original_is_an_image_of_its_own(store, file):
+    paint(store, identity(path=file))
+    copy = file.with_name("copy.tif")
+    copy.write_bytes(file.read_bytes())
+    assert store.find(identity(path=copy)) is None
+    # Where another image took the place of the original, it is the one that moved.
+    file.write_bytes(b"another image, longer")
+    assert store.open(identity(path=copy)).strokes == 1
+
+
+def test_blank_images_are_not_taken_for_each_other(store, file):
+    blank = np.zeros_like(PIXELS)
+    paint(store, identity(blank, path=file))
+    now = moved(file, file.with_name("another.tif"))
+    assert store.find(identity(blank, path=now, name="another")) is None

@@ -16,6 +16,7 @@ from unet_engine.training import fine_tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from conftest import Docked
 
@@ -380,3 +381,53 @@ def test_the_curve_follows_the_theme(dock: Docked) -> None:
     dark = curve._graphics.backgroundBrush().color().lightness()
     dock.viewer.theme = "light"
     assert curve._graphics.backgroundBrush().color().lightness() > dark + 50
+
+
+def lose_the_folder(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the folder of the models go away once a training has begun."""
+    store = docked.widget.workspace.store
+    genuine = store.check_writable
+    away = store.root.with_name("unmounted")
+
+    def check() -> None:
+        genuine()
+        store.root.rename(away)
+        store.root.write_text("not mounted")
+
+    # The model is read before; what is left to do is to save.
+    docked.widget.workspace.checkpoint(docked.widget.workspace.model)
+    monkeypatch.setattr(store, "check_writable", check)
+    monkeypatch.setattr(docked.widget.workspace, "base_of", lambda _: None)
+    loaded = docked.widget.workspace._loaded[1]
+    monkeypatch.setattr(docked.widget.workspace, "checkpoint", lambda *_: loaded)
+    monkeypatch.setattr(store, "examples", lambda _: ())
+    return away
+
+
+def test_a_model_that_cannot_be_saved_is_kept_and_saved_later(
+    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setattr(_training_runs, "folders_for_windows", lambda: (elsewhere,))
+    away = lose_the_folder(painted, monkeypatch)
+    section, store = painted.widget.fine_tune, painted.widget.workspace.store
+    painted.be_quick(steps=60)
+    section.train.click()
+    painted.wait()
+    kept = elsewhere / "tiny-ft.safetensors"
+    assert str(kept) in section.text.text()
+    assert "cannot be made" in section.text.text()
+    assert kept.is_file()
+    assert section.save_again.isVisibleTo(section)
+    # It is still not there: nothing is lost, and no training begins over it.
+    section.save_again.click()
+    assert kept.is_file()
+    section.train.click()
+    assert not painted.widget.workspace.activity
+    store.root.unlink()
+    away.rename(store.root)
+    section.save_again.click()
+    assert painted.widget.workspace.model.name == "tiny-ft"
+    assert "Saved as tiny-ft" in section.text.text()
+    assert not kept.exists()
+    assert not section.save_again.isVisibleTo(section)

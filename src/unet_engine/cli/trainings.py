@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
-import tempfile
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import bar, tell
-from unet_engine.errors import CheckpointError, DataError
+from unet_engine.errors import DataError
 from unet_engine.events import FineTuned, Step, Validation
+from unet_engine.rescue import Unsaved, folders_for_commands, save_or_rescue
 from unet_engine.store import SUFFIX, ModelStore
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Iterator, Sequence
-    from pathlib import Path
 
     from unet_engine.config import FineTuneConfig, PretrainConfig
     from unet_engine.dataset import TrainingPair
-    from unet_engine.store import Checkpoint, ModelInfo
+    from unet_engine.store import ModelInfo
 
     Config = FineTuneConfig | PretrainConfig
 
@@ -134,25 +131,19 @@ def _save(
                 f"new one is {name!r}",
                 file=sys.stderr,
             )
-    try:
-        return store.save(name, result.checkpoint, overwrite, examples)
-    except CheckpointError:
-        # Somebody took the name meanwhile.
-        name = store.free_name(name)
-        return store.save(name, result.checkpoint, examples=examples)
-    except DataError as error:
-        place = _rescue(name, result.checkpoint)
+    saved = save_or_rescue(
+        store,
+        name,
+        result.checkpoint,
+        examples=examples,
+        overwrite=overwrite,
+        folders=folders_for_commands(),
+    )
+    if isinstance(saved, Unsaved):
+        place = saved.place
         end = f"is in {place} instead" if place else "could be kept nowhere"
-        raise DataError(f"{error}; the trained model {end}") from error
-
-
-def _rescue(name: str, checkpoint: Checkpoint) -> Path | None:
-    """Save a model where there is room for it, beside other files; None if nowhere."""
-    for folder in (os.curdir, tempfile.gettempdir()):
-        other = ModelStore(folder)
-        with suppress(DataError, OSError):
-            return other.save(other.free_name(name), checkpoint).path.absolute()
-    return None
+        raise DataError(f"{saved.reason}; the trained model {end}")
+    return saved
 
 
 def _report(info: ModelInfo, result: FineTuned) -> None:

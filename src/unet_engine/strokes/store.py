@@ -21,6 +21,8 @@ from unet_engine.strokes.recovery import newest_file, read_about
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy.typing as npt
+
     from unet_engine.images import Image
     from unet_engine.strokes.snapshot import Header
 
@@ -49,6 +51,8 @@ class ImageIdentity:
         Of some of its pixels; empty when they would have to be read from the file.
     stamp
         Size and time of the file; empty when there is none.
+    blank
+        The digest is of pixels that are all alike, as those of many images are.
     """
 
     path: str
@@ -57,6 +61,7 @@ class ImageIdentity:
     shape: tuple[int, ...]
     digest: str
     stamp: str
+    blank: bool = False
 
     @classmethod
     def of(cls, image: Image, path: str | os.PathLike[str] | None) -> ImageIdentity:
@@ -73,13 +78,15 @@ class ImageIdentity:
             Where it was opened from, if anywhere.
         """
         inside = isinstance(image.data, np.ndarray)
+        sample = _sample(image) if inside or path is None else None
         return cls(
             path="" if path is None else str(Path(path).absolute()),
             name=image.name,
             axes=image.axes,
             shape=(*image.leading_shape, *image.plane_shape),
-            digest=_digest(image) if inside or path is None else "",
+            digest="" if sample is None else _digest(image, sample),
             stamp="" if path is None else _stamp(Path(path)),
+            blank=sample is None or bool((sample == sample.flat[0]).all()),
         )
 
     def about(self) -> dict[str, Any]:
@@ -91,6 +98,12 @@ class ImageIdentity:
             "digest": self.digest,
             "stamp": self.stamp,
         }
+
+    def moved_from(self, about: Mapping[str, Any] | None) -> str:
+        """Return the path that an earlier ``about`` saw; empty if it is still that."""
+        before = str((about or {}).get("path") or "")
+        same = not self.path or before == self.path or _leads_to(before, self.path)
+        return "" if same else before
 
     def changed_since(self, about: Mapping[str, Any] | None) -> bool:
         """Whether the pixels are others than those that an earlier ``about`` saw."""
@@ -138,6 +151,27 @@ class StrokeStore:
                 same_size
                 and digest == identity.digest != ""
                 and _fits(header, identity)
+            ):
+                return folder
+        return self._find_moved(identity)
+
+    def _find_moved(self, identity: ImageIdentity) -> Path | None:
+        """Return the strokes of an image whose file was somewhere else then.
+
+        The stroke files themselves are searched: an index of them could be out of date.
+        """
+        if not identity.path:
+            return None
+        try:
+            groups = sorted(self.root.iterdir())
+        except OSError:
+            return None
+        for folder, header in (found for group in groups for found in _in_group(group)):
+            same_size = header.shape[-2:] == identity.shape[-2:]
+            if (
+                same_size
+                and _fits(header, identity)
+                and _same_file(header.about, identity)
             ):
                 return folder
         return None
@@ -208,13 +242,59 @@ class StrokeStore:
 
     def _siblings(self, identity: ImageIdentity) -> Iterator[tuple[Path, Header]]:
         """Yield the strokes of all images of the same file."""
-        try:
-            folders = sorted(self._group(identity).iterdir())
-        except OSError:
-            return
-        for folder in folders:
-            if _ASIDE not in folder.name and (header := read_about(folder)) is not None:
-                yield folder, header
+        yield from _in_group(self._group(identity))
+
+
+def _in_group(group: Path) -> Iterator[tuple[Path, Header]]:
+    """Yield the strokes in a folder of all that comes from one file."""
+    try:
+        folders = sorted(group.iterdir())
+    except OSError:
+        return
+    for folder in folders:
+        if _ASIDE not in folder.name and (header := read_about(folder)) is not None:
+            yield folder, header
+
+
+def _same_file(about: Mapping[str, Any], identity: ImageIdentity) -> bool:
+    """Whether strokes are of the file of an image, which had another path then.
+
+    That is so where both paths lead to one file, and where nothing, or another file, is
+    left at the old path and the file at the new one has the same pixels. A copy of a
+    file that is still in its place is an image of its own.
+    """
+    before = str(about.get("path") or "")
+    if not before:
+        return False
+    if before == identity.path or _leads_to(before, identity.path):
+        return about.get("name") == identity.name or _same_pixels(about, identity)
+    old = Path(before)
+    stamp = str(about.get("stamp") or "")
+    if old.exists() and _stamp(old) == stamp:
+        return False
+    if identity.digest and about.get("digest"):
+        if about["digest"] != identity.digest or _size(stamp) != _size(identity.stamp):
+            return False
+        if not identity.blank:
+            return True
+    # Read lazily, or blank: a move keeps name, size and time of a file.
+    named = old.name == Path(identity.path).name and about.get("name") == identity.name
+    return named and stamp == identity.stamp
+
+
+def _same_pixels(about: Mapping[str, Any], identity: ImageIdentity) -> bool:
+    return not identity.blank and about.get("digest") == identity.digest != ""
+
+
+def _leads_to(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
+
+
+def _size(stamp: str) -> str:
+    return stamp.partition(" ")[0]
 
 
 def _fits(header: Header, identity: ImageIdentity) -> bool:
@@ -225,16 +305,21 @@ def _short_hash(key: Any) -> str:
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
-def _digest(image: Image) -> str:
-    """Return a digest of some pixels: the same ones whenever it is opened."""
+def _sample(image: Image) -> npt.NDArray[Any]:
+    """Return some pixels: the same ones whenever the image is opened."""
     data = image.data
     if isinstance(data, np.ndarray):
         most = max(2, round(_SAMPLES ** (1 / data.ndim)))
-        sample = data[tuple(slice(None, None, max(1, n // most)) for n in data.shape)]
-    else:
-        sizes = [_PROBE if axis in "YXS" else 1 for axis in image.axes]
-        middle = zip(data.shape, sizes, strict=True)
-        sample = np.asarray(data[tuple(slice(n // 2, n // 2 + k) for n, k in middle)])
+        steps = (slice(None, None, max(1, n // most)) for n in data.shape)
+        return np.asarray(data[tuple(steps)])
+    sizes = [_PROBE if axis in "YXS" else 1 for axis in image.axes]
+    middle = zip(data.shape, sizes, strict=True)
+    return np.asarray(data[tuple(slice(n // 2, n // 2 + k) for n, k in middle)])
+
+
+def _digest(image: Image, sample: npt.NDArray[Any]) -> str:
+    """Return a digest of shape, type and some pixels of an image."""
+    data = image.data
     digest = hashlib.sha256(repr((tuple(data.shape), str(data.dtype))).encode())
     digest.update(np.ascontiguousarray(sample).tobytes())
     return digest.hexdigest()[:32]
