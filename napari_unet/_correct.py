@@ -14,13 +14,16 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QInputDialog,
     QMenu,
-    QPushButton,
-    QSizePolicy,
     QWidget,
 )
 
+from napari_unet._buttons import NamedButton, SideBySide, button
 from napari_unet._drafts import Draft
-from napari_unet._forms import Section, TextLine, button, colour_icon
+from napari_unet._forms import (
+    Section,
+    TextLine,
+    colour_icon,
+)
 from napari_unet._layers import colour_of
 from unet_engine.errors import EngineError
 
@@ -117,7 +120,7 @@ class CorrectSection(Section):
         self._grid = QGridLayout()
         self._grid.setSpacing(4)
         self._group = QButtonGroup(self)
-        self.class_buttons: list[QPushButton] = []
+        self.class_buttons: list[NamedButton] = []
         self.content.addLayout(self._grid)
         self.new_class = button(
             "Add class…",
@@ -164,15 +167,9 @@ class CorrectSection(Section):
             "When the mask is good: separate its objects and measure them, in step 4.",
             self.objects_wanted.emit,
         )
-        line = QHBoxLayout()
-        line.addWidget(self.accept)
-        line.addWidget(self.clear)
-        below = QHBoxLayout()
-        below.addWidget(self.touched.native, 1)
-        below.addWidget(self.objects)
         self.content.addWidget(self.empty)
-        self.content.addLayout(line)
-        self.content.addLayout(below)
+        self.content.addWidget(SideBySide((self.accept, 1), (self.clear, 1)))
+        self.content.addWidget(SideBySide((self.touched.native, 1), (self.objects, 0)))
 
     def start_empty(self) -> None:
         """Show an empty mask on the chosen image."""
@@ -274,20 +271,22 @@ class CorrectSection(Section):
         wanted = {*classes, *subject.painted}
         return [(v, name) for v, name in enumerate(subject.names) if name in wanted]
 
-    def _class_button(self, label: int, name: str) -> QPushButton:
-        made = button(
-            name,
+    def _class_button(self, label: int, name: str) -> NamedButton:
+        made = NamedButton(name)
+        made.setToolTip(
             f"Paint {name!r}: label {label} of the mask layer."
-            + (" The eraser does the same." if label == 0 else ""),
-            partial(self.choose_name, name),
+            + (" The eraser does the same." if label == 0 else "")
         )
+        made.clicked.connect(partial(self._on_class_clicked, name))
         made.setProperty(_LABEL, label)
         made.setIcon(colour_icon(colour_of(label)))
         made.setIconSize(QSize(18, 12))
         made.setCheckable(True)
-        made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._group.addButton(made)
         return made
+
+    def _on_class_clicked(self, name: str, *_: bool) -> None:
+        self.choose_name(name)
 
     def _mark_label(self) -> None:
         """Show which class napari's brush paints."""

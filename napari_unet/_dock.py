@@ -9,8 +9,16 @@ from weakref import WeakKeyDictionary
 
 from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
+from qtpy.QtCore import QSize, QTimer
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QScrollArea,
+    QToolButton,
+    QWidget,
+)
 
 from napari_unet._correct import CorrectSection
 from napari_unet._finetune import FineTuneSection
@@ -40,6 +48,8 @@ if TYPE_CHECKING:
     from unet_engine.store import ModelStore
 
 _WIDTH = 330
+_NARROWEST = 40
+"""Pixels that a box or a bar is wide at least: a letter or two, and an arrow."""
 
 _left: WeakKeyDictionary[Any, Draft] = WeakKeyDictionary()
 """The draft of every viewer, for a dock that is closed and opened again."""
@@ -159,11 +169,14 @@ class UNetWidget(QWidget):
         for section in (*sections, self.objects):
             layout.addWidget(section)
         layout.addStretch(1)
+        for box in inside.findChildren(QWidget):
+            if isinstance(box, (QCheckBox, QComboBox, QAbstractSpinBox, QToolButton)):
+                # The longest of their texts must not decide how wide the dock is.
+                box.setMinimumWidth(min(_NARROWEST, box.sizeHint().width()))
         self._area = area = QScrollArea()
         area.setWidget(inside)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer = column(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
 
+from napari_unet._buttons import button
 from napari_unet._drafts import Draft
-from napari_unet._forms import TextLine, add_row, button, rows
+from napari_unet._forms import TextLine, add_row, rows
 from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
 from napari_unet._sections import TrainingSection
@@ -192,9 +193,12 @@ class FineTuneSection(TrainingSection):
             show_warning(text)
             self._workspace.refresh_models()
         else:
-            show_info(f"The new model {new} predicts now.")
+            # The image may have been deleted since; another one is not asked about.
+            there = self._layer is not None and self._layer is self._workspace.layer
+            predicts = "predicts now" if there else "is chosen"
+            show_info(f"The new model {new} {predicts}.")
             self._workspace.refresh_models(choose=new)
-            self._refresh_wanted = True
+            self._refresh_wanted = there
         self.text.setText(text)
 
     def _on_finished(self) -> None:

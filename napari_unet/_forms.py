@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -20,8 +19,6 @@ from qtpy.QtWidgets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from magicgui.widgets import FunctionGui
     from magicgui.widgets.bases import ValueWidget
 
@@ -102,6 +99,7 @@ def rows() -> QFormLayout:
     layout.setSpacing(_MARGIN)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
     return layout
 
 
@@ -124,14 +122,6 @@ def set_row_visible(layout: QFormLayout, widget: QWidget, visible: bool) -> None
     widget.setVisible(visible)
     if (label := layout.labelForField(widget)) is not None:
         label.setVisible(visible)
-
-
-def button(text: str, tooltip: str, on_click: Callable[[], Any]) -> QPushButton:
-    """Return a push button."""
-    made = QPushButton(text)
-    made.setToolTip(tooltip)
-    made.clicked.connect(lambda: on_click())
-    return made
 
 
 class TextLine(QLabel):

@@ -13,7 +13,6 @@ length 1 and stretched, because napari aligns layers by their last axes.
 
 from __future__ import annotations
 
-from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_unet._colours import colour_of
 from unet_engine.errors import DataError
 from unet_engine.images import Image
 
@@ -45,14 +45,6 @@ _AXIS_NAMES = {
     "c": "C", "ch": "C", "channel": "C", "channels": "C",
     "y": "Y", "row": "Y", "x": "X", "column": "X", "p": "P", "position": "P",
 }  # fmt: skip
-
-# After Okabe and Ito 2008, told apart by colour-blind people. A bright green comes
-# first: it stands out from grey as well as from brown, pink and blue stains.
-_COLOURS = (
-    "#00d49b", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442", "#d55e00", "#0072b2",
-)  # fmt: skip
-BACKGROUND_COLOUR = "#9aa5b1"
-"""Colour of the background where it has to be seen; in a mask it is transparent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,17 +273,6 @@ def _shear_matrix(layer: Any) -> npt.NDArray[np.float64]:
     matrix = np.eye(layer.ndim)
     matrix[np.triu_indices(layer.ndim, 1)] = shear
     return matrix
-
-
-def colour_of(label: int) -> str:
-    """Return the colour of a class as ``#rrggbb``; class 0 is the background."""
-    if label == 0:
-        return BACKGROUND_COLOUR
-    if label <= len(_COLOURS):
-        return _COLOURS[label - 1]
-    # Steps of the golden ratio never come back to the same hue.
-    red, green, blue = hsv_to_rgb(label * 0.618034 % 1.0, 0.65, 0.95)
-    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
 def class_colormap(classes: int) -> DirectLabelColormap:

@@ -172,9 +172,13 @@ class Live(QObject):
     def _start(self) -> None:
         """Run, unless something runs: that one's end comes back here."""
         view = self._view
-        if not self.on or self._workspace.activity or self._job is not None:
+        if view is None or not self.on or self._workspace.activity:
             return
-        if view is None or self._viewer.dims.ndisplay != 2:
+        if self._job is not None:
+            # It computes the features of the view, and takes a while the first time.
+            self._tell_preparation()
+            return
+        if self._viewer.dims.ndisplay != 2:
             return
         self._moved = False
         order = self.make_order(view)
@@ -184,6 +188,14 @@ class Live(QObject):
         elif not self._follows:
             return
         self._launch(replace(order, learn=order.learn and self._news))
+
+    def _tell_preparation(self) -> None:
+        """Ask no longer for strokes that are there, before they are learned from."""
+        desk = self.desk
+        painted = self._workspace.touched_subjects(others=True)
+        classes = {label for subject in painted for label in subject.counts}
+        if (desk is None or desk.learner is None) and len(classes) > 1:
+            self.told.emit(_PREPARING)
 
     def make_order(self, view: MaskView) -> LiveOrder:
         """Return what is to be learned of, if there are strokes of two classes."""
@@ -208,7 +220,7 @@ class Live(QObject):
         return self.desk
 
     def _launch(self, order: LiveOrder) -> None:
-        if self.desk is None and order.learn:
+        if order.learn and (self.desk is None or self.desk.learner is None):
             self.told.emit(_PREPARING)
         self._news, self._near = False, None
         fresh = self._fresh

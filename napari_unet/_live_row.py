@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_unet._forms import TextLine, button, column
+from napari_unet._buttons import SideBySide, button
+from napari_unet._forms import (
+    TextLine,
+    column,
+)
 from napari_unet._live import Live
 from napari_unet._live_next import NextPlace
 
@@ -62,10 +66,7 @@ class LiveRow(QWidget):
     def _lay_out(self) -> None:
         layout = column(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        line = QHBoxLayout()
-        line.addWidget(self.switch.native, 1)
-        line.addWidget(self.next)
-        layout.addLayout(line)
+        layout.addWidget(SideBySide((self.switch.native, 1), (self.next, 0)))
         layout.addWidget(self.text)
 
     def _show_state(self) -> None:

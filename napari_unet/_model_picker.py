@@ -9,8 +9,11 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
+from napari_unet._buttons import button
 from napari_unet._drafts import Draft
-from napari_unet._forms import TextLine, button
+from napari_unet._forms import (
+    TextLine,
+)
 from unet_engine.architectures import ARCHITECTURES
 from unet_engine.errors import EngineError
 

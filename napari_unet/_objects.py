@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout
+from qtpy.QtWidgets import QFileDialog
 
-from napari_unet._forms import TextLine, button
+from napari_unet._buttons import SideBySide, button
+from napari_unet._forms import (
+    TextLine,
+)
 from napari_unet._objects_form import Given, ObjectsForm
 from napari_unet._objects_layers import objects_of, show_objects
 from napari_unet._objects_run import (
@@ -103,10 +106,7 @@ class ObjectsSection(JobSection):
         )
         self.summary = TextLine()
         self.content.addWidget(self.summary)
-        line = QHBoxLayout()
-        line.addWidget(self.save)
-        line.addWidget(self.table)
-        self.content.addLayout(line)
+        self.content.addWidget(SideBySide((self.save, 1), (self.table, 1)))
 
     @property
     def objects(self) -> ObjectsView | None:

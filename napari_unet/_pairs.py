@@ -10,7 +10,12 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QHBoxLayout, QListWidget
 
-from napari_unet._forms import Section, add_row, button, rows
+from napari_unet._buttons import button
+from napari_unet._forms import (
+    Section,
+    add_row,
+    rows,
+)
 from napari_unet._layers import labelled_layout
 from napari_unet._workspace import Pair
 from unet_engine.errors import EngineError

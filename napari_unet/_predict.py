@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
 
+from napari_unet._buttons import button
 from napari_unet._denoised import DenoisedLayers
 from napari_unet._drafts import Draft
-from napari_unet._forms import button, minutes_seconds
+from napari_unet._forms import (
+    minutes_seconds,
+)
 from napari_unet._pace import Pace
 from napari_unet._prediction_form import PredictionForm
 from napari_unet._preview import PreviewTile, wanted_preview

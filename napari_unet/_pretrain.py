@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
 
+from napari_unet._buttons import button
 from napari_unet._drafts import file_name
-from napari_unet._forms import Section, TextLine, add_row, button, config_form, rows
+from napari_unet._forms import (
+    Section,
+    TextLine,
+    add_row,
+    config_form,
+    rows,
+)
 from napari_unet._layers import image_of, layouts_of
 from napari_unet._sections import TrainingSection
 from napari_unet._training_runs import PretrainingOrder, Trained, pretrain_run

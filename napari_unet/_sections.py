@@ -6,22 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
+from napari_unet._buttons import SideBySide, button
 from napari_unet._curve import Curve
-from napari_unet._forms import (
-    ProgressLine,
-    Section,
-    TextLine,
-    button,
-    minutes_seconds,
-)
+from napari_unet._forms import ProgressLine, Section, TextLine, minutes_seconds
 from napari_unet._jobs import Job, describe_error, run
 from unet_engine.errors import EngineError
 from unet_engine.events import Step, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from qtpy.QtWidgets import QPushButton
 
     from napari_unet._curve import Score
     from napari_unet._workspace import Workspace
@@ -68,10 +64,7 @@ class JobSection(Section):
     def _add_controls(self, start: QPushButton, cancel: QPushButton) -> None:
         """Lay out both buttons, the progress bar and the line of text."""
         self._start_button, self.cancel = start, cancel
-        line = QHBoxLayout()
-        line.addWidget(start, 2)
-        line.addWidget(cancel, 1)
-        self.content.addLayout(line)
+        self.content.addWidget(SideBySide((start, 2), (cancel, 1)))
         self.content.addWidget(self.progress)
         self.content.addWidget(self.text)
         self._workspace.activity_changed.connect(self._on_activity_changed)
@@ -273,6 +266,7 @@ class TrainingSection(JobSection):
 
     def _let_go(self, job: Job) -> None:
         # What was read of it is still true, so the best model so far is worth keeping.
+        self._layer = None
         self.stop()
 
     def follow_theme(self, theme: str) -> None:

@@ -1,0 +1,50 @@
+"""A dock that is narrower than the texts in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QPushButton
+
+if TYPE_CHECKING:
+    from conftest import Docked
+
+NARROW = 188
+"""What napari leaves of a window of 800 pixels."""
+
+
+def test_everything_fits_a_narrow_dock(dock: Docked) -> None:
+    inside = dock.widget._area.widget()
+    dock.widget.resize(NARROW, 500)
+    dock.widget.show()
+    bar = dock.widget._area.verticalScrollBar().sizeHint().width()
+    assert inside.minimumSizeHint().width() <= NARROW - bar
+    for button in inside.findChildren(QPushButton):
+        if button.isVisible():
+            right = button.mapTo(inside, button.rect().topRight()).x()
+            assert right <= inside.width(), button.text()
+
+
+def test_parts_stand_below_each_other_where_it_is_narrow(dock: Docked) -> None:
+    predict = dock.widget.predict
+    dock.widget.show()
+    tops = {}
+    for width in (420, 110):
+        dock.widget.resize(width, 500)
+        dock.bot.wait(20)
+        tops[width] = predict.cancel.y() - predict.predict.y()
+    assert tops[420] == 0
+    assert tops[110] > 0
+
+
+def test_a_long_name_gives_way_to_the_colour(dock: Docked, add_model) -> None:
+    long = "outer membrane of the mitochondrion"
+    add_model("named", classes=("background", long))
+    dock.widget.select_model("named")
+    dock.widget.resize(300, 500)
+    dock.widget.show()
+    button = dock.widget.correct.class_buttons[1]
+    dock.bot.waitUntil(lambda: button.text().endswith("…"), timeout=2000)
+    room = button.width() - button.iconSize().width()
+    assert button.fontMetrics().horizontalAdvance(button.text()) < room
+    assert long in button.toolTip()
