@@ -85,12 +85,15 @@ def test_a_stack_is_one_volume_or_many_planes(tmp_path: Path, capsys):
     told = capsys.readouterr()
     assert "1 object in 3-D" in told.out
     assert "--scale Z,Y,X" in told.err
+    assert objects(path, "--table", table) == 1
+    assert "is there already" in capsys.readouterr().err
+    table.unlink()
     assert objects(path, "--table", table, "--scale", "2,1,1", "--axes", "ZYX") == 0
     assert float(rows_of(table)[0]["volume (µm³)"]) == 2 * 3 * 49
-    assert objects(path, "--table", table, "--planes") == 0
+    assert objects(path, "--table", table, "--planes", "--overwrite") == 0
     assert [row["z"] for row in rows_of(table)] == ["0", "1", "2"]
     capsys.readouterr()
-    assert objects(path, "--table", table, "--axes", "TYX") == 0
+    assert objects(path, "--table", table, "--axes", "TYX", "--overwrite") == 0
     assert "3 objects in 2-D" in capsys.readouterr().out
 
 
@@ -101,7 +104,7 @@ def test_boundary_probabilities_split_objects(tmp_path: Path, capsys):
     files = tmp_path / "mask.tif", tmp_path / "probabilities.tif"
     write_labels(files[0], np.ones((20, 31), np.uint8))
     write_probabilities(files[1], probabilities)
-    options = ("-o", tmp_path / "out.tif", "--boundary", 2)
+    options = ("-o", tmp_path / "out.tif", "--boundary", 2, "--overwrite")
     assert objects(files[0], *options) == 0
     assert "1 object " in capsys.readouterr().out
     assert objects(files[0], *options, "--probabilities", files[1]) == 0
@@ -172,7 +175,7 @@ def test_what_does_not_fit_is_refused(mask: Path, tmp_path: Path, capsys):
     for options, phrase in (
         ((), "-o"),
         (("-o", tmp_path / "out.jpg"), ".tif"),
-        (("-o", mask), "replaced"),
+        (("-o", mask, "--overwrite"), "replace the image"),
         (("--table", tmp_path / "out.xls"), ".csv"),
         (("--table", tmp_path / "none" / "out.csv"), "written"),
         (("--method", "keep", "-o", out), "--table"),
@@ -186,6 +189,78 @@ def test_what_does_not_fit_is_refused(mask: Path, tmp_path: Path, capsys):
         assert_refused(objects(mask, *options), capsys.readouterr().err, phrase)
     assert not out.exists()
     assert not table.exists()
+
+
+@pytest.fixture
+def masks(mask: Path, tmp_path: Path) -> Path:
+    """Return a folder of two masks and a file that is none."""
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    (folder / "a.tif").write_bytes(mask.read_bytes())
+    values = np.zeros((60, 80), np.uint8)
+    values[disk((30, 30), 8)] = 1
+    tifffile.imwrite(folder / "b.tif", values)
+    (folder / "c.tif").write_text("no mask")
+    return folder
+
+
+def test_a_folder_of_masks_is_one_table_and_many_images(
+    masks: Path, tmp_path: Path, capsys
+):
+    out, table = tmp_path / "out", tmp_path / "all.csv"
+    assert objects(masks, "-o", out, "--table", table) == 1
+    *_, first, last = capsys.readouterr().err.strip().splitlines()
+    assert "c.tif" in first
+    assert "1 of 3 masks could not be measured (2 measured)" in last
+    rows = rows_of(table)
+    assert [row["file"] for row in rows] == ["a.tif"] * 3 + ["b.tif"]
+    assert next(iter(rows[0])) == "file"
+    assert [row["area (px)"] != "" for row in rows] == [True] * 4
+    # The size of a pixel is known of one file only.
+    assert [row["area (µm²)"] != "" for row in rows] == [True] * 3 + [False]
+    assert sorted(p.name for p in out.iterdir()) == ["a.tif", "b.tif"]
+    assert read_labels(out / "a.tif").max() == 3
+
+
+def test_nothing_that_is_there_is_replaced_by_objects(
+    masks: Path, tmp_path: Path, capsys
+):
+    (masks / "c.tif").unlink()
+    out, table = tmp_path / "out", tmp_path / "all.csv"
+    out.mkdir()
+    (out / "a.tif").write_text("edited by hand")
+    assert objects(masks, "-o", out) == 1
+    assert "a.tif is there already" in capsys.readouterr().err
+    assert (out / "a.tif").read_text() == "edited by hand"
+    assert (out / "b.tif").is_file()
+    table.write_text("a table")
+    assert objects(masks, "--table", table) == 1
+    assert "all.csv is there already" in capsys.readouterr().err
+    assert table.read_text() == "a table"
+    assert objects(masks, "-o", masks, "--overwrite") == 1
+    assert objects(masks, "-o", out, "--table", table, "--overwrite") == 0
+    assert len(rows_of(table)) == 4
+
+
+def test_each_mask_has_its_own_image(masks: Path, tmp_path: Path, capsys):
+    images, table = tmp_path / "images", tmp_path / "all.csv"
+    images.mkdir()
+    for name, value in ("a.tif", 7), ("c.png", 9):
+        iio.imwrite(images / name, np.full((60, 80), value, np.uint8))
+    assert objects(masks, "--image", images / "a.tif", "--table", table) == 1
+    assert "give a folder" in capsys.readouterr().err
+    assert objects(masks, "--image", images, "--table", table) == 1
+    error = capsys.readouterr().err
+    assert "b.tif: --image" in error
+    assert "2 of 3" in error
+    assert {row["mean intensity"] for row in rows_of(table)} == {"7"}
+
+
+def test_masks_may_be_several_and_options_anywhere(masks: Path, tmp_path: Path):
+    table = tmp_path / "all.csv"
+    a, b = masks / "a.tif", masks / "b.tif"
+    assert objects(a, "--table", table, b, "--quiet") == 0
+    assert {row["file"] for row in rows_of(table)} == {"a.tif", "b.tif"}
 
 
 def test_z_away_from_the_plane_is_no_volume(tmp_path: Path, capsys):
@@ -207,7 +282,7 @@ def test_how_many_objects_are_too_small_is_told_and_how_to_keep_them(
     told = capsys.readouterr().out
     assert "1 object in 2-D; 2 of fewer than 30 pixels left out" in told
     assert "--min-size 0" in told
-    assert objects(path, "-o", out, "--min-size", 0) == 0
+    assert objects(path, "-o", out, "--min-size", 0, "--overwrite") == 0
     told = capsys.readouterr().out
     assert "3 objects" in told
     assert "left out" not in told
@@ -247,7 +322,7 @@ def test_label_values_of_a_mask_say_what_an_object_is(tmp_path: Path, capsys):
     ids = "--label-values=objects"
     assert objects(path, "--table", table, ids, "--unlabelled=7") == 0
     assert [row["label"] for row in rows_of(table)] == ["1", "2"]
-    assert objects(path, "--table", table, ids) == 0
+    assert objects(path, "--table", table, ids, "--overwrite") == 0
     assert [row["label"] for row in rows_of(table)] == ["1", "2", "7"]
     for options, phrase in (
         ((ids, "--method=components"), "--method components looks for objects"),

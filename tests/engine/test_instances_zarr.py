@@ -138,7 +138,7 @@ def test_no_folder_of_others_and_no_input_is_replaced(
     source = write_mask(tmp_path / "m.zarr" / "0", values)
     (tmp_path / "m.zarr" / "zarr.json").write_text("{}")
     assert objects(source, "-o", tmp_path / "m.zarr", "--overwrite") == 1
-    assert "holds" in capfd.readouterr().err
+    assert "would replace the image" in capfd.readouterr().err
     assert objects(source, "-o", source, "--overwrite") == 1
     other = tmp_path / "other.zarr"
     other.mkdir()

@@ -121,7 +121,7 @@ def read_rule(
     for path in paths:
         try:
             tallies.append(_tally(path, arguments))
-        except DataError:
+        except Exception:  # its line comes in its turn
             if len(paths) == 1:
                 raise
     if not tallies:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from unet_engine.cli.batch import Batch, list_inputs
 from unet_engine.cli.data import add_image_options
-from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
+from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.labelling import add_label_options
 from unet_engine.cli.masks import (
     choose_scale,
@@ -18,20 +20,21 @@ from unet_engine.cli.masks import (
     read_rule,
 )
 from unet_engine.cli.options import add_config_options, config_from, parse_path
+from unet_engine.cli.outputs import Inputs, check_free, check_place, is_zarr_name
 from unet_engine.cli.progress import add_quiet_option, bar
+from unet_engine.cli.tasks import Task, check_task, plan_tasks
 from unet_engine.errors import Cancelled, DataError
-from unet_engine.images import ZARR_SUFFIX
+from unet_engine.images import ZARR_SUFFIX, is_zarr, list_images
+from unet_engine.images.folders import stem_of
 from unet_engine.images.ome_zarr import holds_zarr
 from unet_engine.instances.config import ObjectConfig
-from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from unet_engine.events import Stop
-    from unet_engine.images import Image
+    from unet_engine.images import Image, LabelRule
     from unet_engine.instances import BlockDone, Objects, SemanticMask
 
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png", ZARR_SUFFIX)
@@ -47,28 +50,37 @@ def add_parser(commands: Any) -> None:
         "parts of the mask are in memory at a time.",
     )
     parser.add_argument(
-        "mask", type=parse_path, metavar="MASK", help="image of classes, 0 background"
+        "masks",
+        type=parse_path,
+        nargs="+",
+        metavar="MASK",
+        help="image of class ids, 0 background; a folder, a pattern, or several",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=parse_path,
         metavar="OUT",
-        help="image of object ids to write (.tif, .png, .ome.zarr)",
+        help="image of object ids to write (.tif, .png, .ome.zarr); a folder for many",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace a .zarr that is there, when the new one is complete",
+        help="replace files that are there, when the new ones are complete",
     )
     parser.add_argument(
-        "--table", type=parse_path, metavar="CSV", help="table of measurements to write"
+        "--table",
+        type=parse_path,
+        metavar="CSV",
+        help="table of measurements to write; of several masks one, with a column for "
+        "the file",
     )
     parser.add_argument(
         "--image",
         type=parse_path,
         metavar="FILE",
-        help="the image of the mask, for the brightness of the objects",
+        help="the image of the mask, for the brightness of the objects; a folder of "
+        "images of the same names for several",
     )
     parser.add_argument(
         "--image-axes",
@@ -99,7 +111,8 @@ def add_parser(commands: Any) -> None:
         "--probabilities",
         type=parse_path,
         metavar="FILE",
-        help="probability of every class, as predict writes them; with --boundary",
+        help="probability of every class, as predict writes them; with --boundary; a "
+        "folder for several",
     )
     add_label_options(parser)
     add_image_options(parser)
@@ -109,47 +122,168 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Find, measure and write the objects.
+    """Find, measure and write the objects; masks that fail are named, and left out.
 
     Raises
     ------
     EngineError
-        When mask, image and options do not fit each other, or nothing can be written.
+        When a mask, its image and options do not fit each other, or nothing can be
+        written.
     """
-    from unet_engine.instances import label_zarr, write_objects, write_table
+    from unet_engine.instances import join_tables, write_table
+
+    config = _config(arguments)
+    _check_wishes(arguments, config)
+    tasks, several = _plan(arguments)
+    companions = {
+        name: _Companions(getattr(arguments, name), name, several=several)
+        for name in ("image", "probabilities")
+    }
+    inputs = Inputs(
+        [task.image for task in tasks]
+        + [path for one in companions.values() for path in one.paths]
+    )
+    if arguments.table is not None:
+        _check_table(arguments, inputs)
+    masks = [task.image for task in tasks]
+    rule = read_rule(arguments, masks, method=config.method)
+    batch = Batch(len(tasks), "masks", "measured" if arguments.table else "separated")
+    tables: dict[str, dict[str, Any]] = {}
+    with stop_on_interrupt("stopping") as stop:
+        for task in tasks:
+            if stop():
+                break
+            with batch.attempt(task.image):
+                one = argparse.Namespace(**vars(arguments))
+                one.mask, one.output = task.image, None
+                for name, files in companions.items():
+                    setattr(one, name, files.of(task.image))
+                if arguments.output is not None:
+                    one.output = task.labels
+                    check_task(
+                        task, inputs, _LABEL_SUFFIXES, overwrite=arguments.overwrite
+                    )
+                    _check_zarr(one.output, inputs, overwrite=arguments.overwrite)
+                try:
+                    table = _run_one(one, config, rule, stop)
+                except Cancelled as cancelled:
+                    print(f"napari-unet: {cancelled}", file=sys.stderr)
+                    break
+                batch.done += 1
+                if table is not None:
+                    tables[_key(task.image, tables)] = table
+    complete = batch.done + len(batch.errors) == batch.total
+    if tables and (several or complete):
+        table = join_tables(tables) if several else next(iter(tables.values()))
+        write_table(arguments.table, table)
+        if several:
+            count = len(table["label"])
+            print(f"{arguments.table}: {count} objects of {len(tables)} files")
+    if complete:
+        return batch.conclude(quiet=arguments.quiet)
+    return batch.stopped(batch.verb)
+
+
+def _plan(arguments: argparse.Namespace) -> tuple[Sequence[Task], bool]:
+    """Return the masks with their outputs, and whether more than one may be meant."""
+    files, several = list_inputs(arguments.masks)
+    if arguments.output is not None:
+        suffixes = _LABEL_SUFFIXES
+        return plan_tasks(
+            arguments.masks, arguments.output, None, suffixes=suffixes
+        ), several
+    return [Task(image=f, labels=f, probabilities=None) for f in files], several
+
+
+class _Companions:
+    """The image of each mask, or its probabilities.
+
+    Parameters
+    ----------
+    source
+        A file for one mask, a folder of files of the same names for several, or None.
+    option
+        What it is called.
+    several
+        Whether there may be several masks.
+    """
+
+    def __init__(self, source: Path | None, option: str, *, several: bool) -> None:
+        self._source, self._option = source, option
+        self._found: dict[str, list[Path]] = {}
+        self.paths = [] if source is None else [source]
+        if source is not None and source.is_dir() and not is_zarr(source):
+            self.paths = list_images(source)
+            for path in self.paths:
+                self._found.setdefault(stem_of(path), []).append(path)
+        elif source is not None and several:
+            raise DataError(
+                f"--{option} {source} is one file, and the masks are several; give a "
+                "folder with a file of the same name for each mask"
+            )
+
+    def of(self, mask: Path) -> Path | None:
+        """Return the file of a mask.
+
+        Raises
+        ------
+        DataError
+            When there is none, or more than one.
+        """
+        if self._source is None or not self._found:
+            return self._source
+        found = self._found.get(stem_of(mask), [])
+        if len(found) != 1:
+            names = " and ".join(path.name for path in found) or "no file"
+            raise DataError(
+                f"{mask}: --{self._option} {self._source} holds {names} of its name; "
+                "keep one file of the same name"
+            )
+        return found[0]
+
+
+def _key(mask: Path, tables: Mapping[str, object]) -> str:
+    """Return how a table names a file: by name, or by path where that is taken."""
+    name = mask.name if mask.name not in tables else str(mask)
+    # A name may be no text; a table is UTF-8.
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _run_one(
+    one: argparse.Namespace,
+    config: ObjectConfig,
+    rule: LabelRule | None,
+    stop: Stop,
+) -> dict[str, Any] | None:
+    """Find, measure and write the objects of a mask; return their table if asked for.
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` says so.
+    """
+    from unet_engine.instances import label_zarr, write_objects
 
     started = time.monotonic()
-    config = _config(arguments)
-    _check_outputs(arguments, config)
-    mask_image, image = open_files(arguments)
-    scale = choose_scale(arguments, mask_image, image)
-    rule = read_rule(arguments, [arguments.mask], method=config.method)
-    mask = open_mask(arguments, mask_image, scale, rule)
-    with stop_on_interrupt("stopping; nothing is written") as stop:
-        search = _Search(arguments, config, mask, mask_image, image, stop)
-        try:
-            if _is_zarr(arguments.output):
-                options = {"stop": stop, "replace": arguments.overwrite}
-                with label_zarr(arguments.output, mask, mask_image, **options) as out:
-                    objects, table = search.run(out)
-            else:
-                objects, table = search.run()
-        except Cancelled as cancelled:
-            print(f"napari-unet: {cancelled}", file=sys.stderr)
-            return INTERRUPTED
-    if arguments.output is not None and not _is_zarr(arguments.output):
-        write_objects(arguments.output, objects.labels, mask_image)
-    if table is not None:
-        write_table(arguments.table, table)
-        count = len(table["label"])
+    mask_image, image = open_files(one)
+    scale = choose_scale(one, mask_image, image)
+    mask = open_mask(one, mask_image, scale, rule)
+    search = _Search(one, config, mask, mask_image, image, stop)
+    if is_zarr_name(one.output):
+        options = {"stop": stop, "replace": one.overwrite}
+        with label_zarr(one.output, mask, mask_image, **options) as out:
+            objects, table = search.run(out)
     else:
-        count = objects.classes.size
-    written = " and ".join(str(p) for p in (arguments.output, arguments.table) if p)
+        objects, table = search.run()
+        if one.output is not None:
+            write_objects(one.output, objects.labels, mask_image)
+    count = len(table["label"]) if table is not None else objects.classes.size
+    written = " and ".join(str(p) for p in (one.output or one.mask, one.table) if p)
     print(
         f"{written}: {count} object{'s' * (count != 1)} in {objects.ndim}-D"
         f"{_left_out(objects, config)} ({time.monotonic() - started:.1f} s)"
     )
-    return 0
+    return table
 
 
 def _config(arguments: argparse.Namespace) -> ObjectConfig:
@@ -180,48 +314,30 @@ def _left_out(objects: Objects, config: ObjectConfig) -> str:
     )
 
 
-def _check_outputs(arguments: argparse.Namespace, config: ObjectConfig) -> None:
-    from unet_engine.instances import check_table_suffix
-
+def _check_wishes(arguments: argparse.Namespace, config: ObjectConfig) -> None:
     if arguments.output is None and arguments.table is None:
         raise DataError("nothing to write; give -o for the objects, --table, or both")
     if config.method == "keep" and arguments.table is None:
         raise DataError("--method keep changes no ids; give --table to measure them")
-    inputs = (arguments.mask, arguments.image, arguments.probabilities)
-    outputs = [path for path in (arguments.output, arguments.table) if path]
-    for path in outputs:
-        if path.resolve() in {p.resolve() for p in inputs if p}:
-            raise DataError(f"{path} would be replaced; write to another place")
-        if path == arguments.table:
-            check_table_suffix(path)
-        elif path.suffix.lower() not in _LABEL_SUFFIXES:
-            raise DataError(
-                f"{path} is no name for objects; let it end in "
-                f"{' or '.join(_LABEL_SUFFIXES)}"
-            )
-        elif _is_zarr(path):
-            _check_replaceable(path, inputs, overwrite=arguments.overwrite)
-        check_writable(path, folder=_is_zarr(path))
 
 
-def _is_zarr(path: Path | None) -> bool:
-    return path is not None and path.suffix.lower() == ZARR_SUFFIX
+def _check_table(arguments: argparse.Namespace, inputs: Inputs) -> None:
+    from unet_engine.instances import check_table_suffix
+
+    check_table_suffix(arguments.table)
+    inputs.check_apart(arguments.table)
+    check_place(arguments.table)
+    check_free(arguments.table, overwrite=arguments.overwrite)
 
 
-def _check_replaceable(
-    path: Path, inputs: Sequence[Path | None], *, overwrite: bool
-) -> None:
+def _check_zarr(path: Path, inputs: Inputs, *, overwrite: bool) -> None:
     """Make sure that nothing is lost with a zarr that is there."""
-    if not path.exists():
+    if not is_zarr_name(path) or not path.exists():
         return
-    if not overwrite:
-        raise DataError(
-            f"{path} is there already; choose another name, or pass --overwrite"
-        )
-    inside = [p for p in inputs if p and path.resolve() in p.resolve().parents]
-    if inside or (any(path.iterdir()) and not holds_zarr(path)):
-        what = f"holds {inside[0]}" if inside else "is no zarr"
-        raise DataError(f"{path} {what} and is not replaced; choose another name")
+    check_free(path, overwrite=overwrite)
+    inputs.check_apart(path)
+    if any(path.iterdir()) and not holds_zarr(path):
+        raise DataError(f"{path} is no zarr and is not replaced; choose another name")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

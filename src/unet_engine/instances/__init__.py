@@ -12,7 +12,7 @@ from unet_engine.instances.planes import (
     LabelPlanes,
     ObjectPlanes,
 )
-from unet_engine.instances.table import check_table_suffix, write_table
+from unet_engine.instances.table import check_table_suffix, join_tables, write_table
 
 __all__ = [
     "BlockDone",
@@ -26,6 +26,7 @@ __all__ = [
     "check_table_suffix",
     "iter_label_objects",
     "iter_measure_objects",
+    "join_tables",
     "label_objects",
     "label_zarr",
     "measure_objects",

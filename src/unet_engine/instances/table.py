@@ -53,6 +53,34 @@ def write_table(
             writer.writerows(zip(*part, strict=True))
 
 
+def join_tables(
+    tables: Mapping[str, Mapping[str, npt.NDArray[Any]]],
+) -> dict[str, npt.NDArray[Any]]:
+    """Put tables below each other, with the column ``file`` before the others.
+
+    Parameters
+    ----------
+    tables
+        By what the column says; columns that a table lacks stay empty.
+    """
+    names = list(dict.fromkeys(name for table in tables.values() for name in table))
+    lengths = [max(map(len, table.values()), default=0) for table in tables.values()]
+    joined = {"file": np.repeat(np.array(list(tables), dtype=object), lengths)}
+    for name in names:
+        parts = [
+            np.asarray(table[name]) if name in table else np.full(length, "", object)
+            for table, length in zip(tables.values(), lengths, strict=True)
+        ]
+        floats = any(part.dtype.kind == "f" for part in parts)
+        joined[name] = np.concatenate(
+            [
+                np.full(len(part), np.nan) if floats and part.dtype == object else part
+                for part in parts
+            ]
+        )
+    return joined
+
+
 def check_table_suffix(path: str | os.PathLike[str]) -> None:
     """Make sure that a path is one of a table.
 
