@@ -11,6 +11,7 @@ clean image is at hand. Noise with a pattern, such as lines, is learned as image
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ from unet_engine.training_run import TrainingRun
 from unet_engine.validation import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
     from unet_engine.tiling import Tile
+
+    Attempt = Callable[[Image], AbstractContextManager[None]]
 
 _SHARE = 0.05
 """Of the pixels that become blind spots: the more, the more is learned in a step."""
@@ -64,6 +68,7 @@ def pretrain(
     config: PretrainConfig | None = None,
     *,
     stop: Stop = never,
+    attempt: Attempt | None = None,
 ) -> Generator[Step | Validation, None, FineTuned]:
     """Train a copy of a model without classes to take the noise out of images.
 
@@ -81,6 +86,9 @@ def pretrain(
         Limits and settings; None for the defaults.
     stop
         Polled before every step.
+    attempt
+        Makes the context in which an image is read, and may keep its failure: the image
+        is then left out.
 
     Yields
     ------
@@ -107,7 +115,7 @@ def pretrain(
     device = choose_device(config.device)
     settings = config.for_training()
     with translated_errors():
-        run = _start(checkpoint, images, settings, device)
+        run = _start(checkpoint, images, settings, device, attempt)
         return (yield from run.events(stop))
 
 
@@ -126,8 +134,14 @@ def _start(
     images: Sequence[Image],
     settings: FineTuneConfig,
     device: str,
+    attempt: Attempt | None,
 ) -> TrainingRun:
-    pairs = [pair for image in images for pair in _read(image, checkpoint.spec, images)]
+    pairs: list[TrainingPair] = []
+    names: set[str] = set()
+    for image in images:
+        with nullcontext() if attempt is None else attempt(image):
+            pairs += list(_read(image, checkpoint.spec, images))
+            names.add(image.name)
     if not pairs:
         raise DataError("there is no image to learn from; give at least one")
     split = split_pairs(pairs, fraction=settings.validation, seed=settings.seed)
@@ -136,7 +150,7 @@ def _start(
         settings,
         DenoisingLearner(checkpoint, split.training, settings, device),
         BlindSpots(split.validation, checkpoint.spec),
-        record={"data": sorted({image.name for image in images}), "pretrained": True},
+        record={"data": sorted(names), "pretrained": True},
         notes=[_SMALL] if split.notes else [],
         advice=_ADVICE,
     )

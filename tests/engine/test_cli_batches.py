@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from pathlib import Path
@@ -261,3 +262,36 @@ def test_failures_are_one_line_that_names_the_file():
         assert "\n" not in line
         assert line.startswith("folder/x.tif: ")
     assert describe(DataError("x.tif is odd"), Path("x.tif")) == "x.tif is odd"
+
+
+def test_evaluate_goes_on_without_what_cannot_be_read(
+    images: Path, model: Checkpoint, capsys: pytest.CaptureFixture
+):
+    labels = images.parent / "labels"
+    labels.mkdir()
+    for name in "abc":
+        tifffile.imwrite(labels / f"{name}.tif", np.eye(32, 40, dtype=np.uint8))
+    (images / "a.tif").write_text("no image")
+    (labels / "c.tif").write_text("no labels")
+    folders = f"--images={images}", f"--labels={labels}"
+    assert main(["evaluate", *folders, *FIXED, "--json"]) == 1
+    printed = capsys.readouterr()
+    figures = json.loads(printed.out)
+    assert figures["images"] == 1
+    assert set(figures["errors"]) == {"a.tif", "c.tif"}
+    assert "2 of 3 images could not be measured" in printed.err
+
+
+def test_pretrain_goes_on_without_what_cannot_be_read(
+    images: Path, model: Checkpoint, capsys: pytest.CaptureFixture
+):
+    for name in "ab":
+        write(images / f"{name}.tif", shape=(64, 64))
+    (images / "c.tif").write_text("no image")
+    size = "--depth=2", "--width=4", "--crop=32", "--batch=2", "--device=cpu"
+    options = "--out=new", "--steps=20", "--learning-rate=0.01", *size
+    assert main(["pretrain", *options, str(images)]) == 1
+    error = capsys.readouterr().err
+    assert "c.tif" in error
+    assert "no image" not in error
+    assert "Traceback" not in error

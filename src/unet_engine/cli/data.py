@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from unet_engine.cli.batch import Batch
     from unet_engine.config import FineTuneConfig
     from unet_engine.dataset import TrainingPair
     from unet_engine.images import Image, LabelRule
@@ -166,6 +168,7 @@ def read_labelled(
     arguments: argparse.Namespace,
     names: Sequence[str] | None = None,
     wording: Wording = COMMAND_LINE,
+    batch: Batch | None = None,
 ) -> LabelledData:
     """Open the chosen images lazily, read all labels, and tell what they mean.
 
@@ -177,6 +180,8 @@ def read_labelled(
         Of the classes when they are known; values below their number are no object ids.
     wording
         How messages name the choices.
+    batch
+        Takes the failures of single files, which are then left out.
 
     Raises
     ------
@@ -186,13 +191,18 @@ def read_labelled(
     """
     files = _paired_files(arguments)
     chosen = _chosen(files, arguments.range)
-    images = [open_selected(image, arguments) for image, _ in chosen]
-    labels = [read_labels(path, negative=True) for _, path in chosen]
-    for image, ids, (path, _) in zip(images, labels, chosen, strict=True):
-        _check_shape(image, ids, path)
-    tallies = [
-        Tally.of(path.name, ids) for ids, (_, path) in zip(labels, chosen, strict=True)
-    ]
+    if batch is not None:
+        batch.total = len(chosen)
+    read = []
+    for path, labels_path in chosen:
+        with nullcontext() if batch is None else batch.attempt(path):
+            image = open_selected(path, arguments)
+            ids = read_labels(labels_path, negative=True)
+            _check_shape(image, ids, path)
+            read.append((path, labels_path, image, ids))
+    if not read:
+        raise DataError(f"none of the {len(chosen)} pairs can be used; see above")
+    tallies = [Tally.of(labels_path.name, ids) for _, labels_path, _, ids in read]
     others = [path for pair in files if pair not in chosen for path in pair[1:]]
     tallies += _tally(others, quiet=arguments.quiet)
     rule = decide_labels(
@@ -205,7 +215,7 @@ def read_labelled(
     tell_rule(rule, names or default_names(rule.classes), quiet=arguments.quiet)
     data = [
         LabelledImage(image, rule.apply(ids), path.stem, rule.object_ids(ids))
-        for image, ids, (path, _) in zip(images, labels, chosen, strict=True)
+        for path, _, image, ids in read
     ]
     return LabelledData(tuple(data), rule)
 

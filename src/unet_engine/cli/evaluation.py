@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from unet_engine.cli.batch import Batch
 from unet_engine.cli.data import add_data_options, read_labelled
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
@@ -84,11 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
             "number for each class"
         )
     kind = _choose_kind(arguments, classes)
-    data = read_labelled(arguments, classes, _WORDING)
+    batch = Batch(0, "images", "measured")
+    data = read_labelled(arguments, classes, _WORDING, batch)
     config = config_from(arguments, PredictConfig)
     with stop_on_interrupt("stopping") as stop:
         measured = measure(
-            checkpoint, data.images, config, kind, stop, quiet=arguments.quiet
+            checkpoint, data.images, config, kind, stop, batch, quiet=arguments.quiet
         )
     if measured is None:
         print("napari-unet: stopped, nothing was measured", file=sys.stderr)
@@ -97,12 +100,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not confusion.pixels:
         raise DataError("no pixel of these images is labelled; nothing was measured")
     figures = summarise(confusion, classes)
-    figures |= {"scores": scores, "images": len(data.images), "model": arguments.model}
+    figures |= {"scores": scores, "images": batch.done, "model": arguments.model}
+    if batch.errors:
+        figures["errors"] = {p.name: line for p, line in batch.errors.items()}
     if arguments.json:
         print(json.dumps(figures))
     else:
         _print_table(figures)
-    return 0
+    return batch.conclude(quiet=True)
 
 
 def _choose_kind(arguments: argparse.Namespace, classes: Sequence[str]) -> LabelKind:
@@ -133,6 +138,7 @@ def measure(
     config: PredictConfig,
     kind: LabelKind,
     stop: Stop,
+    batch: Batch,
     *,
     quiet: bool,
 ) -> tuple[Confusion, dict[str, float]] | None:
@@ -151,13 +157,15 @@ def measure(
     reports = []
     with bar(len(data), "evaluating", quiet=quiet) as progress:
         for one in data:
-            prediction = predict(one.image, checkpoint, config, stop=stop)
-            if not prediction.complete:
-                return None
-            confusion.add(one.target, prediction.labels)
-            if kind != "classes" and (one.target != IGNORE).any():
-                reports.append(_report(one, prediction.labels, kind))
-            tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
+            with batch.attempt(Path(one.image.name or one.name)):
+                prediction = predict(one.image, checkpoint, config, stop=stop)
+                if not prediction.complete:
+                    return None
+                confusion.add(one.target, prediction.labels)
+                if kind != "classes" and (one.target != IGNORE).any():
+                    reports.append(_report(one, prediction.labels, kind))
+                tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
+                batch.done += 1
             progress.update()
     if kind == "classes":
         return confusion, {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unet_engine.cli.batch import Batch, list_inputs
 from unet_engine.cli.data import add_image_options, open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from, parse_path
@@ -11,13 +14,12 @@ from unet_engine.cli.progress import add_quiet_option
 from unet_engine.cli.trainings import STOPPING, conclude, follow, model_name
 from unet_engine.config import PretrainConfig
 from unet_engine.errors import DataError
-from unet_engine.images import list_images
 from unet_engine.spec import ModelSpec
 from unet_engine.store import ModelStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from unet_engine.images import Image
     from unet_engine.store import Checkpoint
@@ -34,7 +36,11 @@ def add_parser(commands: Any) -> None:
         "must be independent from pixel to pixel; a pattern is taken for image.",
     )
     parser.add_argument(
-        "images", type=parse_path, metavar="IMAGES", help="a file or a folder"
+        "images",
+        type=parse_path,
+        nargs="+",
+        metavar="IMAGES",
+        help="a file, a folder, a pattern such as 'day1/*.tif', or several",
     )
     parser.add_argument(
         "--out",
@@ -86,14 +92,27 @@ def run(arguments: argparse.Namespace) -> int:
     store.check_writable()
     limits = {"minutes": 0.0} if "steps" in arguments else {}
     config = config_from(arguments, PretrainConfig, **limits)
-    source = arguments.images
-    paths = list_images(source) if source.is_dir() else [source]
-    images = [open_selected(path, arguments) for path in paths]
+    paths, _ = list_inputs(arguments.images)
+    batch = Batch(len(paths), "images", "learned from")
+    images = []
+    for path in paths:
+        with batch.attempt(path):
+            images.append(open_selected(path, arguments))
+            batch.done += 1
+
+    @contextmanager
+    def attempt(image: Image) -> Iterator[None]:
+        failed = len(batch.errors)
+        with batch.attempt(Path(image.name)):
+            yield
+        batch.done -= len(batch.errors) - failed
+
     checkpoint = _start(arguments, store, images, config.seed)
     with stop_on_interrupt(STOPPING) as stop:
-        events = pretrain(checkpoint, images, config, stop=stop)
+        events = pretrain(checkpoint, images, config, stop=stop, attempt=attempt)
         result = follow(events, config, quiet=arguments.quiet)
-        return conclude(result, store, arguments)
+        code = conclude(result, store, arguments)
+    return code or batch.conclude(quiet=True)
 
 
 def _start(

@@ -14,7 +14,7 @@ from unet_engine.cli.outputs import (
     make_folder,
 )
 from unet_engine.errors import DataError
-from unet_engine.images import ZARR_SUFFIX
+from unet_engine.images import ZARR_SUFFIX, is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,7 +96,7 @@ def plan_tasks(
 
 
 def _file_in(out: Path, image: Path) -> Path:
-    into_folder = out.is_dir() and not is_zarr_name(out)
+    into_folder = out.is_dir() and not is_zarr(out)
     return out / image.with_suffix(".tif").name if into_folder else out
 
 
