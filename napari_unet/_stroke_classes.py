@@ -120,7 +120,7 @@ def why_not_taught(
     ways = [] if fits is None else [f"choose the model {fits.name} in step 1"]
     ways += [
         "make a new model with these classes (New model… in the … menu of step 1)",
-        f"add {them} with Add class…",
+        f"add {them} with Add class… in step 2",
     ]
     return (
         f"strokes on {subject.image.name or 'the image'} are of the {which} {names}, "
