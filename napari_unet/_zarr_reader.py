@@ -9,7 +9,7 @@ import numpy as np
 
 from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
-from unet_engine.images.ome_zarr import open_levels
+from unet_engine.images.ome_zarr import image_paths, open_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from napari.types import LayerData
 
     from unet_engine.images import Image
+
+_MOST_IMAGES = 20
+"""Of one zarr that become layers at once."""
 
 
 def get_reader(
@@ -37,14 +40,28 @@ def read_images(path: str | Sequence[str]) -> list[LayerData]:
     DataError
         When one cannot be opened any more.
     """
-    return [_layer(open_levels(file, missing="fill"), file) for file in _paths(path)]
+    return [
+        _layer(open_levels(one, missing="fill"), file, one)
+        for file in _paths(path)
+        for one in _images(file)
+    ]
 
 
-def _layer(levels: Sequence[Image], file: Path) -> LayerData:
+def _images(file: Path) -> list[Path]:
+    """Return the images of a series, or the one image."""
+    try:
+        open_levels(file, missing="fill", most=1)
+    except DataError:
+        return image_paths(file)
+    return [file]
+
+
+def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
     # napari needs it, so it is there; loading it takes a while.
     import dask.array as da
 
     full = levels[0]
+    name = _name(file) if inside == file else f"{_name(file)} {inside.name}"
     arrays = [
         da.from_array(
             level.data,
@@ -57,7 +74,7 @@ def _layer(levels: Sequence[Image], file: Path) -> LayerData:
     kept = [axis for axis in full.axes if axis != "C"]
     sizes = [_size(full, axis) for axis in kept]
     about: dict[str, Any] = {
-        "name": _name(file),
+        "name": name,
         "scale": [size or 1.0 for size in sizes],
         "axis_labels": [axis.lower() for axis in kept],
         "units": ["um" if size else "pixel" for size in sizes],
@@ -66,7 +83,7 @@ def _layer(levels: Sequence[Image], file: Path) -> LayerData:
     if "C" in full.axes:
         about["channel_axis"] = full.axes.index("C")
         if full.channels > 1:
-            about["name"] = [f"{_name(file)} C{n}" for n in range(full.channels)]
+            about["name"] = [f"{name} C{n}" for n in range(full.channels)]
     return (arrays if len(arrays) > 1 else arrays[0], about, "image")
 
 
@@ -92,7 +109,20 @@ def _is_image(path: Path) -> bool:
     if not is_zarr(path):
         return False
     try:
-        open_levels(path, most=1)
+        open_levels(path, missing="fill", most=1)
+    except DataError:
+        return _is_series(path)
+    return True
+
+
+def _is_series(path: Path) -> bool:
+    """Whether it holds a few images that can all be opened; a plate is too much."""
+    try:
+        inside = image_paths(path)
+        if not 1 < len(inside) <= _MOST_IMAGES or inside[0].parent != path:
+            return False
+        for one in inside:
+            open_levels(one, missing="fill", most=1)
     except DataError:
         return False
     return True

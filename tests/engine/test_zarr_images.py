@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -120,18 +121,64 @@ def test_the_only_array_of_a_group_is_opened(tmp_path):
         open_image(tmp_path / "g.zarr")
 
 
-def test_a_series_is_opened_at_its_first_image_and_a_plate_not(tmp_path, caplog):
+def followed(path):
+    """Return the image that a refusal recommends."""
+    with pytest.raises(DataError) as refused:
+        open_image(path)
+    found = re.search(r"such as (\S+)$", str(refused.value))
+    return open_image(found[1])
+
+
+def test_of_several_images_one_that_is_there_is_recommended(tmp_path):
     root = tmp_path / "series.zarr"
     group = zarr.open_group(root, mode="w", zarr_format=2)
     group.attrs["bioformats2raw.layout"] = 3
-    for number in "01":
-        write_ome_zarr(root / number, "0.4")
+    write_ome_zarr(root / "0", "0.4")
     assert open_image(root).axes == "TCZYX"
-    assert "holds 2 images" in caplog.text
+    write_ome_zarr(root / "1", "0.4")
+    assert followed(root).axes == "TCZYX"
+
     plate = zarr.open_group(tmp_path / "plate.zarr", mode="w", zarr_format=2)
-    plate.attrs["plate"] = {"wells": []}
-    with pytest.raises(DataError, match=r"plate\.zarr/A/1/0"):
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "C/07"}]}
+    with pytest.raises(DataError, match="none of them is there"):
         open_image(tmp_path / "plate.zarr")
+    well = zarr.open_group(tmp_path / "plate.zarr/C/07", mode="w", zarr_format=2)
+    well.attrs["well"] = {"images": [{"path": "field_9"}]}
+    write_ome_zarr(tmp_path / "plate.zarr/C/07/field_9", "0.4")
+    for path in ("plate.zarr", "plate.zarr/C/07"):
+        assert followed(tmp_path / path).axes == "TCZYX"
+
+    labels = zarr.open_group(tmp_path / "plate.zarr/labels", mode="w", zarr_format=2)
+    labels.attrs["labels"] = ["nuclei"]
+    write_ome_zarr(tmp_path / "plate.zarr/labels/nuclei", "0.4")
+    assert open_image(tmp_path / "plate.zarr/labels").axes == "TCZYX"
+
+
+def test_absurd_shapes_of_a_zarr_are_refused(tmp_path):
+    for name, shape, chunks in (
+        ("pixels", (10**9, 10**9), (512, 512)),
+        ("chunk", (10**6, 10**6), (10**6, 10**6)),
+        ("empty", (10**5, 10**5), (512, 512)),
+    ):
+        path = tmp_path / f"{name}.zarr"
+        zarr.create_array(path, shape=shape, chunks=chunks, dtype="u1")
+        for missing in ("refuse", "fill") if name != "empty" else ("refuse",):
+            with pytest.raises(DataError, match=rf"{name}\.zarr (claims|is stored)"):
+                open_image(path, missing_chunks=missing)
+
+
+def test_chunks_that_labels_lack_are_background(tmp_path):
+    ids = np.zeros((96, 96), np.uint16)
+    ids[40:50, 70:90] = 300
+    for version in (2, 3):
+        path = tmp_path / f"v{version}.zarr"
+        array = zarr.create_array(
+            path, shape=ids.shape, chunks=(32, 32), dtype="u2", zarr_format=version
+        )
+        array[...] = ids
+        with pytest.raises(DataError, match="missing"):
+            open_image(path).read()
+        assert np.array_equal(read_labels(path), ids)
 
 
 def test_a_zarr_without_metadata_is_refused(tmp_path):

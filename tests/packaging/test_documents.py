@@ -48,3 +48,12 @@ def test_scripts_in_the_documents_exist() -> None:
     }
     assert named >= {"scripts/setup", "scripts/demo", "scripts/test"}
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_tests_that_the_table_of_files_names_exist() -> None:
+    text = (ROOT / "docs" / "files.md").read_text("utf-8")
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", text))
+    code = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    there = set(re.findall(r"^ *def (test_[a-z0-9_]+)\(", "\n".join(code), re.M))
+    assert len(named) > 20
+    assert not sorted(named - there)

@@ -14,6 +14,7 @@ from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError
 from unet_engine.images import Image, Tally, decide_labels, read_labels
 from unet_engine.images.label_values import Wording
+from unet_engine.images.pictures import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +143,7 @@ def _tally(path: Path, arguments: argparse.Namespace) -> Tally:
     from unet_engine.instances.blocks import BlockGrid
 
     one = argparse.Namespace(**{**vars(arguments), "channel": None})
-    values = _values(path, open_selected(path, one))
+    values = _values(path, open_selected(path, one, labels=True))
     tally = Tally(path.name, Counter())
     for block in BlockGrid.for_array(values, 2):
         tally.add(values[block.core_slices])
@@ -154,7 +155,7 @@ def _values(path: Path, image: Image) -> Any:
     from unet_engine.instances import LabelPlanes
 
     # The colours of a palette are no ids; its indices are, and need the whole picture.
-    picture = path.suffix.lower() in (".png", ".jpg", ".jpeg")
+    picture = path.suffix.lower() in PICTURE_SUFFIXES
     return read_labels(path, negative=True) if picture else LabelPlanes(image)
 
 

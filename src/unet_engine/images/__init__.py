@@ -4,13 +4,14 @@ No torch. An ``Image`` wraps any array-like (numpy, dask, zarr, the pages of a T
 reads only the region it is asked for.
 """
 
-from unet_engine.images.files import IMAGE_SUFFIXES, open_image
+from unet_engine.images.files import open_image
 from unet_engine.images.folders import (
     Pairing,
     list_images,
     match_folders,
     pair_folders,
 )
+from unet_engine.images.formats import IMAGE_SUFFIXES
 from unet_engine.images.image import Image, match_channels
 from unet_engine.images.label_rules import LabelRule
 from unet_engine.images.label_tallies import Tally

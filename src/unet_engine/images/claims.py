@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PLAUSIBLE_BYTES = 2**26
 """Up to here nobody is harmed by a wrong claim."""
 
-_COMPRESSION = 10**5
+COMPRESSION = 10**5
 """Claimed bytes per stored byte. Deflate reaches 1032, Zstandard some 20 000 for
 pixels that are all 0."""
 
@@ -50,7 +50,7 @@ def check_claim(
     pixels = prod(int(n) for n in shape)
     size = " x ".join(map(str, shape))
     if stored is not None and pixels * itemsize > max(
-        _PLAUSIBLE_BYTES, stored * _COMPRESSION
+        _PLAUSIBLE_BYTES, stored * COMPRESSION
     ):
         raise DataError(
             f"{path} claims {size} pixels in {stored} bytes, which cannot be; it is "

@@ -226,7 +226,7 @@ def _converted(
         )
     highest = float(np.iinfo(dtype).max)
     luma = _fractions(page.tags.valueof(529)) or _LUMA
-    to_unit = {
+    to_unit: _Convert = {
         _CMYK: lambda block: (
             (1 - block[..., :3] / highest) * (1 - block[..., 3:4] / highest)
         ),
@@ -236,9 +236,8 @@ def _converted(
     }[kind]
 
     def convert(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.rint(np.clip(to_unit(block), 0, 1) * highest).astype(
-            dtype.newbyteorder("=")
-        )
+        scaled = np.rint(np.clip(to_unit(block), 0, 1) * highest)
+        return scaled.astype(dtype.newbyteorder("="))
 
     return ColourPixels(data, convert, dtype, axes.index("S"), 3), axes
 

@@ -232,12 +232,12 @@ def _promised(series: tifffile.TiffPageSeries) -> int:
         return planes * channels
     if page.is_shaped and series.kind == "shaped":
         shape = tifffile.tifffile.shaped_description_metadata(page.shaped_description)
-        return prod(shape["shape"]) // page.size
+        return int(prod(shape["shape"]) // page.size)
     return 0
 
 
 def _planes(series: tifffile.TiffPageSeries) -> int:
-    return max(prod(series.shape) // series.keyframe.size, 1)
+    return max(int(prod(series.shape) // series.keyframe.size), 1)
 
 
 def _check_description(tif: tifffile.TiffFile, tags: bytes, path: Path) -> None:

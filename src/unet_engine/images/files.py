@@ -1,31 +1,28 @@
-"""Opening image files: TIFF lazily, PNG and JPEG whole."""
+"""Opening image files: TIFF lazily, pictures whole, others by bioio."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import imageio.v3 as iio
-import numpy as np
-from PIL.Image import DecompressionBombError
+from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
+from unet_engine.images.formats import (
+    IMAGE_SUFFIXES,
+    TIFF_READ_SUFFIXES,
+    VENDOR_SUFFIXES,
+)
 from unet_engine.images.image import Image
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr, open_zarr
+from unet_engine.images.pictures import PICTURE_SUFFIXES, read_picture
 from unet_engine.images.source import Source
 from unet_engine.images.tiff import open_tiff
+from unet_engine.images.vendor import open_vendor
 
 if TYPE_CHECKING:
     import os
 
-    import numpy.typing as npt
-
     from unet_engine.images.chunks import MissingChunks
-
-TIFF_SUFFIXES = (".tif", ".tiff")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
-IMAGE_SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
 
 
 def open_image(
@@ -41,8 +38,8 @@ def open_image(
     Parameters
     ----------
     path
-        TIFF, OME-TIFF, ImageJ TIFF, PNG or JPEG; the folder of an OME-Zarr image or
-        of a zarr array.
+        TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG, BMP or GIF; with bioio the format of a
+        vendor; the folder of an OME-Zarr image or of a zarr array.
     axes
         A letter for each axis in the file, when its metadata is missing or wrong.
     missing_chunks
@@ -63,14 +60,16 @@ def open_image(
         return open_zarr(Path(path), axes, missing_chunks)
     path = existing_file(path)
     suffix = path.suffix.lower()
-    if suffix in TIFF_SUFFIXES:
+    if suffix in TIFF_READ_SUFFIXES:
         return open_tiff(
             path, axes, series=series, labels=labels, fill=missing_chunks == "fill"
         )
     if suffix in PICTURE_SUFFIXES:
-        data = read_picture(path)
+        data = read_picture(path, indices=labels)
         image = Image.from_array(data, axes or "YXS"[: data.ndim], name=path.name)
         return replace(image, source=Source.of_files([path]))
+    if suffix in VENDOR_SUFFIXES:
+        return open_vendor(path, axes, series)
     raise DataError(
         f"{path} is no image file that can be opened; "
         f"use one of {', '.join((*IMAGE_SUFFIXES, ZARR_SUFFIX))}"
@@ -97,37 +96,3 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     if size == 0:
         raise DataError(f"{path} is an empty file; copy or export it again")
     return path
-
-
-def read_picture(path: Path, *, indices: bool = False) -> npt.NDArray[Any]:
-    """Read a PNG or JPEG whole, ``(Y, X)`` or ``(Y, X, S)``.
-
-    Parameters
-    ----------
-    path
-        The file.
-    indices
-        Keep the indices of a palette picture instead of its colours: masks are often
-        stored so.
-
-    Raises
-    ------
-    DataError
-        When it cannot be decoded.
-    """
-    try:
-        with iio.imopen(path, "r", plugin="pillow") as file:
-            mode = file.metadata(exclude_applied=False)["mode"]
-            wanted = {"P": "P" if indices else None, "CMYK": "RGB"}.get(mode)
-            data: npt.NDArray[Any] = np.asarray(file.read(index=0, mode=wanted))
-    except (OSError, ValueError, SyntaxError, KeyError) as error:
-        reason = error.__cause__ or error
-        if isinstance(reason, DecompressionBombError):
-            raise DataError(
-                f"{path} is too large to be read as a whole; save it as a tiled TIFF"
-            ) from error
-        raise DataError(
-            f"{path} cannot be read as a picture ({reason}); it is damaged, truncated "
-            "or of another format: export it again"
-        ) from error
-    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -9,13 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
-from unet_engine.images.files import IMAGE_SUFFIXES
-from unet_engine.images.labels import LABEL_SUFFIXES
+from unet_engine.images.formats import (
+    BIOIO_ADVICE,
+    IMAGE_SUFFIXES,
+    OTHER_SUFFIXES,
+    VENDOR_SUFFIXES,
+    read_suffixes,
+)
+from unet_engine.images.labels import LABEL_READ_SUFFIXES
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
+
+logger = logging.getLogger(__name__)
 
 _NAMED = 3
 
@@ -26,7 +35,7 @@ def pair_folders(
     """Pair the images of one folder with the labels of another by their stems.
 
     Hidden files and files that are no images are left out; ``a.ome.tif`` belongs to
-    ``a.png``.
+    ``a.png``. An OME-Zarr and labels that are one are a pair, whatever their names.
 
     Returns
     -------
@@ -87,8 +96,11 @@ def match_folders(
     DataError
         When a folder is missing or holds no images.
     """
-    sources = _by_stem(Path(images), IMAGE_SUFFIXES)
-    targets = _by_stem(Path(labels), LABEL_SUFFIXES)
+    if is_zarr(Path(images)) and is_zarr(Path(labels)):
+        pair = (Path(images), Path(labels))
+        return Pairing(pairs=(pair,), lonely=(), twins=(), images=1, labels=1)
+    sources = _by_stem(Path(images), read_suffixes())
+    targets = _by_stem(Path(labels), LABEL_READ_SUFFIXES)
     twins = [files for one in (sources, targets) for files in one.values() if files[1:]]
     unclear = {stem_of(files[0]) for files in twins}
     lonely = [*_missing(sources, targets), *_missing(targets, sources)]
@@ -117,28 +129,35 @@ def stem_of(path: Path) -> str:
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the image files of a folder in natural order.
 
+    Files that look like images and cannot be read are named in one warning.
+
     Raises
     ------
     DataError
         When the folder is missing or holds no images.
     """
-    found = _files(Path(folder), IMAGE_SUFFIXES)
+    found = _files(Path(folder), read_suffixes())
     return sorted(found, key=lambda path: _natural(path.name))
 
 
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    suffixes = (*suffixes, ZARR_SUFFIX)
     try:
-        suffixes = (*suffixes, ZARR_SUFFIX)
-        found = [p for p in folder.iterdir() if p.suffix.lower() in suffixes]
+        present = [p for p in folder.iterdir() if not p.name.startswith(".")]
     except OSError as error:
         raise DataError(
             f"{folder} cannot be read as a folder: {error.strerror}; check the path"
         ) from error
-    found = [p for p in found if not p.name.startswith(".") and _may_be_image(p)]
+    there = [p for p in present if _may_be_image(p)]
+    found = [p for p in there if p.suffix.lower() in suffixes]
+    passed_over = _passed_over([p for p in there if p not in set(found)])
     if not found:
         raise DataError(
-            f"{folder} holds no image file; put files of {', '.join(suffixes)} there"
+            f"{folder} holds no image file; "
+            + (passed_over or f"put files of {', '.join(suffixes)} there")
         )
+    if passed_over:
+        logger.warning("%s: %s", folder, passed_over)
     return found
 
 
@@ -148,6 +167,21 @@ def _may_be_image(path: Path) -> bool:
         return not path.is_dir() or is_zarr(path)
     except OSError:
         return True
+
+
+def _passed_over(paths: Sequence[Path]) -> str:
+    """Return a text that names the files which look like images; "" without any."""
+    known = (*IMAGE_SUFFIXES, *VENDOR_SUFFIXES, *OTHER_SUFFIXES)
+    images = [path for path in paths if path.suffix.lower() in known]
+    if not images:
+        return ""
+    images.sort(key=lambda path: _natural(path.name))
+    vendor = any(path.suffix.lower() in VENDOR_SUFFIXES for path in images)
+    advice = f"{BIOIO_ADVICE} for formats of vendors, or " if vendor else ""
+    return (
+        f"{_name(images)} passed over because the format cannot be read here; "
+        f"{advice}export as OME-TIFF"
+    )
 
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, list[Path]]:

@@ -11,17 +11,12 @@ import numpy as np
 import tifffile
 
 from unet_engine.errors import DataError
-from unet_engine.images.files import (
-    PICTURE_SUFFIXES,
-    TIFF_SUFFIXES,
-    existing_file,
-    open_image,
-    read_picture,
-)
+from unet_engine.images.files import existing_file, open_image
+from unet_engine.images.formats import TIFF_READ_SUFFIXES, TIFF_SUFFIXES
 from unet_engine.images.label_tallies import Tally
 from unet_engine.images.label_values import decide_labels
 from unet_engine.images.ome_zarr import is_zarr
-from unet_engine.images.tiff import open_tiff
+from unet_engine.images.pictures import PICTURE_SUFFIXES, read_picture
 from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
@@ -30,10 +25,17 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from unet_engine.images.chunks import MissingChunks
     from unet_engine.images.image import Image
     from unet_engine.images.label_values import LabelValues, Unlabelled
 
 LABEL_SUFFIXES = (*TIFF_SUFFIXES, ".png")
+"""Of label images that are written."""
+
+LABEL_READ_SUFFIXES = (*TIFF_READ_SUFFIXES, ".png", ".bmp", ".gif")
+
+_UNFINISHED = ".napari-unet-run"
+"""In a zarr whose prediction was stopped: its missing chunks are not empty ones."""
 
 _OME_AXES = "TZ"
 _STACK_AXES = ("", "Z", "TZ")
@@ -171,7 +173,7 @@ def read_labels(
     if not is_zarr(path := Path(path)):
         path = existing_file(path)
     suffix = path.suffix.lower()
-    if suffix in PICTURE_SUFFIXES and suffix not in LABEL_SUFFIXES:
+    if suffix in PICTURE_SUFFIXES and suffix not in LABEL_READ_SUFFIXES:
         raise DataError(
             f"{path}: JPEG changes the values of labels; export them as PNG or TIFF"
         )
@@ -179,8 +181,10 @@ def read_labels(
         picture = read_picture(path, indices=True)
         planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
         return _as_ids(_only_channel(planes, path), path, negative)
-    tiff = suffix in TIFF_SUFFIXES
-    image = open_tiff(path, None, labels=True) if tiff else open_image(path)
+    # Writers of labels leave empty chunks out.
+    whole = is_zarr(path) and not (path / _UNFINISHED).exists()
+    missing: MissingChunks = "fill" if whole else "refuse"
+    image = open_image(path, labels=True, missing_chunks=missing)
     shape = (*image.leading_shape, *image.plane_shape)
     values = np.empty(shape, dtype=image.dtype)
     for index in image.indices():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
 from unet_engine.images.chunks import MissingChunks, ZarrPixels
+from unet_engine.images.claims import COMPRESSION, check_claim, check_segment
 from unet_engine.images.image import AXES, Image
 from unet_engine.images.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import zarr
-
-logger = logging.getLogger(__name__)
 
 ZARR_SUFFIX = ".zarr"
 
@@ -128,17 +127,16 @@ def _open_node(
     if isinstance(node, zarr.Array):
         return (_array_image(path, node, axes or _array_axes(path, node), missing),)
     attributes = _ome(node.attrs)
-    if "plate" in attributes or "well" in attributes:
-        raise DataError(
-            f"{path} is a plate of many images; give one of them, "
-            f"such as {path.name}/A/1/0"
-        )
-    if "bioformats2raw.layout" in attributes and "multiscales" not in attributes:
-        series = sorted(name for name, _ in node.groups() if name.isdecimal())
-        if len(series) > 1:
-            logger.warning("%s holds %d images; the first is opened", path, len(series))
-        return _open_node(path / (series[0] if series else "0"), axes, missing, most)
+    if "multiscales" not in attributes and (inside := image_paths(path)) != [path]:
+        if len(inside) == 1 and "plate" not in attributes and "well" not in attributes:
+            return _open_node(inside[0], axes, missing, most)
+        raise _holds_several(path, inside)
     if "multiscales" in attributes:
+        if len(attributes["multiscales"]) > 1:
+            raise DataError(
+                f"{path} describes {len(attributes['multiscales'])} images at once; "
+                f"give one of its arrays, such as {_example(path, node)}"
+            )
         multiscale = attributes["multiscales"][0]
         levels = range(len(multiscale["datasets"]))[:most]
         return tuple(
@@ -146,6 +144,73 @@ def _open_node(
             for level in levels
         )
     return (_only_array(path, node, axes, missing),)
+
+
+def image_paths(path: Path) -> list[Path]:
+    """Return the images in the folder of a plate, a well, a series or labels.
+
+    Parameters
+    ----------
+    path
+        Folder of a zarr.
+
+    Returns
+    -------
+    list of Path
+        Those that are there; ``[path]`` when it is none of these.
+
+    Raises
+    ------
+    DataError
+        When the metadata are missing or damaged.
+    """
+    try:
+        return _image_paths(path)
+    except Exception as error:
+        # Damaged metadata make the parsers raise anything.
+        raise DataError(
+            f"the zarr metadata of {path} cannot be read ({_describe(error)}); they "
+            "are missing, damaged or of an unknown version: export the image again"
+        ) from error
+
+
+def _image_paths(path: Path) -> list[Path]:
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        return [path]
+    attributes = _ome(node.attrs)
+    if "plate" in attributes:
+        wells = [path / str(w["path"]) for w in attributes["plate"].get("wells", ())]
+        return [p for well in wells if is_zarr(well) for p in image_paths(well)]
+    if "well" in attributes:
+        names = [str(one["path"]) for one in attributes["well"].get("images", ())]
+    elif "bioformats2raw.layout" in attributes:
+        names = [name for name, _ in node.groups() if name.isdecimal()]
+        names.sort(key=int)
+    elif isinstance(attributes.get("labels"), list):
+        names = [str(name) for name in attributes["labels"]]
+    else:
+        return [path]
+    return [path / name for name in names if is_zarr(path / name)]
+
+
+def _holds_several(path: Path, inside: Sequence[Path]) -> DataError:
+    if not inside:
+        return DataError(
+            f"{path} describes images and none of them is there; copy or export it "
+            "again"
+        )
+    return DataError(
+        f"{path} holds {len(inside)} image{'s' * (len(inside) > 1)}; give one of them, "
+        f"such as {inside[0]}"
+    )
+
+
+def _example(path: Path, group: zarr.Group) -> str:
+    names = sorted(name for name, _ in group.arrays())
+    return str(path / names[0]) if names else str(path)
 
 
 def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -245,8 +310,36 @@ def _array_image(
     folder = path / inside
     files = {base / name for base in (path, folder) for name in _METADATA}
     source = Source.of_files(filter(Path.is_file, files), folder)
+    _check_size(path, folder, data, missing)
     image = Image.from_array(data, axes, name=path.name)
     return replace(image, source=source)
+
+
+def _check_size(
+    path: Path, folder: Path, data: ZarrPixels, missing: MissingChunks
+) -> None:
+    """Refuse what the chunks that are there cannot be, without looking at all."""
+    itemsize = data.dtype.itemsize
+    check_segment(path, prod(data.chunks) * itemsize)
+    # Whoever fills leaves most chunks of a sparse label image out.
+    allowance = 100 if missing == "fill" else 1
+    enough = prod(data.shape) * itemsize / COMPRESSION
+    stored = 0
+    for size in _sizes(folder):
+        stored += size * allowance
+        if stored > enough:
+            break
+    check_claim(path, data.shape, itemsize, stored)
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Return the sizes of the files in a folder, in bytes, one by one."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _sizes(Path(entry.path))
+            else:
+                yield entry.stat().st_size
 
 
 def _describe(error: Exception) -> str:

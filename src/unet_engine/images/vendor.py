@@ -1,0 +1,104 @@
+"""Formats of microscope vendors, through the optional package bioio."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.errors import DataError
+from unet_engine.images.claims import check_claim
+from unet_engine.images.formats import BIOIO_ADVICE
+from unet_engine.images.image import AXES, Image
+from unet_engine.images.source import Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_vendor(path: Path, axes: str | None, series: int | None) -> Image:
+    """Open a file of a vendor's format lazily.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axes
+        A letter for each axis, when its metadata is wrong.
+    series
+        Which scene, from 0, when there are several.
+
+    Raises
+    ------
+    DataError
+        When bioio or its plugin for the format is not installed, the file cannot be
+        read, or it holds several scenes and none was chosen.
+    """
+    try:
+        from bioio import BioImage
+    except ImportError as error:
+        raise DataError(
+            f"{path} is in a format of a vendor, which needs bioio; install it with "
+            f"{BIOIO_ADVICE}, or export the image as OME-TIFF"
+        ) from error
+    try:
+        opened = BioImage(path)
+        scenes = tuple(opened.scenes)
+        number = _scene(path, len(scenes), series)
+        opened.set_scene(scenes[number])
+        data, order = opened.dask_data, str(opened.dims.order)
+        sizes = opened.physical_pixel_sizes
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        # Every reader of bioio has errors of its own.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"{path} cannot be read by bioio ({reason}); install its plugin for "
+            f"{path.suffix} files, such as bioio-bioformats, or export the image as "
+            "OME-TIFF"
+        ) from error
+    if axes is None:
+        data, order = _without_mosaic(path, data, order)
+    check_claim(path, data.shape, data.dtype.itemsize, None)
+    image = Image.from_array(
+        data,
+        axes or order,
+        name=path.name,
+        pixel_size_um=_positive(getattr(sizes, "X", None)),
+        slice_step_um=_positive(getattr(sizes, "Z", None)),
+    )
+    return replace(image, source=Source.of_files([path]))
+
+
+def _scene(path: Path, count: int, series: int | None) -> int:
+    if series is None and count > 1:
+        raise DataError(
+            f"{path} holds {count} scenes; choose one with --series, from 0 to "
+            f"{count - 1}"
+        )
+    number = series or 0
+    if not 0 <= number < count:
+        raise DataError(
+            f"{path} has no scene {number}; choose one with --series, from 0 to "
+            f"{count - 1}"
+        )
+    return number
+
+
+def _without_mosaic(path: Path, data: Any, order: str) -> tuple[Any, str]:
+    """Return what has axes that we know; tiles of a mosaic are positions."""
+    order = order.replace("M", "P", "P" not in order)
+    # bioio fills up to five axes; colour pixels have their samples beside one channel.
+    if "S" in order and "C" in order and data.shape[order.index("C")] == 1:
+        data = data[(slice(None),) * order.index("C") + (0,)]
+        order = order.replace("C", "")
+    if unknown := sorted(set(order) - set(AXES)):
+        raise DataError(
+            f"{path} has the axes {order}, of which {', '.join(unknown)} is not known; "
+            f"state them with --axes, one letter of {AXES} for each"
+        )
+    return data, order
+
+
+def _positive(value: Any) -> float | None:
+    return float(value) if value and 0 < value < float("inf") else None
