@@ -15,7 +15,7 @@ from napari_unet._layers import full_data, image_of
 from napari_unet._pairs import PairsSection
 from napari_unet._sections import TrainingSection
 from napari_unet._settings import TrainingSettings
-from napari_unet._training_data import LabelledImage
+from napari_unet._training_data import LabelledImage, LabelsRead
 from napari_unet._training_runs import Trained, TrainingOrder, train_run
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError, EngineError
@@ -147,7 +147,8 @@ class FineTuneSection(TrainingSection):
             LabelledImage(
                 image=image_of(pair.image, pair.layout),
                 labels=full_data(pair.labels),
-                instances=pair.instances,
+                label_values=pair.label_values,
+                unlabelled=pair.unlabelled,
             )
             for pair in workspace.pairs
         )
@@ -161,6 +162,12 @@ class FineTuneSection(TrainingSection):
             labelled=labelled,
             config=self.config,
         )
+
+    def _on_events(self, events: list[Any]) -> None:
+        for event in events:
+            if isinstance(event, LabelsRead):
+                self.pairs.meaning.setText(event.line)
+        super()._on_events([e for e in events if not isinstance(e, LabelsRead)])
 
     def _on_result(self, order: TrainingOrder, trained: Trained) -> None:
         result = trained.result

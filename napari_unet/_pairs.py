@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets import ComboBox, LineEdit
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QHBoxLayout, QListWidget
 
 from napari_unet._buttons import button
-from napari_unet._forms import (
-    Section,
-    add_row,
-    rows,
-)
+from napari_unet._forms import Section, TextLine, add_row, rows
 from napari_unet._layers import labelled_layout
 from napari_unet._workspace import Pair
 from unet_engine.errors import EngineError
+from unet_engine.images.label_values import LABEL_VALUES, parse_unlabelled
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -26,6 +23,15 @@ if TYPE_CHECKING:
     from napari_unet._workspace import Workspace
 
 _LIST_HEIGHT = 54
+_VALUES = (
+    "classes: each number is a class, 0 the background. objects: each number is an "
+    "object, and all above 0 become class 1. mask: what is above 0, or above half of "
+    "the highest grey level, becomes class 1. auto: what the labels can only be."
+)
+_UNLABELLED = (
+    "The value of pixels that nobody labelled, such as 255 or -1; none when all are. "
+    "auto: -1, or 255 beside classes. With 0, classes count from 1."
+)
 
 
 class PairsSection(Section):
@@ -49,17 +55,17 @@ class PairsSection(Section):
         self._workspace = workspace
         self.image = ComboBox(choices=self._layers_of(ImageLayer))
         self.labels = ComboBox(choices=self._layers_of(Labels))
-        self.instances = CheckBox(text="Labels are object ids")
-        self.instances.native.setToolTip(
-            "Each object has a number of its own: all above 0 become class 1. "
-            "Otherwise labels are class numbers."
-        )
+        self.label_values = ComboBox(choices=LABEL_VALUES)
+        self.unlabelled = LineEdit(value="auto")
+        self.meaning = TextLine()
         form = rows()
         add_row(form, "Image", self.image.native, "An image layer to train on.")
         add_row(form, "Labels", self.labels.native, "Labels of that image.")
         self.content.addLayout(form)
-        self.content.addWidget(self.instances.native)
+        add_row(form, "Label values", self.label_values.native, _VALUES)
+        add_row(form, "Not labelled", self.unlabelled.native, _UNLABELLED)
         self._make_list()
+        self.content.addWidget(self.meaning)
         workspace.pairs_changed.connect(self._show_pairs)
 
     def _make_list(self) -> None:
@@ -98,11 +104,12 @@ class PairsSection(Section):
             return
         try:
             layout = labelled_layout(image, labels)
+            unlabelled = parse_unlabelled(self.unlabelled.value)
         except EngineError as error:
             show_warning(str(error))
             return
         self._workspace.add_pair(
-            Pair(image, labels, layout, instances=self.instances.value)
+            Pair(image, labels, layout, self.label_values.value, unlabelled)
         )
 
     def remove_pair(self) -> None:

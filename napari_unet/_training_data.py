@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_engine.errors import DataError
-from unet_engine.images import Normalisation, match_channels
+from unet_engine.images import Normalisation, Tally, decide_labels, match_channels
+from unet_engine.images.label_values import Wording
 from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from napari_unet._training_runs import TrainingOrder
     from unet_engine.annotations import Annotations
     from unet_engine.dataset import TrainingPair
-    from unet_engine.images import Image
+    from unet_engine.images import Image, LabelRule
+    from unet_engine.images.label_values import LabelValues, Unlabelled
     from unet_engine.spec import ModelSpec
+
+
+_WORDING = Wording(
+    values="add it again with the label values {}",
+    unlabelled="add it again with {} as not labelled",
+    more_classes="add the missing classes in step 2",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,17 +47,73 @@ class LabelledImage:
         The image.
     labels
         Array-like of integers, ``(*leading, Y, X)``.
-    instances
-        The labels are object ids, not class ids.
+    label_values, unlabelled
+        What their values mean, as of ``decide_labels``.
     """
 
     image: Image
     labels: Any
-    instances: bool
+    label_values: LabelValues = "auto"
+    unlabelled: Unlabelled = "auto"
 
 
-def training_pairs(order: TrainingOrder, spec: ModelSpec) -> Iterator[TrainingPair]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelsRead:
+    """What the values of added labels mean: one line, shown before the training."""
+
+    line: str
+
+
+def decide_added(order: TrainingOrder) -> tuple[LabelRule, ...]:
+    """Decide what the values of each added image mean, in the order of these.
+
+    Images with the same choices are decided together, as the files of a folder are.
+
+    Raises
+    ------
+    DataError
+        When values fit no meaning, or more than one.
+    """
+    groups: dict[tuple[LabelValues, Unlabelled], list[Tally]] = {}
+    for added in order.labelled:
+        tally = Tally.of(repr(added.image.name), np.asarray(added.labels))
+        groups.setdefault((added.label_values, added.unlabelled), []).append(tally)
+    rules = {
+        choice: decide_labels(
+            tallies,
+            values=choice[0],
+            unlabelled=choice[1],
+            classes=len(order.classes),
+            wording=_WORDING,
+        )
+        for choice, tallies in groups.items()
+    }
+    return tuple(rules[one.label_values, one.unlabelled] for one in order.labelled)
+
+
+def describe_rules(rules: Sequence[LabelRule], classes: Sequence[str]) -> str:
+    """Return what the values mean and what is odd about them."""
+    lines: list[str] = []
+    for rule in rules:
+        lines += [rule.describe(classes), *rule.notes]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def training_pairs(
+    order: TrainingOrder,
+    spec: ModelSpec,
+    rules: Sequence[LabelRule] | None = None,
+) -> Iterator[TrainingPair]:
     """Read and normalise what a training learns from.
+
+    Parameters
+    ----------
+    order
+        What was asked for.
+    spec
+        Of the model that learns.
+    rules
+        What the values of the added labels mean; decided when None.
 
     Raises
     ------
@@ -64,8 +128,9 @@ def training_pairs(order: TrainingOrder, spec: ModelSpec) -> Iterator[TrainingPa
             yield from _touched_volumes(prepared, touched, order.config.crop)
         else:
             yield from _touched_planes(prepared, touched, order.config.crop)
-    for added in order.labelled:
-        yield from _labelled_pairs(added, spec, order.config.crop)
+    rules = decide_added(order) if rules is None else rules
+    for added, rule in zip(order.labelled, rules, strict=True):
+        yield from _labelled_pairs(added, rule, spec, order.config.crop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +187,7 @@ def _touched_volumes(
 
 
 def _labelled_pairs(
-    added: LabelledImage, spec: ModelSpec, crop: int
+    added: LabelledImage, rule: LabelRule, spec: ModelSpec, crop: int
 ) -> Iterator[TrainingPair]:
     image = match_channels(added.image, spec.in_channels)
     check_axes(image, spec)
@@ -131,15 +196,8 @@ def _labelled_pairs(
     )
     prepared = _Prepared(image, normalisation, spec)
     leading = image.leading_shape[: len(image.leading_shape) - (spec.ndim - 2)]
-    indices = tuple(np.ndindex(leading))
-    parts = [np.asarray(added.labels[index]) for index in indices]
-    # Alone with 0, 255 is the foreground of a mask, not "nobody said".
-    values = {int(value) for labels in parts for value in np.unique(labels)}
-    instances = added.instances or values == {0, IGNORE}
-    for index, labels in zip(indices, parts, strict=True):
-        target = class_target(
-            labels, spec.classes, instances=instances, name=image.name
-        )
+    for index in np.ndindex(leading):
+        target = rule.apply(np.asarray(added.labels[index]))
         box = _labelled_box(target, spec, crop)
         if box is not None:
             yield prepared.pair(index, box, target[box])
@@ -155,32 +213,6 @@ def _labelled_box(
         return slice(None), slice(None)
     labelled = target != IGNORE
     return volume_around(labelled, spec, crop) if labelled.any() else None
-
-
-def class_target(
-    labels: npt.NDArray[Any],
-    classes: tuple[str, ...],
-    *,
-    instances: bool,
-    name: str,
-) -> npt.NDArray[np.uint8]:
-    """Turn labels of a plane or a volume into a training target.
-
-    Raises
-    ------
-    DataError
-        When a label is no class of the model.
-    """
-    if instances:
-        return (labels > 0).astype(np.uint8)
-    odd = labels[(labels < 0) | ((labels >= len(classes)) & (labels != IGNORE))]
-    if odd.size:
-        raise DataError(
-            f"the labels of {name!r} have the value {int(odd.flat[0])}, but the model "
-            f"has the classes 0 to {len(classes) - 1} ({', '.join(classes)}); tick "
-            "'Labels are object ids' if they number objects"
-        )
-    return labels.astype(np.uint8)
 
 
 def _around(touched: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 from napari_unet._drafts import Draft
 from napari_unet._jobs import load_torch
-from napari_unet._training_data import training_pairs
+from napari_unet._training_data import (
+    LabelsRead,
+    decide_added,
+    describe_rules,
+    training_pairs,
+)
 from unet_engine.rescue import Unsaved, folders_for_windows, save_or_rescue
 
 if TYPE_CHECKING:
@@ -96,7 +101,7 @@ class Trained:
 
 def train_run(
     order: TrainingOrder, workspace: Workspace, stop: Stop
-) -> Generator[Step | Validation, None, Trained]:
+) -> Generator[LabelsRead | Step | Validation, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
     from unet_engine.replay import compare_with_old
@@ -106,7 +111,10 @@ def train_run(
     checkpoint = old = workspace.checkpoint(order.model, stop)
     known = not isinstance(order.model, Draft)
     examples = workspace.store.examples(order.model.name) if known else ()
-    pairs = list(training_pairs(order, checkpoint.spec))
+    rules = decide_added(order)
+    if rules:
+        yield LabelsRead(line=describe_rules(rules, order.classes))
+    pairs = list(training_pairs(order, checkpoint.spec, rules))
     base = _base_of(order.model, {pair.name for pair in pairs}, workspace)
     anew = base is not order.model
     if anew:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from unet_engine.config import Device
     from unet_engine.events import Stop
     from unet_engine.images import Image
+    from unet_engine.images.label_values import LabelValues, Unlabelled
     from unet_engine.store import ModelInfo
 
 
@@ -39,19 +40,25 @@ class Pair:
     ----------
     layout
         What the axes of the image are.
-    instances
-        The labels are object ids, not class ids.
+    label_values, unlabelled
+        What the values of the labels mean, as of ``decide_labels``.
     """
 
     image: Any
     labels: Any
     layout: Layout
-    instances: bool
+    label_values: LabelValues = "auto"
+    unlabelled: Unlabelled = "auto"
 
     @property
     def title(self) -> str:
         """The pair in a list."""
-        kind = " (objects)" if self.instances else ""
+        given: list[str] = []
+        if self.label_values != "auto":
+            given.append(self.label_values)
+        if self.unlabelled != "auto":
+            given.append(f"{self.unlabelled} unlabelled")
+        kind = f" ({', '.join(given)})" if given else ""
         return f"{self.image.name} + {self.labels.name}{kind}"
 
 

@@ -286,17 +286,17 @@ def test_a_new_class_is_learned(painted: Docked) -> None:
     assert [b.text() for b in painted.widget.correct.class_buttons][-1] == "debris"
 
 
-def pair(docked: Docked, labels: np.ndarray, *, instances: bool) -> None:
+def pair(docked: Docked, labels: np.ndarray, label_values: str = "auto") -> None:
     pairs = docked.widget.fine_tune.pairs
     pairs.labels.value = docked.viewer.add_labels(labels, name="truth")
     pairs.image.value = docked.viewer.layers["cells"]
-    pairs.instances.value = instances
+    pairs.label_values.value = label_values
     pairs.add_pair()
 
 
 def test_a_pair_alone_is_enough(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane, name="cells")
-    pair(dock, (plane > 100).astype(int) * 300, instances=True)
+    pair(dock, (plane > 100).astype(int) * 300, "objects")
     assert [p.title for p in dock.widget.workspace.pairs] == ["cells + truth (objects)"]
     dock.be_quick()
     train(dock)
@@ -306,7 +306,7 @@ def test_a_pair_alone_is_enough(dock: Docked, plane: Any) -> None:
 
 def test_labels_of_another_shape(dock: Docked, plane: Any, told: list[str]) -> None:
     dock.viewer.add_image(plane, name="cells")
-    pair(dock, np.zeros((5, 5), np.uint8), instances=False)
+    pair(dock, np.zeros((5, 5), np.uint8))
     assert "5 x 5 pixels" in told[0]
     assert not dock.widget.workspace.pairs
 
@@ -315,7 +315,7 @@ def test_object_ids_taken_for_classes(
     dock: Docked, plane: Any, told: list[str]
 ) -> None:
     dock.viewer.add_image(plane, name="cells")
-    pair(dock, (plane > 100).astype(int) * 300, instances=False)
+    pair(dock, (plane > 100).astype(int) * 300)
     dock.be_quick()
     train(dock)
     assert any("object ids" in message for message in told)
@@ -324,7 +324,7 @@ def test_object_ids_taken_for_classes(
 
 def test_a_mask_of_0_and_255_is_foreground(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane, name="cells")
-    pair(dock, np.where(plane > 100, 255, 0).astype(np.uint8), instances=False)
+    pair(dock, np.where(plane > 100, 255, 0).astype(np.uint8))
     dock.be_quick()
     train(dock)
     assert dock.widget.workspace.model.name == "tiny-ft"
@@ -332,7 +332,7 @@ def test_a_mask_of_0_and_255_is_foreground(dock: Docked, plane: Any) -> None:
 
 def test_a_pair_goes_with_its_layer(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane, name="cells")
-    pair(dock, (plane > 100).astype(np.uint8), instances=False)
+    pair(dock, (plane > 100).astype(np.uint8))
     assert dock.widget.fine_tune.pairs.list.count() == 1
     dock.viewer.layers.remove("truth")
     assert dock.widget.fine_tune.pairs.list.count() == 0
@@ -340,7 +340,7 @@ def test_a_pair_goes_with_its_layer(dock: Docked, plane: Any) -> None:
 
 def test_remove_a_pair(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane, name="cells")
-    pair(dock, (plane > 100).astype(np.uint8), instances=False)
+    pair(dock, (plane > 100).astype(np.uint8))
     dock.widget.fine_tune.pairs.list.setCurrentRow(0)
     dock.widget.fine_tune.pairs.remove.click()
     assert not dock.widget.workspace.pairs
@@ -431,3 +431,24 @@ def test_a_model_that_cannot_be_saved_is_kept_and_saved_later(
     assert "Saved as tiny-ft" in section.text.text()
     assert not kept.exists()
     assert not section.save_again.isVisibleTo(section)
+
+
+def test_what_added_labels_mean_is_shown_and_asked(
+    dock: Docked, plane: Any, told: list[str]
+) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    dock.be_quick()
+    ids = np.digitize(np.arange(plane.shape[1]), [40, 80])[None] * (plane > -1)
+    pair(dock, ids.astype(np.uint8))
+    dock.widget.fine_tune.pairs.unlabelled.value = "2"
+    pair(dock, (plane > 100).astype(np.uint8) + (plane > 400), "mask")
+    assert dock.widget.workspace.pairs[1].title.endswith("(mask, 2 unlabelled)")
+    dock.widget.workspace.remove_pair(dock.widget.workspace.pairs[0])
+    train(dock)
+    dock.wait()
+    meaning = dock.widget.fine_tune.pairs.meaning.text()
+    assert meaning.startswith("labels: 0 background")
+    assert "2 unlabelled" in meaning
+    dock.widget.fine_tune.pairs.unlabelled.value = "two"
+    pair(dock, ids.astype(np.uint8))
+    assert "'two' is no value" in told[-1]

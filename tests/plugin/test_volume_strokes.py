@@ -111,12 +111,12 @@ def test_an_added_pair_is_learned_as_a_volume(
         model=add_model("volumes", **SPEC),
         classes=spec.classes,
         touched=(),
-        labelled=(LabelledImage(image=image, labels=labels, instances=False),),
+        labelled=(LabelledImage(image=image, labels=labels),),
         config=FineTuneConfig(crop=32),
     )
     (pair,) = training_pairs(order, spec)
     assert np.flatnonzero((pair.target != IGNORE).any(axis=(1, 2))).tolist() == [4]
-    ids = LabelledImage(image=image, labels=(stack > 100) * 7, instances=True)
+    ids = LabelledImage(image=image, labels=(stack > 100) * 7, label_values="objects")
     (dense,) = training_pairs(
         TrainingOrder(
             model=order.model,
@@ -145,7 +145,6 @@ def test_each_stack_of_a_series_is_a_volume(
             LabelledImage(
                 image=Image.from_array(series, "TZYX", name="film"),
                 labels=labels,
-                instances=False,
             ),
         ),
         config=FineTuneConfig(crop=32),
@@ -190,7 +189,6 @@ def test_a_plane_for_a_model_of_volumes(
             LabelledImage(
                 image=Image.from_array(plane, "YX", name="flat"),
                 labels=plane > 100,
-                instances=False,
             ),
         ),
         config=FineTuneConfig(),

@@ -6,11 +6,11 @@ One rule for all files of a run, decided before anything is computed.
 from __future__ import annotations
 
 import argparse
-import re
 from typing import TYPE_CHECKING
 
 from unet_engine.cli.progress import tell
-from unet_engine.images.label_values import LABEL_VALUES
+from unet_engine.errors import DataError
+from unet_engine.images.label_values import LABEL_VALUES, parse_unlabelled
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--unlabelled",
-        type=parse_unlabelled,
+        type=_unlabelled,
         default="auto",
         metavar="VALUE",
         help="value of pixels that nobody labelled; none when all are labelled; with "
@@ -52,13 +52,11 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse_unlabelled(text: str) -> Unlabelled:
-    """Read a whole number, ``none`` or ``auto``."""
-    if text in ("none", "auto"):
-        return text  # type: ignore[return-value]
-    if not re.fullmatch(r"-?\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 255, -1 or none")
-    return int(text)
+def _unlabelled(text: str) -> Unlabelled:
+    try:
+        return parse_unlabelled(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def tell_rule(rule: LabelRule, names: Sequence[str], *, quiet: bool) -> None:

@@ -6,6 +6,7 @@ that command line, window and Python decide alike.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -57,6 +58,27 @@ class Wording:
 
 
 COMMAND_LINE = Wording()
+
+
+def parse_unlabelled(text: str) -> Unlabelled:
+    """Read a whole number, ``none`` or ``auto``.
+
+    Raises
+    ------
+    DataError
+        When it is something else.
+    """
+    given = text.strip()
+    if given == "none":
+        return "none"
+    if given == "auto":
+        return "auto"
+    if not re.fullmatch(r"-?\d+", given):
+        raise DataError(
+            f"{text!r} is no value of pixels that nobody labelled; give a whole number "
+            "such as 255 or -1, none or auto"
+        )
+    return int(given)
 
 
 def decide_labels(
