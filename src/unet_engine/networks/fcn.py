@@ -68,6 +68,28 @@ class BilinearUpsampling(nn.Module):
         return full
 
 
+class Score(nn.Conv2d):
+    """A 1x1 convolution to few score maps, computed in float32 also under autocast.
+
+    oneDNN's gradient of the bias in bfloat16 on processors with AMX, of 1x1
+    convolutions with 2560 input channels or more and at most 8 output channels, writes
+    64 bytes into 4 and corrupts the heap. Seen with PyTorch 2.11 to 2.14. This is also
+    the last layer, whose rounding nothing after it would mend.
+    """
+
+    def __init__(self, in_channels: int, classes: int) -> None:
+        super().__init__(in_channels, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(N, classes, y, x)``, of the type of the weights."""
+        weight, bias = self.weight, self.bias
+        with torch.autocast(x.device.type, enabled=False):
+            scores = functional.conv2d(
+                x.float(), weight.float(), None if bias is None else bias.float()
+            )
+        return scores.to(weight.dtype)
+
+
 class FCN(nn.Module):
     """A classifier made convolutional, scored per cell, upsampled to pixels (Fig. 3).
 
@@ -124,10 +146,10 @@ class FCN(nn.Module):
         return scores
 
 
-def _zero_score(in_channels: int, classes: int) -> nn.Conv2d:
+def _zero_score(in_channels: int, classes: int) -> Score:
     # "We zero-initialize the class scoring layer, as random initialization yielded
     # neither better performance nor faster convergence" (section 4.3).
-    score = nn.Conv2d(in_channels, classes, 1)
+    score = Score(in_channels, classes)
     nn.init.zeros_(score.weight)
     if score.bias is not None:
         nn.init.zeros_(score.bias)
