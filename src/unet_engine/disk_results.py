@@ -21,7 +21,6 @@ from unet_engine.images.multiscales import (
     Multiscale,
     channel_attributes,
     label_attributes,
-    steps_of,
 )
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
 from unet_engine.journal import Inputs, Journal, describe_changes
@@ -414,7 +413,7 @@ def _multiscale(path: Path, run: PredictionRun, *, probabilities: bool) -> Multi
         shape=(len(classes), *plan.shape) if probabilities else plan.shape,
         chunks=(1, *chunks) if probabilities else chunks,
         dtype=np.dtype(np.float32 if probabilities else np.uint8),
-        steps=steps_of(image),
+        pixel_size=image.pixel_size,
         labels=not probabilities,
         attributes=(channel_attributes if probabilities else label_attributes)(classes),
     )

@@ -21,7 +21,13 @@ import zarr
 from unet_engine.config import PredictConfig
 from unet_engine.disk_results import DiskResults
 from unet_engine.errors import DataError
-from unet_engine.images import Image, Normalisation, open_image, read_labels
+from unet_engine.images import (
+    Image,
+    Normalisation,
+    PixelSize,
+    open_image,
+    read_labels,
+)
 from unet_engine.images.multiscales import Multiscale
 from unet_engine.inference import iter_predict, predict
 from unet_engine.spec import ModelSpec
@@ -97,7 +103,7 @@ def test_levels_are_halves_of_each_other(tmp_path: Path):
             shape=(2, 2100, 35),
             chunks=(1, 512, 35),
             dtype=np.dtype(dtype),
-            steps={"X": 0.5, "Y": 0.5},
+            pixel_size=PixelSize.of_micrometres(x=0.5, y=0.5),
             labels=labels,
         )
         pixels = rng.integers(0, 9, image.shape).astype(dtype)

@@ -360,14 +360,18 @@ def test_axes_of_length_one_are_dropped_unless_named(tmp_path):
         (
             {
                 "ome": True,
-                "metadata": {"PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm"},
+                "metadata": {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25},
             },
             0.25,
         ),
         (
             {
                 "ome": True,
-                "metadata": {"PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm"},
+                "metadata": {
+                    "PhysicalSizeX": 250,
+                    "PhysicalSizeXUnit": "nm",
+                    "PhysicalSizeY": 0.25,
+                },
             },
             0.25,
         ),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage.draw import disk
+from skimage.measure import perimeter as square_perimeter
 from skimage.measure import regionprops
 
 from unet_engine.errors import Cancelled, DataError
@@ -23,6 +23,7 @@ from unet_engine.instances import (
     measure_objects,
     write_table,
 )
+from unet_engine.instances.perimeter import perimeter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,13 +130,51 @@ def test_an_image_with_axes_is_read_by_channel():
     assert table["std intensity 1"][0] == pytest.approx(inside.std())
 
 
-def test_rectangular_pixels_have_no_perimeter():
-    labels = np.zeros((20, 20), np.uint8)
-    labels[disk((10, 10), 6)] = 1
+@pytest.mark.parametrize("scale", [(1.0, 1.0), (2.0, 1.0), (0.2, 0.8), (0.5, 0.3)])
+def test_shapes_are_those_of_the_specimen_whatever_the_pixels(scale):
+    # A disk of radius 12 µm, sampled by pixels of any shape.
+    y, x = (np.arange(-15, 15, step) for step in scale)
+    labels = (y[:, None] ** 2 + x**2 < 144).astype(np.uint8)
     objects = Objects(labels=labels, classes=NO_CLASSES, ndim=2)
-    table = measure_objects(objects, scale=(2.0, 1.0), unit="nm")
-    assert np.isnan(table["perimeter (nm)"][0])
-    assert table["eccentricity"][0] == pytest.approx(np.sqrt(0.75), abs=0.01)
+    row = {name: c[0] for name, c in measure_objects(objects, scale=scale).items()}
+    area = labels.sum() * scale[0] * scale[1]
+    (expected,) = regionprops(labels, spacing=scale)
+    assert row["area (µm²)"] == pytest.approx(area)
+    assert row["area (µm²)"] == pytest.approx(expected.area)
+    assert row["area (µm²)"] == pytest.approx(144 * np.pi, rel=0.05)
+    centroid = [row["centroid y (µm)"], row["centroid x (µm)"]]
+    assert centroid == pytest.approx(expected.centroid)
+    assert row["perimeter (µm)"] == pytest.approx(24 * np.pi, rel=0.1)
+    for name in ("major axis (µm)", "minor axis (µm)", "equivalent diameter (µm)"):
+        assert row[name] == pytest.approx(24, rel=0.05)
+    assert row["eccentricity"] < 0.3
+    assert row["solidity"] > 0.9
+
+
+def test_the_perimeter_of_square_pixels_is_that_of_skimage():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        mask = rng.random((12, 15)) < 0.7
+        found = perimeter(mask, (0.5, 0.5))
+        assert found == pytest.approx(square_perimeter(np.pad(mask, 1)) / 2)
+    assert np.isnan(perimeter(np.ones((4000, 4000), bool), (1.0, 1e-3)))
+
+
+def test_a_ball_of_flat_voxels_is_a_ball():
+    scale = (2.0, 0.5, 0.8)
+    z, y, x = (np.arange(-12, 12.5, step) for step in scale)
+    distance = z[:, None, None] ** 2 + y[:, None] ** 2 + x**2
+    labels = (distance < 100).astype(np.uint8)
+    objects = Objects(labels=labels, classes=NO_CLASSES, ndim=3)
+    row = {name: c[0] for name, c in measure_objects(objects, scale=scale).items()}
+    (expected,) = regionprops(labels, spacing=scale)
+    assert row["volume (µm³)"] == pytest.approx(expected.area)
+    assert row["volume (µm³)"] == pytest.approx(4 / 3 * np.pi * 1000, rel=0.03)
+    centroid = [row[f"centroid {axis} (µm)"] for axis in "zyx"]
+    assert centroid == pytest.approx(expected.centroid)
+    assert row["equivalent diameter (µm)"] == pytest.approx(20, rel=0.02)
+    assert row["surface (µm²)"] == pytest.approx(400 * np.pi, rel=0.2)
+    assert row["sphericity"] > 0.8
 
 
 def test_without_objects_there_is_a_header(tmp_path: Path):

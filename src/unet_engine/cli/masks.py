@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from unet_engine.cli.data import open_selected
 from unet_engine.cli.labelling import tell_rule
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError
-from unet_engine.images import Image, Tally, decide_labels, read_labels
+from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
 from unet_engine.images.label_values import Wording
 from unet_engine.images.pictures import PICTURE_SUFFIXES
 
@@ -65,30 +66,47 @@ def choose_scale(
         When ``--scale`` does not fit the axes of the mask.
     """
     ndim = _ndim(arguments, mask)
+    axes = "ZYX"[-ndim:]
     if arguments.scale is not None:
         if len(arguments.scale) not in (1, ndim):
             raise DataError(
                 f"--scale has {len(arguments.scale)} numbers and the objects {ndim} "
-                f"axes ({'ZYX'[-ndim:]}); give 1 or {ndim}"
+                f"axes ({axes}); give 1 or {ndim}"
             )
         return cast("tuple[float, ...]", tuple(np.broadcast_to(arguments.scale, ndim)))
-    for one in filter(None, (mask, image)):
-        if one.pixel_size_um is None:
-            continue
-        plane = (one.pixel_size_um, one.pixel_size_um)
-        if ndim == 2:
-            return plane
-        if one.slice_step_um is not None:
-            return (one.slice_step_um, *plane)
+    sizes = [one.pixel_size for one in (mask, image) if one is not None]
+    for size in sizes:
+        if (lengths := size.lengths(axes)) is not None:
+            return lengths
+    reason = next((size.printed for size in sizes if size.printed), "")
     if ndim == 3:
+        reason = reason or "the distance of the slices is not known"
+    # Other reasons were named when the files were opened.
+    if reason and not any(size.note for size in sizes):
+        pixels = "pixels" if ndim == 2 else "voxels"
         tell(
-            [
-                "the distance of the slices is not known, so sizes are in voxels; give "
-                "--scale Z,Y,X"
-            ],
+            [f"{reason}, so sizes are in {pixels}; give --scale {','.join(axes)}"],
             quiet=arguments.quiet,
         )
     return None
+
+
+def with_scale(
+    mask: Image, image: Image | None, scale: tuple[float, ...] | None
+) -> Image:
+    """Return the mask with the size of its pixels that objects are measured in.
+
+    It is that of ``--scale``, of the mask or of its image, and goes into every file.
+    """
+    stated = mask.pixel_size
+    if scale is not None:
+        axes = "ZYX"[-len(scale) :]
+        lengths = dict(zip(axes.lower(), scale, strict=True))
+        known = PixelSize.of_micrometres(**lengths)
+        stated = replace(known, t=stated.t, z=known.z or stated.z)
+    elif image is not None and stated == PixelSize():
+        stated = image.pixel_size
+    return replace(mask, pixel_size=stated)
 
 
 def read_rule(
@@ -162,7 +180,6 @@ def _values(path: Path, image: Image) -> Any:
 def open_mask(
     arguments: argparse.Namespace,
     image: Image,
-    scale: tuple[float, ...] | None,
     rule: LabelRule | None,
 ) -> SemanticMask:
     """Wrap the mask and what is known of its classes, without reading it."""
@@ -183,10 +200,12 @@ def open_mask(
         probabilities = ChannelPlanes(
             open_selected(arguments.probabilities, argparse.Namespace(**options))
         )
+    ndim = _ndim(arguments, image)
     return SemanticMask(
         classes=classes,
-        ndim=_ndim(arguments, image),
-        spacing=scale,
+        ndim=ndim,
+        # Where necks are is known from sizes in any unit.
+        spacing=image.pixel_size.proportions("ZYX"[-ndim:]),
         boundary=arguments.boundary,
         probabilities=probabilities,
     )

@@ -18,6 +18,7 @@ from unet_engine.cli.masks import (
     open_mask,
     parse_scale,
     read_rule,
+    with_scale,
 )
 from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.outputs import Inputs, check_free, check_place, is_zarr_name
@@ -267,8 +268,9 @@ def _run_one(
     started = time.monotonic()
     mask_image, image = open_files(one)
     scale = choose_scale(one, mask_image, image)
-    mask = open_mask(one, mask_image, scale, rule)
-    search = _Search(one, config, mask, mask_image, image, stop)
+    mask_image = with_scale(mask_image, image, scale)
+    mask = open_mask(one, mask_image, rule)
+    search = _Search(one, config, mask, mask_image, image, scale, stop)
     if is_zarr_name(one.output):
         options = {"stop": stop, "replace": one.overwrite}
         with label_zarr(one.output, mask, mask_image, **options) as out:
@@ -349,6 +351,7 @@ class _Search:
     mask: SemanticMask
     mask_image: Image
     image: Image | None
+    scale: tuple[float, ...] | None
     stop: Stop
 
     def run(self, out: Any = None) -> tuple[Objects, dict[str, Any] | None]:
@@ -369,7 +372,7 @@ class _Search:
         measuring = iter_measure_objects(
             objects,
             self.image,
-            scale=self.mask.spacing,
+            scale=self.scale,
             axes=self.mask_image.leading_axes + "YX",
             stop=self.stop,
         )

@@ -25,6 +25,7 @@ from unet_engine.images.labels import (
 )
 from unet_engine.images.normalisation import Normalisation
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
+from unet_engine.images.pixel_size import PixelSize
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -33,6 +34,7 @@ __all__ = [
     "LabelRule",
     "Normalisation",
     "Pairing",
+    "PixelSize",
     "Tally",
     "class_ids",
     "decide_labels",

@@ -14,7 +14,9 @@ from unet_engine.images.formats import (
 )
 from unet_engine.images.image import Image
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr, open_zarr
+from unet_engine.images.picture_sizes import picture_pixel_size
 from unet_engine.images.pictures import PICTURE_SUFFIXES, read_picture
+from unet_engine.images.pixel_size import reported
 from unet_engine.images.source import Source
 from unet_engine.images.tiff import open_tiff
 from unet_engine.images.vendor import open_vendor
@@ -66,7 +68,10 @@ def open_image(
         )
     if suffix in PICTURE_SUFFIXES:
         data = read_picture(path, indices=labels)
-        image = Image.from_array(data, axes or "YXS"[: data.ndim], name=path.name)
+        size = reported(picture_pixel_size(path), path)
+        image = Image.from_array(
+            data, axes or "YXS"[: data.ndim], name=path.name, pixel_size=size
+        )
         return replace(image, source=Source.of_files([path]))
     if suffix in VENDOR_SUFFIXES:
         return open_vendor(path, axes, series)

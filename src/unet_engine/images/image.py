@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.errors import DataError, EngineError
+from unet_engine.images.pixel_size import PixelSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,15 +40,13 @@ class Image:
         What to call the image in messages.
     rgb
         True when the channels are red, green and blue.
-    pixel_size_um
-        Edge of a pixel in micrometres, if known.
+    pixel_size
+        Steps along T, Z, Y and X with their units, as far as they are known.
     selection
         Channels of the file that ``read`` returns; an alpha channel is not among them,
         and one that is there three times is a grey picture for a model of colour.
     grey
         True when ``read`` returns the luminance of the three selected channels.
-    slice_step_um
-        Distance of two slices along Z in micrometres, if known.
     source
         The files that the pixels are read from, if there are any.
     """
@@ -56,10 +55,9 @@ class Image:
     axes: str
     name: str
     rgb: bool
-    pixel_size_um: float | None
+    pixel_size: PixelSize
     selection: tuple[int, ...]
     grey: bool = False
-    slice_step_um: float | None = None
     source: Source | None = None
 
     @classmethod
@@ -70,6 +68,7 @@ class Image:
         *,
         name: str = "",
         rgb: bool = False,
+        pixel_size: PixelSize | None = None,
         pixel_size_um: float | None = None,
         slice_step_um: float | None = None,
     ) -> Image:
@@ -86,10 +85,11 @@ class Image:
         rgb
             The channels are red, green, blue and perhaps alpha. Implied by an axis
             ``S`` of 3 or 4.
-        pixel_size_um
-            Edge of a pixel in micrometres.
-        slice_step_um
-            Distance of two slices along Z in micrometres.
+        pixel_size
+            Steps along T, Z, Y and X with their units.
+        pixel_size_um, slice_step_um
+            Edge of a square pixel and distance of two slices along Z in micrometres,
+            where no ``pixel_size`` is given.
 
         Raises
         ------
@@ -100,15 +100,11 @@ class Image:
         _check_axes(axes, shape, name)
         _check_dtype(data.dtype, name)
         count, rgb = _count_channels(axes, shape, rgb, name)
-        return cls(
-            data,
-            axes,
-            name,
-            rgb,
-            pixel_size_um,
-            tuple(range(count)),
-            slice_step_um=slice_step_um,
-        )
+        if pixel_size is None:
+            pixel_size = PixelSize.of_micrometres(
+                x=pixel_size_um, y=pixel_size_um, z=slice_step_um
+            )
+        return cls(data, axes, name, rgb, pixel_size, tuple(range(count)))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -134,9 +130,18 @@ class Image:
     @property
     def elongation(self) -> float | None:
         """Distance of two slices over that of two pixels, if both are known."""
-        if self.slice_step_um is None or self.pixel_size_um is None:
-            return None
-        return self.slice_step_um / self.pixel_size_um
+        return self.pixel_size.elongation
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Edge of a pixel in micrometres, if it is known and pixels are square."""
+        edges = self.pixel_size.lengths("YX")
+        return edges[0] if edges is not None and edges[0] == edges[1] else None
+
+    @property
+    def slice_step_um(self) -> float | None:
+        """Distance of two slices along Z in micrometres, if it is known."""
+        return self.pixel_size.micrometres("Z")
 
     @property
     def channels(self) -> int:

@@ -16,7 +16,9 @@ from unet_engine.images.formats import TIFF_READ_SUFFIXES, TIFF_SUFFIXES
 from unet_engine.images.label_tallies import Tally
 from unet_engine.images.label_values import decide_labels
 from unet_engine.images.ome_zarr import is_zarr
+from unet_engine.images.picture_sizes import picture_options
 from unet_engine.images.pictures import PICTURE_SUFFIXES, read_picture
+from unet_engine.images.tiff_sizes import size_options
 from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
@@ -78,7 +80,9 @@ def write_labels(
             f"{ids.shape} {ids.dtype}; write a .tif"
         )
     # Encoded first: a writer that cannot finish its file would complain once more.
-    content: bytes = iio.imwrite("<bytes>", ids, extension=".png")
+    content: bytes = iio.imwrite(
+        "<bytes>", ids, extension=".png", **picture_options(image)
+    )
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
@@ -287,15 +291,10 @@ def tiff_options(
     channels
         Names of the channels.
     """
-    size = None if image is None else image.pixel_size_um
-    step = None if image is None else image.slice_step_um
-    metadata: dict[str, Any] = {"axes": axes}
+    sizes = size_options(image, axes)
+    metadata: dict[str, Any] = {"axes": axes, **sizes["metadata"]}
     if channels:
         metadata["Channel"] = {"Name": list(channels)}
-    for axis, length in zip("XYZ", (size, size, step), strict=True):
-        if length is not None:
-            metadata[f"PhysicalSize{axis}"] = length
-            metadata[f"PhysicalSize{axis}Unit"] = "µm"
     known = set(axes) <= set(_OME_AXES + "CYX")
     return {
         "ome": known,
@@ -303,8 +302,7 @@ def tiff_options(
         "bigtiff": prod(data.shape) * data.dtype.itemsize > _BIGTIFF_BYTES,
         "photometric": "minisblack",
         "compression": "zlib",
-        "resolution": None if size is None else (1e4 / size, 1e4 / size),
-        "resolutionunit": None if size is None else "CENTIMETER",
+        **sizes,
         "metadata": metadata,
     }
 

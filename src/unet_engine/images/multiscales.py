@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.images.pixel_size import MICROMETRE, SECOND, PixelSize
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
     import zarr
 
     from unet_engine.events import Stop
-    from unet_engine.images.image import Image
 
 _AXIS_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+_UNITS = {MICROMETRE: "micrometer", SECOND: "second"}
 _SMALLEST_LEVEL = 1024
 _COLOURS = ((0, 200, 90), (240, 120, 0), (60, 130, 240), (220, 60, 160))
 
@@ -39,8 +41,8 @@ class Multiscale:
         For ``axes``.
     dtype
         Of the pixels.
-    steps
-        Size of a pixel in micrometres for X, Y and Z where it is known.
+    pixel_size
+        Steps of the full resolution, written as far as they are known.
     labels
         The pixels are ids: levels take every second one, else the mean of four.
     attributes
@@ -52,7 +54,7 @@ class Multiscale:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     dtype: np.dtype[Any]
-    steps: Mapping[str, float] = field(default_factory=dict)
+    pixel_size: PixelSize = field(default_factory=PixelSize)
     labels: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -181,8 +183,9 @@ class Multiscale:
             axis = {"name": letter.lower()}
             if letter in _AXIS_TYPES:
                 axis["type"] = _AXIS_TYPES[letter]
-            if letter in self.steps:
-                axis["unit"] = "micrometer"
+            step = self.pixel_size.step(letter)
+            if step is not None and step.unit:
+                axis["unit"] = _UNITS[step.unit]
             axes.append(axis)
         multiscale = {
             "version": "0.4",
@@ -195,12 +198,17 @@ class Multiscale:
 
     def _dataset(self, letters: Sequence[str], level: int) -> dict[str, Any]:
         factors = {"Y": 2.0**level, "X": 2.0**level}
-        scale = [self.steps.get(a, 1.0) * factors.get(a, 1.0) for a in letters]
+        steps = [self.pixel_size.step(letter) for letter in letters]
+        sizes = [1.0 if step is None else step.size for step in steps]
+        scale = [
+            size * factors.get(a, 1.0) for a, size in zip(letters, sizes, strict=True)
+        ]
         transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
         if level and not self.labels:
             # The mean of four pixels lies between them.
             moved = [
-                self.steps.get(a, 1.0) * (factors.get(a, 1.0) - 1) / 2 for a in letters
+                size * (factors.get(a, 1.0) - 1) / 2
+                for a, size in zip(letters, sizes, strict=True)
             ]
             transforms.append({"type": "translation", "translation": moved})
         return {"path": str(level), "coordinateTransformations": transforms}
@@ -237,16 +245,6 @@ class _Reordered:
 
 # A chunk that is all background is written too: one that is missing was lost.
 _CONFIG = {"write_empty_chunks": True, "order": "C"}
-
-
-def steps_of(image: Image) -> dict[str, float]:
-    """Return the known sizes of a pixel in micrometres, by axis."""
-    sizes = {
-        "Z": image.slice_step_um,
-        "Y": image.pixel_size_um,
-        "X": image.pixel_size_um,
-    }
-    return {axis: size for axis, size in sizes.items() if size is not None}
 
 
 def label_attributes(classes: Sequence[str]) -> dict[str, Any]:

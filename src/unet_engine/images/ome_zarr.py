@@ -12,6 +12,7 @@ from unet_engine.errors import DataError
 from unet_engine.images.chunks import MissingChunks, ZarrPixels
 from unet_engine.images.claims import COMPRESSION, check_claim, check_segment
 from unet_engine.images.image import AXES, Image
+from unet_engine.images.pixel_size import PixelSize, is_size, reported
 from unet_engine.images.source import Source
 
 if TYPE_CHECKING:
@@ -34,14 +35,6 @@ _LETTERS = {
     "z": "Z",
     "y": "Y",
     "x": "X",
-}
-_MICROMETRES = {
-    "micrometer": 1.0,
-    "nanometer": 1e-3,
-    "millimeter": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-    "angstrom": 1e-4,
 }
 
 
@@ -237,29 +230,43 @@ def _level_image(
     named: list[Any] = list(multiscale.get("axes", _FIVE_AXES.lower()))
     names = [axis["name"] if isinstance(axis, dict) else axis for axis in named]
     image = _array_image(path, array, axes or _letters(path, names), missing, inside)
-    sizes = _scale(multiscale, level)
-    steps = {
-        str(name): _micrometres(size, axis)
-        for name, axis, size in zip(names, named, sizes, strict=False)
+    sizes = _scales(multiscale, level, len(names))
+    stated = {
+        letter: (size, _unit(axis))
+        for letter, axis, size in zip(image.axes, named, sizes, strict=False)
     }
-    return replace(image, pixel_size_um=steps.get("x"), slice_step_um=steps.get("z"))
+    size = PixelSize.stated(stated)
+    return replace(image, pixel_size=size if level else reported(size, path))
 
 
-def _scale(multiscale: Mapping[str, Any], level: int) -> list[float]:
-    """Return the size of a pixel of a level along each axis, in its unit."""
-    scales = [
-        [float(s) for s in transform["scale"]]
-        for holder in (multiscale["datasets"][level], multiscale)
-        for transform in holder.get("coordinateTransformations", ())
-        if transform.get("type") == "scale"
-    ]
-    return [prod(factors) for factors in zip(*scales, strict=True)]
+def _scales(multiscale: Mapping[str, Any], level: int, count: int) -> list[Any]:
+    """Return the size of a pixel of a level along each axis, in its unit.
+
+    Those of the level and of all levels multiply. What is no number is returned as it
+    is; nothing is when a list has another length than the axes, or lies in a file.
+    """
+    sizes: list[Any] = [None] * count
+    for holder in (multiscale["datasets"][level], multiscale):
+        for transform in holder.get("coordinateTransformations") or ():
+            if transform.get("type") != "scale":
+                continue
+            scale = transform.get("scale")
+            if not isinstance(scale, list) or len(scale) != count:
+                return [f"{scale!r} for {count} axes"] * count
+            sizes = list(map(_times, sizes, scale))
+    return sizes
 
 
-def _micrometres(size: float, axis: Any) -> float | None:
-    unit = axis.get("unit") if isinstance(axis, dict) else None
-    factor = _MICROMETRES.get(str(unit))
-    return size * factor if factor and 0 < size < float("inf") else None
+def _times(size: Any, factor: Any) -> Any:
+    """Multiply two sizes, the first of which may be unknown; keep what is wrong."""
+    if size is None or not is_size(factor):
+        return factor
+    return size * factor if is_size(size) else size
+
+
+def _unit(axis: Any) -> str:
+    """Return the unit of an axis; before 0.4 they have none."""
+    return str((axis.get("unit") if isinstance(axis, dict) else None) or "")
 
 
 def _only_array(

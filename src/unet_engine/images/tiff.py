@@ -1,4 +1,4 @@
-"""Opening TIFF, OME-TIFF and ImageJ stacks: axes, pixel size, completeness."""
+"""Opening TIFF, OME-TIFF and ImageJ stacks: axes, completeness."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from unet_engine.images.completeness import (
 )
 from unet_engine.images.image import AXES, Image
 from unet_engine.images.pages import READ_ERRORS, MappedPixels, TiffPages
+from unet_engine.images.pixel_size import reported
 from unet_engine.images.source import Source
 from unet_engine.images.tiff_series import choose_series
+from unet_engine.images.tiff_sizes import tiff_pixel_size
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +37,6 @@ _COLOURS = (2, 5, 6, 8)
 """PhotometricInterpretation of RGB, CMYK, YCbCr and CIE Lab."""
 
 _RGB, _SEPARATE = 2, 2
-_MICROMETRES = {
-    "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
-    "\\u00b5m": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometre": 1.0,
-    "nm": 1e-3,
-    "mm": 1e3,
-    "cm": 1e4,
-}
 
 
 def open_tiff(
@@ -150,8 +139,7 @@ def _open_series(
         data,
         axes,
         name=path.name,
-        pixel_size_um=_pixel_size(tif, series),
-        slice_step_um=_slice_step(tif),
+        pixel_size=reported(tiff_pixel_size(tif, series), path),
     )
     return replace(image, source=Source.of_files(files))
 
@@ -213,51 +201,3 @@ def _known_axes(given: str) -> str:
     """Return the axes in our letters: an unknown one of a stack is taken for depth."""
     spare = next(letter for letter in _SPARE_AXES if letter not in given)
     return "".join(a if a in AXES else spare for a in given)
-
-
-def _pixel_size(
-    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries
-) -> float | None:
-    """Return the width of a pixel in µm where the file states it in a unit."""
-    if tif.is_ome:
-        pixels = _first_pixels(tifffile.xml2dict(tif.ome_metadata))
-        unit = str(pixels.get("PhysicalSizeXUnit", "µm"))
-        return _scaled(pixels.get("PhysicalSizeX"), _MICROMETRES.get(unit))
-    resolution = series.keyframe.resolution[0]
-    if not resolution or resolution <= 0:
-        return None
-    if tif.is_imagej:
-        unit = str((tif.imagej_metadata or {}).get("unit", "")).strip().lower()
-        return _scaled(1 / resolution, _MICROMETRES.get(unit))
-    # An inch is what cameras and editors write when they know nothing.
-    centimetre, millimetre, micrometre = 3, 4, 5
-    factors = {centimetre: 1e4, millimetre: 1e3, micrometre: 1.0}
-    return _scaled(1 / resolution, factors.get(int(series.keyframe.resolutionunit)))
-
-
-def _slice_step(tif: tifffile.TiffFile) -> float | None:
-    """Return the distance of two slices in µm where the file states it in a unit."""
-    if tif.is_ome:
-        pixels = _first_pixels(tifffile.xml2dict(tif.ome_metadata))
-        unit = str(pixels.get("PhysicalSizeZUnit", "µm"))
-        return _scaled(pixels.get("PhysicalSizeZ"), _MICROMETRES.get(unit))
-    if tif.is_imagej:
-        metadata = tif.imagej_metadata or {}
-        unit = str(metadata.get("unit", "")).strip().lower()
-        return _scaled(metadata.get("spacing"), _MICROMETRES.get(unit))
-    return None
-
-
-def _first_pixels(ome: dict[str, Any]) -> dict[str, Any]:
-    image = ome.get("OME", {}).get("Image", {})
-    if isinstance(image, list):
-        image = image[0]
-    pixels: dict[str, Any] = image.get("Pixels", {})
-    return pixels
-
-
-def _scaled(value: Any, factor: float | None) -> float | None:
-    if factor is None or not isinstance(value, (int, float)):
-        return None
-    size = float(value) * factor
-    return size if 0 < size < float("inf") else None

@@ -9,6 +9,7 @@ from unet_engine.errors import DataError
 from unet_engine.images.claims import check_claim
 from unet_engine.images.formats import BIOIO_ADVICE
 from unet_engine.images.image import AXES, Image
+from unet_engine.images.pixel_size import PixelSize
 from unet_engine.images.source import Source
 
 if TYPE_CHECKING:
@@ -64,8 +65,11 @@ def open_vendor(path: Path, axes: str | None, series: int | None) -> Image:
         data,
         axes or order,
         name=path.name,
-        pixel_size_um=_positive(getattr(sizes, "X", None)),
-        slice_step_um=_positive(getattr(sizes, "Z", None)),
+        pixel_size=PixelSize.of_micrometres(
+            x=_positive(getattr(sizes, "X", None)),
+            y=_positive(getattr(sizes, "Y", None)),
+            z=_positive(getattr(sizes, "Z", None)),
+        ),
     )
     return replace(image, source=Source.of_files([path]))
 

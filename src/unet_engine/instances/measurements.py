@@ -102,8 +102,7 @@ def iter_measure_objects(
         skimage has it: between the first axis and the longest diameter); in a volume
         the surface of the mesh at half height and the sphericity; mean, standard
         deviation, minimum and maximum of every channel. NaN where a shape is not
-        defined: perimeter of pixels that are not square, shapes of bounding boxes of
-        more than 2^24 pixels.
+        defined: shapes of bounding boxes of more than 2^24 pixels.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import numpy as np
 from unet_engine.errors import Cancelled
 from unet_engine.images.big_tiff import write_large_tiff
 from unet_engine.images.labels import write_labels
-from unet_engine.images.multiscales import Multiscale, steps_of
+from unet_engine.images.multiscales import Multiscale
 from unet_engine.instances.blocks import BlockGrid, release_pages
 from unet_engine.writing import whole_folder
 
@@ -68,7 +68,7 @@ def label_zarr(
             shape=grid.shape,
             chunks=(1,) * len(grid.leading) + tuple(map(_chunk, grid.block)),
             dtype=np.dtype(np.uint32),
-            steps=steps_of(image),
+            pixel_size=image.pixel_size,
             labels=True,
             attributes={"image-label": {"version": "0.4"}},
         )

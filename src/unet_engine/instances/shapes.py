@@ -8,6 +8,7 @@ import numpy as np
 from skimage.measure import marching_cubes, mesh_surface_area, regionprops
 
 from unet_engine.errors import Cancelled
+from unet_engine.instances.perimeter import perimeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ _LARGEST = 2**24
 """Pixels of a bounding box whose shape is measured."""
 
 _PLANE = {
-    "perimeter": "perimeter",
     "major axis": "axis_major_length",
     "minor axis": "axis_minor_length",
     "eccentricity": "eccentricity",
@@ -62,7 +62,7 @@ def measure_shapes(
     """
     spacing = scale or (1.0,) * grid.ndim
     length = unit if scale else "px"
-    names = [*_PLANE] if grid.ndim == 2 else ["surface", "sphericity"]
+    names = ["perimeter", *_PLANE] if grid.ndim == 2 else ["surface", "sphericity"]
     columns = {name: np.full(rows.ids.size, np.nan) for name in names}
     for group in _groups(rows, grid):
         if stop():
@@ -109,9 +109,5 @@ def _measure(one: Any, ndim: int, spacing: tuple[float, ...]) -> dict[str, float
         # Of the ball of the same volume, over the measured one (Wadell 1935).
         sphericity = np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / surface
         return {"surface": surface, "sphericity": sphericity}
-    square = len(set(spacing)) == 1
-    return {
-        name: getattr(one, attribute)
-        for name, attribute in _PLANE.items()
-        if square or name != "perimeter"
-    }
+    ellipse = {name: getattr(one, attribute) for name, attribute in _PLANE.items()}
+    return {"perimeter": perimeter(one.image, spacing), **ellipse}
