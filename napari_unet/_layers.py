@@ -23,7 +23,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet._colours import colour_of
 from unet_engine.errors import DataError
-from unet_engine.images import Image
+from unet_engine.images import Image, PixelSize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 Index = tuple[int, ...]
+
+_DIMENSIONS = {"[length]": ("um", "µm"), "[time]": ("s", "s")}
+"""Unit that napari converts to, and what the engine calls it."""
 
 LARGEST_TEXTURE = 2**14
 """Edge of a plane that most graphics cards take as a whole; napari thins out others."""
@@ -129,11 +132,12 @@ def _named_axes(layer: Any) -> str:
 
 def elongation_of(layer: Any, layout: Layout) -> float:
     """Return the distance of the planes over that of the pixels, as displayed."""
-    position = layout.axes.find("Z")
-    if position < 0:
-        return 1.0
-    across, along = abs(float(layer.scale[position])), abs(float(layer.scale[-1]))
-    return across / along if across and along else 1.0
+    size = pixel_size_of(layer, layout)
+    if size.elongation is not None:
+        return size.elongation
+    sizes = displayed_sizes(layer, layout)
+    along = (sizes["Y"] * sizes["X"]) ** 0.5
+    return sizes["Z"] / along if "Z" in sizes and along else 1.0
 
 
 def labelled_layout(image: Any, labels: Any) -> Layout:
@@ -174,15 +178,40 @@ def image_of(layer: Any, layout: Layout) -> Image:
         layout.axes,
         name=layer.name,
         rgb=bool(getattr(layer, "rgb", False)),
-        pixel_size_um=_pixel_size_um(layer),
+        pixel_size=pixel_size_of(layer, layout),
     )
 
 
-def _pixel_size_um(layer: Any) -> float | None:
-    unit = layer.units[-1]
-    if not unit.is_compatible_with("um"):
-        return None
-    return float((float(layer.scale[-1]) * unit).to("um").magnitude)
+def pixel_size_of(layer: Any, layout: Layout) -> PixelSize:
+    """Return the size of a pixel along every axis, in the units of the layer.
+
+    As it is displayed: an affine transformation counts.
+    """
+    stated = {}
+    for axis, size in displayed_sizes(layer, layout).items():
+        # A unit of napari is 1 of a kind, in words that the engine knows.
+        unit = layer.units[layout.axes.index(axis)]
+        kind = _DIMENSIONS.get(str(unit.dimensionality))
+        if kind is not None:
+            size, name = float((size * unit).to(kind[0]).magnitude), kind[1]
+        else:
+            name = "" if str(unit) == "pixel" else str(unit)
+        stated[axis] = (size, name)
+    return PixelSize.stated(stated)
+
+
+def displayed_sizes(layer: Any, layout: Layout) -> dict[str, float]:
+    """Return the step along T, Z, Y and X as it is displayed, in the layer's units."""
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
+    sizes = {}
+    for axis in layout.axes:
+        if axis not in "TZYX":
+            continue
+        corner = np.eye(layer.ndim)[layout.axes.index(axis)]
+        size = np.linalg.norm(np.asarray(layer.data_to_world(corner)) - origin)
+        # A rotation leaves a trace in the last digits.
+        sizes[axis] = float(f"{size:.9g}")
+    return sizes
 
 
 def add_mask_layer(

@@ -17,7 +17,8 @@ from napari_unet._forms import (
     rows,
     set_row_visible,
 )
-from napari_unet._objects_layers import displayed_sizes, pixel_size_um
+from napari_unet._layers import displayed_sizes
+from napari_unet._objects_layers import pixel_size_um, size_note
 from unet_engine.errors import DataError
 from unet_engine.instances import ObjectConfig
 
@@ -32,6 +33,10 @@ _METHODS = {
     "keep": "Finds none: measures the ids of the objects layer as they are.",
 }
 _SPLITS = "Splits objects along {0}, as {1} says."
+_SIZE_TIP = (
+    "Edge of a pixel, such as 0.5, or Z, Y, X such as 2, 0.5, 0.5. Taken from the "
+    "layer where it has units; empty: sizes in pixels."
+)
 _OWN_ROWS = ("method", "min_size", "fill_holes")
 _NO_CLASS = "none"
 _BOUNDARY_WORDS = ("bound", "border", "membrane", "edge", "contour", "outline", "wall")
@@ -112,13 +117,7 @@ class ObjectsForm(QWidget):
             "A class that lies between objects. Where its probability is on screen, "
             "that says where objects part.",
         )
-        add_row(
-            form,
-            "Pixel (µm)",
-            self.pixel_size,
-            "Edge of a pixel, such as 0.5, or Z, Y, X such as 2, 0.5, 0.5. Taken from "
-            "the layer where it has units; empty: sizes in pixels.",
-        )
+        add_row(form, "Pixel (µm)", self.pixel_size, _SIZE_TIP)
         self.fill_holes.native.setToolTip(tips["fill_holes"])
         layout = column(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -181,7 +180,8 @@ class ObjectsForm(QWidget):
         """
         assert self._given is not None
         given = self._given
-        return self.scale or displayed_sizes(given.source, given.layout, self.ndim)
+        shown = displayed_sizes(given.source, given.layout)
+        return self.scale or tuple(shown[axis] for axis in "ZYX"[-self.ndim :])
 
     def follow(self, given: Given | None) -> None:
         """Fit the form to another mask, or to what changed of this one."""
@@ -210,6 +210,9 @@ class ObjectsForm(QWidget):
         self._known = None
         if (given := self._given) is not None:
             self._known = pixel_size_um(given.source, given.layout, self.ndim)
+            note = size_note(given.source, given.layout, self.ndim)
+            self.pixel_size.setPlaceholderText(note or "not known")
+            self.pixel_size.setToolTip(f"{note}. {_SIZE_TIP}" if note else _SIZE_TIP)
         self.pixel_size.setText(_format(self._known))
 
     def _show_state(self, *_: Any) -> None:

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Labels
 
-from napari_unet._layers import layer_view, placement
+from napari_unet._layers import layer_view, pixel_size_of, placement
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -142,26 +142,10 @@ def _is_place(name: str) -> bool:
 
 def pixel_size_um(source: Any, layout: Layout, ndim: int) -> tuple[float, ...] | None:
     """Return the size of a pixel along the last axes in µm; None without units."""
-    units = [source.units[layout.axes.index(axis)] for axis in "ZYX"[-ndim:]]
-    if not all(unit.is_compatible_with("um") for unit in units):
-        return None
-    sizes = displayed_sizes(source, layout, ndim)
-    return tuple(
-        float((size * unit).to("um").magnitude)
-        for size, unit in zip(sizes, units, strict=True)
-    )
+    return pixel_size_of(source, layout).lengths("ZYX"[-ndim:])
 
 
-def displayed_sizes(source: Any, layout: Layout, ndim: int) -> tuple[float, ...]:
-    """Return the size of a pixel along the last axes as it is displayed.
-
-    In the units of the layer; an affine transformation counts.
-    """
-    origin = np.asarray(source.data_to_world(np.zeros(source.ndim)))
-    sizes = []
-    for axis in "ZYX"[-ndim:]:
-        corner = np.eye(source.ndim)[layout.axes.index(axis)]
-        size = np.linalg.norm(np.asarray(source.data_to_world(corner)) - origin)
-        # A rotation leaves a trace in the last digits.
-        sizes.append(float(f"{size:.9g}"))
-    return tuple(sizes)
+def size_note(source: Any, layout: Layout, ndim: int) -> str:
+    """Return why a layer states no size that counts; empty when there is no reason."""
+    size = pixel_size_of(source, layout)
+    return size.note if size.lengths("ZYX"[-ndim:]) is None else ""

@@ -10,6 +10,7 @@ import numpy as np
 from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
 from unet_engine.images.ome_zarr import image_paths, open_levels
+from unet_engine.images.pixel_size import MICROMETRE, SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _MOST_IMAGES = 20
 """Of one zarr that become layers at once."""
+
+_UNITS = {MICROMETRE: "um", SECOND: "s", "": "pixel"}
+"""As napari names them."""
 
 
 def get_reader(
@@ -72,12 +76,12 @@ def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
         for level in levels
     ]
     kept = [axis for axis in full.axes if axis != "C"]
-    sizes = [_size(full, axis) for axis in kept]
+    steps = [full.pixel_size.step(axis) for axis in kept]
     about: dict[str, Any] = {
         "name": name,
-        "scale": [size or 1.0 for size in sizes],
+        "scale": [1.0 if step is None else step.size for step in steps],
         "axis_labels": [axis.lower() for axis in kept],
-        "units": ["um" if size else "pixel" for size in sizes],
+        "units": ["pixel" if step is None else _UNITS[step.unit] for step in steps],
         "multiscale": len(arrays) > 1,
     }
     if "C" in full.axes:
@@ -85,15 +89,6 @@ def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
         if full.channels > 1:
             about["name"] = [f"{name} C{n}" for n in range(full.channels)]
     return (arrays if len(arrays) > 1 else arrays[0], about, "image")
-
-
-def _size(image: Image, axis: str) -> float | None:
-    """Return the step along an axis in micrometres, if it is known."""
-    return {
-        "Z": image.slice_step_um,
-        "Y": image.pixel_size_um,
-        "X": image.pixel_size_um,
-    }.get(axis)
 
 
 def _name(file: Path) -> str:

@@ -154,6 +154,17 @@ def test_one_line_names_what_an_ome_tiff_states_wrongly(
     assert "\n" not in line
 
 
+def test_every_image_of_a_file_has_its_own_sizes(tmp_path):
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for shape, size in (((6, 8), 0.5), ((4, 5), 0.2)):
+            metadata = {"axes": "YX", "PhysicalSizeX": size, "PhysicalSizeY": 1.0}
+            tif.write(np.ones(shape, np.uint8), metadata=metadata)
+    for number, size in enumerate((0.5, 0.2)):
+        found = open_image(path, series=number).pixel_size
+        assert found.lengths("YX") == (1.0, size)
+
+
 def imagej(
     path: Path, resolution: tuple[float, float], **metadata: object
 ) -> PixelSize:
