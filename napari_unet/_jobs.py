@@ -23,6 +23,7 @@ from napari.utils.task_status import Status
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from unet_engine.errors import EngineError
+from unet_engine.llvm import keep_triton_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -254,8 +255,10 @@ def load_torch() -> None:
     An ``import torch`` in a thread holds the lock while the dynamic loader reads some
     hundred megabytes, and the window is frozen meanwhile. A foreign call to ``dlopen``
     lets go of it; the import then finds the libraries loaded. Windows builds of torch
-    load theirs by foreign calls anyway. Call it off the main thread.
+    load theirs by foreign calls anyway. Call it off the main thread, and before every
+    run: by now a window may draw with an LLVM that triton must not meet.
     """
+    keep_triton_out()
     if "torch" in sys.modules or sys.platform == "win32":
         return
     spec = importlib.util.find_spec("torch")

@@ -22,6 +22,7 @@ from unet_engine.losses import (
     masked_divergence,
     masked_guess,
 )
+from unet_engine.optimisers import AdamW, Group, MomentumSGD
 from unet_engine.runtime import (
     folded_network,
     load_network,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from unet_engine.config import FineTuneConfig
     from unet_engine.crops import CropShape
+    from unet_engine.optimisers import Optimiser
     from unet_engine.store import Checkpoint
 
 _DICE = 0.5
@@ -138,9 +140,8 @@ class Learner:
         partial = any((pair.target == IGNORE).any() for pair in pairs)
         if checkpoint.trained and partial and not guessed(pairs):
             self._teacher = self._placed(_make_teacher(checkpoint))
-        self._optimiser = _make_optimiser(
-            self.network, config, fresh_head=checkpoint.fresh_head
-        )
+        groups = _groups(self.network, fresh_head=checkpoint.fresh_head)
+        self._optimiser = _make_optimiser(groups, config)
         self._dice = _DICE if config.dice else 0.0
         self._crop = crop_shape(
             checkpoint.spec, [pair.target.shape for pair in pairs], config.crop
@@ -185,26 +186,24 @@ class Learner:
                         f"{self.device}; use a smaller crop, or the CPU"
                     ) from error
                 self.batch //= 2
-                self._optimiser.zero_grad(set_to_none=True)
+                self._optimiser.forget_gradients()
 
     def _step(self, learning_rate: float) -> float:
         batch = self._draw()
         self.network.train()
         if self.frozen:
             _freeze_statistics(self.network)
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.forget_gradients()
         with self._precision(), self._seeded():
             logits = self.network(batch.images)
         loss = self._loss(logits.float(), batch)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate * group["pace"]
         value = float(loss.detach())
         if not np.isfinite(value):
             return value
         if bool(torch.isfinite(norm)):
-            self._optimiser.step()
+            self._optimiser.step(learning_rate)
             self.average.update(self.network)
             return value
         # Seen in bfloat16 on a processor, in small volumes: the loss is a number and
@@ -294,21 +293,20 @@ def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
     return folded_network(checkpoint)
 
 
-def _groups(network: nn.Module, *, fresh_head: bool) -> list[dict[str, object]]:
+def _groups(network: nn.Module, *, fresh_head: bool) -> list[Group]:
     groups = []
     for head in (False, True):
         named = [p for n, p in network.named_parameters() if _is_head(n) == head]
-        pace = _HEAD_PACE if head and fresh_head else 1.0
         # Decay pulls kernels towards zero, not the scale of a normalisation or a bias.
         groups += [
-            {
-                "params": [p for p in named if (p.ndim > 1) == kernel],
-                "weight_decay": _DECAY if kernel else 0.0,
-                "pace": pace,
-            }
+            Group(
+                parameters=[p for p in named if (p.ndim > 1) == kernel],
+                decay=_DECAY if kernel else 0.0,
+                pace=_HEAD_PACE if head and fresh_head else 1.0,
+            )
             for kernel in (True, False)
         ]
-    return [group for group in groups if group["params"]]
+    return [group for group in groups if group.parameters]
 
 
 def _is_head(name: str) -> bool:
@@ -333,13 +331,10 @@ def _freeze_statistics(network: nn.Module) -> None:
             module.eval()
 
 
-def _make_optimiser(
-    network: nn.Module, config: FineTuneConfig, *, fresh_head: bool
-) -> torch.optim.Optimizer:
-    groups = _groups(network, fresh_head=fresh_head)
+def _make_optimiser(groups: Sequence[Group], config: FineTuneConfig) -> Optimiser:
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=_SGD_MOMENTUM)
-    return torch.optim.AdamW(groups, lr=0.0)
+        return MomentumSGD(groups, _SGD_MOMENTUM)
+    return AdamW(groups)
 
 
 def _make_augmentation(config: FineTuneConfig, crop: CropShape) -> Augmentation:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from unet_engine.architectures import ARCHITECTURES, Architecture
 from unet_engine.errors import SpecError
+from unet_engine.llvm import keep_triton_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -202,6 +203,8 @@ def build(spec: ModelSpec) -> nn.Module:
         ``spec.footprint`` allows, and in the output ``2 * halo`` smaller if the
         architecture is not padded.
     """
+    # Making the weights can already load PyTorch's compiler.
+    keep_triton_out()
     module, _, name = ARCHITECTURES[spec.architecture].network.partition(":")
     network: nn.Module = getattr(import_module(f"unet_engine.networks.{module}"), name)(
         spec

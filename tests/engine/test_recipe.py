@@ -8,6 +8,7 @@ import pytest
 from unet_engine.config import FineTuneConfig
 from unet_engine.dataset import TrainingPair
 from unet_engine.learner import Learner
+from unet_engine.optimisers import AdamW, MomentumSGD
 from unet_engine.runtime import Runner
 from unet_engine.spec import ModelSpec
 from unet_engine.training import fine_tune, start_checkpoint
@@ -117,6 +118,7 @@ def test_dice_can_be_left_out():
 
 
 def test_optimiser_is_the_one_asked_for():
-    groups = learner(optimiser="sgd")._optimiser.param_groups
-    assert all(group["momentum"] == 0.99 for group in groups)
-    assert "momentum" not in learner()._optimiser.param_groups[0]
+    published = learner(optimiser="sgd")._optimiser
+    assert isinstance(published, MomentumSGD)
+    assert published.momentum == 0.99
+    assert isinstance(learner()._optimiser, AdamW)

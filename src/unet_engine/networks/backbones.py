@@ -31,9 +31,9 @@ class Standardisation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         for name, colours in (("mean", _MEAN), ("std", _STD)):
-            values = torch.tensor(colours)
-            if channels != 3:
-                values = values.mean().repeat(channels)
+            # A mean of tensors without memory would load PyTorch's compiler.
+            mean = sum(colours) / len(colours)
+            values = torch.tensor(colours if channels == 3 else (mean,) * channels)
             self.register_buffer(name, values[:, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -49,12 +50,13 @@ class BilinearUpsampling(nn.Module):
     def __init__(self, channels: int, placement: Upsampling, *, learned: bool) -> None:
         super().__init__()
         self._stride, self._crop = placement.stride, placement.crop
-        kernel = torch.tensor(bilinear_kernel(placement.kernel))
+        # In numpy: arithmetic of tensors without memory loads PyTorch's compiler.
+        between = np.eye(channels) if learned else np.ones((channels, 1))
+        kernel = between[:, :, None, None] * bilinear_kernel(placement.kernel)
+        weight = torch.tensor(kernel.astype(np.float32))
         if learned:
-            weight = torch.eye(channels)[:, :, None, None] * kernel
             self.weight = nn.Parameter(weight)
         else:
-            weight = kernel.expand(channels, 1, -1, -1).clone()
             self.register_buffer("weight", weight, persistent=False)
         self._groups = 1 if learned else channels
 

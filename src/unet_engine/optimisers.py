@@ -1,0 +1,159 @@
+"""The optimisers of a training: PyTorch's own arithmetic without its compiler.
+
+The classes in ``torch.optim`` import ``torch._dynamo`` when one is made, which takes
+more than a second and loads triton (see ``unet_engine.llvm``). The functions that they
+call do not.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Weights that are changed alike.
+
+    Attributes
+    ----------
+    parameters
+        At least one.
+    decay
+        Share of a weight, times the learning rate, that a step takes off.
+    pace
+        Their learning rate, in those of the training.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    decay: float = 0.0
+    pace: float = 1.0
+
+
+class Optimiser(ABC):
+    """Changes weights by their gradients.
+
+    Parameters
+    ----------
+    groups
+        Each parameter in one of them.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._groups = tuple(groups)
+
+    def forget_gradients(self) -> None:
+        """Let go of the gradients, and of their memory."""
+        for group in self._groups:
+            for parameter in group.parameters:
+                parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Change every weight that has a gradient.
+
+        Parameters
+        ----------
+        learning_rate
+            Of a group whose pace is 1.
+        """
+        for group in self._groups:
+            weights = [p for p in group.parameters if p.grad is not None]
+            if weights:
+                self._change(weights, learning_rate * group.pace, group.decay)
+
+    @abstractmethod
+    def _change(
+        self, weights: list[nn.Parameter], learning_rate: float, decay: float
+    ) -> None:
+        """Change weights of one group in place."""
+
+
+class AdamW(Optimiser):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+
+    Equal to ``torch.optim.AdamW`` with its usual betas and epsilon, bit by bit.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        super().__init__(groups)
+        self._state: dict[nn.Parameter, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def _change(
+        self, weights: list[nn.Parameter], learning_rate: float, decay: float
+    ) -> None:
+        for weight in weights:
+            if weight not in self._state:
+                self._state[weight] = (
+                    torch.zeros_like(weight, memory_format=torch.preserve_format),
+                    torch.zeros_like(weight, memory_format=torch.preserve_format),
+                    # On the CPU: a step need not wait for the GPU to count.
+                    torch.tensor(0.0, dtype=torch.float32),
+                )
+        means, squares, steps = zip(*(self._state[w] for w in weights), strict=True)
+        adamw(
+            list(weights),
+            [_gradient(weight) for weight in weights],
+            list(means),
+            list(squares),
+            [],
+            list(steps),
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=learning_rate,
+            weight_decay=decay,
+            eps=1e-8,
+            maximize=False,
+        )
+
+
+class MomentumSGD(Optimiser):
+    """Stochastic gradient descent with momentum.
+
+    Equal to ``torch.optim.SGD``, bit by bit.
+
+    Parameters
+    ----------
+    groups
+        Each parameter in one of them.
+    momentum
+        Share of the last step that goes into the next.
+    """
+
+    def __init__(self, groups: Sequence[Group], momentum: float) -> None:
+        super().__init__(groups)
+        self.momentum = momentum
+        self._velocity: dict[nn.Parameter, Tensor | None] = {}
+
+    def _change(
+        self, weights: list[nn.Parameter], learning_rate: float, decay: float
+    ) -> None:
+        velocities = [self._velocity.get(weight) for weight in weights]
+        sgd(
+            list(weights),
+            [_gradient(weight) for weight in weights],
+            velocities,
+            weight_decay=decay,
+            momentum=self.momentum,
+            lr=learning_rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+        self._velocity.update(zip(weights, velocities, strict=True))
+
+
+def _gradient(weight: nn.Parameter) -> Tensor:
+    assert weight.grad is not None
+    return weight.grad
