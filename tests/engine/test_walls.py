@@ -13,6 +13,7 @@ ENGINE = Path(unet_engine.__file__).parent
 
 LIGHT = (
     "errors",
+    "llvm",
     "events",
     "config",
     "disk_results",
