@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -9,6 +10,8 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject
 
+from napari_unet._following import follow_placement
+from napari_unet._large_arrays import zeros
 from napari_unet._layers import full_data, placement
 from napari_unet._refreshing import Refreshing
 
@@ -73,7 +76,7 @@ class _DenoisedView(QObject):
         shape = (channels, *image.leading_shape, *image.plane_shape)
         # napari shows colours of floats from 0 to 1 only.
         dtype = np.dtype(full_data(source).dtype if colour else np.float32)
-        self._array: npt.NDArray[Any] = np.zeros(shape, dtype)
+        self._array = zeros(shape, dtype, f"denoised {source.name}")
         self._fit = _fitting(dtype) if colour else _keep
         self.layer = ImageLayer(
             _layer_view(self._array, order.layout, colour=colour),
@@ -82,6 +85,8 @@ class _DenoisedView(QObject):
             **_look(source, colour=colour),
             **placement(source, order.layout, channels=True),
         )
+        place = partial(placement, layout=order.layout, channels=True)
+        follow_placement(source, self.layer, place)
         self.refreshing = Refreshing(self._refresh, self)
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(source) + 1, self.layer)

@@ -225,8 +225,16 @@ class UNetWidget(QWidget):
         self._on_layers_changed()
 
     def _on_active_changed(self, event: Any) -> None:
-        """Turn to the image whose mask was chosen in the layer list."""
+        """Turn to the image that was chosen in the layer list, or whose mask was."""
+        painted = self.masks.being_painted
+        if painted is not None and painted in self.viewer.layers:
+            # A layer that appears in the midst of a stroke must not take the mouse.
+            if event.value is not painted:
+                self.viewer.layers.selection.active = painted
+            return
         source = self.masks.source_of(event.value)
+        if event.value in self.predict.form.layers():
+            source = event.value
         if source is not None and not self.workspace.activity:
             self.predict.form.image.value = source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -10,6 +11,8 @@ from napari.layers import Labels
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unet._following import follow_placement
+from napari_unet._large_arrays import zeros
 from napari_unet._layers import (
     add_mask_layer,
     class_colormap,
@@ -94,6 +97,11 @@ class MaskView(QObject):
         self._refreshing.stop()
         self.show_touched(False)
         self.deleteLater()
+
+    @property
+    def painting(self) -> bool:
+        """Whether a stroke is being drawn on it: the mouse is down."""
+        return bool(getattr(self.layer, "_block_history", False))
 
     @property
     def index(self) -> Index:
@@ -187,7 +195,7 @@ class MaskView(QObject):
             self._viewer.layers.selection.active = active
 
     def _add_overlay(self) -> Labels:
-        values = np.zeros(self.subject.mask.shape, np.uint8)
+        values = zeros(self.subject.mask.shape, np.uint8, "layer of touched pixels")
         for index in self.subject.annotations.planes():
             # IGNORE is 255 and wraps to 0, which is transparent.
             values[index] = self.subject.annotations.target(index) + np.uint8(1)
@@ -199,6 +207,8 @@ class MaskView(QObject):
             **placement(self.source, self.subject.layout),
         )
         overlay.editable = False
+        layout = self.subject.layout
+        follow_placement(self.source, overlay, partial(placement, layout=layout))
         self._viewer.layers.insert(self._viewer.layers.index(self.layer) + 1, overlay)
         return overlay
 
@@ -329,6 +339,14 @@ class Masks(QObject):
         """Return the view of an image, if it has one."""
         return self.views.get(source)
 
+    @property
+    def being_painted(self) -> Any:
+        """The mask layer on which a stroke is being drawn, or None."""
+        for view in self.views.values():
+            if view.painting:
+                return view.layer
+        return None
+
     def source_of(self, layer: Any) -> Any:
         """Return the image layer that a mask layer belongs to, or None."""
         for source, view in self.views.items():
@@ -350,6 +368,7 @@ class Masks(QObject):
                 name=f"{source.name} mask",
                 layout=subject.layout,
             )
+            follow_placement(source, layer, partial(placement, layout=subject.layout))
             view = MaskView(self, source, subject, layer)
             self.views[source] = view
             _left[layer] = (ref(source), subject)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
 
+from napari_unet._following import follow_placement
 from napari_unet._layers import layer_view, pixel_size_of, placement
 from unet_engine.errors import DataError
 
@@ -119,6 +121,7 @@ def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> No
         opacity=0.7,
         **placement(mask.source, mask.subject.layout),
     )
+    follow_placement(mask.source, layer, partial(placement, layout=mask.subject.layout))
     # With its measurements before the viewer tells of it.
     _views[mask.source] = ObjectsView(layer, mask.subject, found)
     viewer.layers.insert(viewer.layers.index(mask.layer) + 1, layer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
@@ -14,6 +15,7 @@ from napari_unet._drafts import Draft
 from napari_unet._forms import (
     minutes_seconds,
 )
+from napari_unet._large_arrays import check_room
 from napari_unet._pace import Pace
 from napari_unet._prediction_form import PredictionForm
 from napari_unet._preview import PreviewTile, wanted_preview
@@ -153,6 +155,9 @@ class PredictSection(JobSection):
         subject = self.form.subject()
         layer, model = self._workspace.layer, self._workspace.model
         assert model is not None
+        only = self.form.this_slice_only
+        planes = 1 if only else prod(subject.mask.shape[:-2])
+        check_room(subject.mask, planes, f"mask of {layer.name}")
         sight = self._look_at(layer, subject.layout)
         preview = None
         # A mask that is there already tells more than a glance from afar.

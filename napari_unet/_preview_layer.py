@@ -9,6 +9,7 @@ from napari.layers import Labels
 from napari.utils.transforms import Affine
 from qtpy.QtCore import QObject
 
+from napari_unet._following import follow_placement
 from napari_unet._layers import class_colormap, layer_view, placement
 from napari_unet._refreshing import Refreshing
 from unet_engine.spec import IGNORE
@@ -70,6 +71,7 @@ class PreviewLayer(QObject):
             **self._placement(source),
         )
         self.layer.editable = False
+        follow_placement(source, self.layer, self._placement)
         self._refreshing = Refreshing(self._refresh, self)
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(source) + 1, self.layer)

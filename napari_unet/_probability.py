@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
 
+from napari_unet._following import follow_placement
+from napari_unet._large_arrays import zeros
 from napari_unet._layers import layer_view, placement
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ class ProbabilityLayers:
         return None
 
     def _add(self, order: PredictionOrder, name: str) -> ImageLayer:
-        array = np.zeros(order.subject.mask.shape, np.float32)
+        array = zeros(order.subject.mask.shape, np.float32, f"probability of {name}")
         about: dict[str, Any] = {"probability": array, "class": name}
         layer = ImageLayer(
             layer_view(array, order.subject.layout),
@@ -73,6 +76,8 @@ class ProbabilityLayers:
             metadata={**about, "subject": order.subject},
             **placement(order.layer, order.subject.layout),
         )
+        layout = order.subject.layout
+        follow_placement(order.layer, layer, partial(placement, layout=layout))
         # Before the viewer tells of it, so that nobody takes it for the user's.
         self._made.append(layer)
         active = self._viewer.layers.selection.active

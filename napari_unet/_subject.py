@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet._large_arrays import zeros
 from unet_engine.annotations import Annotations
 from unet_engine.errors import Cancelled, EngineError
 from unet_engine.events import never
@@ -74,7 +75,7 @@ class Subject:
         self.layout = layout
         self.story = story
         shape = (*image.leading_shape, *image.plane_shape)
-        self.mask: npt.NDArray[Any] = np.zeros(shape, np.uint8)
+        self.mask = zeros(shape, np.uint8, f"mask of {image.name}")
         self.annotations = annotations or Annotations(shape)
         self.predicted: set[Index] = set()
         self.names: tuple[str, ...] = self.annotations.painted.names

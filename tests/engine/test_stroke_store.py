@@ -85,10 +85,16 @@ def test_pixels_of_a_file_that_is_read_lazily_are_not_read(store, file):
     assert store.find(identity(lazy, path=file, name="renamed")) is None
 
 
-def test_of_an_array_without_a_file_a_few_pixels_are_read():
-    lazy = Lazy(np.zeros((50, 900, 900), np.uint16))
-    identity(lazy)
-    assert 0 < lazy.read <= 32 * 32
+def test_an_array_that_is_neither_in_memory_nor_in_a_file_is_known_unread():
+    lazy, other = (Lazy(np.zeros((50, 900, 900), np.uint16)) for _ in range(2))
+    lazy.name = other.name = "from-zarr-5f1d"
+    assert identity(lazy).digest == identity(other).digest
+    other.name = "from-zarr-0c77"
+    assert identity(lazy).digest != identity(other).digest
+    assert not lazy.read
+
+
+def test_other_pixels_have_another_digest():
     changed = PIXELS.copy()
     changed[:, ::2] += 1
     assert identity(changed).digest != identity().digest

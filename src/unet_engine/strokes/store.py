@@ -31,7 +31,6 @@ FOLDER_VARIABLE = "NAPARI_UNET_STROKES"
 
 _ASIDE = ".aside-"
 _SAMPLES = 2**14
-_PROBE = 32
 _NAME_LETTERS = 24
 
 
@@ -67,8 +66,9 @@ class ImageIdentity:
     def of(cls, image: Image, path: str | os.PathLike[str] | None) -> ImageIdentity:
         """Describe an image.
 
-        Of an array in memory a few thousand pixels are read, of another one that comes
-        from no file a small part.
+        Of an array in memory a few thousand pixels are read, of any other none, as that
+        may take long: one that comes from no file is known by its name in dask, which
+        tells how it was made.
 
         Parameters
         ----------
@@ -78,13 +78,14 @@ class ImageIdentity:
             Where it was opened from, if anywhere.
         """
         inside = isinstance(image.data, np.ndarray)
-        sample = _sample(image) if inside or path is None else None
+        sample = _sample(image) if inside else None
+        unread = "" if inside or path is not None else _digest_unread(image)
         return cls(
             path="" if path is None else str(Path(path).absolute()),
             name=image.name,
             axes=image.axes,
             shape=(*image.leading_shape, *image.plane_shape),
-            digest="" if sample is None else _digest(image, sample),
+            digest=unread if sample is None else _digest(image, sample),
             stamp="" if path is None else _stamp(Path(path)),
             blank=sample is None or bool((sample == sample.flat[0]).all()),
         )
@@ -308,13 +309,16 @@ def _short_hash(key: Any) -> str:
 def _sample(image: Image) -> npt.NDArray[Any]:
     """Return some pixels: the same ones whenever the image is opened."""
     data = image.data
-    if isinstance(data, np.ndarray):
-        most = max(2, round(_SAMPLES ** (1 / data.ndim)))
-        steps = (slice(None, None, max(1, n // most)) for n in data.shape)
-        return np.asarray(data[tuple(steps)])
-    sizes = [_PROBE if axis in "YXS" else 1 for axis in image.axes]
-    middle = zip(data.shape, sizes, strict=True)
-    return np.asarray(data[tuple(slice(n // 2, n // 2 + k) for n, k in middle)])
+    most = max(2, round(_SAMPLES ** (1 / data.ndim)))
+    steps = (slice(None, None, max(1, n // most)) for n in data.shape)
+    return np.asarray(data[tuple(steps)])
+
+
+def _digest_unread(image: Image) -> str:
+    """Return a digest of what is known of an array without reading it."""
+    data = image.data
+    known = (tuple(data.shape), str(data.dtype), str(getattr(data, "name", "")))
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
 
 
 def _digest(image: Image, sample: npt.NDArray[Any]) -> str:
