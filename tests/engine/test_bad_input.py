@@ -130,8 +130,12 @@ def test_labels_of_another_shape_are_refused_by_evaluate_too(
     data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
     assert main(["evaluate", *data, "--model=tiny", "--device=cpu", "--json"]) == 1
     printed = capsys.readouterr()
-    assert_one_line(printed.err, "b.tif", "63 x 64", "64 x 64", "same shape")
-    assert printed.out == ""
+    *before, last = printed.err.strip().splitlines()
+    assert_one_line("\n".join(before), "b.tif", "63 x 64", "64 x 64", "same shape")
+    assert "1 of 2 images could not be measured (1 measured)" in last
+    figures = json.loads(printed.out)
+    assert figures["images"] == 1
+    assert list(figures["errors"]) == ["b.tif"]
 
 
 def test_a_mask_of_another_value_is_not_taken_for_many_classes(
