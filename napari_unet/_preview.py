@@ -139,7 +139,10 @@ def preview_tiles(
     normalisation = Normalisation.measure(
         bright, low=spec.low_percentile, high=spec.high_percentile
     )
-    seen = Image.from_array(level.read(order.inside, order.region), "CYX")
+    # Read with its fill as NaN; what is left of it in ``seen`` is known by that.
+    marked = normalisation.marked(level)
+    normalisation = replace(normalisation, fills=())
+    seen = Image.from_array(marked.read(order.inside, order.region), "CYX")
     height, width = seen.plane_shape
     for tile in iter_predict(
         seen,

@@ -13,6 +13,7 @@ import numpy as np
 
 from unet_engine.images import Normalisation, Tally, decide_labels, match_channels
 from unet_engine.images.label_values import Wording
+from unet_engine.images.no_data import recorded_target
 from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
@@ -147,9 +148,11 @@ class _Prepared:
         """Read a region of a plane or a volume; ``target`` is of that region."""
         from unet_engine.dataset import TrainingPair
 
-        read = self.image.read_volume if self.spec.ndim == 3 else self.image.read
-        pixels = self.normalisation.apply(read(index, box))
+        image = self.normalisation.marked(self.image)
+        read = image.read_volume if self.spec.ndim == 3 else image.read
+        block = read(index, box)
         place = f" {index}" if index else ""
+        pixels, target = self.normalisation.apply(block), recorded_target(target, block)
         return TrainingPair(pixels, target, name=f"{self.image.name}{place}")
 
 

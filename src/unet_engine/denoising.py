@@ -20,8 +20,9 @@ from unet_engine.plan import (
     nearest_first,
     plan_prediction,
 )
-from unet_engine.predictor import TilePredictor
+from unet_engine.predictor import TilePredictor, read_tile
 from unet_engine.runtime import translated_errors
+from unet_engine.tiling import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -127,6 +128,11 @@ def iter_denoise(
                 pixels = normalisation.undo(predictor.predict(index, tile))
             except Cancelled:
                 break
+            lost = np.isnan(pixels).all(axis=0)
+            if lost.any():
+                # What was never recorded stays as it is.
+                as_read = read_tile(image, index, Tile(tile.inner, tile.inner))
+                pixels[:, lost] = as_read[:, lost]
             where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
             restored[:, *where] = pixels
             done += 1

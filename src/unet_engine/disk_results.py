@@ -22,6 +22,7 @@ from unet_engine.images.multiscales import (
     channel_attributes,
     label_attributes,
 )
+from unet_engine.images.no_data import RUN
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
 from unet_engine.journal import Inputs, Journal, describe_changes
 from unet_engine.tiling import reflect_indices
@@ -207,15 +208,23 @@ class DiskResults:
         if image.source is None:
             return None
 
+        # The fill of a border is known by its neighbourhood.
+        margin = RUN if any(run.normalisation.fills) else 0
+
         def chunks_of(number: int) -> set[str]:
             if number >= run.plan.total:
                 return set()
             index, tile = run.plan.at(number)
             sizes = (*image.leading_shape, *image.plane_shape)[len(index) :]
             region = [
-                slice(int(places.min()), int(places.max()) + 1)
-                for places in map(
-                    reflect_indices, *zip(*tile.outer, strict=True), sizes
+                slice(
+                    max(0, int(places.min()) - margin),
+                    min(size, int(places.max()) + 1 + margin),
+                )
+                for places, size in zip(
+                    map(reflect_indices, *zip(*tile.outer, strict=True), sizes),
+                    sizes,
+                    strict=True,
                 )
             ]
             return files_of(image.data, image.key((*index, *region)))

@@ -243,7 +243,8 @@ def _with_measured_halo(
     ).nearest_first([size / 2 for size in plan.tiles.shape])[0]
     index = plan.planes[len(plan.planes) // 2]
     with _named_tile(index, middle):
-        block = read_tile(image, index, Tile(middle.inner, middle.inner))
+        marked = normalisation.marked(image)
+        block = read_tile(marked, index, Tile(middle.inner, middle.inner))
     return measure_halo(checkpoint, [normalisation.apply(block)], stop=stop)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import TileDone, never
 from unet_engine.images import match_channels
+from unet_engine.images.no_data import unrecorded
 from unet_engine.pixel_classifier import MOST_OTHERS, PixelClassifier, fitted, judge
 from unet_engine.predictor import likeliest
 from unet_engine.spec import IGNORE
@@ -74,12 +75,14 @@ class LiveImage:
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
         channels = extractor.channels
-        self.image = match_channels(image, channels) if channels else image
+        matched = match_channels(image, channels) if channels else image
+        self.image = normalisation.marked(matched)
         self._normalisation = normalisation
         self._extractor = extractor
         self._cache: OrderedDict[Key, Halves] = OrderedDict()
         self._limit = cache_bytes
         self._touched: dict[Key, Touched] = {}
+        self._lost: dict[Key, npt.NDArray[np.bool_]] = {}
 
     @property
     def fine(self) -> int:
@@ -133,11 +136,22 @@ class LiveImage:
         if key in self._cache:
             self._cache.move_to_end(key)
         else:
-            self._cache[key] = self._compute(index, *self.inner(row, column))
+            region = self.inner(row, column)
+            self._cache[key] = self._compute(index, *region)
+            lost = unrecorded(self.image.read(index, region))
+            if lost is not None:
+                self._lost[key] = lost
             size = next(iter(self._cache.values())).nbytes
             while len(self._cache) > max(1, self._limit // max(size, 1)):
                 self._cache.popitem(last=False)
         return self._cache[key]
+
+    def lost(self, index: Index, row: int, column: int) -> npt.NDArray[np.bool_] | None:
+        """Tell where a block has no data, ``(h, w)``; None if nowhere.
+
+        Known once its features are.
+        """
+        return self._lost.get((index, row, column))
 
     def forget_blocks(self) -> None:
         """Give the memory of the blocks back; what was learned from is kept."""
@@ -327,7 +341,13 @@ class LiveLearner:
         features = source.features(index, row, column)[within]
         rows = features.reshape(-1, features.shape[-1])
         known = judge(self._classifier, rows, self._count, source.opinions)
-        return known.T.reshape(self._count, *features.shape[:2])
+        found = known.T.reshape(self._count, *features.shape[:2])
+        lost = source.lost(index, row, column)
+        if lost is not None and lost[within].any():
+            found = found.copy()
+            found[:, lost[within]] = 0
+            found[0, lost[within]] = 1
+        return found
 
     def iter_predict(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 
 from unet_engine.errors import DataError, OutOfMemoryError
 from unet_engine.events import never
+from unet_engine.images.no_data import unrecorded
 from unet_engine.interruption import interruptible
 from unet_engine.runtime import Runner, runner_for, translated_errors, tune
 from unet_engine.spec import ARCHITECTURES
@@ -49,7 +50,7 @@ class TilePredictor:
                 f"the normalisation was measured on {len(normalisation.low)} channels "
                 f"and the model sees {image.channels}; measure it on this image"
             )
-        self._image = image
+        self._image = normalisation.marked(image)
         self._checkpoint = checkpoint
         self._normalisation = normalisation
         self._precision = config.precision
@@ -90,6 +91,8 @@ class TilePredictor:
     def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the ``(classes, *inner)`` probabilities, or the image, of one tile.
 
+        Pixels of no data are background, probability 1; NaN in a restored image.
+
         Raises
         ------
         Cancelled
@@ -127,9 +130,8 @@ class TilePredictor:
     def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
         views = [(s, s.tile_for(tile, self._footprint)) for s in self._symmetries]
         outer = spanning(view.outer for _, view in views)
-        block = self._normalisation.apply(
-            read_tile(self._image, index, Tile(tile.inner, outer))
-        )
+        pixels = read_tile(self._image, index, Tile(tile.inner, outer))
+        block = self._normalisation.apply(pixels)
         found: list[npt.NDArray[np.float32]] = []
         for symmetry, view in views:
             seen = tuple(
@@ -139,7 +141,13 @@ class TilePredictor:
             inner = symmetry.place(_within(view), view.outer_shape)
             result = self._runner(symmetry(block[(slice(None), *seen)]), inner)
             found.append(symmetry.undo(result))
-        return np.ascontiguousarray(sum(found[1:], start=found[0]) / len(found))
+        total = sum(found[1:], start=found[0])
+        mean = np.ascontiguousarray(total / len(found), np.float32)
+        inner = _within(Tile(tile.inner, outer))
+        lost = unrecorded(pixels[:, *(slice(*part) for part in inner)])
+        if lost is not None:
+            mean[:, lost] = _of_no_data(self._checkpoint.spec)[:, None]
+        return mean
 
     def _spend_less(self, tile: Tile) -> bool:
         """Halve the tiles, or move to the CPU; False when neither is left."""
@@ -159,6 +167,14 @@ class TilePredictor:
         self._runner = runner_for(self._checkpoint, "cpu", self._precision)
         self._halvings = 0
         return True
+
+
+def _of_no_data(spec: ModelSpec) -> npt.NDArray[np.float32]:
+    """Return what a pixel of no data gets: background for sure, or no number."""
+    result = np.full(spec.out_channels, 0 if spec.classes else np.nan, np.float32)
+    if spec.classes:
+        result[0] = 1
+    return result
 
 
 def likeliest(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from unet_engine.dataset import HELD_OUT, TrainingPair
 from unet_engine.errors import DataError, SpecError
 from unet_engine.events import never
 from unet_engine.images import Normalisation, match_channels
+from unet_engine.images.no_data import recorded_target
 from unet_engine.learner import Learner
 from unet_engine.runtime import choose_device, translated_errors
 from unet_engine.split import split_pairs
@@ -164,13 +165,15 @@ def _read(
     normalisation = Normalisation.measure(
         image, low=spec.low_percentile, high=spec.high_percentile
     )
+    image = normalisation.marked(image)
     indices = list(image.indices())
     share = _MOST_VALUES // len(images) // max(1, spec.in_channels)
     count = min(len(indices), max(1, share // math.prod(image.plane_shape)))
     target = np.zeros(image.plane_shape, np.uint8)
     for number in range(count):
         plane = image.read(indices[number * len(indices) // count])
-        yield TrainingPair(normalisation.apply(plane), target, image.name)
+        learned = recorded_target(target, plane)
+        yield TrainingPair(normalisation.apply(plane), learned, image.name)
 
 
 class DenoisingLearner(Learner):

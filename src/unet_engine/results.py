@@ -69,6 +69,7 @@ class PredictionRun:
             "brightness": {
                 "low": list(self.normalisation.low),
                 "high": list(self.normalisation.high),
+                **_described_fills(self.normalisation),
             },
             "tiles": list(plan.tiles.tile),
             "planes": _digest([list(index) for index in plan.planes]),
@@ -184,6 +185,14 @@ class ArrayResults:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def _described_fills(normalisation: Normalisation) -> dict[str, Any]:
+    """Name what is no data, if anything is: most runs have no such part."""
+    if not any(normalisation.fills):
+        return {}
+    fills = [[list(value) for value in fill] for fill in normalisation.fills]
+    return {"no data": fills}
 
 
 def _digest_of(checkpoint: Checkpoint) -> str:

@@ -25,6 +25,7 @@ from unet_engine.images import (
 )
 from unet_engine.images.label_rules import default_names
 from unet_engine.images.label_values import COMMAND_LINE
+from unet_engine.images.no_data import recorded_target
 from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
@@ -265,6 +266,7 @@ def read_pairs(
         image, low=spec.low_percentile, high=spec.high_percentile
     )
     tell((f"{data.name}: {note}" for note in normalisation.notes), quiet=quiet)
+    image = normalisation.marked(image)
     for index in np.ndindex(image.leading_shape[:split]):
         target = data.target[index]
         if (target == IGNORE).all():
@@ -276,7 +278,8 @@ def read_pairs(
         else:
             pixels = image.read(index)
         place = f"[{', '.join(map(str, index))}]" if index else ""
-        pair = TrainingPair(normalisation.apply(pixels), target[box], data.name + place)
+        labelled = recorded_target(target[box], pixels)
+        pair = TrainingPair(normalisation.apply(pixels), labelled, data.name + place)
         if config.border_weight and data.instances is not None:
             ids = data.instances[index][box]
             pair = weigh_instances(pair, ids, config.border_weight)

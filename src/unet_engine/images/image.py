@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.errors import DataError, EngineError
+from unet_engine.images.no_data import RUN, missing
 from unet_engine.images.pixel_size import PixelSize
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from unet_engine.images.no_data import Fill
     from unet_engine.images.source import Source
 
 AXES = "TZPRCYXS"
@@ -49,6 +51,10 @@ class Image:
         True when ``read`` returns the luminance of the three selected channels.
     source
         The files that the pixels are read from, if there are any.
+    fills
+        Values that fill the border and are no data, for each selected channel, of a
+        colour image for all of them at once; see ``no_data``. Where there are any,
+        ``read`` returns floats with NaN in their place.
     """
 
     data: Any
@@ -59,6 +65,7 @@ class Image:
     selection: tuple[int, ...]
     grey: bool = False
     source: Source | None = None
+    fills: tuple[Fill, ...] = ()
 
     @classmethod
     def from_array(
@@ -110,6 +117,8 @@ class Image:
     def dtype(self) -> np.dtype[Any]:
         """Of the blocks that ``read`` returns."""
         dtype = np.dtype(self.data.dtype).newbyteorder("=")
+        if any(self.fills) and dtype.kind != "f":
+            dtype = np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
         return np.dtype(np.float32) if self.grey else dtype
 
     @property
@@ -170,7 +179,7 @@ class Image:
         -------
         ndarray
             ``(channels, h, w)`` in the dtype of the file, native byte order; float32
-            for a luminance.
+            for a luminance, floats where ``fills`` become NaN.
 
         Raises
         ------
@@ -182,6 +191,23 @@ class Image:
                 f"{self._title} has the leading axes {self.leading_axes!r}; "
                 f"the index {tuple(index)} does not fit them"
             )
+        if any(self.fills):
+            return self._read_without_fill(index, region)
+        block = self._read_samples(index, region)
+        return self.luminance(block) if self.grey else block
+
+    def luminance(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return ``(1, h, w)`` of the red, green and blue of a block, ``(3, h, w)``."""
+        weights = np.asarray(_LUMINANCE, dtype=np.float32)
+        grey: npt.NDArray[np.float32] = np.tensordot(
+            weights, block.astype(np.float32), axes=1
+        )[None]
+        return grey
+
+    def _read_samples(
+        self, index: Sequence[int], region: Sequence[slice]
+    ) -> npt.NDArray[Any]:
+        """Read the selected channels, of a colour image its colours."""
         key = self.key((*map(int, index), *region))
         try:
             block = _channels_first(np.asarray(self.data[key]), self.axes)
@@ -194,10 +220,40 @@ class Image:
             ) from error
         if self.selection != tuple(range(block.shape[0])):
             block = block[list(self.selection)]
-        if self.grey:
-            weights = np.asarray(_LUMINANCE, dtype=np.float32)
-            return np.tensordot(weights, block.astype(np.float32), axes=1)[None]
         return block.astype(block.dtype.newbyteorder("="), copy=False)
+
+    def _read_without_fill(
+        self, index: Sequence[int], region: Sequence[slice]
+    ) -> npt.NDArray[Any]:
+        """Read with NaN in place of the fill, which its neighbourhood tells."""
+        spans = [
+            part.indices(size)[:2]
+            for part, size in zip(region, self.plane_shape, strict=True)
+        ]
+        outer = [
+            (max(0, start - RUN), min(size, stop + RUN))
+            for (start, stop), size in zip(spans, self.plane_shape, strict=True)
+        ]
+        block = self._read_samples(index, [slice(*span) for span in outer])
+        sides = [
+            at == limit
+            for span, size in zip(outer, self.plane_shape, strict=True)
+            for at, limit in zip(span, (0, size), strict=True)
+        ]
+        inner = tuple(
+            slice(start - low, stop - low)
+            for (start, stop), (low, _) in zip(spans, outer, strict=True)
+        )
+        found = block[:, *inner]
+        pixels = (self.luminance(found) if self.grey else found).astype(self.dtype)
+        step = len(block) // len(self.fills)
+        for number, fill in enumerate(self.fills):
+            if not fill:
+                continue
+            samples = slice(number * step, (number + 1) * step)
+            lost = missing(block[samples], fill, sides)[inner]
+            pixels[slice(None) if self.grey else samples, lost] = np.nan
+        return pixels
 
     def key(self, where: Sequence[int | slice]) -> tuple[int | slice, ...]:
         """Return the key into ``data`` of a place along ``leading_axes``, Y and X."""

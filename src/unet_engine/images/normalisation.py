@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.errors import DataError
+from unet_engine.images.no_data import SampleBlock, equals, find_fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.images.image import Image
+    from unet_engine.images.no_data import Fill
 
 _SAMPLE_PIXELS = 2**24
 """Pixels per channel that are looked at: 16 million; smaller images are taken whole."""
@@ -26,6 +28,8 @@ _SAMPLE_BLOCK = 512
 _FEWEST_BLOCKS = 16
 _COUNTED = 2**19
 """Values that are counted at a time: fewer bytes of indices than the image has."""
+_MEDIAN_OF = 2**16
+"""Values that the median is taken of: it only has to be unremarkable."""
 _RANGE = (-1.0, 5.0)
 """What ``apply`` clips to. 0 and 1 are percentiles, so honest pixels lie beyond them;
 a hot pixel a hundred times as bright as the rest would upset a network."""
@@ -42,11 +46,18 @@ class Normalisation:
         becomes 0 throughout.
     notes
         What the user should know about the image, one sentence each.
+    fills
+        Values that fill the border of the image and are no data; see ``no_data``.
+    neutral
+        What a pixel of no data becomes, per channel: the median of the others on the
+        scale of the network, so that it is no structure. Empty: 0.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    neutral: tuple[float, ...] = ()
 
     @classmethod
     def measure(
@@ -56,21 +67,26 @@ class Normalisation:
 
         Channels are measured apart, red, green and blue together so that the colour
         stays. Of an image above 16 million pixels, evenly spread blocks are taken,
-        the same ones each time, and a note says how many pixels they hold.
+        the same ones each time, and a note says how many pixels they hold. Pixels of
+        no data, as ``no_data`` tells, are left out.
 
         Raises
         ------
         DataError
             When no pixel is a finite number.
         """
-        values = _sampled_values(image)
-        groups = values.reshape(1, -1) if image.rgb else values
+        values, filled, fills = _sampled_values(image)
+        groups = [values] if image.rgb else list(values[:, None])
         notes: list[str] = []
         pixels = prod((*image.leading_shape, *image.plane_shape))
         if values.shape[1] < pixels:
             notes.append(_describe_sample(values.shape[1], pixels))
-        limits = []
-        for number, group in enumerate(groups):
+        limits, neutral = [], []
+        for number, samples in enumerate(groups):
+            group = samples.reshape(-1)
+            if (lost := filled[number]) is not None:
+                group = samples[:, ~lost].reshape(-1)
+                notes.append(_describe_fill(lost, fills[number]))
             finite = group
             if group.dtype.kind == "f" and not (mask := np.isfinite(group)).all():
                 finite = group[mask]
@@ -81,12 +97,24 @@ class Normalisation:
                     "pixel: all are NaN or infinite; check how it was exported"
                 )
             limits.append(_limits(finite, low, high))
+            neutral.append(_neutral(finite, *limits[-1]))
             if limits[-1][0] == limits[-1][1]:
                 notes.append(_describe_constant(number, len(groups), limits[-1][0]))
         if image.rgb:
             limits *= image.channels
+            neutral *= image.channels
         lows, highs = zip(*limits, strict=True)
-        return cls(low=lows, high=highs, notes=tuple(dict.fromkeys(notes)))
+        return cls(
+            low=lows,
+            high=highs,
+            notes=tuple(dict.fromkeys(notes)),
+            fills=fills,
+            neutral=tuple(neutral),
+        )
+
+    def marked(self, image: Image) -> Image:
+        """Return the view of the image in which its fill is NaN: what is to be read."""
+        return replace(image, fills=self.fills) if any(self.fills) else image
 
     def apply(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Bring a block to the range of the network.
@@ -100,7 +128,8 @@ class Normalisation:
         -------
         ndarray
             ``(C, *spatial)`` float32: 0 at ``low``, 1 at ``high``, clipped to [-1, 5];
-            0 where the pixel is not a finite number or the channel is constant.
+            ``neutral`` where the pixel is not a finite number, 0 where the channel is
+            constant.
 
         Raises
         ------
@@ -125,7 +154,9 @@ class Normalisation:
             values *= np.asarray(scale, dtype=wide).reshape(shape)
         np.clip(values, *_RANGE, out=values)
         if block.dtype.kind == "f":
-            values[~np.isfinite(block)] = 0
+            for channel, pixels in enumerate(values):
+                lost = ~np.isfinite(block[channel])
+                pixels[lost] = self.neutral[channel] if self.neutral else 0
         return values.astype(np.float32, copy=False)
 
     def undo(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -141,6 +172,14 @@ class Normalisation:
         high = np.asarray(self.high).reshape(shape)
         restored: npt.NDArray[np.float32] = (low + block * (high - low)).astype("f4")
         return restored
+
+
+def _neutral(values: npt.NDArray[Any], low: float, high: float) -> float:
+    """Return the median on the scale of the network, from a part of the values."""
+    if low == high:
+        return 0.0
+    part = values[:: max(1, values.size // _MEDIAN_OF)].astype(np.float64)
+    return float(np.clip((np.median(part) - low) / (high - low), *_RANGE))
 
 
 def _limits(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, float]:
@@ -200,17 +239,56 @@ def _counts(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.roll(counts, len(counts) // 2) if values.dtype.kind == "i" else counts
 
 
-def _sampled_values(image: Image) -> npt.NDArray[Any]:
-    """Read the sample, ``(C, pixels)``, into one array: twice would be too much."""
+def _sampled_values(
+    image: Image,
+) -> tuple[npt.NDArray[Any], list[npt.NDArray[np.bool_] | None], tuple[Fill, ...]]:
+    """Read the sample into one array: twice would be too much.
+
+    Returns
+    -------
+    values
+        ``(C, pixels)``.
+    filled
+        ``(pixels,)`` for each channel, or for all colours: the fill of a border, or
+        None where there is none.
+    fills
+        What fills it; ``()`` if nothing does.
+    """
     sample = list(_sample(image))
     sizes = [prod(part.stop - part.start for part in region) for _, region in sample]
-    values = np.empty((image.channels, sum(sizes)), image.dtype)
-    start = 0
+    coloured = replace(image, grey=False, rgb=True) if image.grey else image
+    raw = np.empty((coloured.channels, sum(sizes)), coloured.dtype)
+    values = np.empty((1, raw.shape[1]), image.dtype) if image.grey else raw
+    blocks, start = [], 0
     for (index, region), size in zip(sample, sizes, strict=True):
-        block = image.read(index, region)
-        values[:, start : start + size] = block.reshape(block.shape[0], -1)
+        block, part = coloured.read(index, region), slice(start, start + size)
+        raw[:, part] = block.reshape(block.shape[0], -1)
+        if image.grey:
+            values[:, part] = image.luminance(block).reshape(1, -1)
+        sides = _sides(region, image.plane_shape)
+        blocks.append(SampleBlock(raw[:, part].reshape(block.shape), sides))
         start += size
-    return values
+    step = len(raw) if coloured.rgb else 1
+    parts = [slice(first, first + step) for first in range(0, len(raw), step)]
+    fills = tuple(find_fill([b.of(part) for b in blocks]) for part in parts)
+    filled = [
+        equals(raw[part], fill) if fill else None
+        for part, fill in zip(parts, fills, strict=True)
+    ]
+    return values, filled, fills if any(fills) else ()
+
+
+def _sides(
+    region: tuple[slice, slice], shape: tuple[int, int]
+) -> tuple[bool, bool, bool, bool]:
+    """Tell at which of its four sides a region ends with the plane."""
+    rows, columns = region
+    return (
+        rows.start == 0,
+        rows.stop == shape[0],
+        columns.start == 0,
+        columns.stop == shape[1],
+    )
 
 
 def _sample(image: Image) -> Iterator[tuple[tuple[int, ...], tuple[slice, slice]]]:
@@ -266,7 +344,15 @@ def _describe_sample(count: int, total: int) -> str:
 
 
 def _describe_missing(count: int, total: int) -> str:
-    return f"{count} of {total} pixels are NaN or infinite; they count as the darkest"
+    return f"{count} of {total} pixels are NaN or infinite: no data, so background"
+
+
+def _describe_fill(lost: npt.NDArray[np.bool_], fill: Fill) -> str:
+    values = " and ".join(f"{value[0]:g}" for value in fill)
+    return (
+        f"{lost.mean():.1%} of the pixels fill a border with {values}: no data, so "
+        "background"
+    )
 
 
 def _describe_constant(channel: int, channels: int, value: float) -> str:
