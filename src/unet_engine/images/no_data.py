@@ -270,7 +270,7 @@ def _straight_from_sides(same: Mask) -> Mask:
 
 def _run_length(same: Mask) -> npt.NDArray[np.intp]:
     """Return how many pixels of each row are such before the first that is not."""
-    first = same.argmin(axis=1)
+    first: npt.NDArray[np.intp] = same.argmin(axis=1)
     first[same[np.arange(len(same)), first]] = same.shape[1]
     return first
 
