@@ -18,13 +18,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet._buttons import NamedButton, SideBySide, button
+from napari_unet._colours import colour_of
 from napari_unet._drafts import Draft
 from napari_unet._forms import (
     Section,
     TextLine,
     colour_icon,
 )
-from napari_unet._layers import colour_of
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
