@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 from unet_engine.images import IMAGE_SUFFIXES, ZARR_SUFFIX
+from unet_engine.images.own_results import is_unchanged_result
 from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
@@ -47,12 +48,16 @@ def check_suffix(path: Path, allowed: Sequence[str]) -> None:
 def check_free(path: Path, *, overwrite: bool) -> None:
     """Refuse to replace what is there: labels drawn by hand are not made again.
 
+    A mask that was written here and is unchanged can be made again, and is replaced.
+
     Raises
     ------
     DataError
         When something is there and ``overwrite`` does not allow to replace it.
     """
-    if not overwrite and os.path.lexists(path):
+    if overwrite or not os.path.lexists(path):
+        return
+    if not is_unchanged_result(path):
         raise DataError(
             f"{path} is there already; write to another place, or pass --overwrite to "
             "replace it"

@@ -300,7 +300,7 @@ def _write(
             image=image,
             classes=checkpoint.spec.classes,
         )
-    write_labels(task.labels, result.labels, image=image)
+    write_labels(task.labels, result.labels, image=image, replaceable=True)
 
 
 def _drain(

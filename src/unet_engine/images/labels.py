@@ -16,6 +16,7 @@ from unet_engine.images.formats import TIFF_READ_SUFFIXES, TIFF_SUFFIXES
 from unet_engine.images.label_tallies import Tally
 from unet_engine.images.label_values import decide_labels
 from unet_engine.images.ome_zarr import is_zarr
+from unet_engine.images.own_results import software_tag
 from unet_engine.images.picture_sizes import picture_options
 from unet_engine.images.pictures import PICTURE_SUFFIXES, read_picture
 from unet_engine.images.tiff_sizes import size_options
@@ -49,6 +50,7 @@ def write_labels(
     labels: npt.NDArray[Any],
     *,
     image: Image | None = None,
+    replaceable: bool = False,
 ) -> None:
     """Write a label image, whole or not at all.
 
@@ -61,6 +63,9 @@ def write_labels(
         ``(*leading, Y, X)`` ids.
     image
         The image they belong to: its axes and pixel size are kept.
+    replaceable
+        Mark a TIFF as made by a run, which a later one may replace while nobody has
+        changed it; see ``own_results``. Never for what a person drew.
 
     Raises
     ------
@@ -72,7 +77,8 @@ def write_labels(
     ids = _smallest(np.asarray(labels), Path(path))
     axes = _stack_axes(ids.ndim - 2, image)
     if suffix in TIFF_SUFFIXES:
-        _write_tiff(path, ids, axes + "YX", image)
+        software = software_tag(ids) if replaceable else None
+        _write_tiff(path, ids, axes + "YX", image, software=software)
         return
     if ids.ndim != 2 or ids.dtype.itemsize > 2:
         raise DataError(
@@ -270,9 +276,11 @@ def _write_tiff(
     axes: str,
     image: Image | None,
     channels: Sequence[str] = (),
+    software: str | None = None,
 ) -> None:
+    options = tiff_options(data, axes, image, channels)
     with whole_file(path) as temporary:
-        tifffile.imwrite(temporary, data, **tiff_options(data, axes, image, channels))
+        tifffile.imwrite(temporary, data, **options, software=software)
 
 
 def tiff_options(
