@@ -170,8 +170,8 @@ class Subject:
     def _renumber(self, names: tuple[str, ...]) -> None:
         """Give the guess of a mask without strokes the values of other names."""
         before, self.names = self.names, names
-        if names[: len(before)] == before:
-            return
+        if not self.predicted or names[: len(before)] == before:
+            return  # names without a guess need not be among the new ones
         new = _lookup(before, names)
         for index in self.predicted:
             self.mask[index] = new[np.asarray(self.mask[index])]
