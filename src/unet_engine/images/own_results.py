@@ -10,7 +10,6 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tifffile
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def software_tag(labels: npt.NDArray[Any]) -> str:
         ``(*leading, Y, X)`` integers, in the type in which they are written.
     """
     little_endian = labels.astype(labels.dtype.newbyteorder("<"), copy=False)
-    digest = hashlib.sha256(np.ascontiguousarray(little_endian)).hexdigest()
+    digest = hashlib.sha256(little_endian.tobytes()).hexdigest()
     return f"{_PROGRAM} sha256:{digest}"
 
 

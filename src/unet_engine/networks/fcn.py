@@ -85,7 +85,9 @@ class Score(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(N, classes, y, x)``, of the type of the weights."""
         weight, bias = self.weight, self.bias
-        with torch.autocast(x.device.type, enabled=False):
+        # Tensors without memory, which only tell shapes, know no autocast.
+        kind = x.device.type if x.device.type != "meta" else "cpu"
+        with torch.autocast(kind, enabled=False):
             scores = functional.conv2d(
                 x.float(), weight.float(), None if bias is None else bias.float()
             )
