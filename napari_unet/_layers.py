@@ -173,12 +173,15 @@ def image_of(layer: Any, layout: Layout) -> Image:
     DataError
         When the data are no real numbers or do not fit the layout.
     """
+    data = full_data(layer)
+    # A layout that does not fit is refused below, before its axes are looked up.
+    fits = len(layout.axes) == data.ndim
     return Image.from_array(
-        full_data(layer),
+        data,
         layout.axes,
         name=layer.name,
         rgb=bool(getattr(layer, "rgb", False)),
-        pixel_size=pixel_size_of(layer, layout),
+        pixel_size=pixel_size_of(layer, layout) if fits else None,
     )
 
 
