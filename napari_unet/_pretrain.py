@@ -69,7 +69,8 @@ class PretrainSection(TrainingSection):
         self._made: ModelInfo | None = None
         self._make_settings()
         self._make_buttons()
-        workspace.layer_changed.connect(self._show_others)
+        # Not with the layer alone: the form chooses the axes that fit it afterwards.
+        form.changed.connect(self._show_others)
         self._on_activity_changed()
         self.setVisible(False)
 
