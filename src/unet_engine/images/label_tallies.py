@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.measure import label as connected_components
 
 from unet_engine.errors import DataError
 
@@ -71,6 +70,9 @@ class Tally:
         return tally
 
     def _count_pieces(self, volume: npt.NDArray[Any]) -> None:
+        # Here: opening an image, and so the dock, needs no scikit-image.
+        from skimage.measure import label as connected_components
+
         found, first = np.unique(connected_components(volume), return_index=True)
         values = volume.ravel()[first[found > 0]]
         self.pieces.update(values.tolist())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.errors import DataError
+from unet_engine.images.label_tallies import whole_numbers
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
@@ -124,20 +125,7 @@ def read_ids(array: Any, where: tuple[int | slice, ...]) -> Ints:
     DataError
         When the values are no whole numbers from 0.
     """
-    values = np.asarray(array[where])
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
-    if values.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            ids = values.astype(np.int64)
-        if np.any(ids != values):
-            raise DataError(
-                "the mask holds fractions, infinities or NaN; ids are whole numbers: "
-                "threshold a probability map first"
-            )
-        values = ids
-    if values.dtype.kind not in "iu":
-        raise DataError(f"the mask holds {values.dtype}; ids are whole numbers")
+    values = whole_numbers(np.asarray(array[where]), "the mask")
     if values.size and values.min() < 0:
         raise DataError(
             f"the mask holds negative numbers down to {values.min()}; ids start at 0"
