@@ -29,6 +29,12 @@ _FRAME = 16
 class NarrowButton(QPushButton):
     """A push button that draws an ellipsis where its text does not fit."""
 
+    def sizeHint(self) -> QSize:
+        """Return a size at which the whole text fits, whatever the style leaves."""
+        hint = super().sizeHint()
+        text = self.fontMetrics().horizontalAdvance(self.text())
+        return QSize(max(hint.width(), text + self._beside_text()), hint.height())
+
     def minimumSizeHint(self) -> QSize:
         """Return a width that any dock has."""
         hint = super().minimumSizeHint()
@@ -45,12 +51,16 @@ class NarrowButton(QPushButton):
 
     def fitting(self, text: str) -> str:
         """Return as much of a text as fits beside the icon, with an ellipsis."""
-        icon = 0 if self.icon().isNull() else self.iconSize().width()
-        arrow = 0 if self.menu() is None else _FRAME
-        room = self.width() - icon - arrow - _FRAME
+        room = self.width() - self._beside_text()
         return str(
             self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
         )
+
+    def _beside_text(self) -> int:
+        """Return the pixels that icon, arrow and frame take from the width."""
+        icon = 0 if self.icon().isNull() else self.iconSize().width()
+        arrow = 0 if self.menu() is None else _FRAME
+        return icon + arrow + _FRAME
 
 
 class NamedButton(NarrowButton):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QPushButton
 
+from napari_unet._buttons import NamedButton, NarrowButton
+
 if TYPE_CHECKING:
     from conftest import Docked
 
@@ -48,3 +50,11 @@ def test_a_long_name_gives_way_to_the_colour(dock: Docked, add_model) -> None:
     room = button.width() - button.iconSize().width()
     assert button.fontMetrics().horizontalAdvance(button.text()) < room
     assert long in button.toolTip()
+
+
+def test_buttons_show_their_whole_text_where_there_is_room(dock: Docked) -> None:
+    correct = dock.widget.correct
+    for made in correct.findChildren(NarrowButton):
+        if not isinstance(made, NamedButton):
+            made.resize(made.sizeHint())
+            assert made.fitting(made.text()) == made.text()
