@@ -32,7 +32,8 @@ class NarrowButton(QPushButton):
     def sizeHint(self) -> QSize:
         """Return a size at which the whole text fits, whatever the style leaves."""
         hint = super().sizeHint()
-        text = self.fontMetrics().horizontalAdvance(self.text())
+        # One more than the advance, which is rounded and may be less than the text.
+        text = self.fontMetrics().horizontalAdvance(self.text()) + 1
         return QSize(max(hint.width(), text + self._beside_text()), hint.height())
 
     def minimumSizeHint(self) -> QSize:

@@ -57,4 +57,5 @@ def test_buttons_show_their_whole_text_where_there_is_room(dock: Docked) -> None
     for made in correct.findChildren(NarrowButton):
         if not isinstance(made, NamedButton):
             made.resize(made.sizeHint())
-            assert made.fitting(made.text()) == made.text()
+            shown = made.fitting(made.text())
+            assert shown == made.text(), (made.size(), made.sizeHint())
