@@ -25,7 +25,7 @@ from napari_unet._objects_run import (
 )
 from napari_unet._sections import JobSection
 from unet_engine.errors import DataError, EngineError
-from unet_engine.instances import SemanticMask
+from unet_engine.instances import SemanticMask, describe_left_out
 
 if TYPE_CHECKING:
     import napari
@@ -314,4 +314,6 @@ def _describe(objects: ObjectsView) -> str:
     count = len(table["label"])
     median = f"median {what} {np.median(table[name]):.4g} {unit}"
     line = f"{count:,} {'object' if count == 1 else 'objects'}, {median}."
-    return " ".join(filter(None, (line, objects.outdated)))
+    left_out = describe_left_out(table)
+    told = f"{left_out[:1].upper()}{left_out[1:]}." if left_out else ""
+    return " ".join(filter(None, (line, told, objects.outdated)))

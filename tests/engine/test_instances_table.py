@@ -19,6 +19,7 @@ from unet_engine.instances import (
     Objects,
     SemanticMask,
     blocks,
+    describe_left_out,
     label_objects,
     measure_objects,
     write_table,
@@ -229,3 +230,37 @@ def test_what_does_not_fit_the_objects_is_refused(
     objects = Objects(labels=labels, classes=np.ones(1, np.uint8), ndim=2)
     with pytest.raises((DataError, Cancelled), match=phrase):
         measure_objects(objects, **options)
+
+
+@pytest.mark.usefixtures("block_pixels")
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_left_out_of_the_brightness(bad: float):
+    objects = random_objects((20, 26), 0)
+    image = np.random.default_rng(5).normal(1000, 3, (2, 20, 26))
+    lost = np.random.default_rng(6).random((20, 26)) < 0.1
+    lost |= objects.labels == 3
+    image[1, lost] = bad
+    table = measure_objects(objects, image)
+    plain = measure_objects(objects, image[:1])
+    for name in ("mean", "std", "min", "max"):
+        other = plain[f"{name} intensity"]
+        np.testing.assert_array_equal(table[f"{name} intensity 0"], other)
+    for row, label in enumerate(table["label"]):
+        of_object = objects.labels == label
+        assert table["pixels without intensity 1"][row] == (of_object & lost).sum()
+        values = image[1, of_object & ~lost]
+        for name in ("mean", "std", "min", "max"):
+            expected = getattr(values, name)() if values.size else np.nan
+            found = table[f"{name} intensity 1"][row]
+            np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert np.isnan(table["mean intensity 1"][list(table["label"]).index(3)])
+    count = (lost & (objects.labels > 0)).sum()
+    assert describe_left_out(table).startswith(f"{count} NaN or infinite pixels of")
+    assert "pixels without intensity 0" not in table, "nothing is lost in it"
+    assert not describe_left_out(plain)
+
+
+def test_a_table_of_a_recorded_image_has_no_column_of_lost_pixels():
+    objects = random_objects((2, 12, 12), 0)
+    table = measure_objects(objects, np.ones((2, 12, 12), np.uint16))
+    assert not [name for name in table if "without" in name]

@@ -152,8 +152,11 @@ def test_images_that_cannot_be_read_are_named(tmp_path: Path, caplog, monkeypatc
 def test_a_format_of_a_vendor_asks_for_bioio(tmp_path: Path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bioio", None)
     (tmp_path / "a.czi").write_bytes(b"1")
-    with pytest.raises(DataError, match=r"a\.czi is .*\[bioio\]"):
+    with pytest.raises(DataError, match=r"a\.czi needs bioio.*\[bioio\]") as refusal:
         open_image(tmp_path / "a.czi")
+    said = str(refusal.value).replace(str(tmp_path), "")
+    assert len(said) < 100, "one line of a terminal"
+    assert "\n" not in said
 
 
 class Opened:
@@ -161,11 +164,11 @@ class Opened:
 
     scenes = ("one", "two")
     dims = types.SimpleNamespace(order="TCZYX")
-    physical_pixel_sizes = types.SimpleNamespace(Z=2.0, Y=0.5, X=0.5)
+    physical_pixel_sizes = types.SimpleNamespace(Z=2.0, Y=0.5, X=0.25)
 
     def __init__(self, path: Path) -> None:
         if b"broken" in path.read_bytes():
-            raise OSError("no reader for it")
+            raise OSError(f"no reader for it: {[str(path)] * 9}")
 
     def set_scene(self, scene: str) -> None:
         self.dask_data = np.stack([IDS] * 2)[None, :, None] + self.scenes.index(scene)
@@ -181,12 +184,34 @@ def test_a_format_of_a_vendor_is_read_by_bioio(tmp_path: Path, monkeypatch):
         open_image(path)
     image = open_image(path, series=1)
     assert (image.axes, image.channels) == ("TCZYX", 2)
+    assert image.pixel_size.lengths("ZYX") == (2.0, 0.5, 0.25)
     assert np.array_equal(image.read((0, 0))[1], IDS + 1)
     with pytest.raises(DataError, match="no scene 2"):
         open_image(path, series=2)
     path.write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"a\.lif cannot be read by bioio \(no reader"):
+    with pytest.raises(
+        DataError, match=r"a\.lif cannot be read by bioio \(no reader"
+    ) as refusal:
         open_image(path)
+    assert len(str(refusal.value).replace(str(tmp_path), "")) < 200
+    assert str(refusal.value).endswith("bioio-bioformats, or export it as OME-TIFF")
+
+
+@pytest.mark.parametrize("missing", ["X", "Y", "Z"])
+def test_sizes_that_a_vendor_does_not_state_are_not_made_up(
+    tmp_path: Path, monkeypatch, missing: str
+):
+    module = types.ModuleType("bioio")
+    sizes = {"Z": 2.0, "Y": 0.5, "X": 0.25, missing: None}
+    module.BioImage = type(
+        "Other", (Opened,), {"physical_pixel_sizes": types.SimpleNamespace(**sizes)}
+    )
+    monkeypatch.setitem(sys.modules, "bioio", module)
+    (tmp_path / "a.nd2").write_bytes(b"1")
+    size = open_image(tmp_path / "a.nd2", series=0).pixel_size
+    assert size.lengths(missing) is None
+    rest = "ZYX".replace(missing, "")
+    assert size.lengths(rest) == tuple(sizes[axis] for axis in rest)
 
 
 def test_an_ome_zarr_and_its_labels_are_a_pair(tmp_path: Path):

@@ -283,7 +283,7 @@ def _run_one(
     written = " and ".join(str(p) for p in (one.output or one.mask, one.table) if p)
     print(
         f"{written}: {count} object{'s' * (count != 1)} in {objects.ndim}-D"
-        f"{_left_out(objects, config)} ({time.monotonic() - started:.1f} s)"
+        f"{_left_out(objects, config, table)} ({time.monotonic() - started:.1f} s)"
     )
     return table
 
@@ -306,14 +306,21 @@ def _config(arguments: argparse.Namespace) -> ObjectConfig:
     return config
 
 
-def _left_out(objects: Objects, config: ObjectConfig) -> str:
-    """Tell of objects that are too small."""
-    if not objects.small:
-        return ""
-    return (
-        f"; {objects.small} of fewer than {config.min_size} pixels left out "
-        "(--min-size 0 keeps them)"
-    )
+def _left_out(
+    objects: Objects, config: ObjectConfig, table: Mapping[str, Any] | None
+) -> str:
+    """Tell of objects that are too small, and of pixels without intensity."""
+    from unet_engine.instances import describe_left_out
+
+    line = ""
+    if objects.small:
+        line = (
+            f"; {objects.small} of fewer than {config.min_size} pixels left out "
+            "(--min-size 0 keeps them)"
+        )
+    if table is not None and (pixels := describe_left_out(dict(table))):
+        line += f"; {pixels}"
+    return line
 
 
 def _check_wishes(arguments: argparse.Namespace, config: ObjectConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
@@ -14,6 +15,9 @@ from unet_engine.images.source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LONGEST_REASON = 80
+"""Characters of another library's message that leave room for what to do."""
 
 
 def open_vendor(path: Path, axes: str | None, series: int | None) -> Image:
@@ -38,8 +42,7 @@ def open_vendor(path: Path, axes: str | None, series: int | None) -> Image:
         from bioio import BioImage
     except ImportError as error:
         raise DataError(
-            f"{path} is in a format of a vendor, which needs bioio; install it with "
-            f"{BIOIO_ADVICE}, or export the image as OME-TIFF"
+            f"{path} needs bioio to be read; {BIOIO_ADVICE}, or export it as OME-TIFF"
         ) from error
     try:
         opened = BioImage(path)
@@ -53,10 +56,11 @@ def open_vendor(path: Path, axes: str | None, series: int | None) -> Image:
     except Exception as error:
         # Every reader of bioio has errors of its own.
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        # Some list every reader that was tried, with the path of the file in each.
+        reason = shorten(reason.replace(str(path), path.name), _LONGEST_REASON)
         raise DataError(
-            f"{path} cannot be read by bioio ({reason}); install its plugin for "
-            f"{path.suffix} files, such as bioio-bioformats, or export the image as "
-            "OME-TIFF"
+            f"{path} cannot be read by bioio ({reason}); install a plugin for "
+            f"{path.suffix}, such as bioio-bioformats, or export it as OME-TIFF"
         ) from error
     if axes is None:
         data, order = _without_mosaic(path, data, order)

@@ -4,7 +4,11 @@ from unet_engine.instances.blocks import BlockDone
 from unet_engine.instances.config import ObjectConfig
 from unet_engine.instances.labelling import Objects, iter_label_objects, label_objects
 from unet_engine.instances.masks import SemanticMask
-from unet_engine.instances.measurements import iter_measure_objects, measure_objects
+from unet_engine.instances.measurements import (
+    describe_left_out,
+    iter_measure_objects,
+    measure_objects,
+)
 from unet_engine.instances.outputs import label_zarr, write_objects
 from unet_engine.instances.planes import (
     ChannelPlanes,
@@ -24,6 +28,7 @@ __all__ = [
     "Objects",
     "SemanticMask",
     "check_table_suffix",
+    "describe_left_out",
     "iter_label_objects",
     "iter_measure_objects",
     "join_tables",

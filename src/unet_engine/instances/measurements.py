@@ -16,7 +16,7 @@ from unet_engine.events import never
 from unet_engine.instances.blocks import BlockDone, BlockGrid, release_pages
 from unet_engine.instances.intensities import Intensities
 from unet_engine.instances.shapes import measure_shapes
-from unet_engine.instances.sums import ObjectSums
+from unet_engine.instances.sums import LEFT_OUT, ObjectSums
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -101,8 +101,9 @@ def iter_measure_objects(
         perimeter, eccentricity, solidity, axes of the ellipse and its orientation (as
         skimage has it: between the first axis and the longest diameter); in a volume
         the surface of the mesh at half height and the sphericity; mean, standard
-        deviation, minimum and maximum of every channel. NaN where a shape is not
-        defined: shapes of bounding boxes of more than 2^24 pixels.
+        deviation, minimum and maximum of every channel, of finite pixels, and where an
+        object has others, how many. NaN where a shape is not defined: shapes of
+        bounding boxes of more than 2^24 pixels.
 
     Raises
     ------
@@ -138,7 +139,28 @@ def iter_measure_objects(
         done += 1
         yield BlockDone(done=done, total=steps)
     table = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    table = {n: c for n, c in table.items() if not n.startswith(LEFT_OUT) or c.any()}
     return _with_classes(table, objects.classes, class_names)
+
+
+def describe_left_out(table: Table) -> str:
+    """Return how many pixels have no intensity, as a text; "" when all have one.
+
+    Parameters
+    ----------
+    table
+        As ``measure_objects`` returns it.
+    """
+    columns = [column for name, column in table.items() if name.startswith(LEFT_OUT)]
+    if not columns:
+        return ""
+    # A pixel that is lost in several channels counts once.
+    lost = np.max(columns, axis=0)
+    pixels, objects = int(lost.sum()), int(np.count_nonzero(lost))
+    return (
+        f"{pixels} NaN or infinite pixel{'s' * (pixels != 1)} of {objects} "
+        f"object{'s' * (objects != 1)} left out of the intensities"
+    )
 
 
 def _axes(axes: str | None, grid: BlockGrid) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
+LEFT_OUT = "pixels without intensity"
+"""Column of how many pixels of an object are NaN or infinite in a channel."""
+
 
 class ObjectSums:
     """Sums over the objects of the blocks that were added, one row for each object.
@@ -38,7 +41,9 @@ class ObjectSums:
         self.positions: Floats = np.zeros((0, ndim))
         self.lowest: Ints = np.zeros((0, ndim), np.int64)
         self.highest: Ints = np.zeros((0, ndim), np.int64)
-        # Of every channel: sum, sum of squares; least, greatest.
+        # Of every channel, of finite pixels: how many; sum, sum of squares; least,
+        # greatest.
+        self._finite: Ints = np.zeros((0, channels), np.int64)
         self._moments: Floats = np.zeros((0, channels, 2))
         self._extremes: Floats = np.zeros((0, channels, 2))
         self._parts: list[ObjectSums] = []
@@ -71,6 +76,7 @@ class ObjectSums:
         part.positions = np.stack([np.bincount(rows, p, count) for p in places], axis=1)
         part.lowest = np.stack([_least(rows, p, count) for p in places], axis=1)
         part.highest = np.stack([-_least(rows, -p, count) for p in places], axis=1)
+        part._finite = np.zeros((count, self._channels), np.int64)
         part._moments = np.zeros((count, self._channels, 2))
         part._extremes = np.zeros((count, self._channels, 2))
         if intensities is not None:
@@ -78,18 +84,24 @@ class ObjectSums:
             values = values.astype(np.float64)
             if self._shift is None:
                 # Squares of what is far from 0 would drown the differences.
-                self._shift = np.nan_to_num(values.mean(axis=1))
+                self._shift = np.array([_finite_mean(channel) for channel in values])
             part._measure(rows, values, self._shift)
         self._parts.append(part)
 
     def _measure(self, rows: Ints, values: Floats, shift: Floats) -> None:
         count = self.ids.size
         for channel, column in enumerate(values):
-            moved = column - shift[channel]
-            self._moments[:, channel, 0] = np.bincount(rows, moved, count)
-            self._moments[:, channel, 1] = np.bincount(rows, moved**2, count)
-            self._extremes[:, channel, 0] = _least(rows, column, count)
-            self._extremes[:, channel, 1] = -_least(rows, -column, count)
+            finite, where = column, rows
+            if not (known := np.isfinite(column)).all():
+                finite, where = column[known], rows[known]
+            moved = finite - shift[channel]
+            self._finite[:, channel] = np.bincount(where, minlength=count)
+            self._moments[:, channel, 0] = np.bincount(where, moved, count)
+            self._moments[:, channel, 1] = np.bincount(where, moved**2, count)
+            for side, sign in enumerate((1, -1)):
+                least = np.full(count, np.inf)
+                np.minimum.at(least, where, sign * finite)
+                self._extremes[:, channel, side] = sign * least
 
     def finish(self) -> ObjectSums:
         """Return the sums over all blocks."""
@@ -103,6 +115,7 @@ class ObjectSums:
         whole.ids, whole._shift = ids, self._shift
         whole.sizes = _summed(rows, [p.sizes for p in parts])
         whole.positions = _summed(rows, [p.positions for p in parts])
+        whole._finite = _summed(rows, [p._finite for p in parts])
         whole._moments = _summed(rows, [p._moments for p in parts])
         whole.lowest = _lowest(rows, [p.lowest for p in parts])
         whole.highest = -_lowest(rows, [-p.highest for p in parts])
@@ -110,19 +123,33 @@ class ObjectSums:
         whole._extremes *= (1, -1)
         return whole
 
-    def intensities(self) -> dict[str, Floats]:
-        """Return mean, standard deviation, least and greatest value of each channel."""
-        table = {}
+    def intensities(self) -> dict[str, Floats | Ints]:
+        """Return mean, standard deviation, least and greatest value of each channel.
+
+        Of finite pixels; how many were left out because they are none stands in the
+        column `LEFT_OUT` of each channel. NaN where none is finite.
+        """
+        table: dict[str, Floats | Ints] = {}
         shift = np.zeros(self._channels) if self._shift is None else self._shift
         for channel in range(self._channels):
             suffix = f" {channel}" if self._channels > 1 else ""
-            mean, square = (self._moments[:, channel] / self.sizes[:, None]).T
+            finite = self._finite[:, channel]
+            with np.errstate(invalid="ignore"):
+                mean, square = (self._moments[:, channel] / finite[:, None]).T
             spread = np.sqrt(np.maximum(square - mean**2, 0))
+            lowest, highest = np.where(finite, self._extremes[:, channel].T, np.nan)
             table[f"mean intensity{suffix}"] = mean + shift[channel]
             table[f"std intensity{suffix}"] = spread
-            table[f"min intensity{suffix}"] = self._extremes[:, channel, 0]
-            table[f"max intensity{suffix}"] = self._extremes[:, channel, 1]
+            table[f"min intensity{suffix}"] = lowest
+            table[f"max intensity{suffix}"] = highest
+            table[f"{LEFT_OUT}{suffix}"] = self.sizes - finite
         return table
+
+
+def _finite_mean(values: Floats) -> float:
+    """Return the mean of the finite ones of ``(n,)``; 0 without any."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else 0.0
 
 
 def _least(rows: Ints, values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
