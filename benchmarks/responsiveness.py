@@ -119,8 +119,8 @@ class Watch:
             for part, seen in zip(region, self._region, strict=True)
         )
 
-    def _on_tile(self, tile: Any) -> Any:
-        places = self._write(tile)
+    def _on_tile(self, tile: Any, classes: tuple[str, ...] = ()) -> Any:
+        places = self._write(tile, classes)
         for index, region in places:
             if index == self._index:
                 self._written[self._inside(region)] = True

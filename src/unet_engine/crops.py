@@ -182,7 +182,7 @@ class CropSampler:
         Source of chance.
     anywhere
         Share of the crops that may be centred on any pixel, labelled or not; of a pair
-        with a guess on any that is guessed.
+        with a guess on any that is guessed, if there is one.
     margin
         Border per axis that nothing is learned from.
     """
@@ -246,7 +246,9 @@ class CropSampler:
             pair, guessed = self._pairs[index], self._guessed[index]
             if guessed is None:
                 return pair, int(rng.integers(pair.target.size))
-            return pair, int(rng.choice(guessed))
+            if guessed.size:
+                return pair, int(rng.choice(guessed))
+            # Time ran out before anything of this pair was guessed: its labels remain.
         if rng.random() < 0.5:
             label = int(rng.choice(self._classes))
             candidates = self._centres[label]
@@ -258,7 +260,7 @@ class CropSampler:
         return self._pairs[chosen.pair], int(rng.choice(chosen.pixels))
 
     def _guessed_pixels(self, pair: TrainingPair) -> npt.NDArray[np.int64] | None:
-        """Return where something is guessed; None for everywhere or nowhere."""
+        """Return where something is guessed; None without a guess or for everywhere."""
         if pair.guess is None:
             return None
         known = pair.guess.any(axis=0)

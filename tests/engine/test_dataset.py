@@ -190,6 +190,18 @@ class TestCrops:
         # Not on the stroke alone.
         assert (crops.targets[:, 4, 4] == IGNORE).mean() > 0.9
 
+    def test_of_a_pair_whose_guess_is_empty_they_lie_at_its_labels(self):
+        target = unlabelled((400, 400))
+        target[50, 50] = 1
+        crops = CropSampler(
+            [replace(pair(target), guess=np.zeros((2, 400, 400), np.float16))],
+            shape=(9, 9),
+            jitter=(0, 0),
+            generator=np.random.default_rng(0),
+            anywhere=1.0,
+        ).draw(20)
+        assert (crops.targets[:, 4, 4] == 1).all()
+
     def test_held_out_pixels_are_no_centres(self):
         target = np.full((64, 64), HELD_OUT, np.uint8)
         target[10, 10], target[20, 20] = 0, 1

@@ -139,7 +139,10 @@ def test_the_command_records_a_row_per_round(tmp_path):
         f"--json={table}",
     ]
     script = str(BENCHMARKS / "few_strokes.py")
-    subprocess.run([sys.executable, script, *options], check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, script, *options], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
     rows = json.loads(table.read_text())
     assert len(rows) == 10
     assert {row["round"] for row in rows} == {1, 2}
