@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet._correct import CorrectSection
 from napari_unet._finetune import FineTuneSection
-from napari_unet._forms import column
+from napari_unet._forms import Section, column
 from napari_unet._jobs import warm_up
 from napari_unet._layers import elongation_of
 from napari_unet._live import close_all
@@ -143,7 +143,13 @@ class UNetWidget(QWidget):
         self._scrolling.start(0)
 
     def _scroll(self) -> None:
-        self._area.ensureWidgetVisible(self._scroll_target)
+        target, inside = self._scroll_target, self._area.widget()
+        if target.height() > self._area.viewport().height():
+            # Of what is higher than the dock, Qt would show the middle.
+            top = target.mapTo(inside, target.rect().topLeft()).y()
+            self._area.verticalScrollBar().setValue(top)
+        else:
+            self._area.ensureWidgetVisible(target)
 
     def _given(self) -> Given:
         """Return what is known of a new model from what is on screen."""
@@ -177,6 +183,8 @@ class UNetWidget(QWidget):
         area.setWidget(inside)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
+        for part in inside.findChildren(Section):
+            part.unfolded.connect(self._scroll_to)
         outer = column(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)

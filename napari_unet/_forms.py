@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui import magicgui
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
@@ -43,7 +43,11 @@ class Section(QWidget):
     ----------
     content
         Where the widgets of the part go, from top to bottom.
+    unfolded
+        The user unfolded it; what it shows may lie below the edge of the dock.
     """
+
+    unfolded = Signal(object)
 
     def __init__(self, title: str, tooltip: str, *, expanded: bool = True) -> None:
         super().__init__()
@@ -66,6 +70,7 @@ class Section(QWidget):
         layout.addWidget(self._bar)
         layout.addWidget(self._body)
         self._bar.toggled.connect(self._fold)
+        self._bar.clicked.connect(self._on_clicked)
         self._bar.setChecked(expanded)
         self._fold(expanded)
 
@@ -77,6 +82,10 @@ class Section(QWidget):
     def expand(self) -> None:
         """Show the content."""
         self._bar.setChecked(True)
+
+    def _on_clicked(self, expanded: bool) -> None:
+        if expanded:
+            self.unfolded.emit(self)
 
     def _fold(self, expanded: bool) -> None:
         arrow = Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow

@@ -112,7 +112,11 @@ class ModelPicker(QWidget):
             show_error(str(error))
 
     def refresh(self, *_: Any) -> None:
-        """Look again which models there are, and say which files are damaged."""
+        """Look again which models there are, and say which files are damaged.
+
+        A trained model that could not be saved is tried first: it may be one of them.
+        """
+        self._workspace.saving_wanted.emit()
         self._workspace.refresh_models()
         for path, reason in self._workspace.store.broken():
             show_warning(f"{path.name} is left out. {reason}")

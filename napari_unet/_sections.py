@@ -179,6 +179,7 @@ class TrainingSection(JobSection):
             self.try_saving,
         )
         self.save_again.setVisible(False)
+        workspace.saving_wanted.connect(self._try_again)
 
     def _train(
         self,
@@ -231,6 +232,10 @@ class TrainingSection(JobSection):
         self.text.setText(f"Saved as {info.name}.")
         self._on_saved(info)
         return True
+
+    def _try_again(self) -> None:
+        if not self._workspace.activity:
+            self.try_saving()
 
     def _on_saved(self, model: ModelInfo) -> None:
         """Choose a model that was saved at last."""

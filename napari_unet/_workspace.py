@@ -99,6 +99,7 @@ class Workspace:
     pairs_changed = Signal()
     activity_changed = Signal()
     prediction_wanted = Signal()
+    saving_wanted = Signal()
     layer_lost = Signal(object)
     strokes_reopened = Signal(object, object)
 

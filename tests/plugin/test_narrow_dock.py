@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
 from napari_unet._buttons import NamedButton, NarrowButton
@@ -59,3 +61,22 @@ def test_buttons_show_their_whole_text_where_there_is_room(dock: Docked) -> None
             made.resize(made.sizeHint())
             shown = made.fitting(made.text())
             assert shown == made.text(), (made.size(), made.sizeHint())
+
+
+def test_what_a_section_shows_when_it_is_unfolded_is_in_sight(dock: Docked) -> None:
+    pairs = dock.widget.fine_tune.pairs
+    area = dock.widget._area
+    dock.widget.resize(330, 260)
+    dock.widget.show()
+    dock.bot.wait(20)
+    area.ensureWidgetVisible(pairs)
+    QTest.mouseClick(pairs._bar, Qt.MouseButton.LeftButton)
+    dock.bot.waitUntil(lambda: pairs.unlabelled.native.isVisible())
+
+    def row_is_in_sight() -> bool:
+        row = pairs.unlabelled.native
+        bottom = row.mapTo(area.viewport(), row.rect().bottomLeft()).y()
+        return bool(0 < bottom < area.viewport().height())
+
+    dock.bot.wait(50)
+    assert row_is_in_sight()
