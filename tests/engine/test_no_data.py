@@ -16,7 +16,7 @@ from skimage import data as samples
 from unet_engine.config import PredictConfig
 from unet_engine.disk_results import DiskResults
 from unet_engine.errors import DataError
-from unet_engine.images import Image, Normalisation, match_channels
+from unet_engine.images import Image, Normalisation, match_channels, no_data
 from unet_engine.images.no_data import RUN, missing
 from unet_engine.inference import predict
 from unet_engine.spec import ModelSpec
@@ -278,18 +278,62 @@ def test_the_mask_inside_stays_what_it_was():
         assert (inside & plain).sum() / (inside | plain).sum() > 0.93
 
 
+def reached_by_steps(same: np.ndarray) -> np.ndarray:
+    """What `_straight_from_sides` means: from each side as far as all are such."""
+    found = np.zeros_like(same)
+    for turns in range(4):
+        view, out = np.rot90(same, turns), np.rot90(found, turns)
+        out |= np.logical_and.accumulate(view, axis=0)
+    return found
+
+
 @given(st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
 def test_what_a_straight_line_reaches_is_what_steps_from_the_sides_find(seed: int):
-    from unet_engine.images.no_data import _straight_from_sides
-
     random = np.random.default_rng(seed)
-    same = random.random(random.integers(1, 30, 2)) < random.choice([0.5, 0.9, 0.99])
-    expected = np.zeros_like(same)
-    for turns in range(4):
-        view, out = np.rot90(same, turns), np.rot90(expected, turns)
-        out |= np.logical_and.accumulate(view, axis=0)
-    assert np.array_equal(_straight_from_sides(same), expected)
+    share = random.choice([0.5, 0.9, 0.99, 0.9999])
+    same = random.random(random.integers(1, 300, 2)) < share
+    assert np.array_equal(no_data._straight_from_sides(same), reached_by_steps(same))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "u8", "f2", "f4"])
+def test_values_are_compared_as_numbers_of_any_type(dtype: str):
+    random = np.random.default_rng(1)
+    bits = random.integers(0, 256, (2, 8, 8 * np.dtype(dtype).itemsize), "u1")
+    pixels = bits.view(dtype)
+    pixels[:, :3] = 1
+    for number in (1.0, 0.5, -1.0, 300.0, 1e9, float(pixels[0, 5, 5])):
+        value = (number, 1.0)
+        with np.errstate(invalid="ignore"):
+            # A number of 64 bits counts for the float that is nearest to it.
+            expected = (pixels[0] == number) & (pixels[1] == 1)
+        assert np.array_equal(no_data.equals(pixels, (value,)), expected)
+
+
+@given(seed=st.integers(0, 1000), dtype=st.sampled_from(["u1", "u2", "i2", "f4"]))
+@settings(max_examples=40, deadline=None)
+def test_brightness_is_that_of_the_plain_definition(seed: int, dtype: str):
+    random = np.random.default_rng(seed)
+    shape = tuple(random.integers(20, 150, 2))
+    pixels = random.normal(100, 9, shape).astype(dtype)
+    pixels[random.random(shape) < random.choice([0, 0.3])] = 0
+    top, left = random.integers(0, 18, 2)
+    pixels[:top], pixels[:, :left] = random.choice([0, 127, 30], 2)
+
+    def equals(pixels: np.ndarray, fill: no_data.Fill) -> np.ndarray:
+        each = [(pixels == np.array(v)[:, None, None]).all(axis=0) for v in fill]
+        return np.any([np.zeros(pixels.shape[1:], bool), *each], axis=0)
+
+    image = Image.from_array(pixels, "YX", name="x")
+    found = Normalisation.measure(image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(no_data, "equals", equals)
+        patch.setattr(no_data, "_straight_from_sides", reached_by_steps)
+        assert Normalisation.measure(image) == found
+    lost = equals(pixels[None], found.fills[0] if found.fills else ())
+    inside = pixels[~lost]
+    if np.ptp(np.percentile(inside, (1, 99.8))):
+        assert (found.low[0], found.high[0]) == tuple(np.percentile(inside, (1, 99.8)))
 
 
 def test_a_narrow_image_has_no_border():

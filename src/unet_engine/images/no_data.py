@@ -55,6 +55,10 @@ _UNLABELLED = np.uint8(255)
 """As ``spec.IGNORE``."""
 _MOST_CANDIDATES = 4
 """Values along the border that are looked at: each costs a pass over the sample."""
+_EXACT_BYTES = 4
+"""Of integers that a float of 8 bytes holds exactly."""
+_ROWS = 64
+"""Rows in which columns are followed at a time: they fit the cache of a processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,24 @@ def find_fill(blocks: Sequence[SampleBlock]) -> Fill:
 
 def equals(pixels: Pixels, fill: Fill) -> Mask:
     """Tell which pixels of ``(samples, ...)`` have a value of the fill, ``(...)``."""
-    same = np.zeros(pixels.shape[1:], bool)
+    same: Mask | None = None
     for value in fill:
-        each = pixels[0] == value[0]
+        each = _same_as(pixels[0], value[0])
         for sample, number in zip(pixels[1:], value[1:], strict=True):
-            each &= sample == number
-        same |= each
-    return same
+            each &= _same_as(sample, number)
+        same = each if same is None else np.logical_or(same, each, out=same)
+    return np.zeros(pixels.shape[1:], bool) if same is None else same
+
+
+def _same_as(sample: Pixels, number: float) -> Mask:
+    """Tell which pixels are a number; whole numbers compared as such, not as floats."""
+    kind, size = sample.dtype.kind, sample.dtype.itemsize
+    if kind not in "iu" or size > _EXACT_BYTES:
+        return np.asarray(sample == number)
+    bounds = np.iinfo(sample.dtype)
+    if not (number.is_integer() and bounds.min <= number <= bounds.max):
+        return np.zeros(sample.shape, bool)
+    return np.asarray(sample == sample.dtype.type(int(number)))
 
 
 def missing(pixels: Pixels, fill: Fill, sides: Sequence[bool]) -> Mask:
@@ -247,8 +262,9 @@ def _is_fill(blocks: Sequence[SampleBlock], value: Value, known: Fill) -> bool:
             continue
         seen += straight.size
         rest += straight.size - int(np.count_nonzero(straight))
+        other = ~straight.ravel()[::step]
         chosen = block.pixels.reshape(len(value), -1)[:, ::step]
-        others.append(chosen[:, ~straight.ravel()[::step]])
+        others.append(np.stack([sample[other] for sample in chosen]))
     if reached < max(_FEWEST, _LEAST_SHARE * total) or rest < _LEAST_REST * seen:
         return False
     return bool(others) and _lies_apart(np.concatenate(others, axis=1), value)
@@ -258,13 +274,17 @@ def _straight_from_sides(same: Mask) -> Mask:
     """Tell which pixels a straight line from a side reaches through such only."""
     if not same.any() or same.all():
         return same
-    # The ends of the lines are far fewer than the pixels that they are told from.
+    # The ends of the lines are far fewer than the pixels that they are told from, and
+    # compared in the smallest type that holds them.
     height, width = same.shape
-    rows, columns = np.arange(height)[:, None], np.arange(width)
-    reached: Mask = columns < _run_length(same)[:, None]
-    reached |= columns >= width - _run_length(same[:, ::-1])[:, None]
-    reached |= rows < _run_length(same.T)
-    reached |= rows >= height - _run_length(same[::-1].T)
+    ends = np.min_scalar_type(max(height, width))
+    rows, columns = np.arange(height, dtype=ends)[:, None], np.arange(width, dtype=ends)
+    right = width - _run_length(same[:, ::-1])
+    bottom = height - _column_run_length(same[::-1])
+    reached: Mask = columns < _run_length(same).astype(ends)[:, None]
+    reached |= columns >= right.astype(ends)[:, None]
+    reached |= rows < _column_run_length(same).astype(ends)
+    reached |= rows >= bottom.astype(ends)
     return reached
 
 
@@ -273,6 +293,25 @@ def _run_length(same: Mask) -> npt.NDArray[np.intp]:
     first: npt.NDArray[np.intp] = same.argmin(axis=1)
     first[same[np.arange(len(same)), first]] = same.shape[1]
     return first
+
+
+def _column_run_length(same: Mask) -> npt.NDArray[np.intp]:
+    """Return the same of each column, from some rows at a time as they lie in memory.
+
+    Most columns end after a few rows, and numpy goes through all of each.
+    """
+    length = np.full(same.shape[1], len(same), np.intp)
+    going = np.arange(same.shape[1])
+    for start in range(0, len(same), _ROWS):
+        part = same[start : start + _ROWS]
+        if going.size < same.shape[1]:
+            part = part[:, going]
+        ends = ~part.all(axis=0)
+        length[going[ends]] = start + part[:, ends].argmin(axis=0)
+        going = going[~ends]
+        if not going.size:
+            break
+    return length
 
 
 def _lies_apart(rest: Pixels, value: Value) -> bool:

@@ -85,7 +85,10 @@ class Normalisation:
         for number, samples in enumerate(groups):
             group = samples.reshape(-1)
             if (lost := filled[number]) is not None:
-                group = samples[:, ~lost].reshape(-1)
+                kept = ~lost
+                # Sample by sample: numpy takes ten times as long for all at once.
+                rows = [sample[kept] for sample in samples]
+                group = rows[0] if len(rows) == 1 else np.concatenate(rows)
                 notes.append(_describe_fill(lost, fills[number]))
             finite = group
             if group.dtype.kind == "f" and not (mask := np.isfinite(group)).all():
@@ -349,9 +352,9 @@ def _describe_missing(count: int, total: int) -> str:
 
 def _describe_fill(lost: npt.NDArray[np.bool_], fill: Fill) -> str:
     values = " and ".join(f"{value[0]:g}" for value in fill)
+    share = np.count_nonzero(lost) / lost.size
     return (
-        f"{lost.mean():.1%} of the pixels fill a border with {values}: no data, so "
-        "background"
+        f"{share:.1%} of the pixels fill a border with {values}: no data, so background"
     )
 
 
