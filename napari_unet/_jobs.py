@@ -45,6 +45,11 @@ def _ignore(*_: Any) -> None:
     """Take what nobody asked for."""
 
 
+def _at_once() -> bool:
+    """Have nothing that arrives wait."""
+    return False
+
+
 class Job(QObject):
     """A run in a thread; made by `run`. All its handlers are called on the main thread.
 
@@ -63,9 +68,11 @@ class Job(QObject):
         *,
         title: str,
         parent: QObject | None,
+        hold: Callable[[], bool],
     ) -> None:
         super().__init__(parent)
         self._handlers = handlers
+        self._hold = hold
         self._task = _Task(title, self.discard)
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._stop = threading.Event()
@@ -102,6 +109,7 @@ class Job(QObject):
     def discard(self) -> None:
         """Ask for the end and drop what still arrives; ``on_finished`` is called."""
         self._stop.set()
+        self._hold = _at_once
         for name in ("on_events", "on_result", "on_error"):
             self._handlers[name] = _ignore
 
@@ -111,6 +119,8 @@ class Job(QObject):
         return not self._thread.is_alive()
 
     def _deliver(self) -> None:
+        if self._hold():
+            return
         events = self._take()
         try:
             if events:
@@ -157,6 +167,7 @@ def run(
     *,
     title: str = "U-Net",
     parent: QObject | None = None,
+    hold: Callable[[], bool] = _at_once,
     on_events: Callable[[list[Any]], None] = _ignore,
     on_result: Callable[[Any], None] = _ignore,
     on_error: Callable[[Exception], None] = _ignore,
@@ -173,6 +184,8 @@ def run(
         What runs, in napari's question on closing; it does not ask without one.
     parent
         When this object is destroyed the run stops and nothing is delivered.
+    hold
+        Asked before every delivery; while it returns True all of them wait.
     on_events
         Gets what was yielded since the last call, a few times a second.
     on_result
@@ -188,7 +201,7 @@ def run(
         "on_error": on_error,
         "on_finished": on_finished,
     }
-    job = Job(target, handlers, title=title, parent=parent)
+    job = Job(target, handlers, title=title, parent=parent, hold=hold)
     job.start()
     return job
 

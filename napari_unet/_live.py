@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unet._brush import WAIT_MS
 from napari_unet._jobs import Job, describe_error, run
 from napari_unet._live_run import Learned, LiveDesk, LiveOrder, live_run
 from napari_unet._sight import Sight, shown_view
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _MOVING_MS = 100
 """A camera that moves is followed so often."""
-_PAINTING_MS = 30
 _TWO = "Live: paint a stroke of another class too."
 _NO_STROKE = "Live: paint a stroke of two classes at least."
 _NO_MASK = "Live: start with an empty mask, or predict first."
@@ -255,8 +255,8 @@ class Live(QObject):
         view = self._view
         if view is None or not self._held:
             return
-        if getattr(view.layer, "_block_history", False):
-            QTimer.singleShot(_PAINTING_MS, self._show)
+        if self._workspace.painting():
+            QTimer.singleShot(WAIT_MS, self._show)
             return
         held, self._held = self._held, []
         written: list[tuple[Index, Region]] = []

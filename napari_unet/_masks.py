@@ -11,6 +11,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unet._brush import ReleaseWatch, is_drawn_on
 from napari_unet._following import follow_placement
 from napari_unet._large_arrays import zeros
 from napari_unet._layers import (
@@ -73,7 +74,7 @@ class MaskView(QObject):
         self.subject = subject
         self.layer = layer
         self.overlay: Labels | None = None
-        self._refreshing = Refreshing(self._refresh, self)
+        self._refreshing = Refreshing(self._refresh, self, self._workspace.painting)
         self._waiting: list[Region] = []
         self._seen: View | None = None
         self.recorder = StrokeRecorder(layer, subject, self._on_touched)
@@ -101,7 +102,7 @@ class MaskView(QObject):
     @property
     def painting(self) -> bool:
         """Whether a stroke is being drawn on it: the mouse is down."""
-        return bool(getattr(self.layer, "_block_history", False))
+        return is_drawn_on(self.layer)
 
     @property
     def index(self) -> Index:
@@ -317,6 +318,8 @@ class Masks(QObject):
         self.viewer = viewer
         self.workspace = workspace
         self.views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
+        watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
+        workspace.painting = watch.look
         self._take_up_left_masks()
 
     def _take_up_left_masks(self) -> None:

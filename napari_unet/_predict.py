@@ -228,7 +228,12 @@ class PredictSection(JobSection):
     ) -> None:
         if self._preview is None:
             self._preview = PreviewLayer(
-                self._viewer, order.layer, order.subject, glances[0].order, self
+                self._viewer,
+                order.layer,
+                order.subject,
+                glances[0].order,
+                self,
+                painting=self._workspace.painting,
             )
             self._preview.set_classes(len(self._workspace.classes))
             view.touched.connect(self._preview.give_way)

@@ -15,7 +15,7 @@ from napari_unet._refreshing import Refreshing
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from napari.components import ViewerModel
 
@@ -46,6 +46,8 @@ class PreviewLayer(QObject):
         Which part of which level.
     parent
         Ends it.
+    painting
+        Returns whether a stroke is being drawn; nothing is shown below it.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class PreviewLayer(QObject):
         subject: Subject,
         order: PreviewOrder,
         parent: QObject,
+        *,
+        painting: Callable[[], bool],
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
@@ -72,7 +76,7 @@ class PreviewLayer(QObject):
         )
         self.layer.editable = False
         follow_placement(source, self.layer, self._placement)
-        self._refreshing = Refreshing(self._refresh, self)
+        self._refreshing = Refreshing(self._refresh, self, painting)
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(source) + 1, self.layer)
         viewer.layers.selection.active = active

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_unet._brush import WAIT_MS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,11 +27,19 @@ class Refreshing(QObject):
         Called with whether all has arrived.
     parent
         Ends it.
+    painting
+        Returns whether a stroke is being drawn, under which nothing must change.
     """
 
-    def __init__(self, refresh: Callable[[bool], None], parent: QObject) -> None:
+    def __init__(
+        self,
+        refresh: Callable[[bool], None],
+        parent: QObject,
+        painting: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(parent)
         self._call = refresh
+        self._painting = painting
         self._finished = False
         self._rest_until = 0.0
         self._timer = QTimer(self)
@@ -50,6 +60,9 @@ class Refreshing(QObject):
         self._timer.stop()
 
     def _refresh(self) -> None:
+        if self._painting():
+            self._timer.start(WAIT_MS)
+            return
         started = time.perf_counter()
         finished, self._finished = self._finished, False
         self._call(finished)

@@ -49,6 +49,8 @@ class Reopening(QObject):
         self._timer.start(0)
 
     def _go_on(self) -> None:
+        if self._workspace.painting():
+            return
         if not self._planes:
             self._next()
         end = time.monotonic() + _SLICE_S

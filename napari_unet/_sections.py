@@ -93,6 +93,8 @@ class JobSection(Section):
             target,
             title=title,
             parent=self,
+            # No tile is drawn under a brush, and no layer changes below it.
+            hold=self._workspace.painting,
             on_events=on_events,
             on_result=on_result,
             on_error=self._on_error,

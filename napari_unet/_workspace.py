@@ -20,6 +20,7 @@ from unet_engine.events import never
 from unet_engine.store import Checkpoint, ModelStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_unet._drafts import Model
@@ -88,6 +89,8 @@ class Workspace:
     activity
         What is running: ``""``, ``"predict"``, ``"train"``, ``"pretrain"`` or
         ``"objects"``.
+    painting
+        Returns whether a stroke is being drawn on a mask.
     """
 
     layer_changed = Signal()
@@ -114,6 +117,7 @@ class Workspace:
         self.device: Device = "auto"
         self.pairs: list[Pair] = []
         self.activity = ""
+        self.painting: Callable[[], bool] = lambda: False
         self._subjects: WeakKeyDictionary[Any, Subject] = WeakKeyDictionary()
         self._model_chosen = False
         self._loaded: tuple[Any, Checkpoint] | None = None

@@ -1,0 +1,94 @@
+"""A stroke while it is drawn, on a Labels layer: whether there is one, and its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QApplication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+WAIT_MS = 30
+"""What must not be drawn under a brush is tried again so often."""
+
+
+def is_drawn_on(layer: Labels) -> bool:
+    """Whether a stroke of brush, eraser, fill or encircling has begun and not ended."""
+    return bool(getattr(layer, "_block_history", False))
+
+
+def end_stroke(layer: Labels) -> None:
+    """Keep a stroke as far as it is drawn: the mouse button was released unseen.
+
+    napari ends a stroke when its canvas gets the release. It gets none when a dialog
+    opens meanwhile: a mouse without a button pressed would then paint the layer.
+    """
+    if not is_drawn_on(layer):
+        return
+    for tool, drag in list(layer._mouse_drag_gen.items()):
+        if getattr(tool, "__name__", "") == "draw":
+            del layer._mouse_drag_gen[tool]
+            layer._persisted_mouse_event.pop(drag, None)
+            drag.close()
+    # Its end is that of `Labels.block_history`; closing the drag left out the commit.
+    layer._block_history = False
+    layer._commit_staged_history()
+
+
+class ReleaseWatch(QObject):
+    """Ends strokes whose release the canvas does not get.
+
+    Parameters
+    ----------
+    viewer
+        One with a window, or without: then nothing is watched.
+    drawn_on
+        Returns the layer on which a stroke is drawn with a button pressed, or None.
+    parent
+        Ends it.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, drawn_on: Callable[[], Any], parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._drawn_on = drawn_on
+        self._pressed = False
+        window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+        if window is not None:
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """End the stroke when a dialog takes the mouse from the window."""
+        if event.type() == QEvent.Type.WindowBlocked:
+            self._end()
+        return bool(super().eventFilter(watched, event))
+
+    def look(self) -> bool:
+        """Return whether a stroke is being drawn; one that is left over ends."""
+        if self._drawn_on() is None:
+            self._pressed = False
+            return False
+        pressed = QApplication.mouseButtons() != Qt.MouseButton.NoButton
+        # Events that are made by a program press no button; those say nothing.
+        released = self._pressed and not pressed
+        self._pressed = pressed
+        if released:
+            self._end()
+        return self._drawn_on() is not None
+
+    def _end(self) -> None:
+        self._pressed = False
+        layer = self._drawn_on()
+        if layer is not None and not _encircles(layer):
+            end_stroke(layer)
+
+
+def _encircles(layer: Labels) -> bool:
+    """Whether the stroke is one of napari's that go on without a button pressed."""
+    return bool(getattr(layer._overlays.get("brush_stroke"), "active", False))
