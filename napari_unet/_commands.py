@@ -22,16 +22,16 @@ DOCK_NAME = "U-Net (U-Net fine-tune)"
 
 
 def open_dock(viewer: napari.Viewer) -> UNetWidget:
-    """Return the dock of a viewer, opened if it was not."""
+    """Return the dock of a viewer, opened and raised if it was not."""
     from napari_unet._dock import UNetWidget
 
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, UNetWidget):
-            widget.parent().show()
-            return widget
-    widget = UNetWidget(viewer)
-    viewer.window.add_dock_widget(widget, name=DOCK_NAME, area="right")
-    return widget
+    dock = UNetWidget(viewer)
+    if dock in viewer.window.dock_widgets.values():
+        dock.parent().show()
+        dock.parent().raise_()
+    else:
+        viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right")
+    return dock
 
 
 def predict() -> None:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QSize, QTimer
+from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet._correct import CorrectSection
+from napari_unet._docking import Docking, dock_of, unwrapped
 from napari_unet._finetune import FineTuneSection
 from napari_unet._forms import Section, column
 from napari_unet._jobs import warm_up
@@ -58,6 +59,9 @@ _left: WeakKeyDictionary[Any, Draft] = WeakKeyDictionary()
 class UNetWidget(QWidget):
     """Predict a mask, correct it with napari's tools, fine-tune the model on that.
 
+    A viewer with a window has one: making another returns it, with all that is in it,
+    as napari makes a dock that was closed by its x anew.
+
     Parameters
     ----------
     napari_viewer
@@ -66,13 +70,22 @@ class UNetWidget(QWidget):
         Where models are; by default the bundled ones and the user's.
     """
 
+    _made = False
+
+    def __new__(cls, napari_viewer: napari.Viewer, *_: Any, **__: Any) -> UNetWidget:
+        """Return the dock of the viewer, if it has one."""
+        return dock_of(napari_viewer) or super().__new__(cls)
+
     def __init__(
         self, napari_viewer: napari.Viewer, store: ModelStore | None = None
     ) -> None:
+        if self._made:
+            return
         super().__init__()
+        self._made = True
         # napari hands plugins a proxy, in which no layer is the layer that events
         # carry.
-        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.viewer = unwrapped(napari_viewer)
         self.workspace = Workspace(store)
         self.workspace.draft = _left.get(self.viewer)
         self.workspace.refresh_models()
@@ -92,6 +105,7 @@ class UNetWidget(QWidget):
         self._scrolling.timeout.connect(self._scroll)
         self._watched: set[Any] = set()
         self._warm = False
+        self._docking = Docking(self, self.masks.pause, self.masks.resume)
         self._lay_out()
         self._connect()
         self._on_layers_changed()
@@ -106,6 +120,13 @@ class UNetWidget(QWidget):
             self._warm = True
             warm_up()
         super().enterEvent(event)
+
+    def changeEvent(self, event: Any) -> None:
+        """Follow napari, which takes the dock out of its window and puts it back."""
+        super().changeEvent(event)
+        # While it is made there is no parent that counts.
+        if event.type() == QEvent.Type.ParentChange and hasattr(self, "_docking"):
+            self._docking.on_parent_changed(self)
 
     def select_model(self, name: str) -> None:
         """Choose a model by its name, having looked again which there are."""

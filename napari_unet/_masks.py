@@ -84,6 +84,8 @@ class MaskView(QObject):
         self._fault_changed.connect(self._on_fault_changed)
         self._told = ""
         self._watch_saving()
+        if masks.paused:
+            self.recorder.pause()
 
     def unwatch(self) -> None:
         """Leave the layer to the user; it stays in the viewer as it is."""
@@ -318,6 +320,7 @@ class Masks(QObject):
         self.viewer = viewer
         self.workspace = workspace
         self.views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
+        self.paused = False
         watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
         workspace.painting = watch.look
         self._take_up_left_masks()
@@ -331,6 +334,22 @@ class Masks(QObject):
                 subject.annotations.resume()
                 self.workspace.adopt(source, subject)
                 self.views[source] = MaskView(self, source, subject, layer)
+
+    def pause(self) -> None:
+        """Leave the layers as napari made them, as the dock is not in the window.
+
+        Strokes are kept all the same.
+        """
+        self.paused = True
+        for view in list(self.views.values()):
+            view.recorder.pause()
+
+    def resume(self) -> None:
+        """Go on where `pause` was called."""
+        if self.paused:
+            self.paused = False
+            for view in list(self.views.values()):
+                view.recorder.resume()
 
     @property
     def current(self) -> MaskView | None:

@@ -134,14 +134,43 @@ class StrokeRecorder:
             name: getattr(layer, name)
             for name in ("paint", "paint_polygon", "undo", "redo")
         }
+        self._paused = False
+        self._take_methods()
+
+    def _take_methods(self) -> None:
+        layer = self.layer
         layer.paint, layer.paint_polygon = self._paint, self._paint_polygon
         layer.undo, layer.redo = self._undo, self._redo
+
+    def _give_methods_back(self) -> None:
+        for name in self._plain:
+            vars(self.layer).pop(name, None)
 
     def disconnect(self) -> None:
         """Leave the layer as it was found."""
         self.layer.events.paint.disconnect(self._on_paint)
-        for name in self._plain:
-            vars(self.layer).pop(name, None)
+        if self._paused:
+            self.layer.events.set_data.disconnect(self._follow_history)
+        self._give_methods_back()
+
+    def pause(self) -> None:
+        """Give the layer its methods back; go on with what its events tell.
+
+        That is all but the pixels which were right before they were painted.
+        """
+        if not self._paused:
+            self._paused = True
+            self._give_methods_back()
+            # Undo and redo draw the layer anew, and tell nothing else.
+            self.layer.events.set_data.connect(self._follow_history)
+
+    def resume(self) -> None:
+        """Take the methods again that `pause` gave back."""
+        if self._paused:
+            self._paused = False
+            self.layer.events.set_data.disconnect(self._follow_history)
+            self._follow_history()
+            self._take_methods()
 
     def forget_history(self) -> None:
         """Leave nothing to undo: other annotations were taken."""
@@ -295,8 +324,20 @@ class StrokeRecorder:
         history = getattr(self.layer, f"_{name}_history", ())
         item = history[-1] if history else None
         self._plain[name]()
-        if item is None or not source or not source[-1].is_of(item):
-            return
+        if item is not None and source and source[-1].is_of(item):
+            self._follow(name, source, sink)
+
+    def _follow_history(self, *_: Any) -> None:
+        """Follow what napari undid and did again without us."""
+        for name, source, sink, found in (
+            ("undo", self._done, self._undone, self.layer._redo_history),
+            ("redo", self._undone, self._done, self.layer._undo_history),
+        ):
+            while source and any(source[-1].is_of(item) for item in found):
+                self._follow(name, source, sink)
+
+    def _follow(self, name: str, source: deque[_Stroke], sink: deque[_Stroke]) -> None:
+        """Make an undo or a redo of napari's one of the annotations."""
         stroke = source.pop()
         sink.append(stroke)
         back = name == "undo"
