@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+_stops: WeakKeyDictionary[Any, Callable[[], None]] = WeakKeyDictionary()
+"""What ends the following of each result: another image may take it over."""
 
 
 def follow_placement(
@@ -23,7 +26,7 @@ def follow_placement(
     source
         The image layer.
     result
-        A layer made from it. It is followed for as long as it exists.
+        A layer made from it. It follows until it is gone or follows another image.
     place
         Returns scale, translate, rotate, shear, affine, units and axis labels of the
         result for the source.
@@ -34,16 +37,23 @@ def follow_placement(
     def follow(event: Any) -> None:
         layer = follower()
         if layer is None:
-            for emitter in emitters:
-                emitter.disconnect(follow)
+            stop()
             return
-        _place(layer, place(event.source))
+        put(layer, place(event.source))
 
+    def stop() -> None:
+        for emitter in emitters:
+            emitter.disconnect(follow)
+
+    if (before := _stops.get(result)) is not None:
+        before()
+    _stops[result] = stop
     for emitter in emitters:
         emitter.connect(follow)
 
 
-def _place(layer: Layer, placed: dict[str, Any]) -> None:
+def put(layer: Layer, placed: dict[str, Any]) -> None:
+    """Put a layer where ``placed`` says, in its units."""
     for name in ("shear", "rotate", "scale", "translate", "affine"):
         setattr(layer, name, placed[name])
     layer.units, layer.axis_labels = placed["units"], placed["axis_labels"]

@@ -110,9 +110,11 @@ class Live(QObject):
         """Follow the mask and the view of the image that is chosen now."""
         view = self._masks.current if self.on else None
         if view is not None and view is self._view:
+            if self.sights and self.sights[0].layer is not view.source:
+                self._look_at(view)
             return
         close_all(self.sights)
-        if self._view is not None and self._view is not view:
+        if self._view is not None:
             self._leave(self._view)
         self._view = view
         if view is None:
@@ -120,13 +122,19 @@ class Live(QObject):
                 self.told.emit(_NO_MASK)
             return
         view.touched.connect(self._on_touched)
-        self.sights.append(
-            Sight(self._viewer, view.source, view.subject.layout, self._on_move)
-        )
+        self._look_at(view)
         self._fresh, self._near = set(), None
         self._news = True
         # A prediction is not replaced before there is a stroke that says more.
         self._follows = not view.subject.predicted or bool(view.subject.counts)
+        self._ask()
+
+    def _look_at(self, view: MaskView) -> None:
+        """Follow what is on screen of the image that a mask is on now."""
+        close_all(self.sights)
+        self.sights.append(
+            Sight(self._viewer, view.source, view.subject.layout, self._on_move)
+        )
         self._ask()
 
     def _leave(self, view: MaskView) -> None:

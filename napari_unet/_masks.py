@@ -12,7 +12,7 @@ from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet._brush import ReleaseWatch, is_drawn_on
-from napari_unet._following import follow_placement
+from napari_unet._following import follow_placement, put
 from napari_unet._large_arrays import zeros
 from napari_unet._layers import (
     add_mask_layer,
@@ -21,6 +21,7 @@ from napari_unet._layers import (
     placement,
     touched_colormap,
 )
+from napari_unet._objects_layers import hand_over
 from napari_unet._refreshing import Refreshing
 from napari_unet._sight import sees, shown_index, shown_region
 from napari_unet._strokes import StrokeRecorder
@@ -48,7 +49,7 @@ class MaskView(QObject):
     masks
         The collection it belongs to.
     source
-        The image layer.
+        The image layer. Another one that shows the same pixels may take the mask over.
     subject
         What is known about the image.
     layer
@@ -100,6 +101,28 @@ class MaskView(QObject):
         self._refreshing.stop()
         self.show_touched(False)
         self.deleteLater()
+
+    def move_to(self, source: Any) -> None:
+        """Put the mask on another image layer that shows the same pixels."""
+        self.source = source
+        place = partial(placement, layout=self.subject.layout)
+        follow_placement(source, self.layer, place)
+        put(self.layer, place(source))
+        if self.overlay is not None:
+            self.show_touched(False)
+            self.show_touched(True)
+        # Later: napari may be changing its list of layers just now.
+        QTimer.singleShot(0, self._raise)
+
+    def _raise(self) -> None:
+        """Lift the mask above its image, which would hide it."""
+        layers = self._viewer.layers
+        if self.layer not in layers or self.source not in layers:
+            return
+        for layer in (self.overlay, self.layer):
+            below = layers.index(self.source)
+            if layer is not None and layers.index(layer) < below:
+                layers.move(layers.index(layer), below + 1)
 
     @property
     def painting(self) -> bool:
@@ -288,7 +311,7 @@ class MaskView(QObject):
             self.subject.replace_mask(data.reshape(self.subject.mask.shape))
             self.layer.refresh(extent=False)
         else:
-            self._masks.let_go(self.source)
+            self._masks.give_up(self)
 
     def _on_selected_label(self) -> None:
         names = self.subject.names
@@ -324,6 +347,7 @@ class Masks(QObject):
         watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
         workspace.painting = watch.look
         self._take_up_left_masks()
+        workspace.layer_changed.connect(self._follow_twin)
 
     def _take_up_left_masks(self) -> None:
         """Go on with the masks of a dock that was closed."""
@@ -358,8 +382,11 @@ class Masks(QObject):
         return None if layer is None else self.of(layer)
 
     def of(self, source: Any) -> MaskView | None:
-        """Return the view of an image, if it has one."""
-        return self.views.get(source)
+        """Return the view of an image, if it has one, or one that shows the same."""
+        if (view := self.views.get(source)) is not None:
+            return view
+        subject = self.workspace.subject_of(source)
+        return next((v for v in self.views.values() if v.subject is subject), None)
 
     @property
     def being_painted(self) -> Any:
@@ -370,19 +397,25 @@ class Masks(QObject):
         return None
 
     def source_of(self, layer: Any) -> Any:
-        """Return the image layer that a mask layer belongs to, or None."""
+        """Return the image layer that a mask layer belongs to, or None.
+
+        Of several that show the same it is the chosen one.
+        """
         for source, view in self.views.items():
             if layer is view.layer:
-                return source
+                chosen = self.workspace.layer
+                return chosen if view is self.current else source
         return None
 
     def show(self, source: Any, subject: Subject) -> MaskView:
         """Return the view of a subject's mask, made if there is none."""
-        view = self.views.get(source)
+        view = self.of(source)
         if view is not None and view.subject is not subject:
-            self.views.pop(source).release()
-            view = None
-        if view is None:
+            self._leave(source, view)
+            view = self.of(source)
+        if view is not None:
+            self._move(view, source)
+        else:
             layer = add_mask_layer(
                 self.viewer,
                 source,
@@ -398,11 +431,49 @@ class Masks(QObject):
         return view
 
     def let_go(self, source: Any) -> None:
-        """Stop working on the mask of an image; its layer stays as it is."""
-        if (view := self.views.pop(source, None)) is not None:
-            view.release()
-            _left.pop(view.layer, None)
+        """Stop working on the mask of an image; its layer stays as it is.
+
+        Another image layer that shows the same pixels takes it over.
+        """
+        if (view := self.views.get(source)) is not None:
+            self._leave(source, view)
             self.workspace.mask_changed.emit()
+
+    def give_up(self, view: MaskView) -> None:
+        """Stop working on a mask whose layer shows something else now."""
+        self._release(view)
+        self.workspace.mask_changed.emit()
+
+    def _leave(self, source: Any, view: MaskView) -> None:
+        """Give the mask of an image to another one that shows the same, or up."""
+        others = self.workspace.layers_of(view.subject)
+        heir = next((x for x in others if self._is_there(x) and x is not source), None)
+        if heir is not None:
+            self._move(view, heir)
+        else:
+            self._release(view)
+
+    def _release(self, view: MaskView) -> None:
+        self.views.pop(view.source, None)
+        view.release()
+        _left.pop(view.layer, None)
+
+    def _move(self, view: MaskView, source: Any) -> None:
+        """Put a mask on the one of several equal images that is worked on."""
+        if view.source is source:
+            return
+        self.views.pop(view.source, None)
+        hand_over(view.source, source)
+        self.views[source] = view
+        _left[view.layer] = (ref(source), view.subject)
+        view.move_to(source)
+
+    def _follow_twin(self) -> None:
+        if (view := self.current) is not None:
+            self._move(view, self.workspace.layer)
+
+    def _is_there(self, layer: Any) -> bool:
+        return layer in self.viewer.layers
 
     def on_removed(self, layer: Any) -> None:
         """Follow the removal of a layer."""
@@ -411,8 +482,10 @@ class Masks(QObject):
                 view.overlay = None
                 self.workspace.mask_changed.emit()
             elif layer is view.layer:
-                self.workspace.layer_lost.emit(source)
-                self.let_go(source)
+                for image in self.workspace.layers_of(view.subject):
+                    self.workspace.layer_lost.emit(image)
+                self._release(view)
+                self.workspace.mask_changed.emit()
                 self._tell_what_is_kept(source, view.subject)
             elif layer is source:
                 self.let_go(source)

@@ -100,6 +100,12 @@ _views: WeakKeyDictionary[Any, ObjectsView] = WeakKeyDictionary()
 """The objects of every image layer; also for a dock that is closed and opened again."""
 
 
+def hand_over(source: Any, other: Any) -> None:
+    """Let another image layer that shows the same pixels have the objects too."""
+    if source in _views:
+        _views[other] = _views[source]
+
+
 def objects_of(viewer: ViewerModel, source: Any) -> ObjectsView | None:
     """Return the objects of an image layer, unless the user deleted their layer."""
     view = None if source is None else _views.get(source)

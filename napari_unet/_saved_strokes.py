@@ -74,6 +74,12 @@ class SavedStrokes:
                 return self.make_subject(layer, image, layout)
         return None
 
+    def folder_of(self, layer: Any, image: Image) -> Path | None:
+        """Return where the strokes of a layer are; None when it has none."""
+        if not self.store.has_any():
+            return None
+        return self.store.find(self._identity(layer, image))
+
     def make_subject(self, layer: Any, image: Image, layout: Layout) -> Subject:
         """Return an image as a subject whose strokes are saved."""
         identity = self._identity(layer, image)

@@ -38,6 +38,8 @@ class Sight:
 
     Attributes
     ----------
+    layer
+        The image.
     view
         Of the last move of the camera or of a slider. Replaced as a whole, so that any
         thread may read it.
@@ -50,7 +52,7 @@ class Sight:
         layout: Layout,
         on_move: Callable[[View], None],
     ) -> None:
-        self._viewer, self._layer, self._layout = viewer, layer, layout
+        self._viewer, self.layer, self._layout = viewer, layer, layout
         self._on_move = on_move
         self.view: View = shown_view(viewer, layer, layout)
         camera, dims = camera_of(viewer).events, viewer.dims.events
@@ -68,8 +70,8 @@ class Sight:
                 event.disconnect(self._look)
 
     def _look(self, _: Any = None) -> None:
-        if self._layer in self._viewer.layers:
-            self.view = shown_view(self._viewer, self._layer, self._layout)
+        if self.layer in self._viewer.layers:
+            self.view = shown_view(self._viewer, self.layer, self._layout)
             self._on_move(self.view)
 
 

@@ -14,7 +14,9 @@ from psygnal import Signal
 
 from napari_unet import _stroke_classes
 from napari_unet._drafts import Draft, make_checkpoint
+from napari_unet._layers import layouts_of
 from napari_unet._saved_strokes import SavedStrokes
+from napari_unet._twins import twin_of
 from unet_engine.errors import DataError, SpecError
 from unet_engine.events import never
 from unet_engine.store import Checkpoint, ModelStore
@@ -150,7 +152,18 @@ class Workspace:
         return tuple(reason for reason in reasons if reason)
 
     def _other_subjects(self) -> list[Subject]:
-        return [s for s in self._subjects.values() if s is not self.subject]
+        # Each once, however many layers show it.
+        subjects = dict.fromkeys(self._subjects.values())
+        return [s for s in subjects if s is not self.subject]
+
+    def layers_of(self, subject: Subject) -> list[Any]:
+        """Return the image layers that show a subject, the first one first."""
+        return [layer for layer, s in self._subjects.items() if s is subject]
+
+    def _close(self, subject: Subject) -> None:
+        """Let go of the strokes of a subject, unless a layer still shows it."""
+        if not self.layers_of(subject):
+            subject.annotations.close()
 
     def why_not_taught(self, subject: Subject) -> str:
         """Return why the chosen model cannot learn from an image, or nothing."""
@@ -233,13 +246,16 @@ class Workspace:
         before = self._subjects.get(layer)
         self._subjects[layer] = subject
         if before is not None and before is not subject:
-            before.annotations.close()
+            self._close(before)
 
     def make_subject(self, layer: Any, image: Image, layout: Layout) -> Subject:
         """Make an image layer a subject; with the strokes that it has already."""
-        if (before := self._subjects.get(layer)) is not None:
+        if (before := self._subjects.pop(layer, None)) is not None:
             # The strokes of one layer may lie in one folder for several layouts.
-            before.annotations.close()
+            self._close(before)
+        if (twin := twin_of(layer, (layout,), self._subjects, self.saved)) is not None:
+            self.adopt(layer, twin)
+            return twin
         subject = self.saved.make_subject(layer, image, layout)
         self.adopt(layer, subject)
         if subject.annotations.planes():
@@ -259,7 +275,7 @@ class Workspace:
         """
         subject = self._subjects.pop(layer, None)
         if subject is not None:
-            subject.annotations.close()
+            self._close(subject)
         self.saved.forget(layer, edited=edited)
         self.layer_lost.emit(layer)
 
@@ -275,7 +291,11 @@ class Workspace:
         self.layer = layer
         if layer is not None and self.subject is None:
             channels = 1 if self.model is None else self.model.spec.in_channels
-            if (subject := self.saved.find(layer, channels)) is not None:
+            layouts = layouts_of(layer, channels)
+            twin = twin_of(layer, layouts, self._subjects, self.saved)
+            if twin is not None:
+                self.adopt(layer, twin)
+            elif (subject := self.saved.find(layer, channels)) is not None:
                 self.adopt(layer, subject)
                 self._choose_model_of(subject)
                 self.strokes_reopened.emit(layer, subject)
