@@ -17,6 +17,10 @@ class DataError(EngineError):
     """An image, a label image or a folder cannot be used as it is."""
 
 
+class UnknownAxesError(DataError):
+    """A file does not say what its axes are, and nobody else did."""
+
+
 class CheckpointError(EngineError):
     """A model file is not ours, is damaged, or does not fit its own spec."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
+from unet_engine.images.formats import UNFINISHED
 from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ except ImportError:  # Windows opens the file for one program only when asked to
 
 logger = logging.getLogger(__name__)
 
-_FOLDER = ".napari-unet-run"
 _NAMES = {
     "image": "the image",
     "model": "the model",
@@ -75,7 +75,7 @@ class Journal:
     """
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / _FOLDER
+        self._folder = home / UNFINISHED
         self._identity = self._folder / "run.json"
         self._listing = self._folder / "files"
         self._tiles = self._folder / "tiles"

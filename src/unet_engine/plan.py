@@ -111,7 +111,8 @@ def check_axes(image: Image, spec: ModelSpec) -> None:
     if spec.ndim == 3 and not image.leading_axes.endswith("Z"):
         raise DataError(
             f"this model works on volumes, and {image.name or 'the image'} has no Z "
-            f"before its planes (axes {image.axes!r}); state its axes, or use a model "
+            f"before its planes (axes {image.axes!r}); "
+            f"{'' if set(image.axes) == {*'YX'} else 'state its axes, or '}use a model "
             "for planes"
         )
 

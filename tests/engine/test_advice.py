@@ -51,7 +51,7 @@ def predict(source: Path, out: str, model: str = "tiny") -> Command:
 
 def labelled(folder: Path, labels: np.ndarray) -> Command:
     """Return the options of two images with these labels."""
-    bright = (60 + 150 * (labels > 0)).astype(np.uint8)
+    bright = (60 + 150 * (labels > labels.min())).astype(np.uint8)
     for part, pixels in ("images", bright), ("labels", labels):
         (folder / part).mkdir()
         for name in "a.tif", "b.tif":
@@ -162,6 +162,167 @@ def objects_without_results(folder: Path) -> Command:
     return ["objects", str(folder / "m.tif")]
 
 
+def evaluate(folder: Path, labels: np.ndarray) -> Command:
+    return ["evaluate", *labelled(folder, labels), "--model=tiny", "-q"]
+
+
+def rewritten(
+    folder: Path, labels: np.ndarray, write: Callable[[Path, np.ndarray], object]
+) -> Command:
+    """Return a command whose label files are written in another way."""
+    command = evaluate(folder, labels)
+    for path in (folder / "labels").iterdir():
+        path.unlink()
+        write(path.with_suffix(""), labels)
+    return command
+
+
+def two_images(path: Path, labels: np.ndarray) -> None:
+    with tifffile.TiffWriter(path.with_suffix(".tif")) as tif:
+        tif.write(labels)
+        tif.write(labels[:9])
+
+
+def labels_of_several_images(folder: Path) -> Command:
+    return rewritten(folder, SQUARE, two_images)
+
+
+def mask_of_several_images(folder: Path) -> Command:
+    two_images(folder / "a", noise(64, 64))
+    tifffile.imwrite(folder / "m.tif", SQUARE)
+    image = f"--image={folder / 'a.tif'}"
+    return ["objects", str(folder / "m.tif"), f"--table={folder / 't.csv'}", image]
+
+
+def without_last_plane(path: Path, labels: np.ndarray) -> None:
+    path = path.with_suffix(".tif")
+    tifffile.imwrite(path, labels, ome=True, metadata={"axes": "ZYX"})
+    plain = {"photometric": "minisblack", "metadata": None}
+    with tifffile.TiffFile(path) as tif:
+        description = tif.ome_metadata or ""
+    promised = f'SizeZ="{len(labels)}"'
+    assert promised in description
+    tifffile.imwrite(path, labels[:-1], description=description.encode(), **plain)
+
+
+def labels_without_a_plane(folder: Path) -> Command:
+    return rewritten(folder, np.stack(5 * [SQUARE]), without_last_plane)
+
+
+def labels_without_axes(folder: Path) -> Command:
+    stack = np.stack(5 * [SQUARE])
+    command = rewritten(
+        folder, stack, lambda path, ids: zarr.create_array(f"{path}.zarr", data=ids)
+    )
+    for path in (folder / "images").iterdir():
+        path.unlink()
+        zarr.create_array(path.with_suffix(".zarr"), data=noise(1, *stack.shape))
+    return command
+
+
+def image_of_a_mask_without_axes(folder: Path) -> Command:
+    zarr.create_array(folder / "a.zarr", data=noise(5, 64, 64))
+    tifffile.imwrite(folder / "m.tif", np.stack(5 * [SQUARE]), metadata={"axes": "ZYX"})
+    image = f"--image={folder / 'a.zarr'}"
+    return ["objects", str(folder / "m.tif"), f"--table={folder / 't.csv'}", image]
+
+
+def chunk_of_a_mask_is_missing(folder: Path) -> Command:
+    chunk_is_missing(folder)
+    command = ["objects", str(folder / "a.zarr"), f"--table={folder / 't.csv'}"]
+    return [*command, "--label-values=mask"]
+
+
+def white_among_ids(folder: Path) -> Command:
+    ids = objects_of(12)
+    ids[0] = 2**16 - 1
+    return [*evaluate(folder, ids), "--instances"]
+
+
+def classes_from_1(folder: Path) -> Command:
+    return finetune(folder, SQUARE + np.uint8(1))
+
+
+def negative_labels(folder: Path) -> Command:
+    labels = SQUARE.astype(np.int16)
+    labels[0] = -2
+    return evaluate(folder, labels)
+
+
+def more_classes_than_the_model(folder: Path) -> Command:
+    labels = SQUARE.copy()
+    labels[30:34, 30:34] = labels[2:5, 2:5] = 2
+    return evaluate(folder, labels)
+
+
+def several_channels(folder: Path) -> Command:
+    tifffile.imwrite(
+        folder / "a.tif", noise(2, 40, 40), ome=True, metadata={"axes": "CYX"}
+    )
+    return predict(folder / "a.tif", "m.tif")
+
+
+def device_is_missing(folder: Path) -> Command:
+    tifffile.imwrite(folder / "a.tif", noise(40, 40))
+    command = predict(folder / "a.tif", "m.tif")
+    # No machine has both.
+    return [word.replace("=cpu", f"={absent_device()}") for word in command]
+
+
+def absent_device() -> str:
+    import torch
+
+    return "mps" if torch.cuda.is_available() else "cuda"
+
+
+def picture_of_a_stack(folder: Path) -> Command:
+    zarr.create_array(
+        folder / "a.zarr", data=noise(2, 40, 40), dimension_names=["z", "y", "x"]
+    )
+    return predict(folder / "a.zarr", "m.png")
+
+
+def table_of_another_suffix(folder: Path) -> Command:
+    tifffile.imwrite(folder / "m.tif", SQUARE)
+    return ["objects", str(folder / "m.tif"), f"--table={folder / 't.xlsx'}"]
+
+
+def result_of_another_suffix(folder: Path) -> Command:
+    tifffile.imwrite(folder / "a.tif", noise(40, 40))
+    return predict(folder / "a.tif", "m.jpg")
+
+
+def ids_without_a_table(folder: Path) -> Command:
+    tifffile.imwrite(folder / "m.tif", objects_of(12))
+    return ["objects", str(folder / "m.tif"), "--method=keep"]
+
+
+def ids_that_are_looked_for(folder: Path) -> Command:
+    tifffile.imwrite(folder / "m.tif", objects_of(12) * np.uint16(40))
+    return ["objects", str(folder / "m.tif"), f"-o={folder / 'o.tif'}"]
+
+
+def no_boundary(folder: Path) -> Command:
+    tifffile.imwrite(folder / "m.tif", SQUARE)
+    tifffile.imwrite(
+        folder / "p.tif",
+        np.stack([1 - SQUARE, SQUARE]).astype(np.float32),
+        metadata={"axes": "CYX"},
+        ome=True,
+    )
+    fixed = f"-o={folder / 'o.tif'}", f"--probabilities={folder / 'p.tif'}"
+    return ["objects", str(folder / "m.tif"), *fixed]
+
+
+def size_of_a_parent(folder: Path) -> Command:
+    return [*finetune(folder, SQUARE), "--from=tiny"]
+
+
+def file_and_folder(folder: Path) -> Command:
+    command = evaluate(folder, SQUARE)
+    return [word.replace("/images", "/images/a.tif") for word in command]
+
+
 def more(command: Command, found: re.Match[str]) -> Command:
     """Follow by appending what the message names."""
     return [*command, *found.groups()]
@@ -179,6 +340,33 @@ def other(old: str) -> Callable[[Command, re.Match[str]], Command]:
     ]
 
 
+def keep(command: Command, found: re.Match[str]) -> Command:
+    """Follow by keeping the ids, with a table."""
+    return [*command, *found.groups(), f"--table={Path(command[1]).parent / 't.csv'}"]
+
+
+def files(command: Command, found: re.Match[str]) -> Command:
+    """Follow by naming a file of the labels, too."""
+    assert found[1] == "file"
+    return [re.sub("labels$", "labels/a.tif", word) for word in command]
+
+
+def folders(command: Command, found: re.Match[str]) -> Command:
+    """Follow by naming the folder of the images."""
+    assert found[1] == "folder"
+    return [word.removesuffix("/a.tif") for word in command]
+
+
+def boundary(command: Command, found: re.Match[str]) -> Command:
+    """Follow by naming class 1."""
+    return [*command, f"{found[1]}=1"]
+
+
+def without(*options: str) -> Callable[[Command, re.Match[str]], Command]:
+    """Follow by leaving options out."""
+    return lambda command, _: [w for w in command if w.split("=")[0] not in options]
+
+
 CASES = [
     (result_exists, r"pass (--overwrite)", more),
     (zarr_result_exists, r"pass (--overwrite)", more),
@@ -188,6 +376,35 @@ CASES = [
     (plate, r"such as (\S+)", other(r".*plate\.zarr$")),
     (no_such_model, r"(tiny)\b", other("tinny")),
     (model_exists, r"such as '(\S+)'", other(r"(?<=--out=)new$")),
+    (model_exists, r"pass (--overwrite)", more),
+    (labels_of_several_images, r"with (--series) (\d+)", more),
+    (mask_of_several_images, r"with (--series) (\d+)", more),
+    (labels_without_a_plane, r"pass (--missing-chunks) (\w+)", more),
+    (labels_without_axes, r"(--axes).*such as (\w+)", more),
+    (image_of_a_mask_without_axes, r"(--image-axes).*such as (\w+)", more),
+    (chunk_of_a_mask_is_missing, r"pass (--missing-chunks) (\w+)", more),
+    (white_among_ids, r"(--unlabelled) (65535)", more),
+    (white_among_ids, r"(--unlabelled) (none)", more),
+    (classes_from_1, r"(--unlabelled) (0)", more),
+    (classes_from_1, r"(--label-values) (classes)", more),
+    (negative_labels, r"(--unlabelled) (-2)", more),
+    (more_classes_than_the_model, r"(--label-values) (mask)", more),
+    (several_channels, r"(--channel) (0)", more),
+    (device_is_missing, r"use auto or (cpu)", other(r"(?<=--device=)\w+$")),
+    (device_is_missing, r"use (auto)", other(r"(?<=--device=)\w+$")),
+    (picture_of_a_stack, r"write it to a (\.tif)", other(r"(?<=/m)\.png$")),
+    (picture_of_a_stack, r"or (\.ome\.zarr)", other(r"(?<=/m)\.png$")),
+    (table_of_another_suffix, r"end in (\.csv)", other(r"\.xlsx$")),
+    (result_of_another_suffix, r"end in (\.tif) ", other(r"(?<=/m)\.jpg$")),
+    (result_of_another_suffix, r"or (\.png)", other(r"(?<=/m)\.jpg$")),
+    (ids_without_a_table, r"(--table)", table),
+    (ids_that_are_looked_for, r"(--method) (keep) with --table", keep),
+    (no_boundary, r"(--boundary)", boundary),
+    (no_boundary, r"leave them out", without("--probabilities")),
+    (size_of_a_parent, r"leave one of them out", without("--depth", "--width")),
+    (size_of_a_parent, r"leave one of them out", without("--from")),
+    (file_and_folder, r"both as (folder)s", folders),
+    (file_and_folder, r"both as (file)s", files),
     (axes_of_a_zarr, r"(--axes).*such as (\w+)", more),
     (grey_level_mask, r"(--label-values) (mask)", more),
     (grey_level_mask, r"(--label-values) (objects)", more),

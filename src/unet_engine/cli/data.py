@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from unet_engine.cli.labelling import add_label_options, tell_rule
 from unet_engine.cli.options import parse_path
 from unet_engine.cli.progress import tell
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import (
     Normalisation,
     Tally,
@@ -30,8 +32,7 @@ from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
     from unet_engine.config import FineTuneConfig
     from unet_engine.dataset import TrainingPair
     from unet_engine.images import Image, LabelRule
+    from unet_engine.images.chunks import MissingChunks
     from unet_engine.images.label_values import Wording
     from unet_engine.spec import ModelSpec
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,14 +202,14 @@ def read_labelled(
     for path, labels_path in chosen:
         with nullcontext() if batch is None else batch.attempt(path):
             image = open_selected(path, arguments)
-            ids = read_labels(labels_path, negative=True)
+            ids = _read_ids(labels_path, image, arguments)
             _check_shape(image, ids, path)
             read.append((path, labels_path, image, ids))
     if not read:
         raise DataError(f"none of the {len(chosen)} pairs can be used; see above")
     tallies = [Tally.of(labels_path.name, ids) for _, labels_path, _, ids in read]
-    others = [path for pair in files if pair not in chosen for path in pair[1:]]
-    tallies += _tally(others, quiet=arguments.quiet)
+    others = [pair for pair in files if pair not in chosen]
+    tallies += _tally(others, arguments)
     rule = decide_labels(
         tallies,
         values=arguments.label_values,
@@ -221,13 +225,87 @@ def read_labelled(
     return LabelledData(tuple(data), rule)
 
 
-def _tally(paths: Sequence[Path], *, quiet: bool) -> Iterator[Tally]:
+def _tally(
+    pairs: Sequence[tuple[Path, Path]], arguments: argparse.Namespace
+) -> Iterator[Tally]:
     """Count the values of files that are left out but belong to the same labels."""
-    for path in paths:
+    for image_path, path in pairs:
         try:
-            yield Tally.of(path.name, read_labels(path, negative=True))
+            yield Tally.of(path.name, _read_ids(path, image_path, arguments))
         except DataError as error:
-            tell([f"not used, and not counted either: {error}"], quiet=quiet)
+            tell([f"not used, and not counted either: {error}"], quiet=arguments.quiet)
+
+
+def _read_ids(
+    path: Path, image: Image | Path, arguments: argparse.Namespace
+) -> npt.NDArray[np.integer[Any]]:
+    """Read labels as they say themselves, and for the rest as the options say.
+
+    Labels that do not name their axes have those of their image.
+
+    Raises
+    ------
+    DataError
+        When they cannot be read.
+    """
+    filled: MissingChunks | None = (
+        "fill" if arguments.missing_chunks == "fill" else None
+    )
+
+    def read(axes: str | None) -> npt.NDArray[np.integer[Any]]:
+        options: dict[str, Any] = {"axes": axes, "missing_chunks": filled}
+        return of_series(
+            lambda number: read_labels(path, negative=True, series=number, **options),
+            arguments.series,
+        )
+
+    try:
+        return read(None)
+    except DataError as error:
+        unknown = isinstance(error, UnknownAxesError)
+        if arguments.axes is None and not unknown:
+            raise
+        if isinstance(image, Path):
+            image = open_selected(image, arguments)
+        axes = image.leading_axes + "YX"
+        try:
+            return read(axes)
+        except DataError:
+            if not unknown:
+                raise error from None
+            raise DataError(
+                f"{path} does not name its axes, and they are not those of its image "
+                f"({axes}); save labels that have the shape of the image"
+            ) from error
+
+
+def of_series(read: Callable[[int | None], _Read], number: int | None) -> _Read:
+    """Read the image of a number in a file, or the only one that the file holds.
+
+    Files that belong together may hold different numbers of images.
+
+    Parameters
+    ----------
+    read
+        Takes the number, or None.
+    number
+        Which was asked for.
+
+    Raises
+    ------
+    DataError
+        When neither can be read.
+    """
+    try:
+        return read(number)
+    except DataError:
+        if number is None:
+            raise
+        try:
+            return read(None)
+        except DataError:
+            pass
+        raise
 
 
 def read_pairs(
@@ -287,11 +365,18 @@ def read_pairs(
 
 
 def _paired_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:
-    if arguments.images.is_file() and arguments.labels.is_file():
+    one, other = arguments.images.is_file(), arguments.labels.is_file()
+    if one != other and arguments.images.exists() and arguments.labels.exists():
+        file, folder = sorted([arguments.images, arguments.labels], key=Path.is_dir)
+        raise DataError(
+            f"{file} is a file and {folder} a folder; give --images and --labels both "
+            "as files or both as folders"
+        )
+    if one:
         files = [(arguments.images, arguments.labels)]
     else:
         files = pair_folders(arguments.images, arguments.labels)
-    if arguments.images.resolve() == arguments.labels.resolve():
+    if os.path.realpath(arguments.images) == os.path.realpath(arguments.labels):
         raise DataError(
             f"images and labels are both {arguments.images}; keep them apart"
         )

@@ -97,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         print("napari-unet: stopped, nothing was measured", file=sys.stderr)
         return INTERRUPTED
     confusion, scores = measured
+    if batch.errors and not batch.done:
+        return batch.conclude(quiet=True)
     if not confusion.pixels:
         raise DataError("no pixel of these images is labelled; nothing was measured")
     figures = summarise(confusion, classes)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that ``decide_labels`` takes."""
-    values = parser.add_mutually_exclusive_group()
-    values.add_argument(
+    parser.add_argument(
         "--label-values",
         choices=LABEL_VALUES,
         default="auto",
@@ -33,13 +32,14 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         "there are grey levels; auto: classes, or a mask where there are only 0 and "
         f"{IGNORE}, and a question where they could be something else (default: auto)",
     )
-    values.add_argument(
+    # Who follows a message adds the other option: the last one counts.
+    parser.add_argument(
         "--instances",
         action="store_const",
         const="objects",
         default=argparse.SUPPRESS,
         dest="label_values",
-        help="the same as --label-values objects",
+        help="the same as --label-values objects; of both the last one counts",
     )
     parser.add_argument(
         "--unlabelled",

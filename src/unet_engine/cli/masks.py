@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from unet_engine.cli.data import open_selected
+from unet_engine.cli.data import of_series, open_selected
 from unet_engine.cli.labelling import tell_rule
 from unet_engine.cli.progress import tell
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
 from unet_engine.images.label_values import Wording
 from unet_engine.images.pictures import PICTURE_SUFFIXES
@@ -40,19 +40,26 @@ def parse_scale(text: str) -> tuple[float, ...]:
 
 def open_files(arguments: argparse.Namespace) -> tuple[Image, Image | None]:
     """Open the mask, and the image if one is given."""
-    options = vars(arguments)
-    mask = open_selected(
-        arguments.mask,
-        argparse.Namespace(**{**options, "channel": None}),
-        labels=True,
-    )
+    mask = _open(arguments.mask, arguments, labels=True, channel=None)
     if arguments.image is None:
         return mask, None
-    image = open_selected(
-        arguments.image,
-        argparse.Namespace(**{**options, "axes": arguments.image_axes}),
-    )
+    try:
+        image = _open(arguments.image, arguments, axes=arguments.image_axes)
+    except UnknownAxesError as error:
+        raise DataError(str(error).replace("--axes", "--image-axes")) from error
     return mask, image
+
+
+def _open(
+    path: Path, arguments: argparse.Namespace, *, labels: bool = False, **changes: Any
+) -> Image:
+    """Open one of the files of a mask, with some options of the command changed."""
+
+    def read(series: int | None) -> Image:
+        options = {**vars(arguments), **changes, "series": series}
+        return open_selected(path, argparse.Namespace(**options), labels=labels)
+
+    return of_series(read, arguments.series)
 
 
 def choose_scale(
@@ -160,8 +167,7 @@ def _tally(path: Path, arguments: argparse.Namespace) -> Tally:
     """Count the values of a mask block by block."""
     from unet_engine.instances.blocks import BlockGrid
 
-    one = argparse.Namespace(**{**vars(arguments), "channel": None})
-    values = _values(path, open_selected(path, one, labels=True))
+    values = _values(path, _open(path, arguments, labels=True, channel=None))
     tally = Tally(path.name, Counter())
     for block in BlockGrid.for_array(values, 2):
         tally.add(values[block.core_slices])
@@ -196,10 +202,7 @@ def open_mask(
         classes = (ObjectPlanes if of_objects else ClassPlanes)(classes, rule)
     probabilities = None
     if arguments.probabilities is not None:
-        options = {**vars(arguments), "axes": None, "channel": None}
-        probabilities = ChannelPlanes(
-            open_selected(arguments.probabilities, argparse.Namespace(**options))
-        )
+        probabilities = ChannelPlanes(_open_probabilities(arguments, image))
     ndim = _ndim(arguments, image)
     return SemanticMask(
         classes=classes,
@@ -209,6 +212,15 @@ def open_mask(
         boundary=arguments.boundary,
         probabilities=probabilities,
     )
+
+
+def _open_probabilities(arguments: argparse.Namespace, mask: Image) -> Image:
+    """Open the probabilities; where they name no axes, these are those of the mask."""
+    try:
+        return _open(arguments.probabilities, arguments, axes=None, channel=None)
+    except UnknownAxesError:
+        axes = f"C{mask.leading_axes}YX"
+        return _open(arguments.probabilities, arguments, axes=axes, channel=None)
 
 
 def _ndim(arguments: argparse.Namespace, mask: Image) -> int:

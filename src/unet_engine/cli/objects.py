@@ -23,7 +23,7 @@ from unet_engine.cli.masks import (
 from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.outputs import Inputs, check_free, check_place, is_zarr_name
 from unet_engine.cli.progress import add_quiet_option, bar
-from unet_engine.cli.tasks import Task, check_task, plan_tasks
+from unet_engine.cli.tasks import Task, check_fits, check_task, plan_tasks
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import ZARR_SUFFIX, is_zarr, list_images
 from unet_engine.images.folders import stem_of
@@ -267,6 +267,8 @@ def _run_one(
 
     started = time.monotonic()
     mask_image, image = open_files(one)
+    if one.output is not None:
+        check_fits(one.output, mask_image)
     scale = choose_scale(one, mask_image, image)
     mask_image = with_scale(mask_image, image, scale)
     mask = open_mask(one, mask_image, rule)
@@ -324,10 +326,15 @@ def _left_out(
 
 
 def _check_wishes(arguments: argparse.Namespace, config: ObjectConfig) -> None:
-    if arguments.output is None and arguments.table is None:
-        raise DataError("nothing to write; give -o for the objects, --table, or both")
     if config.method == "keep" and arguments.table is None:
         raise DataError("--method keep changes no ids; give --table to measure them")
+    if arguments.output is None and arguments.table is None:
+        raise DataError("nothing to write; give -o for the objects, --table, or both")
+    if arguments.probabilities is not None and arguments.boundary is None:
+        raise DataError(
+            "--probabilities help where a class is the boundary between objects; say "
+            "which with --boundary, or leave them out"
+        )
 
 
 def _check_table(arguments: argparse.Namespace, inputs: Inputs) -> None:

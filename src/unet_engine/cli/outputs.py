@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
@@ -12,7 +13,6 @@ from unet_engine.writing import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 
 def is_zarr_name(path: Path | None) -> bool:
@@ -77,7 +77,8 @@ class Inputs:
         self._places: set[Path] = set()
         self._identities: set[tuple[int, int]] = set()
         for path in paths:
-            source = path.resolve()
+            # Never fails, not even for a link that leads to itself.
+            source = Path(os.path.realpath(path))
             # An image in a zarr that is deleted is gone as well.
             self._places |= {source, *source.parents}
             self._identities |= _identity(path)
@@ -90,7 +91,9 @@ class Inputs:
         DataError
             When it would replace an input.
         """
-        if path.resolve() in self._places or self._identities & _identity(path):
+        if Path(os.path.realpath(path)) in self._places or self._identities & _identity(
+            path
+        ):
             raise DataError(
                 f"{path} is read by this run, and the result would replace the image; "
                 "write it to another place"

@@ -11,7 +11,13 @@ from unet_engine.cli.data import add_image_options, open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.progress import add_quiet_option
-from unet_engine.cli.trainings import STOPPING, conclude, follow, model_name
+from unet_engine.cli.trainings import (
+    STOPPING,
+    check_name,
+    conclude,
+    follow,
+    model_name,
+)
 from unet_engine.config import PretrainConfig
 from unet_engine.errors import DataError
 from unet_engine.spec import ModelSpec
@@ -88,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unet_engine.pretraining import pretrain
 
     store = ModelStore()
-    store.check_name(arguments.out, overwrite=arguments.overwrite)
+    check_name(store, arguments)
     store.check_writable()
     limits = {"minutes": 0.0} if "steps" in arguments else {}
     config = config_from(arguments, PretrainConfig, **limits)
@@ -107,10 +113,17 @@ def run(arguments: argparse.Namespace) -> int:
             yield
         batch.done -= len(batch.errors) - failed
 
+    if not images:
+        batch.conclude(quiet=True)
     checkpoint = _start(arguments, store, images, config.seed)
     with stop_on_interrupt(STOPPING) as stop:
         events = pretrain(checkpoint, images, config, stop=stop, attempt=attempt)
-        result = follow(events, config, quiet=arguments.quiet)
+        try:
+            result = follow(events, config, quiet=arguments.quiet)
+        except DataError:
+            if batch.errors and not batch.done:
+                return batch.conclude(quiet=True)
+            raise
         code = conclude(result, store, arguments)
     return code or batch.conclude(quiet=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -172,7 +173,7 @@ def check_task(
             f"{task.image} and {task.clash} have the same result {task.labels}; give "
             "one of them another name, or write to two folders"
         )
-    outputs = {path.resolve() for path in task.outputs}
+    outputs = {os.path.realpath(path) for path in task.outputs}
     if len(outputs) < len(task.outputs):
         raise DataError(
             f"2 results would be written to {task.labels}; give them different names"

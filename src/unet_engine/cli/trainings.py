@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import bar, tell
-from unet_engine.errors import DataError
+from unet_engine.errors import CheckpointError, DataError
 from unet_engine.events import FineTuned, Step, Validation
 from unet_engine.rescue import Unsaved, folders_for_commands, save_or_rescue
 from unet_engine.store import SUFFIX, ModelStore
@@ -29,6 +29,21 @@ STOPPING = "stopping; the best weights so far are kept (Ctrl-C again: drop them)
 def model_name(text: str) -> str:
     """Read the name of a new model, which has no suffix."""
     return text.removesuffix(SUFFIX)
+
+
+def check_name(store: ModelStore, arguments: argparse.Namespace) -> None:
+    """Make sure that the new model may have its name, before a long training.
+
+    Raises
+    ------
+    CheckpointError
+        When it may not.
+    """
+    store.check_name(arguments.out, overwrite=True)
+    try:
+        store.check_name(arguments.out, overwrite=arguments.overwrite)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}, or pass --overwrite to replace it") from error
 
 
 def follow(

@@ -14,7 +14,13 @@ from unet_engine.cli.starts import (
     start_fresh,
     start_from_parent,
 )
-from unet_engine.cli.trainings import STOPPING, conclude, follow, model_name
+from unet_engine.cli.trainings import (
+    STOPPING,
+    check_name,
+    conclude,
+    follow,
+    model_name,
+)
 from unet_engine.config import FineTuneConfig
 from unet_engine.errors import DataError
 from unet_engine.spec import ARCHITECTURES, ModelSpec
@@ -70,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unet_engine.training import fine_tune
 
     store = ModelStore()
-    store.check_name(arguments.out, overwrite=arguments.overwrite)
+    check_name(store, arguments)
     store.check_writable()
     parent: Checkpoint | None = None
     examples: Sequence[TrainingPair] = ()

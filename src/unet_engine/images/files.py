@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 from unet_engine.images.formats import (
+    ARCHIVE_SUFFIXES,
     IMAGE_SUFFIXES,
     TIFF_READ_SUFFIXES,
+    UNFINISHED,
     VENDOR_SUFFIXES,
 )
 from unet_engine.images.image import Image
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
     import os
 
     from unet_engine.images.chunks import MissingChunks
+
+
+_STARTS = {
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+    b"II+\0": ".tif",
+    b"MM\0+": ".tif",
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"GIF8": ".gif",
+}
+"""How files of a format begin."""
 
 
 def open_image(
@@ -59,6 +73,8 @@ def open_image(
         does not fit it.
     """
     if is_zarr(Path(path)):
+        if labels and missing_chunks == "refuse":
+            check_ended(Path(path))
         return open_zarr(Path(path), axes, missing_chunks)
     path = existing_file(path)
     suffix = path.suffix.lower()
@@ -75,10 +91,54 @@ def open_image(
         return replace(image, source=Source.of_files([path]))
     if suffix in VENDOR_SUFFIXES:
         return open_vendor(path, axes, series)
+    if suffix in ARCHIVE_SUFFIXES:
+        raise DataError(f"{path} is packed; unpack it and give the image in it")
     raise DataError(
         f"{path} is no image file that can be opened; "
         f"use one of {', '.join((*IMAGE_SUFFIXES, ZARR_SUFFIX))}"
     )
+
+
+def format_of(path: Path) -> str:
+    """Return the suffix that a file should have by what it holds; "" if unknown."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    found = (name for begin, name in _STARTS.items() if start.startswith(begin))
+    return next(found, "")
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a file that is named as another format than it has.
+
+    Raises
+    ------
+    DataError
+        When a TIFF is named as a picture, of which other programs lose bits or planes,
+        or a picture as a TIFF.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (*TIFF_READ_SUFFIXES, *PICTURE_SUFFIXES):
+        return
+    found = format_of(path)
+    if found and (found == ".tif") != (suffix in TIFF_READ_SUFFIXES):
+        raise DataError(
+            f"{path} is no {suffix} file by what it holds; rename it to end in {found}"
+        )
+
+
+def check_ended(path: Path) -> None:
+    """Refuse masks of a run that was stopped: what it lacks is not background.
+
+    Raises
+    ------
+    DataError
+        When the run has not ended.
+    """
+    if (path / UNFINISHED).exists():
+        raise DataError(
+            f"{path} is of a prediction that was stopped; end it with the command that "
+            "began it"
+        )
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
@@ -87,7 +147,7 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     DataError
-        When it is missing, a folder, or of zero bytes.
+        When it is missing, a folder, of zero bytes, or named as another format.
     """
     path = Path(path)
     if path.is_dir():
@@ -100,4 +160,10 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
         ) from error
     if size == 0:
         raise DataError(f"{path} is an empty file; copy or export it again")
+    try:
+        _check_name(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; check its permissions"
+        ) from error
     return path

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 from unet_engine.images.formats import (
+    ARCHIVE_SUFFIXES,
     BIOIO_ADVICE,
     IMAGE_SUFFIXES,
     OTHER_SUFFIXES,
     VENDOR_SUFFIXES,
     read_suffixes,
 )
-from unet_engine.images.labels import LABEL_READ_SUFFIXES
+from unet_engine.images.labels import JPEG_LABELS, LABEL_READ_SUFFIXES
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
 
 if TYPE_CHECKING:
@@ -171,16 +172,20 @@ def _may_be_image(path: Path) -> bool:
 
 def _passed_over(paths: Sequence[Path]) -> str:
     """Return a text that names the files which look like images; "" without any."""
-    known = (*IMAGE_SUFFIXES, *VENDOR_SUFFIXES, *OTHER_SUFFIXES)
+    known = (*IMAGE_SUFFIXES, *VENDOR_SUFFIXES, *OTHER_SUFFIXES, *ARCHIVE_SUFFIXES)
     images = [path for path in paths if path.suffix.lower() in known]
     if not images:
         return ""
     images.sort(key=lambda path: _natural(path.name))
+    if all(path.suffix.lower() in read_suffixes() for path in images):
+        # Only labels are asked for otherwise than images.
+        return f"{_name(images)} passed over: {JPEG_LABELS}"
     vendor = any(path.suffix.lower() in VENDOR_SUFFIXES for path in images)
+    packed = all(path.suffix.lower() in ARCHIVE_SUFFIXES for path in images)
     advice = f"{BIOIO_ADVICE} for formats of vendors, or " if vendor else ""
     return (
         f"{_name(images)} passed over because the format cannot be read here; "
-        f"{advice}export as OME-TIFF"
+        f"{advice}{'unpack' if packed else 'export as OME-TIFF'}"
     )
 
 

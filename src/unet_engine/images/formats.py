@@ -34,6 +34,12 @@ OTHER_SUFFIXES = (
 IMAGE_SUFFIXES = (*TIFF_READ_SUFFIXES, *PICTURE_SUFFIXES)
 """Of files that are read without anything else installed."""
 
+UNFINISHED = ".napari-unet-run"
+"""Folder in a zarr whose prediction has not ended: missing chunks are not empty."""
+
+ARCHIVE_SUFFIXES = (".gz", ".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz", ".zst")
+"""Of files that hold others."""
+
 BIOIO_ADVICE = 'pip install "napari-unet-finetune[bioio]"'
 
 

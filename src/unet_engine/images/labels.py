@@ -11,7 +11,12 @@ import numpy as np
 import tifffile
 
 from unet_engine.errors import DataError
-from unet_engine.images.files import existing_file, open_image
+from unet_engine.images.files import (
+    check_ended,
+    existing_file,
+    format_of,
+    open_image,
+)
 from unet_engine.images.formats import TIFF_READ_SUFFIXES, TIFF_SUFFIXES
 from unet_engine.images.label_tallies import Tally
 from unet_engine.images.label_values import decide_labels
@@ -37,8 +42,7 @@ LABEL_SUFFIXES = (*TIFF_SUFFIXES, ".png")
 
 LABEL_READ_SUFFIXES = (*TIFF_READ_SUFFIXES, ".png", ".bmp", ".gif")
 
-_UNFINISHED = ".napari-unet-run"
-"""In a zarr whose prediction was stopped: its missing chunks are not empty ones."""
+JPEG_LABELS = "JPEG changes the values of labels; export them as PNG or TIFF"
 
 _OME_AXES = "TZ"
 _STACK_AXES = ("", "Z", "TZ")
@@ -158,7 +162,12 @@ def write_pixels(
 
 
 def read_labels(
-    path: str | os.PathLike[str], *, negative: bool = False
+    path: str | os.PathLike[str],
+    *,
+    negative: bool = False,
+    axes: str | None = None,
+    missing_chunks: MissingChunks | None = None,
+    series: int | None = None,
 ) -> npt.NDArray[np.integer[Any]]:
     """Read class or object ids.
 
@@ -168,6 +177,11 @@ def read_labels(
         The file.
     negative
         Take numbers below 0, which may stand for pixels that nobody labelled.
+    axes, series
+        As of ``open_image``.
+    missing_chunks
+        As of ``open_image``; None: chunks that a zarr lacks are empty, as writers of
+        labels leave those out, and a plane that a TIFF lacks is lost.
 
     Returns
     -------
@@ -183,18 +197,23 @@ def read_labels(
     if not is_zarr(path := Path(path)):
         path = existing_file(path)
     suffix = path.suffix.lower()
-    if suffix in PICTURE_SUFFIXES and suffix not in LABEL_READ_SUFFIXES:
-        raise DataError(
-            f"{path}: JPEG changes the values of labels; export them as PNG or TIFF"
-        )
+    if suffix in PICTURE_SUFFIXES and (
+        suffix not in LABEL_READ_SUFFIXES or format_of(path) == ".jpg"
+    ):
+        raise DataError(f"{path}: {JPEG_LABELS}")
     if suffix in PICTURE_SUFFIXES:
         picture = read_picture(path, indices=True)
         planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
-        return _as_ids(_only_channel(planes, path), path, negative)
-    # Writers of labels leave empty chunks out.
-    whole = is_zarr(path) and not (path / _UNFINISHED).exists()
-    missing: MissingChunks = "fill" if whole else "refuse"
-    image = open_image(path, labels=True, missing_chunks=missing)
+        return _as_ids(_only_channel(_opaque(planes, path), path), path, negative)
+    if missing_chunks is None and is_zarr(path):
+        check_ended(path)
+    image = open_image(
+        path,
+        labels=True,
+        axes=axes,
+        missing_chunks=missing_chunks or ("fill" if is_zarr(path) else "refuse"),
+        series=series,
+    )
     shape = (*image.leading_shape, *image.plane_shape)
     values = np.empty(shape, dtype=image.dtype)
     for index in image.indices():
@@ -315,14 +334,26 @@ def tiff_options(
     }
 
 
+def _opaque(planes: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    """Return ``(C, Y, X)`` of a picture without its alpha."""
+    if len(planes) not in (2, 4):
+        return planes
+    colours, alpha = planes[:-1], planes[-1]
+    if (colours == colours[:, :1, :1]).all() and (alpha != alpha[0, 0]).any():
+        raise DataError(
+            f"{path} has one colour, and how opaque it is differs; labels are numbers "
+            "of pixels: save the alpha channel as a grey picture"
+        )
+    return colours
+
+
 def _only_channel(planes: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     """Return the one channel of ``(C, Y, X)``, also of a grey mask saved as RGB."""
-    if len(planes) in (2, 4):
-        planes = planes[:-1]
     if np.any(planes[1:] != planes[:1]):
         raise DataError(
-            f"{path} holds colours; labels are one number a pixel (0 background, 1, "
-            "2, ...): convert each colour to its class and save one channel"
+            f"{path} holds colours or several channels; labels are one number a pixel "
+            "(0 background, 1, 2, ...): convert each colour to its class and save one "
+            "channel"
         )
     first: npt.NDArray[Any] = planes[0]
     return first

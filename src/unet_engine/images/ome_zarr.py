@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images.chunks import MissingChunks, ZarrPixels
 from unet_engine.images.claims import COMPRESSION, check_claim, check_segment
 from unet_engine.images.image import AXES, Image
@@ -293,7 +293,7 @@ def _array_axes(path: Path, array: zarr.Array) -> str:
         return _letters(path, list(names))
     if array.ndim == 2:
         return "YX"
-    raise DataError(
+    raise UnknownAxesError(
         f"{path} is a zarr array of shape {array.shape} that does not name its axes; "
         f"state them with --axes, one letter of {AXES} for each, such as "
         f"{_FIVE_AXES[-array.ndim :]}"
@@ -303,7 +303,7 @@ def _array_axes(path: Path, array: zarr.Array) -> str:
 def _letters(path: Path, names: Sequence[Any]) -> str:
     letters = [_LETTERS.get(str(name).lower()) for name in names]
     if None in letters:
-        raise DataError(
+        raise UnknownAxesError(
             f"{path} names its axes {', '.join(map(str, names))}, which are not all "
             f"known; state them with --axes, one letter of {AXES} for each"
         )

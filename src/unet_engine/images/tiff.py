@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images.colours import as_colours, has_alpha
 from unet_engine.images.completeness import (
     check_chain,
@@ -104,7 +104,7 @@ def _open_series(
         # Samples that are no colour are channels.
         given = given.replace("S", "C", "C" not in given)
     if len([a for a in given if a not in AXES]) > 1 and not axes:
-        raise DataError(
+        raise UnknownAxesError(
             f"{path} does not name its axes, of lengths {tuple(series.shape)}; state "
             f"them with --axes, one letter of {AXES} for each, such as TZYX"
         )
@@ -175,7 +175,7 @@ def _stack_axes(tif: tifffile.TiffFile, path: Path, *, colours: bool) -> str:
         size = series.shape[series.axes.index("S")]
         others = "".join(axis if axis in AXES else "T" for axis in series.axes)
         choices = [others.replace("S", letter) for letter in "ZCS"]
-        raise DataError(
+        raise UnknownAxesError(
             f"{path} does not say whether its {size} planes are slices, channels or "
             f"colours; state it with --axes: {choices[0]}, {choices[1]} or {choices[2]}"
         )
@@ -187,7 +187,7 @@ def _report_guess(series: tifffile.TiffPageSeries, path: Path) -> None:
         size = series.shape[series.axes.index(unknown)]
         logger.warning(
             "%s does not say what its %d planes are; they are taken for depth (Z): "
-            "state the axes if they are not",
+            "state --axes if they are not",
             path,
             size,
         )

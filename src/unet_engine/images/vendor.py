@@ -6,7 +6,7 @@ from dataclasses import replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images.claims import check_claim
 from unet_engine.images.formats import BIOIO_ADVICE
 from unet_engine.images.image import AXES, Image
@@ -101,7 +101,7 @@ def _without_mosaic(path: Path, data: Any, order: str) -> tuple[Any, str]:
         data = data[(slice(None),) * order.index("C") + (0,)]
         order = order.replace("C", "")
     if unknown := sorted(set(order) - set(AXES)):
-        raise DataError(
+        raise UnknownAxesError(
             f"{path} has the axes {order}, of which {', '.join(unknown)} is not known; "
             f"state them with --axes, one letter of {AXES} for each"
         )

@@ -89,7 +89,8 @@ class LabelPlanes:
         if np.any(channels[1:] != channels[:1]):
             raise DataError(
                 f"{self.image.name} holds colours or several channels; a mask is one "
-                "number a pixel (0 background, 1, 2, ...): save one channel"
+                "number a pixel (0 background, 1, 2, ...): convert each colour to "
+                "its class and save one channel"
             )
         first: npt.NDArray[Any] = channels[0]
         return first
