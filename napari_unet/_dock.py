@@ -32,6 +32,7 @@ from napari_unet._masks import Masks
 from napari_unet._model_form import Given
 from napari_unet._new_model import NewModelDialog
 from napari_unet._objects import ObjectsSection
+from napari_unet._objects_layers import source_of_objects
 from napari_unet._predict import PredictSection
 from napari_unet._pretrain import PretrainSection
 from napari_unet._reopening import Reopening
@@ -261,7 +262,7 @@ class UNetWidget(QWidget):
             if event.value is not painted:
                 self.viewer.layers.selection.active = painted
             return
-        source = self.masks.source_of(event.value)
+        source = self.masks.source_of(event.value) or source_of_objects(event.value)
         if event.value in self.predict.form.layers():
             source = event.value
         if source is not None and not self.workspace.activity:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet._buttons import SideBySide, button
@@ -23,6 +23,7 @@ from napari_unet._objects_run import (
     find_objects,
     save_table,
 )
+from napari_unet._objects_table import dock_table, table_in
 from napari_unet._sections import JobSection
 from unet_engine.errors import DataError, EngineError
 from unet_engine.instances import SemanticMask, describe_left_out
@@ -41,8 +42,6 @@ _MEASURE = ("Measure objects", "Measure the objects as they are, changed by hand
 _NO_MASK = "There is no mask yet: predict one in step 1, or paint one in step 2."
 _HELP = "When {0!r} is good: each of its objects gets a number and is measured."
 _NONE = "There are no objects in the mask: it is empty, or all are too small."
-_FEATURES = ("napari", "Features table widget")
-_TABLE_HEIGHT = 230
 
 
 class ObjectsSection(JobSection):
@@ -102,7 +101,9 @@ class ObjectsSection(JobSection):
             "Save table…", "Write the measurements to a CSV file.", self.choose_file
         )
         self.table = button(
-            "Show table", "Open napari's table of the objects.", self.show_table
+            "Show table",
+            "List the objects: a row goes to its object, a picked object to its row.",
+            self.show_table,
         )
         self.summary = TextLine()
         self.content.addWidget(self.summary)
@@ -248,18 +249,12 @@ class ObjectsSection(JobSection):
         show_info(" ".join(filter(None, (f"Saved {path}.", outdated))))
 
     def show_table(self) -> None:
-        """Open napari's own table of the features of a layer."""
-        view, window = self.objects, getattr(self._viewer, "window", None)
-        if view is None or window is None:
+        """Open the table of the objects below the canvas."""
+        view = self.objects
+        if view is None or not hasattr(self._viewer, "window"):
             return
         self._viewer.layers.selection.active = view.layer
-        there = f"{_FEATURES[1]} ({_FEATURES[0]})" in window.dock_widgets
-        dock, _ = window.add_plugin_dock_widget(*_FEATURES)
-        if not there:
-            # Its many columns need the width, and this dock its height.
-            main = dock.parentWidget()
-            main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-            main.resizeDocks([dock], [_TABLE_HEIGHT], Qt.Orientation.Vertical)
+        dock_table(self._viewer).follow(view)
 
     def _on_finished(self) -> None:
         super()._on_finished()
@@ -303,6 +298,9 @@ class ObjectsSection(JobSection):
         else:
             self.about.setText(_HELP.format(view.layer.name))
         self.summary.setText(_describe(objects) if objects and listed else "")
+        table = table_in(getattr(self._viewer, "window", None))
+        if table is not None:
+            table.follow(objects)
 
 
 def _describe(objects: ObjectsView) -> str:

@@ -112,6 +112,11 @@ def objects_of(viewer: ViewerModel, source: Any) -> ObjectsView | None:
     return view if view is not None and view.layer in viewer.layers else None
 
 
+def source_of_objects(layer: Any) -> Any:
+    """Return the image layer that a layer of objects belongs to, or None."""
+    return next((s for s, view in _views.items() if view.layer is layer), None)
+
+
 def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> None:
     """Show objects in the layer of earlier ones, or in a new one above the mask.
 

@@ -363,17 +363,6 @@ def test_the_button_of_step_2_opens_step_4(dock: Docked, disks: Any) -> None:
     )
 
 
-def test_the_table_is_napari_s(real_dock: Docked, disks: Any) -> None:
-    show_mask(real_dock, disks)
-    separate(real_dock)
-    section, window = real_dock.widget.objects, real_dock.viewer.window
-    real_dock.viewer.layers.selection.active = real_dock.mask
-    for _ in range(2):
-        click(real_dock, section.table)
-        assert real_dock.viewer.layers.selection.active is objects_layer(real_dock)
-    assert len(window.dock_widgets) == 2
-
-
 def save_as(docked: Docked, path: Path) -> None:
     """Press Save table and type a name into the dialog."""
     click(docked, docked.widget.objects.save)
