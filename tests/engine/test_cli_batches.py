@@ -286,6 +286,74 @@ def test_evaluate_goes_on_without_what_cannot_be_read(
     assert "2 of 3 images could not be measured" in printed.err
 
 
+@pytest.fixture
+def labelled(images: Path) -> tuple[str, str]:
+    """Return the options of three images with labels."""
+    labels = images.parent / "labels"
+    labels.mkdir()
+    for name in "abc":
+        tifffile.imwrite(labels / f"{name}.tif", np.eye(32, 40, dtype=np.uint8))
+    return f"--images={images}", f"--labels={labels}"
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+def test_evaluate_goes_on_without_a_file_that_has_no_partner(
+    images: Path,
+    labelled: tuple[str, str],
+    model: Checkpoint,
+    capsys: pytest.CaptureFixture,
+    folder: str,
+):
+    lonely = images.parent / folder / "b.tif"
+    other = images.parent / ({"images", "labels"} - {folder}).pop()
+    (other / "b.tif").rename(images.parent / "b.tif")
+    assert main(["evaluate", *labelled, *FIXED, "--json"]) == 1
+    printed = capsys.readouterr()
+    figures = json.loads(printed.out)
+    assert figures["images"] == 2
+    assert set(figures["errors"]) == {"b.tif"}
+    what = "labels" if folder == "images" else "image"
+    assert f"{lonely} has no {what} of its name in {other}" in printed.err
+    assert "1 of 3 images could not be measured (2 measured)" in printed.err
+    # The figures are those of the others alone.
+    lonely.unlink()
+    assert main(["evaluate", *labelled, *FIXED, "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert alone == {k: v for k, v in figures.items() if k != "errors"}
+
+
+def test_evaluate_goes_on_without_two_files_of_one_name(
+    images: Path,
+    labelled: tuple[str, str],
+    model: Checkpoint,
+    capsys: pytest.CaptureFixture,
+):
+    write(images / "a.png", 5)
+    assert main(["evaluate", *labelled, *FIXED, "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["images"] == 2
+    assert "a.png has the same name as a.tif; keep one of them" in printed.err
+    assert "2 of 4 images could not be measured (2 measured)" in printed.err
+    (images / "a.png").unlink()
+    assert main(["evaluate", *labelled, *FIXED, "--json"]) == 0
+
+
+def test_pairs_are_counted_only_when_none_is_missing(
+    images: Path,
+    labelled: tuple[str, str],
+    model: Checkpoint,
+    capsys: pytest.CaptureFixture,
+):
+    (images.parent / "labels/a.tif").unlink()
+    assert main(["evaluate", *labelled, *FIXED, "--range=1:"]) == 1
+    assert "a.tif is without a partner" in lines_of(capsys)[-1]
+    for name in "bc":
+        (images.parent / f"labels/{name}.tif").rename(images.parent / f"labels/{name}x")
+    write(images.parent / "labels/other.tif")
+    assert main(["evaluate", *labelled, *FIXED]) == 1
+    assert "do not pair by name" in lines_of(capsys)[-1]
+
+
 def test_pretrain_goes_on_without_what_cannot_be_read(
     images: Path, model: Checkpoint, capsys: pytest.CaptureFixture
 ):

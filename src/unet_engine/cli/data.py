@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from unet_engine.cli.labelling import add_label_options, tell_rule
 from unet_engine.cli.options import parse_path
+from unet_engine.cli.pairing import chosen_pairs, paired_files
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import (
@@ -22,7 +22,6 @@ from unet_engine.images import (
     decide_labels,
     match_channels,
     open_image,
-    pair_folders,
     read_labels,
 )
 from unet_engine.images.label_rules import default_names
@@ -186,7 +185,8 @@ def read_labelled(
     wording
         How messages name the choices.
     batch
-        Takes the failures of single files, which are then left out.
+        Takes the failures of single files, also of those without a partner, which are
+        then left out.
 
     Raises
     ------
@@ -194,10 +194,10 @@ def read_labelled(
         When files do not pair, differ in shape, cannot be read, or hold values that
         fit no meaning, or more than one.
     """
-    files = _paired_files(arguments)
-    chosen = _chosen(files, arguments.range)
+    files = paired_files(arguments, batch)
+    chosen = chosen_pairs(files, arguments.range)
     if batch is not None:
-        batch.total = len(chosen)
+        batch.total += len(chosen)
     read = []
     for path, labels_path in chosen:
         with nullcontext() if batch is None else batch.attempt(path):
@@ -362,36 +362,6 @@ def read_pairs(
             ids = data.instances[index][box]
             pair = weigh_instances(pair, ids, config.border_weight)
         yield pair
-
-
-def _paired_files(arguments: argparse.Namespace) -> Sequence[tuple[Path, Path]]:
-    one, other = arguments.images.is_file(), arguments.labels.is_file()
-    if one != other and arguments.images.exists() and arguments.labels.exists():
-        file, folder = sorted([arguments.images, arguments.labels], key=Path.is_dir)
-        raise DataError(
-            f"{file} is a file and {folder} a folder; give --images and --labels both "
-            "as files or both as folders"
-        )
-    if one:
-        files = [(arguments.images, arguments.labels)]
-    else:
-        files = pair_folders(arguments.images, arguments.labels)
-    if os.path.realpath(arguments.images) == os.path.realpath(arguments.labels):
-        raise DataError(
-            f"images and labels are both {arguments.images}; keep them apart"
-        )
-    return files
-
-
-def _chosen(
-    files: Sequence[tuple[Path, Path]], which: slice | None
-) -> Sequence[tuple[Path, Path]]:
-    chosen = files if which is None else files[which]
-    if not chosen:
-        raise DataError(
-            f"--range selects none of the {len(files)} pairs; they are counted from 0"
-        )
-    return chosen
 
 
 def _check_shape(image: Image, ids: npt.NDArray[np.integer], path: Path) -> None:

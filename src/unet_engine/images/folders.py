@@ -86,6 +86,31 @@ class Pairing:
     images: int
     labels: int
 
+    def reasons(self, images: Path, labels: Path) -> dict[Path, str]:
+        """Return why each file that is in no pair is in none, and what to do.
+
+        Parameters
+        ----------
+        images, labels
+            The folders.
+        """
+        found = {}
+        for path in self.lonely:
+            of_images = path.parent == images
+            what, other = ("labels", labels) if of_images else ("image", images)
+            found[path] = (
+                f"{path} has no {what} of its name in {other}; give both the same "
+                "name, or take it away"
+            )
+        for path in self.twins:
+            alike = [p for p in self.twins if p.parent == path.parent and p != path]
+            other_name = next(p.name for p in alike if stem_of(p) == stem_of(path))
+            found[path] = (
+                f"{path} has the same name as {other_name}; keep one of them in "
+                f"{path.parent}"
+            )
+        return found
+
 
 def match_folders(
     images: str | os.PathLike[str], labels: str | os.PathLike[str]
