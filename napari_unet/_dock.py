@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari.layers import Image as ImageLayer
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QSize, QTimer
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -21,11 +21,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet._correct import CorrectSection
+from napari_unet._data_watch import DataWatch
 from napari_unet._docking import Docking, dock_of, unwrapped
 from napari_unet._finetune import FineTuneSection
 from napari_unet._forms import Section, column
 from napari_unet._jobs import warm_up
-from napari_unet._layers import elongation_of
+from napari_unet._layers import elongation_of, image_of
 from napari_unet._live import close_all
 from napari_unet._live_row import LiveRow
 from napari_unet._masks import Masks
@@ -37,7 +38,7 @@ from napari_unet._predict import PredictSection
 from napari_unet._pretrain import PretrainSection
 from napari_unet._reopening import Reopening
 from napari_unet._workspace import Workspace
-from unet_engine.errors import EngineError
+from unet_engine.errors import DataError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from napari_unet._drafts import Draft, Model
     from napari_unet._masks import MaskView
     from napari_unet._sight import Sight
+    from napari_unet._subject import Subject
     from unet_engine.store import ModelStore
 
 _WIDTH = 330
@@ -104,7 +106,7 @@ class UNetWidget(QWidget):
         self._scrolling = QTimer(self)
         self._scrolling.setSingleShot(True)
         self._scrolling.timeout.connect(self._scroll)
-        self._watched: set[Any] = set()
+        self._data_watch = DataWatch(self)
         self._warm = False
         self._docking = Docking(self, self.masks.pause, self.masks.resume)
         self._lay_out()
@@ -218,6 +220,8 @@ class UNetWidget(QWidget):
         self.correct.objects_wanted.connect(self.open_objects)
         self.objects.finished.connect(partial(self._scroll_to, self.objects.table))
         self.workspace.models_changed.connect(self._keep_draft)
+        self._data_watch.renewed.connect(self._on_data_renewed)
+        self._data_watch.replaced.connect(self._on_data_replaced)
         layers = self.viewer.layers.events
         connections = [
             (layers.inserted, self._on_layers_changed),
@@ -233,22 +237,21 @@ class UNetWidget(QWidget):
         # garbage, a partial of a child is taken apart before the child is destroyed.
         sights, views = self.live.live.sights, self.masks.views
         self.destroyed.connect(
-            partial(_let_go, connections, views, self.workspace, sights)
+            partial(
+                _let_go, connections, views, self.workspace, sights, self._data_watch
+            )
         )
 
     def _on_layers_changed(self, *_: Any) -> None:
         for layer in self.viewer.layers:
-            if isinstance(layer, ImageLayer) and layer not in self._watched:
-                self._watched.add(layer)
-                layer.events.data.connect(self._on_data_changed)
+            if isinstance(layer, ImageLayer):
+                self._data_watch.watch(layer)
         self.predict.form.reset_choices()
         self.fine_tune.pairs.reset_choices()
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
-        if layer in self._watched:
-            self._watched.discard(layer)
-            layer.events.data.disconnect(self._on_data_changed)
+        if self._data_watch.unwatch(layer):
             self.workspace.forget(layer)
         self.masks.on_removed(layer)
         self.objects.on_removed(layer)
@@ -278,19 +281,42 @@ class UNetWidget(QWidget):
         else:
             _left.pop(self.viewer, None)
 
-    def _on_data_changed(self, event: Any) -> None:
+    def _on_data_renewed(self, layer: Any) -> None:
+        """Go on with a layer that shows the same image from another array."""
+        subject = self.workspace.subject_of(layer)
+        if subject is not None:
+            try:
+                subject.image = image_of(layer, subject.layout)
+            except DataError:
+                # The same numbers may be of a kind that models do not take.
+                self._on_data_replaced(layer)
+                return
+        self.predict.form.reset_choices()
+
+    def _on_data_replaced(self, layer: Any) -> None:
         """Start anew with a layer that shows another image now."""
-        layer = event.source
-        if self.workspace.subject_of(layer) is not None:
-            self.masks.let_go(layer)
+        subject = self.workspace.subject_of(layer)
+        if subject is not None:
+            retired = self.masks.retire(layer)
             self.workspace.forget(layer, edited=True)
-            show_info(
-                f"The data of {layer.name!r} changed. Its mask stays as a layer; the "
-                "next prediction starts a new one."
-            )
+            if retired:
+                show_warning(_tell_replaced(layer.name, subject))
         else:
             self.workspace.saved.forget(layer, edited=True)
         self.predict.form.reset_choices()
+
+
+def _tell_replaced(name: str, subject: Subject) -> str:
+    """Return what becomes of the mask of a layer that shows another image now."""
+    strokes = subject.annotations.count()
+    saved = subject.annotations.folder is not None
+    kept = f", with {strokes:,} touched pixels," if strokes else ""
+    stay = " What was painted is saved with those." if strokes and saved else ""
+    return (
+        f"{name!r} shows other pixels than before. Its mask{kept} belongs to the "
+        f"earlier ones: it is hidden, and painting on it does not count.{stay} Press "
+        "Predict, or start with an empty mask, for a new one."
+    )
 
 
 def _let_go(
@@ -298,6 +324,7 @@ def _let_go(
     views: Mapping[Any, MaskView],
     workspace: Workspace,
     sights: list[Sight],
+    data_watch: DataWatch,
     *_: Any,
 ) -> None:
     """Leave the viewer without a trace of a dock that is gone."""
@@ -307,4 +334,5 @@ def _let_go(
     for view in list(views.values()):
         view.unwatch()
     close_all(sights)
+    data_watch.close()
     workspace.close()

@@ -302,16 +302,23 @@ class MaskView(QObject):
 
     def _on_data(self) -> None:
         """Follow a mask whose data somebody replaced, if it still fits."""
-        data = self.layer.data
-        layout = self.subject.layout
-        if (
-            isinstance(data, np.ndarray)
-            and data.shape == layer_view(self.subject.mask, layout).shape
-        ):
-            self.subject.replace_mask(data.reshape(self.subject.mask.shape))
-            self.layer.refresh(extent=False)
-        else:
+        data, mask = self.layer.data, self.subject.mask
+        shape = layer_view(mask, self.subject.layout).shape
+        if not isinstance(data, np.ndarray) or data.shape != shape:
             self._masks.give_up(self)
+            show_warning(
+                f"{self.layer.name!r} got data that cannot be painted as a mask of "
+                f"{self.source.name!r}: it is hidden, and painting on it does not "
+                f"count. Set an array in memory of shape {shape}, or press Predict."
+            )
+            return
+        data = data.reshape(mask.shape)
+        if _same_memory(data, mask) or np.array_equal(data, mask):
+            # The memory is another, what it says is not.
+            self.subject.mask = data
+            return
+        self.subject.replace_mask(data)
+        self.layer.refresh(extent=False)
 
     def _on_selected_label(self) -> None:
         names = self.subject.names
@@ -323,6 +330,18 @@ class MaskView(QObject):
                 "Add one in the U-Net dock to paint it."
             )
         self._workspace.label_chosen.emit()
+
+
+def _put_away(layer: Labels) -> None:
+    """Hide a mask that is let go, so that nobody paints on it by mistake."""
+    layer.mode = "pan_zoom"
+    layer.visible = False
+
+
+def _same_memory(one: Any, other: Any) -> bool:
+    """Whether two arrays are the same view; those of a large mask are not read."""
+    same: bool = one.__array_interface__ == other.__array_interface__
+    return same
 
 
 class Masks(QObject):
@@ -442,7 +461,24 @@ class Masks(QObject):
     def give_up(self, view: MaskView) -> None:
         """Stop working on a mask whose layer shows something else now."""
         self._release(view)
+        _put_away(view.layer)
         self.workspace.mask_changed.emit()
+
+    def retire(self, source: Any) -> bool:
+        """Let go of the mask of a layer that shows another image now.
+
+        Returns
+        -------
+        bool
+            Whether it was put away; if not, it has none, or one that another layer
+            with the earlier pixels takes over.
+        """
+        view = self.views.get(source)
+        self.let_go(source)
+        if view is None or view in self.views.values():
+            return False
+        _put_away(view.layer)
+        return True
 
     def _leave(self, source: Any, view: MaskView) -> None:
         """Give the mask of an image to another one that shows the same, or up."""
