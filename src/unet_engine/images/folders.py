@@ -18,7 +18,7 @@ from unet_engine.images.formats import (
     VENDOR_SUFFIXES,
     read_suffixes,
 )
-from unet_engine.images.labels import JPEG_LABELS, LABEL_READ_SUFFIXES
+from unet_engine.images.labels import LABEL_READ_SUFFIXES
 from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 logger = logging.getLogger(__name__)
+
+_LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
 _NAMED = 3
 
@@ -126,7 +128,9 @@ def match_folders(
         pair = (Path(images), Path(labels))
         return Pairing(pairs=(pair,), lonely=(), twins=(), images=1, labels=1)
     sources = _by_stem(Path(images), read_suffixes())
-    targets = _by_stem(Path(labels), LABEL_READ_SUFFIXES)
+    targets = _without_previews(
+        _by_stem(Path(labels), (*LABEL_READ_SUFFIXES, *_LOSSY_SUFFIXES))
+    )
     twins = [files for one in (sources, targets) for files in one.values() if files[1:]]
     unclear = {stem_of(files[0]) for files in twins}
     lonely = [*_missing(sources, targets), *_missing(targets, sources)]
@@ -202,15 +206,12 @@ def _passed_over(paths: Sequence[Path]) -> str:
     if not images:
         return ""
     images.sort(key=lambda path: _natural(path.name))
-    if all(path.suffix.lower() in read_suffixes() for path in images):
-        # Only labels are asked for otherwise than images.
-        return f"{_name(images)} passed over: {JPEG_LABELS}"
     vendor = any(path.suffix.lower() in VENDOR_SUFFIXES for path in images)
     packed = all(path.suffix.lower() in ARCHIVE_SUFFIXES for path in images)
     advice = f"{BIOIO_ADVICE} for formats of vendors, or " if vendor else ""
     return (
         f"{_name(images)} passed over because the format cannot be read here; "
-        f"{advice}{'unpack' if packed else 'export as OME-TIFF'}"
+        f"{advice}{'unpack them' if packed else 'export as OME-TIFF'}"
     )
 
 
@@ -219,6 +220,14 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, list[Path]]:
     for path in sorted(_files(folder, suffixes)):
         found.setdefault(stem_of(path), []).append(path)
     return found
+
+
+def _without_previews(found: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    """Leave JPEG out beside labels; where it is alone, reading it says what to do."""
+    return {
+        stem: [p for p in paths if p.suffix.lower() not in _LOSSY_SUFFIXES] or paths
+        for stem, paths in found.items()
+    }
 
 
 def _missing(

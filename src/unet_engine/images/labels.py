@@ -42,8 +42,6 @@ LABEL_SUFFIXES = (*TIFF_SUFFIXES, ".png")
 
 LABEL_READ_SUFFIXES = (*TIFF_READ_SUFFIXES, ".png", ".bmp", ".gif")
 
-JPEG_LABELS = "JPEG changes the values of labels; export them as PNG or TIFF"
-
 _OME_AXES = "TZ"
 _STACK_AXES = ("", "Z", "TZ")
 _BIGTIFF_BYTES = 2**31
@@ -200,7 +198,9 @@ def read_labels(
     if suffix in PICTURE_SUFFIXES and (
         suffix not in LABEL_READ_SUFFIXES or format_of(path) == ".jpg"
     ):
-        raise DataError(f"{path}: {JPEG_LABELS}")
+        raise DataError(
+            f"{path}: JPEG changes the values of labels; export them as PNG or TIFF"
+        )
     if suffix in PICTURE_SUFFIXES:
         picture = read_picture(path, indices=True)
         planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
