@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import signal
@@ -415,6 +417,16 @@ CASES = [
 ]
 
 
+def options(command: str) -> set[str]:
+    """Return the options of a command as its help shows them."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as shown,
+        contextlib.suppress(SystemExit),
+    ):
+        main([command, "--help"])
+    return set(re.findall(r"--[a-z][a-z-]+", shown.getvalue()))
+
+
 @pytest.mark.parametrize(("refused", "advice", "follow"), CASES)
 def test_the_advice_of_a_refusal_leads_on(
     folder: Path,
@@ -429,6 +441,7 @@ def test_the_advice_of_a_refusal_leads_on(
     message = capfd.readouterr().err.strip()
     found = re.search(advice, message)
     assert found, message
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", message)) <= options(command[0])
     assert main(follow(command, found)) == 0, capfd.readouterr().err
 
 
@@ -459,3 +472,76 @@ def test_an_unfinished_run_goes_on_or_starts_anew_as_advised(
     assert "pass --overwrite to start anew" in capfd.readouterr().err
     assert main([*command, *re.findall(r"with (--resume)", message)]) == 0
     assert len(calls) == 9 + 1, "one tile was begun twice"
+
+
+# What is told beside a result
+
+
+def size_without_unit(folder: Path) -> Command:
+    command = table_exists(folder)
+    tifffile.imwrite(
+        folder / "m.tif",
+        SQUARE,
+        ome=True,
+        metadata={"PhysicalSizeX": 2.0, "PhysicalSizeXUnit": "parsec"},
+    )
+    return [*command, "--overwrite"]
+
+
+def distance_of_slices_is_unknown(folder: Path) -> Command:
+    tifffile.imwrite(folder / "m.tif", np.stack(5 * [SQUARE]), metadata={"axes": "ZYX"})
+    return ["objects", str(folder / "m.tif"), f"--table={folder / 't.csv'}"]
+
+
+def small_objects(folder: Path) -> Command:
+    tifffile.imwrite(folder / "m.tif", np.eye(64, dtype=np.uint8)[::-1] * SQUARE[30])
+    command = ["objects", str(folder / "m.tif"), f"--table={folder / 't.csv'}"]
+    return [*command, "--min-size=1000"]
+
+
+def classes_taken_for_objects(folder: Path) -> Command:
+    labels = (objects_of(12) > 0).astype(np.uint8)
+    labels[:30] *= 2
+    loud = [word for word in evaluate(folder, labels) if word != "-q"]
+    return [*loud, "--instances"]
+
+
+def scale(command: Command, found: re.Match[str]) -> Command:
+    """Follow by a number for each axis, or one."""
+    return [*command, found[1], re.sub("[ZYX]", "2", found[2]) or "2", "--overwrite"]
+
+
+def again(command: Command, found: re.Match[str]) -> Command:
+    """Follow by appending what the message names."""
+    return [*command, *found.groups(), "--overwrite"]
+
+
+NOTES = [
+    (size_without_unit, r"objects (--scale)()", scale),
+    (distance_of_slices_is_unknown, r"give (--scale) (Z,Y,X)", scale),
+    (small_objects, r"\((--min-size) (0) keeps them\)", again),
+    (classes_taken_for_objects, r"(--label-values) (mask)", more),
+]
+
+
+@pytest.mark.parametrize(("run", "advice", "follow"), NOTES)
+def test_the_advice_beside_a_result_can_be_followed(
+    folder: Path,
+    capfd: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
+    run: Callable[[Path], Command],
+    advice: str,
+    follow: Callable[[Command, re.Match[str]], Command],
+):
+    command = run(folder)
+    capfd.readouterr()
+    assert main(command) == 0
+    told = "\n".join([*capfd.readouterr(), caplog.text])
+    found = re.search(advice, told)
+    assert found, told
+    caplog.clear()
+    code = main(follow(command, found))
+    told = "\n".join([*capfd.readouterr(), caplog.text])
+    assert code == 0, told
+    # A file that states its size wrongly does so still.
+    assert run is size_without_unit or not re.search(advice, told)

@@ -162,7 +162,7 @@ def reported(size: PixelSize, path: Path) -> PixelSize:
     """Return a size of pixels; log in a line what of it cannot be used."""
     if size.note:
         logger.warning(
-            "%s: %s; to measure objects in other sizes, give --scale", path, size.note
+            "%s: %s; objects --scale measures in other sizes", path, size.note
         )
     return size
 

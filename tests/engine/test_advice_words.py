@@ -1,0 +1,137 @@
+"""Tests that messages name only options that the command which prints them has."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import unet_engine
+from unet_engine.cli import build_parser
+
+ENGINE = Path(unet_engine.__file__).parent
+OPENING = {"predict", "objects", "finetune", "pretrain", "evaluate"}
+"""Commands that open images."""
+
+LABELLING = {"objects", "finetune", "evaluate"}
+"""Commands that read labels."""
+
+PRINTED_BY = {
+    "cli/data.py": {"finetune", "evaluate"},
+    "cli/evaluation.py": {"evaluate"},
+    "cli/labelling.py": LABELLING,
+    "cli/masks.py": {"objects"},
+    "cli/objects.py": {"objects"},
+    "cli/outputs.py": {"predict", "objects"},
+    "cli/prediction.py": {"predict"},
+    "cli/pretraining.py": {"pretrain"},
+    "cli/starts.py": {"finetune"},
+    "cli/trainings.py": {"finetune", "pretrain"},
+    "cli/tuning.py": {"finetune"},
+    "disk_results.py": {"predict"},
+    "images": OPENING,
+    "images/label_values.py": LABELLING,
+    "journal.py": {"predict"},
+    "runtime/runner.py": {"predict", "evaluate"},
+}
+"""Which commands print the messages of a module or package."""
+
+OF_ANOTHER_COMMAND = r"\b(objects|predict|finetune|pretrain|evaluate) (--[a-z-]+)"
+ONLY_THERE = {
+    # The wording of the others is their own.
+    ("images/label_values.py", "--classes"): {"finetune"},
+}
+
+
+def options_of(command: str) -> dict[str, argparse.Action]:
+    (commands,) = (
+        action
+        for action in build_parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    return commands.choices[command]._option_string_actions
+
+
+def texts(path: Path) -> list[str]:
+    """Return the strings of a module that may be printed, with {} for what varies."""
+    tree = ast.parse(path.read_text("utf-8"))
+    parts = {
+        part
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
+    documented = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            found.append(
+                "".join(
+                    str(p.value) if isinstance(p, ast.Constant) else "{}"
+                    for p in node.values
+                )
+            )
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node not in parts | documented
+        ):
+            found.append(node.value)
+    return found
+
+
+def named() -> list[tuple[str, str, str]]:
+    """Return module, option and text of each message that names an option."""
+    return [
+        (str(path.relative_to(ENGINE).as_posix()), option, text)
+        for path in sorted(ENGINE.rglob("*.py"))
+        for text in texts(path)
+        # Declarations of options are no messages.
+        if not text.startswith("--") or " " in text
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", text)
+    ]
+
+
+NAMED = named()
+
+
+def test_messages_that_name_options_are_found():
+    assert len(NAMED) > 40
+    assert {"--axes", "--missing-chunks", "--overwrite"} <= {o for _, o, _ in NAMED}
+
+
+@pytest.mark.parametrize(
+    ("module", "option", "text"), NAMED, ids=lambda value: value[:40]
+)
+def test_the_commands_that_print_a_message_have_the_options_it_names(
+    module: str, option: str, text: str
+):
+    package = module.rpartition("/")[0]
+    known = PRINTED_BY.get(module, PRINTED_BY.get(package))
+    assert known, f"{module} is not in the table"
+    commands = ONLY_THERE.get((module, option), known)
+    others = {o: command for command, o in re.findall(OF_ANOTHER_COMMAND, text)}
+    for command in {others[option]} if option in others else commands:
+        assert option in options_of(command), f"{command}: {text}"
+
+
+@pytest.mark.parametrize(
+    ("module", "option", "text"), NAMED, ids=lambda value: value[:40]
+)
+def test_the_values_that_a_message_names_are_choices_of_the_option(
+    module: str, option: str, text: str
+):
+    action = next(
+        (o[option] for o in map(options_of, sorted(OPENING)) if option in o), None
+    )
+    assert action is not None
+    for value in re.findall(rf"{option}[ =]([a-z]+)\b", text):
+        if action.choices and value != "out":
+            assert value in action.choices, text
