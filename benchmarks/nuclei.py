@@ -6,8 +6,8 @@
 
 Held-out images of the two sets it was trained on, then the fluorescent ones again as
 other microscopes would have taken them: 16 bits above an offset, so dim that single
-photons count, on a background that is uneven; and the planes of a confocal stack of
-another source. IoU is of all pixels together, the scores of objects (watershed, the
+photons count, on a background that is uneven, inside a border that stitching filled; and
+the planes of a confocal stack of another source. IoU is of all pixels together, the scores of objects (watershed, the
 default of ``napari-unet objects``) are means over images.
 """
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[Any]
     Example = tuple[Image, npt.NDArray[np.integer[Any]]]
 
+BORDER = 50
+"""Width in pixels, a fifth of the smallest of the images."""
 STACK = "fluo_ovule_nuclei_3d"
 
 
@@ -89,6 +91,14 @@ def altered(
         pixels = match_channels(image, 1).read()[0]
         changed = alter(pixels, np.random.default_rng(number))
         yield Image.from_array(changed, "YX"), labels
+
+
+def bordered(data: Path, value: float) -> Iterator[Example]:
+    """Yield the held-out fluorescent images inside a border of one value."""
+    for image, labels in held_out(data, FLUORESCENT):
+        pixels = match_channels(image, 1).read()[0].astype(np.float32)
+        around = np.pad(pixels, BORDER, constant_values=value)
+        yield Image.from_array(around, "YX"), np.pad(labels, BORDER)
 
 
 def planes(data: Path) -> Iterator[Example]:
@@ -136,6 +146,8 @@ def main() -> None:
     kinds = {
         "fluorescence": held_out(data, FLUORESCENT),
         **{f"fluorescence, {n}": altered(data, f) for n, f in ALTERED.items()},
+        "fluorescence, border of zeros": bordered(data, 0),
+        "fluorescence, border of NaN": bordered(data, np.nan),
         "stained and bright-field": held_out(data, STAINED),
         "planes of a confocal stack": planes(data),
     }
