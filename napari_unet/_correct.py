@@ -14,9 +14,11 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QInputDialog,
     QMenu,
+    QMessageBox,
     QWidget,
 )
 
+from napari_unet._acceptance import propose_acceptance, propose_clearing
 from napari_unet._buttons import NamedButton, SideBySide, button
 from napari_unet._colours import colour_of
 from napari_unet._drafts import Draft
@@ -25,11 +27,14 @@ from napari_unet._forms import (
     TextLine,
     colour_icon,
 )
-from unet_engine.errors import EngineError
+from unet_engine.errors import DataError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari.components import ViewerModel
+
+    from napari_unet._acceptance import Proposal
     from napari_unet._masks import Masks, MaskView
     from napari_unet._subject import Subject
     from napari_unet._workspace import Workspace
@@ -38,6 +43,8 @@ _HELP = "Paint on the mask what is wrong. Painting over what is right confirms i
 _NO_MASK = "Predict first, or start painting on an empty mask."
 _NEW = "Click a class and paint a few strokes of each on the image, then fine-tune."
 _DAMAGED = "{0:,} blocks of them are damaged on disk and lost."
+_MOST_UNASKED = 100_000
+"""Pixels that are accepted or cleared without a question: some objects, not a view."""
 _LABEL = "label"
 """Property of a class button: the value of the mask that it paints."""
 _NO_CLASSES = (
@@ -137,7 +144,7 @@ class CorrectSection(Section):
         self.accept = button(
             "Accept this view",
             "Say that all pixels of the mask on screen, in this slice, are right as "
-            "they are. Undo takes it back.",
+            "they are. What is hidden, covered or locked stays. Undo takes it back.",
             self.accept_view,
         )
         self.clear = button(
@@ -146,7 +153,7 @@ class CorrectSection(Section):
             lambda: None,
         )
         menu = QMenu(self)
-        menu.addAction("in this slice").triggered.connect(
+        menu.addAction("on screen").triggered.connect(
             lambda: self.clear_touched(everywhere=False)
         )
         menu.addAction("in all slices").triggered.connect(
@@ -197,19 +204,55 @@ class CorrectSection(Section):
             view.paint_with(view.subject.names.index(name))
 
     def accept_view(self) -> None:
-        """Say that what is on screen is right."""
-        view = self._masks.current
-        if view is None:
-            return
-        try:
-            view.recorder.accept(view.index, view.region)
-        except EngineError as error:
-            show_warning(str(error))
+        """Say that what is on screen is right; undo takes it back."""
+        self._change(propose_acceptance)
 
     def clear_touched(self, *, everywhere: bool) -> None:
-        """Give touched pixels back to the model's guess; undo brings them back."""
-        if (view := self._masks.current) is not None:
-            view.recorder.clear(None if everywhere else view.index)
+        """Give touched pixels back to the model's guess; undo brings them back.
+
+        Parameters
+        ----------
+        everywhere
+            In all slices; else those on screen.
+        """
+        self._change(partial(propose_clearing, everywhere=everywhere))
+
+    def _change(self, propose: Callable[[ViewerModel, MaskView], Proposal]) -> None:
+        """Do what is proposed, ask before if it is much, and say what was done."""
+        view = self._masks.current
+        try:
+            if view is None:
+                raise DataError(self._why_no_mask())
+            proposal = propose(self._masks.viewer, view)
+        except EngineError as error:
+            show_warning(f"{error}.")
+            return
+        if not proposal.parts:
+            show_info(proposal.refusal)
+            return
+        if proposal.count > _MOST_UNASKED:
+            if not self._confirm(proposal.question):
+                return
+            # Layers may have gone meanwhile, and a run may have gone on.
+            if self._masks.of(view.source) is not view:
+                return
+            proposal.drop_changed()
+        report = proposal.report
+        proposal.carry_out(view.recorder)
+        show_info(report)
+
+    def _confirm(self, question: str) -> bool:
+        answer = QMessageBox.question(self, "U-Net", question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _why_no_mask(self) -> str:
+        layer = self._workspace.layer
+        if layer is None:
+            return "no image is open; open one and predict its mask first"
+        return (
+            f"there is no mask of {layer.name}; predict it first, or start with an "
+            "empty one"
+        )
 
     def start_anew(self) -> None:
         """Set the strokes of the chosen image aside and begin without any."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Labels
 
+    from napari_unet._acceptance import Part
     from napari_unet._subject import Index, Region, Subject, Values
 
     Place = tuple[Index, Region]
@@ -178,31 +179,27 @@ class StrokeRecorder:
         self._undone.clear()
         self.layer._reset_history()
 
-    def accept(self, index: Index, region: Region) -> int:
-        """Say that a region of a plane is right as it is shown.
+    def accept(self, parts: Sequence[Part]) -> int:
+        """Say that pixels are right as they are shown.
 
         Returns
         -------
         int
-            Pixels of which nothing, or something else, was said before.
+            How many those are.
         """
-        shown = self.subject.mask[index][region].astype(np.uint8)
-        news = self.subject.annotations.target(index, region) != shown
-        return self._state([_Claim(index, region, news, shown)])
+        return self._state(
+            [_Claim(p.index, p.region, p.where, p.labels) for p in parts]
+        )
 
-    def clear(self, index: Index | None = None) -> int:
-        """Give the touched pixels of a plane, or of all, back to the model's guess.
+    def clear(self, parts: Sequence[Part]) -> int:
+        """Give touched pixels back to the model's guess.
 
         Returns
         -------
         int
-            Pixels that were touched.
+            How many those are.
         """
-        annotations = self.subject.annotations
-        planes = annotations.planes() if index is None else (index,)
-        height, width = self.subject.mask.shape[-2:]
-        whole = slice(0, height), slice(0, width)
-        claims = [_Claim(p, whole, annotations.touched(p), IGNORE) for p in planes]
+        claims = [_Claim(p.index, p.region, p.where, IGNORE) for p in parts]
         if cleared := self._state(claims):
             self.layer.refresh(extent=False)
         return cleared

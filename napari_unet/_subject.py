@@ -80,6 +80,8 @@ class Subject:
         self.predicted: set[Index] = set()
         self.names: tuple[str, ...] = self.annotations.painted.names
         self.model: Mapping[str, Any] = {}
+        self._tiles: dict[Index, set[tuple[int, int, int, int]]] = {}
+        self._tiles_are_replaced = False
         self._guesses: dict[Index, npt.NDArray[Any]] = {
             index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
         }
@@ -208,8 +210,33 @@ class Subject:
                 self.annotations.apply_to(index, labels, region)
             self.mask[index][region] = labels
             self.predicted.add(index)
+            self._tiles.setdefault(index, set()).add(
+                (rows.start, rows.stop, columns.start, columns.stop)
+            )
             places.append((index, (rows, columns)))
         return places
+
+    def guessed(self, index: Index, region: Region) -> npt.NDArray[np.bool_] | None:
+        """Return which pixels of a region a prediction has reached, ``(h, w)``.
+
+        None where the mask is no guess of a model: one that is painted by hand, and one
+        whose values somebody else set.
+        """
+        if not self.predicted or self._tiles_are_replaced:
+            return None
+        if index not in self._tiles and index in self.annotations.planes():
+            return None
+        height, width = self.mask.shape[-2:]
+        rows, columns = (
+            range(n)[s] for n, s in zip((height, width), region, strict=True)
+        )
+        reached = np.zeros((len(rows), len(columns)), bool)
+        for top, bottom, left, right in self._tiles.get(index, ()):
+            reached[
+                max(0, top - rows.start) : max(0, bottom - rows.start),
+                max(0, left - columns.start) : max(0, right - columns.start),
+            ] = True
+        return reached
 
     def say(self, index: Index, region: Region, said: Values) -> None:
         """Record what the user says of a region, and show it.
@@ -253,6 +280,7 @@ class Subject:
     def replace_mask(self, mask: npt.NDArray[Any]) -> None:
         """Take another array for the mask; touched pixels keep their value."""
         self.mask = mask
+        self._tiles_are_replaced = True
         self._guesses.clear()
         for index in self.annotations.planes():
             self.keep_guess(index, mask[index].copy())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unet._dock import UNetWidget
+from napari_unet._sight import camera_of
 
 if TYPE_CHECKING:
     from conftest import Docked
@@ -73,7 +74,9 @@ def test_counts_are_shown(masked: Docked) -> None:
 
 def test_accept_view_takes_the_screen_and_no_more(masked: Docked) -> None:
     masked.viewer.dims.set_current_step(0, 1)
-    masked.mask.corner_pixels = np.array([[0, 10, 20], [0, 29, 49]])
+    masked.viewer.canvas.size = (200, 300)
+    camera = camera_of(masked.viewer)
+    camera.center, camera.zoom = (0, 19.5, 34.5), 10.1
     masked.widget.correct.accept.click()
     annotations = masked.widget.workspace.subject.annotations
     touched = annotations.touched((1,))

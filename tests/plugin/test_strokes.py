@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
+from napari_unet._acceptance import Part
 from napari_unet._layers import Layout, layer_view
 from napari_unet._strokes import StrokeRecorder
 from napari_unet._subject import Subject
@@ -184,15 +185,28 @@ def test_undo_after_a_prediction_shows_the_new_guess(desk: Desk) -> None:
     assert desk.layer.data[10, 10] == 1
 
 
+def part(desk: Desk, index: tuple[int, ...], region: tuple[slice, slice]) -> Part:
+    """All pixels of a region that are not said to be what they are."""
+    shown = desk.subject.mask[index][region].copy()
+    said = desk.subject.annotations.target(index, region)
+    return Part(index, region, said != shown, shown)
+
+
+def touched(desk: Desk, index: tuple[int, ...]) -> Part:
+    said = desk.subject.annotations.target(index)
+    whole = slice(0, said.shape[0]), slice(0, said.shape[1])
+    return Part(index, whole, said != IGNORE, said)
+
+
 def test_accept_says_the_region_is_right_and_undo_takes_it_back(desk: Desk) -> None:
     desk.guess(1)
     desk.layer.paint((5, 5), 0)
     before = desk.counts
     region = (slice(0, 20), slice(10, 30))
-    accepted = desk.recorder.accept((), region)
+    accepted = desk.recorder.accept([part(desk, (), region)])
     assert (desk.target()[region] != IGNORE).all()
     assert sum(desk.counts.values()) == accepted + sum(before.values())
-    assert desk.recorder.accept((), region) == 0
+    assert desk.recorder.accept([part(desk, (), region)]) == 0
     desk.layer.undo()
     assert desk.counts == before
 
@@ -202,11 +216,11 @@ def test_clear_gives_pixels_back_and_undo_restores_them(stack: Desk) -> None:
     stack.layer.paint((0, 10, 10), 2)
     stack.layer.paint((2, 10, 10), 2)
     kept = stack.counts
-    assert stack.recorder.clear((0,)) == stack.target(2).size - np.sum(
-        stack.target(2) == IGNORE
-    )
+    assert stack.recorder.clear([touched(stack, (0,))]) == stack.target(
+        2
+    ).size - np.sum(stack.target(2) == IGNORE)
     assert (stack.layer.data[0] == 1).all()
-    stack.recorder.clear()
+    stack.recorder.clear([touched(stack, (0,)), touched(stack, (2,))])
     assert stack.counts == {}
     assert not stack.layer.data[2].any()
     stack.layer.undo()
