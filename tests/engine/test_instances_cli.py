@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import imageio.v3 as iio
@@ -254,6 +255,116 @@ def test_each_mask_has_its_own_image(masks: Path, tmp_path: Path, capsys):
     assert "b.tif: --image" in error
     assert "2 of 3" in error
     assert {row["mean intensity"] for row in rows_of(table)} == {"7"}
+
+
+def test_resume_skips_finished_masks_and_keeps_their_rows(
+    masks: Path, tmp_path: Path, capsys
+):
+    out, table = tmp_path / "out", tmp_path / "all.csv"
+    options = ("-o", out, "--table", table)
+    assert objects(masks, *options) == 1
+    before = table.read_text()
+    stamps = [(out / f"{name}.tif").stat().st_mtime_ns for name in "ab"]
+    (masks / "c.tif").write_bytes((masks / "a.tif").read_bytes())
+    capsys.readouterr()
+    assert objects(masks, *options) == 1
+    assert "all.csv is there already" in capsys.readouterr().err
+    assert objects(masks, *options, "--resume") == 0
+    error = capsys.readouterr().err
+    for name, stamp in zip("ab", stamps, strict=True):
+        assert f"{name}.tif is there already; skipped" in error
+        assert (out / f"{name}.tif").stat().st_mtime_ns == stamp
+    assert "1 masks measured, 2 finished before" in error
+    assert table.read_text().startswith(before)
+    rows = rows_of(table)
+    assert [r["file"] for r in rows] == ["a.tif"] * 3 + ["b.tif"] + ["c.tif"] * 3
+    assert rows[:3] == [{**row, "file": "a.tif"} for row in rows[4:]]
+
+
+def test_resume_skips_a_zarr(mask: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out.ome.zarr"
+    assert objects(mask, "-o", out) == 0
+    stamps = [path.stat().st_mtime_ns for path in sorted(out.rglob("*"))]
+    assert objects(mask, "-o", out, "--resume") == 0
+    assert "out.ome.zarr is there already; skipped" in capsys.readouterr().err
+    assert [path.stat().st_mtime_ns for path in sorted(out.rglob("*"))] == stamps
+    table = tmp_path / "rows.csv"
+    assert objects(mask, "-o", out, "--table", table, "--resume") == 0
+    assert len(rows_of(table)) == 3
+    assert [path.stat().st_mtime_ns for path in sorted(out.rglob("*"))] == stamps
+
+
+def test_resume_adds_rows_that_are_missing_and_leaves_objects_alone(
+    masks: Path, tmp_path: Path, capsys
+):
+    (masks / "c.tif").unlink()
+    out, table = tmp_path / "out", tmp_path / "all.csv"
+    options = ("-o", out, "--table", table)
+    assert objects(masks, *options) == 0
+    whole = table.read_text()
+    stamp = (out / "b.tif").stat().st_mtime_ns
+    table.write_text("".join(line for line in whole.splitlines(True) if line[0] != "b"))
+    assert objects(masks, *options, "--resume") == 0
+    assert table.read_text() == whole
+    table.unlink()
+    (out / "a.tif").unlink()
+    assert objects(masks, *options, "--resume") == 0, "the table was lost"
+    assert table.read_text() == whole
+    assert (out / "b.tif").stat().st_mtime_ns == stamp
+    assert objects(masks, "--table", table, "--resume") == 0
+    assert f"a.tif is in {table} already; skipped" in capsys.readouterr().err
+
+
+def test_resume_measures_no_objects_that_somebody_edited(
+    masks: Path, tmp_path: Path, capsys
+):
+    (masks / "c.tif").unlink()
+    out, table = tmp_path / "out", tmp_path / "all.csv"
+    assert objects(masks, "-o", out) == 0
+    edited = read_labels(out / "a.tif")
+    edited[edited == 2] = 1
+    tifffile.imwrite(out / "a.tif", edited)
+    assert objects(masks, "-o", out, "--table", table, "--resume") == 1
+    assert "a.tif holds other objects than this run finds" in capsys.readouterr().err
+    np.testing.assert_array_equal(read_labels(out / "a.tif"), edited)
+    assert {row["file"] for row in rows_of(table)} == {"b.tif"}
+    # Both ways that the message names.
+    assert objects(out, "--method", "keep", "--table", tmp_path / "kept.csv") == 0
+    assert len(rows_of(tmp_path / "kept.csv")) == 3
+    assert objects(masks, "-o", out, "--table", table, "--overwrite", "--resume") == 0
+    assert len(rows_of(table)) == 4
+
+
+def test_resume_takes_no_other_table_for_its_own(masks: Path, tmp_path: Path, capsys):
+    table = tmp_path / "all.csv"
+    for text in ("", "a,b\n1,2\n", "file,b\nx\n", "\0"):
+        table.write_text(text)
+        assert objects(masks, "--table", table, "--resume") == 1
+        error = capsys.readouterr().err
+        assert "all.csv" in error
+        assert "--overwrite" in error
+        assert table.read_text() == text
+    alone = tmp_path / "alone.csv"
+    options = ("-o", tmp_path / "alone.tif", "--table", alone)
+    assert objects(masks / "a.tif", *options) == 0
+    before = alone.read_text()
+    assert objects(masks / "a.tif", *options, "--resume") == 0
+    assert "skipped" in capsys.readouterr().err
+    (tmp_path / "alone.tif").unlink()
+    assert objects(masks / "b.tif", *options, "--resume") == 1
+    assert "alone.csv is there already" in capsys.readouterr().err
+    assert alone.read_text() == before
+
+
+def test_masks_of_one_name_have_rows_of_their_own(masks: Path, tmp_path: Path):
+    (masks / "c.tif").unlink()
+    more, table = tmp_path / "more", tmp_path / "all.csv"
+    more.mkdir()
+    (more / "a.tif").write_bytes((masks / "b.tif").read_bytes())
+    for options in ((), ("--resume",)):
+        assert objects(masks, more, "--table", table, *options) == 0
+        counts = Counter(row["file"] for row in rows_of(table))
+        assert counts == {str(masks / "a.tif"): 3, "b.tif": 1, str(more / "a.tif"): 1}
 
 
 def test_masks_may_be_several_and_options_anywhere(masks: Path, tmp_path: Path):

@@ -20,8 +20,10 @@ from unet_engine.instances import (
     SemanticMask,
     blocks,
     describe_left_out,
+    join_tables,
     label_objects,
     measure_objects,
+    read_joined_table,
     write_table,
 )
 from unet_engine.instances.perimeter import perimeter
@@ -264,3 +266,19 @@ def test_a_table_of_a_recorded_image_has_no_column_of_lost_pixels():
     objects = random_objects((2, 12, 12), 0)
     table = measure_objects(objects, np.ones((2, 12, 12), np.uint16))
     assert not [name for name in table if "without" in name]
+
+
+def test_a_joined_table_that_is_read_is_written_as_it_was(tmp_path: Path):
+    one = {
+        "label": np.array([1, 20_000_001]),
+        "class": np.array(["a, b", "c"]),
+        "area (µm²)": np.array([1 / 3, np.nan]),
+    }
+    other = {"label": np.array([7]), "z": np.array([0]), "area (µm²)": np.array([2.0])}
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    write_table(first, join_tables({"x.tif": one, "y, z.tif": other}))
+    read = read_joined_table(first)
+    assert list(read) == ["x.tif", "y, z.tif"]
+    assert set(read["y, z.tif"]) == {"label", "z", "area (µm²)"}
+    write_table(second, join_tables(read))
+    assert second.read_bytes() == first.read_bytes()

@@ -67,10 +67,10 @@ class Batch:
         self.errors[path] = line
         tell([f"napari-unet: error: {line}"])
 
-    def skip(self, path: Path, *, quiet: bool) -> None:
+    def skip(self, path: Path, *, quiet: bool, where: str = "there") -> None:
         """Count a file as finished before, and say so."""
         self.skipped += 1
-        tell([f"{path} is there already; skipped"], quiet=quiet)
+        tell([f"{path} is {where} already; skipped"], quiet=quiet)
 
     def conclude(self, *, quiet: bool) -> int:
         """Write the last line of a run; return its exit code.

@@ -167,14 +167,14 @@ def _tally(path: Path, arguments: argparse.Namespace) -> Tally:
     """Count the values of a mask block by block."""
     from unet_engine.instances.blocks import BlockGrid
 
-    values = _values(path, _open(path, arguments, labels=True, channel=None))
+    values = values_of(path, _open(path, arguments, labels=True, channel=None))
     tally = Tally(path.name, Counter())
     for block in BlockGrid.for_array(values, 2):
         tally.add(values[block.core_slices])
     return tally
 
 
-def _values(path: Path, image: Image) -> Any:
+def values_of(path: Path, image: Image) -> Any:
     """Return the values of a mask as an array-like."""
     from unet_engine.instances import LabelPlanes
 
@@ -196,7 +196,7 @@ def open_mask(
         SemanticMask,
     )
 
-    classes = _values(arguments.mask, image)
+    classes = values_of(arguments.mask, image)
     if rule is not None:
         of_objects = rule.meaning == "objects"
         classes = (ObjectPlanes if of_objects else ClassPlanes)(classes, rule)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.cli.batch import Batch, list_inputs
+from unet_engine.cli.companions import Companions
 from unet_engine.cli.data import add_image_options
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.labelling import add_label_options
@@ -20,13 +21,13 @@ from unet_engine.cli.masks import (
     read_rule,
     with_scale,
 )
+from unet_engine.cli.object_tables import ObjectTables, check_same_objects
 from unet_engine.cli.options import add_config_options, config_from, parse_path
-from unet_engine.cli.outputs import Inputs, check_free, check_place, is_zarr_name
+from unet_engine.cli.outputs import Inputs, check_free, is_zarr_name
 from unet_engine.cli.progress import add_quiet_option, bar
 from unet_engine.cli.tasks import Task, check_fits, check_task, plan_tasks
 from unet_engine.errors import Cancelled, DataError
-from unet_engine.images import ZARR_SUFFIX, is_zarr, list_images
-from unet_engine.images.folders import stem_of
+from unet_engine.images import ZARR_SUFFIX
 from unet_engine.images.ome_zarr import holds_zarr
 from unet_engine.instances.config import ObjectConfig
 
@@ -68,6 +69,11 @@ def add_parser(commands: Any) -> None:
         "--overwrite",
         action="store_true",
         help="replace files that are there, when the new ones are complete",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="skip masks whose results are there, and keep their rows in the table",
     )
     parser.add_argument(
         "--table",
@@ -131,58 +137,93 @@ def run(arguments: argparse.Namespace) -> int:
         When a mask, its image and options do not fit each other, or nothing can be
         written.
     """
-    from unet_engine.instances import join_tables, write_table
-
     config = _config(arguments)
     _check_wishes(arguments, config)
     tasks, several = _plan(arguments)
     companions = {
-        name: _Companions(getattr(arguments, name), name, several=several)
+        name: Companions(getattr(arguments, name), name, several=several)
         for name in ("image", "probabilities")
     }
     inputs = Inputs(
         [task.image for task in tasks]
         + [path for one in companions.values() for path in one.paths]
     )
-    if arguments.table is not None:
-        _check_table(arguments, inputs)
     masks = [task.image for task in tasks]
+    tables = ObjectTables(arguments.table, masks, several=several)
+    resume = arguments.resume and not arguments.overwrite
+    tables.check(inputs, overwrite=arguments.overwrite, resume=resume)
     rule = read_rule(arguments, masks, method=config.method)
     batch = Batch(len(tasks), "masks", "measured" if arguments.table else "separated")
-    tables: dict[str, dict[str, Any]] = {}
     with stop_on_interrupt("stopping") as stop:
+        search = _Searches(
+            arguments, config, rule, companions, inputs, tables, batch, stop
+        )
         for task in tasks:
-            if stop():
+            if stop() or not search.run(task, resume=resume):
                 break
-            with batch.attempt(task.image):
-                one = argparse.Namespace(**vars(arguments))
-                one.mask, one.output = task.image, None
-                for name, files in companions.items():
-                    setattr(one, name, files.of(task.image))
-                if arguments.output is not None:
-                    one.output = task.labels
-                    check_task(
-                        task, inputs, _LABEL_SUFFIXES, overwrite=arguments.overwrite
-                    )
-                    _check_zarr(one.output, inputs, overwrite=arguments.overwrite)
-                try:
-                    table = _run_one(one, config, rule, stop)
-                except Cancelled as cancelled:
-                    print(f"napari-unet: {cancelled}", file=sys.stderr)
-                    break
-                batch.done += 1
-                if table is not None:
-                    tables[_key(task.image, tables)] = table
-    complete = batch.done + len(batch.errors) == batch.total
-    if tables and (several or complete):
-        table = join_tables(tables) if several else next(iter(tables.values()))
-        write_table(arguments.table, table)
-        if several:
-            count = len(table["label"])
-            print(f"{arguments.table}: {count} objects of {len(tables)} files")
+    complete = batch.done + batch.skipped + len(batch.errors) == batch.total
+    if batch.done and (several or complete):
+        tables.write()
     if complete:
         return batch.conclude(quiet=arguments.quiet)
     return batch.stopped(batch.verb)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Searches:
+    """The masks of a run, one by one."""
+
+    arguments: argparse.Namespace
+    config: ObjectConfig
+    rule: LabelRule | None
+    companions: Mapping[str, Companions]
+    inputs: Inputs
+    tables: ObjectTables
+    batch: Batch
+    stop: Stop
+
+    def run(self, task: Task, *, resume: bool) -> bool:
+        """Find and measure the objects of a mask; False when it was stopped.
+
+        Parameters
+        ----------
+        task
+            The mask.
+        resume
+            Skip it when all is there, and do only what is missing.
+        """
+        output, table = self.arguments.output, self.arguments.table
+        with self.batch.attempt(task.image):
+            made = resume and output is not None and task.labels.exists()
+            kept = task.labels if made and not task.clash else None
+            if resume and self.tables.holds(task.image) and (kept or output is None):
+                path, where = (kept, "there") if kept else (task.image, f"in {table}")
+                self.batch.skip(path, quiet=self.arguments.quiet, where=where)
+                return True
+            self.tables.check_new()
+            if output is not None and kept is None:
+                overwrite = self.arguments.overwrite
+                check_task(task, self.inputs, _LABEL_SUFFIXES, overwrite=overwrite)
+                _check_zarr(task.labels, self.inputs, overwrite=overwrite)
+            try:
+                found = _run_one(
+                    self._options(task, kept), self.config, self.rule, self.stop
+                )
+            except Cancelled as cancelled:
+                print(f"napari-unet: {cancelled}", file=sys.stderr)
+                return False
+            self.batch.done += 1
+            if found is not None:
+                self.tables.add(task.image, found)
+        return True
+
+    def _options(self, task: Task, kept: Path | None) -> argparse.Namespace:
+        """Return the options for one mask, with its own files."""
+        made = self.arguments.output is None or kept is not None
+        files = {name: each.of(task.image) for name, each in self.companions.items()}
+        own = {"mask": task.image, "output": None if made else task.labels}
+        options = {**vars(self.arguments), **files, **own, "kept": kept}
+        return argparse.Namespace(**options)
 
 
 def _plan(arguments: argparse.Namespace) -> tuple[Sequence[Task], bool]:
@@ -194,60 +235,6 @@ def _plan(arguments: argparse.Namespace) -> tuple[Sequence[Task], bool]:
             arguments.masks, arguments.output, None, suffixes=suffixes
         ), several
     return [Task(image=f, labels=f, probabilities=None) for f in files], several
-
-
-class _Companions:
-    """The image of each mask, or its probabilities.
-
-    Parameters
-    ----------
-    source
-        A file for one mask, a folder of files of the same names for several, or None.
-    option
-        What it is called.
-    several
-        Whether there may be several masks.
-    """
-
-    def __init__(self, source: Path | None, option: str, *, several: bool) -> None:
-        self._source, self._option = source, option
-        self._found: dict[str, list[Path]] = {}
-        self.paths = [] if source is None else [source]
-        if source is not None and source.is_dir() and not is_zarr(source):
-            self.paths = list_images(source)
-            for path in self.paths:
-                self._found.setdefault(stem_of(path), []).append(path)
-        elif source is not None and several:
-            raise DataError(
-                f"--{option} {source} is one file, and the masks are several; give a "
-                "folder with a file of the same name for each mask"
-            )
-
-    def of(self, mask: Path) -> Path | None:
-        """Return the file of a mask.
-
-        Raises
-        ------
-        DataError
-            When there is none, or more than one.
-        """
-        if self._source is None or not self._found:
-            return self._source
-        found = self._found.get(stem_of(mask), [])
-        if len(found) != 1:
-            names = " and ".join(path.name for path in found) or "no file"
-            raise DataError(
-                f"{mask}: --{self._option} {self._source} holds {names} of its name; "
-                "keep one file of the same name"
-            )
-        return found[0]
-
-
-def _key(mask: Path, tables: Mapping[str, object]) -> str:
-    """Return how a table names a file: by name, or by path where that is taken."""
-    name = mask.name if mask.name not in tables else str(mask)
-    # A name may be no text; a table is UTF-8.
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _run_one(
@@ -281,6 +268,8 @@ def _run_one(
         objects, table = search.run()
         if one.output is not None:
             write_objects(one.output, objects.labels, mask_image)
+    if one.kept is not None:
+        check_same_objects(one.kept, objects.labels)
     count = len(table["label"]) if table is not None else objects.classes.size
     written = " and ".join(str(p) for p in (one.output or one.mask, one.table) if p)
     print(
@@ -335,15 +324,6 @@ def _check_wishes(arguments: argparse.Namespace, config: ObjectConfig) -> None:
             "--probabilities help where a class is the boundary between objects; say "
             "which with --boundary, or leave them out"
         )
-
-
-def _check_table(arguments: argparse.Namespace, inputs: Inputs) -> None:
-    from unet_engine.instances import check_table_suffix
-
-    check_table_suffix(arguments.table)
-    inputs.check_apart(arguments.table)
-    check_place(arguments.table)
-    check_free(arguments.table, overwrite=arguments.overwrite)
 
 
 def _check_zarr(path: Path, inputs: Inputs, *, overwrite: bool) -> None:

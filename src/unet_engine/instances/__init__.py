@@ -16,7 +16,12 @@ from unet_engine.instances.planes import (
     LabelPlanes,
     ObjectPlanes,
 )
-from unet_engine.instances.table import check_table_suffix, join_tables, write_table
+from unet_engine.instances.table import (
+    check_table_suffix,
+    join_tables,
+    read_joined_table,
+    write_table,
+)
 
 __all__ = [
     "BlockDone",
@@ -35,6 +40,7 @@ __all__ = [
     "label_objects",
     "label_zarr",
     "measure_objects",
+    "read_joined_table",
     "write_objects",
     "write_table",
 ]

@@ -14,12 +14,13 @@ from unet_engine.writing import whole_file
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
 TABLE_SUFFIX = ".csv"
 _ROWS = 4096
+_ANOTHER = "name another file with --table, or pass --overwrite to replace it"
 
 
 def write_table(
@@ -81,6 +82,43 @@ def join_tables(
     return joined
 
 
+def read_joined_table(
+    path: str | os.PathLike[str],
+) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    """Read what ``join_tables`` put below each other, and take it apart again.
+
+    Parameters
+    ----------
+    path
+        As ``write_table`` wrote it. Columns that are empty for a file are none of it.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read, or is another table.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file))
+    except (OSError, UnicodeError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{path} cannot be read as a table ({error}); {_ANOTHER}"
+        ) from error
+    if header[:1] != ["file"] or any(len(row) != len(header) for row in rows):
+        raise DataError(f"{path} is no table of several masks; {_ANOTHER}")
+    groups: dict[str, list[list[str]]] = {}
+    for row in rows:
+        groups.setdefault(row[0], []).append(row[1:])
+    return {
+        name: {
+            column: _values(cells)
+            for column, cells in zip(header[1:], zip(*group, strict=True), strict=True)
+            if any(cells)
+        }
+        for name, group in groups.items()
+    }
+
+
 def check_table_suffix(path: str | os.PathLike[str]) -> None:
     """Make sure that a path is one of a table.
 
@@ -98,3 +136,14 @@ def _cells(column: npt.NDArray[Any]) -> list[Any]:
         cells: list[Any] = column.tolist()
         return cells
     return ["" if math.isnan(v) else f"{v:.7g}" for v in column.tolist()]
+
+
+def _values(cells: Sequence[str]) -> npt.NDArray[Any]:
+    """Return cells as the whole numbers, other numbers or words that they are."""
+    for numbers in (int, float):
+        try:
+            filled = [cell or "nan" for cell in cells] if numbers is float else cells
+            return np.array([numbers(cell) for cell in filled])
+        except (ValueError, OverflowError):
+            continue
+    return np.array(cells, object)
