@@ -27,6 +27,7 @@ from napari_unet._forms import (
     TextLine,
     colour_icon,
 )
+from napari_unet._large_arrays import describe_place
 from unet_engine.errors import DataError, EngineError
 
 if TYPE_CHECKING:
@@ -381,6 +382,7 @@ class CorrectSection(Section):
             "" if subject is None else subject.story,
             _DAMAGED.format(lost) if lost else "",
             self._workspace.class_notice,
+            "" if subject is None else describe_place(subject.mask, "mask"),
             fault,
         ]
         self.saved.setText(" ".join(part for part in parts if part))

@@ -90,6 +90,7 @@ class UNetWidget(QWidget):
         # carry.
         self.viewer = unwrapped(napari_viewer)
         self.workspace = Workspace(store)
+        self.workspace.refused.connect(show_warning)
         self.workspace.draft = _left.get(self.viewer)
         self.workspace.refresh_models()
         self.masks = Masks(self.viewer, self.workspace, self)

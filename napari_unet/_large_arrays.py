@@ -28,6 +28,17 @@ _SPARE_BYTES = 2**30
 """What is left free on the disk: a disk that fills up under an array ends napari."""
 
 
+def describe_place(array: Any, name: str) -> str:
+    """Return that an array lies on disk, and where; nothing of one in memory."""
+    if not lies_on_disk(array):
+        return ""
+    return (
+        f"The {name} is larger than the memory: it lies on disk, in {cache_folder()}, "
+        f"takes up to {_size(array.size * array.itemsize)} there as it is filled, and "
+        "is gone when napari is closed."
+    )
+
+
 def zeros(shape: Sequence[int], dtype: npt.DTypeLike, name: str) -> npt.NDArray[Any]:
     """Return an array of zeros, on disk when it is too large for the memory.
 
@@ -45,14 +56,27 @@ def zeros(shape: Sequence[int], dtype: npt.DTypeLike, name: str) -> npt.NDArray[
     DataError
         When it can be neither in memory nor on disk.
     """
-    needed = prod(shape) * np.dtype(dtype).itemsize
-    if needed <= _SHARE * psutil.virtual_memory().available:
+    if _fits_in_memory(shape, dtype):
         try:
             return np.zeros(shape, dtype)
         except MemoryError:
             pass
     plane = prod(shape[-2:]) * np.dtype(dtype).itemsize
     return _zeros_on_disk(shape, dtype, plane, name)
+
+
+def check_room_for(
+    shape: Sequence[int], dtype: npt.DTypeLike, planes: int, name: str
+) -> None:
+    """Check that there is room for planes of an array that is yet to be made.
+
+    Raises
+    ------
+    DataError
+        When it would lie on disk, and that has not.
+    """
+    if not _fits_in_memory(shape, dtype):
+        _check_disk(planes * prod(shape[-2:]) * np.dtype(dtype).itemsize, name)
 
 
 def lies_on_disk(array: Any) -> bool:
@@ -70,6 +94,11 @@ def check_room(array: Any, planes: int, name: str) -> None:
     """
     if lies_on_disk(array):
         _check_disk(planes * prod(array.shape[-2:]) * array.itemsize, name)
+
+
+def _fits_in_memory(shape: Sequence[int], dtype: npt.DTypeLike) -> bool:
+    needed = prod(shape) * np.dtype(dtype).itemsize
+    return bool(needed <= _SHARE * psutil.virtual_memory().available)
 
 
 def cache_folder() -> Path:

@@ -30,6 +30,7 @@ _SHARE = 0.5
 _LOOKING = "Next: looking for where the guess is least certain…"
 _NOTHING = "Next: nothing stands out as uncertain."
 _AGAIN = "Next: nothing else stands out. It begins anew with the next click."
+_STOPPED = "Next: stopped, as the mask is not the one that was looked at."
 _NO_GUESS = "Next: paint a stroke of two classes, or predict with a trained model."
 
 
@@ -140,7 +141,10 @@ class NextPlace(QObject):
     def _forget(self) -> None:
         self._seen.clear()
         self._unframe()
+        looking = self._job is not None and not self._job.stopping
         self._on_guess_changed()
+        if looking:
+            self.told.emit(_STOPPED)
 
     def _go(self, view: MaskView, region: Region) -> None:
         self._seen.append(region)

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet._brush import ReleaseWatch, is_drawn_on
 from napari_unet._following import follow_placement, put
-from napari_unet._large_arrays import zeros
+from napari_unet._large_arrays import describe_place, zeros
 from napari_unet._layers import (
     add_mask_layer,
     class_colormap,
@@ -446,6 +446,8 @@ class Masks(QObject):
             view = MaskView(self, source, subject, layer)
             self.views[source] = view
             _left[layer] = (ref(source), subject)
+            if place := describe_place(subject.mask, f"mask of {source.name!r}"):
+                show_info(f"{place} Your strokes are saved as always.")
             self.workspace.mask_changed.emit()
         return view
 
@@ -460,6 +462,11 @@ class Masks(QObject):
 
     def give_up(self, view: MaskView) -> None:
         """Stop working on a mask whose layer shows something else now."""
+        self._give_up(view, "shows something else now")
+
+    def _give_up(self, view: MaskView, why: str) -> None:
+        for image in self.workspace.layers_of(view.subject):
+            self.workspace.layer_lost.emit(image, f"{view.layer.name!r} {why}")
         self._release(view)
         _put_away(view.layer)
         self.workspace.mask_changed.emit()
@@ -518,10 +525,7 @@ class Masks(QObject):
                 view.overlay = None
                 self.workspace.mask_changed.emit()
             elif layer is view.layer:
-                for image in self.workspace.layers_of(view.subject):
-                    self.workspace.layer_lost.emit(image)
-                self._release(view)
-                self.workspace.mask_changed.emit()
+                self._give_up(view, "was deleted")
                 self._tell_what_is_kept(source, view.subject)
             elif layer is source:
                 self.let_go(source)

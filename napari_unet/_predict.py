@@ -7,6 +7,7 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.utils.notifications import show_error, show_warning
 
 from napari_unet._buttons import button
@@ -15,7 +16,7 @@ from napari_unet._drafts import Draft
 from napari_unet._forms import (
     minutes_seconds,
 )
-from napari_unet._large_arrays import check_room
+from napari_unet._large_arrays import check_room, check_room_for
 from napari_unet._pace import Pace
 from napari_unet._prediction_form import PredictionForm
 from napari_unet._preview import PreviewTile, wanted_preview
@@ -158,6 +159,12 @@ class PredictSection(JobSection):
         only = self.form.this_slice_only
         planes = 1 if only else prod(subject.mask.shape[:-2])
         check_room(subject.mask, planes, f"mask of {layer.name}")
+        config = self.form.config
+        if config.probabilities:
+            # Of all classes but the background.
+            shape = (len(model.spec.classes) - 1, *subject.mask.shape)
+            name = f"probabilities of {layer.name}"
+            check_room_for(shape, np.float32, planes * shape[0], name)
         sight = self._look_at(layer, subject.layout)
         preview = None
         # A mask that is there already tells more than a glance from afar.
@@ -167,8 +174,8 @@ class PredictSection(JobSection):
             layer=layer,
             subject=subject,
             model=model,
-            config=self.form.config,
-            indices=(sight.view[0],) if self.form.this_slice_only else None,
+            config=config,
+            indices=(sight.view[0],) if only else None,
             near=lambda: sight.view,
             preview=preview,
         )
@@ -178,6 +185,11 @@ class PredictSection(JobSection):
         image, layout = self.form.chosen_image()
         assert model is not None
         match_channels(image, model.spec.in_channels)
+        only, channels = self.form.this_slice_only, model.spec.in_channels
+        planes = 1 if only else prod(image.leading_shape)
+        shape = (channels, *image.leading_shape, *image.plane_shape)
+        name = f"denoised {layer.name}"
+        check_room_for(shape, np.float32, planes * channels, name)
         sight = self._look_at(layer, layout)
         return DenoisingOrder(
             layer=layer,
@@ -185,7 +197,7 @@ class PredictSection(JobSection):
             layout=layout,
             model=model,
             config=self.form.config,
-            indices=(sight.view[0],) if self.form.this_slice_only else None,
+            indices=(sight.view[0],) if only else None,
             near=lambda: sight.view,
         )
 

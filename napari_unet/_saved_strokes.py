@@ -62,6 +62,11 @@ class SavedStrokes:
             An image layer.
         in_channels
             Of the chosen model, which tells what the axes are likely to be.
+
+        Raises
+        ------
+        DataError
+            When there is no room for its mask.
         """
         if not self.store.has_any():
             return None
@@ -96,7 +101,11 @@ class SavedStrokes:
             story += _MOVED.format(before)
         if other is not None:
             story = _tell_other_size(other, identity.shape[-2:])
-        return Subject(image, layout, annotations, story)
+        try:
+            return Subject(image, layout, annotations, story)
+        except DataError:
+            annotations.close()
+            raise
 
     def start_anew(self, layer: Any, subject: Subject) -> Path:
         """Set the strokes of a subject aside.

@@ -57,6 +57,7 @@ class JobSection(Section):
         self._activity = activity
         self._job: Job | None = None
         self._layer: Any = None
+        self._lost = ""
         self.progress = ProgressLine()
         self.progress.setVisible(False)
         self.text = TextLine()
@@ -83,7 +84,7 @@ class JobSection(Section):
 
         ``title`` is shown when napari is closed during the run.
         """
-        self._layer = layer
+        self._layer, self._lost = layer, ""
         self._workspace.begin(self._activity)
         # Empty, not busy: see `ProgressLine`.
         self.progress.show_share(0, 1)
@@ -123,9 +124,18 @@ class JobSection(Section):
     def _on_finished(self) -> None:
         self._job = self._layer = None
         self.progress.setVisible(False)
-        if self.text.text() in _PASSING:
-            self.text.setText("Stopped.")
+        self._tell_end()
         self._workspace.end()
+
+    def _tell_end(self) -> None:
+        """Say that the run was stopped, and why if nobody pressed a button for it."""
+        text = self.text.text()
+        passing = text in _PASSING
+        if self._lost:
+            stopped = f"Stopped: {self._lost}."
+            self.text.setText(stopped if passing else f"{stopped} {text}")
+        elif passing:
+            self.text.setText("Stopped.")
 
     def _on_activity_changed(self) -> None:
         activity = self._workspace.activity
@@ -133,9 +143,11 @@ class JobSection(Section):
         self.cancel.setEnabled(activity == self._activity)
         self._enable_inputs(not activity)
 
-    def _on_layer_lost(self, layer: Any) -> None:
+    def _on_layer_lost(self, layer: Any, why: str) -> None:
         if self._job is not None and layer is self._layer:
+            self._lost = why
             self._let_go(self._job)
+            self.text.setText("Stopping…")
 
     def _enable_inputs(self, enabled: bool) -> None:
         """Let what the run reads be changed, or not."""

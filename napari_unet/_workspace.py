@@ -105,7 +105,8 @@ class Workspace:
     activity_changed = Signal()
     prediction_wanted = Signal()
     saving_wanted = Signal()
-    layer_lost = Signal(object)
+    refused = Signal(str)
+    layer_lost = Signal(object, str)
     strokes_reopened = Signal(object, object)
 
     def __init__(self, store: ModelStore | None = None) -> None:
@@ -277,7 +278,8 @@ class Workspace:
         if subject is not None:
             self._close(subject)
         self.saved.forget(layer, edited=edited)
-        self.layer_lost.emit(layer)
+        why = "shows another image now" if edited else "was deleted"
+        self.layer_lost.emit(layer, f"{layer.name!r} {why}")
 
     def close(self) -> None:
         """Let other windows work on the images: this one is going."""
@@ -290,16 +292,23 @@ class Workspace:
             return
         self.layer = layer
         if layer is not None and self.subject is None:
-            channels = 1 if self.model is None else self.model.spec.in_channels
-            layouts = layouts_of(layer, channels)
-            twin = twin_of(layer, layouts, self._subjects, self.saved)
-            if twin is not None:
-                self.adopt(layer, twin)
-            elif (subject := self.saved.find(layer, channels)) is not None:
-                self.adopt(layer, subject)
-                self._choose_model_of(subject)
-                self.strokes_reopened.emit(layer, subject)
+            try:
+                self._find_strokes(layer)
+            except DataError as error:
+                self.refused.emit(str(error))
         self.layer_changed.emit()
+
+    def _find_strokes(self, layer: Any) -> None:
+        """Make a layer a subject if there are strokes of its image, or a mask."""
+        channels = 1 if self.model is None else self.model.spec.in_channels
+        layouts = layouts_of(layer, channels)
+        twin = twin_of(layer, layouts, self._subjects, self.saved)
+        if twin is not None:
+            self.adopt(layer, twin)
+        elif (subject := self.saved.find(layer, channels)) is not None:
+            self.adopt(layer, subject)
+            self._choose_model_of(subject)
+            self.strokes_reopened.emit(layer, subject)
 
     def start_anew(self) -> Path:
         """Set the strokes of the chosen image aside; return the folder they are in.

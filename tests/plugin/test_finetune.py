@@ -258,6 +258,8 @@ def test_layer_deleted_while_training(painted: Docked, name: str) -> None:
     painted.viewer.layers.remove(name)
     painted.wait()
     assert painted.widget.fine_tune.train.isEnabled()
+    text = painted.widget.fine_tune.text.text()
+    assert text.startswith(f"Stopped: {name!r} was deleted. ")
 
 
 def test_data_changed_while_training(painted: Docked, told: list[str]) -> None:

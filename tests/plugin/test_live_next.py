@@ -205,6 +205,16 @@ def test_a_stroke_ends_the_search_where_it_is(dock: Docked, image: np.ndarray):
     assert dock.widget.live.text.text() == ""
 
 
+def test_an_image_that_is_deleted_ends_the_search(dock: Docked, image: np.ndarray):
+    layer = begin(dock, image)
+    strokes(dock)
+    dock.widget.live.next.click()
+    dock.viewer.layers.remove(layer)
+    assert dock.widget.live.text.text().startswith("Next: stopped")
+    dock.bot.waitUntil(lambda: not dock.widget.live.next_place.running, timeout=60_000)
+    assert dock.widget.live.text.text().startswith("Next: stopped")
+
+
 def test_live_and_next_together(dock: Docked, image: np.ndarray, by_brightness: None):
     begin(dock, image)
     dock.widget.live.switch.value = True

@@ -473,6 +473,7 @@ def test_a_layer_that_vanishes_during_the_run_ends_it(
     dock.wait()
     assert "cells objects" not in dock.viewer.layers
     assert dock.widget.objects.separate.isEnabled()
+    assert dock.widget.objects.text.text() == f"Stopped: {gone!r} was deleted."
     assert not [m for m in told if m.startswith("error")]
 
 

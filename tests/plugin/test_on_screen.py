@@ -132,6 +132,83 @@ class TestArraysLargerThanMemory:
         dock.mask.undo()
         assert not dock.counts
 
+    def test_it_is_said_that_and_where_the_mask_lies_on_disk(
+        self, dock: Docked, plane: np.ndarray, small_memory: None, told: list[str]
+    ) -> None:
+        dock.viewer.add_image(np.stack([plane] * 4), name="stack")
+        dock.widget.correct.start_empty()
+        folder = str(_large_arrays.cache_folder())
+        (text,) = [t for t in told if "larger than the memory" in t]
+        assert "mask of 'stack'" in text
+        assert folder in text
+        assert folder in dock.widget.correct.saved.text()
+        dock.viewer.add_image(plane, name="small")
+        assert folder not in dock.widget.correct.saved.text()
+
+    def test_every_button_works_on_a_mask_on_disk(
+        self,
+        dock: Docked,
+        plane: np.ndarray,
+        small_memory: None,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        dock.viewer.add_image(np.stack([plane] * 4), name="stack")
+        dock.widget.predict.form.probability.value = True
+        dock.predict()
+        for at, label in ((20, 1), (80, 0)):
+            dock.mask.paint((1, at, at), label)
+        dock.widget.correct.accept_view()
+        dock.widget.correct.clear_touched(everywhere=True)
+        dock.mask.undo()
+        correct = dock.widget.correct
+        correct.touched.value = True
+        correct.touched.value = False
+        dock.be_quick(steps=2)
+        dock.fine_tune()
+        dock.widget.objects.start()
+        dock.wait()
+        assert "Failed" not in dock.widget.objects.text.text()
+        assert _large_arrays.lies_on_disk(dock.widget.workspace.subject.mask)
+        assert set(dock.counts) == {0, 1}
+        dock.widget.correct.start_anew()
+        assert not dock.counts
+
+    def test_probabilities_without_room_are_refused_before_the_run(
+        self,
+        dock: Docked,
+        plane: np.ndarray,
+        small_memory: None,
+        told: list[str],
+        monkeypatch: Any,
+    ) -> None:
+        dock.viewer.add_image(np.stack([plane] * 4), name="stack")
+        dock.widget.predict.form.probability.value = True
+        # Room for the mask and for one plane of the probabilities, not for all.
+        free = _large_arrays._SPARE_BYTES + 5 * plane.size
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(_large_arrays.shutil, "disk_usage", lambda _: usage)
+        dock.widget.predict.predict.click()
+        assert not dock.widget.workspace.activity
+        assert "probabilities of stack" in told[-1]
+        dock.widget.predict.form.scope.value = "this slice"
+        dock.predict()
+        assert "Failed" not in dock.widget.predict.text.text()
+
+    def test_an_image_with_strokes_but_no_room_for_its_mask_is_told_of(
+        self, dock: Docked, plane: np.ndarray, told: list[str], monkeypatch: Any
+    ) -> None:
+        layer = dock.viewer.add_image(plane, name="cells")
+        dock.widget.correct.start_empty()
+        dock.mask.paint((20, 20), 1)
+        dock.viewer.layers.clear()
+        memory, usage = SimpleNamespace(available=0), SimpleNamespace(free=0)
+        monkeypatch.setattr(_large_arrays.psutil, "virtual_memory", lambda: memory)
+        monkeypatch.setattr(_large_arrays.shutil, "disk_usage", lambda _: usage)
+        dock.viewer.add_image(layer.data, name="cells")
+        assert "mask of cells" in told[-1]
+        assert dock.widget.workspace.layer is not None
+        monkeypatch.undo()
+
     def test_a_full_disk_is_told_before_anything_is_written(
         self, monkeypatch: Any, small_memory: None, tmp_path: Any
     ) -> None:

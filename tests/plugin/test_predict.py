@@ -258,20 +258,49 @@ def test_image_deleted_during_the_run(
     dock.viewer.layers.remove(running)
     dock.wait()
     assert dock.widget.predict.predict.isEnabled()
+    assert dock.widget.predict.text.text() == f"Stopped: {running.name!r} was deleted."
     assert not [m for m in told if m.startswith("error")]
 
 
 def test_mask_deleted_during_the_run(dock: Docked, running: ImageLayer) -> None:
+    name = dock.mask.name
     dock.viewer.layers.remove(dock.mask)
     dock.wait()
     assert dock.mask is None
     assert dock.widget.predict.predict.isEnabled()
+    assert dock.widget.predict.text.text() == f"Stopped: {name!r} was deleted."
+
+
+def test_a_mask_that_becomes_another_thing_ends_the_run(
+    dock: Docked, running: ImageLayer
+) -> None:
+    dock.mask.data = np.zeros((9, 9), np.uint8)
+    dock.wait()
+    assert dock.mask is None
+    assert "shows something else now" in dock.widget.predict.text.text()
+
+
+def test_all_layers_deleted_during_the_run(
+    dock: Docked, running: ImageLayer, plane: Any, told: list[str]
+) -> None:
+    dock.mask.paint((0, 10, 10), 1)
+    painted = dock.counts
+    dock.viewer.layers.clear()
+    dock.wait()
+    assert dock.widget.predict.text.text().startswith("Stopped: ")
+    assert not [m for m in told if m.startswith("error")]
+    dock.viewer.add_image(running.data, name=running.name)
+    dock.bot.waitUntil(lambda: not dock.widget.reopening.busy)
+    assert dock.counts == painted
+    dock.predict()
+    assert "tiles in" in dock.widget.predict.text.text()
 
 
 def test_data_changed_during_the_run(dock: Docked, running: ImageLayer) -> None:
     stale = dock.mask
     running.data = np.zeros((2, 64, 64), np.uint8)
     dock.wait()
+    assert "shows another image now" in dock.widget.predict.text.text()
     assert dock.widget.workspace.subject is None
     assert stale in dock.viewer.layers
     dock.predict()

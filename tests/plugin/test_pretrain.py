@@ -149,6 +149,8 @@ def test_image_deleted_while_it_learns(ready: Docked, store: ModelStore) -> None
     ready.viewer.layers.remove("cells")
     ready.wait()
     assert "cells-pretrained" in store.names()
+    text = ready.widget.pretrain.text.text()
+    assert text.startswith("Stopped: 'cells' was deleted. Saved as cells-pretrained")
 
 
 def test_dock_closed_while_it_learns(
