@@ -45,9 +45,9 @@ def noise(*shape: int) -> np.ndarray:
     return RNG.integers(1, 255, shape).astype(np.uint8)
 
 
-def evaluate(folder: Path) -> int:
+def evaluate(folder: Path, *options: str) -> int:
     data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
-    return main(["evaluate", *data, "--model=tiny", "--device=cpu", "-q"])
+    return main(["evaluate", *data, "--model=tiny", "--device=cpu", "-q", *options])
 
 
 def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
@@ -227,3 +227,26 @@ def test_a_link_to_itself_does_not_stop_the_other_images(
     assert main(["predict", str(images), str(folder / "out"), *fixed]) == 1
     assert "c.png cannot be opened" in capsys.readouterr().err
     assert sorted(os.listdir(folder / "out")) == ["a.png", "b.png"]
+
+
+def test_labels_that_name_no_axes_have_those_of_their_image(
+    folder: Path, capsys: pytest.CaptureFixture
+):
+    for part in "images", "labels":
+        for path in (folder / part).iterdir():
+            path.unlink()
+    stack = np.stack(5 * [SQUARE])
+    for name in "a", "b":
+        image = folder / "images" / f"{name}.tif"
+        axes = {"axes": "ZCYX"}
+        tifffile.imwrite(image, noise(5, 2, 64, 64), ome=True, metadata=axes)
+        zarr.create_array(folder / "labels" / f"{name}.zarr", data=stack)
+    assert evaluate(folder, "--channel=0") == 0
+    zarr.create_array(folder / "labels" / "b.zarr", data=stack[None], overwrite=True)
+    capsys.readouterr()
+    assert evaluate(folder, "--channel=0") == 1
+    line = capsys.readouterr().err.splitlines()[0]
+    assert "b.zarr does not name its axes" in line
+    assert "(ZYX); save labels that have the shape of the image" in line
+    zarr.create_array(folder / "labels" / "b.zarr", data=stack, overwrite=True)
+    assert evaluate(folder, "--channel=0") == 0

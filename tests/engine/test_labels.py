@@ -187,6 +187,7 @@ def test_a_link_is_followed_and_rights_are_the_usual_ones(tmp_path):
         (PLANE > 1, np.uint8),
         (PLANE.astype(np.int16), np.int16),
         (PLANE.astype(np.float32), np.int32),
+        (PLANE * 2.0**40, np.int64),
     ],
 )
 def test_masks_of_other_types_are_read(tmp_path, array, dtype):

@@ -167,18 +167,40 @@ def test_absurd_shapes_of_a_zarr_are_refused(tmp_path):
                 open_image(path, missing_chunks=missing)
 
 
-def test_chunks_that_labels_lack_are_background(tmp_path):
+NESTED = {"name": "v2", "separator": "/"}
+DOTTED = {"name": "default", "separator": "."}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"zarr_format": 2},
+        {"zarr_format": 2, "chunk_key_encoding": NESTED},
+        {"zarr_format": 3},
+        {"zarr_format": 3, "chunk_key_encoding": DOTTED},
+        {"zarr_format": 3, "shards": (32, 32), "chunks": (16, 16)},
+    ],
+)
+def test_chunks_that_labels_lack_are_background(tmp_path, layout):
     ids = np.zeros((96, 96), np.uint16)
     ids[40:50, 70:90] = 300
-    for version in (2, 3):
-        path = tmp_path / f"v{version}.zarr"
-        array = zarr.create_array(
-            path, shape=ids.shape, chunks=(32, 32), dtype="u2", zarr_format=version
-        )
-        array[...] = ids
-        with pytest.raises(DataError, match="missing"):
-            open_image(path).read()
-        assert np.array_equal(read_labels(path), ids)
+    path = tmp_path / "ids.zarr"
+    given = {"chunks": (32, 32), **layout}
+    zarr.create_array(path, shape=ids.shape, dtype="u2", **given)[...] = ids
+    with pytest.raises(DataError, match=r"ids\.zarr: the chunk .* is missing; copy"):
+        open_image(path).read()
+    assert np.array_equal(open_image(path, missing_chunks="fill").read()[0], ids)
+    assert np.array_equal(read_labels(path), ids)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_chunks_that_a_group_of_labels_lacks_are_background(tmp_path, version):
+    ids = np.zeros((1, 1, 2, 64, 64), np.uint16)
+    ids[..., 40:50, 40:50] = 7
+    path = write_ome_zarr(tmp_path / "ids.zarr", version, ids)
+    with pytest.raises(DataError, match="missing"):
+        open_image(path).read((0, 0))
+    assert np.array_equal(read_labels(path), ids[:, 0])
 
 
 def test_a_zarr_without_metadata_is_refused(tmp_path):

@@ -57,3 +57,9 @@ def test_tests_that_the_table_of_files_names_exist() -> None:
     there = set(re.findall(r"^ *def (test_[a-z0-9_]+)\(", "\n".join(code), re.M))
     assert len(named) > 20
     assert not sorted(named - there)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    claims = [row for row in rows if row[-1] != "test |"]
+    assert len(claims) > 50
+    # What is read, what happens, by which tests.
+    wrong = [r for r in claims if len(r) != 3 or not re.search("`test_", r[2])]
+    assert not wrong

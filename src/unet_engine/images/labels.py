@@ -185,7 +185,7 @@ def read_labels(
     -------
     ndarray
         ``(Y, X)`` or ``(*leading, Y, X)`` integers; uint8 for a binary mask,
-        int32 where the file holds whole numbers as floats.
+        int32, or int64 of large ones, where the file holds whole numbers as floats.
 
     Raises
     ------
@@ -366,7 +366,9 @@ def _as_ids(
         return values.astype(np.uint8)
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
-            ids = values.astype(np.int32)
+            ids = values.astype(np.int64)
+            if np.all(np.abs(values) <= np.iinfo(np.int32).max):
+                ids = ids.astype(np.int32)
         if np.any(ids != values):
             raise DataError(
                 f"{path} holds fractions, infinities or NaN; labels are whole numbers: "
