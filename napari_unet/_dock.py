@@ -36,6 +36,7 @@ from napari_unet._objects import ObjectsSection
 from napari_unet._objects_layers import source_of_objects
 from napari_unet._predict import PredictSection
 from napari_unet._pretrain import PretrainSection
+from napari_unet._raising import Raising
 from napari_unet._reopening import Reopening
 from napari_unet._workspace import Workspace
 from unet_engine.errors import DataError, EngineError
@@ -94,6 +95,7 @@ class UNetWidget(QWidget):
         self.workspace.draft = _left.get(self.viewer)
         self.workspace.refresh_models()
         self.masks = Masks(self.viewer, self.workspace, self)
+        self.raising = Raising(self.viewer, self.workspace, self.masks)
         self.reopening = Reopening(self.workspace, self.masks)
         self.predict = PredictSection(self.viewer, self.workspace, self.masks)
         self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
@@ -270,7 +272,7 @@ class UNetWidget(QWidget):
         if event.value in self.predict.form.layers():
             source = event.value
         if source is not None and not self.workspace.activity:
-            self.predict.form.image.value = source
+            self.predict.form.follow(source)
 
     def _on_theme_changed(self, *_: Any) -> None:
         for section in (self.pretrain, self.fine_tune):

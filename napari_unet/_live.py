@@ -97,6 +97,8 @@ class Live(QObject):
     def switch(self, on: bool) -> None:
         """Start or end; what was predicted stays as the model's guess would."""
         self.on = on
+        if on and (view := self._masks.current) is not None:
+            self._workspace.work_begun.emit(view.source, "live", True)
         self._follow()
         if not on:
             self._soon.stop()

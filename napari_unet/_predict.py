@@ -86,7 +86,7 @@ class PredictSection(JobSection):
         self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
         self.content.addWidget(self.form)
         self._make_buttons()
-        workspace.prediction_wanted.connect(self.start)
+        workspace.prediction_wanted.connect(self._predict_again)
         self.form.changed.connect(self._on_form_changed)
         self._on_form_changed()
         self._on_activity_changed()
@@ -112,6 +112,14 @@ class PredictSection(JobSection):
                 self._start_prediction()
         except EngineError as error:
             show_error(str(error))
+
+    def _predict_again(self) -> None:
+        """Predict with a new model: the user may look at another image by now."""
+        self._asked = False
+        try:
+            self.start()
+        finally:
+            self._asked = True
 
     @property
     def _restores(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from magicgui.widgets import CheckBox, ComboBox
@@ -27,6 +28,8 @@ from unet_engine.images import match_channels
 from unet_engine.plan import plan_prediction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari.components import ViewerModel
 
     from napari_unet._subject import Subject
@@ -69,7 +72,9 @@ class PredictionForm(QWidget):
         self._chosen: Any = None
         self._make_choices()
         self._lay_out()
+        self._picks = True
         self.image.changed.connect(self._on_image_changed)
+        self.image.changed.connect(self._on_image_picked)
         self.picker.changed.connect(self._on_model_changed)
         self.axes.changed.connect(self._show_scope)
         self.device.changed.connect(self._on_device_changed)
@@ -198,8 +203,23 @@ class PredictionForm(QWidget):
 
     def reset_choices(self, *_: Any) -> None:
         """Offer the image layers that there are now."""
-        self.image.reset_choices()
+        with self._no_pick():
+            self.image.reset_choices()
         self._on_image_changed()
+
+    def follow(self, layer: ImageLayer) -> None:
+        """Choose the image that was chosen in the layer list already."""
+        with self._no_pick():
+            self.image.value = layer
+
+    @contextmanager
+    def _no_pick(self) -> Iterator[None]:
+        """Take no change of the image for one that the user made in the dock."""
+        picks, self._picks = self._picks, False
+        try:
+            yield
+        finally:
+            self._picks = picks
 
     def _image_choices(self, _: Any) -> list[ImageLayer]:
         return self.layers()
@@ -222,6 +242,10 @@ class PredictionForm(QWidget):
     def _on_image_changed(self, *_: Any) -> None:
         self._workspace.choose_layer(self.image.value)
         self._reset_axes()
+
+    def _on_image_picked(self, layer: ImageLayer | None) -> None:
+        if self._picks and layer is not None:
+            self._workspace.image_picked.emit(layer)
 
     def _on_model_changed(self) -> None:
         model = self._workspace.model

@@ -55,6 +55,7 @@ class JobSection(Section):
         super().__init__(title, tooltip, expanded=expanded)
         self._workspace = workspace
         self._activity = activity
+        self._asked = True
         self._job: Job | None = None
         self._layer: Any = None
         self._lost = ""
@@ -86,6 +87,7 @@ class JobSection(Section):
         """
         self._layer, self._lost = layer, ""
         self._workspace.begin(self._activity)
+        self._workspace.work_begun.emit(layer, self._activity, self._asked)
         # Empty, not busy: see `ProgressLine`.
         self.progress.show_share(0, 1)
         self.progress.setVisible(True)

@@ -107,6 +107,8 @@ class Workspace:
     saving_wanted = Signal()
     refused = Signal(str)
     layer_lost = Signal(object, str)
+    image_picked = Signal(object)
+    work_begun = Signal(object, str, bool)
     strokes_reopened = Signal(object, object)
 
     def __init__(self, store: ModelStore | None = None) -> None:
