@@ -76,6 +76,21 @@ def jpeg_labels_by_another_name(path: Path) -> Callable[[re.Match[str]], object]
     return lambda found: save(path.with_suffix(f".{found[1].lower()}"), SQUARE)
 
 
+def jpeg_in_a_tiff(path: Path) -> Callable[[re.Match[str]], object]:
+    tiff = save(path.with_suffix(".tif"), SQUARE * np.uint8(255), compression="jpeg")
+    return lambda _: save(tiff, SQUARE, compression="zlib")
+
+
+def pipe(path: Path) -> Callable[[re.Match[str]], object]:
+    os.mkfifo(path)
+
+    def give_a_file(_: re.Match[str]) -> None:
+        path.unlink()
+        save(path, SQUARE)
+
+    return give_a_file
+
+
 def coloured_picture(path: Path) -> Callable[[re.Match[str]], object]:
     save(path, COLOURS)
     return lambda _: save(path, (COLOURS[..., 0] > 0).astype(np.uint8))
@@ -161,6 +176,7 @@ def empty_file(path: Path) -> Callable[[re.Match[str]], object]:
 OF_LABELS = [
     (jpeg_labels, r"JPEG changes .* export them as (PNG)"),
     (jpeg_labels_by_another_name, r"JPEG changes .* export them as (PNG)"),
+    (jpeg_in_a_tiff, r"JPEG changes .* TIFF of another compression"),
     (coloured_picture, "convert each colour to its class"),
     (coloured_tiff, "convert each colour to its class"),
     (two_channels, "save one channel"),
@@ -173,8 +189,15 @@ OF_LABELS = [
     (unfinished_prediction, "end it with the command that began it"),
     (link_to_nothing, "check the path"),
     (empty_file, "export it again"),
+    pytest.param(
+        *(pipe, "give a file"),
+        marks=pytest.mark.skipif(
+            not hasattr(os, "mkfifo"), reason="there are no pipes with names"
+        ),
+    ),
 ]
-OF_IMAGES = [row for row in OF_LABELS[8:] if row[0] is not unfinished_prediction]
+ONLY_OF_LABELS = (inverted_labels, unfinished_prediction)
+OF_IMAGES = [row for row in OF_LABELS[8:] if row[0] not in ONLY_OF_LABELS]
 
 
 @pytest.mark.parametrize(("spoil", "advice"), OF_LABELS)
@@ -250,3 +273,15 @@ def test_labels_that_name_no_axes_have_those_of_their_image(
     assert "(ZYX); save labels that have the shape of the image" in line
     zarr.create_array(folder / "labels" / "b.zarr", data=stack, overwrite=True)
     assert evaluate(folder, "--channel=0") == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names hold no line breaks there")
+def test_a_name_of_two_lines_is_named_in_one(
+    folder: Path, capsys: pytest.CaptureFixture
+):
+    path = folder / "a\nb.png"
+    path.write_text("no picture")
+    assert main(["predict", str(path), str(folder / "o.tif"), "--model=tiny"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.count("a b.png cannot be read as a picture") == 1
+    assert line.startswith(f"napari-unet: error: {folder}/a b.png cannot")

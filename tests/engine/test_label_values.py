@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from unet_engine.errors import DataError
 from unet_engine.images import LabelRule, Tally, class_ids, decide_labels
+from unet_engine.images.label_values import Wording
 from unet_engine.spec import IGNORE
 from unet_engine.synthetic import nuclei
 
@@ -125,7 +126,7 @@ AMBIGUOUS = {
     "65535 beside classes": [squares(1, 2, 1, 2, 65535)],
     "-7 beside classes": [squares(1, 2, 1, 2, -7)],
     "one other value": [squares(128, 128)],
-    "only 255": [squares(ground=255)],
+    "only 1 and 255": [squares(1, 1, ground=255), squares(1, ground=255)],
 }
 
 
@@ -141,6 +142,17 @@ def test_what_values_leave_open_is_asked_and_each_answer_works(
         rule = decide(*labels, **choice)
         targets = np.concatenate([rule.apply(one).ravel() for one in labels])
         assert set(np.unique(targets)) <= {*range(10), IGNORE}
+
+
+def test_255_everywhere_is_the_foreground_only_where_one_class_is_of_use():
+    white = squares(ground=255)
+    with pytest.raises(DataError, match="label some pixels") as refused:
+        decide(white)
+    assert not advice_of(refused.value)
+    with pytest.raises(DataError, match="label some pixels") as refused:
+        decide(white, wording=Wording(one_class=True))
+    (choice,) = advice_of(refused.value)
+    assert (decide(white, **choice).apply(white) == 1).all()
 
 
 def test_grey_levels_of_a_mask_part_at_half():

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from unet_engine.store import Checkpoint
 
 
-_WORDING = Wording(more_classes="choose a model that has as many classes")
+_WORDING = Wording(
+    more_classes="choose a model that has as many classes", one_class=True
+)
 
 
 def add_parser(commands: Any) -> None:

@@ -30,8 +30,14 @@ def describe(error: Exception, path: str | os.PathLike[str] | None = None) -> st
     else:
         line = _describe_unexpected(error, known=path is not None)
     line = " ".join(line.split())
-    name = None if path is None else os.path.basename(os.path.normpath(path))
-    return line if name is None or name in line else f"{path}: {line}"
+    if path is None:
+        return line
+    # A name may hold line breaks, too.
+    place, name = (
+        " ".join(part.split())
+        for part in (os.fspath(path), os.path.basename(os.path.normpath(path)))
+    )
+    return line if name in line else f"{place}: {line}"
 
 
 def _describe_unexpected(error: Exception, *, known: bool) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unet_engine.images import LabelRule
     from unet_engine.instances import SemanticMask
 
-_WORDING = Wording(objects="--method keep with --table")
+_WORDING = Wording(objects="--method keep with --table", one_class=True)
 
 
 def parse_scale(text: str) -> tuple[float, ...]:

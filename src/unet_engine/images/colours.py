@@ -113,9 +113,14 @@ def as_colours(
     Raises
     ------
     DataError
-        When the colours cannot be converted.
+        When the colours cannot be converted, or labels are changed by compression.
     """
     kind = int(page.photometric)
+    if labels and page.compression in _JPEG:
+        raise DataError(
+            f"{path}: JPEG changes the values of labels; export them as PNG, or as "
+            "TIFF of another compression"
+        )
     if kind in _UNKNOWN_COLOURS:
         raise DataError(
             f"{path} holds {_UNKNOWN_COLOURS[kind]}, which is not converted to RGB; "

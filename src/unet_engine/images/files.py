@@ -158,6 +158,8 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
         raise DataError(
             f"{path} cannot be opened: {error.strerror}; check the path"
         ) from error
+    if not path.is_file():
+        raise DataError(f"{path} is a device or a pipe; give a file")
     if size == 0:
         raise DataError(f"{path} is an empty file; copy or export it again")
     try:

@@ -354,7 +354,7 @@ def match_channels(image: Image, in_channels: int) -> Image:
         return image.to_colour()
     kind = "a colour image" if image.rgb else "an image"
     advice = (
-        "choose one channel of the image (--channel 0; in napari Split Stack)"
+        "choose one channel of the image (Split Stack in napari, or --channel 0)"
         if in_channels == 1
         else "choose an image with as many"
     )

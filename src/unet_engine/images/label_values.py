@@ -49,12 +49,15 @@ class Wording:
         How values are taken for object ids, where that is another choice.
     more_classes
         How a model gets further classes.
+    one_class
+        Whether labels of a single class are of use.
     """
 
     values: str = "--label-values {}"
     unlabelled: str = "--unlabelled {}"
     objects: str = ""
     more_classes: str = "name all classes with --classes"
+    one_class: bool = False
 
 
 COMMAND_LINE = Wording()
@@ -148,6 +151,7 @@ class _Case:
             self._refuse_many_classes(white[0])
             return self._rule("mask")
         if void is None and self.asked == "auto":
+            self._refuse_1_and_white(found)
             self._refuse_mixed(found)
             if IGNORE in found and max(found - {IGNORE}, default=0) <= _MOST_CLASSES:
                 void = IGNORE
@@ -313,7 +317,7 @@ class _Case:
     def _refuse_empty(self, void: int | None) -> None:
         if void is None:
             raise DataError("the label images hold no pixel; give labels of images")
-        white = self.asked == "auto" and void == IGNORE
+        white = self.wording.one_class and self.asked == "auto" and void == IGNORE
         more = f", or {self._pass('mask')} if {void} is the foreground" if white else ""
         raise DataError(
             f"no pixel is labelled, all label values are {void}; label some pixels of "
@@ -326,6 +330,14 @@ class _Case:
                 f"the labels hold only 0 and {white}, and there are {self.known} "
                 f"classes; {self._say(white)} if {white} is not labelled, or "
                 f"{self._pass('mask')} if {white} is class 1"
+            )
+
+    def _refuse_1_and_white(self, found: frozenset[int]) -> None:
+        if found == {1, IGNORE}:
+            raise DataError(
+                f"the labels hold only 1 and {IGNORE}; {self._say(IGNORE)} if "
+                f"{IGNORE} is not labelled, or {self._pass('mask')} with "
+                f"{self._say('none')} if it is the foreground and 1 the background"
             )
 
     def _refuse_mixed(self, found: frozenset[int]) -> None:
