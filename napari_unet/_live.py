@@ -81,6 +81,7 @@ class Live(QObject):
         self._near: tuple[float, float] | None = None
         self._news = self._follows = self._moved = False
         self._since = 0.0
+        self._note = ""
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._start)
@@ -254,6 +255,8 @@ class Live(QObject):
     def _on_events(
         self, order: LiveOrder, fresh: set[Tile], events: list[Learned | TileDone]
     ) -> None:
+        notes = [event.note for event in events if isinstance(event, Learned)]
+        self._note = notes[-1] if notes else self._note
         if self._workspace.activity == "predict":
             return
         tiles = [event for event in events if not isinstance(event, Learned)]
@@ -282,7 +285,8 @@ class Live(QObject):
         if order.learn and complete:
             seconds = time.perf_counter() - self._since if self._since else 0.0
             self._since = 0.0
-            self.told.emit(_describe(order, seconds))
+            line = _describe(order, seconds)
+            self.told.emit(f"{line}; {self._note}" if self._note else line)
 
     def _on_error(self, error: Exception) -> None:
         self.told.emit(f"Live: {describe_error(error)}")

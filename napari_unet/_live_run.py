@@ -73,7 +73,15 @@ class LiveOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """The strokes were learned from."""
+    """The strokes were learned from.
+
+    Attributes
+    ----------
+    note
+        What was left out of them, as a text; empty for nothing.
+    """
+
+    note: str = ""
 
 
 class LiveDesk:
@@ -194,7 +202,7 @@ def live_run(
             source = desk.prepare(order, stop)
             if order.learn:
                 desk.learn(order, stop)
-                yield Learned()
+                yield Learned(note=desk.learner.note if desk.learner else "")
         except Cancelled:
             return False
         return (yield from _predict_view(order, desk.learner, source, stop))

@@ -13,7 +13,7 @@ import numpy as np
 
 from unet_engine.images import Normalisation, Tally, decide_labels, match_channels
 from unet_engine.images.label_values import Wording
-from unet_engine.images.no_data import recorded_target
+from unet_engine.images.no_data import count_unrecorded, recorded_target
 from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
@@ -152,8 +152,12 @@ class _Prepared:
         read = image.read_volume if self.spec.ndim == 3 else image.read
         block = read(index, box)
         place = f" {index}" if index else ""
-        pixels, target = self.normalisation.apply(block), recorded_target(target, block)
-        return TrainingPair(pixels, target, name=f"{self.image.name}{place}")
+        return TrainingPair(
+            self.normalisation.apply(block),
+            recorded_target(target, block),
+            name=f"{self.image.name}{place}",
+            unrecorded=count_unrecorded(target, block),
+        )
 
 
 def _touched_planes(

@@ -104,6 +104,7 @@ def train_run(
 ) -> Generator[LabelsRead | Step | Validation, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
+    from unet_engine.dataset import recorded_pairs
     from unet_engine.replay import compare_with_old
     from unet_engine.training import fine_tune
 
@@ -114,7 +115,7 @@ def train_run(
     rules = decide_added(order)
     if rules:
         yield LabelsRead(line=describe_rules(rules, order.classes))
-    pairs = list(training_pairs(order, checkpoint.spec, rules))
+    pairs, note = recorded_pairs(list(training_pairs(order, checkpoint.spec, rules)))
     base = _base_of(order.model, {pair.name for pair in pairs}, workspace)
     anew = base is not order.model
     if anew:
@@ -123,6 +124,9 @@ def train_run(
     result = yield from fine_tune(
         checkpoint, pairs, order.config, previous=old if anew else None, stop=stop
     )
+    if note:
+        sentence = f"{note[0].upper()}{note[1:]}."
+        result = replace(result, notes=(*result.notes, sentence))
     if not result.improved:
         return Trained(result=result, model=None)
     result, kept = compare_with_old(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from unet_engine.errors import DataError
+from unet_engine.images.no_data import describe_unrecorded
 from unet_engine.spec import ARCHITECTURES, IGNORE
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class TrainingPair:
     guess
         ``(classes, *spatial)`` float16 or float32, what each pixel that nobody labelled
         may be, as probabilities; 0 throughout where nothing is known. None: nothing is.
+    unrecorded
+        How many labelled pixels were left out because the image has no data there.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class TrainingPair:
     weight: float = 1.0
     pixel_weights: npt.NDArray[np.float32] | None = None
     guess: npt.NDArray[np.floating[Any]] | None = None
+    unrecorded: int = 0
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""
@@ -100,6 +104,28 @@ class TrainingPair:
                 f"{name}the guess is {_size(self.guess.shape[1:])} and the labels are "
                 f"{_size(self.target.shape)}; give one of the same size"
             )
+
+
+def recorded_pairs(pairs: Sequence[TrainingPair]) -> tuple[list[TrainingPair], str]:
+    """Return the pairs that have labels where their image has data.
+
+    Returns
+    -------
+    pairs
+        Those that are left.
+    note
+        How many labelled pixels are left out, as a text; empty for none.
+
+    Raises
+    ------
+    DataError
+        When none is left for that reason.
+    """
+    note = describe_unrecorded(sum(pair.unrecorded for pair in pairs))
+    kept = [p for p in pairs if not p.unrecorded or (p.target != IGNORE).any()]
+    if pairs and not kept:
+        raise DataError(f"{note}, and no other is labelled; label where data are")
+    return kept, note
 
 
 def _check_pixel_weights(

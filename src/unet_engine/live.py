@@ -17,7 +17,7 @@ import numpy.typing as npt
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.events import TileDone, never
 from unet_engine.images import match_channels
-from unet_engine.images.no_data import unrecorded
+from unet_engine.images.no_data import describe_unrecorded, unrecorded
 from unet_engine.pixel_classifier import MOST_OTHERS, PixelClassifier, fitted, judge
 from unet_engine.predictor import likeliest
 from unet_engine.spec import IGNORE
@@ -153,6 +153,11 @@ class LiveImage:
         """
         return self._lost.get((index, row, column))
 
+    @property
+    def unrecorded(self) -> int:
+        """How many touched pixels have no data, and were not learned from."""
+        return sum(touched.unrecorded for touched in self._touched.values())
+
     def forget_blocks(self) -> None:
         """Give the memory of the blocks back; what was learned from is kept."""
         self._cache.clear()
@@ -200,13 +205,21 @@ class LiveImage:
         if known is not None and np.array_equal(known.target, target):
             return
         touched = target.ravel() != IGNORE
+        found = self.features(index, row, column) if touched.any() else _NOTHING
+        recorded = np.ones_like(touched)
+        if (lost := self.lost(index, row, column)) is not None:
+            recorded = ~lost.ravel()
         random = np.random.default_rng((*index, row, column))
-        where = _some(np.flatnonzero(touched), _BLOCK_PIXELS, random)
-        other = _some(np.flatnonzero(~touched), _BLOCK_OTHERS, random)
-        found = self.features(index, row, column) if len(where) else _NOTHING
+        where = _some(np.flatnonzero(touched & recorded), _BLOCK_PIXELS, random)
+        other = _some(np.flatnonzero(~touched & recorded), _BLOCK_OTHERS, random)
         rows = found.reshape(-1, found.shape[-1])
-        others = rows[other] if len(where) else rows
-        self._touched[key] = Touched(target, rows[where], target.ravel()[where], others)
+        self._touched[key] = Touched(
+            target,
+            rows[where],
+            target.ravel()[where],
+            rows[other] if touched.any() else rows,
+            unrecorded=int(np.count_nonzero(touched & ~recorded)),
+        )
 
     def _compute(self, index: Index, rows: slice, columns: slice) -> Halves:
         found = self._extractor.read(
@@ -230,12 +243,15 @@ class Touched:
         Of touched pixels, ``(n, features)`` and ``(n,)``.
     others
         Features of some pixels that nobody touched.
+    unrecorded
+        How many touched pixels were left out because the image has no data there.
     """
 
     target: Ids
     features: Halves
     labels: Ids
     others: Halves
+    unrecorded: int
 
 
 _NOTHING = np.zeros((0, 0, 1), np.float16)
@@ -283,12 +299,18 @@ class LiveLearner:
         How many classes there are; those without a stroke are never predicted.
     seed
         Same seed, same result.
+
+    Attributes
+    ----------
+    note
+        What was left out when it learned, as a text; empty for nothing.
     """
 
     def __init__(self, classes: int, *, seed: int = 0) -> None:
         self._count = classes
         self._seed = seed
         self._classifier: PixelClassifier | None = None
+        self.note = ""
 
     def learn(
         self, painted: Sequence[tuple[LiveImage, Annotations]], stop: Stop = never
@@ -315,9 +337,19 @@ class LiveLearner:
             When ``stop`` said True; what was learned before stays.
         """
         found = [t for image, strokes in painted for t in image.touched(strokes, stop)]
+        note = describe_unrecorded(sum(image.unrecorded for image, _ in painted))
         if not found:
-            raise DataError("nothing is painted yet; paint a stroke of two classes")
+            raise DataError(
+                f"{note}, and nothing else is painted; paint where the image has data"
+                if note
+                else "nothing is painted yet; paint a stroke of two classes"
+            )
         classes = np.concatenate([t.labels for t in found])
+        if note and (classes == classes[0]).all():
+            raise DataError(
+                f"{note}, and all others are of one class; paint another class where "
+                "the image has data"
+            )
         source = painted[0][0]
         classifier = fitted(
             PixelClassifier(source.fine, self._seed),
@@ -328,6 +360,7 @@ class LiveLearner:
         )
         self._count = max(self._count, int(classifier.classes[-1]) + 1)
         self._classifier = classifier
+        self.note = note
         return len(classes)
 
     def probabilities(self, source: LiveImage, index: Index, inner: Region) -> Floats:

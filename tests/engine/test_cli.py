@@ -644,6 +644,26 @@ def test_classes_are_counted_from_the_labels(folder: Path, store: ModelStore):
     assert store.info("new").spec.classes == ("background", "class 1", "class 2")
 
 
+def test_labels_without_data_are_not_learned_from_and_told(
+    folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
+):
+    paths = sorted((folder / "images").iterdir())
+    image = tifffile.imread(paths[0]).astype(np.float32)
+    image[:20] = np.nan
+    write(paths[0], image)
+    finetune(folder, "--steps=2")
+    assert f"{20 * 64} labelled pixels without data" in capsys.readouterr().err
+    for path in paths:
+        image = np.full((64, 64), np.nan, np.float32)
+        image[0] = np.arange(64)
+        write(path, image)
+        labels = tifffile.imread(folder / "labels" / path.name)
+        labels[0] = 255
+        write(folder / "labels" / path.name, labels)
+    assert finetune(folder, "--steps=2", out="none") == 1
+    assert "label where data are" in capsys.readouterr().err
+
+
 def rename(folder: Path) -> None:
     (folder / "labels" / "cell_3.tif").rename(folder / "labels" / "cell_x.tif")
 

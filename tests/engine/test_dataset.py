@@ -11,6 +11,7 @@ from unet_engine.dataset import (
     TrainingPair,
     check_pairs,
     class_counts,
+    recorded_pairs,
     targets_from_instances,
 )
 from unet_engine.errors import DataError
@@ -232,3 +233,16 @@ class TestCrops:
         assert images.shape == (2, 2, size, size)
         known = targets != IGNORE
         assert np.array_equal((images[:, 0] > 0.5)[known], targets[known] == 1)
+
+
+def test_pairs_whose_labels_have_no_data_are_left_out_and_counted():
+    some = replace(pair(both()), unrecorded=3)
+    lost = replace(pair(unlabelled((8, 8))), unrecorded=9)
+    whole, empty = pair(both()), pair(unlabelled((8, 8)))
+    kept, note = recorded_pairs([some, whole, lost, empty])
+    assert kept == [some, whole, empty]
+    assert note.startswith("12 labelled pixels without data")
+    assert recorded_pairs([whole]) == ([whole], "")
+    assert recorded_pairs([]) == ([], "")
+    with pytest.raises(DataError, match=r"9 labelled pixels.*label where data are"):
+        recorded_pairs([lost])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -379,3 +380,16 @@ def test_an_output_of_another_shape_is_refused():
     mask = SemanticMask(classes=np.zeros((4, 4), np.uint8))
     with pytest.raises(DataError, match="output"):
         label_objects(mask, out=np.zeros((4, 5), np.uint32))
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(blocks, "_IN_MEMORY_BYTES", 0)
+    usage = SimpleNamespace(free=4 * 64 * 64 - 1)
+    monkeypatch.setattr(blocks.shutil, "disk_usage", lambda _: usage)
+    mask = SemanticMask(classes=np.eye(64, dtype=np.uint8))
+    with pytest.raises(DataError, match=r"No space left.*set TMPDIR"):
+        label_objects(mask)
+    usage.free += 1
+    label_objects(mask)

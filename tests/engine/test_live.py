@@ -211,6 +211,52 @@ class TestLearner:
         truth[:, 165:] = 1
         assert np.mean(found == truth) > 0.85
 
+    def test_strokes_where_the_image_has_no_data_are_left_out(self):
+        pixels = stripes().astype(np.float32)
+        pixels[200:] = np.nan
+        source = live_image(pixels)
+        on_data = painted((300, 330), TWO)
+        both = painted((300, 330), TWO)
+        both.set(np.nonzero(mask((300, 330), np.s_[190:220, 230:260])), 1)
+        inside = painted((300, 330), TWO)
+        inside.set(np.nonzero(mask((300, 330), np.s_[190:200, 230:260])), 1)
+        learner, plain = LiveLearner(2), LiveLearner(2)
+        assert learner.learn([(source, both)]) == 2800 + 300
+        assert learner.note.startswith("600 labelled pixels without data")
+        plain.learn([(live_image(pixels), inside)])
+        assert not plain.note
+        for other in learner, plain:
+            assert other.probabilities(source, (), FIRST)[0, 210:].min() == 1
+        assert learner.learn([(source, on_data)]) == 2800
+        assert not learner.note, "the strokes there are gone"
+
+    def test_a_padded_border_teaches_nothing_that_a_background_stroke_on_it_says(self):
+        inner = stripes(200, 330)
+        padded = np.pad(inner, ((40, 40), (0, 0)))
+        at = {label: (slice(80, 100), part[1]) for label, part in TWO.items()}
+        strokes = painted(padded.shape, at)
+        plain = LiveLearner(2)
+        plain.learn([(source := live_image(padded), strokes)])
+        expected = plain.probabilities(source, (), FIRST)
+        strokes.set(np.nonzero(mask(padded.shape, np.s_[5:30, 20:300])), 1)
+        learner = LiveLearner(2)
+        learner.learn([(source := live_image(padded), strokes)])
+        assert "border" in learner.note
+        found = learner.probabilities(source, (), FIRST)
+        assert (found.argmax(0) == expected.argmax(0)).mean() > 0.98
+
+    def test_strokes_without_data_only_are_refused_in_one_line(self):
+        pixels = stripes().astype(np.float32)
+        pixels[100:] = np.nan
+        lost = painted((300, 330), {1: np.s_[150:160, 20:90]})
+        with pytest.raises(DataError, match="paint where the image has data"):
+            LiveLearner(2).learn([(live_image(pixels), lost)])
+        lost.set(np.nonzero(mask((300, 330), TWO[0])), 0)
+        with pytest.raises(
+            DataError, match=r"700 labelled pixels.*another class where"
+        ):
+            LiveLearner(2).learn([(live_image(pixels), lost)])
+
     def test_the_newest_stroke_wins(self):
         source = live_image(stripes())
         learner = LiveLearner(2)

@@ -461,3 +461,16 @@ def test_what_added_labels_mean_is_shown_and_asked(
     dock.widget.fine_tune.pairs.unlabelled.value = "two"
     pair(dock, ids.astype(np.uint8))
     assert "'two' is no value" in told[-1]
+
+
+def test_strokes_without_data_are_left_out_and_the_result_says_so(
+    dock: Docked, plane: Any
+) -> None:
+    image = plane.astype(np.float32)
+    image[:, :8] = np.nan
+    paint(dock, image)
+    dock.mask.paint((1, 20, 2), 1)
+    train(dock)
+    dock.wait()
+    text = dock.widget.fine_tune.text.text()
+    assert "labelled pixels without data" in text

@@ -88,6 +88,26 @@ def learned(docked: Docked) -> None:
     settle(docked)
 
 
+def test_strokes_without_data_are_left_out_and_the_line_says_so(
+    dock: Docked, halves: np.ndarray
+):
+    image = halves.astype(np.float32)
+    image[:, :30] = np.nan
+    begin(dock, image)
+    stroke(dock, 60, 60, 0)
+    stroke(dock, 60, 150, 1)
+    settle(dock)
+    assert "without data" not in dock.widget.live.text.text()
+    stroke(dock, 60, 10, 1)
+    settle(dock)
+    assert "labelled pixels without data" in dock.widget.live.text.text()
+    untouched = dock.mask.data[:40, :25]
+    assert not untouched.any(), "what has no data is background"
+    dock.mask.undo()
+    settle(dock)
+    assert "without data" not in dock.widget.live.text.text()
+
+
 def test_what_is_touched_stays_and_undo_predicts_anew(
     painted: Docked, halves: np.ndarray
 ):

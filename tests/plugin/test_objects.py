@@ -6,14 +6,16 @@ import csv
 import os
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import dask.array
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLineEdit
 
-from napari_unet import _objects
+from napari_unet import _large_arrays, _objects, _objects_run
 from napari_unet._dock import UNetWidget
 from napari_unet._objects_form import PLANES
 from napari_unet._probability import ProbabilityLayers
@@ -188,6 +190,43 @@ def test_ids_of_a_layer_lie_in_memory(
     separate(dock)
     assert type(objects_layer(dock).data) is np.ndarray
     assert objects_layer(dock).data.max() == 3
+
+
+def test_a_mask_on_disk_has_objects_of_a_lazy_image(
+    dock: Docked, disks: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    memory = SimpleNamespace(available=0, total=2**30)
+    monkeypatch.setattr(_large_arrays.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setenv("NAPARI_UNET_CACHE", str(tmp_path))
+    monkeypatch.setattr("unet_engine.instances.blocks._IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(_objects_run, "_LARGEST_IN_MEMORY", 0)
+    readers = []
+
+    def read(block: np.ndarray) -> np.ndarray:
+        readers.append(threading.current_thread())
+        return block
+
+    frames = np.stack([50 + 100 * disks, 50 + 200 * disks]).astype(np.uint16)
+    lazy = dask.array.from_array(frames, (1, 96, 96)).map_blocks(read, meta=frames[:0])
+    options = {"name": "cells", "axis_labels": ("t", "y", "x")}
+    layer = dock.viewer.add_image(lazy, contrast_limits=(0, 300), **options)
+    dock.widget.predict.form.image.value = layer
+    click(dock, dock.widget.correct.empty)
+    subject = dock.widget.workspace.subject
+    assert _large_arrays.lies_on_disk(subject.mask)
+    subject.mask[:] = np.stack([disks, disks.T])
+    readers.clear()
+    separate(dock)
+    assert threading.main_thread() not in readers
+    objects = objects_layer(dock)
+    assert isinstance(objects.data, np.memmap)
+    assert list(objects.features["t"]) == [0] * 3 + [1] * 3
+    np.testing.assert_allclose(objects.features["mean intensity"][:3], 150)
+    objects.data_setitem(np.nonzero(np.asarray(objects.data) == 2), 1)
+    dock.widget.objects.form.method.value = "keep"
+    separate(dock)
+    assert list(objects.features["index"]) == [1, 3, 4, 5, 6]
+    assert isinstance(objects.data, np.memmap), "ids that are kept stay where they are"
 
 
 def test_nothing_to_keep_is_told(dock: Docked, disks: Any, told: list[str]) -> None:

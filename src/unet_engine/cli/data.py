@@ -26,7 +26,7 @@ from unet_engine.images import (
 )
 from unet_engine.images.label_rules import default_names
 from unet_engine.images.label_values import COMMAND_LINE
-from unet_engine.images.no_data import recorded_target
+from unet_engine.images.no_data import count_unrecorded, recorded_target
 from unet_engine.plan import check_axes
 from unet_engine.spec import IGNORE
 
@@ -356,8 +356,12 @@ def read_pairs(
         else:
             pixels = image.read(index)
         place = f"[{', '.join(map(str, index))}]" if index else ""
-        labelled = recorded_target(target[box], pixels)
-        pair = TrainingPair(normalisation.apply(pixels), labelled, data.name + place)
+        pair = TrainingPair(
+            normalisation.apply(pixels),
+            recorded_target(target[box], pixels),
+            data.name + place,
+            unrecorded=count_unrecorded(target[box], pixels),
+        )
         if config.border_weight and data.instances is not None:
             ids = data.instances[index][box]
             pair = weigh_instances(pair, ids, config.border_weight)

@@ -107,6 +107,8 @@ def _prepare(
     stop: Stop,
 ) -> tuple[Checkpoint, Sequence[TrainingPair]]:
     """Return the model to start from and all that it will learn from."""
+    from unet_engine.dataset import recorded_pairs
+
     names = arguments.classes
     if parent is not None and parent.spec.classes:
         checkpoint = start_from_parent(arguments, parent, config.seed)
@@ -129,4 +131,6 @@ def _prepare(
             "no pixel of the chosen images is labelled; label some pixels of at least "
             "two classes"
         )
+    pairs, note = recorded_pairs(pairs)
+    tell(filter(None, [note]), quiet=arguments.quiet)
     return checkpoint, pairs

@@ -196,6 +196,22 @@ def recorded_target(target: npt.NDArray[np.uint8], block: Pixels) -> Any:
     return target if lost is None else np.where(lost, _UNLABELLED, target)
 
 
+def count_unrecorded(target: npt.NDArray[np.uint8], block: Pixels) -> int:
+    """Return how many labelled pixels `recorded_target` leaves out."""
+    lost = unrecorded(block)
+    return 0 if lost is None else int(np.count_nonzero(lost & (target != _UNLABELLED)))
+
+
+def describe_unrecorded(count: int) -> str:
+    """Return that labelled pixels of no data are not learned from; "" for none."""
+    if not count:
+        return ""
+    return (
+        f"{count} labelled pixel{'s' * (count != 1)} without data (NaN, or the fill of "
+        "a border) left out"
+    )
+
+
 def _in_runs(same: Mask) -> Mask:
     """Tell which pixels lie in a run of ``RUN`` along the last axis."""
     length = same.shape[-1]

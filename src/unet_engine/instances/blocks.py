@@ -12,7 +12,10 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from itertools import product
@@ -219,6 +222,9 @@ def scratch_array(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any
     if size <= _IN_MEMORY_BYTES:
         return np.zeros(shape, dtype)
     try:
+        # A file with gaps is made on any disk; one that fills up ends the process.
+        if size > shutil.disk_usage(tempfile.gettempdir()).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with tempfile.TemporaryFile() as file:
             return np.memmap(file, dtype=dtype, mode="w+", shape=tuple(shape))
     except OSError as error:
