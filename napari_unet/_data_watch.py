@@ -83,7 +83,6 @@ class DataWatch(QObject):
             return
         self._comparing[layer] = run(
             partial(compare_run, before.data, after),
-            title="",
             parent=self,
             on_result=partial(self._tell, layer),
             # What cannot be read any more is not known to be the same.

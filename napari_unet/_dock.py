@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet._closing import Closing
 from napari_unet._correct import CorrectSection
 from napari_unet._data_watch import DataWatch
 from napari_unet._docking import Docking, dock_of, unwrapped
@@ -112,6 +113,8 @@ class UNetWidget(QWidget):
         self._data_watch = DataWatch(self)
         self._warm = False
         self._docking = Docking(self, self.masks.pause, self.masks.resume)
+        trainings = (self.pretrain, self.fine_tune)
+        self.closing = Closing(self.viewer, self.workspace, trainings, self)
         self._lay_out()
         self._connect()
         self._on_layers_changed()

@@ -118,7 +118,7 @@ class FineTuneSection(TrainingSection):
             return
         self._train(
             partial(train_run, order, self._workspace),
-            title=f"U-Net fine-tunes {order.model.name}",
+            about=f"{order.model.name} is being fine-tuned",
             on_result=partial(self._on_result, order),
         )
 
@@ -202,6 +202,7 @@ class FineTuneSection(TrainingSection):
         else:
             # The image may have been deleted since; another one is not asked about.
             there = self._layer is not None and self._layer is self._workspace.layer
+            there = there and not self._workspace.closing
             predicts = "predicts now" if there else "is chosen"
             show_info(f"The new model {new} {predicts}.")
             self._workspace.refresh_models(choose=new)

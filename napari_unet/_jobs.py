@@ -18,8 +18,6 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from napari import current_viewer
-from napari.utils.task_status import Status
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from unet_engine.errors import EngineError
@@ -66,27 +64,27 @@ class Job(QObject):
         target: Callable[[Stop], Generator[Any, None, Any]],
         handlers: dict[str, Callable[..., None]],
         *,
-        title: str,
         parent: QObject | None,
         hold: Callable[[], bool],
     ) -> None:
         super().__init__(parent)
         self._handlers = handlers
         self._hold = hold
-        self._task = _Task(title, self.discard)
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._stop = threading.Event()
+        self._abandoned = threading.Event()
         self._outcome: tuple[str, Any] | None = None
         self.running = True
         self._thread = threading.Thread(
-            target=_drain, args=(target, self._stop, self._queue), name="napari-unet"
+            target=_drain,
+            args=(target, self._stop, self._abandoned, self._queue),
+            name="napari-unet",
         )
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._deliver)
         # With its parent gone nobody listens any more; the thread must not go on.
         self.destroyed.connect(self._stop.set)
-        self.destroyed.connect(self._task.close)
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._stop.set)
@@ -112,6 +110,11 @@ class Job(QObject):
         self._hold = _at_once
         for name in ("on_events", "on_result", "on_error"):
             self._handlers[name] = _ignore
+
+    def abandon(self) -> None:
+        """Discard it, and have nothing done any more after the next event."""
+        self._abandoned.set()
+        self.discard()
 
     def wait(self, seconds: float) -> bool:
         """Block until the thread ended, at most ``seconds``; return whether it did."""
@@ -153,7 +156,6 @@ class Job(QObject):
     def _finish(self) -> None:
         self._timer.stop()
         self._thread.join()
-        self._task.close()
         self.running = False
         _running.discard(self)
         try:
@@ -165,7 +167,6 @@ class Job(QObject):
 def run(
     target: Callable[[Stop], Generator[Any, None, Any]],
     *,
-    title: str = "U-Net",
     parent: QObject | None = None,
     hold: Callable[[], bool] = _at_once,
     on_events: Callable[[list[Any]], None] = _ignore,
@@ -180,8 +181,6 @@ def run(
     target
         Called in the thread; its generator yields events and returns the result.
         ``stop`` is what it polls.
-    title
-        What runs, in napari's question on closing; it does not ask without one.
     parent
         When this object is destroyed the run stops and nothing is delivered.
     hold
@@ -201,7 +200,7 @@ def run(
         "on_error": on_error,
         "on_finished": on_finished,
     }
-    job = Job(target, handlers, title=title, parent=parent, hold=hold)
+    job = Job(target, handlers, parent=parent, hold=hold)
     job.start()
     return job
 
@@ -222,41 +221,25 @@ def stop_all(seconds: float) -> bool:
     return all(ended)
 
 
-class _Task:
-    """A run in napari's list of tasks that closing ends.
-
-    It has no bar in napari's activity dock: while there is one, an animation paints the
-    whole window 25 times a second. Without a GPU that takes most of a core from the
-    network.
-    """
-
-    def __init__(self, title: str, cancel: Callable[[], None]) -> None:
-        viewer = current_viewer()
-        # Private, but the only way to have napari ask before it closes on a training.
-        window = None if viewer is None else viewer.window
-        register = title and getattr(window, "_register_task_status", None)
-        self._update = getattr(window, "_update_task_status", None)
-        self._task = register and register("U-Net", Status.BUSY, title, cancel)
-
-    def close(self) -> None:
-        if self._task is not None and self._update is not None:
-            self._update(self._task, Status.COMPLETED, "")
-            self._task = None
-
-
 def _drain(
     target: Callable[[Stop], Generator[Any, None, Any]],
     stop: threading.Event,
+    abandoned: threading.Event,
     queue: SimpleQueue[Any],
 ) -> None:
     try:
         generator = target(stop.is_set)
         while True:
             try:
-                queue.put(("on_events", next(generator)))
+                event = next(generator)
             except StopIteration as end:
                 queue.put(("on_result", end.value))
                 return
+            if abandoned.is_set():
+                generator.close()
+                queue.put(("on_result", None))
+                return
+            queue.put(("on_events", event))
     except Exception as error:
         log.info("the run failed", exc_info=True)
         queue.put(("on_error", error))

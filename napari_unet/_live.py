@@ -237,7 +237,6 @@ class Live(QObject):
         fresh = self._fresh
         self._job = run(
             partial(live_run, order, self.take_desk()),
-            title="",
             parent=self,
             on_events=partial(self._on_events, order, fresh),
             on_result=partial(self._on_result, order),

@@ -104,7 +104,6 @@ class NextPlace(QObject):
                 self._workspace,
                 tuple(self._seen),
             ),
-            title="",
             parent=self,
             on_result=partial(self._on_found, view),
             on_error=self._on_error,

@@ -111,7 +111,6 @@ class NewModelDialog(QDialog):
         self.text.setText("Fetching the weights…")
         self._job = run(
             partial(fetch_run, trunk),
-            title=f"U-Net fetches {trunk}",
             parent=self,
             on_events=self._on_bytes,
             on_result=partial(self._finish, draft),

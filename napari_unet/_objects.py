@@ -136,7 +136,6 @@ class ObjectsSection(JobSection):
         self._worked_on = False
         self._launch(
             partial(find_objects, order),
-            title=f"U-Net looks for objects in {order.layer.name}",
             layer=order.layer,
             on_events=self._on_steps,
             on_result=partial(self._on_result, order, view),
@@ -237,7 +236,6 @@ class ObjectsSection(JobSection):
             return
         self._launch(
             partial(save_table, path, view.table),
-            title="U-Net saves a table",
             layer=None,
             on_events=self._on_steps,
             on_result=partial(self._on_saved, view.outdated),

@@ -140,7 +140,6 @@ class PredictSection(JobSection):
         order = self._make_order()
         self._launch(
             partial(predict_run, order, self._workspace),
-            title=f"U-Net predicts {order.layer.name}",
             layer=order.layer,
             on_events=partial(self._on_tiles, order),
             on_result=partial(self._on_result, order),
@@ -154,7 +153,6 @@ class PredictSection(JobSection):
         self._denoised.show(order)
         self._launch(
             partial(denoise_run, order, self._workspace),
-            title=f"U-Net denoises {order.layer.name}",
             layer=order.layer,
             on_events=partial(self._on_denoised_tiles, order),
             on_result=partial(self._on_denoised, order),

@@ -125,7 +125,7 @@ class PretrainSection(TrainingSection):
             return
         self._train(
             partial(pretrain_run, order, self._workspace),
-            title=f"U-Net pretrains on {order.images[0].name}",
+            about=f"A model is being pretrained on {order.images[0].name}",
             on_result=self._on_result,
         )
 

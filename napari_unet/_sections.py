@@ -11,6 +11,7 @@ from napari_unet._buttons import SideBySide, button
 from napari_unet._curve import Curve
 from napari_unet._forms import ProgressLine, Section, TextLine, minutes_seconds
 from napari_unet._jobs import Job, describe_error, run
+from napari_unet._training_runs import Saving
 from unet_engine.errors import EngineError
 from unet_engine.events import Step, Validation
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from unet_engine.rescue import Unsaved
     from unet_engine.store import ModelInfo
 
-_PASSING = ("Preparing…", "Stopping…")
+_SAVING = "Saving the best model…"
+_PASSING = ("Preparing…", "Stopping…", _SAVING)
 
 
 class JobSection(Section):
@@ -76,15 +78,11 @@ class JobSection(Section):
         self,
         target: Callable[[Stop], Generator[Any, None, Any]],
         *,
-        title: str,
         layer: Any,
         on_events: Callable[[list[Any]], None],
         on_result: Callable[[Any], None],
     ) -> None:
-        """Run ``target``; ``layer`` is the image layer without which it is pointless.
-
-        ``title`` is shown when napari is closed during the run.
-        """
+        """Run ``target``; without the image layer ``layer`` it is pointless."""
         self._layer, self._lost = layer, ""
         self._workspace.begin(self._activity)
         self._workspace.work_begun.emit(layer, self._activity, self._asked)
@@ -94,7 +92,6 @@ class JobSection(Section):
         self.text.setText("Preparing…")
         self._job = run(
             target,
-            title=title,
             parent=self,
             # No tile is drawn under a brush, and no layer changes below it.
             hold=self._workspace.painting,
@@ -185,6 +182,8 @@ class TrainingSection(JobSection):
         super().__init__(title, tooltip, workspace, activity=activity)
         self._score: Score = score
         self._looks: list[Validation] = []
+        self._about = ""
+        self._left = False
         self.progress.setToolTip("Time used")
         self.curve = Curve(theme, score)
         self.curve.setVisible(False)
@@ -201,20 +200,73 @@ class TrainingSection(JobSection):
         self,
         target: Callable[[Stop], Generator[Any, None, Any]],
         *,
-        title: str,
+        about: str,
         on_result: Callable[[Any], None],
     ) -> None:
-        """Run a training on the chosen layer, with a curve of its own."""
+        """Run a training on the chosen layer, with a curve of its own.
+
+        ``about`` tells what is trained, when napari is closed meanwhile.
+        """
+        self._about, self._left = about, False
         self._looks = []
         self.curve.clear()
         self.curve.setVisible(True)
         self._launch(
             target,
-            title=title,
             layer=self._workspace.layer,
             on_events=self._on_events,
             on_result=on_result,
         )
+
+    @property
+    def running(self) -> bool:
+        """Whether a model is being trained."""
+        return self._job is not None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a model is being trained no longer, and is about to be saved."""
+        return self._job is not None and self._job.stopping
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there is a model that could not be saved."""
+        return self._unsaved is not None
+
+    @property
+    def would_be_lost(self) -> bool:
+        """Whether a model is lost, or cut short, when napari is closed."""
+        if self._left:
+            return False
+        return self.running or (
+            self._unsaved is not None and self._unsaved.place is None
+        )
+
+    @property
+    def what_is_lost(self) -> str:
+        """What would be lost, in a sentence."""
+        if self._unsaved is not None and not self.running:
+            return f"The model {self._unsaved.name} could not be saved."
+        return f"{self._about}."
+
+    def keep_best(self) -> None:
+        """End the training and save the best model; or one that could not be saved."""
+        self._workspace.closing = True
+        if self.running:
+            self.stop()
+        else:
+            self.try_saving()
+
+    def leave(self) -> None:
+        """Have napari closed at once; the thread saves the best model all the same."""
+        self._left = True
+
+    def abandon(self) -> None:
+        """End the training without saving anything."""
+        self._left = True
+        self._unsaved = None
+        if self._job is not None:
+            self._job.abandon()
 
     def _keep(self, unsaved: Unsaved) -> None:
         """Keep a model that could not be saved, and say where it is."""
@@ -257,7 +309,12 @@ class TrainingSection(JobSection):
         """Choose a model that was saved at last."""
         self._workspace.refresh_models(choose=model.name)
 
-    def _on_events(self, events: list[Step | Validation]) -> None:
+    def _on_events(self, events: list[Step | Validation | Saving]) -> None:
+        if any(isinstance(event, Saving) for event in events):
+            self.text.setText(_SAVING)
+        self._show_learning([e for e in events if not isinstance(e, Saving)])
+
+    def _show_learning(self, events: list[Step | Validation]) -> None:
         self.curve.add(events)
         self._looks += [event for event in events if isinstance(event, Validation)]
         steps = [event for event in events if isinstance(event, Step)]

@@ -5,6 +5,7 @@ As in `_runs`, orders are made on the main thread, and torch is imported in the 
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from unet_engine.images import Image
     from unet_engine.spec import ModelSpec
     from unet_engine.store import Checkpoint, ModelInfo
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,9 +103,17 @@ class Trained:
     unsaved: Unsaved | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """The training ended and its best model is saved next.
+
+    Who does not want it any more ends the run here.
+    """
+
+
 def train_run(
     order: TrainingOrder, workspace: Workspace, stop: Stop
-) -> Generator[LabelsRead | Step | Validation, None, Trained]:
+) -> Generator[LabelsRead | Step | Validation | Saving, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
     from unet_engine.dataset import recorded_pairs
@@ -139,6 +151,7 @@ def train_run(
     }
     history = (*earlier, {**last, **kinship})
     result = replace(result, checkpoint=replace(result.checkpoint, history=history))
+    yield Saving()
     return _saved(workspace, _new_name(order.model), result, kept)
 
 
@@ -158,6 +171,13 @@ def _saved(
         folders=folders_for_windows(),
     )
     if isinstance(saved, Unsaved):
+        # The window that shows it may be closed by now.
+        log.warning(
+            "%s; the model %s is in %s",
+            saved.reason,
+            saved.name,
+            saved.place or "memory only",
+        )
         return Trained(result=result, model=None, unsaved=saved)
     return Trained(result=result, model=saved)
 
@@ -195,7 +215,7 @@ def _with_classes(checkpoint: Checkpoint, classes: tuple[str, ...]) -> Checkpoin
 
 def pretrain_run(
     order: PretrainingOrder, workspace: Workspace, stop: Stop
-) -> Generator[Step | Validation, None, Trained]:
+) -> Generator[Step | Validation | Saving, None, Trained]:
     """Train a new model without labels and save it, if it learned anything."""
     load_torch()
     from unet_engine.pretraining import pretrain
@@ -206,6 +226,7 @@ def pretrain_run(
     result = yield from pretrain(start, order.images, order.config, stop=stop)
     if not result.improved:
         return Trained(result=result, model=None)
+    yield Saving()
     return _saved(workspace, order.name, result)
 
 

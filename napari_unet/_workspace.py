@@ -91,6 +91,8 @@ class Workspace:
     activity
         What is running: ``""``, ``"predict"``, ``"train"``, ``"pretrain"`` or
         ``"objects"``.
+    closing
+        Whether napari is about to be closed: nothing is begun by itself any more.
     painting
         Returns whether a stroke is being drawn on a mask.
     """
@@ -122,6 +124,7 @@ class Workspace:
         self.device: Device = "auto"
         self.pairs: list[Pair] = []
         self.activity = ""
+        self.closing = False
         self.painting: Callable[[], bool] = lambda: False
         self._subjects: WeakKeyDictionary[Any, Subject] = WeakKeyDictionary()
         self._model_chosen = False
