@@ -98,7 +98,7 @@ def _aim(
     room = np.array(canvas_size(viewer), float)[-len(middle) :]
     if viewer.dims.ndisplay == 3:
         # It may be seen from any side.
-        extent, room = np.linalg.norm(extent, keepdims=True), room.min(keepdims=True)
+        extent, room = np.array([np.linalg.norm(extent)]), room.min(keepdims=True)
     if (extent * camera.zoom > room).any():
         camera.zoom = float(_SHARE * (room / np.maximum(extent, 1e-12)).min())
 
