@@ -142,11 +142,11 @@ def axes_of_a_zarr(folder: Path) -> Command:
 
 
 def grey_level_mask(folder: Path) -> Command:
-    return finetune(folder, SQUARE * np.uint8(128))
+    return evaluate(folder, SQUARE * np.uint8(128))
 
 
 def object_ids(folder: Path) -> Command:
-    return finetune(folder, objects_of(12))
+    return evaluate(folder, objects_of(12))
 
 
 def white_in_classes(folder: Path) -> Command:
@@ -304,6 +304,23 @@ def ids_that_are_looked_for(folder: Path) -> Command:
     return ["objects", str(folder / "m.tif"), f"-o={folder / 'o.tif'}"]
 
 
+def table_of_something_else(folder: Path) -> Command:
+    (folder / "m").mkdir()
+    for name in "a.tif", "b.tif":
+        tifffile.imwrite(folder / "m" / name, SQUARE)
+    (folder / "t.csv").write_text("mine")
+    return ["objects", str(folder / "m"), f"--table={folder / 't.csv'}", "--resume"]
+
+
+def edited_objects(folder: Path) -> Command:
+    command = table_of_something_else(folder)
+    found = [command[1], f"-o={folder / 'o'}"]
+    assert main(["objects", *found]) == 0
+    tifffile.imwrite(folder / "o" / "a.tif", SQUARE * np.uint8(7))
+    (folder / "t.csv").unlink()
+    return [*command, *found[1:]]
+
+
 def no_boundary(folder: Path) -> Command:
     tifffile.imwrite(folder / "m.tif", SQUARE)
     tifffile.imwrite(
@@ -332,7 +349,7 @@ def more(command: Command, found: re.Match[str]) -> Command:
 
 def table(command: Command, found: re.Match[str]) -> Command:
     """Follow by naming a table."""
-    return [*command, found[1], str(Path(command[1]).with_name("t.csv"))]
+    return [*command, found[1], str(Path(command[1]).with_name("new.csv"))]
 
 
 def other(old: str) -> Callable[[Command, re.Match[str]], Command]:
@@ -345,6 +362,13 @@ def other(old: str) -> Callable[[Command, re.Match[str]], Command]:
 def keep(command: Command, found: re.Match[str]) -> Command:
     """Follow by keeping the ids, with a table."""
     return [*command, *found.groups(), f"--table={Path(command[1]).parent / 't.csv'}"]
+
+
+def measure(command: Command, found: re.Match[str]) -> Command:
+    """Follow by measuring the objects that were edited."""
+    (out,) = (Path(word[3:]) for word in command if word.startswith("-o="))
+    fixed = f"--table={out.parent / 'edited.csv'}", *found.groups()
+    return ["objects", str(out / "a.tif"), *fixed]
 
 
 def files(command: Command, found: re.Match[str]) -> Command:
@@ -401,6 +425,10 @@ CASES = [
     (result_of_another_suffix, r"or (\.png)", other(r"(?<=/m)\.jpg$")),
     (ids_without_a_table, r"(--table)", table),
     (ids_that_are_looked_for, r"(--method) (keep) with --table", keep),
+    (table_of_something_else, r"pass (--overwrite)", more),
+    (table_of_something_else, r"another file with (--table)", table),
+    (edited_objects, r"pass (--overwrite)", more),
+    (edited_objects, r"(--method) (keep)", measure),
     (no_boundary, r"(--boundary)", boundary),
     (no_boundary, r"leave them out", without("--probabilities")),
     (size_of_a_parent, r"leave one of them out", without("--depth", "--width")),
