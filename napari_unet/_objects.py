@@ -194,6 +194,10 @@ class ObjectsSection(JobSection):
         names = view.classes[1:]
         return [shown[name] for name in names] if set(names) <= set(shown) else []
 
+    def _must_wait(self) -> bool:
+        """Have objects appear during a stroke too: they are a layer of their own."""
+        return False
+
     def _on_steps(self, steps: list[ObjectsStep]) -> None:
         step = steps[-1]
         self._show_progress(

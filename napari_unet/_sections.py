@@ -93,13 +93,16 @@ class JobSection(Section):
         self._job = run(
             target,
             parent=self,
-            # No tile is drawn under a brush, and no layer changes below it.
-            hold=self._workspace.painting,
+            hold=self._must_wait,
             on_events=on_events,
             on_result=on_result,
             on_error=self._on_error,
             on_finished=self._on_finished,
         )
+
+    def _must_wait(self) -> bool:
+        """Whether what arrives waits: no tile is drawn under a brush."""
+        return self._workspace.painting()
 
     def stop(self) -> None:
         """End the run; what it has so far is kept."""

@@ -288,3 +288,19 @@ def test_encircling_goes_on_without_a_button(
     overlay.active = False
     assert not painting()
     assert dock.counts[1] > 20
+
+
+def test_objects_appear_during_a_stroke_and_do_not_end_it(dock: Docked):
+    dock.viewer.add_image(noise(64, 64), name="cells")
+    dock.widget.correct.choose_class(1)
+    mask = dock.mask
+    mask.brush_size = 8
+    mask.paint((20, 20), 1)
+    dock.widget.objects.separate.click()
+    with mask.block_history():
+        mask.paint((50, 50), 0)
+        dock.wait()
+        assert "cells objects" in dock.viewer.layers
+        assert dock.viewer.layers.selection.active is mask
+        mask.paint((40, 40), 1)
+    assert dock.widget.masks.current.subject.annotations.target(())[40, 40] == 1
