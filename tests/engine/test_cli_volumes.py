@@ -183,7 +183,14 @@ def test_planes_for_a_model_of_volumes(tmp_path: Path, capsys: pytest.CaptureFix
         assert finetune(tmp_path, *options) == 1
         error = error_of(capsys)
         assert "a.tif has no Z" in error
-        assert "state its axes" in error
+        # Two axes cannot be stated otherwise.
+        assert "state its axes" not in error
+        assert "use a model for planes" in error
+    for part in "images", "labels":
+        frames = np.stack([np.eye(40, dtype=np.uint8)] * 5)
+        tifffile.imwrite(tmp_path / part / "a.tif", frames, metadata={"axes": "TYX"})
+    assert finetune(tmp_path, "--ndim=3") == 1
+    assert "state its axes, or use a model for planes" in error_of(capsys)
 
 
 def test_labels_of_another_depth(stacks: Path, capsys: pytest.CaptureFixture):
