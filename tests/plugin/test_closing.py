@@ -202,6 +202,31 @@ def test_a_script_is_not_asked_and_the_best_is_kept(
     assert "tiny-ft" in [model.name for model in store.list()]
 
 
+def test_quitting_in_another_window_asks_too(
+    training: Docked,
+    store: ModelStore,
+    person: Person,
+    make_napari_viewer: Callable[..., Any],
+) -> None:
+    training.widget.fine_tune.stop()
+    training.wait()
+    training.wait()
+    other = make_napari_viewer(show=True)
+    other.add_image(training.viewer.layers[0].data)
+    start(training)
+    second = other.window._qt_window
+    second.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
+    person.answer = STAY
+    second.close(quit_app=True, confirm_need=True)
+    assert person.asked == ["tiny-ft is being fine-tuned."]
+    assert second.isVisible()
+    second.windowHandle().close()
+    assert person.asked[1:] == ["Close Window?"], "that is napari's own question"
+    assert training.widget.workspace.activity == "train"
+    training.widget.fine_tune.abandon()
+    training.wait()
+
+
 def test_a_prediction_ends_with_its_window(
     shown_dock: Docked, plane: Any, person: Person
 ) -> None:
