@@ -6,9 +6,10 @@
 
 Held-out images of the two sets it was trained on, then the fluorescent ones again as
 other microscopes would have taken them: 16 bits above an offset, so dim that single
-photons count, on a background that is uneven, inside a border that stitching filled; and
-the planes of a confocal stack of another source. IoU is of all pixels together, the scores of objects (watershed, the
-default of ``napari-unet objects``) are means over images.
+photons count, on a background that is uneven, inside a border that stitching filled;
+and the planes of a confocal stack of another source. IoU is of all pixels together, the
+scores of objects (watershed, the default of ``napari-unet objects``) are means over
+images.
 """
 
 from __future__ import annotations
