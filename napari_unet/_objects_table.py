@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet._objects_layers import ObjectsView
     from napari_unet._objects_run import Table
 
-NAME = "U-Net objects"
+NAME = "U-Net table of objects"
 """Of the dock."""
 
 _HEIGHT = 200
@@ -186,6 +186,7 @@ class ObjectsTable(QWidget):
         self.rows.selectionModel().currentRowChanged.connect(self._on_row)
         # Also back to a row that is the current one: the view may have moved since.
         self.rows.clicked.connect(self._on_row)
+        self.rows.selectionModel().selectionChanged.connect(self._on_chosen)
         self.destroyed.connect(self._listen)
 
     def follow(self, view: ObjectsView | None) -> None:
@@ -230,6 +231,12 @@ class ObjectsTable(QWidget):
         objects = f"{count:,} object{'s' * (count != 1)}"
         notes = (f"{view.layer.name}: {objects}.", note, view.outdated)
         self.text.setText(" ".join(filter(None, notes)))
+
+    def _on_chosen(self, *_: Any) -> None:
+        """Go to the one row that is chosen, also where Qt moves no cursor to it."""
+        chosen = self.rows.selectionModel().selectedRows()
+        if len(chosen) == 1:
+            self._on_row(chosen[0])
 
     def _on_row(self, current: QModelIndex, *_: Any) -> None:
         view = self._shown

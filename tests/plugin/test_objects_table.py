@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QItemSelectionModel, QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 
 from napari_unet._objects_form import PLANES
@@ -356,6 +356,22 @@ def test_the_window_with_the_table_fits_a_small_screen(
     assert controls.mapTo(main, QPoint(0, controls.height())).y() > bottom - 20, (
         "the layer list keeps the height of the window"
     )
+
+
+def test_a_row_that_is_chosen_without_the_cursor_selects_its_object(
+    dock: Docked, disks: Any
+) -> None:
+    separate(dock, disks)
+    layer, table = objects_layer(dock), open_table(dock)
+    flags = QItemSelectionModel.SelectionFlag
+    for row in (2, 1):
+        camera_of(dock.viewer).center = (0, 0, 0)
+        index = table.model.index(row, 0)
+        model = table.rows.selectionModel()
+        model.select(index, flags.ClearAndSelect | flags.Rows)
+        assert layer.selected_label == int(index.data())
+        expected = layer.features.iloc[row][["centroid y (px)", "centroid x (px)"]]
+        np.testing.assert_allclose(looked_at(dock, layer), list(expected), atol=1)
 
 
 def test_rows_are_copied_for_a_spreadsheet(dock: Docked, disks: Any) -> None:
