@@ -135,7 +135,9 @@ def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> No
     follow_placement(mask.source, layer, partial(placement, layout=mask.subject.layout))
     # With its measurements before the viewer tells of it.
     _views[mask.source] = ObjectsView(layer, mask.subject, found)
-    viewer.layers.insert(viewer.layers.index(mask.layer) + 1, layer)
+    # The layer of touched pixels, if shown, is above the mask and would cover them.
+    below = [shown for shown in (mask.layer, mask.overlay) if shown in viewer.layers]
+    viewer.layers.insert(max(map(viewer.layers.index, below)) + 1, layer)
     viewer.layers.selection.active = layer
 
 

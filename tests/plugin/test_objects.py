@@ -88,6 +88,14 @@ def test_objects_are_a_layer_over_the_mask(measured: Docked, disks: Any) -> None
     np.testing.assert_array_equal(measured.mask.data, disks)
 
 
+def test_objects_are_above_the_touched_pixels_too(dock: Docked, disks: Any) -> None:
+    show_mask(dock, disks)
+    dock.widget.correct.touched.value = True
+    separate(dock)
+    names = [layer.name for layer in dock.viewer.layers]
+    assert names == ["cells", "cells mask", "cells touched", "cells objects"]
+
+
 def test_features_are_in_physical_units_and_under_the_mouse(measured: Docked) -> None:
     layer = objects_layer(measured)
     features = layer.features
