@@ -92,12 +92,19 @@ class PredictionPlan:
             f"{_count(len(self.planes), what)} of {size} pixels, "
             f"{_count(self.total, 'tile')} of up to "
             f"{' x '.join(map(str, self.tiles.tile))}, "
-            f"about {self.nbytes / 1e9:.1f} GB of memory"
+            f"about {_memory(self.nbytes)} of memory"
         )
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _memory(nbytes: int) -> str:
+    """Return a size in GB, or in MB where GB would be 0.0; 1 MB at least."""
+    if nbytes >= 1e9:
+        return f"{nbytes / 1e9:.1f} GB"
+    return f"{max(1, round(nbytes / 1e6))} MB"
 
 
 def check_axes(image: Image, spec: ModelSpec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import threading
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -601,8 +602,13 @@ def test_the_plan_says_what_will_happen(model: Checkpoint):
     assert plan.total == 3 * 4 * 2
     assert plan.shape == (3, 100, 60)
     assert plan.describe().startswith(
-        "3 planes of 100 x 60 pixels, 24 tiles of up to 32 x 32, about 0.0 GB"
+        "3 planes of 100 x 60 pixels, 24 tiles of up to 32 x 32, about "
     )
+    megabytes = re.search(r"about (\d+) MB of memory$", plan.describe())
+    assert megabytes
+    assert int(megabytes[1]) == max(1, round(plan.nbytes / 1e6))
+    large = dataclasses.replace(plan, nbytes=2_340_000_000)
+    assert large.describe().endswith("about 2.3 GB of memory")
     results = 3 * 100 * 60 * (1 + 2 * 4)
     assert plan.nbytes > results
     without = dataclasses.replace(CPU, probabilities=False)
