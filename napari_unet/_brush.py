@@ -17,6 +17,18 @@ WAIT_MS = 30
 """What must not be drawn under a brush is tried again so often."""
 
 
+def leave_out_brush_box(viewer: ViewerModel) -> None:
+    """Draw the circle of the brush without the box that is behind other overlays.
+
+    napari 0.9 shows that box, 8 pixels wide, when a layer is removed while the brush is
+    on the canvas. Mesa's software driver crashes when it draws it.
+    """
+    overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
+    circle = getattr(overlays, "_brush_circle", None)
+    if hasattr(circle, "box"):
+        circle.box = False
+
+
 def is_drawn_on(layer: Labels) -> bool:
     """Whether a stroke of brush, eraser, fill or encircling has begun and not ended."""
     return bool(getattr(layer, "_block_history", False))

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet._brush import ReleaseWatch, is_drawn_on
+from napari_unet._brush import ReleaseWatch, is_drawn_on, leave_out_brush_box
 from napari_unet._following import follow_placement, put
 from napari_unet._large_arrays import describe_place, zeros
 from napari_unet._layers import (
@@ -365,6 +365,7 @@ class Masks(QObject):
         self.paused = False
         watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
         workspace.painting = watch.look
+        leave_out_brush_box(viewer)
         self._take_up_left_masks()
         workspace.layer_changed.connect(self._follow_twin)
 
