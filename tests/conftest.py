@@ -10,6 +10,7 @@ os.environ["NAPARI_CONFIG"] = ""
 
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from unet_engine.calibration import CACHE_VARIABLE
@@ -18,6 +19,10 @@ from unet_engine.strokes.store import FOLDER_VARIABLE as STROKES_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# The same examples each time, however busy the machine is.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import numpy as np
@@ -168,6 +169,9 @@ def _chunks(url: str, path: Path) -> Iterator[tuple[bytes, int]]:
             while chunk := response.read(_CHUNK):
                 yield chunk, total
     except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, HTTPError):
+            # It is the open answer as well.
+            error.close()
         raise CheckpointError(
             f"{path.name} could not be fetched from {url} ({error}); check the "
             f"connection, or put the file into {path.parent}, or train from random "
