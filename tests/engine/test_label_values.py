@@ -181,6 +181,28 @@ def test_object_ids_are_no_grey_levels():
         decide(squares(*range(20, 320, 30)), values="mask")
 
 
+def test_large_ids_may_be_objects_beside_grey_levels():
+    with pytest.raises(DataError) as refusal:
+        decide(squares(*range(301, 309)))
+    assert "grey levels" in str(refusal.value)
+    assert {"values": "objects"} in advice_of(refusal.value)
+    with pytest.raises(DataError) as refusal:
+        decide(enlarged(squares(*[1] * 8), 4))
+    assert {"values": "objects"} not in advice_of(refusal.value)
+
+
+@pytest.mark.parametrize("void", [-1, 255])
+def test_classes_from_1_beside_unlabelled_pixels_are_to_be_renumbered(void: int):
+    labels = regions(2).astype(np.int32) + 1
+    labels[:9] = void
+    with pytest.raises(DataError, match=r"renumber .*1 is then the background") as no:
+        decide(labels)
+    assert advice_of(no.value) == [{"values": "classes"}]
+    assert decide(labels, values="classes").unlabelled == void
+    renumbered = np.where(labels == void, void, labels - 1)
+    assert decide(renumbered).classes == 2
+
+
 def test_classes_from_1_lose_nothing():
     labels = squares(1, 1) + 1
     rule = decide(labels, unlabelled=0)

@@ -165,6 +165,19 @@ def test_smaller_levels_and_thumbnails_are_no_images(tmp_path: Path):
     assert np.array_equal(open_image(path).read()[0], STACK[0])
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_page_of_half_the_edges_is_an_image_of_its_own(tmp_path: Path, number: int):
+    path = tmp_path / "pages.tif"
+    pages = STACK[0], STACK[1, ::2, ::2]
+    with tifffile.TiffWriter(path) as writer:
+        for page in pages:
+            writer.write(page, **PLAIN)
+    with pytest.raises(DataError, match=r"2 different images .*--series 0"):
+        open_image(path)
+    found = open_image(path, series=number).read()[0]
+    assert np.array_equal(found, pages[number])
+
+
 def test_a_missing_part_of_a_set_is_named(tmp_path: Path):
     uuids = ["urn:uuid:one", "urn:uuid:two"]
     data = "".join(

@@ -17,6 +17,7 @@ from unet_engine import __version__
 from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.parsing import CommandParser, command_first
+from unet_engine.cli.progress import notes_told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +60,12 @@ def _run(argv: Sequence[str] | None) -> int:
     if others and not arguments.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
-    code: int = arguments.run(arguments)
-    sys.stdout.flush()
+    with notes_told() as notes:
+        notes.quiet = getattr(arguments, "quiet", False)
+        code: int = arguments.run(arguments)
+    # There is none where it was closed, or under pythonw.
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return code
 
 

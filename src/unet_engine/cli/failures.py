@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import traceback
@@ -23,6 +24,8 @@ def describe(error: Exception, path: str | os.PathLike[str] | None = None) -> st
     """
     if isinstance(error, MemoryError):
         line = "not enough memory; close other programs or use smaller images"
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        line = f"{error.filename}: the name is too long; give a shorter one"
     elif isinstance(error, OSError) and error.strerror and error.filename:
         line = f"{error.filename}: {error.strerror}; check the file and its permissions"
     elif isinstance(error, (EngineError, OSError, RuntimeError)):

@@ -19,10 +19,20 @@ _TOO_LARGE = 2**31
 
 
 def parse_path(text: str) -> Path:
-    """Read a path; an empty one, of a shell variable that is not set, is an error."""
+    """Read a path, with ``~`` for the user's folder.
+
+    An empty one, of a shell variable that is not set, is an error, and so is an address
+    of the web.
+    """
     if not text:
         raise argparse.ArgumentTypeError("the path is empty")
-    return Path(text)
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address; copy the file to this computer and give its path"
+        )
+    path = Path(text)
+    # A shell leaves the ~ of --images=~/data as it is.
+    return path.expanduser() if text[0] == "~" and not path.exists() else path
 
 
 def add_config_options(

@@ -154,7 +154,7 @@ def _tell_renamed(tasks: Sequence[Task], *, quiet: bool) -> None:
             f"{task.image.name}: another image has the same name without suffix, so "
             f"the result is {task.labels.name}"
             for task in tasks
-            if len(tasks) > 1 and task.labels.name.startswith(f"{task.image.name}.")
+            if task.is_renamed
         ),
         quiet=quiet,
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
@@ -48,3 +50,37 @@ def tell(lines: Iterable[str], *, quiet: bool = False) -> None:
     if not quiet:
         for line in lines:
             tqdm.write(line, file=sys.stderr)
+
+
+class Notes(logging.Handler):
+    """Writes what the engine warns of to stderr, each line once in a run.
+
+    Attributes
+    ----------
+    quiet : bool
+        Write nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.quiet = False
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, unless it was written before: files are opened repeatedly."""
+        line = record.getMessage()
+        if line not in self._told:
+            self._told.add(line)
+            tell([line], quiet=self.quiet)
+
+
+@contextmanager
+def notes_told() -> Iterator[Notes]:
+    """Write what the engine warns of while a command runs."""
+    notes = Notes()
+    engine = logging.getLogger("unet_engine")
+    engine.addHandler(notes)
+    try:
+        yield notes
+    finally:
+        engine.removeHandler(notes)

@@ -39,12 +39,15 @@ class Task:
         Files, or zarrs.
     clash
         Another image that has the same result, or None.
+    is_renamed
+        The results have a longer name, as another image has the same one.
     """
 
     image: Path
     labels: Path
     probabilities: Path | None
     clash: Path | None = None
+    is_renamed: bool = False
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -71,7 +74,8 @@ def plan_tasks(
     sources
         Image files, folders of them, patterns.
     out, probabilities
-        Files for a file, folders for several; a folder is made when it is missing.
+        Files for a file, folders for several; a folder is made when it is missing. A
+        name without a suffix is that of a folder.
     suffixes
         That the results may have.
 
@@ -83,6 +87,9 @@ def plan_tasks(
     images, several = list_inputs(sources)
     if not several:
         image = images[0]
+        for place in filter(None, (out, probabilities)):
+            if not place.suffix and not os.path.lexists(place):
+                make_folder(place, ())
         return (
             Task(
                 image=image,
@@ -98,12 +105,20 @@ def plan_tasks(
 
 def _file_in(out: Path, image: Path) -> Path:
     into_folder = out.is_dir() and not is_zarr(out)
-    return out / image.with_suffix(".tif").name if into_folder else out
+    if not into_folder:
+        return out
+    return out / f"{_name_inside(image) or image.stem}.tif"
 
 
 def _task(
     image: Path, out: Path, probabilities: Path | None, suffixes: Sequence[str]
 ) -> Task:
+    if (inside := _name_inside(image)) is not None:
+        return Task(
+            image=image,
+            labels=out / f"{inside}.tif",
+            probabilities=probabilities and probabilities / f"{inside}.tif",
+        )
     # JPEG would change the labels, so these become TIFF.
     keep = image.suffix.lower() in suffixes
     name = image.name if keep else image.with_suffix(".tif").name
@@ -114,6 +129,15 @@ def _task(
         labels=out / name,
         probabilities=probabilities and probabilities / maps,
     )
+
+
+def _name_inside(image: Path) -> str | None:
+    """Return a name for an image in a zarr: those of a plate are all called 0."""
+    around = next((place for place in reversed(image.parents) if is_zarr(place)), None)
+    if around is None:
+        return None
+    name = around.name.removesuffix(ZARR_SUFFIX).removesuffix(".ome")
+    return "_".join((name, *image.relative_to(around).parts))
 
 
 def _apart(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -143,7 +167,8 @@ def _with_whole_name(task: Task) -> Task:
     maps = task.probabilities
     if maps is not None and maps.name != name:
         maps = maps.with_name(f"{name}{maps.suffix}")
-    return replace(task, labels=labels, probabilities=maps)
+    renamed = labels != task.labels
+    return replace(task, labels=labels, probabilities=maps, is_renamed=renamed)
 
 
 def check_task(

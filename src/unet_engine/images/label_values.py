@@ -368,17 +368,19 @@ class _Case:
     def _refuse_large(self, found: frozenset[int], void: int | None) -> None:
         highest = max(found)
         self._refuse_white_class(found)
+        ids = each_is_one_piece(self.tallies, void)
         if self._grey(void):
+            also = f", or {self._pass('objects')} if each number is an object"
             where = max(self.tallies, key=lambda t: len(t.values(void)))
             raise DataError(
                 f"{where.name} holds {len(where.values(void))} grey levels up to "
                 f"{highest}, as a mask that was resampled or compressed; "
                 f"{self._pass('mask')} to take what is above half of {highest} for the "
-                "foreground"
+                f"foreground{also if ids else ''}"
             )
         many = len(found - {0}) > _MOST_CLASSES
         few = len(found - {0}) < _FEWEST_OBJECTS
-        if many or (not few and each_is_one_piece(self.tallies, void)):
+        if many or (not few and ids):
             raise DataError(
                 f"the labels hold {len(found - {0})} values up to {highest}, which "
                 f"look like object ids; {self._pass('objects')} if each number is an "
@@ -407,6 +409,13 @@ class _Case:
         more = ""
         if self.known is None or max(found) < self.known:
             more = f", or {self._pass('classes')} if 0 is a class that nobody labelled"
+        if void is not None:
+            # With --unlabelled 0 these pixels would be labelled.
+            raise DataError(
+                f"no label is 0, and the values beside {void}, which is not labelled, "
+                f"are {named(found)}; renumber them 0, 1, 2, ... if they count from 1 "
+                f"({first} is then the background){more}"
+            )
         raise DataError(
             f"no label is 0, and the values are {named(found)}; {self._say(0)} if they "
             f"count from 1 ({first} is then the background){more}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import tifffile
@@ -39,7 +40,7 @@ def choose_series(
     DataError
         When there is none, none of that number, or several that differ.
     """
-    found = [series for series in tif.series if not _is_accessory(series)]
+    found = [series for series in _images(tif) if not _is_accessory(series)]
     found = found or list(tif.series[:1])
     if not found:
         raise DataError(f"{path} holds no image; export it again")
@@ -60,6 +61,20 @@ def choose_series(
         f"{path} holds {len(found)} different images ({shown}{more}); choose one with "
         "--series 0, or save each as a file of its own"
     )
+
+
+def _images(tif: tifffile.TiffFile) -> Iterator[tifffile.TiffPageSeries]:
+    """Yield the images of a file, also pages that are levels by their size alone.
+
+    A page of half the edges is a level where the file marks it as reduced, or keeps it
+    beneath another page; elsewhere it may show anything.
+    """
+    for series in tif.series:
+        yield series
+        if series.kind == "generic":
+            for level in series.levels[1:]:
+                if len(level.keyframe.treeindex) == 1:
+                    yield level
 
 
 def _is_accessory(series: tifffile.TiffPageSeries) -> bool:
