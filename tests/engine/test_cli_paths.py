@@ -81,6 +81,30 @@ def test_a_tilde_that_the_shell_left_is_the_users_folder(
     assert (tmp_path / "m.tif").is_file()
 
 
+def test_a_dash_is_no_path(tmp_path: Path, capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        segment(write(tmp_path / "a.tif"), "-")
+    assert "- is no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("edge", [0.2, 0.50001, 0.8])
+def test_a_mask_and_an_image_of_other_pixels_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture, edge: float
+):
+    for name, size in (("m", edge), ("a", 0.5)):
+        sizes = {"PhysicalSizeX": size, "PhysicalSizeY": size, "axes": "YX"}
+        pixels = MASK if name == "m" else PIXELS
+        tifffile.imwrite(tmp_path / f"{name}.ome.tif", pixels, metadata=sizes)
+    mask, image = str(tmp_path / "m.ome.tif"), str(tmp_path / "a.ome.tif")
+    measure = ["objects", mask, "--image", image, "--table"]
+    assert main([*measure, str(tmp_path / "a.csv")]) == 0
+    told = capsys.readouterr().err
+    line = f"a pixel of the mask is {edge:g} x {edge:g} µm and one of the image 0.5"
+    assert (line in told) == (edge != 0.50001)
+    assert main([*measure, str(tmp_path / "b.csv"), "--scale", "0.5"]) == 0
+    assert "a pixel of the mask" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["https://example.org/a.zarr", "s3://bucket/a.tif"])
 def test_an_address_is_no_path(text: str, capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit):

@@ -181,6 +181,16 @@ def test_object_ids_are_no_grey_levels():
         decide(squares(*range(20, 320, 30)), values="mask")
 
 
+def test_more_values_than_classes_may_be_objects_in_pieces():
+    crossing = squares(*range(1, 7)) + squares(0, 0, 0, 0, 0, 0, *range(1, 7))
+    with pytest.raises(DataError) as refusal:
+        decide(crossing, classes=2)
+    assert advice_of(refusal.value)[:2] == [{"values": "objects"}, {"values": "mask"}]
+    with pytest.raises(DataError) as refusal:
+        decide(regions(3), classes=2)
+    assert advice_of(refusal.value)[:1] == [{"values": "mask"}]
+
+
 def test_large_ids_may_be_objects_beside_grey_levels():
     with pytest.raises(DataError) as refusal:
         decide(squares(*range(301, 309)))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from unet_engine.images import LabelRule
     from unet_engine.instances import SemanticMask
 
+_SAME_SIZE = 1e-3
+"""Relative difference of two sizes that rounding in a file explains."""
+
 _WORDING = Wording(objects="--method keep with --table", one_class=True)
 
 
@@ -82,9 +85,10 @@ def choose_scale(
             )
         return cast("tuple[float, ...]", tuple(np.broadcast_to(arguments.scale, ndim)))
     sizes = [one.pixel_size for one in (mask, image) if one is not None]
-    for size in sizes:
-        if (lengths := size.lengths(axes)) is not None:
-            return lengths
+    known = [lengths for size in sizes if (lengths := size.lengths(axes)) is not None]
+    if known:
+        _tell_sizes_differ(axes, known, quiet=arguments.quiet)
+        return known[0]
     reason = next((size.printed for size in sizes if size.printed), "")
     if ndim == 3:
         reason = reason or "the distance of the slices is not known"
@@ -96,6 +100,22 @@ def choose_scale(
             quiet=arguments.quiet,
         )
     return None
+
+
+def _tell_sizes_differ(
+    axes: str, known: Sequence[tuple[float, ...]], *, quiet: bool
+) -> None:
+    """Tell when a mask and its image state pixels of another size."""
+    if np.allclose(known[0], known[-1], rtol=_SAME_SIZE, atol=0):
+        return
+    mask, image = (" x ".join(f"{edge:.6g}" for edge in one) for one in known)
+    tell(
+        [
+            f"a pixel of the mask is {mask} µm and one of the image {image} µm "
+            f"({axes}); that of the mask counts, unless --scale states another"
+        ],
+        quiet=quiet,
+    )
 
 
 def with_scale(

@@ -30,6 +30,8 @@ def parse_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(
             f"{text} is an address; copy the file to this computer and give its path"
         )
+    if text == "-":
+        raise argparse.ArgumentTypeError("- is no file; images do not go through pipes")
     path = Path(text)
     # A shell leaves the ~ of --images=~/data as it is.
     return path.expanduser() if text[0] == "~" and not path.exists() else path

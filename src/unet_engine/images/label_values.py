@@ -440,12 +440,13 @@ class _Case:
     def _refuse_more_classes(
         self, found: frozenset[int], first: int, void: int | None
     ) -> None:
-        ids = each_is_one_piece(self.tallies, void)
-        other = (
-            f"{self._pass('objects')} if the values are object ids"
-            if ids
-            else f"{self._pass('mask')} to take all above 0 for the foreground"
-        )
+        objects = f"{self._pass('objects')} if the values are object ids"
+        other = f"{self._pass('mask')} to take all above 0 for the foreground"
+        if each_is_one_piece(self.tallies, void):
+            other = objects
+        elif void is None and len(found) > _FEWEST_OBJECTS:
+            # Ids of objects that lie across each other are in several pieces, too.
+            other = f"{objects}, {other}"
         raise DataError(
             f"the labels have the value {max(found)} and the model has only the "
             f"classes {first} to {(self.known or 0) - 1 + first}; {other}, or "
