@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
 
 WAIT_MS = 30
 """What must not be drawn under a brush is tried again so often."""
@@ -25,8 +25,20 @@ def leave_out_brush_box(viewer: ViewerModel) -> None:
     """
     overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
     circle = getattr(overlays, "_brush_circle", None)
-    if hasattr(circle, "box"):
+    if circle is not None and hasattr(circle, "box"):
         circle.box = False
+
+
+def draw_without_brush(viewer: ViewerModel, layer: Layer) -> None:
+    """Draw the canvas once more before a layer is removed that has the brush.
+
+    napari has hidden the circle of the brush by then, but no frame has shown that yet.
+    When layer and circle go in the same frame and napari shows a notification, Mesa's
+    software driver crashes.
+    """
+    window = getattr(viewer, "window", None)
+    if window is not None and getattr(layer, "mode", "pan_zoom") != "pan_zoom":
+        window._qt_viewer.canvas.native.repaint()
 
 
 def is_drawn_on(layer: Labels) -> bool:

@@ -11,7 +11,12 @@ from napari.layers import Labels
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unet._brush import ReleaseWatch, is_drawn_on, leave_out_brush_box
+from napari_unet._brush import (
+    ReleaseWatch,
+    draw_without_brush,
+    is_drawn_on,
+    leave_out_brush_box,
+)
 from napari_unet._following import follow_placement, put
 from napari_unet._large_arrays import describe_place, zeros
 from napari_unet._layers import (
@@ -366,6 +371,7 @@ class Masks(QObject):
         watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
         workspace.painting = watch.look
         leave_out_brush_box(viewer)
+        viewer.layers.events.removing.connect(self._on_removing)
         self._take_up_left_masks()
         workspace.layer_changed.connect(self._follow_twin)
 
@@ -518,6 +524,9 @@ class Masks(QObject):
 
     def _is_there(self, layer: Any) -> bool:
         return layer in self.viewer.layers
+
+    def _on_removing(self, event: Any) -> None:
+        draw_without_brush(self.viewer, self.viewer.layers[event.index])
 
     def on_removed(self, layer: Any) -> None:
         """Follow the removal of a layer."""
