@@ -221,11 +221,7 @@ def _question(window: QMainWindow, ends: Sequence[TrainingSection]) -> QMessageB
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("Close napari?")
     box.setText("\n".join(section.what_is_lost for section in ends))
-    box.setInformativeText(
-        "The best model so far can be saved before napari closes."
-        if running
-        else "It is lost when napari closes."
-    )
+    box.setInformativeText(_prospect(ends))
     box.setStandardButtons(_KEEP | _WITHOUT | _STAY)
     keep = "Save the best model and close" if running else "Try to save and close"
     box.button(_KEEP).setText(keep)
@@ -234,6 +230,19 @@ def _question(window: QMainWindow, ends: Sequence[TrainingSection]) -> QMessageB
     box.setDefaultButton(_KEEP)
     box.setEscapeButton(_STAY)
     return box
+
+
+def _prospect(ends: Sequence[TrainingSection]) -> str:
+    """Return what there is to save."""
+    running = [section for section in ends if section.running]
+    if not running:
+        return "It is lost when napari closes."
+    if any(section.is_better for section in running):
+        return "The best model so far can be saved before napari closes."
+    return (
+        "It has not become better than its start yet. It is measured once more before "
+        "napari closes, and saved only if it is better then."
+    )
 
 
 def _windows_like(window: QMainWindow) -> list[QMainWindow]:

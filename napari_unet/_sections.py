@@ -237,6 +237,11 @@ class TrainingSection(JobSection):
         return self._unsaved is not None
 
     @property
+    def is_better(self) -> bool:
+        """Whether the training has found a better model than its start so far."""
+        return any(look.best and look.step for look in self._looks)
+
+    @property
     def would_be_lost(self) -> bool:
         """Whether a model is lost, or cut short, when napari is closed."""
         if self._left:

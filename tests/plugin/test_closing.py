@@ -34,6 +34,7 @@ class Person:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.prospects: list[str] = []
         self.answer = SAVE
         self.timer = QTimer()
         self.timer.timeout.connect(self._look)
@@ -43,6 +44,7 @@ class Person:
         box = QApplication.activeModalWidget()
         if isinstance(box, QMessageBox):
             self.asked.append(box.text())
+            self.prospects.append(box.informativeText())
             box.button(self.answer).click()
         elif isinstance(box, QDialog):
             self.asked.append(box.windowTitle())
@@ -140,6 +142,20 @@ def test_keep_training_changes_nothing(
     training.wait()
     assert window(training)._is_close_dialog == {False: True, True: True}
     assert training.widget.workspace.model.name == "tiny-ft"
+
+
+def test_the_question_tells_whether_there_is_anything_to_save(
+    training: Docked, person: Person
+) -> None:
+    person.answer = STAY
+    by_its_x(training)
+    training.widget.fine_tune._looks = []
+    by_its_x(training)
+    better, not_yet = person.prospects
+    assert "best model so far can be saved" in better
+    assert "not become better than its start" in not_yet
+    training.widget.fine_tune.abandon()
+    training.wait()
 
 
 def test_close_without_saving_saves_nothing(
