@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_unet._equal_arrays import equal_values
 from napari_unet._jobs import Job, run
 from napari_unet._layers import full_data
 
@@ -108,7 +109,7 @@ class _Shown:
         before = self.data
         if tuple(before.shape) != tuple(after.shape):
             return False
-        if not _equal(self._sample, _sample(before)):
+        if not equal_values(self._sample, _sample(before)):
             return False
         if after is before:
             return True
@@ -119,14 +120,14 @@ class _Shown:
             return None
         if max(before.nbytes, after.nbytes) > _AT_ONCE:
             return None
-        return _equal(before, after)
+        return equal_values(before, after)
 
 
 def compare_run(before: Any, after: Any, stop: Stop) -> Generator[None, None, bool]:
     """Return whether two array-likes of one shape have equal pixels."""
     bytes_each = max(np.dtype(each.dtype).itemsize for each in (before, after))
     for box in _boxes(tuple(before.shape), max(1, _BLOCK // bytes_each)):
-        if stop() or not _equal(np.asarray(before[box]), np.asarray(after[box])):
+        if stop() or not equal_values(np.asarray(before[box]), np.asarray(after[box])):
             return False
         yield
     return True
@@ -146,12 +147,6 @@ def _boxes(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
     for start in range(shape[0]):
         for rest in _boxes(shape[1:], most):
             yield slice(start, start + 1), *rest
-
-
-def _equal(before: Any, after: Any) -> bool:
-    """Whether two arrays have equal values, whichever their types are."""
-    floats = before.dtype.kind in "fc" and after.dtype.kind in "fc"
-    return bool(np.array_equal(before, after, equal_nan=floats))
 
 
 def _sample(data: Any) -> Any:

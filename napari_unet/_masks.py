@@ -17,6 +17,7 @@ from napari_unet._brush import (
     is_drawn_on,
     leave_out_brush_box,
 )
+from napari_unet._equal_arrays import same_memory
 from napari_unet._following import follow_placement, put
 from napari_unet._large_arrays import describe_place, zeros
 from napari_unet._layers import (
@@ -318,7 +319,7 @@ class MaskView(QObject):
             )
             return
         data = data.reshape(mask.shape)
-        if _same_memory(data, mask) or np.array_equal(data, mask):
+        if same_memory(data, mask) or np.array_equal(data, mask):
             # The memory is another, what it says is not.
             self.subject.mask = data
             return
@@ -341,12 +342,6 @@ def _put_away(layer: Labels) -> None:
     """Hide a mask that is let go, so that nobody paints on it by mistake."""
     layer.mode = "pan_zoom"
     layer.visible = False
-
-
-def _same_memory(one: Any, other: Any) -> bool:
-    """Whether two arrays are the same view; those of a large mask are not read."""
-    same: bool = one.__array_interface__ == other.__array_interface__
-    return same
 
 
 class Masks(QObject):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet._equal_arrays import equal_values, same_memory
 from napari_unet._layers import full_data, image_of
 from unet_engine.errors import DataError
 
@@ -84,7 +85,7 @@ def same_pixels(one: Any, other: Any) -> bool:
         return True
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         # Images of one value are alike without being the same image.
-        return _equal(a, b) and (_same_memory(a, b) or all(paths) or not _blank(a))
+        return _equal(a, b) and (same_memory(a, b) or all(paths) or not _blank(a))
     return type(a) is type(b) and _made_alike(a, b, one_file=all(paths))
 
 
@@ -95,25 +96,15 @@ def _lead_to_one_file(one: str, other: str) -> bool:
         return False
 
 
-def _same_memory(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-    return a.__array_interface__["data"] == b.__array_interface__["data"] and (
-        a.strides == b.strides
-    )
-
-
 def _equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-    if _same_memory(a, b):
+    if same_memory(a, b):
         return True
     if isinstance(a, np.memmap) or isinstance(b, np.memmap):
         return _same_part_of_a_file(a, b)
     if a.nbytes > _LARGEST_COMPARED:
         return False
     # Along the first axis: another image differs soon.
-    return all(map(_alike, a, b))
-
-
-def _alike(a: Any, b: Any) -> bool:
-    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+    return all(map(equal_values, a, b))
 
 
 def _same_part_of_a_file(a: Any, b: Any) -> bool:

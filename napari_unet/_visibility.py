@@ -68,7 +68,7 @@ def check_plane(viewer: ViewerModel) -> None:
 
 def to_world(viewer: ViewerModel, layer: Layer, points: Points) -> Points:
     """Return where pixels of the plane on screen lie in the world."""
-    leading = _leading(viewer, layer)
+    leading = leading_index(viewer, layer)
     there = [layer.data_to_world((*leading, *point)) for point in points]
     return np.array(there, float)[:, -2:]
 
@@ -82,7 +82,7 @@ def to_pixels(viewer: ViewerModel, layer: Layer, points: Points) -> Points:
 
 def shows_slice(viewer: ViewerModel, layer: Layer) -> bool:
     """Whether the sliders stand at a slice that a layer has."""
-    leading = _leading(viewer, layer)
+    leading = leading_index(viewer, layer)
     shape = full_data(layer).shape[: len(leading)]
     return all(0 <= at < n for at, n in zip(leading, shape, strict=True))
 
@@ -135,7 +135,7 @@ def _part_in(viewer: ViewerModel, layer: Layer, frame: Frame) -> Points | None:
     return np.array(list(product(*zip(low, high, strict=True))), float)
 
 
-def _leading(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
+def leading_index(viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
     """Return the position of the sliders along the first axes of a layer."""
     point = np.round(layer.world_to_data(viewer.dims.point)).astype(int)
     return tuple(int(at) for at in point[: layer.ndim - 2])

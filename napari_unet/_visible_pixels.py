@@ -14,6 +14,7 @@ from napari_unet._visibility import (
     Frame,
     check_plane,
     covers_of,
+    leading_index,
     plane_shape,
     shows_slice,
     to_pixels,
@@ -106,7 +107,7 @@ def visible_pixels(
             f"{source.name} is covered by {above}; hide that, or move it below"
         )
     if mask.show_selected_label:
-        plane = full_data(mask)[_place(viewer, mask, region)]
+        plane = full_data(mask)[(*leading_index(viewer, mask), *region)]
         where &= np.asarray(plane).reshape(where.shape) == mask.selected_label
     return VisiblePixels(shown_index(viewer, mask, layout), region, where)
 
@@ -188,8 +189,3 @@ class _Affine:
             )
             result &= (there >= low[axis]) & (there <= high[axis])
         return result
-
-
-def _place(viewer: ViewerModel, mask: Labels, region: Region) -> tuple[Any, ...]:
-    point = np.round(mask.world_to_data(viewer.dims.point)).astype(int)
-    return (*(int(at) for at in point[:-2]), *region)
