@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from skimage.io import imsave
 
+from unet_engine.runtime import Runner
 from unet_engine.spec import ModelSpec, build
 from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
 from unet_engine.synthetic import nuclei
@@ -75,3 +78,23 @@ def model(
     checkpoint = make_checkpoint()
     ModelStore().save("tiny", checkpoint)
     return checkpoint
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """Have Ctrl+C pressed at a block that a network predicts; return the calls so far."""
+
+    def prepare(number: int) -> list[int]:
+        genuine = Runner.__call__
+        calls: list[int] = []
+
+        def interrupted(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
+            calls.append(1)
+            if len(calls) == number:
+                os.kill(os.getpid(), signal.SIGINT)
+            return genuine(self, block, *wanted)
+
+        monkeypatch.setattr(Runner, "__call__", interrupted)
+        return calls
+
+    return prepare

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,6 @@ import tifffile
 import zarr
 
 from unet_engine.cli import main
-from unet_engine.runtime import Runner
 from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
 
 if TYPE_CHECKING:
@@ -477,21 +474,12 @@ def test_the_advice_of_a_refusal_leads_on(
 def test_an_unfinished_run_goes_on_or_starts_anew_as_advised(
     folder: Path,
     capfd: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupt_at: Callable[[int], list[int]],
     before: tuple[str, ...],
 ):
-    genuine = Runner.__call__
-    calls: list[int] = []
-
-    def interrupted(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
-        calls.append(1)
-        if len(calls) == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-        return genuine(self, block, *wanted)
-
     zarr.create_array(folder / "a.zarr", data=noise(96, 96), chunks=(32, 32))
     command = [*predict(folder / "a.zarr", "m.ome.zarr"), *before]
-    monkeypatch.setattr(Runner, "__call__", interrupted)
+    calls = interrupt_at(4)
     assert main(command) == 130
     message = capfd.readouterr().err
     assert "the same command" in message

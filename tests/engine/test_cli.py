@@ -454,18 +454,9 @@ def test_ctrl_c_in_a_folder_keeps_the_finished_images(
     folder: Path,
     model: Checkpoint,
     capfd: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupt_at: Callable[[int], list[int]],
 ):
-    genuine = Runner.__call__
-    calls: list[int] = []
-
-    def interrupted(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
-        calls.append(1)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return genuine(self, block, *wanted)
-
-    monkeypatch.setattr(Runner, "__call__", interrupted)
+    interrupt_at(3)
     out = folder / "masks"
     # The third image is not finished: its only tile was being predicted.
     assert segment(folder / "images", out) == 130

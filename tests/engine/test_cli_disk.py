@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +13,9 @@ from unet_engine.cli import main
 from unet_engine.config import PredictConfig
 from unet_engine.images import Image, Normalisation, open_image, read_labels
 from unet_engine.inference import predict
-from unet_engine.runtime import Runner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -112,18 +111,9 @@ def test_ctrl_c_keeps_the_finished_tiles(
     tmp_path: Path,
     model: Checkpoint,
     capfd: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupt_at: Callable[[int], list[int]],
 ):
-    genuine = Runner.__call__
-    calls: list[int] = []
-
-    def interrupted(self: Runner, block: np.ndarray, *wanted: object) -> np.ndarray:
-        calls.append(1)
-        if len(calls) == 4:
-            os.kill(os.getpid(), signal.SIGINT)
-        return genuine(self, block, *wanted)
-
-    monkeypatch.setattr(Runner, "__call__", interrupted)
+    calls = interrupt_at(4)
     source, out = write_zarr(tmp_path / "a.zarr", 96, 96), tmp_path / "m.ome.zarr"
     assert segment(source, out) == 130
     assert f"finished tiles are kept in {out}" in capfd.readouterr().err
