@@ -82,7 +82,7 @@ def model(
 
 @pytest.fixture
 def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """Have Ctrl+C pressed at a block that a network predicts; return the calls so far."""
+    """Have Ctrl+C pressed at a block that is predicted; return the calls so far."""
 
     def prepare(number: int) -> list[int]:
         genuine = Runner.__call__
