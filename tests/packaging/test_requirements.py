@@ -1,0 +1,109 @@
+"""What is installed with the package: no napari and no Qt binding but by an extra."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6", "pyside6-essentials"}
+
+
+def of_this_project(extras: Iterable[str]) -> list[Requirement]:
+    """Return what pyproject.toml requires, that of its extras in their place."""
+    lines = [
+        *PROJECT["dependencies"],
+        *(line for name in extras for line in EXTRAS[name]),
+    ]
+    found = []
+    for requirement in map(Requirement, lines):
+        if requirement.name == PROJECT["name"]:
+            found += of_this_project(requirement.extras)
+        else:
+            found.append(requirement)
+    return found
+
+
+def applies(requirement: Requirement, extras: Iterable[str]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": e}) for e in ("", *extras))
+
+
+def installed_with(*extras: str) -> set[str]:
+    """Return the distributions that pip installs with the package and extras."""
+    names: set[str] = set()
+    seen: set[tuple[str, frozenset[str]]] = set()
+    queue = of_this_project(extras)
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        wanted = name, frozenset(requirement.extras)
+        if wanted in seen or not applies(requirement, ()):
+            continue
+        seen.add(wanted)
+        names.add(name)
+        required = map(Requirement, requires(name) or [])
+        further = [r for r in required if applies(r, requirement.extras)]
+        # Its marker has been evaluated, with the extras that it was required with.
+        for each in further:
+            each.marker = None
+        queue += further
+    return names
+
+
+def imported(package: Path) -> Iterator[str]:
+    """Yield the top-level modules that the files of a package import anywhere."""
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
+def distributions_of(modules: Iterable[str]) -> set[str]:
+    known = packages_distributions()
+    ours = {"unet_engine", "napari_unet", "napari_unet_resources"}
+    others = set(modules) - ours - sys.stdlib_module_names
+    return {canonicalize_name(known[m][0]) if m in known else m for m in others}
+
+
+def test_the_package_brings_neither_napari_nor_a_qt_binding() -> None:
+    names = installed_with()
+    assert {"torch", "numpy", "magicgui", "superqt"} <= names
+    assert not names & (BINDINGS | {"napari"})
+
+
+@pytest.mark.parametrize("binding", ["pyqt5", "pyqt6"])
+def test_an_extra_names_the_binding_and_brings_napari(binding: str) -> None:
+    try:
+        names = installed_with(binding)
+    except PackageNotFoundError:
+        pytest.skip(f"{binding} is tested where it is installed")
+    assert "napari" in names
+    assert names & BINDINGS == {binding}
+
+
+def test_what_the_engine_imports_is_required() -> None:
+    direct = {canonicalize_name(r.name) for r in of_this_project(["bioio"])}
+    # zarr is required, and what its codecs are made with is part of its interface.
+    needed = distributions_of(imported(ROOT / "src"))
+    assert not sorted(needed - direct - {"numcodecs"})
+
+
+def test_what_the_plugin_imports_comes_with_the_package_or_with_napari() -> None:
+    needed = distributions_of(imported(ROOT / "napari_unet"))
+    assert not sorted(needed - installed_with("napari"))
