@@ -11,7 +11,7 @@ import pytest
 from unet_engine.cli import build_parser
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMANDS = sorted(
     {
         line
@@ -21,7 +21,9 @@ COMMANDS = sorted(
 )
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_links_lead_to_files(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", document.read_text("utf-8"))
     local = [target for target in targets if "://" not in target]
@@ -46,7 +48,7 @@ def test_scripts_in_the_documents_exist() -> None:
         for document in DOCUMENTS
         for name in re.findall(r"\bscripts/[a-z.]+[a-z]", document.read_text("utf-8"))
     }
-    assert named >= {"scripts/setup", "scripts/demo", "scripts/test"}
+    assert named >= {"scripts/setup", "scripts/demo", "scripts/test", "scripts/docs"}
     assert not [name for name in named if not (ROOT / name).exists()]
 
 

@@ -1,0 +1,99 @@
+"""The documentation site: pages that are made, and links that are rewritten."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a module of ``docs/site`` by its name, as MkDocs does."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    before = set(sys.modules)
+
+    def load(name: str) -> ModuleType:
+        return __import__(name)
+
+    yield load
+    for name in set(sys.modules) - before & {"commands", "links", "model_cards"}:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_the_command_reference_has_the_help_of_every_command(site: Any) -> None:
+    commands = site("commands")
+    names = commands.command_names()
+    assert {"predict", "finetune", "pretrain", "evaluate", "objects"} <= set(names)
+    page = commands.commands_sections()
+    for name in names:
+        assert f"## napari-unet {name}\n" in page
+        assert commands.help_text(name) in page
+    # Options, so that it is the help and no message.
+    assert "--overwrite" in commands.help_text("predict")
+
+
+def test_a_model_page_has_its_card_and_what_its_file_records(site: Any) -> None:
+    card = ROOT / "resources" / "models" / "nuclei.md"
+    page = site("model_cards").model_page(card)
+    assert page.startswith(card.read_text("utf-8").rstrip())
+    raw = card.with_suffix(".safetensors").read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    metadata = header["__metadata__"]
+    assert metadata["digest"] in page
+    history = json.loads(metadata["history"])
+    assert len(history) > 1
+    table = page[page.index("## Recorded in the file") :]
+    for training in history:
+        assert f"| {training['created'][:10]} |" in table
+        assert f"| {training['steps']} |" in table
+
+
+def _rewritten(site: Any, text: str) -> str:
+    def elsewhere(path: str) -> str:
+        return f"https://host/{path}"
+
+    result: str = site("links").rewrite_links(
+        text,
+        source="docs/how-to/images.md",
+        page="how-to/images.md",
+        pages={
+            "docs/files.md": "files.md",
+            "README.md#install": "install.md",
+            "README.md": "index.md",
+            "benchmarks/RESULTS.md": "reference/benchmarks.md",
+        },
+        elsewhere=elsewhere,
+    )
+    return result
+
+
+@pytest.mark.parametrize(
+    ("written", "on_the_site"),
+    [
+        ("[a](../files.md)", "[a](../files.md)"),
+        ("[a](../../README.md#install)", "[a](../install.md)"),
+        ("[a](../../README.md#cite)", "[a](../index.md#cite)"),
+        (
+            "[a](../../benchmarks/RESULTS.md#speed)",
+            "[a](../reference/benchmarks.md#speed)",
+        ),
+        ("[a](../../pyproject.toml)", "[a](https://host/pyproject.toml)"),
+        ("[a](https://x.org/y.md)", "[a](https://x.org/y.md)"),
+        ("[a](#below)", "[a](#below)"),
+        ("`[a](../files.md)` [b](../x)", "`[a](../files.md)` [b](https://host/docs/x)"),
+        ("```\n[a](../../b.md)\n```", "```\n[a](../../b.md)\n```"),
+    ],
+)
+def test_links_of_the_repository_hold_on_the_site(
+    site: Any, written: str, on_the_site: str
+) -> None:
+    assert _rewritten(site, written) == on_the_site
