@@ -7,17 +7,16 @@ tests, all but this project.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import sysconfig
 import tarfile
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from installing import ROOT, everything, fresh_environment, run
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 NAME = "napari-unet-finetune"
 
 pytestmark = pytest.mark.slow
@@ -37,70 +36,17 @@ print(json.dumps({{
 """
 
 
-def run(*command: str | Path, **variables: str) -> str:
-    """Run a command away from the checkout; return what it printed."""
-    environment = {**os.environ, **variables}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=Path(sys.prefix),
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def build(kind: str, source: Path, folder: Path) -> Path:
-    """Build a wheel or sdist and return the one file that came of it."""
-    run(sys.executable, "-m", "build", "-n", f"--{kind}", "-o", folder, source)
-    (built,) = folder.iterdir()
-    return built
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="session")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
-
-
-@pytest.fixture(scope="session")
-def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with links to all installed packages but this project's."""
-    folder = tmp_path_factory.mktemp("dependencies")
-    ours = ("napari_unet", "_napari_unet", "_editable_impl_napari_unet", "unet_engine")
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.startswith(ours) and entry.suffix != ".pth":
-            (folder / entry.name).symlink_to(entry)
-    return folder
-
-
 @pytest.fixture(scope="session", params=["wheel", "sdist", "editable"])
 def python(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    dependencies: Path,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return the interpreter of a fresh environment with the project installed."""
-    environment = tmp_path_factory.mktemp(request.param)
-    run(sys.executable, "-m", "venv", "--without-pip", environment)
-    python = environment / "bin" / "python"
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = Path(run(python, "-c", code).strip())
-    (packages / "dependencies.pth").write_text(f"{dependencies}\n")
     if request.param == "editable":
         what: list[str | Path] = ["--editable", ROOT]
     else:
         what = [request.getfixturevalue(request.param)]
-    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    run(sys.executable, "-m", "pip", "--python", python, "install", *options, *what)
-    return python
+    folder = tmp_path_factory.mktemp(request.param)
+    return fresh_environment(folder, everything(), *what)
 
 
 def test_npe2_validates_the_manifest(python: Path) -> None:
