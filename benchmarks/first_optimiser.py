@@ -18,14 +18,16 @@ import sys
 _START = """
 import time, torch
 from torch import nn
-from unet_engine.optimisers import AdamW, Group
+from unet_engine.training.optimisers import AdamW, Group
 weights = [nn.Parameter(torch.ones(8))]
 weights[0].grad = torch.ones(8)
 started = time.perf_counter()
 """
 _WAYS = {
     "torch.optim.AdamW": "torch.optim.AdamW(weights, lr=1e-3).step()",
-    "unet_engine.optimisers.AdamW": "AdamW([Group(parameters=weights)]).step(1e-3)",
+    "unet_engine.training.optimisers.AdamW": (
+        "AdamW([Group(parameters=weights)]).step(1e-3)"
+    ),
 }
 _END = "\nprint(time.perf_counter() - started)"
 

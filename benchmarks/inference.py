@@ -34,18 +34,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_engine.config import PredictConfig
 from unet_engine.images import Image, Normalisation, open_image
-from unet_engine.spec import ModelSpec
-from unet_engine.synthetic import nuclei
-from unet_engine.tiling import Tile, read_reflected, reflect_indices
+from unet_engine.models.spec import ModelSpec
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.synthetic.nuclei import nuclei
+from unet_engine.tiling.tiles import Tile, read_reflected, reflect_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
 
-    from unet_engine.checkpoint import Checkpoint
+    from unet_engine.models.checkpoint import Checkpoint
 
     Pixels = npt.NDArray[np.float32]
 
@@ -88,8 +88,9 @@ def make_image(data: Path, shape: tuple[int, ...]) -> Pixels:
 
 def make_model(model: str, ndim: int) -> Checkpoint:
     """Load a model of the store or a file; of volumes an untrained one is made."""
-    from unet_engine.store import Checkpoint, ModelStore
-    from unet_engine.training import start_checkpoint
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.starting import start_checkpoint
+    from unet_engine.models.store import ModelStore
 
     if ndim == 3:
         return start_checkpoint(ModelSpec.for_architecture("unet", ndim=3))
@@ -112,8 +113,8 @@ def make_method(
 def _ours(
     checkpoint: Checkpoint, image: Pixels, **settings: Any
 ) -> Callable[[Pixels], Pixels]:
-    from unet_engine.halo import measure_halo
-    from unet_engine.inference import predict
+    from unet_engine.compute.measured_halo import measure_halo
+    from unet_engine.prediction.segmentation import predict
 
     config = PredictConfig(device="cpu", probabilities=True, **settings)
     if config.halo == "measured" and checkpoint.spec.measured_halo is None:
@@ -141,7 +142,7 @@ def _monai(
     import torch
     from monai.inferers import sliding_window_inference
 
-    from unet_engine.runtime import load_network
+    from unet_engine.compute.loading import load_network
 
     network = load_network(checkpoint).eval()
     window = (256, 256) if checkpoint.spec.ndim == 2 else (32, 96, 96)
@@ -165,7 +166,7 @@ def _monai(
 def _whole(checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
     import torch
 
-    from unet_engine.runtime import load_network
+    from unet_engine.compute.loading import load_network
 
     network = load_network(checkpoint).eval()
     footprint = checkpoint.spec.footprint
@@ -220,7 +221,7 @@ def _flops(checkpoint: Checkpoint, shape: tuple[int, ...]) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from unet_engine.spec import build
+    from unet_engine.models.spec import build
 
     footprint = checkpoint.spec.footprint
     # Counted on sizes that the network takes, and scaled to the image.
@@ -317,7 +318,7 @@ def _shape(image: str) -> tuple[int, ...]:
 def _present_methods() -> list[str]:
     import torch
 
-    from unet_engine.runtime import prediction_precision
+    from unet_engine.compute.devices import prediction_precision
 
     methods = [*OURS, *MONAI, "whole"]
     if prediction_precision("cpu", "half") == torch.float32:

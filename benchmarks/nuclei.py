@@ -25,25 +25,25 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from training.microscopes import ramp
-from training.nuclei import FLUORESCENT, SETS, STAINED, list_files, read_labels
+from bundled_models.microscopes import ramp
+from bundled_models.nuclei import FLUORESCENT, SETS, STAINED, list_files, read_labels
 from unet_engine.images import Image, match_channels, open_image
-from unet_engine.inference import predict
-from unet_engine.instances import SemanticMask, label_objects
 from unet_engine.metrics import (
     Confusion,
     aggregated_jaccard,
     count_overlaps,
     match_objects,
 )
-from unet_engine.store import ModelStore
+from unet_engine.models.store import ModelStore
+from unet_engine.objects import SemanticMask, label_objects
+from unet_engine.prediction.segmentation import predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
-    from unet_engine.checkpoint import Checkpoint
+    from unet_engine.models.checkpoint import Checkpoint
 
     Pixels = npt.NDArray[Any]
     Example = tuple[Image, npt.NDArray[np.integer[Any]]]

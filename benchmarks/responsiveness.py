@@ -30,14 +30,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scaling import Mirrored, sample
 
-from napari_unet._sight import camera_of
+from napari_unet.viewer.viewport import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
 
-    from napari_unet._subject import Subject
+    from napari_unet.state.working_image import Subject
 
 VIEWPORT = 1024
 CASES = {"plane": (4096, 4096), "stack": (16, 1024, 1024)}
@@ -160,7 +160,7 @@ class Bench:
     def __init__(self, seconds: float, network: str) -> None:
         import napari
 
-        from napari_unet._dock import UNetWidget
+        from napari_unet.dock import UNetWidget
 
         self._seconds = seconds
         self.viewer = napari.Viewer(show=True)

@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_engine.config import PredictConfig
-from unet_engine.disk_results import DiskResults
 from unet_engine.images import Image, open_image
-from unet_engine.spec import ModelSpec
-from unet_engine.synthetic import nuclei
-from unet_engine.tiling import reflect_indices
+from unet_engine.models.spec import ModelSpec
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.synthetic.nuclei import nuclei
+from unet_engine.tiling.tiles import reflect_indices
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,9 +74,9 @@ def sample(data: Path) -> npt.NDArray[Any]:
 
 def measure(edge: int, network: str, data: Path, folder: Path) -> dict[str, Any]:
     """Predict one image to disk in this process."""
-    from unet_engine.inference import predict
-    from unet_engine.store import ModelStore
-    from unet_engine.training import start_checkpoint
+    from unet_engine.models.starting import start_checkpoint
+    from unet_engine.models.store import ModelStore
+    from unet_engine.prediction.segmentation import predict
 
     image = Image.from_array(Mirrored(sample(data), edge), "YX", name="mirrored")
     checkpoint = (

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from unet_engine.calibration import CACHE_VARIABLE
-from unet_engine.store import FOLDER_VARIABLE
-from unet_engine.strokes.store import FOLDER_VARIABLE as STROKES_VARIABLE
+from unet_engine.annotations.store import FOLDER_VARIABLE as STROKES_VARIABLE
+from unet_engine.compute.calibration import CACHE_VARIABLE
+from unet_engine.models.store import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path

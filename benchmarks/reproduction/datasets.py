@@ -10,17 +10,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from unet_engine.border_weights import balance_weights, border_weights, weigh_pieces
-from unet_engine.dataset import TrainingPair
 from unet_engine.errors import DataError
 from unet_engine.images import Normalisation, open_image, pair_folders, read_labels
+from unet_engine.training.border_weights import (
+    balance_weights,
+    border_weights,
+    weigh_pieces,
+)
+from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from unet_engine.images import Image
-    from unet_engine.spec import ModelSpec
+    from unet_engine.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,23 +13,24 @@ import torch
 
 from reproduction.datasets import DATASETS, Dataset, make_pairs, read_part
 from reproduction.rows import NETWORKS, ROWS, Network, Row, Scale, coarser_row
-from unet_engine.checkpoint import Checkpoint
-from unet_engine.config import FineTuneConfig, PredictConfig
-from unet_engine.events import Validation
-from unet_engine.inference import predict
+from unet_engine.compute.devices import training_precision
 from unet_engine.metrics import report
-from unet_engine.runtime import training_precision
-from unet_engine.spec import ARCHITECTURES, ModelSpec, build
-from unet_engine.training import fine_tune, start_checkpoint
-from unet_engine.warm_starts import start_imagenet, start_staged
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.spec import ARCHITECTURES, ModelSpec, build
+from unet_engine.models.starting import start_checkpoint, start_imagenet, start_staged
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.segmentation import predict
+from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.events import Validation
+from unet_engine.training.fine_tuning import fine_tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from unet_engine.config import Device
-    from unet_engine.events import FineTuned
+    from unet_engine.devices import Device
     from unet_engine.images import Image
+    from unet_engine.training.events import FineTuned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from reproduction.datasets import DATASETS
 from reproduction.rows import NETWORKS, ROWS
 from unet_engine.errors import DataError
-from unet_engine.spec import ARCHITECTURES
-from unet_engine.writing import whole_file
+from unet_engine.files.atomic import whole_file
+from unet_engine.models.spec import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,7 +21,7 @@ class Network:
     Attributes
     ----------
     architecture
-        A name in ``unet_engine.spec.ARCHITECTURES``.
+        A name in ``unet_engine.models.spec.ARCHITECTURES``.
     backbone
         The classifier below it, or ``""``.
     coarser

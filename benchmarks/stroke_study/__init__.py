@@ -1,1 +1,1 @@
-"""What ``few_strokes.py`` is made of."""
+"""What ``strokes_planes.py`` is made of."""

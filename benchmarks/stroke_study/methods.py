@@ -13,18 +13,20 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 from torch.nn import functional
 
-from unet_engine.annotations import Annotations
-from unet_engine.architectures import ARCHITECTURES
-from unet_engine.config import FineTuneConfig, PredictConfig
-from unet_engine.dataset import TrainingPair
-from unet_engine.features import FeatureExtractor
+from unet_engine.annotations.annotations import Annotations
+from unet_engine.compute.loading import load_network
 from unet_engine.images import Normalisation, match_channels
-from unet_engine.inference import predict
-from unet_engine.live import LiveImage, LiveLearner
-from unet_engine.runtime import load_network
-from unet_engine.spec import IGNORE, ModelSpec
-from unet_engine.training import fine_tune, start_checkpoint
-from unet_engine.warm_starts import start_features
+from unet_engine.interactive.features import FeatureExtractor
+from unet_engine.interactive.learner import LiveImage, LiveLearner
+from unet_engine.labels import IGNORE
+from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.spec import ModelSpec
+from unet_engine.models.starting import start_checkpoint, start_features
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.segmentation import predict
+from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stroke_study.subjects import Subject
-    from unet_engine.checkpoint import Checkpoint
+    from unet_engine.models.checkpoint import Checkpoint
 
     Mask = npt.NDArray[np.uint8]
     Floats = npt.NDArray[np.float32]

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import disk
 
-from unet_engine.guidance import Survey, entropy, rank_regions
-from unet_engine.spec import IGNORE
+from unet_engine.interactive.where_to_look import Survey, entropy, rank_regions
+from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
     import numpy.typing as npt

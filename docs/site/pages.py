@@ -30,7 +30,7 @@ CARDS = {
     for card in sorted(ROOT.glob("resources/models/*.md"))
 }
 COMMANDS = "reference/commands.md"
-PICTURES = {"benchmarks/few_strokes.png": "reference/few_strokes.png"}
+PICTURES = {"benchmarks/strokes_planes.png": "reference/strokes_planes.png"}
 SECTIONS = {"README.md#install": "install.md", "README.md": "index.md"}
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from skimage.io import imsave
 
-from unet_engine.runtime import Runner
-from unet_engine.spec import ModelSpec, build
-from unet_engine.store import FOLDER_VARIABLE, Checkpoint, ModelStore
-from unet_engine.synthetic import nuclei
+from unet_engine.compute.runner import Runner
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.spec import ModelSpec, build
+from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,26 +46,6 @@ def make_checkpoint() -> MakeCheckpoint:
         return Checkpoint(spec, weights, ())
 
     return make
-
-
-@pytest.fixture
-def write_sets(tmp_path: Path) -> Callable[..., Path]:
-    """Return a maker of a folder of labelled sets; all but the first are in colour."""
-
-    def write(names: Iterable[str], images: int) -> Path:
-        for number, name in enumerate(names):
-            for kind in "images", "labels":
-                (tmp_path / "data" / name / kind).mkdir(parents=True)
-            for seed in range(images):
-                image, ids = nuclei((48, 56), seed=10 * number + seed, diameter=12)
-                grey = (image / image.max() * 255).astype(np.uint8)
-                pixels = np.dstack(3 * [grey]) if number else grey
-                for kind, array in ("images", pixels), ("labels", ids.astype(np.uint8)):
-                    path = tmp_path / "data" / name / kind / f"{number}-{seed}.png"
-                    imsave(path, array, check_contrast=False)
-        return tmp_path / "data"
-
-    return write
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from unet_engine.architectures import ARCHITECTURES
 from unet_engine.llvm import keep_triton_out
-from unet_engine.spec import ModelSpec, build
+from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.spec import ModelSpec, build
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,11 +101,11 @@ def test_a_library_open_to_all_is_seen(tmp_path: Path):
 def test_no_network_loads_the_compiler_of_pytorch_to_be_loaded():
     code = """
     import sys
-    from unet_engine.architectures import ARCHITECTURES
-    from unet_engine.architectures.trunks import FCN_FORMS
-    from unet_engine.runtime import folded_network
-    from unet_engine.spec import ModelSpec
-    from unet_engine.training import start_checkpoint
+    from unet_engine.models.architectures import ARCHITECTURES
+    from unet_engine.models.fcn_trunks import FCN_FORMS
+    from unet_engine.compute.loading import folded_network
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.models.starting import start_checkpoint
 
     for name, row in ARCHITECTURES.items():
         small = {"dense_width": 8} if name in FCN_FORMS else {"depth": 1}

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_unet import _jobs
-from napari_unet._dock import UNetWidget
+from napari_unet.dock import UNetWidget
+from napari_unet.jobs import job
 from unet_engine.errors import DataError
-from unet_engine.spec import ModelSpec
-from unet_engine.store import ModelStore
+from unet_engine.models.spec import ModelSpec
+from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import napari
     from pytestqt.qtbot import QtBot
 
-    from unet_engine.annotations import Annotations
-    from unet_engine.store import ModelInfo
+    from unet_engine.annotations.annotations import Annotations
+    from unet_engine.models.checkpoint import ModelInfo
 
 
 @pytest.fixture(autouse=True)
 def _no_run_outlives_its_test() -> Iterator[None]:
     yield
-    assert _jobs.stop_all(seconds=60)
+    assert job.stop_all(seconds=60)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def add_model(store: ModelStore) -> Callable[..., ModelInfo]:
     """Save a small model with random weights: ``add_model("name", in_channels=2)``."""
 
     def add(name: str = "tiny", **spec: Any) -> ModelInfo:
-        from unet_engine.training import start_checkpoint
+        from unet_engine.models.starting import start_checkpoint
 
         values = {"depth": 2, "width": 4, "classes": ("background", "cell"), **spec}
         return store.save(name, start_checkpoint(ModelSpec(**values)))

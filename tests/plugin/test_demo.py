@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from skimage.io import imread
 
-from napari_unet import _demo
+from napari_unet import demo as _demo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_picture_in_a_missing_folder_is_refused(
 def test_screenshot_shows_the_whole_window(tmp_path: Path) -> None:
     picture = tmp_path / "demo.png"
     done = subprocess.run(
-        [sys.executable, "-m", "napari_unet._demo", "--screenshot", str(picture)],
+        [sys.executable, "-m", "napari_unet.demo", "--screenshot", str(picture)],
         env={**os.environ, "PYTHONWARNINGS": ""},
         capture_output=True,
         text=True,

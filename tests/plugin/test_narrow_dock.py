@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
-from napari_unet._buttons import NamedButton, NarrowButton
+from napari_unet.widgets.buttons import NamedButton, NarrowButton
 
 if TYPE_CHECKING:
     from conftest import Docked

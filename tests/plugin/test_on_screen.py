@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Points
 
-from napari_unet import _large_arrays
+from napari_unet.state import large_arrays
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class TestArraysLargerThanMemory:
     @pytest.fixture
     def small_memory(self, monkeypatch: Any, tmp_path: Any) -> None:
         memory = SimpleNamespace(available=2**14)
-        monkeypatch.setattr(_large_arrays.psutil, "virtual_memory", lambda: memory)
+        monkeypatch.setattr(large_arrays.psutil, "virtual_memory", lambda: memory)
         monkeypatch.setenv("NAPARI_UNET_CACHE", str(tmp_path))
 
     def test_a_mask_on_disk_is_predicted_and_painted(
@@ -125,7 +125,7 @@ class TestArraysLargerThanMemory:
     ) -> None:
         dock.viewer.add_image(np.stack([plane] * 4), name="stack")
         dock.predict()
-        assert _large_arrays.lies_on_disk(dock.widget.workspace.subject.mask)
+        assert large_arrays.lies_on_disk(dock.widget.workspace.subject.mask)
         dock.mask.paint((1, 30, 30), 1)
         assert dock.counts[1] > 0
         dock.widget.masks.current.show_touched(True)
@@ -137,7 +137,7 @@ class TestArraysLargerThanMemory:
     ) -> None:
         dock.viewer.add_image(np.stack([plane] * 4), name="stack")
         dock.widget.correct.start_empty()
-        folder = str(_large_arrays.cache_folder())
+        folder = str(large_arrays.cache_folder())
         (text,) = [t for t in told if "larger than the memory" in t]
         assert "mask of 'stack'" in text
         assert folder in text
@@ -168,7 +168,7 @@ class TestArraysLargerThanMemory:
         dock.widget.objects.start()
         dock.wait()
         assert "Failed" not in dock.widget.objects.text.text()
-        assert _large_arrays.lies_on_disk(dock.widget.workspace.subject.mask)
+        assert large_arrays.lies_on_disk(dock.widget.workspace.subject.mask)
         assert set(dock.counts) == {0, 1}
         dock.widget.correct.start_anew()
         assert not dock.counts
@@ -184,9 +184,9 @@ class TestArraysLargerThanMemory:
         dock.viewer.add_image(np.stack([plane] * 4), name="stack")
         dock.widget.predict.form.probability.value = True
         # Room for the mask and for one plane of the probabilities, not for all.
-        free = _large_arrays._SPARE_BYTES + 5 * plane.size
+        free = large_arrays._SPARE_BYTES + 5 * plane.size
         usage = SimpleNamespace(free=free)
-        monkeypatch.setattr(_large_arrays.shutil, "disk_usage", lambda _: usage)
+        monkeypatch.setattr(large_arrays.shutil, "disk_usage", lambda _: usage)
         dock.widget.predict.predict.click()
         assert not dock.widget.workspace.activity
         assert "probabilities of stack" in told[-1]
@@ -202,8 +202,8 @@ class TestArraysLargerThanMemory:
         dock.mask.paint((20, 20), 1)
         dock.viewer.layers.clear()
         memory, usage = SimpleNamespace(available=0), SimpleNamespace(free=0)
-        monkeypatch.setattr(_large_arrays.psutil, "virtual_memory", lambda: memory)
-        monkeypatch.setattr(_large_arrays.shutil, "disk_usage", lambda _: usage)
+        monkeypatch.setattr(large_arrays.psutil, "virtual_memory", lambda: memory)
+        monkeypatch.setattr(large_arrays.shutil, "disk_usage", lambda _: usage)
         dock.viewer.add_image(layer.data, name="cells")
         assert "mask of cells" in told[-1]
         assert dock.widget.workspace.layer is not None
@@ -213,11 +213,11 @@ class TestArraysLargerThanMemory:
         self, monkeypatch: Any, small_memory: None, tmp_path: Any
     ) -> None:
         usage = SimpleNamespace(free=2**20)
-        monkeypatch.setattr(_large_arrays.shutil, "disk_usage", lambda _: usage)
+        monkeypatch.setattr(large_arrays.shutil, "disk_usage", lambda _: usage)
         with pytest.raises(DataError, match=r"mask of x .* are free"):
-            _large_arrays.zeros((9, 999, 999), np.uint8, "mask of x")
+            large_arrays.zeros((9, 999, 999), np.uint8, "mask of x")
         assert not list(tmp_path.iterdir())
 
     def test_small_arrays_stay_in_memory(self, small_memory: None) -> None:
-        array = _large_arrays.zeros((9, 9), np.uint8, "mask")
-        assert not _large_arrays.lies_on_disk(array)
+        array = large_arrays.zeros((9, 9), np.uint8, "mask")
+        assert not large_arrays.lies_on_disk(array)

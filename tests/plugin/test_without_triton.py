@@ -14,7 +14,7 @@ from textwrap import dedent
 
 import pytest
 
-from unet_engine.architectures import ARCHITECTURES
+from unet_engine.models.architectures import ARCHITECTURES
 
 pytestmark = [
     pytest.mark.slow,
@@ -68,7 +68,7 @@ def test_trainings_in_the_window(environment: dict[str, str], test: str) -> None
 ALL_ARCHITECTURES = """
     import napari, numpy as np
     from qtpy.QtWidgets import QApplication
-    from napari_unet._jobs import load_torch
+    from napari_unet.jobs.job import load_torch
 
     viewer = napari.Viewer(show=True)
     image = np.random.default_rng(0).integers(0, 255, (96, 96)).astype(np.uint8)
@@ -76,13 +76,15 @@ ALL_ARCHITECTURES = """
     for _ in range(20):
         QApplication.processEvents()
     load_torch()
-    from unet_engine.architectures import ARCHITECTURES
-    from unet_engine.config import FineTuneConfig, PredictConfig
-    from unet_engine.dataset import TrainingPair
+    from unet_engine.models.architectures import ARCHITECTURES
+    from unet_engine.training.config import FineTuneConfig
+    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.training.pairs import TrainingPair
     from unet_engine.images import Image
-    from unet_engine.inference import predict
-    from unet_engine.spec import ModelSpec
-    from unet_engine.training import fine_tune, start_checkpoint
+    from unet_engine.prediction.segmentation import predict
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.training.fine_tuning import fine_tune
+    from unet_engine.models.starting import start_checkpoint
 
     for name, row in ARCHITECTURES.items():
         for ndim in row.ndims:

@@ -73,12 +73,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; each sets ``run`` to what it does."""
     # Here, so that Ctrl-C while they load ends like any other.
     from unet_engine.cli.demo import add_parser as add_demo
-    from unet_engine.cli.evaluation import add_parser as add_evaluate
-    from unet_engine.cli.listing import add_parser as add_models
+    from unet_engine.cli.evaluate import add_parser as add_evaluate
+    from unet_engine.cli.finetune import add_parser as add_finetune
+    from unet_engine.cli.models import add_parser as add_models
     from unet_engine.cli.objects import add_parser as add_objects
-    from unet_engine.cli.prediction import add_parser as add_predict
-    from unet_engine.cli.pretraining import add_parser as add_pretrain
-    from unet_engine.cli.tuning import add_parser as add_finetune
+    from unet_engine.cli.predict import add_parser as add_predict
+    from unet_engine.cli.pretrain import add_parser as add_pretrain
 
     parser = argparse.ArgumentParser(
         prog="napari-unet",

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     try:
         # By name: the engine knows the plugin only here, and works without it.
-        demo = import_module("napari_unet._demo")
+        demo = import_module("napari_unet.demo")
         code: int = demo.main(arguments.others)
     except ImportError as error:
         raise EngineError(

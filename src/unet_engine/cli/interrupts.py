@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from unet_engine.events import Stop
+    from unet_engine.stopping import Stop
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C without a result, as shells have it: 128 + SIGINT."""

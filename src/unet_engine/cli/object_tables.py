@@ -49,7 +49,7 @@ class ObjectTables:
         DataError
             When it cannot, or would replace something.
         """
-        from unet_engine.instances import check_table_suffix, read_joined_table
+        from unet_engine.objects import check_table_suffix, read_joined_table
 
         if self._path is None:
             return
@@ -92,7 +92,7 @@ class ObjectTables:
         DataError
             When the disk is full.
         """
-        from unet_engine.instances import join_tables, write_table
+        from unet_engine.objects import join_tables, write_table
 
         if self._path is None or not self._tables:
             return
@@ -119,9 +119,9 @@ def check_same_objects(path: Path, labels: npt.NDArray[Any]) -> None:
     DataError
         When it holds others: somebody may have edited them.
     """
-    from unet_engine.cli.masks import values_of
+    from unet_engine.cli.objects_files import values_of
     from unet_engine.images import open_image
-    from unet_engine.instances.blocks import BlockGrid
+    from unet_engine.objects.blocks import BlockGrid
 
     found = values_of(path, open_image(path, labels=True))
     same = tuple(found.shape) == tuple(labels.shape) and all(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from unet_engine.cli.batch import Batch, list_inputs
 from unet_engine.cli.companions import Companions
-from unet_engine.cli.data import add_image_options
+from unet_engine.cli.image_options import add_image_options
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.labelling import add_label_options
-from unet_engine.cli.masks import (
+from unet_engine.cli.object_tables import ObjectTables, check_same_objects
+from unet_engine.cli.objects_files import (
     choose_scale,
     open_files,
     open_mask,
@@ -21,23 +22,22 @@ from unet_engine.cli.masks import (
     read_rule,
     with_scale,
 )
-from unet_engine.cli.object_tables import ObjectTables, check_same_objects
 from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.outputs import Inputs, check_free, is_zarr_name
+from unet_engine.cli.predict_files import Task, check_fits, check_task, plan_tasks
 from unet_engine.cli.progress import add_quiet_option, bar
-from unet_engine.cli.tasks import Task, check_fits, check_task, plan_tasks
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import ZARR_SUFFIX
-from unet_engine.images.ome_zarr import holds_zarr
-from unet_engine.instances.config import ObjectConfig
+from unet_engine.images.zarr.ome_zarr import holds_zarr
+from unet_engine.objects.config import ObjectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
-    from unet_engine.events import Stop
     from unet_engine.images import Image, LabelRule
-    from unet_engine.instances import BlockDone, Objects, SemanticMask
+    from unet_engine.objects import BlockDone, Objects, SemanticMask
+    from unet_engine.stopping import Stop
 
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png", ZARR_SUFFIX)
 
@@ -250,7 +250,7 @@ def _run_one(
     Cancelled
         When ``stop`` says so.
     """
-    from unet_engine.instances import label_zarr, write_objects
+    from unet_engine.objects import label_zarr, write_objects
 
     started = time.monotonic()
     mask_image, image = open_files(one)
@@ -301,7 +301,7 @@ def _left_out(
     objects: Objects, config: ObjectConfig, table: Mapping[str, Any] | None
 ) -> str:
     """Tell of objects that are too small, and of pixels without intensity."""
-    from unet_engine.instances import describe_left_out
+    from unet_engine.objects import describe_left_out
 
     line = ""
     if objects.small:
@@ -356,7 +356,7 @@ class _Search:
         out
             Takes their ids.
         """
-        from unet_engine.instances import iter_label_objects, iter_measure_objects
+        from unet_engine.objects import iter_label_objects, iter_measure_objects
 
         name, quiet = self.arguments.mask.name, self.arguments.quiet
         finding = iter_label_objects(self.mask, self.config, out=out, stop=self.stop)

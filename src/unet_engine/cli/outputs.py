@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
+from unet_engine.files.atomic import check_writable
 from unet_engine.images import IMAGE_SUFFIXES, ZARR_SUFFIX
-from unet_engine.images.own_results import is_unchanged_result
-from unet_engine.writing import check_writable
+from unet_engine.images.labels.own_results import is_unchanged_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,28 +4,18 @@ No torch. An ``Image`` wraps any array-like (numpy, dask, zarr, the pages of a T
 reads only the region it is asked for.
 """
 
-from unet_engine.images.files import open_image
-from unet_engine.images.folders import (
-    Pairing,
-    list_images,
-    match_folders,
-    pair_folders,
-)
+from unet_engine.images.folders import Pairing, list_images, match_folders, pair_folders
 from unet_engine.images.formats import IMAGE_SUFFIXES
 from unet_engine.images.image import Image, match_channels
-from unet_engine.images.label_rules import LabelRule
-from unet_engine.images.label_tallies import Tally
-from unet_engine.images.label_values import decide_labels
-from unet_engine.images.labels import (
-    class_ids,
-    read_labels,
-    write_labels,
-    write_pixels,
-    write_probabilities,
-)
+from unet_engine.images.labels.reading import class_ids, read_labels
+from unet_engine.images.labels.rules import LabelRule
+from unet_engine.images.labels.tallies import Tally
+from unet_engine.images.labels.values import decide_labels
 from unet_engine.images.normalisation import Normalisation
-from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
+from unet_engine.images.opening import open_image
 from unet_engine.images.pixel_size import PixelSize
+from unet_engine.images.writing import write_labels, write_pixels, write_probabilities
+from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, is_zarr
 
 __all__ = [
     "IMAGE_SUFFIXES",

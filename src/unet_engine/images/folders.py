@@ -18,8 +18,8 @@ from unet_engine.images.formats import (
     VENDOR_SUFFIXES,
     read_suffixes,
 )
-from unet_engine.images.labels import LABEL_READ_SUFFIXES
-from unet_engine.images.ome_zarr import ZARR_SUFFIX, is_zarr
+from unet_engine.images.labels.reading import LABEL_READ_SUFFIXES
+from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, is_zarr
 
 if TYPE_CHECKING:
     import os

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from unet_engine.images.pictures import PICTURE_SUFFIXES
+from unet_engine.images.pictures.reading import PICTURE_SUFFIXES
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 """Of the TIFF files that are written."""

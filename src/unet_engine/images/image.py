@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.images.no_data import Fill
-    from unet_engine.images.source import Source
+    from unet_engine.images.source_files import Source
 
 AXES = "TZPRCYXS"
 """Letters an axis may have: time, depth, position, row of positions, channel, height,

@@ -11,7 +11,7 @@ from unet_engine.images.claims import check_claim
 from unet_engine.images.formats import BIOIO_ADVICE
 from unet_engine.images.image import AXES, Image
 from unet_engine.images.pixel_size import PixelSize
-from unet_engine.images.source import Source
+from unet_engine.images.source_files import Source
 
 if TYPE_CHECKING:
     from pathlib import Path

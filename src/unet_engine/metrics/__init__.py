@@ -1,9 +1,14 @@
 """How right a prediction is: the figures of the literature, NumPy in and float out."""
 
-from unet_engine.metrics.clustering import information_score, rand_error, rand_score
 from unet_engine.metrics.confusion import Confusion
 from unet_engine.metrics.contingency import count_overlaps
-from unet_engine.metrics.instances import (
+from unet_engine.metrics.membranes import (
+    MembraneScores,
+    measure_membrane_probability,
+    measure_membranes,
+    thin,
+)
+from unet_engine.metrics.objects import (
     IOU_THRESHOLDS,
     Matches,
     aggregated_jaccard,
@@ -11,13 +16,8 @@ from unet_engine.metrics.instances import (
     match_objects,
     seg_score,
 )
-from unet_engine.metrics.membranes import (
-    MembraneScores,
-    measure_membrane_probability,
-    measure_membranes,
-    thin,
-)
-from unet_engine.metrics.summary import LabelKind, average_reports, report
+from unet_engine.metrics.rand import information_score, rand_error, rand_score
+from unet_engine.metrics.report import LabelKind, average_reports, report
 from unet_engine.metrics.warping import Warping, warp
 
 __all__ = [

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.errors import DataError
-from unet_engine.spec import IGNORE
+from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

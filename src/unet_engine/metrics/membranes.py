@@ -16,10 +16,10 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 
 from unet_engine.errors import DataError
-from unet_engine.metrics.clustering import information_score, rand_error, rand_score
+from unet_engine.labels import IGNORE
 from unet_engine.metrics.contingency import count_overlaps
+from unet_engine.metrics.rand import information_score, rand_error, rand_score
 from unet_engine.metrics.warping import warp
-from unet_engine.spec import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

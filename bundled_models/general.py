@@ -1,0 +1,253 @@
+"""Train the bundled ``general`` model: a start for fine-tuning on images of any kind.
+
+::
+
+    python -m training.general --data DATA --out general.safetensors --minutes 60
+
+``DATA`` holds ``dsb2018_nuclei``, ``dsb2018_histology`` and ``brightfield_neurons``,
+each with ``images/`` and ``labels/`` of the same file names. Three of four pictures are
+generated. Every two minutes the averaged weights go to ``--out``, the state of the
+training beside it (``.training.safetensors``) and a line to the log; the command goes
+on from there when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from bundled_models.crops import SETS, RealCrops, draw_batch
+from bundled_models.tasks import MultiTask, batch_losses
+from unet_engine.compute.devices import training_precision
+from unet_engine.compute.loading import load_network
+from unet_engine.files.atomic import whole_file
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.spec import ModelSpec
+from unet_engine.models.starting import start_checkpoint
+from unet_engine.training.optimisation import WeightAverage
+from unet_engine.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bundled_models.crops import Batch
+    from unet_engine.models.networks.unet import UNet
+
+SPEC = ModelSpec(in_channels=3, classes=("background", "interior", "boundary"))
+PEAK = 2e-3
+SAVE_SECONDS = 120.0
+
+
+@dataclass
+class Training:
+    """All that changes while the model is trained; saved and restored as a whole.
+
+    Attributes
+    ----------
+    step, seconds
+        How far it is.
+    losses
+        Running mean of the loss of each task.
+    """
+
+    seed: int
+    spec: ModelSpec
+    step: int = 0
+    seconds: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        start = start_checkpoint(self.spec, self.seed)
+        torch.manual_seed(self.seed)
+        model: Any = MultiTask(cast("UNet", load_network(start)))
+        self.model: MultiTask = model.to(memory_format=torch.channels_last)
+        self.average = WeightAverage(self.model.network, load_network(start))
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=PEAK, weight_decay=1e-4
+        )
+        self._precision = training_precision("cpu")
+
+    def learn(self, batch: Batch, learning_rate: float) -> None:
+        """Take one step."""
+        self.model.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        half = self._precision != torch.float32
+        with torch.autocast("cpu", dtype=self._precision, enabled=half):
+            logits, outputs = self.model(images)
+        total, parts = batch_losses(
+            logits.float(), [output.float() for output in outputs], batch
+        )
+        torch.autograd.backward(total)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        if torch.isfinite(total):
+            self.optimiser.step()
+            self.average.update(self.model.network)
+        self.step += 1
+        for name, value in parts.items():
+            self.losses[name] = 0.98 * self.losses.get(name, value) + 0.02 * value
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        tensors = {
+            f"model.{name}": tensor for name, tensor in self.model.state_dict().items()
+        } | {
+            f"average.{name}": tensor
+            for name, tensor in self.average.network.state_dict().items()
+        }
+        state = self.optimiser.state_dict()["state"]
+        tensors |= {
+            f"optimiser.{number}.{name}": tensor
+            for number, values in state.items()
+            for name, tensor in values.items()
+        }
+        facts = {"step": self.step, "seconds": self.seconds, "losses": self.losses}
+        plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        with whole_file(path) as temporary:
+            safetensors.torch.save_file(
+                plain, temporary, metadata={"state": json.dumps(facts)}
+            )
+
+    def restore(self, path: Path) -> None:
+        """Go on from a state that ``save`` wrote."""
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["state"])
+        tensors = safetensors.torch.load_file(path)
+        self.model.load_state_dict(_under("model.", tensors))
+        self.average.network.load_state_dict(_under("average.", tensors))
+        self.average.steps = facts["step"]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimiser.", tensors).items():
+            number, entry = name.split(".")
+            state.setdefault(int(number), {})[entry] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.step, self.seconds = facts["step"], facts["seconds"]
+        self.losses = facts["losses"]
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Return the averaged network as a model."""
+        weights = {
+            name: tensor.detach().contiguous().numpy().copy()
+            for name, tensor in self.average.network.state_dict().items()
+        }
+        entry: dict[str, Any] = {
+            "name": name,
+            "parent": "",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "steps": self.step,
+            "seconds": round(self.seconds),
+            "seed": self.seed,
+            "data": ["procedural", *SETS],
+            # Its classes are those of the training, not of a user.
+            "start": True,
+        }
+        return Checkpoint(self.spec, weights, (entry,))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def run(
+    training: Training, real: RealCrops, schedule: Schedule, crop: int, batch: int
+) -> Iterator[None]:
+    """Train to the end of the schedule, stopping after each step."""
+    while (progress := schedule.progress(training.step, training.seconds)) < 1:
+        start = time.perf_counter()
+        drawn = draw_batch(real, batch, crop, seed=(training.seed, training.step))
+        training.learn(drawn, schedule.learning_rate(progress))
+        training.seconds += time.perf_counter() - start
+        yield
+
+
+def write_log(path: Path, row: dict[str, float]) -> None:
+    """Append a line; the first one names the columns."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def save(training: Training, real: RealCrops, out: Path, log: Path) -> None:
+    """Write model, state and a line of the log."""
+    training.checkpoint(out.stem).save(out)
+    training.save(state_path(out))
+    network = training.average.network
+    figures = training.losses | real.evaluate(network, quick=True)
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    write_log(
+        log, {"step": training.step, "seconds": round(training.seconds), **rounded}
+    )
+
+
+def state_path(out: Path) -> Path:
+    """Return where the state of a training lies, beside its model."""
+    return out.with_suffix(".training.safetensors")
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--log", type=Path, help="CSV; log.csv beside the model")
+    parser.add_argument("--minutes", type=float, default=0.0, help="0: no limit")
+    parser.add_argument("--steps", type=int, default=0, help="0: no limit")
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crop", type=int, default=192)
+    parser.add_argument("--batch", type=int, default=8)
+    arguments = parser.parse_args()
+    if not arguments.minutes and not arguments.steps:
+        parser.error("nothing ends the training; give --minutes or --steps")
+    if missing := [name for name in SETS if not (arguments.data / name).is_dir()]:
+        parser.error(f"{arguments.data} has no folder {' and no '.join(missing)}")
+    return arguments
+
+
+def main() -> None:
+    """Train, and write the model every two minutes, at the end and on Ctrl-C."""
+    arguments = read_arguments()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    training = Training(arguments.seed, SPEC)
+    if state_path(arguments.out).exists():
+        training.restore(state_path(arguments.out))
+    real = RealCrops.read(arguments.data)
+    schedule = Schedule(
+        steps=arguments.steps, seconds=60 * arguments.minutes, peak=PEAK
+    )
+    log = arguments.log or arguments.out.with_name("log.csv")
+    saved = time.monotonic()
+    with suppress(KeyboardInterrupt):
+        for _ in run(training, real, schedule, arguments.crop, arguments.batch):
+            if time.monotonic() - saved > SAVE_SECONDS:
+                save(training, real, arguments.out, log)
+                saved = time.monotonic()
+    save(training, real, arguments.out, log)
+    print(json.dumps(real.evaluate(training.average.network), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The reader of model files: what is dropped on napari joins the user's models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari import current_viewer
+from napari.utils.notifications import show_error, show_info
+
+from napari_unet.contributions.commands import open_dock
+from unet_engine.errors import EngineError
+from unet_engine.models.checkpoint import SUFFIX
+from unet_engine.models.store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.types import LayerData
+
+
+def get_reader(
+    path: str | Sequence[str],
+) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
+    """Return the reader of model files, or None for anything else."""
+    return add_models if all(map(_is_model_file, _paths(path))) else None
+
+
+def add_models(path: str | Sequence[str]) -> list[LayerData]:
+    """Add model files to the user's models and open the dock on the last one.
+
+    A file that cannot be used is told of in a notification.
+
+    Returns
+    -------
+    layers
+        napari's sign for "read, and there is no layer": a model is not an image.
+    """
+    names = []
+    for file in _paths(path):
+        try:
+            names.append(ModelStore().add(file).name)
+        except EngineError as error:
+            show_error(f"{file.name} was not added. {error}")
+    if names:
+        show_info(f"Added to the models: {', '.join(names)}.")
+        _select(names[-1])
+    return [(None,)]
+
+
+def _paths(path: str | Sequence[str]) -> list[Path]:
+    return [Path(p) for p in ([path] if isinstance(path, str) else path)]
+
+
+def _is_model_file(path: Path) -> bool:
+    return path.suffix.lower() == SUFFIX
+
+
+def _select(name: str) -> None:
+    viewer = current_viewer()
+    if viewer is not None:
+        open_dock(viewer).select_model(name)

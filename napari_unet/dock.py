@@ -1,0 +1,344 @@
+"""The dock widget: predict, correct, fine-tune; then the objects of the mask."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari.layers import Image as ImageLayer
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QScrollArea,
+    QToolButton,
+    QWidget,
+)
+
+from napari_unet.jobs.data_watch import DataWatch
+from napari_unet.jobs.job import warm_up
+from napari_unet.results.mask import Masks
+from napari_unet.results.objects import source_of_objects
+from napari_unet.results.raised_image import Raising
+from napari_unet.results.reopened_masks import Reopening
+from napari_unet.state.workspace import Workspace
+from napari_unet.steps.correct.live import close_all
+from napari_unet.steps.correct.live_row import LiveRow
+from napari_unet.steps.correct.section import CorrectSection
+from napari_unet.steps.finetune.section import FineTuneSection
+from napari_unet.steps.new_model.dialog import NewModelDialog
+from napari_unet.steps.new_model.form import Given
+from napari_unet.steps.objects.section import ObjectsSection
+from napari_unet.steps.predict.section import PredictSection
+from napari_unet.steps.pretrain.section import PretrainSection
+from napari_unet.viewer.conversion import elongation_of, image_of
+from napari_unet.viewer.docking import Docking, dock_of, unwrapped
+from napari_unet.widgets.closing import Closing
+from napari_unet.widgets.forms import Section, column
+from unet_engine.errors import DataError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import napari
+
+    from napari_unet.results.mask import MaskView
+    from napari_unet.state.untrained_model import Draft, Model
+    from napari_unet.state.working_image import Subject
+    from napari_unet.viewer.viewport import Sight
+    from unet_engine.models.store import ModelStore
+
+_WIDTH = 330
+_NARROWEST = 40
+"""Pixels that a box or a bar is wide at least: a letter or two, and an arrow."""
+
+_left: WeakKeyDictionary[Any, Draft] = WeakKeyDictionary()
+"""The draft of every viewer, for a dock that is closed and opened again."""
+
+
+class UNetWidget(QWidget):
+    """Predict a mask, correct it with napari's tools, fine-tune the model on that.
+
+    A viewer with a window has one: making another returns it, with all that is in it,
+    as napari makes a dock that was closed by its x anew.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari passes it in.
+    store
+        Where models are; by default the bundled ones and the user's.
+    """
+
+    _made = False
+
+    def __new__(cls, napari_viewer: napari.Viewer, *_: Any, **__: Any) -> UNetWidget:
+        """Return the dock of the viewer, if it has one."""
+        return dock_of(napari_viewer) or super().__new__(cls)
+
+    def __init__(
+        self, napari_viewer: napari.Viewer, store: ModelStore | None = None
+    ) -> None:
+        if self._made:
+            return
+        super().__init__()
+        self._made = True
+        # napari hands plugins a proxy, in which no layer is the layer that events
+        # carry.
+        self.viewer = unwrapped(napari_viewer)
+        self.workspace = Workspace(store)
+        self.workspace.refused.connect(show_warning)
+        self.workspace.draft = _left.get(self.viewer)
+        self.workspace.refresh_models()
+        self.masks = Masks(self.viewer, self.workspace, self)
+        self.raising = Raising(self.viewer, self.workspace, self.masks)
+        self.reopening = Reopening(self.workspace, self.masks)
+        self.predict = PredictSection(self.viewer, self.workspace, self.masks)
+        self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
+        self.live = LiveRow(self.viewer, self.workspace, self.masks)
+        self.correct = CorrectSection(
+            self.workspace, self.masks, self.predict.form.subject, self.live
+        )
+        self.fine_tune = FineTuneSection(self.viewer, self.workspace)
+        self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
+        self._scroll_target: QWidget = self.predict
+        self._scrolling = QTimer(self)
+        self._scrolling.setSingleShot(True)
+        self._scrolling.timeout.connect(self._scroll)
+        self._data_watch = DataWatch(self)
+        self._warm = False
+        self._docking = Docking(self, self.masks.pause, self.masks.resume)
+        trainings = (self.pretrain, self.fine_tune)
+        self.closing = Closing(self.viewer, self.workspace, trainings, self)
+        self._lay_out()
+        self._connect()
+        self._on_layers_changed()
+
+    def sizeHint(self) -> QSize:
+        """Return a width that leaves room for the image."""
+        return QSize(_WIDTH, super().sizeHint().height())
+
+    def enterEvent(self, event: Any) -> None:
+        """Get torch ready: the mouse is on its way to a button."""
+        if not self._warm:
+            self._warm = True
+            warm_up()
+        super().enterEvent(event)
+
+    def changeEvent(self, event: Any) -> None:
+        """Follow napari, which takes the dock out of its window and puts it back."""
+        super().changeEvent(event)
+        # While it is made there is no parent that counts.
+        if event.type() == QEvent.Type.ParentChange and hasattr(self, "_docking"):
+            self._docking.on_parent_changed(self)
+
+    def select_model(self, name: str) -> None:
+        """Choose a model by its name, having looked again which there are."""
+        self.workspace.refresh_models(choose=name)
+
+    def new_model(self, start: Model | None = None) -> NewModelDialog:
+        """Open the window in which a new model is described.
+
+        Parameters
+        ----------
+        start
+            A model whose weights it may take over.
+        """
+        # Others may have made models meanwhile: the command line, another window.
+        self.workspace.refresh_models()
+        dialog = NewModelDialog(self.workspace, self._given(), self)
+        if start is not None:
+            dialog.form.choose_start(start.name)
+        dialog.open()
+        return dialog
+
+    def open_pretraining(self) -> None:
+        """Show the part in which a model learns without labels."""
+        self.pretrain.open()
+        self._scroll_to(self.pretrain)
+
+    def open_objects(self) -> None:
+        """Show the part in which the mask becomes objects."""
+        self.objects.open()
+        self._scroll_to(self.objects)
+
+    def _scroll_to(self, section: QWidget) -> None:
+        """Scroll to a section once the layout has given it a place."""
+        self._scroll_target = section
+        self._scrolling.start(0)
+
+    def _scroll(self) -> None:
+        target, inside = self._scroll_target, self._area.widget()
+        if target.height() > self._area.viewport().height():
+            # Of what is higher than the dock, Qt would show the middle.
+            top = target.mapTo(inside, target.rect().topLeft()).y()
+            self._area.verticalScrollBar().setValue(top)
+        else:
+            self._area.ensureWidgetVisible(target)
+
+    def _given(self) -> Given:
+        """Return what is known of a new model from what is on screen."""
+        view = self.masks.current
+        classes = Given().classes
+        if view is not None and view.subject.counts:
+            classes = self.workspace.painted_classes(view.subject)
+        try:
+            image, layout = self.predict.form.chosen_image()
+        except EngineError:
+            return Given(classes=classes)
+        return Given(
+            classes=classes,
+            channels=image.channels,
+            planes=image.leading_shape[-1] if image.leading_axes.endswith("Z") else 1,
+            elongation=elongation_of(self.workspace.layer, layout),
+        )
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        layout = column(inside)
+        sections = (self.predict, self.pretrain, self.correct, self.fine_tune)
+        for section in (*sections, self.objects):
+            layout.addWidget(section)
+        layout.addStretch(1)
+        for box in inside.findChildren(QWidget):
+            if isinstance(box, (QCheckBox, QComboBox, QAbstractSpinBox, QToolButton)):
+                # The longest of their texts must not decide how wide the dock is.
+                box.setMinimumWidth(min(_NARROWEST, box.sizeHint().width()))
+        self._area = area = QScrollArea()
+        area.setWidget(inside)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        for part in inside.findChildren(Section):
+            part.unfolded.connect(self._scroll_to)
+        outer = column(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+
+    def _connect(self) -> None:
+        picker = self.predict.form.picker
+        picker.new_wanted.connect(self.new_model)
+        picker.pretraining_wanted.connect(self.open_pretraining)
+        self.correct.objects_wanted.connect(self.open_objects)
+        self.objects.finished.connect(partial(self._scroll_to, self.objects.table))
+        self.workspace.models_changed.connect(self._keep_draft)
+        self._data_watch.renewed.connect(self._on_data_renewed)
+        self._data_watch.replaced.connect(self._on_data_replaced)
+        layers = self.viewer.layers.events
+        connections = [
+            (layers.inserted, self._on_layers_changed),
+            (layers.removed, self._on_layer_removed),
+            (layers.renamed, self._on_layers_changed),
+            (self.viewer.layers.selection.events.active, self._on_active_changed),
+            (self.viewer.events.theme, self._on_theme_changed),
+        ]
+        for emitter, callback in connections:
+            emitter.connect(callback)
+        # Not a method: Qt does not call those of the object that is being destroyed. Of
+        # the dock and none of its children: when the interpreter finds the dock to be
+        # garbage, a partial of a child is taken apart before the child is destroyed.
+        sights, views = self.live.live.sights, self.masks.views
+        self.destroyed.connect(
+            partial(
+                _let_go, connections, views, self.workspace, sights, self._data_watch
+            )
+        )
+
+    def _on_layers_changed(self, *_: Any) -> None:
+        for layer in self.viewer.layers:
+            if isinstance(layer, ImageLayer):
+                self._data_watch.watch(layer)
+        self.predict.form.reset_choices()
+        self.fine_tune.pairs.reset_choices()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        layer = event.value
+        if self._data_watch.unwatch(layer):
+            self.workspace.forget(layer)
+        self.masks.on_removed(layer)
+        self.objects.on_removed(layer)
+        self._on_layers_changed()
+
+    def _on_active_changed(self, event: Any) -> None:
+        """Turn to the image that was chosen in the layer list, or whose mask was."""
+        painted = self.masks.being_painted
+        if painted is not None and painted in self.viewer.layers:
+            # A layer that appears in the midst of a stroke must not take the mouse.
+            if event.value is not painted:
+                self.viewer.layers.selection.active = painted
+            return
+        source = self.masks.source_of(event.value) or source_of_objects(event.value)
+        if event.value in self.predict.form.layers():
+            source = event.value
+        if source is not None and not self.workspace.activity:
+            self.predict.form.follow(source)
+
+    def _on_theme_changed(self, *_: Any) -> None:
+        for section in (self.pretrain, self.fine_tune):
+            section.follow_theme(self.viewer.theme)
+
+    def _keep_draft(self) -> None:
+        if self.workspace.draft is not None:
+            _left[self.viewer] = self.workspace.draft
+        else:
+            _left.pop(self.viewer, None)
+
+    def _on_data_renewed(self, layer: Any) -> None:
+        """Go on with a layer that shows the same image from another array."""
+        subject = self.workspace.subject_of(layer)
+        if subject is not None:
+            try:
+                subject.image = image_of(layer, subject.layout)
+            except DataError:
+                # The same numbers may be of a kind that models do not take.
+                self._on_data_replaced(layer)
+                return
+        self.predict.form.reset_choices()
+
+    def _on_data_replaced(self, layer: Any) -> None:
+        """Start anew with a layer that shows another image now."""
+        subject = self.workspace.subject_of(layer)
+        if subject is not None:
+            retired = self.masks.retire(layer)
+            self.workspace.forget(layer, edited=True)
+            if retired:
+                show_warning(_tell_replaced(layer.name, subject))
+        else:
+            self.workspace.saved.forget(layer, edited=True)
+        self.predict.form.reset_choices()
+
+
+def _tell_replaced(name: str, subject: Subject) -> str:
+    """Return what becomes of the mask of a layer that shows another image now."""
+    strokes = subject.annotations.count()
+    saved = subject.annotations.folder is not None
+    kept = f", with {strokes:,} touched pixels," if strokes else ""
+    stay = " What was painted is saved with those." if strokes and saved else ""
+    return (
+        f"{name!r} shows other pixels than before. Its mask{kept} belongs to the "
+        f"earlier ones: it is hidden, and painting on it does not count.{stay} Press "
+        "Predict, or start with an empty mask, for a new one."
+    )
+
+
+def _let_go(
+    connections: list[tuple[Any, Any]],
+    views: Mapping[Any, MaskView],
+    workspace: Workspace,
+    sights: list[Sight],
+    data_watch: DataWatch,
+    *_: Any,
+) -> None:
+    """Leave the viewer without a trace of a dock that is gone."""
+    for emitter, callback in connections:
+        with suppress(ValueError):
+            emitter.disconnect(callback)
+    for view in list(views.values()):
+        view.unwatch()
+    close_all(sights)
+    data_watch.close()
+    workspace.close()

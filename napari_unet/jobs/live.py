@@ -1,0 +1,275 @@
+"""What the switch "Live" runs in a thread: learn from the strokes, predict the view.
+
+No Qt, layer or widget; torch and scikit-learn are imported in the thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari_unet.jobs.job import load_torch
+from napari_unet.state.untrained_model import Draft
+from unet_engine.errors import Cancelled, CheckpointError
+from unet_engine.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Set
+
+    from napari_unet.state.untrained_model import Model
+    from napari_unet.state.working_image import Subject
+    from napari_unet.state.workspace import Workspace
+    from unet_engine.annotations.annotations import Annotations
+    from unet_engine.interactive.features import FeatureExtractor
+    from unet_engine.interactive.learner import LiveImage, LiveLearner
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.places import Index, Region, View
+    from unet_engine.prediction.events import TileDone
+    from unet_engine.stopping import Stop
+
+    Tile = tuple[Index, int, int]
+
+_START = "general"
+"""The bundled model whose maps are looked at when the chosen one has none."""
+_MOST_TILES = 144
+"""Most tiles of 128 pixels that are predicted of a view: what the features that are
+kept suffice for. Of a larger view it is those around the stroke."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LiveOrder:
+    """A look at the strokes and at the screen.
+
+    Attributes
+    ----------
+    subject
+        The image on screen.
+    painted
+        All images with strokes, and a copy of those.
+    model
+        The chosen model, or None.
+    classes
+        Their names, in the order of the values of the mask on screen.
+    learn
+        There are strokes that were not learned from.
+    look
+        Returns what is on screen; must not touch Qt.
+    near
+        ``(y, x)`` of the stroke; the middle of the screen if it is None.
+    fresh
+        Tiles that need no prediction: plane, first row, first column.
+    """
+
+    subject: Subject
+    painted: tuple[tuple[Subject, Annotations], ...]
+    model: Model | None
+    classes: tuple[str, ...]
+    learn: bool
+    look: Callable[[], View]
+    near: tuple[float, float] | None
+    fresh: Set[Tile]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """The strokes were learned from.
+
+    Attributes
+    ----------
+    note
+        What was left out of them, as a text; empty for nothing.
+    """
+
+    note: str = ""
+
+
+class LiveDesk:
+    """What is kept from stroke to stroke.
+
+    Parameters
+    ----------
+    workspace
+        Has the models.
+
+    Attributes
+    ----------
+    lock
+        Held by the thread that uses the desk.
+    learner
+        None before there were strokes of two classes.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.lock = Lock()
+        self._workspace = workspace
+        self._extractor: FeatureExtractor | None = None
+        self._spec = ModelSpec()
+        self._key: Any = None
+        self._sources: WeakKeyDictionary[Subject, LiveImage] = WeakKeyDictionary()
+        self.learner: LiveLearner | None = None
+
+    def prepare(self, order: LiveOrder, stop: Stop) -> LiveImage:
+        """Return the image on screen with its features, seen by the chosen model."""
+        from unet_engine.interactive.features import FeatureExtractor
+
+        channels = order.subject.image.channels
+        key = (order.model, channels)
+        if key != self._key:
+            checkpoint = self._checkpoint(order.model, channels, stop)
+            base = order.model and self._workspace.base_of(order.model)
+            seen = self._checkpoint(base, channels, stop)
+            # What a tuned model says counts; what it sees is that of its base.
+            extractor = FeatureExtractor(
+                seen or checkpoint, opinion=checkpoint if seen else None
+            )
+            if not extractor.channels:
+                extractor = FeatureExtractor(self._start(channels))
+            known = checkpoint if checkpoint and extractor.channels else None
+            self._spec = known.spec if known else ModelSpec(in_channels=channels)
+            self._extractor, self.learner, self._key = extractor, None, key
+            self._sources.clear()
+        return self._source(order.subject, stop)
+
+    def learn(self, order: LiveOrder, stop: Stop) -> None:
+        """Learn from all strokes.
+
+        Raises
+        ------
+        DataError
+            When they are of one class.
+        Cancelled
+            When ``stop`` said True.
+        """
+        from unet_engine.interactive.learner import LiveLearner
+
+        painted = [(self._source(s, stop), strokes) for s, strokes in order.painted]
+        learner = LiveLearner(len(order.classes))
+        learner.learn(painted, stop)
+        for subject, _ in order.painted:
+            if subject is not order.subject:
+                self._source(subject, stop).forget_blocks()
+        self.learner = learner
+
+    def _source(self, subject: Subject, stop: Stop) -> LiveImage:
+        from unet_engine.interactive.learner import LiveImage
+
+        if subject not in self._sources:
+            assert self._extractor is not None
+            self._sources[subject] = LiveImage(
+                subject.image, subject.normalisation(self._spec, stop), self._extractor
+            )
+        return self._sources[subject]
+
+    def _checkpoint(
+        self, model: Model | None, channels: int, stop: Stop
+    ) -> Checkpoint | None:
+        from unet_engine.models.starting import adapt_checkpoint
+
+        if model is None or isinstance(model, Draft) or not model.trained:
+            return None
+        if not model.spec.classes or model.spec.ndim != 2:
+            return None
+        checkpoint = self._workspace.checkpoint(model, stop)
+        return adapt_checkpoint(checkpoint, in_channels=channels)
+
+    def _start(self, channels: int) -> Checkpoint | None:
+        from unet_engine.models.starting import adapt_checkpoint
+
+        try:
+            checkpoint = self._workspace.store.load(_START)
+        except CheckpointError:
+            return None
+        return adapt_checkpoint(checkpoint, in_channels=channels)
+
+
+def live_run(
+    order: LiveOrder, desk: LiveDesk, stop: Stop
+) -> Generator[Learned | TileDone, None, bool]:
+    """Learn if need be, then predict what is on screen for as long as any is missing.
+
+    Without a learner the features of the view are computed: the first stroke then
+    finds them.
+
+    Returns
+    -------
+    bool
+        False when it was stopped before the end.
+    """
+    load_torch()
+    with desk.lock:
+        try:
+            source = desk.prepare(order, stop)
+            if order.learn:
+                desk.learn(order, stop)
+                yield Learned(note=desk.learner.note if desk.learner else "")
+        except Cancelled:
+            return False
+        return (yield from _predict_view(order, desk.learner, source, stop))
+
+
+def _predict_view(
+    order: LiveOrder, learner: LiveLearner | None, source: LiveImage, stop: Stop
+) -> Generator[TileDone, None, bool]:
+    fresh, near = set(order.fresh), order.near
+    while True:
+        view = order.look()
+        tiles = _missing(source, view, near, fresh)
+        if not tiles:
+            return True
+        for inner in tiles:
+            if stop():
+                return False
+            if order.look() is not view:
+                near = None
+                break
+            fresh.add((view[0], inner[0].start, inner[1].start))
+            yield from _predict(learner, source, view[0], inner)
+
+
+def _predict(
+    learner: LiveLearner | None, source: LiveImage, index: Index, inner: Region
+) -> Generator[TileDone, None, None]:
+    from unet_engine.interactive.learner import BLOCK
+
+    if learner is None:
+        source.features(index, *(part.start // BLOCK for part in inner))
+    else:
+        yield from learner.iter_tiles(source, index, [inner])
+
+
+def _missing(
+    source: LiveImage,
+    view: View,
+    near: tuple[float, float] | None,
+    fresh: Set[Tile],
+) -> list[Region]:
+    """Return the tiles of a view that are to be predicted, the first ones first."""
+    index, middle, size = view
+    shape = source.image.plane_shape
+    region = [
+        slice(
+            min(max(0, int(at - n / 2)), whole), min(max(0, int(at + n / 2) + 1), whole)
+        )
+        for at, n, whole in zip(middle, size, shape, strict=True)
+    ]
+    seen = source.tiles(_around(near or middle, region), near or middle)[:_MOST_TILES]
+    return [t for t in seen if (index, t[0].start, t[1].start) not in fresh]
+
+
+def _around(at: tuple[float, float], region: list[slice]) -> list[slice]:
+    """Return what lies around a point of a region that may be a whole slide."""
+    from unet_engine.interactive.learner import TILE
+
+    reach = TILE * (int(_MOST_TILES**0.5) // 2)
+    parts = []
+    for middle, part in zip(at, region, strict=True):
+        inside = min(max(int(middle), part.start), part.stop)
+        parts.append(
+            slice(
+                max(part.start, inside - reach),
+                max(part.start, min(part.stop, inside + reach)),
+            )
+        )
+    return parts

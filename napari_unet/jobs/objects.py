@@ -1,0 +1,165 @@
+"""What runs in a thread: objects are found in a mask and measured. No Qt or widget.
+
+No torch either: a mask and an image are all that is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import Cancelled
+from unet_engine.objects import (
+    SemanticMask,
+    iter_label_objects,
+    iter_measure_objects,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.images import Image
+    from unet_engine.objects import BlockDone, ObjectConfig
+    from unet_engine.stopping import Stop
+
+    Table = dict[str, npt.NDArray[Any]]
+
+
+_LARGEST_IN_MEMORY = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ObjectsOrder:
+    """Objects that were asked for.
+
+    Attributes
+    ----------
+    layer
+        The image layer; only to tell whether a result is still wanted.
+    image
+        What the brightness is measured in.
+    mask
+        Class ids, or object ids that are kept.
+    config
+        How objects are found.
+    scale
+        Of a pixel along the axes of an object in µm, if it is known.
+    axes
+        A letter for each axis of the mask.
+    classes
+        Names of all classes.
+    """
+
+    layer: Any
+    image: Image
+    mask: SemanticMask
+    config: ObjectConfig
+    scale: tuple[float, ...] | None
+    axes: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsStep:
+    """How far a run is: what it does, and steps of that."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FoundObjects:
+    """The objects of a mask.
+
+    Attributes
+    ----------
+    labels
+        ``(*leading, Y, X)`` object ids, perhaps in a temporary file.
+    table
+        A row for each object, as the engine measures it.
+    """
+
+    labels: Any
+    table: Table
+
+    @property
+    def count(self) -> int:
+        """Number of objects."""
+        return len(self.table["label"])
+
+
+class ClassProbabilities:
+    """Probability of every class, ``(classes, *mask)``, from one array for each.
+
+    Parameters
+    ----------
+    arrays
+        For all classes but the background, which no split asks for and which is 0.
+    """
+
+    def __init__(self, arrays: Sequence[npt.NDArray[np.float32]]) -> None:
+        self._arrays = arrays
+        self.shape: tuple[int, ...] = (len(arrays) + 1, *arrays[0].shape)
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> npt.NDArray[np.float32]:
+        classes, *where = key
+        blocks = [array[tuple(where)] for array in self._arrays]
+        stacked = np.stack([np.zeros_like(blocks[0]), *blocks])
+        chosen: npt.NDArray[np.float32] = stacked[classes]
+        return chosen
+
+
+def find_objects(
+    order: ObjectsOrder, stop: Stop
+) -> Generator[ObjectsStep, None, FoundObjects | None]:
+    """Find the objects and measure them; None when it was stopped."""
+    try:
+        objects = yield from _told(
+            "Looking for objects",
+            iter_label_objects(order.mask, order.config, stop=stop),
+        )
+        table = yield from _told(
+            "Measuring",
+            iter_measure_objects(
+                objects,
+                order.image,
+                scale=order.scale,
+                axes=order.axes,
+                class_names=order.classes,
+                stop=stop,
+            ),
+        )
+    except Cancelled:
+        return None
+    labels = objects.labels
+    if labels.nbytes <= _LARGEST_IN_MEMORY:
+        # Not a file that somebody could clean away under the layer.
+        labels = np.array(labels)
+    return FoundObjects(labels=labels, table=table)
+
+
+def save_table(
+    path: str, table: Table, stop: Stop
+) -> Generator[ObjectsStep, None, str]:
+    """Write a table, whole or not at all, and return where."""
+    yield ObjectsStep(what="Saving", done=0, total=1)
+    write_table(path, table)
+    return path
+
+
+def _told(
+    what: str, run: Generator[BlockDone, None, Any]
+) -> Generator[ObjectsStep, None, Any]:
+    """Pass the steps of an engine's run on under a name."""
+    while True:
+        try:
+            step = next(run)
+        except StopIteration as finished:
+            return finished.value
+        yield ObjectsStep(what=what, done=step.done, total=step.total)

@@ -1,0 +1,179 @@
+"""What runs in a thread: predictions, trainings, downloads. No Qt, layer or widget.
+
+Orders are made on the main thread from what is on screen; the generators here carry
+them out and may import torch.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.jobs.first_tile import first_tile
+from napari_unet.jobs.job import load_torch
+from napari_unet.jobs.preview import preview_tiles
+from unet_engine.errors import Cancelled
+from unet_engine.prediction.outputs import ArrayResults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_unet.jobs.preview import PreviewOrder, PreviewTile
+    from napari_unet.state.untrained_model import Model
+    from napari_unet.state.working_image import Subject
+    from napari_unet.state.workspace import Workspace
+    from napari_unet.viewer.conversion import Layout
+    from unet_engine.images import Image
+    from unet_engine.places import Index, Place
+    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.events import (
+        Denoised,
+        Prediction,
+        TileDenoised,
+        TileDone,
+    )
+    from unet_engine.stopping import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PredictionOrder:
+    """A prediction that was asked for.
+
+    Attributes
+    ----------
+    layer
+        The image layer; only to tell whether a result is still wanted.
+    subject, model, config
+        What, by which model, and how.
+    indices
+        Planes to predict; None for all.
+    near
+        Asked before every tile for the place on screen; must not touch Qt.
+    preview
+        What of a smaller level comes first; None when the finest is on screen.
+    """
+
+    layer: Any
+    subject: Subject
+    model: Model
+    config: PredictConfig
+    indices: tuple[Index, ...] | None
+    near: Callable[[], Place | None]
+    preview: PreviewOrder | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DenoisingOrder:
+    """A denoising that was asked for.
+
+    Attributes
+    ----------
+    layer
+        The image layer; only to tell whether a result is still wanted.
+    image, layout
+        What, and the meaning of its layer's axes.
+    model, config, indices, near
+        As in a `PredictionOrder`.
+    """
+
+    layer: Any
+    image: Image
+    layout: Layout
+    model: Model
+    config: PredictConfig
+    indices: tuple[Index, ...] | None
+    near: Callable[[], Place | None]
+
+
+def predict_run(
+    order: PredictionOrder, workspace: Workspace, stop: Stop
+) -> Generator[PreviewTile | TileDone, None, Prediction | None]:
+    """Predict, the preview first.
+
+    See `unet_engine.prediction.segmentation.iter_predict`.
+
+    Returns
+    -------
+    Prediction or None
+        None when it was stopped before the first tile was begun.
+    """
+    load_torch()
+    from unet_engine.prediction.segmentation import iter_predict
+
+    checkpoint = workspace.checkpoint(order.model)
+    if order.preview is not None:
+        yield from preview_tiles(order.preview, checkpoint, order.config, stop)
+    try:
+        normalisation = order.subject.normalisation(checkpoint.spec, stop)
+    except Cancelled:
+        return None
+    yield from first_tile(order, checkpoint, normalisation, stop)
+    return (
+        yield from iter_predict(
+            order.subject.image,
+            checkpoint,
+            order.config,
+            stop=stop,
+            normalisation=normalisation,
+            indices=order.indices,
+            near=order.near,
+            into=Nowhere(),
+        )
+    )
+
+
+class Nowhere(ArrayResults):
+    """No results: the mask takes the tiles as they come, and is the only copy."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=None)
+
+    def write(self, *_: Any) -> None:
+        """Let go of a tile."""
+
+
+def denoise_run(
+    order: DenoisingOrder, workspace: Workspace, stop: Stop
+) -> Generator[TileDenoised, None, Denoised]:
+    """Remove noise from an image by `unet_engine.prediction.denoising.iter_denoise`."""
+    load_torch()
+    from unet_engine.prediction.denoising import iter_denoise
+
+    return (
+        yield from iter_denoise(
+            order.image,
+            workspace.checkpoint(order.model),
+            order.config,
+            stop=stop,
+            indices=order.indices,
+            near=order.near,
+        )
+    )
+
+
+def fetch_run(trunk: str, stop: Stop) -> Generator[tuple[int, int], None, None]:
+    """Fetch the weights of a classifier, if they are not there yet.
+
+    Yields
+    ------
+    tuple
+        Bytes that arrived, and bytes in all or 0.
+    """
+    load_torch()
+    from unet_engine.models.imagenet import imagenet_weights
+
+    heard: SimpleQueue[tuple[int, int]] = SimpleQueue()
+
+    def fetch() -> None:
+        imagenet_weights(trunk, progress=lambda *n: heard.put(n), stop=stop)
+
+    # A callback cannot yield, so the download gets a thread of its own.
+    with ThreadPoolExecutor(1) as pool:
+        download = pool.submit(fetch)
+        while not download.done():
+            with suppress(Empty):
+                yield heard.get(timeout=0.1)
+        download.result()

@@ -1,0 +1,172 @@
+"""A coarse prediction of what is on screen, while the fine one takes its time. No Qt.
+
+A multiscale image that is seen from far shows one of its smaller levels. The model
+looks at that level first, at the part of it that is on screen: a glance instead of the
+hundreds of tiles of full resolution below it. It is a preview and nothing else: it
+never enters the mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.images import Image, Normalisation, match_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_unet.viewer.conversion import Layout
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.places import Index, Region, View
+    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.stopping import Stop
+
+_FEWEST_PIXELS = 2**16
+"""A level needs as many for its brightness to be that of the image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreviewOrder:
+    """A part of a smaller level of an image that is to be predicted first.
+
+    Attributes
+    ----------
+    level
+        The level on screen, as an image.
+    bright
+        A level of which the brightness is quickly measured.
+    index, inside
+        The plane of the image, and that of the level.
+    region
+        Rows and columns of the level that are on screen.
+    factor
+        Pixels of full resolution that a pixel of the level is wide, ``(y, x)``.
+    """
+
+    level: Image
+    bright: Image
+    index: Index
+    inside: Index
+    region: Region
+    factor: tuple[float, float]
+
+    @property
+    def text(self) -> str:
+        """What is going on, for people."""
+        return f"Preview at 1/{round(max(self.factor))} resolution…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreviewTile:
+    """A finished part of a preview.
+
+    Attributes
+    ----------
+    order
+        What was ordered.
+    inner
+        Rows and columns in the region of the order.
+    labels
+        ``(h, w)`` uint8 class ids.
+    """
+
+    order: PreviewOrder
+    inner: Region
+    labels: npt.NDArray[np.uint8]
+
+
+def wanted_preview(layer: Any, layout: Layout, view: View) -> PreviewOrder | None:
+    """Return what of a smaller level is on screen; None when there is none.
+
+    Parameters
+    ----------
+    layer
+        An image layer.
+    layout
+        What its axes mean.
+    view
+        What the camera shows.
+    """
+    number = layer.data_level if layer.multiscale else 0
+    if not number:
+        return None
+    full, level = (_level_image(layer, layout, n) for n in (0, number))
+    index, middle, size = view
+    factor = _factor(full.plane_shape, level.plane_shape)
+    region = tuple(
+        slice(
+            max(0, int((point - extent / 2) / step)),
+            min(count, int((point + extent / 2) / step) + 1),
+        )
+        for point, extent, step, count in zip(
+            middle, size, factor, level.plane_shape, strict=True
+        )
+    )
+    if any(part.start >= part.stop for part in region):
+        return None
+    inside = tuple(
+        min(int(position * some / every), some - 1)
+        for position, every, some in zip(
+            index, full.leading_shape, level.leading_shape, strict=True
+        )
+    )
+    return PreviewOrder(
+        level=level,
+        bright=_bright_level(layer, layout, number),
+        index=index,
+        inside=inside,
+        region=(region[0], region[1]),
+        factor=factor,
+    )
+
+
+def preview_tiles(
+    order: PreviewOrder, checkpoint: Checkpoint, config: PredictConfig, stop: Stop
+) -> Generator[PreviewTile, None, None]:
+    """Predict a preview, from the middle of the screen outwards."""
+    from unet_engine.prediction.segmentation import iter_predict
+
+    spec = checkpoint.spec
+    level, bright = (
+        match_channels(image, spec.in_channels) for image in (order.level, order.bright)
+    )
+    normalisation = Normalisation.measure(
+        bright, low=spec.low_percentile, high=spec.high_percentile
+    )
+    # Read with its fill as NaN; what is left of it in ``seen`` is known by that.
+    marked = normalisation.marked(level)
+    normalisation = replace(normalisation, fills=())
+    seen = Image.from_array(marked.read(order.inside, order.region), "CYX")
+    height, width = seen.plane_shape
+    for tile in iter_predict(
+        seen,
+        checkpoint,
+        replace(config, probabilities=False, average_flips="off"),
+        stop=stop,
+        normalisation=normalisation,
+        near=((), (height / 2, width / 2)),
+    ):
+        rows, columns = tile.inner
+        yield PreviewTile(order=order, inner=(rows, columns), labels=tile.labels)
+
+
+def _level_image(layer: Any, layout: Layout, number: int) -> Image:
+    return Image.from_array(
+        layer.data[number], layout.axes, name=layer.name, rgb=bool(layer.rgb)
+    )
+
+
+def _bright_level(layer: Any, layout: Layout, number: int) -> Image:
+    """Return the smallest level that is large enough, from the given one on."""
+    levels = [_level_image(layer, layout, n) for n in range(number, len(layer.data))]
+    large = [each for each in levels if prod(each.plane_shape) >= _FEWEST_PIXELS]
+    return (large or levels[:1])[-1]
+
+
+def _factor(fine: tuple[int, int], coarse: tuple[int, int]) -> tuple[float, float]:
+    return fine[0] / coarse[0], fine[1] / coarse[1]

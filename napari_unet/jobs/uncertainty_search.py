@@ -1,0 +1,171 @@
+"""What the button "Next" runs in a thread: look where the guess is least certain.
+
+No Qt, layer or widget; torch and scikit-learn are imported in the thread.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from itertools import islice, product
+from typing import TYPE_CHECKING
+
+from napari_unet.jobs.job import load_torch
+from napari_unet.jobs.prediction import Nowhere
+from unet_engine.errors import Cancelled
+from unet_engine.interactive.where_to_look import (
+    CELL,
+    Region,
+    Survey,
+    entropy,
+    rank_regions,
+    sample_tiles,
+)
+from unet_engine.prediction.config import PredictConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator, Sequence
+
+    from napari_unet.jobs.live import LiveDesk, LiveOrder
+    from napari_unet.state.workspace import Workspace
+    from unet_engine.places import Index
+    from unet_engine.prediction.events import TileDone
+    from unet_engine.stopping import Stop
+
+
+_EDGE = 2 * CELL
+_SECONDS = 3.0
+"""Time to look around in, after learning; a first tile is always looked at."""
+_MOST = 12
+"""Places of one search; those after them are looked for when they are asked for."""
+_MOST_TILES = 256
+
+
+def search_run(
+    order: LiveOrder,
+    desk: LiveDesk,
+    workspace: Workspace,
+    seen: Collection[Region],
+    stop: Stop,
+) -> Generator[None, None, list[Region]]:
+    """Look at the view and around it, then anywhere, while there is time.
+
+    What the strokes teach is asked if there are any of two classes, else the model.
+
+    Parameters
+    ----------
+    order
+        ``learn`` tells whether there are strokes of two classes.
+    desk
+        What Live knows.
+    workspace
+        Has the models.
+    seen
+        Places that are not to be named again.
+    stop
+        Ends the search; what was found is returned.
+
+    Returns
+    -------
+    list of Region
+        The places that are most worth a look, the best first.
+    """
+    load_torch()
+    yield
+    survey = Survey(order.subject.image.plane_shape)
+    places = _places(order, seed=len(seen))
+    tiles = (
+        _learned_tiles(order, places, desk, stop)
+        if order.learn
+        else _predicted_tiles(order, tuple(places), workspace, stop)
+    )
+    try:
+        _look(order, survey, tiles, stop)
+    except Cancelled:
+        return []
+    return rank_regions(survey, _MOST, skip=seen)
+
+
+def _look(
+    order: LiveOrder,
+    survey: Survey,
+    tiles: Generator[TileDone, None, None],
+    stop: Stop,
+) -> None:
+    deadline = 0.0
+    with closing(tiles):
+        for tile in tiles:
+            deadline = deadline or time.monotonic() + _SECONDS
+            _survey(order, survey, tile)
+            if stop() or time.monotonic() > deadline:
+                return
+
+
+def _survey(order: LiveOrder, survey: Survey, tile: TileDone) -> None:
+    """Add the planes of a tile: one, or those of a volume."""
+    assert tile.probabilities is not None
+    *depths, rows, columns = tile.inner
+    doubt = entropy(tile.probabilities)
+    annotations = order.subject.annotations
+    for offset in product(*(range(d.stop - d.start) for d in depths)):
+        deeper = (d.start + o for d, o in zip(depths, offset, strict=True))
+        index = (*tile.index, *deeper)
+        inner = (rows, columns)
+        survey.add(index, inner, doubt[offset], annotations.touched(index, inner))
+
+
+def _places(order: LiveOrder, seed: int) -> Iterator[tuple[Index, slice, slice]]:
+    image = order.subject.image
+    index, middle, _ = order.look()
+    near = (index, *middle)
+    places = sample_tiles(
+        image.leading_shape, image.plane_shape, edge=_EDGE, near=near, seed=seed
+    )
+    return islice(places, _MOST_TILES)
+
+
+def _learned_tiles(
+    order: LiveOrder,
+    places: Iterator[tuple[Index, slice, slice]],
+    desk: LiveDesk,
+    stop: Stop,
+) -> Generator[TileDone, None, None]:
+    with desk.lock:
+        source = desk.prepare(order, stop)
+        desk.learn(order, stop)
+        assert desk.learner is not None
+        for index, *region in places:
+            yield from desk.learner.iter_predict(source, index, region, stop=stop)
+
+
+def _predicted_tiles(
+    order: LiveOrder,
+    places: Sequence[tuple[Index, slice, slice]],
+    workspace: Workspace,
+    stop: Stop,
+) -> Generator[TileDone, None, None]:
+    from unet_engine.prediction.segmentation import iter_predict
+
+    assert order.model is not None
+    checkpoint = workspace.checkpoint(order.model, stop)
+    # Asked once for the grid of the tiles, then before each of them.
+    ahead = iter([places[0], *places])
+
+    def near() -> tuple[tuple[int, ...], tuple[float, float]] | None:
+        place = next(ahead, None)
+        if place is None:
+            return None
+        index, rows, columns = place
+        return index, ((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2)
+
+    planes = tuple(sorted({index for index, *_ in places}))
+    yield from iter_predict(
+        order.subject.image,
+        checkpoint,
+        PredictConfig(tile=_EDGE, probabilities=True, device=workspace.device),
+        stop=stop,
+        normalisation=order.subject.normalisation(checkpoint.spec, stop),
+        indices=planes if checkpoint.spec.ndim == 2 else None,
+        near=near,
+        into=Nowhere(),
+    )

@@ -1,0 +1,167 @@
+"""Objects of a mask as a Labels layer, whose features are their measurements."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_unet.viewer.conversion import layer_view, pixel_size_of, placement
+from napari_unet.viewer.placement import follow_placement
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from napari.components import ViewerModel
+
+    from napari_unet.jobs.objects import FoundObjects, Table
+    from napari_unet.results.mask import MaskView
+    from napari_unet.state.working_image import Subject
+    from napari_unet.viewer.conversion import Layout
+
+_OLD_MASK = "You worked on the mask since then; separate again to follow it."
+_OLD_IDS = "You changed the objects since then; measure them with the method keep."
+
+
+class ObjectsView:
+    """The objects of a mask as a layer.
+
+    Parameters
+    ----------
+    layer
+        Shows their ids.
+    subject
+        Whose mask they were found in.
+    found
+        The objects.
+
+    Attributes
+    ----------
+    table
+        Their measurements, as the engine made them.
+    corrected
+        The user changed the objects; nothing may replace them any more.
+    outdated
+        Why the table is not that of what is on screen; empty when it is.
+    """
+
+    def __init__(self, layer: Labels, subject: Subject, found: FoundObjects) -> None:
+        self.layer = layer
+        self.subject = subject
+        self.corrected = False
+        self.measure(found)
+        layer.events.paint.connect(self._on_corrected)
+        layer.events.data.connect(self._on_corrected)
+
+    @property
+    def ids(self) -> npt.NDArray[Any]:
+        """The ids as they are now, ``(*leading, Y, X)``.
+
+        Raises
+        ------
+        DataError
+            When somebody gave the layer data of another shape.
+        """
+        if self._view(self.subject.mask).shape != tuple(self.layer.data.shape):
+            raise DataError(
+                f"{self.layer.name!r} no longer fits the mask; delete that layer and "
+                "separate the objects again"
+            )
+        return np.reshape(self.layer.data, self.subject.mask.shape)
+
+    def replace(self, found: FoundObjects) -> None:
+        """Show other objects of the same mask."""
+        with self.layer.events.data.blocker(self._on_corrected):
+            self.layer.data = self._view(found.labels)
+        self.measure(found)
+
+    def measure(self, found: FoundObjects) -> None:
+        """Take the measurements of the ids that the layer shows."""
+        self.table: Table = found.table
+        self.layer.features = features_of(found.table)
+        self.outdated = ""
+
+    def outdate(self) -> None:
+        """Note that the mask is another one now."""
+        self.outdated = self.outdated or _OLD_MASK
+
+    def _on_corrected(self, *_: Any) -> None:
+        self.corrected = True
+        self.outdated = _OLD_IDS
+
+    def _view(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return layer_view(array, self.subject.layout)
+
+
+_views: WeakKeyDictionary[Any, ObjectsView] = WeakKeyDictionary()
+"""The objects of every image layer; also for a dock that is closed and opened again."""
+
+
+def hand_over(source: Any, other: Any) -> None:
+    """Let another image layer that shows the same pixels have the objects too."""
+    if source in _views:
+        _views[other] = _views[source]
+
+
+def objects_of(viewer: ViewerModel, source: Any) -> ObjectsView | None:
+    """Return the objects of an image layer, unless the user deleted their layer."""
+    view = None if source is None else _views.get(source)
+    return view if view is not None and view.layer in viewer.layers else None
+
+
+def source_of_objects(layer: Any) -> Any:
+    """Return the image layer that a layer of objects belongs to, or None."""
+    return next((s for s, view in _views.items() if view.layer is layer), None)
+
+
+def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> None:
+    """Show objects in the layer of earlier ones, or in a new one above the mask.
+
+    What the user corrected by hand stays, and so does what is of another mask.
+    """
+    view = objects_of(viewer, mask.source)
+    if view is not None and view.subject is mask.subject and not view.corrected:
+        view.replace(found)
+        return
+    layer = Labels(
+        layer_view(found.labels, mask.subject.layout),
+        name=f"{mask.source.name} objects",
+        opacity=0.7,
+        **placement(mask.source, mask.subject.layout),
+    )
+    follow_placement(mask.source, layer, partial(placement, layout=mask.subject.layout))
+    # With its measurements before the viewer tells of it.
+    _views[mask.source] = ObjectsView(layer, mask.subject, found)
+    # The layer of touched pixels, if shown, is above the mask and would cover them.
+    below = [shown for shown in (mask.layer, mask.overlay) if shown in viewer.layers]
+    viewer.layers.insert(max(map(viewer.layers.index, below)) + 1, layer)
+    viewer.layers.selection.active = layer
+
+
+def features_of(table: Table) -> Table:
+    """Return a table as napari shows it: sizes before places, ids as ``index``."""
+    places = [name for name in table if _is_place(name)]
+    rest = [name for name in table if name != "label" and name not in places]
+    return {"index": table["label"], **{name: table[name] for name in rest + places}}
+
+
+def _is_place(name: str) -> bool:
+    return (
+        len(name) == 1
+        or name.startswith("centroid ")
+        or name.endswith((" start (px)", " stop (px)"))
+    )
+
+
+def pixel_size_um(source: Any, layout: Layout, ndim: int) -> tuple[float, ...] | None:
+    """Return the size of a pixel along the last axes in µm; None without units."""
+    return pixel_size_of(source, layout).lengths("ZYX"[-ndim:])
+
+
+def size_note(source: Any, layout: Layout, ndim: int) -> str:
+    """Return why a layer states no size that counts; empty when there is no reason."""
+    size = pixel_size_of(source, layout)
+    return size.note if size.lengths("ZYX"[-ndim:]) is None else ""

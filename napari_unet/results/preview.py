@@ -1,0 +1,162 @@
+"""The layer of a preview: shown below the mask until the mask itself is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.transforms import Affine
+from qtpy.QtCore import QObject
+
+from napari_unet.viewer.conversion import class_colormap, layer_view, placement
+from napari_unet.viewer.placement import follow_placement
+from napari_unet.viewer.throttled_refresh import Refreshing
+from unet_engine.labels import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari.components import ViewerModel
+
+    from napari_unet.jobs.preview import PreviewOrder, PreviewTile
+    from napari_unet.state.working_image import Subject
+    from unet_engine.places import Index, Region
+
+_AFFINE = ("scale", "translate", "rotate", "shear")
+_OPACITY = 0.35
+"""Paler than a mask."""
+
+
+class PreviewLayer(QObject):
+    """A Labels layer with a part of a smaller level, which gives way to the mask.
+
+    The mask has pixels of full resolution in a memory of its own. A preview beside it
+    costs no memory of the mask's, cannot be taken for the model's guess or be trained
+    on, and leaves nothing to undo.
+
+    Parameters
+    ----------
+    viewer
+        Gets the layer.
+    source
+        The image layer.
+    subject
+        What is touched of it is not covered.
+    order
+        Which part of which level.
+    parent
+        Ends it.
+    painting
+        Returns whether a stroke is being drawn; nothing is shown below it.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        source: Any,
+        subject: Subject,
+        order: PreviewOrder,
+        parent: QObject,
+        *,
+        painting: Callable[[], bool],
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._subject = subject
+        self._order = order
+        height, width = (part.stop - part.start for part in order.region)
+        leading = (1,) * len(order.index)
+        self._labels = np.zeros((*leading, height, width), np.uint8)
+        self._plane = self._labels[(0,) * len(leading)]
+        self.layer = Labels(
+            layer_view(self._labels, subject.layout),
+            name=f"{source.name} preview",
+            opacity=_OPACITY,
+            **self._placement(source),
+        )
+        self.layer.editable = False
+        follow_placement(source, self.layer, self._placement)
+        self._refreshing = Refreshing(self._refresh, self, painting)
+        active = viewer.layers.selection.active
+        viewer.layers.insert(viewer.layers.index(source) + 1, self.layer)
+        viewer.layers.selection.active = active
+
+    def set_classes(self, count: int) -> None:
+        """Give each class the colour that it has in the mask."""
+        self.layer.colormap = class_colormap(count)
+
+    def write(self, tile: PreviewTile) -> None:
+        """Show a part, but for pixels that the user touched."""
+        self._plane[tile.inner] = tile.labels
+        self._uncover_touched(tile.inner)
+        self._refreshing.ask()
+
+    def give_way(self, places: Iterable[tuple[Index, Region]]) -> None:
+        """Uncover regions of the mask that say more than a preview."""
+        for index, region in places:
+            if index == self._order.index:
+                self._plane[self._inside(region)] = 0
+                self._refreshing.ask()
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        self._refreshing.stop()
+        if self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.deleteLater()
+
+    def _uncover_touched(self, inner: Region) -> None:
+        annotations, index = self._subject.annotations, self._order.index
+        if index not in annotations.planes():
+            return
+        rows, columns = (
+            np.minimum((np.arange(p.start, p.stop) + s.start + 0.5) * f, n - 1)
+            for p, s, f, n in zip(
+                inner,
+                self._order.region,
+                self._order.factor,
+                annotations.shape[-2:],
+                strict=True,
+            )
+        )
+        y, x = np.meshgrid(rows.astype(int), columns.astype(int), indexing="ij")
+        touched = annotations.get((*index, y, x)) != IGNORE
+        self._plane[inner][touched] = 0
+
+    def _inside(self, region: Region) -> Region:
+        """Return which pixels of the preview have their middle in a region."""
+        rows, columns = (
+            slice(
+                max(0, round(part.start / step - seen.start)),
+                max(0, round(part.stop / step - seen.start)),
+            )
+            for part, step, seen in zip(
+                region, self._order.factor, self._order.region, strict=True
+            )
+        )
+        return rows, columns
+
+    def _placement(self, source: Any) -> dict[str, Any]:
+        """Place the part over the pixels of full resolution that it stands for."""
+        layout = self._subject.layout
+        placed = placement(source, layout)
+        ndim = len(placed["scale"])
+        start, step = np.zeros(ndim), np.ones(ndim)
+        start[[i for i in range(ndim - 2) if i != layout.stretched_axis]] = (
+            self._order.index
+        )
+        step[-2:] = self._order.factor
+        # The middle of its first pixel is the middle of those that it stands for.
+        first = np.array([part.start for part in self._order.region]) + 0.5
+        start[-2:] = first * step[-2:] - 0.5
+        parts = {name: placed[name] for name in _AFFINE}
+        return {
+            **placed,
+            "scale": placed["scale"] * step,
+            "translate": Affine(**parts)(start),
+        }
+
+    def _refresh(self, _: bool) -> None:
+        if self.layer in self._viewer.layers:
+            self.layer.refresh(extent=False, thumbnail=False)

@@ -1,0 +1,194 @@
+"""Strokes that come back with their image: which they are, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from napari_unet.state.working_image import Subject
+from napari_unet.viewer.conversion import image_of, layouts_of
+from unet_engine.annotations.annotations import Annotations
+from unet_engine.annotations.store import ImageIdentity, StrokeStore
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.viewer.conversion import Layout
+    from unet_engine.annotations.recovery import Recovery
+    from unet_engine.images import Image
+
+_MONTHS = [
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
+_TORN = " The one that was being made when the program ended is lost."
+_MOVED = " They were painted when the image was at {0}."
+_CHANGED = " The image is not the same any more: look whether they still fit."
+
+
+class SavedStrokes:
+    """The strokes of image layers, in a folder for each image.
+
+    Parameters
+    ----------
+    store
+        Where they are; by default in the user's data folder.
+    """
+
+    def __init__(self, store: StrokeStore | None = None) -> None:
+        self.store = store or StrokeStore()
+        self._known: WeakKeyDictionary[Any, ImageIdentity] = WeakKeyDictionary()
+        self._edited: WeakSet[Any] = WeakSet()
+
+    def find(self, layer: Any, in_channels: int = 1) -> Subject | None:
+        """Return a layer as a subject with the strokes that it has; None without any.
+
+        Parameters
+        ----------
+        layer
+            An image layer.
+        in_channels
+            Of the chosen model, which tells what the axes are likely to be.
+
+        Raises
+        ------
+        DataError
+            When there is no room for its mask.
+        """
+        if not self.store.has_any():
+            return None
+        for layout in layouts_of(layer, in_channels):
+            try:
+                image = image_of(layer, layout)
+            except DataError:
+                continue
+            if self.store.find(self._identity(layer, image)) is not None:
+                return self.make_subject(layer, image, layout)
+        return None
+
+    def folder_of(self, layer: Any, image: Image) -> Path | None:
+        """Return where the strokes of a layer are; None when it has none."""
+        if not self.store.has_any():
+            return None
+        return self.store.find(self._identity(layer, image))
+
+    def make_subject(self, layer: Any, image: Image, layout: Layout) -> Subject:
+        """Return an image as a subject whose strokes are saved."""
+        identity = self._identity(layer, image)
+        other = self.store.of_other_size(identity)
+        try:
+            annotations = self.store.open(identity)
+        except DataError as error:
+            unsaved = f"{error}. What is painted here is not saved."
+            return Subject(image, layout, Annotations(identity.shape), unsaved)
+        recovery = annotations.recovery
+        changed = identity.changed_since(recovery.about)
+        story = _tell(recovery, changed=changed) if recovery.strokes else ""
+        if story and (before := identity.moved_from(recovery.about)):
+            story += _MOVED.format(before)
+        if other is not None:
+            story = _tell_other_size(other, identity.shape[-2:])
+        try:
+            return Subject(image, layout, annotations, story)
+        except DataError:
+            annotations.close()
+            raise
+
+    def start_anew(self, layer: Any, subject: Subject) -> Path:
+        """Set the strokes of a subject aside.
+
+        Returns
+        -------
+        Path
+            The folder where they are now.
+
+        Raises
+        ------
+        DataError
+            When they are not saved, or cannot be moved.
+        """
+        folder = subject.annotations.folder
+        if folder is None or subject.annotations.fault:
+            raise DataError(
+                subject.annotations.fault
+                or "there are no saved strokes that could be set aside"
+            )
+        identity = self._identity(layer, subject.image)
+        subject.annotations.close()
+        try:
+            aside = self.store.set_aside(folder)
+        finally:
+            subject.start_anew(self.store.open(identity))
+        return aside
+
+    def forget(self, layer: Any, *, edited: bool) -> None:
+        """Look anew at a layer when it is chosen again.
+
+        Parameters
+        ----------
+        layer
+            Any.
+        edited
+            Its pixels are not those of its file any more.
+        """
+        self._known.pop(layer, None)
+        if edited:
+            self._edited.add(layer)
+
+    def _identity(self, layer: Any, image: Image) -> ImageIdentity:
+        """Return what tells an image from others; its pixels are looked at once."""
+        if layer not in self._known:
+            path = None if layer in self._edited else layer.source.path
+            self._known[layer] = ImageIdentity.of(image, path)
+        shape = (*image.leading_shape, *image.plane_shape)
+        return replace(self._known[layer], axes=image.axes, shape=shape)
+
+
+def _tell(recovery: Recovery, *, changed: bool) -> str:
+    """Return what is to be said of strokes that are back."""
+    one = recovery.strokes == 1
+    count = "Your stroke" if one else f"Your {recovery.strokes:,} strokes"
+    parts = [f"{count} of {_day(recovery.time)} {'is' if one else 'are'} back."]
+    if recovery.cut:
+        parts.append(_TORN)
+    if recovery.lost:
+        parts.append(f" {recovery.lost:,} more could not be read and are lost.")
+    if recovery.elsewhere:
+        slices = "slice that is" if recovery.elsewhere == 1 else "slices that are"
+        parts.append(
+            f" Those on {recovery.elsewhere:,} {slices} not in this image are kept, "
+            "unseen."
+        )
+    if changed:
+        parts.append(_CHANGED)
+    return "".join(parts)
+
+
+def _tell_other_size(other: tuple[int, int], now: tuple[int, ...]) -> str:
+    before, after = (f"{width} × {height}" for height, width in (other, now))  # noqa: RUF001
+    return (
+        f"This image had {before} pixels when you painted on it and has {after} now: "
+        "those strokes are kept aside and not used."
+    )
+
+
+def _day(seconds: float) -> str:
+    day = datetime.fromtimestamp(seconds).date()
+    today = date.today()
+    if day == today:
+        return "today"
+    year = "" if day.year == today.year else f" {day.year}"
+    return f"{day.day} {_MONTHS[day.month - 1]}{year}"

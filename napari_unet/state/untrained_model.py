@@ -1,0 +1,130 @@
+"""``Draft``: a model that was described and not trained yet. No Qt, no torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.models.architectures import ARCHITECTURES, starts_from
+from unet_engine.models.checkpoint import ModelInfo
+from unet_engine.models.fcn_trunks import FCN_FORMS
+from unet_engine.stopping import never
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.stopping import Stop
+
+    Load = Callable[[ModelInfo], Checkpoint]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a new model will be; its weights are made when it is trained.
+
+    It takes the place of a `ModelInfo` until then. Weights that nobody trained are
+    worth no file: the same are made again from this at any time.
+
+    Attributes
+    ----------
+    name
+        That the trained model will get.
+    spec
+        What it is.
+    parent
+        The model it takes weights over from, or None.
+    imagenet
+        It starts from a classifier that was trained on ImageNet.
+    """
+
+    name: str
+    spec: ModelSpec
+    parent: ModelInfo | None = None
+    imagenet: bool = False
+
+    @property
+    def history(self) -> tuple[dict[str, Any], ...]:
+        """The trainings before it."""
+        return self.parent.history if self.parent else ()
+
+    @property
+    def trained(self) -> bool:
+        """Whether it knows its classes already, from a coarser network."""
+        parent = self.parent
+        return (
+            parent is not None
+            and parent.trained
+            and self.spec.classes == parent.spec.classes
+        )
+
+    @property
+    def transfers(self) -> bool:
+        """Whether it starts from weights that learned something already."""
+        return self.imagenet or self.parent is not None
+
+    @property
+    def origin(self) -> str:
+        """Where its weights come from, in words."""
+        if self.imagenet:
+            return f"{trunk_title(self.spec.architecture)} trained on ImageNet"
+        return self.parent.name if self.parent else "random weights"
+
+
+Model = ModelInfo | Draft
+"""What can be chosen in the dock."""
+
+
+def make_checkpoint(draft: Draft, load: Load, *, stop: Stop = never) -> Checkpoint:
+    """Make the weights of a draft: the same ones every time. Imports torch.
+
+    Parameters
+    ----------
+    draft
+        What is wanted.
+    load
+        Reads the model it starts from.
+    stop
+        Polled while weights are fetched.
+
+    Raises
+    ------
+    EngineError
+        When weights cannot be fetched or do not fit.
+    """
+    from unet_engine.models.starting import start_checkpoint, start_from, start_imagenet
+
+    if draft.imagenet:
+        return start_imagenet(draft.spec, stop=stop)
+    if draft.parent is None:
+        return start_checkpoint(draft.spec)
+    return start_from(
+        load(draft.parent), draft.spec.architecture, classes=draft.spec.classes
+    )
+
+
+def fitting_parents(
+    architecture: str, ndim: int, models: Sequence[ModelInfo]
+) -> tuple[ModelInfo, ...]:
+    """Return the models that a new network can start from."""
+    return tuple(
+        model
+        for model in models
+        if starts_from(architecture, model.spec)
+        and model.spec.ndim == ndim
+        and (model.trained or not model.spec.classes)
+    )
+
+
+def trunk_title(architecture: str) -> str:
+    """Return the name of the classifier under an FCN; ``""`` for other networks."""
+    form = FCN_FORMS.get(architecture)
+    return ARCHITECTURES[architecture].title.partition(", ")[2] if form else ""
+
+
+def file_name(text: str) -> str:
+    """Return a text as a name that a model may have."""
+    plain = re.sub(r"[^\w .()+-]+", "-", text).strip(" .-")
+    return plain[:80].strip(" .-") or "image"

@@ -1,0 +1,332 @@
+"""``Subject``: an image being worked on, without Qt and without napari."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unet.state.large_arrays import zeros
+from unet_engine.annotations.annotations import Annotations
+from unet_engine.errors import Cancelled, EngineError
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.labels import IGNORE
+from unet_engine.prediction.plan import check_axes
+from unet_engine.stopping import never
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_unet.viewer.conversion import Layout
+    from unet_engine.images import Image
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.places import Index, Region
+    from unet_engine.prediction.events import TileDone
+    from unet_engine.stopping import Stop
+
+Values = npt.NDArray[np.uint8]
+"""Class ids, or ``IGNORE`` where nothing is said."""
+
+
+class Subject:
+    """An image being worked on: its mask, what the user touched, its brightness.
+
+    Parameters
+    ----------
+    image
+        The image, any number of planes.
+    layout
+        What the axes of its layer mean.
+    annotations
+        What the user touched; by default nothing, and in memory only.
+    story
+        What is to be said of where they come from; empty when there is nothing.
+
+    Attributes
+    ----------
+    mask
+        ``(*leading, Y, X)`` class ids: the model's guess, and over it what the user
+        touched. Changed in place.
+    annotations
+        What the user touched. Change it by `say` only, in one ``stroke`` for each act
+        of the user.
+    predicted
+        Planes in which a prediction wrote anything.
+    names
+        What the values of mask and strokes mean. A value that was painted keeps its
+        name, whichever model is chosen later; new names come after the others.
+    model
+        What identifies the model that is chosen, for strokes to be saved with.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        layout: Layout,
+        annotations: Annotations | None = None,
+        story: str = "",
+    ) -> None:
+        self.image = image
+        self.layout = layout
+        self.story = story
+        shape = (*image.leading_shape, *image.plane_shape)
+        self.mask = zeros(shape, np.uint8, f"mask of {image.name}")
+        self.annotations = annotations or Annotations(shape)
+        self.predicted: set[Index] = set()
+        self.names: tuple[str, ...] = self.annotations.painted.names
+        self.model: Mapping[str, Any] = {}
+        self._tiles: dict[Index, set[tuple[int, int, int, int]]] = {}
+        self._tiles_are_replaced = False
+        self._guesses: dict[Index, npt.NDArray[Any]] = {
+            index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
+        }
+        self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
+
+    def normalisation(self, spec: ModelSpec, stop: Stop = never) -> Normalisation:
+        """Return the brightness of the whole image as the model wants it.
+
+        Measured once for each kind of model. It reads the image: call it in a job.
+
+        Raises
+        ------
+        Cancelled
+            When ``stop`` said True before a block of the image was read.
+        """
+        key = (spec.in_channels, spec.low_percentile, spec.high_percentile)
+        if key not in self._normalisations:
+            self._normalisations[key] = Normalisation.measure(
+                match_channels(_polled(self.image, stop), spec.in_channels),
+                low=spec.low_percentile,
+                high=spec.high_percentile,
+            )
+        return self._normalisations[key]
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Touched pixels of each class."""
+        return self.annotations.classes()
+
+    @property
+    def painted(self) -> tuple[str, ...]:
+        """Names of the classes that were painted, in the order of their values."""
+        return tuple(self.name_of(value) for value in sorted(self.counts))
+
+    def name_of(self, value: int) -> str:
+        """Return the name of a value of the mask, made up where there is none."""
+        return self.names[value] if value < len(self.names) else _nameless(value)
+
+    @property
+    def guessed_names(self) -> bool:
+        """Whether there are strokes of which nobody knows the names of the classes.
+
+        Earlier versions did not keep them: they are taken for those of the chosen
+        model, until something is painted.
+        """
+        return not self.annotations.painted.names and bool(self.counts)
+
+    def take_classes(self, classes: Sequence[str], model: Mapping[str, Any]) -> None:
+        """Make room for the classes of the model that is chosen now.
+
+        Parameters
+        ----------
+        classes
+            Their names, in the order of the model.
+        model
+            What identifies it.
+        """
+        self.model = model
+        if self.annotations.painted.names:
+            self.names = _joined(self.names, classes)
+        elif self.guessed_names:
+            made_up = (_nameless(v) for v in range(max(self.counts) + 1))
+            self.names = (*classes, *list(made_up)[len(classes) :])
+        else:
+            self._renumber(_joined(classes, self.names if self.predicted else ()))
+
+    def note_classes(self) -> None:
+        """Keep the names of the classes with the strokes, from now on."""
+        self.annotations.name_classes(self.names, self.model)
+
+    def values_in(self, classes: Sequence[str]) -> dict[int, int] | None:
+        """Return the value in another order for each value here; None for the same.
+
+        Parameters
+        ----------
+        classes
+            The other order. Names that it lacks have no value in it.
+        """
+        if tuple(classes[: len(self.names)]) == self.names:
+            return None
+        order = {name: value for value, name in enumerate(classes)}
+        return {v: order[name] for v, name in enumerate(self.names) if name in order}
+
+    def strokes_in(self, classes: Sequence[str]) -> Annotations:
+        """Return a copy of what was touched, with the values of another order."""
+        return self.annotations.copy(self.values_in(classes))
+
+    def _renumber(self, names: tuple[str, ...]) -> None:
+        """Give the guess of a mask without strokes the values of other names."""
+        before, self.names = self.names, names
+        if not self.predicted or names[: len(before)] == before:
+            return  # names without a guess need not be among the new ones
+        new = _lookup(before, names)
+        for index in self.predicted:
+            self.mask[index] = new[np.asarray(self.mask[index])]
+
+    def write_tile(
+        self, tile: TileDone, classes: Sequence[str] = ()
+    ) -> list[tuple[Index, Region]]:
+        """Take a tile of a prediction; touched pixels keep their value.
+
+        Parameters
+        ----------
+        tile
+            The tile.
+        classes
+            Names of its values, if they are not those of the mask.
+
+        Returns
+        -------
+        list
+            The planes and regions it covers: one, or those of a tile of a volume.
+        """
+        places: list[tuple[Index, Region]] = []
+        rows, columns = region = tile.inner[-2:]
+        depths = [range(part.start, part.stop) for part in tile.inner[:-2]]
+        every = tile.labels.reshape(-1, *tile.labels.shape[-2:])
+        if classes and tuple(classes) != self.names[: len(classes)]:
+            self.names = _joined(self.names, classes)
+            every = _lookup(classes, self.names)[every]
+        for depth, labels in zip(product(*depths), every, strict=True):
+            index = (*tile.index, *depth)
+            if (guess := self._guesses.get(index)) is not None:
+                guess[region] = labels
+                labels = labels.copy()
+                self.annotations.apply_to(index, labels, region)
+            self.mask[index][region] = labels
+            self.predicted.add(index)
+            self._tiles.setdefault(index, set()).add(
+                (rows.start, rows.stop, columns.start, columns.stop)
+            )
+            places.append((index, (rows, columns)))
+        return places
+
+    def guessed(self, index: Index, region: Region) -> npt.NDArray[np.bool_] | None:
+        """Return which pixels of a region a prediction has reached, ``(h, w)``.
+
+        None where the mask is no guess of a model: one that is painted by hand, and one
+        whose values somebody else set.
+        """
+        if not self.predicted or self._tiles_are_replaced:
+            return None
+        if index not in self._tiles and index in self.annotations.planes():
+            return None
+        height, width = self.mask.shape[-2:]
+        rows, columns = (
+            range(n)[s] for n, s in zip((height, width), region, strict=True)
+        )
+        reached = np.zeros((len(rows), len(columns)), bool)
+        for top, bottom, left, right in self._tiles.get(index, ()):
+            reached[
+                max(0, top - rows.start) : max(0, bottom - rows.start),
+                max(0, left - columns.start) : max(0, right - columns.start),
+            ] = True
+        return reached
+
+    def say(self, index: Index, region: Region, said: Values) -> None:
+        """Record what the user says of a region, and show it.
+
+        Parameters
+        ----------
+        index, region
+            The plane, and rows and columns of it.
+        said
+            ``(h, w)``; ``IGNORE`` leaves or gives back a pixel to the model's guess.
+        """
+        self.annotations.accept(index, region, said)
+        shown = self.mask[index][region]
+        guess = self._guesses.get(index)
+        unsaid = shown if guess is None else guess[region]
+        shown[...] = np.where(said == IGNORE, unsaid, said)
+
+    def show_touched(self, index: Index) -> None:
+        """Write what the user said of a plane over the mask."""
+        self.annotations.apply_to(index, self.mask[index])
+
+    def start_anew(self, annotations: Annotations) -> None:
+        """Take other annotations; the mask shows the model's guess again."""
+        for index, guess in self._guesses.items():
+            self.mask[index] = guess
+        self._guesses.clear()
+        self.annotations = annotations
+        self.story = ""
+        for index in annotations.planes():
+            self.keep_guess(index, self.mask[index].copy())
+            self.show_touched(index)
+
+    def has_guess(self, index: Index) -> bool:
+        """Whether the model's guess of a plane is kept apart from the mask."""
+        return index in self._guesses
+
+    def keep_guess(self, index: Index, guess: npt.NDArray[Any]) -> None:
+        """Keep the model's guess of a plane, as the mask was before its first touch."""
+        self._guesses[index] = guess
+
+    def replace_mask(self, mask: npt.NDArray[Any]) -> None:
+        """Take another array for the mask; touched pixels keep their value."""
+        self.mask = mask
+        self._tiles_are_replaced = True
+        self._guesses.clear()
+        for index in self.annotations.planes():
+            self.keep_guess(index, mask[index].copy())
+            height, width = mask.shape[-2:]
+            self.say(
+                index,
+                (slice(0, height), slice(0, width)),
+                self.annotations.target(index),
+            )
+
+
+class _Polled:
+    """An array-like that asks before each reading whether to stop."""
+
+    def __init__(self, data: Any, stop: Stop) -> None:
+        self.shape, self.dtype = data.shape, data.dtype
+        self._data, self._stop = data, stop
+
+    def __getitem__(self, key: Any) -> Any:
+        if self._stop():
+            raise Cancelled("the run was stopped")
+        return self._data[key]
+
+
+def _polled(image: Image, stop: Stop) -> Image:
+    return replace(image, data=_Polled(image.data, stop))
+
+
+def _joined(names: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    return (*names, *(name for name in more if name not in names))
+
+
+def _nameless(value: int) -> str:
+    return f"class {value}"
+
+
+def _lookup(names: Sequence[str], others: Sequence[str]) -> Values:
+    """Return a table from values in one order to those in another that has all."""
+    table = np.arange(IGNORE + 1, dtype=np.uint8)
+    for value, name in enumerate(names):
+        table[value] = others.index(name)
+    return table
+
+
+def why_not(image: Image, spec: ModelSpec) -> str:
+    """Return why a model cannot learn from an image; empty when it can."""
+    try:
+        check_axes(match_channels(image, spec.in_channels), spec)
+    except EngineError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,315 @@
+"""The switch "Live": after each stroke what is on screen is predicted anew.
+
+A run per stroke, in a thread that ends when all on screen is fresh: while nothing
+happens there is none.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unet.jobs.job import Job, describe_error, run
+from napari_unet.jobs.live import Learned, LiveDesk, LiveOrder, live_run
+from napari_unet.viewer.brush import WAIT_MS
+from napari_unet.viewer.viewport import Sight, shown_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.components import ViewerModel
+
+    from napari_unet.jobs.live import Tile
+    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.state.working_image import Subject
+    from napari_unet.state.workspace import Workspace
+    from unet_engine.annotations.annotations import Annotations
+    from unet_engine.places import Index, Region, View
+    from unet_engine.prediction.events import TileDone
+
+_MOVING_MS = 100
+"""A camera that moves is followed so often."""
+_TWO = "Live: paint a stroke of another class too."
+_NO_STROKE = "Live: paint a stroke of two classes at least."
+_NO_MASK = "Live: start with an empty mask, or predict first."
+_PREPARING = "Live: preparing…"
+
+
+class Live(QObject):
+    """Learns from each stroke and predicts the view, while it is switched on.
+
+    Parameters
+    ----------
+    viewer
+        Whose camera and sliders are followed.
+    workspace
+        What is worked on; a run of another kind has precedence.
+    masks
+        The layers that are painted on, and that show what is predicted.
+
+    Attributes
+    ----------
+    told
+        What is to be said in a line; empty when there is nothing.
+    desk
+        What was learned, or None; for `NextPlace`, while nothing runs.
+    sights
+        What follows the camera; whoever destroys the dock closes them.
+    """
+
+    told = Signal(str)
+
+    def __init__(
+        self, viewer: ViewerModel, workspace: Workspace, masks: Masks, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._workspace = workspace
+        self._masks = masks
+        self.on = False
+        self.desk: LiveDesk | None = None
+        self._job: Job | None = None
+        self._view: MaskView | None = None
+        self.sights: list[Sight] = []
+        self._fresh: set[Tile] = set()
+        self._held: list[tuple[LiveOrder, set[Tile], TileDone]] = []
+        self._near: tuple[float, float] | None = None
+        self._news = self._follows = self._moved = False
+        self._since = 0.0
+        self._note = ""
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._start)
+        workspace.layer_changed.connect(self._follow)
+        workspace.mask_changed.connect(self._follow)
+        workspace.classes_changed.connect(self._on_model_changed)
+        workspace.activity_changed.connect(self._on_activity_changed)
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being learned or predicted."""
+        return self._job is not None
+
+    def switch(self, on: bool) -> None:
+        """Start or end; what was predicted stays as the model's guess would."""
+        self.on = on
+        if on and (view := self._masks.current) is not None:
+            self._workspace.work_begun.emit(view.source, "live", True)
+        self._follow()
+        if not on:
+            self._soon.stop()
+            if self._job is not None:
+                self._job.stop()
+            else:
+                self.desk = None
+            self.told.emit("")
+
+    def _follow(self) -> None:
+        """Follow the mask and the view of the image that is chosen now."""
+        view = self._masks.current if self.on else None
+        if view is not None and view is self._view:
+            if self.sights and self.sights[0].layer is not view.source:
+                self._look_at(view)
+            return
+        close_all(self.sights)
+        if self._view is not None:
+            self._leave(self._view)
+        self._view = view
+        if view is None:
+            if self.on:
+                self.told.emit(_NO_MASK)
+            return
+        view.touched.connect(self._on_touched)
+        self._look_at(view)
+        self._fresh, self._near = set(), None
+        self._news = True
+        # A prediction is not replaced before there is a stroke that says more.
+        self._follows = not view.subject.predicted or bool(view.subject.counts)
+        self._ask()
+
+    def _look_at(self, view: MaskView) -> None:
+        """Follow what is on screen of the image that a mask is on now."""
+        close_all(self.sights)
+        self.sights.append(
+            Sight(self._viewer, view.source, view.subject.layout, self._on_move)
+        )
+        self._ask()
+
+    def _leave(self, view: MaskView) -> None:
+        self._held.clear()
+        if self._job is not None:
+            self._job.discard()
+        # It may be gone, and its signals with it.
+        with suppress(RuntimeError, TypeError):
+            view.touched.disconnect(self._on_touched)
+
+    def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
+        self._since = time.perf_counter()
+        self._fresh = set()
+        self._news = self._follows = True
+        if places:
+            y, x = ((part.start + part.stop) / 2 for part in places[-1][1])
+            self._near = (y, x)
+        if self._job is not None:
+            self._job.stop()
+        self._ask()
+
+    def _on_move(self, _: View) -> None:
+        self._moved = True
+        if not self._soon.isActive():
+            self._soon.start(_MOVING_MS)
+
+    def _on_model_changed(self) -> None:
+        if self.on:
+            self._news = True
+
+    def _on_activity_changed(self) -> None:
+        if self._workspace.activity == "predict":
+            self._news = self._follows = False
+        if self._workspace.activity and self._job is not None:
+            self._job.stop()
+        elif not self._workspace.activity:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self.on:
+            self._soon.start(0)
+
+    def _start(self) -> None:
+        """Run, unless something runs: that one's end comes back here."""
+        view = self._view
+        if view is None or not self.on or self._workspace.activity:
+            return
+        if self._job is not None:
+            # It computes the features of the view, and takes a while the first time.
+            self._tell_preparation()
+            return
+        if self._viewer.dims.ndisplay != 2:
+            return
+        self._moved = False
+        order = self.make_order(view)
+        if not order.learn:
+            self.told.emit(_TWO if _classes_of(order.painted) else _NO_STROKE)
+            self.take_desk().learner = None
+        elif not self._follows:
+            return
+        self._launch(replace(order, learn=order.learn and self._news))
+
+    def _tell_preparation(self) -> None:
+        """Ask no longer for strokes that are there, before they are learned from."""
+        desk = self.desk
+        painted = self._workspace.touched_subjects(others=True)
+        classes = {label for subject in painted for label in subject.counts}
+        if (desk is None or desk.learner is None) and len(classes) > 1:
+            self.told.emit(_PREPARING)
+
+    def make_order(self, view: MaskView) -> LiveOrder:
+        """Return what is to be learned of, if there are strokes of two classes."""
+        painted = self._painted(view.subject)
+        sight = self.sights[0] if self.sights else None
+        there = shown_view(self._viewer, view.source, view.subject.layout)
+        return LiveOrder(
+            subject=view.subject,
+            painted=painted,
+            model=self._workspace.model,
+            classes=view.subject.names,
+            learn=len(_classes_of(painted)) > 1,
+            look=lambda: there if sight is None else sight.view,
+            near=self._near,
+            fresh=frozenset(self._fresh),
+        )
+
+    def take_desk(self) -> LiveDesk:
+        """Return the desk, made if there is none."""
+        if self.desk is None:
+            self.desk = LiveDesk(self._workspace)
+        return self.desk
+
+    def _launch(self, order: LiveOrder) -> None:
+        if order.learn and (self.desk is None or self.desk.learner is None):
+            self.told.emit(_PREPARING)
+        self._news, self._near = False, None
+        fresh = self._fresh
+        self._job = run(
+            partial(live_run, order, self.take_desk()),
+            parent=self,
+            on_events=partial(self._on_events, order, fresh),
+            on_result=partial(self._on_result, order),
+            on_error=self._on_error,
+            on_finished=self._on_finished,
+        )
+
+    def _painted(self, subject: Subject) -> tuple[tuple[Subject, Annotations], ...]:
+        return tuple(
+            (each, each.strokes_in(subject.names))
+            for each in self._workspace.touched_subjects(others=True)
+            if each.image.channels == subject.image.channels
+        )
+
+    def _on_events(
+        self, order: LiveOrder, fresh: set[Tile], events: list[Learned | TileDone]
+    ) -> None:
+        notes = [event.note for event in events if isinstance(event, Learned)]
+        self._note = notes[-1] if notes else self._note
+        if self._workspace.activity == "predict":
+            return
+        tiles = [event for event in events if not isinstance(event, Learned)]
+        self._held += [(order, fresh, tile) for tile in tiles]
+        self._show()
+
+    def _show(self) -> None:
+        """Write tiles into the mask, but not under a brush that is being drawn."""
+        view = self._view
+        if view is None or not self._held:
+            return
+        if self._workspace.painting():
+            QTimer.singleShot(WAIT_MS, self._show)
+            return
+        held, self._held = self._held, []
+        written: list[tuple[Index, Region]] = []
+        for order, fresh, tile in held:
+            if order.subject is view.subject:
+                written += view.subject.write_tile(tile, order.classes)
+                fresh.add((tile.index, tile.inner[0].start, tile.inner[1].start))
+        view.show_tiles(written, self.sights[0].view)
+
+    def _on_result(self, order: LiveOrder, complete: bool) -> None:
+        if order.learn and not complete:
+            self._news = self._news or self._workspace.activity != "predict"
+        if order.learn and complete:
+            seconds = time.perf_counter() - self._since if self._since else 0.0
+            self._since = 0.0
+            line = _describe(order, seconds)
+            self.told.emit(f"{line}; {self._note}" if self._note else line)
+
+    def _on_error(self, error: Exception) -> None:
+        self.told.emit(f"Live: {describe_error(error)}")
+
+    def _on_finished(self) -> None:
+        self._job = None
+        if not self.on:
+            self.desk = None
+        elif self._news or self._moved:
+            self._ask()
+
+
+def _classes_of(painted: Iterable[tuple[Subject, Annotations]]) -> set[int]:
+    return {label for _, strokes in painted for label in strokes.classes()}
+
+
+def _describe(order: LiveOrder, seconds: float) -> str:
+    strokes = sum(subject.annotations.strokes for subject, _ in order.painted)
+    pixels = sum(annotations.count() for _, annotations in order.painted)
+    said = f"{strokes:,} strokes" if strokes else f"{pixels:,} px"
+    return f"Live: {said}, {seconds:.1f} s" if seconds else f"Live: {said}"
+
+
+def close_all(sights: list[Sight]) -> None:
+    """Follow the camera no longer."""
+    while sights:
+        sights.pop().close()

@@ -1,0 +1,396 @@
+"""Step 2 of the dock: say where the mask is wrong, and where it is right."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QHBoxLayout,
+    QInputDialog,
+    QMenu,
+    QMessageBox,
+    QWidget,
+)
+
+from napari_unet.results.acceptance import propose_acceptance, propose_clearing
+from napari_unet.state.large_arrays import describe_place
+from napari_unet.state.untrained_model import Draft
+from napari_unet.viewer.class_colours import colour_of
+from napari_unet.widgets.buttons import NamedButton, SideBySide, button
+from napari_unet.widgets.forms import Section, TextLine, colour_icon
+from unet_engine.errors import DataError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+
+    from napari_unet.results.acceptance import Proposal
+    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.state.working_image import Subject
+    from napari_unet.state.workspace import Workspace
+
+_HELP = "Paint on the mask what is wrong. Painting over what is right confirms it."
+_NO_MASK = "Predict first, or start painting on an empty mask."
+_NEW = "Click a class and paint a few strokes of each on the image, then fine-tune."
+_DAMAGED = "{0:,} blocks of them are damaged on disk and lost."
+_MOST_UNASKED = 100_000
+"""Pixels that are accepted or cleared without a question: some objects, not a view."""
+_LABEL = "label"
+"""Property of a class button: the value of the mask that it paints."""
+_NO_CLASSES = (
+    "{0} takes noise away and has no classes to paint. Choose another model, or start "
+    "a new U-Net from it: see step 1."
+)
+
+
+class CorrectSection(Section):
+    """Class buttons, counts, touched pixels, accept, clear.
+
+    Parameters
+    ----------
+    workspace
+        Knows the classes and what was touched.
+    masks
+        The layers that are painted on.
+    make_subject
+        Returns the chosen image as a subject, for an empty mask.
+    live
+        What helps while painting; shown below the classes.
+
+    Attributes
+    ----------
+    objects_wanted
+        The user is content with the mask and wants its objects.
+    """
+
+    objects_wanted = Signal()
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        masks: Masks,
+        make_subject: Callable[[], Subject],
+        live: QWidget,
+    ) -> None:
+        super().__init__("2  Correct", "Paint on the mask with napari's own tools.")
+        self._workspace = workspace
+        self._masks = masks
+        self._make_subject = make_subject
+        self.text = TextLine()
+        self.content.addWidget(self.text)
+        self._make_saved()
+        self._make_classes()
+        self.content.addWidget(live)
+        self._make_tools()
+        for signal in (
+            workspace.layer_changed,
+            workspace.mask_changed,
+            workspace.touched_changed,
+            workspace.classes_changed,
+            workspace.activity_changed,
+        ):
+            signal.connect(self.show_state)
+        for signal in (
+            workspace.layer_changed,
+            workspace.mask_changed,
+            workspace.classes_changed,
+        ):
+            signal.connect(self._fill_classes)
+        workspace.label_chosen.connect(self._mark_label)
+        self._fill_classes()
+        self.show_state()
+
+    def _make_saved(self) -> None:
+        self.saved = TextLine()
+        self.anew = button(
+            "Start anew",
+            "Set these strokes aside, in a folder beside their own, and begin without "
+            "any. Nothing is deleted.",
+            self.start_anew,
+        )
+        line = QHBoxLayout()
+        line.addWidget(self.saved, 1)
+        line.addWidget(self.anew, 0, Qt.AlignmentFlag.AlignTop)
+        self.content.addLayout(line)
+
+    def _make_classes(self) -> None:
+        self._grid = QGridLayout()
+        self._grid.setSpacing(4)
+        self._group = QButtonGroup(self)
+        self.class_buttons: list[NamedButton] = []
+        self.content.addLayout(self._grid)
+        self.new_class = button(
+            "Add class…",
+            "Paint one more class. The next training teaches it to the model.",
+            self._on_new_class_clicked,
+        )
+
+    def _make_tools(self) -> None:
+        self.empty = button(
+            "Start with an empty mask",
+            "Make a mask of background only and paint everything yourself.",
+            self.start_empty,
+        )
+        self.accept = button(
+            "Accept this view",
+            "Say that all pixels of the mask on screen, in this slice, are right as "
+            "they are. What is hidden, covered or locked stays. Undo takes it back.",
+            self.accept_view,
+        )
+        self.clear = button(
+            "Clear touched…",
+            "Give touched pixels back to the model's guess. Undo brings them back.",
+            lambda: None,
+        )
+        menu = QMenu(self)
+        menu.addAction("on screen").triggered.connect(
+            lambda: self.clear_touched(everywhere=False)
+        )
+        menu.addAction("in all slices").triggered.connect(
+            lambda: self.clear_touched(everywhere=True)
+        )
+        menu.addSeparator()
+        menu.addAction("Start anew, and set all strokes aside").triggered.connect(
+            lambda: self.start_anew()
+        )
+        self.clear.setMenu(menu)
+        self.touched = CheckBox(text="Show touched pixels")
+        self.touched.native.setToolTip(
+            "Show what you touched in full colour, in a layer of its own."
+        )
+        self.touched.changed.connect(self._on_show_touched)
+        self.objects = button(
+            "Objects…",
+            "When the mask is good: separate its objects and measure them, in step 4.",
+            self.objects_wanted.emit,
+        )
+        self.content.addWidget(self.empty)
+        self.content.addWidget(SideBySide((self.accept, 1), (self.clear, 1)))
+        self.content.addWidget(SideBySide((self.touched.native, 1), (self.objects, 0)))
+
+    def start_empty(self) -> None:
+        """Show an empty mask on the chosen image."""
+        try:
+            subject = self._make_subject()
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        view = self._masks.show(self._workspace.layer, subject)
+        view.set_classes(self._workspace.classes)
+
+    def choose_class(self, label: int) -> None:
+        """Paint with a class from now on, on an empty mask if there is none."""
+        if self._masks.current is None:
+            self.start_empty()
+        if (view := self._masks.current) is not None:
+            view.paint_with(label)
+
+    def choose_name(self, name: str) -> None:
+        """Paint with a class from now on, whatever its value in the mask is."""
+        if self._masks.current is None:
+            self.start_empty()
+        view = self._masks.current
+        if view is not None and name in view.subject.names:
+            view.paint_with(view.subject.names.index(name))
+
+    def accept_view(self) -> None:
+        """Say that what is on screen is right; undo takes it back."""
+        self._change(propose_acceptance)
+
+    def clear_touched(self, *, everywhere: bool) -> None:
+        """Give touched pixels back to the model's guess; undo brings them back.
+
+        Parameters
+        ----------
+        everywhere
+            In all slices; else those on screen.
+        """
+        self._change(partial(propose_clearing, everywhere=everywhere))
+
+    def _change(self, propose: Callable[[ViewerModel, MaskView], Proposal]) -> None:
+        """Do what is proposed, ask before if it is much, and say what was done."""
+        view = self._masks.current
+        try:
+            if view is None:
+                raise DataError(self._why_no_mask())
+            proposal = propose(self._masks.viewer, view)
+        except EngineError as error:
+            show_warning(f"{error}.")
+            return
+        if not proposal.parts:
+            show_info(proposal.refusal)
+            return
+        if proposal.count > _MOST_UNASKED:
+            if not self._confirm(proposal.question):
+                return
+            # Layers may have gone meanwhile, and a run may have gone on.
+            if self._masks.of(view.source) is not view:
+                return
+            proposal.drop_changed()
+        report = proposal.report
+        proposal.carry_out(view.recorder)
+        show_info(report)
+
+    def _confirm(self, question: str) -> bool:
+        answer = QMessageBox.question(self, "U-Net", question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _why_no_mask(self) -> str:
+        layer = self._workspace.layer
+        if layer is None:
+            return "no image is open; open one and predict its mask first"
+        return (
+            f"there is no mask of {layer.name}; predict it first, or start with an "
+            "empty one"
+        )
+
+    def start_anew(self) -> None:
+        """Set the strokes of the chosen image aside and begin without any."""
+        strokes = self._strokes()
+        try:
+            folder = self._workspace.start_anew()
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        if (view := self._masks.current) is not None:
+            view.show_other_annotations()
+        self.show_state()
+        show_info(f"{strokes:,} strokes were set aside in {folder}.")
+
+    def _strokes(self) -> int:
+        subject = self._workspace.subject
+        return 0 if subject is None else subject.annotations.strokes
+
+    def add_class(self, name: str) -> None:
+        """Offer one more class to paint with."""
+        try:
+            self._workspace.add_class(name)
+        except EngineError as error:
+            show_warning(str(error))
+
+    def _on_new_class_clicked(self) -> None:
+        name, accepted = QInputDialog.getText(
+            self, "Add class", "Name of the new class:"
+        )
+        if accepted:
+            self.add_class(name)
+
+    def _on_show_touched(self, shown: bool) -> None:
+        if (view := self._masks.current) is not None:
+            view.show_touched(shown)
+
+    def _fill_classes(self) -> None:
+        for old in (*self.class_buttons, self.new_class):
+            self._grid.removeWidget(old)
+        for old in self.class_buttons:
+            self._group.removeButton(old)
+            old.hide()
+            old.deleteLater()
+        if (view := self._masks.current) is not None:
+            view.set_classes(self._workspace.classes)
+        self.class_buttons = [
+            self._class_button(label, name) for label, name in self._offered(view)
+        ]
+        for place, made in enumerate((*self.class_buttons, self.new_class)):
+            self._grid.addWidget(made, place // 2, place % 2)
+        self.show_state()
+
+    def _offered(self, view: MaskView | None) -> list[tuple[int, str]]:
+        """Return value and name of what can be painted: of the model, or painted."""
+        classes = self._workspace.classes
+        if view is None or not classes:
+            return list(enumerate(classes))
+        subject = view.subject
+        wanted = {*classes, *subject.painted}
+        return [(v, name) for v, name in enumerate(subject.names) if name in wanted]
+
+    def _class_button(self, label: int, name: str) -> NamedButton:
+        made = NamedButton(name)
+        made.setToolTip(
+            f"Paint {name!r}: label {label} of the mask layer."
+            + (" The eraser does the same." if label == 0 else "")
+        )
+        made.clicked.connect(partial(self._on_class_clicked, name))
+        made.setProperty(_LABEL, label)
+        made.setIcon(colour_icon(colour_of(label)))
+        made.setIconSize(QSize(18, 12))
+        made.setCheckable(True)
+        self._group.addButton(made)
+        return made
+
+    def _on_class_clicked(self, name: str, *_: bool) -> None:
+        self.choose_name(name)
+
+    def _mark_label(self) -> None:
+        """Show which class napari's brush paints."""
+        view = self._masks.current
+        label = -1 if view is None else int(view.layer.selected_label)
+        for made in self.class_buttons:
+            if made.property(_LABEL) == label:
+                made.setChecked(True)
+
+    def show_state(self, *_: Any) -> None:
+        """Show what can be done now, and what was touched."""
+        view = self._masks.current
+        for tool in (self.accept, self.clear, self.touched.native, self.objects):
+            tool.setEnabled(view is not None)
+        startable = self._workspace.layer is not None and not self._workspace.activity
+        for made in self.class_buttons:
+            made.setEnabled(view is not None or startable)
+        classes = bool(self._workspace.classes)
+        self.new_class.setEnabled(classes)
+        self.empty.setVisible(
+            view is None and self._workspace.layer is not None and classes
+        )
+        self.empty.setEnabled(startable)
+        self._show_counts(view)
+        self._show_saved()
+        self._mark_label()
+        if view is not None:
+            self.touched.value = view.overlay is not None
+
+    def _show_counts(self, view: MaskView | None) -> None:
+        counts = view.subject.counts if view is not None else {}
+        said = [
+            f"{view.subject.name_of(label)} {count:,} px"
+            for label, count in sorted(counts.items())
+            if view is not None
+        ]
+        self.clear.setEnabled(bool(said))
+        if view is not None and (conflicts := view.subject.annotations.conflicts):
+            said.append(f"{conflicts:,} px of them painted with two, the last counts")
+        self.text.setText(self._describe(said, view))
+
+    def _show_saved(self) -> None:
+        """Say which strokes are back, and whether new ones are saved."""
+        subject = self._workspace.subject
+        annotations = None if subject is None else subject.annotations
+        fault = "" if annotations is None else annotations.fault
+        lost = 0 if annotations is None else annotations.damaged
+        parts = [
+            "" if subject is None else subject.story,
+            _DAMAGED.format(lost) if lost else "",
+            self._workspace.class_notice,
+            "" if subject is None else describe_place(subject.mask, "mask"),
+            fault,
+        ]
+        self.saved.setText(" ".join(part for part in parts if part))
+        back = subject is not None and bool(subject.story) and bool(self._strokes())
+        self.anew.setVisible(back and not fault)
+
+    def _describe(self, said: list[str], view: MaskView | None) -> str:
+        model = self._workspace.model
+        if model is not None and not model.spec.classes:
+            return _NO_CLASSES.format(model.name)
+        if said:
+            return f"Touched: {', '.join(said)}"
+        if isinstance(model, Draft):
+            return _NEW
+        return _NO_MASK if view is None else _HELP

@@ -1,0 +1,252 @@
+"""Step 3 of the dock: the model learns from what was touched."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, FloatSpinBox
+from napari.utils.notifications import show_info, show_warning
+
+from napari_unet.jobs.training import Trained, TrainingOrder, train_run
+from napari_unet.jobs.training_data import LabelledImage, LabelsRead
+from napari_unet.state.untrained_model import Draft
+from napari_unet.steps.finetune.labelled_layers import PairsSection
+from napari_unet.steps.finetune.settings import TrainingSettings
+from napari_unet.viewer.conversion import full_data, image_of
+from napari_unet.widgets.buttons import button
+from napari_unet.widgets.forms import TextLine, add_row, rows
+from napari_unet.widgets.job_section import TrainingSection
+from unet_engine.errors import DataError, EngineError
+from unet_engine.training.config import FineTuneConfig
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.state.untrained_model import Model
+    from napari_unet.state.workspace import Workspace
+    from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.training.events import FineTuned
+
+
+_FINE_TUNE = (
+    "Train a copy of the model on what you touched, and predict again with it. "
+    "The old model stays."
+)
+_TRAIN = "Train the new model on what you touched, and predict with it."
+
+
+class FineTuneSection(TrainingSection):
+    """Time, more data, settings, Fine-tune and Stop, the curve.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers are offered as more training data.
+    workspace
+        Knows the model and what was touched, and gets the new model.
+    """
+
+    def __init__(self, viewer: ViewerModel, workspace: Workspace) -> None:
+        super().__init__(
+            "3  Fine-tune",
+            "The model learns from what you touched.",
+            workspace,
+            activity="train",
+            theme=viewer.theme,
+            score="iou",
+        )
+        self._viewer = viewer
+        self._refresh_wanted = False
+        self._unsaved_of: Model | None = None
+        self._make_settings()
+        self._make_buttons()
+        workspace.classes_changed.connect(self._follow_model)
+        workspace.layer_changed.connect(self._show_others)
+        workspace.touched_changed.connect(self._show_others)
+        workspace.classes_changed.connect(self._show_others)
+        self._on_activity_changed()
+        self._show_others()
+        self._follow_model()
+
+    def _make_settings(self) -> None:
+        self.minutes = FloatSpinBox(value=2.0, min=0.1, max=1440.0, step=0.5)
+        form = rows()
+        add_row(
+            form,
+            "Minutes",
+            self.minutes.native,
+            "Longest time to train. Stop ends it earlier and keeps the best model.",
+        )
+        self.content.addLayout(form)
+        self.others = CheckBox(value=True, text="Other corrected images too")
+        self.others.native.setToolTip(
+            "Train on what you touched in the other images as well, so that the model "
+            "does not forget them."
+        )
+        self.content.addWidget(self.others.native)
+        self.left_out = TextLine()
+        self.content.addWidget(self.left_out)
+        self.pairs = PairsSection(self._viewer, self._workspace)
+        self.content.addWidget(self.pairs)
+        self.advanced = TrainingSettings(
+            FineTuneConfig, leave_out=("minutes", "device")
+        )
+        self.settings = self.advanced.form
+        self.content.addWidget(self.advanced.recipe)
+        self.content.addWidget(self.advanced)
+
+    def _make_buttons(self) -> None:
+        self.train = button(
+            "Fine-tune",
+            _FINE_TUNE,
+            self.start,
+        )
+        cancel = button("Stop", "End now and keep the best model.", self.stop)
+        self._add_controls(self.train, cancel)
+        self.content.addWidget(self.save_again)
+        self.content.addWidget(self.curve)
+
+    def start(self) -> None:
+        """Train, unless something is running or there is nothing to learn from."""
+        if self._workspace.activity or not self.try_saving():
+            return
+        try:
+            order = self._make_order()
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        self._train(
+            partial(train_run, order, self._workspace),
+            about=f"{order.model.name} is being fine-tuned",
+            on_result=partial(self._on_result, order),
+        )
+
+    @property
+    def config(self) -> FineTuneConfig:
+        """What the form says."""
+        self.settings["minutes"].value = self.minutes.value
+        self.settings["device"].value = self._workspace.device
+        config: FineTuneConfig = self.settings()
+        return config
+
+    def _make_order(self) -> TrainingOrder:
+        workspace = self._workspace
+        if workspace.model is None:
+            raise DataError(
+                "there is no model to tune; make a new one or open a file in the … "
+                "menu of step 1"
+            )
+        if not workspace.model.spec.classes:
+            raise DataError(
+                f"{workspace.model.name} takes noise away and has no classes to learn; "
+                "start a new U-Net from it with the button in step 1"
+            )
+        touched = workspace.touched_subjects(others=self.others.value)
+        labelled = tuple(
+            LabelledImage(
+                image=image_of(pair.image, pair.layout),
+                labels=full_data(pair.labels),
+                label_values=pair.label_values,
+                unlabelled=pair.unlabelled,
+            )
+            for pair in workspace.pairs
+        )
+        workspace.check_painted()
+        if not labelled:
+            _check_classes(touched, workspace.classes)
+        return TrainingOrder(
+            model=workspace.model,
+            classes=workspace.classes,
+            touched=tuple((s, s.strokes_in(workspace.classes)) for s in touched),
+            labelled=labelled,
+            config=self.config,
+        )
+
+    def _on_events(self, events: list[Any]) -> None:
+        for event in events:
+            if isinstance(event, LabelsRead):
+                self.pairs.meaning.setText(event.line)
+        super()._on_events([e for e in events if not isinstance(e, LabelsRead)])
+
+    def _on_result(self, order: TrainingOrder, trained: Trained) -> None:
+        result = trained.result
+        notes = " ".join(result.notes)
+        if trained.unsaved is not None:
+            self._unsaved_of = order.model
+            self._keep(trained.unsaved)
+            return
+        if trained.model is None:
+            text = (
+                f"Nothing learned after {result.steps} steps of the classes "
+                f"{', '.join(order.classes)}. {notes}"
+            )
+            self.text.setText(text)
+            show_warning(text)
+            return
+        self._workspace.drop_draft(order.model)
+        self._take(order.model.name, result, trained.model.name)
+
+    def _on_saved(self, model: ModelInfo) -> None:
+        if self._unsaved_of is not None:
+            self._workspace.drop_draft(self._unsaved_of)
+        super()._on_saved(model)
+
+    def _take(self, old: str, result: FineTuned, new: str) -> None:
+        """Choose the new model and predict with it, unless it forgot too much."""
+        text = self._describe_result(result, new)
+        if result.replay is not None and result.replay.forgot:
+            text = f"{text} {old} stays chosen; {new} is in the list of step 1."
+            show_warning(text)
+            self._workspace.refresh_models()
+        else:
+            # The image may have been deleted since; another one is not asked about.
+            there = self._layer is not None and self._layer is self._workspace.layer
+            there = there and not self._workspace.closing
+            predicts = "predicts now" if there else "is chosen"
+            show_info(f"The new model {new} {predicts}.")
+            self._workspace.refresh_models(choose=new)
+            self._refresh_wanted = there
+        self.text.setText(text)
+
+    def _on_finished(self) -> None:
+        super()._on_finished()
+        if self._refresh_wanted:
+            self._refresh_wanted = False
+            self._workspace.prediction_wanted.emit()
+
+    def _enable_inputs(self, enabled: bool) -> None:
+        self.minutes.enabled = self.others.enabled = enabled
+        self.settings.enabled = enabled
+        self.pairs.setEnabled(enabled)
+
+    def _follow_model(self) -> None:
+        """Take the settings of the paper of a network, and say what will happen."""
+        model = self._workspace.model
+        if model is not None and model.spec.classes:
+            transfer = model.transfers if isinstance(model, Draft) else model.trained
+            self.advanced.follow(model.spec.architecture, transfer=transfer)
+        self.train.setToolTip(_TRAIN if isinstance(model, Draft) else _FINE_TUNE)
+
+    def _show_others(self) -> None:
+        here = self._workspace.touched_subjects(others=False)
+        everywhere = self._workspace.touched_subjects(others=True)
+        self.others.native.setVisible(len(everywhere) > len(here))
+        reasons = self._workspace.left_out()
+        self.left_out.setText(" ".join(f"Not learned from: {why}." for why in reasons))
+
+
+def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
+    """Check that there is something to tell apart."""
+    counts = {name for subject in touched for name in subject.painted}
+    if not counts:
+        raise DataError(
+            "nothing is touched yet; paint a stroke of at least two classes on the "
+            f"mask, such as {classes[0]} and {classes[1]}"
+        )
+    if len(counts) < 2:
+        (name,) = counts
+        raise DataError(
+            f"only {name!r} is touched so far; paint at least one stroke of another "
+            "class too, so that the model can tell them apart"
+        )

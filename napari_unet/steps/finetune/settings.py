@@ -1,0 +1,77 @@
+"""The settings of a training that few need, and those that a paper sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.widgets.forms import Section, TextLine, config_form
+from unet_engine.models.architectures import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class TrainingSettings(Section):
+    """The form of a config, and the recipe of a network in it.
+
+    Parameters
+    ----------
+    config
+        A dataclass, as for `config_form`.
+    leave_out
+        Fields that are shown elsewhere.
+
+    Attributes
+    ----------
+    form
+        Calling it returns the config.
+    recipe
+        A line that says what the network's paper sets otherwise than is usual.
+    """
+
+    def __init__(self, config: type, *, leave_out: tuple[str, ...]) -> None:
+        super().__init__("Advanced settings", "How the training runs.", expanded=False)
+        self.form = config_form(config, leave_out=leave_out)
+        self.content.addWidget(self.form.native)
+        self.recipe = TextLine()
+        self._usual: dict[str, Any] = {w.name: w.value for w in self.form}
+        self._followed: Mapping[str, Any] = {}
+
+    def follow(self, architecture: str, *, transfer: bool) -> None:
+        """Fill in the recipe of a network, and take back that of the last one.
+
+        What the user set stays, but where the recipe says something.
+
+        Parameters
+        ----------
+        architecture
+            A row of the table.
+        transfer
+            The weights to start from were trained already.
+        """
+        row = ARCHITECTURES[architecture]
+        recipe = {**row.recipe, **(row.transfer_recipe if transfer else {})}
+        if recipe == self._followed:
+            return
+        for name, value in self._followed.items():
+            if self.form[name].value == value:
+                self.form[name].value = self._usual[name]
+        for name, value in recipe.items():
+            self.form[name].value = value
+        self._followed = recipe
+        self.recipe.setText(_describe(row.title, recipe))
+
+
+def _describe(title: str, recipe: Mapping[str, Any]) -> str:
+    if not recipe:
+        return ""
+    said = ", ".join(
+        f"{name.replace('_', ' ')} {_word(value)}" for name, value in recipe.items()
+    )
+    return f"As usual for {title}: {said}. Change it under Advanced settings."
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)

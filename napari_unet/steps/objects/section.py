@@ -1,0 +1,317 @@
+"""Step 4 of the dock: the mask becomes single objects, and a table of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.jobs.objects import (
+    ClassProbabilities,
+    ObjectsOrder,
+    find_objects,
+    save_table,
+)
+from napari_unet.results.objects import objects_of, show_objects
+from napari_unet.steps.objects.form import Given, ObjectsForm
+from napari_unet.steps.objects.table import dock_table, table_in
+from napari_unet.widgets.buttons import SideBySide, button
+from napari_unet.widgets.forms import TextLine
+from napari_unet.widgets.job_section import JobSection
+from unet_engine.errors import DataError, EngineError
+from unet_engine.objects import SemanticMask, describe_left_out
+
+if TYPE_CHECKING:
+    import napari
+    import numpy.typing as npt
+
+    from napari_unet.jobs.objects import FoundObjects, ObjectsStep
+    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.results.objects import ObjectsView
+    from napari_unet.state.workspace import Workspace
+
+_SEPARATE = ("Separate objects", "Give every object of the mask a number, and measure.")
+_MEASURE = ("Measure objects", "Measure the objects as they are, changed by hand too.")
+_NO_MASK = "There is no mask yet: predict one in step 1, or paint one in step 2."
+_HELP = "When {0!r} is good: each of its objects gets a number and is measured."
+_NONE = "There are no objects in the mask: it is empty, or all are too small."
+
+
+class ObjectsSection(JobSection):
+    """The form, Separate and Cancel, progress, the table.
+
+    Parameters
+    ----------
+    viewer
+        Gets the objects as a layer.
+    workspace
+        Told when it runs.
+    masks
+        Where the mask of the chosen image is.
+
+    Attributes
+    ----------
+    finished
+        A run ended, and the section has grown by what it says of it.
+    """
+
+    finished = Signal()
+
+    def __init__(
+        self, viewer: napari.Viewer, workspace: Workspace, masks: Masks
+    ) -> None:
+        super().__init__(
+            "4  Objects",
+            "Single objects of the mask, and a table of their measurements.",
+            workspace,
+            activity="objects",
+            expanded=False,
+        )
+        self._viewer = viewer
+        self._masks = masks
+        self._worked_on = False
+        self.about = TextLine()
+        self.content.addWidget(self.about)
+        self.form = ObjectsForm()
+        self.content.addWidget(self.form)
+        self._make_buttons()
+        self.form.method.changed.connect(self._show_state)
+        for signal in (
+            workspace.layer_changed,
+            workspace.mask_changed,
+            workspace.classes_changed,
+        ):
+            signal.connect(self._show_state)
+        workspace.touched_changed.connect(self._on_mask_worked_on)
+        self._on_activity_changed()
+        self._show_state()
+
+    def _make_buttons(self) -> None:
+        self.separate = button(*_SEPARATE, self.start)
+        cancel = button("Cancel", "Stop here. Earlier objects stay.", self.stop)
+        self._add_controls(self.separate, cancel)
+        self.save = button(
+            "Save table…", "Write the measurements to a CSV file.", self.choose_file
+        )
+        self.table = button(
+            "Show table",
+            "List the objects: a row goes to its object, a picked object to its row.",
+            self.show_table,
+        )
+        self.summary = TextLine()
+        self.content.addWidget(self.summary)
+        self.content.addWidget(SideBySide((self.save, 1), (self.table, 1)))
+
+    @property
+    def objects(self) -> ObjectsView | None:
+        """The objects of the chosen image."""
+        return objects_of(self._viewer, self._workspace.layer)
+
+    def open(self) -> None:
+        """Unfold the section."""
+        self.expand()
+        self._show_state()
+
+    def start(self) -> None:
+        """Find the objects as the form says, unless something is running."""
+        if self._workspace.activity:
+            return
+        self._show_state()
+        view = self._masks.current
+        try:
+            if view is None:
+                raise DataError(_NO_MASK)
+            order = self._make_order(view)
+        except EngineError as error:
+            show_warning(str(error))
+            self.text.setText(str(error))
+            return
+        self._worked_on = False
+        self._launch(
+            partial(find_objects, order),
+            layer=order.layer,
+            on_events=self._on_steps,
+            on_result=partial(self._on_result, order, view),
+        )
+
+    def _given(self, view: MaskView) -> Given:
+        """Return what the form needs to know of a mask."""
+        subject = view.subject
+        leading = subject.layout.leading
+        return Given(
+            source=view.source,
+            layout=subject.layout,
+            volume=leading.endswith("Z") and subject.mask.shape[-3] > 1,
+            classes=view.classes,
+            probabilities=bool(self._probabilities(view)),
+        )
+
+    def _make_order(self, view: MaskView) -> ObjectsOrder:
+        form, subject = self.form, view.subject
+        boundary = form.boundary_class
+        arrays = self._probabilities(view) if form.config.method == "watershed" else []
+        return ObjectsOrder(
+            layer=view.source,
+            image=subject.image,
+            mask=SemanticMask(
+                classes=self._ids(view) if form.keeps else subject.mask,
+                ndim=form.ndim,
+                spacing=form.spacing,
+                boundary=boundary,
+                probabilities=(
+                    ClassProbabilities(arrays) if arrays and boundary else None
+                ),
+            ),
+            config=form.config,
+            scale=form.scale,
+            axes=subject.layout.leading + "YX",
+            classes=view.classes,
+        )
+
+    def _ids(self, view: MaskView) -> npt.NDArray[Any]:
+        objects = objects_of(self._viewer, view.source)
+        if objects is None or objects.subject is not view.subject:
+            raise DataError(
+                "there are no objects to keep; choose another method and separate the "
+                "objects first"
+            )
+        return objects.ids
+
+    def _probabilities(self, view: MaskView) -> list[npt.NDArray[np.float32]]:
+        """Return the probability of every class that is on screen, or nothing."""
+        shown = {
+            layer.metadata["class"]: layer.metadata["probability"]
+            for layer in self._viewer.layers
+            if layer.metadata.get("subject") is view.subject
+        }
+        names = view.classes[1:]
+        return [shown[name] for name in names] if set(names) <= set(shown) else []
+
+    def _must_wait(self) -> bool:
+        """Have objects appear during a stroke too: they are a layer of their own."""
+        return False
+
+    def _on_steps(self, steps: list[ObjectsStep]) -> None:
+        step = steps[-1]
+        self._show_progress(
+            step.done, step.total, f"{step.what}: {step.done} of {step.total}"
+        )
+
+    def _on_result(
+        self, order: ObjectsOrder, mask: MaskView, found: FoundObjects | None
+    ) -> None:
+        if found is None:
+            self.text.setText("Stopped. Nothing was changed.")
+            return
+        view = objects_of(self._viewer, order.layer)
+        if order.config.method == "keep" and view is not None:
+            view.measure(found)
+        elif found.count or view is not None:
+            show_objects(self._viewer, mask, found)
+        if self._worked_on:
+            self._outdate(order.layer)
+        self.text.setText("" if found.count else _NONE)
+        self._show_state()
+
+    def choose_file(self) -> None:
+        """Ask where the table goes, and write it there."""
+        if self.objects is None:
+            return
+        dialog = QFileDialog(self, "Save the table of the objects")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter("Tables (*.csv)")
+        dialog.setDefaultSuffix("csv")
+        dialog.selectFile(f"{Path(self.objects.layer.name).name}.csv")
+        dialog.fileSelected.connect(self.save_table)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def save_table(self, path: str) -> None:
+        """Write the table of the objects, whole or not at all."""
+        view = self.objects
+        if view is None or self._workspace.activity:
+            return
+        self._launch(
+            partial(save_table, path, view.table),
+            layer=None,
+            on_events=self._on_steps,
+            on_result=partial(self._on_saved, view.outdated),
+        )
+
+    def _on_saved(self, outdated: str, path: str) -> None:
+        # A path has no gaps at which a narrow dock could break it.
+        self.text.setText(f"Saved {Path(path).name}.")
+        show_info(" ".join(filter(None, (f"Saved {path}.", outdated))))
+
+    def show_table(self) -> None:
+        """Open the table of the objects below the canvas."""
+        view = self.objects
+        if view is None or not hasattr(self._viewer, "window"):
+            return
+        self._viewer.layers.selection.active = view.layer
+        dock_table(self._viewer).follow(view)
+
+    def _on_finished(self) -> None:
+        super()._on_finished()
+        self.finished.emit()
+
+    def on_removed(self, layer: Any) -> None:
+        """Follow the removal of a layer: perhaps that of the objects."""
+        self._show_state()
+
+    def _on_activity_changed(self) -> None:
+        super()._on_activity_changed()
+        if self._workspace.activity == "predict":
+            self._outdate(self._workspace.layer)
+        self._show_state()
+
+    def _on_mask_worked_on(self) -> None:
+        self._worked_on = True
+        self._outdate(self._workspace.layer)
+        self._show_state()
+
+    def _outdate(self, source: Any) -> None:
+        if (view := objects_of(self._viewer, source)) is not None:
+            view.outdate()
+
+    def _enable_inputs(self, enabled: bool) -> None:
+        self.form.setEnabled(enabled)
+
+    def _show_state(self, *_: Any) -> None:
+        """Follow the mask of the chosen image, and say what there is of it."""
+        view = self._masks.current
+        self.form.follow(None if view is None else self._given(view))
+        text, tooltip = _MEASURE if self.form.keeps else _SEPARATE
+        self.separate.setText(text)
+        self.separate.setToolTip(tooltip)
+        objects, busy = self.objects, bool(self._workspace.activity)
+        listed = objects is not None and len(objects.table["label"]) > 0
+        self.save.setEnabled(listed and not busy)
+        self.table.setEnabled(listed and hasattr(self._viewer, "window"))
+        if view is None:
+            self.about.setText(_NO_MASK)
+        else:
+            self.about.setText(_HELP.format(view.layer.name))
+        self.summary.setText(_describe(objects) if objects and listed else "")
+        table = table_in(getattr(self._viewer, "window", None))
+        if table is not None:
+            table.follow(objects)
+
+
+def _describe(objects: ObjectsView) -> str:
+    """Return how many objects there are, how large, and whether that still holds."""
+    table = objects.table
+    # In µm where that is known: the last of them.
+    name = [n for n in table if n.startswith(("area (", "volume ("))][-1]
+    what, unit = name.rstrip(")").split(" (")
+    count = len(table["label"])
+    median = f"median {what} {np.median(table[name]):.4g} {unit}"
+    line = f"{count:,} {'object' if count == 1 else 'objects'}, {median}."
+    left_out = describe_left_out(table)
+    told = f"{left_out[:1].upper()}{left_out[1:]}." if left_out else ""
+    return " ".join(filter(None, (line, told, objects.outdated)))

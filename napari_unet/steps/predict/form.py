@@ -1,0 +1,276 @@
+"""The form of step 1: which image, which model, which planes, where."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, get_args
+
+from magicgui.widgets import CheckBox, ComboBox
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.steps.predict.model_picker import ModelPicker
+from napari_unet.steps.predict.time_left import describe_time, expected_seconds
+from napari_unet.viewer.conversion import Layout, image_of, layouts_of
+from napari_unet.viewer.viewport import shown_view
+from napari_unet.widgets.forms import (
+    Section,
+    add_row,
+    column,
+    config_form,
+    rows,
+    set_row_visible,
+)
+from unet_engine.devices import Device
+from unet_engine.errors import DataError, EngineError
+from unet_engine.images import match_channels
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.plan import plan_prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari.components import ViewerModel
+
+    from napari_unet.state.working_image import Subject
+    from napari_unet.state.workspace import Workspace
+    from unet_engine.images import Image
+
+WHOLE_STACK = "whole stack"
+THIS_SLICE = "this slice"
+
+
+class PredictionForm(QWidget):
+    """Image, model, axes, extent, device, probabilities, advanced settings.
+
+    Parameters
+    ----------
+    viewer
+        Whose image layers are offered.
+    workspace
+        What is chosen here is kept there.
+
+    Attributes
+    ----------
+    picker
+        Chooses the model.
+    hidden_layers
+        Image layers that are not offered: the dock's own results.
+    settings
+        The form of what few need to change.
+    changed
+        Another image, model or meaning of the axes was chosen, or other settings.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, workspace: Workspace) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._workspace = workspace
+        self.hidden_layers: list[ImageLayer] = []
+        self._chosen: Any = None
+        self._make_choices()
+        self._lay_out()
+        self._picks = True
+        self.image.changed.connect(self._on_image_changed)
+        self.image.changed.connect(self._on_image_picked)
+        self.picker.changed.connect(self._on_model_changed)
+        self.axes.changed.connect(self._show_scope)
+        self.device.changed.connect(self._on_device_changed)
+        for setting in (self.settings, self.scope):
+            setting.changed.connect(lambda *_: self.changed.emit())
+        self.reset_choices()
+        self._on_model_changed()
+
+    def _make_choices(self) -> None:
+        self.image = ComboBox(choices=self._image_choices)
+        self.picker = ModelPicker(self._workspace)
+        self.axes = ComboBox(choices=self._layout_choices)
+        self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
+        self.device = ComboBox(choices=get_args(Device), value="auto")
+        self.probability = CheckBox(text="Show probabilities too")
+        self.settings = config_form(
+            PredictConfig, leave_out=("device", "probabilities")
+        )
+        self.image.native.setPlaceholderText("no image is open")
+
+    def _lay_out(self) -> None:
+        self._rows = form = rows()
+        add_row(form, "Image", self.image.native, "The image layer to segment.")
+        add_row(form, "Model", self.picker, "The network that draws the mask.")
+        form.addRow(self.picker.text)
+        form.addRow(self.picker.restart)
+        add_row(
+            form,
+            "First axes",
+            self.axes.native,
+            "What the axes before rows and columns are. Slices are segmented one by "
+            "one; channels are seen together by the model.",
+        )
+        add_row(
+            form,
+            "Extent",
+            self.scope.native,
+            "All slices, the one on screen first; or only the one on screen.",
+        )
+        add_row(
+            form,
+            "Device",
+            self.device.native,
+            "Where the model runs. auto takes a GPU if there is one.",
+        )
+        self.probability.native.setToolTip(
+            "Add an image layer for each class, with its probability from 0 to 1."
+        )
+        layout = column(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.probability.native)
+        self.advanced = Section(
+            "Advanced settings", "How the prediction runs.", expanded=False
+        )
+        self.advanced.content.addWidget(self.settings.native)
+        layout.addWidget(self.advanced)
+
+    @property
+    def config(self) -> PredictConfig:
+        """What the form says."""
+        with self.settings.changed.blocked():
+            self.settings["device"].value = self._workspace.device
+            self.settings["probabilities"].value = self.probability.value
+        config: PredictConfig = self.settings()
+        return config
+
+    def describe_plan(self) -> str:
+        """Return what a prediction would do, or why it cannot; reads no pixel."""
+        layer, model, layout = (
+            self._workspace.layer,
+            self._workspace.model,
+            self.axes.value,
+        )
+        if layer is None or model is None or layout is None:
+            return ""
+        try:
+            image = match_channels(image_of(layer, layout), model.spec.in_channels)
+            view = shown_view(self._viewer, layer, layout)
+            plan = plan_prediction(
+                image,
+                model.spec,
+                self.config,
+                (view[0],) if self.this_slice_only else None,
+                watched=True,
+                place=view,
+            )
+        except EngineError as error:
+            return f"{error}."
+        seconds = expected_seconds(plan, model.spec, self.config)
+        time = "" if seconds is None else f", {describe_time(seconds)}"
+        return f"{plan.describe()}{time}."
+
+    @property
+    def this_slice_only(self) -> bool:
+        """Whether only the slice on screen is asked for."""
+        return self.scope.native.isVisibleTo(self) and self.scope.value == THIS_SLICE
+
+    def chosen_image(self) -> tuple[Image, Layout]:
+        """Return the chosen image with what its axes mean.
+
+        Raises
+        ------
+        DataError
+            When no image is chosen, or it is none that a model can take.
+        """
+        layer, layout = self._workspace.layer, self.axes.value
+        if layer is None or layout is None:
+            raise DataError("there is no image; open one, then choose it under Image")
+        return image_of(layer, layout), layout
+
+    def subject(self) -> Subject:
+        """Return the chosen image as a subject; a new one when its axes changed.
+
+        Raises
+        ------
+        DataError
+            When no image is chosen, or it cannot be segmented.
+        """
+        image, layout = self.chosen_image()
+        subject = self._workspace.subject
+        if subject is None or subject.layout.axes != layout.axes:
+            layer = self._workspace.layer
+            subject = self._workspace.make_subject(layer, image, layout)
+        return subject
+
+    def reset_choices(self, *_: Any) -> None:
+        """Offer the image layers that there are now."""
+        with self._no_pick():
+            self.image.reset_choices()
+        self._on_image_changed()
+
+    def follow(self, layer: ImageLayer) -> None:
+        """Choose the image that was chosen in the layer list already."""
+        with self._no_pick():
+            self.image.value = layer
+
+    @contextmanager
+    def _no_pick(self) -> Iterator[None]:
+        """Take no change of the image for one that the user made in the dock."""
+        picks, self._picks = self._picks, False
+        try:
+            yield
+        finally:
+            self._picks = picks
+
+    def _image_choices(self, _: Any) -> list[ImageLayer]:
+        return self.layers()
+
+    def layers(self) -> list[ImageLayer]:
+        """Return the image layers that are offered."""
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, ImageLayer) and layer not in self.hidden_layers
+        ]
+
+    def _layout_choices(self, _: Any) -> list[tuple[str, Layout]]:
+        layer, model = self._workspace.layer, self._workspace.model
+        if layer is None:
+            return []
+        layouts = layouts_of(layer, model.spec.in_channels if model else 1)
+        return [(layout.title, layout) for layout in layouts]
+
+    def _on_image_changed(self, *_: Any) -> None:
+        self._workspace.choose_layer(self.image.value)
+        self._reset_axes()
+
+    def _on_image_picked(self, layer: ImageLayer | None) -> None:
+        if self._picks and layer is not None:
+            self._workspace.image_picked.emit(layer)
+
+    def _on_model_changed(self) -> None:
+        model = self._workspace.model
+        self.probability.native.setVisible(model is None or bool(model.spec.classes))
+        self._reset_axes()
+
+    def _on_device_changed(self, device: Device) -> None:
+        self._workspace.device = device
+
+    def _reset_axes(self) -> None:
+        subject = self._workspace.subject
+        self.axes.reset_choices()
+        choices = [c for c in self.axes.choices if c is not None]
+        known = [c for c in choices if subject and c.axes == subject.layout.axes]
+        if choices:
+            self.axes.value = (known or choices)[0]
+        set_row_visible(self._rows, self.axes.native, len(choices) > 1)
+        self._show_scope()
+
+    def _show_scope(self, *_: Any) -> None:
+        layout = self.axes.value
+        stack = layout is not None and bool(layout.leading)
+        set_row_visible(self._rows, self.scope.native, stack)
+        chosen = (self._workspace.layer, self._workspace.model, layout)
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.changed.emit()

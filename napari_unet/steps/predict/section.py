@@ -1,0 +1,334 @@
+"""Step 1 of the dock: a model draws a mask, or takes the noise away."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.utils.notifications import show_error, show_warning
+
+from napari_unet.jobs.prediction import (
+    DenoisingOrder,
+    PredictionOrder,
+    denoise_run,
+    predict_run,
+)
+from napari_unet.jobs.preview import PreviewTile, wanted_preview
+from napari_unet.results.denoised import DenoisedLayers
+from napari_unet.results.preview import PreviewLayer
+from napari_unet.results.probabilities import ProbabilityLayers
+from napari_unet.state.large_arrays import check_room, check_room_for
+from napari_unet.state.untrained_model import Draft
+from napari_unet.steps.predict.form import PredictionForm
+from napari_unet.steps.predict.time_left import Pace
+from napari_unet.viewer.viewport import Sight
+from napari_unet.widgets.buttons import button
+from napari_unet.widgets.forms import minutes_seconds
+from napari_unet.widgets.job_section import JobSection
+from unet_engine.errors import EngineError
+from unet_engine.images import match_channels
+from unet_engine.prediction.events import TileDone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
+
+    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.state.workspace import Workspace
+    from napari_unet.viewer.conversion import Layout
+    from unet_engine.places import View
+    from unet_engine.prediction.events import Denoised, Prediction, TileDenoised
+
+
+_PREDICT = ("Predict", "Draw the mask. Pixels that you touched stay as they are.")
+_NO_MODEL = "There is no model. Make a new one or open a file in the … menu."
+_NOISE = "The model is untrained: its mask is noise until you fine-tune it."
+_TELLING_S = 0.4
+"""Least time between two counts of tiles: a new text paints the whole window."""
+_DENOISE = ("Denoise", "Add an image layer without the noise of this image.")
+
+
+class PredictSection(JobSection):
+    """The form, Predict and Cancel, progress.
+
+    Parameters
+    ----------
+    viewer
+        Whose image layers are offered.
+    workspace
+        What is chosen here is kept there.
+    masks
+        Where a predicted mask is shown.
+    """
+
+    def __init__(self, viewer: ViewerModel, workspace: Workspace, masks: Masks) -> None:
+        super().__init__(
+            "1  Predict",
+            "A model draws a mask on an image.",
+            workspace,
+            activity="predict",
+        )
+        self._viewer = viewer
+        self._masks = masks
+        self._denoised = DenoisedLayers(viewer, self)
+        self._sight: Sight | None = None
+        self._preview: PreviewLayer | None = None
+        self._pace = Pace()
+        self._told = 0.0
+        self.form = PredictionForm(viewer, workspace)
+        self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
+        self.content.addWidget(self.form)
+        self._make_buttons()
+        workspace.prediction_wanted.connect(self._predict_again)
+        self.form.changed.connect(self._on_form_changed)
+        self._on_form_changed()
+        self._on_activity_changed()
+
+    def _make_buttons(self) -> None:
+        self.predict = button(*_PREDICT, self.start)
+        cancel = button("Cancel", "Stop here. Finished tiles stay.", self.stop)
+        self._add_controls(self.predict, cancel)
+        self.progress.setToolTip("Finished tiles")
+
+    def start(self) -> None:
+        """Predict what the form says, unless something is running."""
+        if self._workspace.activity:
+            return
+        if refusal := self._refusal():
+            self.text.setText(refusal)
+            show_warning(refusal)
+            return
+        try:
+            if self._restores:
+                self._start_denoising()
+            else:
+                self._start_prediction()
+        except EngineError as error:
+            show_error(str(error))
+
+    def _predict_again(self) -> None:
+        """Predict with a new model: the user may look at another image by now."""
+        self._asked = False
+        try:
+            self.start()
+        finally:
+            self._asked = True
+
+    @property
+    def _restores(self) -> bool:
+        """Whether the chosen model has no classes, and gives an image."""
+        model = self._workspace.model
+        return model is not None and not model.spec.classes
+
+    def _refusal(self) -> str:
+        """Return why the chosen model cannot predict, or nothing."""
+        model = self._workspace.model
+        if model is None:
+            return "" if self._workspace.layer is None else _NO_MODEL
+        if isinstance(model, Draft) and not model.trained:
+            return _untrained(model)
+        return ""
+
+    def _start_prediction(self) -> None:
+        order = self._make_order()
+        self._launch(
+            partial(predict_run, order, self._workspace),
+            layer=order.layer,
+            on_events=partial(self._on_tiles, order),
+            on_result=partial(self._on_result, order),
+        )
+        # The thread is at work while napari makes the layer.
+        view = self._masks.show(order.layer, order.subject)
+        view.set_classes(self._workspace.classes)
+
+    def _start_denoising(self) -> None:
+        order = self._make_denoising_order()
+        self._denoised.show(order)
+        self._launch(
+            partial(denoise_run, order, self._workspace),
+            layer=order.layer,
+            on_events=partial(self._on_denoised_tiles, order),
+            on_result=partial(self._on_denoised, order),
+        )
+
+    def _make_order(self) -> PredictionOrder:
+        subject = self.form.subject()
+        layer, model = self._workspace.layer, self._workspace.model
+        assert model is not None
+        only = self.form.this_slice_only
+        planes = 1 if only else prod(subject.mask.shape[:-2])
+        check_room(subject.mask, planes, f"mask of {layer.name}")
+        config = self.form.config
+        if config.probabilities:
+            # Of all classes but the background.
+            shape = (len(model.spec.classes) - 1, *subject.mask.shape)
+            name = f"probabilities of {layer.name}"
+            check_room_for(shape, np.float32, planes * shape[0], name)
+        sight = self._look_at(layer, subject.layout)
+        preview = None
+        # A mask that is there already tells more than a glance from afar.
+        if model.spec.ndim == 2 and sight.view[0] not in subject.predicted:
+            preview = wanted_preview(layer, subject.layout, sight.view)
+        return PredictionOrder(
+            layer=layer,
+            subject=subject,
+            model=model,
+            config=config,
+            indices=(sight.view[0],) if only else None,
+            near=lambda: sight.view,
+            preview=preview,
+        )
+
+    def _make_denoising_order(self) -> DenoisingOrder:
+        layer, model = self._workspace.layer, self._workspace.model
+        image, layout = self.form.chosen_image()
+        assert model is not None
+        match_channels(image, model.spec.in_channels)
+        only, channels = self.form.this_slice_only, model.spec.in_channels
+        planes = 1 if only else prod(image.leading_shape)
+        shape = (channels, *image.leading_shape, *image.plane_shape)
+        name = f"denoised {layer.name}"
+        check_room_for(shape, np.float32, planes * channels, name)
+        sight = self._look_at(layer, layout)
+        return DenoisingOrder(
+            layer=layer,
+            image=image,
+            layout=layout,
+            model=model,
+            config=self.form.config,
+            indices=(sight.view[0],) if only else None,
+            near=lambda: sight.view,
+        )
+
+    def _look_at(self, layer: ImageLayer, layout: Layout) -> Sight:
+        """Follow the camera and the sliders until the run ends."""
+        self._sight = Sight(self._viewer, layer, layout, self._on_move)
+        self._pace, self._told = Pace(), 0.0
+        return self._sight
+
+    def _on_move(self, view: View) -> None:
+        mask = None if self._restores else self._masks.of(self._workspace.layer)
+        if mask is not None:
+            mask.look_at(view)
+
+    def _on_tiles(
+        self, order: PredictionOrder, heard: list[PreviewTile | TileDone]
+    ) -> None:
+        view = self._masks.of(order.layer)
+        if view is None:
+            return
+        glances = [each for each in heard if isinstance(each, PreviewTile)]
+        tiles = [each for each in heard if isinstance(each, TileDone)]
+        if glances:
+            self._show_preview(order, view, glances)
+        if not tiles:
+            return
+        classes = order.model.spec.classes
+        written = [p for t in tiles for p in order.subject.write_tile(t, classes)]
+        view.show_classes()
+        if self._sight is not None:
+            view.show_tiles(written, self._sight.view)
+        if self._preview is not None:
+            self._preview.give_way(written)
+        if order.config.probabilities:
+            self._probability.write(order, tiles)
+        self._show_tiles(tiles)
+
+    def _show_preview(
+        self, order: PredictionOrder, view: MaskView, glances: list[PreviewTile]
+    ) -> None:
+        if self._preview is None:
+            self._preview = PreviewLayer(
+                self._viewer,
+                order.layer,
+                order.subject,
+                glances[0].order,
+                self,
+                painting=self._workspace.painting,
+            )
+            self._preview.set_classes(len(self._workspace.classes))
+            view.touched.connect(self._preview.give_way)
+        for glance in glances:
+            self._preview.write(glance)
+        self._show_progress(0, 1, glances[0].order.text)
+
+    def _on_result(self, order: PredictionOrder, result: Prediction | None) -> None:
+        if (view := self._masks.of(order.layer)) is not None:
+            view.show_all()
+        self._probability.finish(order)
+        if result is not None:
+            self._tell_result(order, result)
+
+    def _on_denoised_tiles(
+        self, order: DenoisingOrder, tiles: list[TileDenoised]
+    ) -> None:
+        self._show_tiles(tiles)
+        if not self._denoised.write(order, tiles):
+            self.stop()
+
+    def _on_denoised(self, order: DenoisingOrder, result: Denoised) -> None:
+        self._denoised.finish(order)
+        self._tell_result(order, result)
+
+    def _tell_result(
+        self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised
+    ) -> None:
+        self._pace.remember(order.model.spec, order.config)
+        done, total = self._pace.done, self._pace.total
+        noun = "tile" if total == 1 else "tiles"
+        count = f"{total}" if result.complete else f"Stopped. {done} of {total}"
+        line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
+        model = self._workspace.model
+        noise = [] if model is None or self._restores or model.trained else [_NOISE]
+        self.text.setText(" ".join([line, *noise, *map(_sentence, result.notes)]))
+
+    def _enable_inputs(self, enabled: bool) -> None:
+        self.form.setEnabled(enabled)
+
+    def _on_form_changed(self) -> None:
+        text, tooltip = _DENOISE if self._restores else _PREDICT
+        self.predict.setText(text)
+        self.predict.setToolTip(tooltip)
+        if not self._workspace.activity:
+            model = self._workspace.model
+            refused = model is not None and self._refusal()
+            self.text.setText(refused or self.form.describe_plan())
+
+    def _show_tiles(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
+        self._pace.hear(tiles)
+        done, total = tiles[-1].done, tiles[-1].total
+        now = time.monotonic()
+        if not done or (now - self._told < _TELLING_S and done < total):
+            return
+        self._told = now
+        text = f"Tile {done} of {total}"
+        if (left := self._pace.seconds_left()) is not None:
+            text += f" · {minutes_seconds(left)} left"
+        if tiles[-1].notes:
+            text += "."
+        text = " ".join([text, *map(_sentence, tiles[-1].notes)])
+        self._show_progress(done, total, text)
+
+    def _on_finished(self) -> None:
+        if self._sight is not None:
+            self._sight.close()
+        if self._preview is not None:
+            self._preview.remove()
+        self._sight = self._preview = None
+        super()._on_finished()
+
+
+def _sentence(note: str) -> str:
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
+
+
+def _untrained(draft: Draft) -> str:
+    return (
+        f"{draft.name} is untrained and would draw noise. Paint a few strokes of each "
+        "class in step 2, then press Fine-tune."
+    )

@@ -1,0 +1,198 @@
+"""Between steps 1 and 2, when asked for: a model learns from images without labels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import CheckBox, FloatSpinBox
+from napari.utils.notifications import show_info, show_warning
+
+from napari_unet.jobs.training import PretrainingOrder, Trained, pretrain_run
+from napari_unet.state.untrained_model import file_name
+from napari_unet.viewer.conversion import image_of, layouts_of
+from napari_unet.widgets.buttons import button
+from napari_unet.widgets.forms import Section, TextLine, add_row, config_form, rows
+from napari_unet.widgets.job_section import TrainingSection
+from unet_engine.errors import EngineError
+from unet_engine.models.spec import ModelSpec
+from unet_engine.training.config import PretrainConfig
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_unet.state.workspace import Workspace
+    from napari_unet.steps.predict.form import PredictionForm
+    from unet_engine.images import Image
+    from unet_engine.models.checkpoint import ModelInfo
+
+_HELP = (
+    "A model learns what your images look like, without labels. It takes noise away, "
+    "and a U-Net that starts from it needs fewer strokes."
+)
+
+_NEXT = "Start a new U-Net from it, or take the noise off this image, in step 1."
+
+
+class PretrainSection(TrainingSection):
+    """Time, settings, Pretrain and Stop, the curve; hidden until it is asked for.
+
+    Parameters
+    ----------
+    viewer
+        Whose image layers are learned from.
+    workspace
+        Knows the chosen image, and gets the new model.
+    form
+        Knows what the axes of the chosen image mean, and which layers are results.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, workspace: Workspace, form: PredictionForm
+    ) -> None:
+        super().__init__(
+            "Pretrain without labels",
+            _HELP,
+            workspace,
+            activity="pretrain",
+            theme=viewer.theme,
+            score="loss",
+        )
+        self._viewer = viewer
+        self._form = form
+        self._made: ModelInfo | None = None
+        self._make_settings()
+        self._make_buttons()
+        # Not with the layer alone: the form chooses the axes that fit it afterwards.
+        form.changed.connect(self._show_others)
+        self._on_activity_changed()
+        self.setVisible(False)
+
+    def _make_settings(self) -> None:
+        self.about = TextLine()
+        self.content.addWidget(self.about)
+        self.minutes = FloatSpinBox(value=5.0, min=0.1, max=1440.0, step=0.5)
+        fields = rows()
+        add_row(
+            fields,
+            "Minutes",
+            self.minutes.native,
+            "Longest time to learn. Stop ends it earlier and keeps the best model.",
+        )
+        self.content.addLayout(fields)
+        self.others = CheckBox(value=True, text="Other open images like it too")
+        self.others.native.setToolTip(
+            "Learn from all open images that have as many channels."
+        )
+        self.content.addWidget(self.others.native)
+        self.settings = config_form(PretrainConfig, leave_out=("minutes", "device"))
+        advanced = Section("Advanced settings", "How it learns.", expanded=False)
+        advanced.content.addWidget(self.settings.native)
+        self.content.addWidget(advanced)
+
+    def _make_buttons(self) -> None:
+        self.pretrain = button(
+            "Pretrain", "Learn from the pixels of the image alone.", self.start
+        )
+        cancel = button("Stop", "End now and keep the best model.", self.stop)
+        self._add_controls(self.pretrain, cancel)
+        self.content.addWidget(self.save_again)
+        self.content.addWidget(self.curve)
+        self.close_button = button(
+            "Close", "Put this part away again.", lambda: self.setVisible(False)
+        )
+        self.content.addWidget(self.close_button)
+
+    def open(self) -> None:
+        """Show the section."""
+        self.setVisible(True)
+        self._show_others()
+
+    def start(self) -> None:
+        """Learn from the chosen image, unless something is running."""
+        if self._workspace.activity or not self.try_saving():
+            return
+        try:
+            order = self._make_order()
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        self._train(
+            partial(pretrain_run, order, self._workspace),
+            about=f"A model is being pretrained on {order.images[0].name}",
+            on_result=self._on_result,
+        )
+
+    @property
+    def config(self) -> PretrainConfig:
+        """What the form says."""
+        self.settings["minutes"].value = self.minutes.value
+        self.settings["device"].value = self._workspace.device
+        config: PretrainConfig = self.settings()
+        return config
+
+    def _make_order(self) -> PretrainingOrder:
+        image, _ = self._form.chosen_image()
+        others = self._others(image) if self.others.value else ()
+        return PretrainingOrder(
+            name=f"{file_name(image.name)}-pretrained",
+            spec=ModelSpec(
+                architecture="autoencoder", classes=(), in_channels=image.channels
+            ),
+            images=(image, *others),
+            config=self.config,
+        )
+
+    def _others(self, image: Image) -> tuple[Image, ...]:
+        """Return the other open images that have as many channels."""
+        found = []
+        for layer in self._form.layers():
+            if layer is not self._workspace.layer:
+                subject = self._workspace.subject_of(layer)
+                layout = (
+                    subject.layout if subject else layouts_of(layer, image.channels)[0]
+                )
+                found.append(image_of(layer, layout))
+        return tuple(
+            other
+            for other in found
+            if (other.channels, other.rgb) == (image.channels, image.rgb)
+        )
+
+    def _on_result(self, trained: Trained) -> None:
+        result, self._made = trained.result, trained.model
+        if trained.unsaved is not None:
+            self._keep(trained.unsaved)
+            return
+        if trained.model is None:
+            notes = " ".join(result.notes)
+            text = f"Nothing learned after {result.steps} steps. {notes}"
+            self.text.setText(text)
+            show_warning(text)
+            return
+        text = self._describe_result(result, trained.model.name)
+        self.text.setText(f"{text} {_NEXT}")
+        show_info(f"The new model {trained.model.name} is chosen in step 1. {_NEXT}")
+
+    def _on_finished(self) -> None:
+        super()._on_finished()
+        made, self._made = self._made, None
+        if made is not None:
+            self._workspace.refresh_models(choose=made.name)
+
+    def _enable_inputs(self, enabled: bool) -> None:
+        self.minutes.enabled = self.others.enabled = enabled
+        self.settings.enabled = enabled
+        self.close_button.setEnabled(enabled)
+
+    def _show_others(self) -> None:
+        """Say what is learned from."""
+        try:
+            image, _ = self._form.chosen_image()
+            others = self._others(image)
+        except EngineError:
+            self.about.setText(_HELP)
+            self.others.native.setVisible(False)
+            return
+        self.about.setText(f"{_HELP} Learns from {image.name}.")
+        self.others.native.setVisible(bool(others))

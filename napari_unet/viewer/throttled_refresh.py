@@ -1,0 +1,70 @@
+"""Layers whose data are filled in place, shown anew as often as the window bears it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet.viewer.brush import WAIT_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PAUSE_S = 0.12
+"""Least time between two refreshes while tiles arrive."""
+_SHARE = 4
+"""A refresh may upload a whole plane; as many times as long is rested after it."""
+
+
+class Refreshing(QObject):
+    """Refresh a layer soon after its data changed, many changes at once.
+
+    Parameters
+    ----------
+    refresh
+        Called with whether all has arrived.
+    parent
+        Ends it.
+    painting
+        Returns whether a stroke is being drawn, under which nothing must change.
+    """
+
+    def __init__(
+        self,
+        refresh: Callable[[bool], None],
+        parent: QObject,
+        painting: Callable[[], bool] = lambda: False,
+    ) -> None:
+        super().__init__(parent)
+        self._call = refresh
+        self._painting = painting
+        self._finished = False
+        self._rest_until = 0.0
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._refresh)
+
+    def ask(self, *, finished: bool = False) -> None:
+        """Refresh at once, or soon after the last refresh."""
+        self._finished |= finished
+        if finished:
+            self._timer.start(0)
+        elif not self._timer.isActive():
+            left = self._rest_until - time.perf_counter()
+            self._timer.start(max(0, round(1000 * left)))
+
+    def stop(self) -> None:
+        """Refresh no more."""
+        self._timer.stop()
+
+    def _refresh(self) -> None:
+        if self._painting():
+            self._timer.start(WAIT_MS)
+            return
+        started = time.perf_counter()
+        finished, self._finished = self._finished, False
+        self._call(finished)
+        ended = time.perf_counter()
+        self._rest_until = ended + max(_PAUSE_S, _SHARE * (ended - started))

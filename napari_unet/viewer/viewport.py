@@ -1,0 +1,156 @@
+"""What the user looks at: which plane, and what the camera shows of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.viewer.conversion import full_data, mask_indices
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
+    from napari.layers import Labels
+
+    from napari_unet.viewer.conversion import Layout
+    from unet_engine.places import Index, Region, View
+
+
+class Sight:
+    """Where the user looks, for a thread that must not ask the viewer.
+
+    Parameters
+    ----------
+    viewer, layer, layout
+        Whose camera and sliders are followed, on which image.
+    on_move
+        Called with what is looked at after every move.
+
+    Attributes
+    ----------
+    layer
+        The image.
+    view
+        Of the last move of the camera or of a slider. Replaced as a whole, so that any
+        thread may read it.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        layer: ImageLayer,
+        layout: Layout,
+        on_move: Callable[[View], None],
+    ) -> None:
+        self._viewer, self.layer, self._layout = viewer, layer, layout
+        self._on_move = on_move
+        self.view: View = shown_view(viewer, layer, layout)
+        camera, dims = camera_of(viewer).events, viewer.dims.events
+        self._heard = (
+            camera.center, camera.zoom,
+            dims.current_step, dims.ndisplay, dims.order,
+        )  # fmt: skip
+        for event in self._heard:
+            event.connect(self._look)
+
+    def close(self) -> None:
+        """Follow no longer."""
+        for event in self._heard:
+            with suppress(ValueError):
+                event.disconnect(self._look)
+
+    def _look(self, _: Any = None) -> None:
+        if self.layer in self._viewer.layers:
+            self.view = shown_view(self._viewer, self.layer, self._layout)
+            self._on_move(self.view)
+
+
+def sees(view: View, region: Region) -> bool:
+    """Whether any of a region of the plane is on screen."""
+    return all(
+        part.start < middle + size / 2 and middle - size / 2 < part.stop
+        for part, middle, size in zip(region, *view[1:], strict=True)
+    )
+
+
+def camera_of(viewer: ViewerModel) -> Any:
+    """Return the camera; napari 0.9 gave it another place."""
+    return getattr(viewer, "scene", viewer).camera
+
+
+def shown_view(viewer: ViewerModel, source: ImageLayer, layout: Layout) -> View:
+    """Return what is on screen of an image.
+
+    The camera is asked: corner pixels of layers follow it after the next draw only,
+    and those of a multiscale layer are of the level on screen.
+    """
+    displayed = list(viewer.dims.displayed)
+    camera = camera_of(viewer)
+    middle = np.array(viewer.dims.point, float)
+    middle[displayed] = camera.center[-len(displayed) :]
+    reach = np.array(canvas_size(viewer)) / camera.zoom / 2
+    corners = []
+    for signs in product((-1, 1), repeat=2):
+        world = middle.copy()
+        world[displayed[-2:]] += signs * reach
+        corners.append(np.array(source.world_to_data(world))[_spatial(layout)])
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    shape = np.array(full_data(source).shape[: source.ndim])
+    inside = np.clip(np.round(source.world_to_data(middle)), 0, shape - 1)
+    index = tuple(
+        int(position)
+        for position, axis in zip(inside, layout.axes, strict=False)
+        if axis not in "CSYX"
+    )
+    (y, x), (height, width) = (low + high) / 2, high - low
+    return index, (float(y), float(x)), (float(height), float(width))
+
+
+def shown_index(viewer: ViewerModel, layer: Labels, layout: Layout) -> Index:
+    """Return the position along the leading axes of the mask that is on screen."""
+    point = np.round(layer.world_to_data(viewer.dims.point)).astype(int)
+    inside = np.clip(point, 0, np.array(layer.data.shape) - 1)
+    return tuple(int(i) for i in mask_indices(inside, layout)[:-2])
+
+
+def shown_region(viewer: ViewerModel, layer: Labels) -> tuple[slice, slice]:
+    """Return the rows and columns of the mask that are on screen.
+
+    Raises
+    ------
+    DataError
+        When the viewer shows no plane of the mask.
+    """
+    last = (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
+    if tuple(viewer.dims.displayed) != last:
+        raise DataError(
+            "the viewer does not show a plane of the mask; switch to 2D display with "
+            "rows and columns as the last axes"
+        )
+    corners = layer.corner_pixels[:, -2:]
+    if layer.multiscale:
+        corners = corners * layer.downsample_factors[layer.data_level][-2:]
+    (top, left), (bottom, right) = corners
+    height, width = layer.data.shape[-2:]
+    return (
+        slice(max(0, int(top)), min(height, int(bottom) + 1)),
+        slice(max(0, int(left)), min(width, int(right) + 1)),
+    )
+
+
+def _spatial(layout: Layout) -> list[int]:
+    return [layout.axes.index(axis) for axis in "YX"]
+
+
+def canvas_size(viewer: ViewerModel) -> tuple[int, int]:
+    """Return height and width of the canvas in pixels."""
+    # A viewer with a window has a proxy of that name too, in napari before 0.9.
+    if "canvas" in type(viewer).model_fields:
+        return tuple(viewer.canvas.size)
+    return tuple(viewer._canvas_size)

@@ -1,0 +1,140 @@
+"""The live curve of a training: loss above, what it is judged by below."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import qtpy
+from napari.utils.theme import get_theme
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+# pyqtgraph must take the binding that napari runs on, also where several are installed.
+os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
+import pyqtgraph as pg
+
+from unet_engine.training.events import Step, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Score = Literal["iou", "loss"]
+"""What a training is judged by on pixels that were held out."""
+
+_LOSS_COLOUR = "#56b4e9"
+_SCORE_COLOUR = "#e69f00"
+_TOOLTIPS: dict[Score, str] = {
+    "iou": "Below: IoU on touched pixels that were held out; 1 is perfect.",
+    "loss": "Below: loss on pixels that were held out; the lower, the better.",
+}
+_HEIGHT = 170
+_MOST_POINTS = 2000
+
+
+class Curve(QWidget):
+    """Loss of the steps, and a score on the pixels that were held out.
+
+    Parameters
+    ----------
+    theme
+        Name of napari's theme.
+    score
+        What is drawn of the looks at the held-out pixels.
+    """
+
+    def __init__(self, theme: str, score: Score = "iou") -> None:
+        super().__init__()
+        self._score = score
+        self.setFixedHeight(_HEIGHT)
+        self.setToolTip(
+            f"Above: loss of each step and its trend. {_TOOLTIPS[score]} The dot is "
+            "the best model so far."
+        )
+        self._graphics = pg.GraphicsLayoutWidget()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._graphics)
+        self._loss_plot = self._plot(0, "loss")
+        self._score_plot = self._make_score_plot()
+        self._loss_plot.getAxis("bottom").setStyle(showValues=False)
+        self._graphics.ci.layout.setSpacing(2)
+        self._raw = self._loss_plot.plot()
+        self._trend = self._loss_plot.plot(pen=pg.mkPen(_LOSS_COLOUR, width=2))
+        self._scores = self._score_plot.plot(
+            pen=pg.mkPen(_SCORE_COLOUR, width=2),
+            symbol="o", symbolSize=4, symbolBrush=_SCORE_COLOUR, symbolPen=None,
+        )  # fmt: skip
+        self._best = self._score_plot.plot(
+            pen=None, symbol="o", symbolSize=10, symbolBrush=_SCORE_COLOUR
+        )
+        self.set_theme(theme)
+        self.clear()
+
+    def _make_score_plot(self) -> Any:
+        if self._score == "loss":
+            plot = self._plot(1, "held out")
+        else:
+            plot = self._plot(1, "IoU")
+            plot.setYRange(0, 1, padding=0.16)
+            plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+            plot.getAxis("left").setStyle(hideOverlappingLabels=False)
+        plot.setXLink(self._loss_plot)
+        return plot
+
+    def _plot(self, row: int, title: str) -> Any:
+        plot = self._graphics.addPlot(row=row, col=0, enableMenu=False)
+        # Made even when it is not enabled; without a parent it would outlive the dock.
+        plot.ctrlMenu.setParent(self, plot.ctrlMenu.windowFlags())
+        plot.setMouseEnabled(x=False, y=False)
+        plot.hideButtons()
+        plot.setLabel("left", title)
+        plot.getAxis("left").setWidth(54)
+        plot.getAxis("left").enableAutoSIPrefix(False)
+        plot.getAxis("bottom").enableAutoSIPrefix(False)
+        plot.showGrid(y=True, alpha=0.2)
+        return plot
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of one of napari's themes."""
+        colours = get_theme(theme)
+        self._graphics.setBackground(colours.background.as_hex())
+        text = colours.text.as_hex()
+        for plot in (self._loss_plot, self._score_plot):
+            for side in ("left", "bottom"):
+                plot.getAxis(side).setPen(text)
+                plot.getAxis(side).setTextPen(text)
+        faint = pg.mkColor(_LOSS_COLOUR)
+        faint.setAlpha(90)
+        self._raw.setPen(pg.mkPen(faint))
+        self._best.setSymbolPen(pg.mkPen(text, width=2))
+
+    def clear(self) -> None:
+        """Forget the last training."""
+        self.steps: list[Step] = []
+        self.validations: list[Validation] = []
+        self._smooth: list[float] = []
+        self._draw()
+
+    def add(self, events: Sequence[Step | Validation]) -> None:
+        """Draw what happened."""
+        for event in events:
+            if isinstance(event, Step):
+                last = self._smooth[-1] if self._smooth else event.loss
+                self._smooth.append(0.9 * last + 0.1 * event.loss)
+                self.steps.append(event)
+            else:
+                self.validations.append(event)
+        self._draw()
+
+    def _draw(self) -> None:
+        every = max(1, len(self.steps) // _MOST_POINTS)
+        steps = [s.step for s in self.steps[::every]]
+        self._raw.setData(steps, [s.loss for s in self.steps[::every]])
+        self._trend.setData(steps, self._smooth[::every])
+        looks = self.validations
+        scores = [getattr(look, self._score) for look in looks]
+        self._scores.setData([look.step for look in looks], scores)
+        best = [look for look in looks if look.best][-1:]
+        self._best.setData(
+            [look.step for look in best], [getattr(look, self._score) for look in best]
+        )

@@ -1,0 +1,535 @@
+"""``Annotations``: what the user touched, sparse and in blocks.
+
+A touched pixel is truth; all others are ``IGNORE``, the model's guess.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.annotations.blocks import EDGE, Blocks, overlaps
+from unet_engine.annotations.painted_classes import PaintedClasses
+from unet_engine.annotations.recovery import Recovery
+from unet_engine.annotations.stroke_log import StrokeJournal
+from unet_engine.errors import DataError
+from unet_engine.labels import IGNORE
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.annotations.blocks import Key
+    from unet_engine.annotations.records import Act
+    from unet_engine.annotations.recovery import Found
+    from unet_engine.places import Index
+
+
+class Annotations:
+    """The touched pixels of a label image, in memory in proportion to what was touched.
+
+    Those made by ``open`` are on disk too, from the moment at which they change.
+
+    Parameters
+    ----------
+    shape
+        Of the whole label array, leading axes included: ``(*leading, Y, X)``.
+
+    Attributes
+    ----------
+    recovery
+        What was found when they were opened.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(int(n) for n in shape)
+        if len(self.shape) < 2 or min(self.shape) < 1:
+            raise DataError(
+                f"labels of shape {self.shape} are no plane; annotations need at least "
+                "a height and a width"
+            )
+        self.recovery = Recovery()
+        self._blocks = Blocks()
+        self._elsewhere = Blocks()
+        self._journal: StrokeJournal | None = None
+        self._act: Act | None = None
+        self._painted = PaintedClasses()
+        self._values: npt.NDArray[np.uint8] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        shape: Sequence[int],
+        *,
+        about: Mapping[str, Any] | None = None,
+    ) -> Annotations:
+        """Take up annotations from where they were saved, and save every change there.
+
+        What does not fit in memory as a whole is read when it is asked for. See
+        ``recovery`` for what was found, ``fault`` for whether saving works.
+
+        Parameters
+        ----------
+        path
+            A folder; made with the first change when there is none.
+        shape
+            As above. Planes with strokes that it does not have are kept, unseen.
+        about
+            What identifies the image; anything JSON can say. Without it nothing does.
+
+        Raises
+        ------
+        DataError
+            When there are strokes of another height and width or other axes there, or
+            such that cannot be read.
+        """
+        notes = cls(shape)
+        journal = StrokeJournal(Path(path), notes.shape, about or {})
+        found = journal.open()
+        notes._take_up(found)
+        notes._painted = found.header.painted
+        notes._journal = journal
+        return notes
+
+    @property
+    def fault(self) -> str:
+        """Why changes are not being saved, for the user; empty when all is well."""
+        return "" if self._journal is None else self._journal.fault
+
+    @property
+    def folder(self) -> Path | None:
+        """Where changes are saved, once there are any; None for those in memory."""
+        saved = self._journal is not None and self._journal.exists
+        return self._journal.folder if saved and self._journal is not None else None
+
+    @property
+    def strokes(self) -> int:
+        """How often something was said that was not undone; 0 for those in memory."""
+        return 0 if self._journal is None else self._journal.strokes
+
+    @property
+    def painted(self) -> PaintedClasses:
+        """Names of the classes by value, and the model that they were painted for."""
+        return self._painted
+
+    def name_classes(
+        self, names: Sequence[str], model: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say what the values mean, before the first pixel is given one of them.
+
+        It is saved together with the next act.
+
+        Parameters
+        ----------
+        names
+            By value. Those that were given before stay what they are.
+        model
+            What identifies the chosen model; anything JSON can say.
+
+        Raises
+        ------
+        DataError
+            When a value that has a name would get another one.
+        """
+        names, before = tuple(names), self._painted.names
+        if names[: len(before)] != before:
+            raise DataError(
+                f"the strokes were painted as {', '.join(before)} and cannot become "
+                f"{', '.join(names)}; add new classes after those"
+            )
+        self._painted = PaintedClasses(names=names, model=dict(model or {}))
+        if self._journal is not None:
+            self._journal.set_painted(self._painted)
+
+    @property
+    def conflicts(self) -> int:
+        """Touched pixels that were given one class and later another, which counts."""
+        return self._blocks.conflicts
+
+    @property
+    def damaged(self) -> int:
+        """Blocks on disk that could not be read; what was painted in them is lost."""
+        return self._blocks.damaged
+
+    def watch(self, on_fault: Callable[[], None] | None) -> None:
+        """Have a function called when ``fault`` changed, from any thread."""
+        if self._journal is not None:
+            self._journal.on_fault = on_fault
+
+    def close(self) -> None:
+        """Bring everything to the disk; further changes stay in memory."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def resume(self) -> None:
+        """Save changes again after ``close``; those between come along with them."""
+        if self._journal is not None:
+            self._journal.resume()
+
+    @contextmanager
+    def stroke(self, act: Act = "stroke") -> Iterator[None]:
+        """Make all changes within the block one: saved as a whole, counted once.
+
+        Parameters
+        ----------
+        act
+            ``"undo"`` takes the last one back, with its conflicts; ``"redo"`` makes it
+            again.
+        """
+        if self._act is not None:
+            yield
+            return
+        self._act = act
+        try:
+            yield
+        finally:
+            self._act = None
+            self._settle(act)
+
+    def set(self, indices: Sequence[npt.ArrayLike], values: npt.ArrayLike) -> None:
+        """Note that pixels were given a value.
+
+        Parameters
+        ----------
+        indices
+            An index array for each axis of ``shape``, as the paint event of a Labels
+            layer holds them; of a pixel that occurs twice, the last value counts.
+        values
+            A class id for each pixel, or one for all; ``IGNORE`` forgets them.
+
+        Raises
+        ------
+        DataError
+            When an index lies outside the image or a value is no class id.
+        """
+        *where, given = np.broadcast_arrays(*self._checked(indices), np.asarray(values))
+        ids = _class_ids(given.ravel())
+        with self.stroke():
+            for index, key, y, x, chosen in _split([w.ravel() for w in where]):
+                self._blocks.own(index, key).ids[y, x] = ids[chosen]
+
+    def clear(self, indices: Sequence[npt.ArrayLike]) -> None:
+        """Forget pixels: they are the model's guess again.
+
+        Raises
+        ------
+        DataError
+            When an index lies outside the image.
+        """
+        self.set(indices, IGNORE)
+
+    def get(self, indices: Sequence[npt.ArrayLike]) -> npt.NDArray[np.uint8]:
+        """Return the class id of each pixel, ``IGNORE`` where nobody touched it.
+
+        ``set`` with these values takes a later stroke back.
+
+        Raises
+        ------
+        DataError
+            When an index lies outside the image.
+        """
+        where = np.broadcast_arrays(*self._checked(indices))
+        values = np.full(where[0].size, IGNORE, dtype=np.uint8)
+        for index, key, y, x, chosen in _split([w.ravel() for w in where]):
+            block = self._blocks.find(index, key)
+            if block is not None:
+                ids = block.ids[y, x]
+                values[chosen] = ids if self._values is None else self._values[ids]
+        return values.reshape(where[0].shape)
+
+    def accept(
+        self,
+        index: Sequence[int],
+        region: Sequence[slice],
+        labels: npt.ArrayLike,
+    ) -> None:
+        """Note that a whole region is correct as it is.
+
+        Parameters
+        ----------
+        index
+            Position along the leading axes.
+        region
+            Slices of height and width.
+        labels
+            ``(h, w)`` class ids of the region.
+
+        Raises
+        ------
+        DataError
+            When the region is not inside the image or the labels do not fit it.
+        """
+        index = self._checked_index(index)
+        rows, columns = self._checked_region(region)
+        ids = _class_ids(np.asarray(labels))
+        if ids.shape != (len(rows), len(columns)):
+            raise DataError(
+                f"labels of shape {ids.shape} do not fit the region of "
+                f"{len(rows)} x {len(columns)} pixels"
+            )
+        with self.stroke():
+            self._say(self._blocks, index, (rows, columns), ids)
+
+    def apply_to(
+        self,
+        index: Sequence[int],
+        labels: npt.NDArray[Any],
+        region: Sequence[slice] = (slice(None), slice(None)),
+    ) -> None:
+        """Write what was touched over a fresh prediction, in place.
+
+        Parameters
+        ----------
+        index
+            Position along the leading axes.
+        labels
+            ``(h, w)`` class ids of the region, changed in place.
+        region
+            Slices of height and width; the whole plane by default.
+
+        Raises
+        ------
+        DataError
+            When the region is not inside the image or the labels do not fit it.
+        """
+        index = self._checked_index(index)
+        rows, columns = self._checked_region(region)
+        if labels.shape != (len(rows), len(columns)):
+            raise DataError(
+                f"a prediction of shape {labels.shape} does not fit annotations of "
+                f"{len(rows)} x {len(columns)} pixels"
+            )
+        for there, here in self._touched_parts(index, rows, columns):
+            touched = there != IGNORE
+            labels[here][touched] = there[touched]
+
+    def target(
+        self,
+        index: Sequence[int],
+        region: Sequence[slice] = (slice(None), slice(None)),
+    ) -> npt.NDArray[np.uint8]:
+        """Return what to learn from a plane, or a region of it.
+
+        Returns
+        -------
+        ndarray
+            ``(Y, X)`` uint8 class ids, ``IGNORE`` where nobody touched it.
+
+        Raises
+        ------
+        DataError
+            When index or region are not inside the image.
+        """
+        index = self._checked_index(index)
+        rows, columns = self._checked_region(region)
+        plane = np.full((len(rows), len(columns)), IGNORE, dtype=np.uint8)
+        for there, here in self._touched_parts(index, rows, columns):
+            plane[here] = there
+        return plane
+
+    def touched(
+        self,
+        index: Sequence[int],
+        region: Sequence[slice] = (slice(None), slice(None)),
+    ) -> npt.NDArray[np.bool_]:
+        """Return where a plane was touched, ``(Y, X)`` bool."""
+        touched: npt.NDArray[np.bool_] = self.target(index, region) != IGNORE
+        return touched
+
+    def planes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the indices of the planes that hold annotation, in order."""
+        return self._blocks.planes()
+
+    def regions(self, index: Sequence[int]) -> tuple[tuple[slice, slice], ...]:
+        """Return the parts of a plane outside of which nothing was touched.
+
+        Parameters
+        ----------
+        index
+            Position along the leading axes.
+
+        Raises
+        ------
+        DataError
+            When there is no such plane.
+        """
+        keys = self._blocks.keys(self._checked_index(index))
+        height, width = self.shape[-2:]
+        return tuple(
+            (
+                slice(row * EDGE, min((row + 1) * EDGE, height)),
+                slice(column * EDGE, min((column + 1) * EDGE, width)),
+            )
+            for row, column in sorted(keys)
+        )
+
+    def classes(self) -> dict[int, int]:
+        """Return the number of touched pixels of each class."""
+        counts = self._blocks.counts()
+        if self._values is None:
+            return counts
+        renumbered: dict[int, int] = {}
+        for value, count in counts.items():
+            if (new := int(self._values[value])) != IGNORE:
+                renumbered[new] = renumbered.get(new, 0) + count
+        return renumbered
+
+    def count(self) -> int:
+        """Return the number of touched pixels."""
+        return sum(self.classes().values())
+
+    def copy(self, values: Mapping[int, int] | None = None) -> Annotations:
+        """Return an independent copy, for a run that must not see later strokes.
+
+        It is in memory only, shares what does not change, and may be read in a thread.
+
+        Parameters
+        ----------
+        values
+            Another value for each value, for a model with another order of classes;
+            pixels of values that are missing in it are untouched in the copy. Such a
+            copy is to be read and not to be changed.
+        """
+        other = Annotations(self.shape)
+        other._blocks = self._blocks.share()
+        other._painted, other._values = self._painted, self._values
+        if values is not None:
+            other._values = np.full(IGNORE + 1, IGNORE, np.uint8)
+            for old, new in values.items():
+                other._values[old] = new
+            if self._values is not None:
+                other._values = other._values[self._values]
+        return other
+
+    def _take_up(self, found: Found) -> None:
+        """Make the blocks and acts of a journal ours."""
+        height, width = self.shape[-2:]
+        for index, key, block in found.blocks:
+            if key[0] * EDGE < height and key[1] * EDGE < width:
+                self._home(index).add_stored(index, key, block)
+        for act in found.acts:
+            for box in act.boxes:
+                y, x = box.corner
+                rows = range(y, min(y + box.ids.shape[0], height))
+                columns = range(x, min(x + box.ids.shape[1], width))
+                self._say(self._home(box.index), box.index, (rows, columns), box.ids)
+            for blocks in (self._blocks, self._elsewhere):
+                blocks.settle(undo=act.act == "undo")
+        elsewhere = len(self._elsewhere.planes())
+        self.recovery = replace(found.recovery, elsewhere=elsewhere)
+
+    def _home(self, index: Index) -> Blocks:
+        """Return the blocks of planes that there are, or of those that are gone."""
+        here = all(i < n for i, n in zip(index, self.shape[:-2], strict=True))
+        return self._blocks if here else self._elsewhere
+
+    def _settle(self, act: Act) -> None:
+        """Count and save what was changed."""
+        boxes = self._blocks.settle(undo=act == "undo")
+        journal = self._journal
+        if journal is None or not boxes:
+            return
+        journal.append(act, boxes)
+        if journal.grown:
+            copies = self._blocks.share(), self._elsewhere.share()
+            journal.compact(copies, time.time())
+
+    def _say(
+        self,
+        blocks: Blocks,
+        index: Index,
+        region: tuple[range, range],
+        ids: npt.NDArray[np.uint8],
+    ) -> None:
+        """Write what is said of a region; where nothing is or was, nothing is made."""
+        for key, there, here in overlaps(*region):
+            if blocks.find(index, key) is not None or np.any(ids[here] != IGNORE):
+                blocks.own(index, key).ids[there] = ids[here]
+
+    def _checked(self, indices: Sequence[npt.ArrayLike]) -> list[npt.NDArray[Any]]:
+        if len(indices) != len(self.shape):
+            raise DataError(
+                f"{len(indices)} index arrays do not fit labels of shape {self.shape}"
+            )
+        arrays = [np.asarray(i) for i in indices]
+        for array, size in zip(arrays, self.shape, strict=True):
+            if array.size and not (array.min() >= 0 and array.max() < size):
+                raise DataError(
+                    f"a pixel at {array.min()} to {array.max()} lies outside labels of "
+                    f"shape {self.shape}; was the layer replaced by another one?"
+                )
+        return arrays
+
+    def _checked_index(self, index: Sequence[int]) -> tuple[int, ...]:
+        index = tuple(int(i) for i in index)
+        leading = self.shape[:-2]
+        if len(index) != len(leading) or not all(
+            0 <= i < n for i, n in zip(index, leading, strict=True)
+        ):
+            raise DataError(f"there is no plane {index} in labels of {self.shape}")
+        return index
+
+    def _checked_region(self, region: Sequence[slice]) -> tuple[range, range]:
+        rows, columns = (
+            range(*part.indices(size))
+            for part, size in zip(region, self.shape[-2:], strict=True)
+        )
+        if rows.step != 1 or columns.step != 1:
+            raise DataError(f"the region {tuple(region)} has steps; use plain slices")
+        return rows, columns
+
+    def _touched_parts(
+        self, index: tuple[int, ...], rows: range, columns: range
+    ) -> Iterator[tuple[npt.NDArray[np.uint8], tuple[slice, slice]]]:
+        """Yield the parts of blocks inside a region and their place in it."""
+        known = self._blocks.keys(index)
+        blocks = (len(rows) // EDGE + 2) * (len(columns) // EDGE + 2)
+        for key, there, here in overlaps(
+            rows, columns, known if len(known) < blocks else None
+        ):
+            if (block := self._blocks.find(index, key)) is not None:
+                ids = block.ids[there]
+                yield ids if self._values is None else self._values[ids], here
+
+
+def _split(
+    where: list[npt.NDArray[Any]],
+) -> Iterator[tuple[Index, Key, Any, Any, Any]]:
+    """Sort pixels into blocks: plane, block, rows, columns in it, which pixels."""
+    if not where[0].size:
+        return
+    *leading, y, x = (w.astype(np.intp, copy=False) for w in where)
+    keys = np.stack([*leading, y // EDGE, x // EDGE])
+    order = np.lexsort(keys[::-1])
+    keys = keys[:, order]
+    starts = np.flatnonzero(np.any(np.diff(keys, axis=1), axis=0)) + 1
+    for chosen, start in zip(
+        np.split(order, starts), (0, *starts.tolist()), strict=True
+    ):
+        *index, row, column = (int(k) for k in keys[:, start])
+        yield (
+            tuple(index),
+            (row, column),
+            y[chosen] % EDGE,
+            x[chosen] % EDGE,
+            chosen,
+        )
+
+
+def _class_ids(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if values.dtype.kind not in "biu":
+        raise DataError(f"class ids are whole numbers, not {values.dtype}")
+    if values.size and not (values.min() >= 0 and values.max() <= IGNORE):
+        raise DataError(
+            f"class ids run from 0 to {IGNORE - 1}, got {values.min()} to "
+            f"{values.max()}; paint with the labels of the classes"
+        )
+    return values.astype(np.uint8, copy=False)

@@ -1,0 +1,341 @@
+"""``StrokeStore``: where the strokes of each image lie, and which image is which."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+
+from unet_engine.annotations.annotations import Annotations
+from unet_engine.annotations.recovery import newest_file, read_about
+from unet_engine.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from unet_engine.annotations.snapshot import Header
+    from unet_engine.images import Image
+
+FOLDER_VARIABLE = "NAPARI_UNET_STROKES"
+"""Environment variable that names another folder for the user's strokes."""
+
+_ASIDE = ".aside-"
+_SAMPLES = 2**14
+_NAME_LETTERS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageIdentity:
+    """What tells an image from others. Make one with ``of``.
+
+    Attributes
+    ----------
+    path
+        File or folder that it was opened from; empty when there is none.
+    name, axes
+        Of the image.
+    shape
+        Of its labels, ``(*leading, Y, X)``.
+    digest
+        Of some of its pixels; empty when they would have to be read from the file.
+    stamp
+        Size and time of the file; empty when there is none.
+    blank
+        The digest is of pixels that are all alike, as those of many images are.
+    """
+
+    path: str
+    name: str
+    axes: str
+    shape: tuple[int, ...]
+    digest: str
+    stamp: str
+    blank: bool = False
+
+    @classmethod
+    def of(cls, image: Image, path: str | os.PathLike[str] | None) -> ImageIdentity:
+        """Describe an image.
+
+        Of an array in memory a few thousand pixels are read, of any other none, as that
+        may take long: one that comes from no file is known by its name in dask, which
+        tells how it was made.
+
+        Parameters
+        ----------
+        image
+            Any.
+        path
+            Where it was opened from, if anywhere.
+        """
+        inside = isinstance(image.data, np.ndarray)
+        sample = _sample(image) if inside else None
+        unread = "" if inside or path is not None else _digest_unread(image)
+        return cls(
+            path="" if path is None else str(Path(path).absolute()),
+            name=image.name,
+            axes=image.axes,
+            shape=(*image.leading_shape, *image.plane_shape),
+            digest=unread if sample is None else _digest(image, sample),
+            stamp="" if path is None else _stamp(Path(path)),
+            blank=sample is None or bool((sample == sample.flat[0]).all()),
+        )
+
+    def about(self) -> dict[str, Any]:
+        """Return it as JSON can say it."""
+        return {
+            "path": self.path,
+            "name": self.name,
+            "axes": self.axes,
+            "digest": self.digest,
+            "stamp": self.stamp,
+        }
+
+    def moved_from(self, about: Mapping[str, Any] | None) -> str:
+        """Return the path that an earlier ``about`` saw; empty if it is still that."""
+        before = str((about or {}).get("path") or "")
+        same = not self.path or before == self.path or _leads_to(before, self.path)
+        return "" if same else before
+
+    def changed_since(self, about: Mapping[str, Any] | None) -> bool:
+        """Whether the pixels are others than those that an earlier ``about`` saw."""
+        if not about:
+            return False
+        before = about.get("digest")
+        if before and self.digest:
+            return bool(before != self.digest)
+        return bool(about.get("stamp") != self.stamp)
+
+
+class StrokeStore:
+    """A folder with the strokes of every image, in a folder each.
+
+    Parameters
+    ----------
+    root
+        By default what the environment variable ``NAPARI_UNET_STROKES`` names, else a
+        part of the user's data folder.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        folder = root or os.environ.get(FOLDER_VARIABLE) or _user_folder()
+        self.root = Path(folder).expanduser()
+
+    def has_any(self) -> bool:
+        """Whether there are strokes of any image; quick."""
+        try:
+            return any(self.root.iterdir())
+        except OSError:
+            return False
+
+    def find(self, identity: ImageIdentity) -> Path | None:
+        """Return the folder of the strokes of an image; None when it has none.
+
+        One whose layer had another name then is known by its pixels.
+        """
+        own = self._folder(identity)
+        if newest_file(own) is not None:
+            return own
+        for folder, header in self._siblings(identity):
+            same_size = header.shape[-2:] == identity.shape[-2:]
+            if (
+                same_size
+                and _same_pixels(header.about, identity)
+                and _fits(header, identity)
+            ):
+                return folder
+        return self._find_moved(identity)
+
+    def _find_moved(self, identity: ImageIdentity) -> Path | None:
+        """Return the strokes of an image whose file was somewhere else then.
+
+        The stroke files themselves are searched: an index of them could be out of date.
+        """
+        if not identity.path:
+            return None
+        try:
+            groups = sorted(self.root.iterdir())
+        except OSError:
+            return None
+        for folder, header in (found for group in groups for found in _in_group(group)):
+            same_size = header.shape[-2:] == identity.shape[-2:]
+            if (
+                same_size
+                and _fits(header, identity)
+                and _same_file(header.about, identity)
+            ):
+                return folder
+        return None
+
+    def open(self, identity: ImageIdentity) -> Annotations:
+        """Return the annotations of an image, saved where they belong.
+
+        Raises
+        ------
+        DataError
+            When there are some that cannot be read.
+        """
+        folder = self.find(identity) or self._folder(identity)
+        return Annotations.open(folder, identity.shape, about=identity.about())
+
+    def of_other_size(self, identity: ImageIdentity) -> tuple[int, int] | None:
+        """Return height and width of an image of the same file that has strokes too.
+
+        None when there is none, or when this one has strokes itself.
+        """
+        if not identity.path or self.find(identity) is not None:
+            return None
+        for _, header in self._siblings(identity):
+            if _fits(header, identity) and header.about.get("name") == identity.name:
+                height, width = header.shape[-2:]
+                return height, width
+        return None
+
+    def set_aside(self, folder: Path) -> Path:
+        """Give a folder of strokes a name under which no image finds it.
+
+        Returns
+        -------
+        Path
+            The new one.
+
+        Raises
+        ------
+        DataError
+            When that is not possible.
+        """
+        base = f"{folder.name}{_ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
+        target, number = folder.with_name(base), 1
+        while target.exists():
+            number += 1
+            target = folder.with_name(f"{base}-{number}")
+        try:
+            folder.rename(target)
+        except OSError as error:
+            raise DataError(
+                f"the strokes in {folder} cannot be set aside: "
+                f"{error.strerror or error}; make the folder around them writable"
+            ) from error
+        return target
+
+    def _folder(self, identity: ImageIdentity) -> Path:
+        exact = [identity.name, identity.axes, identity.shape[-2:]]
+        return self._group(identity) / _short_hash(exact)
+
+    def _group(self, identity: ImageIdentity) -> Path:
+        """Return the folder of all that comes from one file."""
+        if identity.path:
+            stem, key = Path(identity.path).stem, [identity.path]
+        else:
+            stem, key = identity.name, [identity.name, identity.digest]
+        letters = re.sub(r"[^\w-]+", "_", stem).strip("_")[:_NAME_LETTERS]
+        return self.root / f"{letters or 'image'}-{_short_hash(key)}"
+
+    def _siblings(self, identity: ImageIdentity) -> Iterator[tuple[Path, Header]]:
+        """Yield the strokes of all images of the same file."""
+        yield from _in_group(self._group(identity))
+
+
+def _in_group(group: Path) -> Iterator[tuple[Path, Header]]:
+    """Yield the strokes in a folder of all that comes from one file."""
+    try:
+        folders = sorted(group.iterdir())
+    except OSError:
+        return
+    for folder in folders:
+        if _ASIDE not in folder.name and (header := read_about(folder)) is not None:
+            yield folder, header
+
+
+def _same_file(about: Mapping[str, Any], identity: ImageIdentity) -> bool:
+    """Whether strokes are of the file of an image, which had another path then.
+
+    That is so where both paths lead to one file, and where nothing, or another file, is
+    left at the old path and the file at the new one has the same pixels. A copy of a
+    file that is still in its place is an image of its own.
+    """
+    before = str(about.get("path") or "")
+    if not before:
+        return False
+    if before == identity.path or _leads_to(before, identity.path):
+        return about.get("name") == identity.name or _same_pixels(about, identity)
+    old = Path(before)
+    stamp = str(about.get("stamp") or "")
+    if old.exists() and _stamp(old) == stamp:
+        return False
+    if identity.digest and about.get("digest"):
+        if about["digest"] != identity.digest or _size(stamp) != _size(identity.stamp):
+            return False
+        if not identity.blank:
+            return True
+    # Read lazily, or blank: a move keeps name, size and time of a file.
+    named = old.name == Path(identity.path).name and about.get("name") == identity.name
+    return named and stamp == identity.stamp
+
+
+def _same_pixels(about: Mapping[str, Any], identity: ImageIdentity) -> bool:
+    return not identity.blank and about.get("digest") == identity.digest != ""
+
+
+def _leads_to(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
+
+
+def _size(stamp: str) -> str:
+    return stamp.partition(" ")[0]
+
+
+def _fits(header: Header, identity: ImageIdentity) -> bool:
+    return header.about.get("axes") == identity.axes
+
+
+def _short_hash(key: Any) -> str:
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+
+
+def _sample(image: Image) -> npt.NDArray[Any]:
+    """Return some pixels: the same ones whenever the image is opened."""
+    data = image.data
+    most = max(2, round(_SAMPLES ** (1 / data.ndim)))
+    steps = (slice(None, None, max(1, n // most)) for n in data.shape)
+    return np.asarray(data[tuple(steps)])
+
+
+def _digest_unread(image: Image) -> str:
+    """Return a digest of what is known of an array without reading it."""
+    data = image.data
+    known = (tuple(data.shape), str(data.dtype), str(getattr(data, "name", "")))
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
+
+
+def _digest(image: Image, sample: npt.NDArray[Any]) -> str:
+    """Return a digest of shape, type and some pixels of an image."""
+    data = image.data
+    digest = hashlib.sha256(repr((tuple(data.shape), str(data.dtype))).encode())
+    digest.update(np.ascontiguousarray(sample).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    # The time of a folder is that of its last new entry, and says nothing of pixels.
+    return "" if path.is_dir() else f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _user_folder() -> Path:
+    return platformdirs.user_data_path("napari-unet-finetune", False) / "strokes"

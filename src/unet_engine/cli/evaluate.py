@@ -1,0 +1,243 @@
+"""``napari-unet evaluate``: compare predictions with labels."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unet_engine.cli.batch import Batch
+from unet_engine.cli.image_options import add_data_options, read_labelled
+from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
+from unet_engine.cli.options import add_config_options, config_from
+from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.errors import DataError, SpecError
+from unet_engine.images.labels.values import Wording
+from unet_engine.labels import IGNORE
+from unet_engine.models.store import ModelStore
+from unet_engine.prediction.config import PredictConfig
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from unet_engine.cli.image_options import LabelledImage
+    from unet_engine.metrics import Confusion, LabelKind
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.stopping import Stop
+
+
+_WORDING = Wording(
+    more_classes="choose a model that has as many classes", one_class=True
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a model on images with labels",
+        description="Predict images and compare the result with their labels; pixels "
+        "that nobody labelled do not count. Pixel error: the fraction of all pixels "
+        "with a wrong class; of one class: with this class in either the labels or "
+        "the result and not in both. IoU and Dice over all: the mean over the classes "
+        "that occur. The scores that fit the labels follow: accuracies for classes, "
+        "those of the ISBI 2012 challenge for membranes, and for objects, which are "
+        "the connected pieces of foreground, average precision, AJI and SEG; each "
+        "the mean over the images.",
+    )
+    add_data_options(parser)
+    parser.add_argument("--model", required=True, help="name or file of the model")
+    parser.add_argument(
+        "--scores",
+        choices=("auto", "classes", "membranes", "instances"),
+        default="auto",
+        help="what is measured; auto: instances with --label-values objects, membranes "
+        "when class 1 of the model is called so, else classes (default: auto)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on stdout"
+    )
+    add_config_options(parser, PredictConfig, without=("probabilities",))
+    add_quiet_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict all images and print the figures.
+
+    Raises
+    ------
+    EngineError
+        When the data cannot be used or the model does not fit them.
+    """
+    checkpoint = ModelStore().load(arguments.model)
+    classes = checkpoint.spec.classes
+    if not classes:
+        raise SpecError(
+            f"{arguments.model} has no classes and cannot segment; choose another model"
+        )
+    if arguments.label_values == "objects" and len(classes) != 2:
+        raise DataError(
+            "--label-values objects compares foreground and background, and the model "
+            f"has the {len(classes)} classes {', '.join(classes)}; give labels with a "
+            "number for each class"
+        )
+    kind = _choose_kind(arguments, classes)
+    batch = Batch(0, "images", "measured")
+    data = read_labelled(arguments, classes, _WORDING, batch)
+    config = config_from(arguments, PredictConfig)
+    with stop_on_interrupt("stopping") as stop:
+        measured = measure(
+            checkpoint, data.images, config, kind, stop, batch, quiet=arguments.quiet
+        )
+    if measured is None:
+        print("napari-unet: stopped, nothing was measured", file=sys.stderr)
+        return INTERRUPTED
+    confusion, scores = measured
+    if batch.errors and not batch.done:
+        return batch.conclude(quiet=True)
+    if not confusion.pixels:
+        raise DataError("no pixel of these images is labelled; nothing was measured")
+    figures = summarise(confusion, classes)
+    figures |= {"scores": scores, "images": batch.done, "model": arguments.model}
+    if batch.errors:
+        figures["errors"] = {p.name: line for p, line in batch.errors.items()}
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        _print_table(figures)
+    return batch.conclude(quiet=True)
+
+
+def _choose_kind(arguments: argparse.Namespace, classes: Sequence[str]) -> LabelKind:
+    """Return what the labels mean.
+
+    Raises
+    ------
+    DataError
+        When ``--label-values`` and ``--scores`` contradict each other.
+    """
+    objects = arguments.label_values == "objects"
+    kind: LabelKind | Literal["auto"] = arguments.scores
+    if kind != "auto" and objects != (kind == "instances"):
+        raise DataError(
+            f"--scores {kind} {'does not fit' if objects else 'needs'} --label-values "
+            "objects; leave --scores out, or give both for labels of object ids"
+        )
+    if kind != "auto":
+        return kind
+    if objects:
+        return "instances"
+    return "membranes" if "membrane" in classes[1].lower() else "classes"
+
+
+def measure(
+    checkpoint: Checkpoint,
+    data: Sequence[LabelledImage],
+    config: PredictConfig,
+    kind: LabelKind,
+    stop: Stop,
+    batch: Batch,
+    *,
+    quiet: bool,
+) -> tuple[Confusion, dict[str, float]] | None:
+    """Predict the images and compare them with their labels.
+
+    Returns
+    -------
+    confusion, scores
+        Right and wrong pixels of all images, and the scores that fit the labels; or
+        None when stopped.
+    """
+    from unet_engine.metrics import Confusion, average_reports
+    from unet_engine.prediction.segmentation import predict
+
+    confusion = Confusion(len(checkpoint.spec.classes))
+    reports = []
+    with bar(len(data), "evaluating", quiet=quiet) as progress:
+        for one in data:
+            with batch.attempt(Path(one.image.name or one.name)):
+                prediction = predict(one.image, checkpoint, config, stop=stop)
+                if not prediction.complete:
+                    return None
+                confusion.add(one.target, prediction.labels)
+                if kind != "classes" and (one.target != IGNORE).any():
+                    reports.append(_report(one, prediction.labels, kind))
+                tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
+                batch.done += 1
+            progress.update()
+    if kind == "classes":
+        return confusion, {
+            "pixel_accuracy": confusion.pixel_accuracy,
+            "mean_accuracy": confusion.mean_accuracy,
+            "frequency_weighted_iou": confusion.frequency_weighted_iou,
+        }
+    return confusion, average_reports(reports)
+
+
+def _report(
+    one: LabelledImage, labels: npt.NDArray[np.uint8], kind: LabelKind
+) -> dict[str, float]:
+    import numpy as np
+    from scipy import ndimage
+
+    from unet_engine.metrics import average_reports, report
+
+    if one.instances is None:
+        return report(one.target, labels, kind)
+    counted = np.where(one.target == IGNORE, 0, labels)
+    # Objects go on from plane to plane along Z, and not from frame to frame.
+    spatial = 3 if one.image.leading_axes.endswith("Z") else 2
+    shape = (-1, *labels.shape[-spatial:])
+    return average_reports(
+        [
+            report(truth, ndimage.label(found > 0)[0], kind)
+            for truth, found in zip(
+                one.instances.reshape(shape), counted.reshape(shape), strict=True
+            )
+        ]
+    )
+
+
+def summarise(confusion: Confusion, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the figures as JSON values; None for a class that occurs nowhere."""
+    counts = confusion.counts
+    wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+    each = zip(classes, wrong, confusion.iou, confusion.dice, strict=True)
+    return {
+        "pixel_error": confusion.pixel_error,
+        "iou": confusion.mean_iou,
+        "dice": confusion.mean_dice,
+        "classes": {
+            name: {
+                "pixel_error": float(errors) / confusion.pixels,
+                "iou": iou,
+                "dice": dice,
+            }
+            for name, errors, iou, dice in each
+        },
+        "pixels": confusion.pixels,
+    }
+
+
+def _print_table(figures: dict[str, Any]) -> None:
+    rows = {**figures["classes"], "all": figures}
+    width = max(map(len, rows))
+    print(f"{'':{width}}  pixel error    IoU   Dice")
+    for name, row in rows.items():
+        cells = (
+            "-".rjust(size) if row[key] is None else f"{row[key]:{size}.4f}"
+            for key, size in (("pixel_error", 11), ("iou", 6), ("dice", 6))
+        )
+        print(f"{name:{width}}  {' '.join(cells)}")
+    print(
+        f"{figures['images']} images, {figures['pixels']} labelled pixels; "
+        "IoU and Dice of all: mean over the classes"
+    )
+    for name, value in figures["scores"].items():
+        print(f"{name:22} {value:.4f}")

@@ -1,0 +1,381 @@
+"""Images with labels, as ``finetune`` and ``evaluate`` take them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from unet_engine.cli.labelling import add_label_options, tell_rule
+from unet_engine.cli.options import parse_path
+from unet_engine.cli.pairing import chosen_pairs, paired_files
+from unet_engine.cli.progress import tell
+from unet_engine.errors import DataError, UnknownAxesError
+from unet_engine.images import (
+    Normalisation,
+    Tally,
+    decide_labels,
+    match_channels,
+    open_image,
+    read_labels,
+)
+from unet_engine.images.labels.rules import default_names
+from unet_engine.images.labels.values import COMMAND_LINE
+from unet_engine.images.no_data import count_unrecorded, recorded_target
+from unet_engine.labels import IGNORE
+from unet_engine.prediction.plan import check_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.cli.batch import Batch
+    from unet_engine.images import Image, LabelRule
+    from unet_engine.images.labels.values import Wording
+    from unet_engine.images.zarr.chunks import MissingChunks
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.training.config import FineTuneConfig
+    from unet_engine.training.pairs import TrainingPair
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledImage:
+    """An image and its labels.
+
+    Attributes
+    ----------
+    image
+        Lazy; the channel that was asked for.
+    target
+        ``(*leading, Y, X)`` uint8 class ids, ``IGNORE`` where nobody labelled.
+    name
+        File name without suffix.
+    instances
+        ``(*leading, Y, X)`` object ids, when the labels are such.
+    """
+
+    image: Image
+    target: npt.NDArray[np.uint8]
+    name: str
+    instances: npt.NDArray[np.integer[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledData:
+    """The images of a run with their labels.
+
+    Attributes
+    ----------
+    images
+        Those that were chosen.
+    rule
+        What the label values of all files mean, the chosen ones and the others.
+    """
+
+    images: tuple[LabelledImage, ...]
+    rule: LabelRule
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names for as many classes as the labels have."""
+        return default_names(self.rule.classes)
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that ``read_labelled`` reads."""
+    parser.add_argument(
+        "--images",
+        type=parse_path,
+        required=True,
+        metavar="DIR",
+        help="folder of images",
+    )
+    parser.add_argument(
+        "--labels",
+        type=parse_path,
+        required=True,
+        metavar="DIR",
+        help="folder of label images with the same names",
+    )
+    add_label_options(parser)
+    parser.add_argument(
+        "--range",
+        type=parse_range,
+        metavar="A:B",
+        help="use only these of the pairs, sorted by name and counted from 0, as a "
+        "slice in Python: 0:20 the first twenty, 20: the others (write --range=-3: "
+        "for the last three)",
+    )
+    add_image_options(parser)
+
+
+def add_image_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how an image file is read."""
+    parser.add_argument(
+        "--axes",
+        type=str.upper,
+        help="a letter for each axis of the files, such as ZYX, TCYX or YXS, when the "
+        "metadata is missing or wrong",
+    )
+    parser.add_argument(
+        "--channel", type=int, metavar="N", help="use only this channel, from 0"
+    )
+    parser.add_argument(
+        "--missing-chunks",
+        choices=("refuse", "fill"),
+        default="refuse",
+        help="what a chunk means that a zarr lacks, or a plane that an OME-TIFF lacks: "
+        "refuse it as lost (default), or fill it, for files that were written without "
+        "their empty chunks",
+    )
+    parser.add_argument(
+        "--series",
+        type=int,
+        metavar="N",
+        help="which of the images in a file, from 0, when it holds several that differ",
+    )
+
+
+def open_selected(
+    path: Path, arguments: argparse.Namespace, *, labels: bool = False
+) -> Image:
+    """Open an image, or labels, as the options of ``add_image_options`` say."""
+    image = open_image(
+        path,
+        axes=arguments.axes,
+        missing_chunks=arguments.missing_chunks,
+        series=arguments.series,
+        labels=labels,
+    )
+    if arguments.channel is not None:
+        image = image.select_channel(arguments.channel)
+    return image
+
+
+def parse_range(text: str) -> slice:
+    """Read ``A:B`` as Python reads the slice."""
+    if not re.fullmatch(r"(-?\d+)?:(-?\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0:20, 20: or :-3")
+    start, _, stop = text.partition(":")
+    return slice(int(start) if start else None, int(stop) if stop else None)
+
+
+def read_labelled(
+    arguments: argparse.Namespace,
+    names: Sequence[str] | None = None,
+    wording: Wording = COMMAND_LINE,
+    batch: Batch | None = None,
+) -> LabelledData:
+    """Open the chosen images lazily, read all labels, and tell what they mean.
+
+    Parameters
+    ----------
+    arguments
+        Of ``add_data_options``.
+    names
+        Of the classes when they are known; values below their number are no object ids.
+    wording
+        How messages name the choices.
+    batch
+        Takes the failures of single files, also of those without a partner, which are
+        then left out.
+
+    Raises
+    ------
+    DataError
+        When files do not pair, differ in shape, cannot be read, or hold values that
+        fit no meaning, or more than one.
+    """
+    files = paired_files(arguments, batch)
+    chosen = chosen_pairs(files, arguments.range)
+    if batch is not None:
+        batch.total += len(chosen)
+    read = []
+    for path, labels_path in chosen:
+        with nullcontext() if batch is None else batch.attempt(path):
+            image = open_selected(path, arguments)
+            ids = _read_ids(labels_path, image, arguments)
+            _check_shape(image, ids, path)
+            read.append((path, labels_path, image, ids))
+    if not read:
+        raise DataError(f"none of the {len(chosen)} pairs can be used; see above")
+    tallies = [Tally.of(labels_path.name, ids) for _, labels_path, _, ids in read]
+    others = [pair for pair in files if pair not in chosen]
+    tallies += _tally(others, arguments)
+    rule = decide_labels(
+        tallies,
+        values=arguments.label_values,
+        unlabelled=arguments.unlabelled,
+        classes=None if names is None else len(names),
+        wording=wording,
+    )
+    tell_rule(rule, names or default_names(rule.classes), quiet=arguments.quiet)
+    data = [
+        LabelledImage(image, rule.apply(ids), path.stem, rule.object_ids(ids))
+        for path, _, image, ids in read
+    ]
+    return LabelledData(tuple(data), rule)
+
+
+def _tally(
+    pairs: Sequence[tuple[Path, Path]], arguments: argparse.Namespace
+) -> Iterator[Tally]:
+    """Count the values of files that are left out but belong to the same labels."""
+    for image_path, path in pairs:
+        try:
+            yield Tally.of(path.name, _read_ids(path, image_path, arguments))
+        except DataError as error:
+            tell([f"not used, and not counted either: {error}"], quiet=arguments.quiet)
+
+
+def _read_ids(
+    path: Path, image: Image | Path, arguments: argparse.Namespace
+) -> npt.NDArray[np.integer[Any]]:
+    """Read labels as they say themselves, and for the rest as the options say.
+
+    Labels that do not name their axes have those of their image.
+
+    Raises
+    ------
+    DataError
+        When they cannot be read.
+    """
+    filled: MissingChunks | None = (
+        "fill" if arguments.missing_chunks == "fill" else None
+    )
+
+    def read(axes: str | None) -> npt.NDArray[np.integer[Any]]:
+        options: dict[str, Any] = {"axes": axes, "missing_chunks": filled}
+        return of_series(
+            lambda number: read_labels(path, negative=True, series=number, **options),
+            arguments.series,
+        )
+
+    try:
+        return read(None)
+    except DataError as error:
+        unknown = isinstance(error, UnknownAxesError)
+        if arguments.axes is None and not unknown:
+            raise
+        if isinstance(image, Path):
+            image = open_selected(image, arguments)
+        axes = image.leading_axes + "YX"
+        try:
+            return read(axes)
+        except DataError:
+            if not unknown:
+                raise error from None
+            raise DataError(
+                f"{path} does not name its axes, and they are not those of its image "
+                f"({axes}); save labels that have the shape of the image"
+            ) from error
+
+
+def of_series(read: Callable[[int | None], _Read], number: int | None) -> _Read:
+    """Read the image of a number in a file, or the only one that the file holds.
+
+    Files that belong together may hold different numbers of images.
+
+    Parameters
+    ----------
+    read
+        Takes the number, or None.
+    number
+        Which was asked for.
+
+    Raises
+    ------
+    DataError
+        When neither can be read.
+    """
+    try:
+        return read(number)
+    except DataError:
+        if number is None:
+            raise
+        try:
+            return read(None)
+        except DataError:
+            pass
+        raise
+
+
+def read_pairs(
+    data: LabelledImage,
+    spec: ModelSpec,
+    config: FineTuneConfig,
+    *,
+    quiet: bool = False,
+) -> Iterator[TrainingPair]:
+    """Read what is labelled of an image, prepared as for prediction.
+
+    Parameters
+    ----------
+    data
+        Image and labels; object ids, if there are, say which gaps to weigh.
+    spec
+        Of the model that will learn: from planes, or from volumes.
+    config
+        How it will learn.
+    quiet
+        Do not tell what is odd about the image.
+
+    Raises
+    ------
+    DataError
+        When the channels or axes do not fit the model.
+    """
+    from unet_engine.training.border_weights import weigh_instances
+    from unet_engine.training.crops import volume_around
+    from unet_engine.training.pairs import TrainingPair
+
+    image = match_channels(data.image, spec.in_channels)
+    check_axes(image, spec)
+    split = len(image.leading_shape) - (spec.ndim - 2)
+    normalisation = Normalisation.measure(
+        image, low=spec.low_percentile, high=spec.high_percentile
+    )
+    tell((f"{data.name}: {note}" for note in normalisation.notes), quiet=quiet)
+    image = normalisation.marked(image)
+    for index in np.ndindex(image.leading_shape[:split]):
+        target = data.target[index]
+        if (target == IGNORE).all():
+            continue
+        box = (slice(None),) * spec.ndim
+        if spec.ndim == 3:
+            box = volume_around(target != IGNORE, spec, config.crop)
+            pixels = image.read_volume(index, box)
+        else:
+            pixels = image.read(index)
+        place = f"[{', '.join(map(str, index))}]" if index else ""
+        pair = TrainingPair(
+            normalisation.apply(pixels),
+            recorded_target(target[box], pixels),
+            data.name + place,
+            unrecorded=count_unrecorded(target[box], pixels),
+        )
+        if config.border_weight and data.instances is not None:
+            ids = data.instances[index][box]
+            pair = weigh_instances(pair, ids, config.border_weight)
+        yield pair
+
+
+def _check_shape(image: Image, ids: npt.NDArray[np.integer], path: Path) -> None:
+    shape = (*image.leading_shape, *image.plane_shape)
+    if ids.shape != shape:
+        raise DataError(
+            f"the labels of {path.name} are {_size(ids.shape)} and the image is "
+            f"{_size(shape)} pixels; give labels of the same shape"
+        )
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,254 @@
+"""What ``napari-unet objects`` reads: a mask, its image, its probabilities, a scale."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from unet_engine.cli.image_options import of_series, open_selected
+from unet_engine.cli.labelling import tell_rule
+from unet_engine.cli.progress import tell
+from unet_engine.errors import DataError, UnknownAxesError
+from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
+from unet_engine.images.labels.values import Wording
+from unet_engine.images.pictures.reading import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from unet_engine.images import LabelRule
+    from unet_engine.objects import SemanticMask
+
+_SAME_SIZE = 1e-3
+"""Relative difference of two sizes that rounding in a file explains."""
+
+_WORDING = Wording(objects="--method keep with --table", one_class=True)
+
+
+def parse_scale(text: str) -> tuple[float, ...]:
+    """Read one to three numbers above 0, separated by commas."""
+    try:
+        sizes = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not 1 <= len(sizes) <= 3 or not all(0 < s < float("inf") for s in sizes):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0.5 or 2,0.5,0.5")
+    return sizes
+
+
+def open_files(arguments: argparse.Namespace) -> tuple[Image, Image | None]:
+    """Open the mask, and the image if one is given."""
+    mask = _open(arguments.mask, arguments, labels=True, channel=None)
+    if arguments.image is None:
+        return mask, None
+    try:
+        image = _open(arguments.image, arguments, axes=arguments.image_axes)
+    except UnknownAxesError as error:
+        raise DataError(str(error).replace("--axes", "--image-axes")) from error
+    return mask, image
+
+
+def _open(
+    path: Path, arguments: argparse.Namespace, *, labels: bool = False, **changes: Any
+) -> Image:
+    """Open one of the files of a mask, with some options of the command changed."""
+
+    def read(series: int | None) -> Image:
+        options = {**vars(arguments), **changes, "series": series}
+        return open_selected(path, argparse.Namespace(**options), labels=labels)
+
+    return of_series(read, arguments.series)
+
+
+def choose_scale(
+    arguments: argparse.Namespace, mask: Image, image: Image | None
+) -> tuple[float, ...] | None:
+    """Return the size of a pixel along each spatial axis in µm, if it is known.
+
+    Raises
+    ------
+    DataError
+        When ``--scale`` does not fit the axes of the mask.
+    """
+    ndim = _ndim(arguments, mask)
+    axes = "ZYX"[-ndim:]
+    if arguments.scale is not None:
+        if len(arguments.scale) not in (1, ndim):
+            raise DataError(
+                f"--scale has {len(arguments.scale)} numbers and the objects {ndim} "
+                f"axes ({axes}); give 1 or {ndim}"
+            )
+        return cast("tuple[float, ...]", tuple(np.broadcast_to(arguments.scale, ndim)))
+    sizes = [one.pixel_size for one in (mask, image) if one is not None]
+    known = [lengths for size in sizes if (lengths := size.lengths(axes)) is not None]
+    if known:
+        _tell_sizes_differ(axes, known, quiet=arguments.quiet)
+        return known[0]
+    reason = next((size.printed for size in sizes if size.printed), "")
+    if ndim == 3:
+        reason = reason or "the distance of the slices is not known"
+    # Other reasons were named when the files were opened.
+    if reason and not any(size.note for size in sizes):
+        pixels = "pixels" if ndim == 2 else "voxels"
+        tell(
+            [f"{reason}, so sizes are in {pixels}; give --scale {','.join(axes)}"],
+            quiet=arguments.quiet,
+        )
+    return None
+
+
+def _tell_sizes_differ(
+    axes: str, known: Sequence[tuple[float, ...]], *, quiet: bool
+) -> None:
+    """Tell when a mask and its image state pixels of another size."""
+    if np.allclose(known[0], known[-1], rtol=_SAME_SIZE, atol=0):
+        return
+    mask, image = (" x ".join(f"{edge:.6g}" for edge in one) for one in known)
+    tell(
+        [
+            f"a pixel of the mask is {mask} µm and one of the image {image} µm "
+            f"({axes}); that of the mask counts, unless --scale states another"
+        ],
+        quiet=quiet,
+    )
+
+
+def with_scale(
+    mask: Image, image: Image | None, scale: tuple[float, ...] | None
+) -> Image:
+    """Return the mask with the size of its pixels that objects are measured in.
+
+    It is that of ``--scale``, of the mask or of its image, and goes into every file.
+    """
+    stated = mask.pixel_size
+    if scale is not None:
+        axes = "ZYX"[-len(scale) :]
+        lengths = dict(zip(axes.lower(), scale, strict=True))
+        known = PixelSize.of_micrometres(**lengths)
+        stated = replace(known, t=stated.t, z=known.z or stated.z)
+    elif image is not None and stated == PixelSize():
+        stated = image.pixel_size
+    return replace(mask, pixel_size=stated)
+
+
+def read_rule(
+    arguments: argparse.Namespace, paths: Sequence[Path], *, method: str
+) -> LabelRule | None:
+    """Read what values all masks of a run hold, and tell what they mean.
+
+    Parameters
+    ----------
+    arguments
+        Of the command.
+    paths
+        All masks. Of several, those that cannot be read are left out.
+    method
+        How objects are found.
+
+    Returns
+    -------
+    LabelRule or None
+        None where the values are object ids that are kept as they are.
+
+    Raises
+    ------
+    DataError
+        When the values fit no meaning, or more than one, or the only mask cannot be
+        read.
+    """
+    if method == "keep" and arguments.unlabelled in ("auto", "none"):
+        return None
+    tallies = []
+    for path in paths:
+        try:
+            tallies.append(_tally(path, arguments))
+        except Exception:  # its line comes in its turn
+            if len(paths) == 1:
+                raise
+    if not tallies:
+        return None
+    rule = decide_labels(
+        tallies,
+        values="objects" if method == "keep" else arguments.label_values,
+        unlabelled=arguments.unlabelled,
+        segmented=True,
+        wording=_WORDING,
+    )
+    tell_rule(rule, (), quiet=arguments.quiet)
+    return rule
+
+
+def _tally(path: Path, arguments: argparse.Namespace) -> Tally:
+    """Count the values of a mask block by block."""
+    from unet_engine.objects.blocks import BlockGrid
+
+    values = values_of(path, _open(path, arguments, labels=True, channel=None))
+    tally = Tally(path.name, Counter())
+    for block in BlockGrid.for_array(values, 2):
+        tally.add(values[block.core_slices])
+    return tally
+
+
+def values_of(path: Path, image: Image) -> Any:
+    """Return the values of a mask as an array-like."""
+    from unet_engine.objects import LabelPlanes
+
+    # The colours of a palette are no ids; its indices are, and need the whole picture.
+    picture = path.suffix.lower() in PICTURE_SUFFIXES
+    return read_labels(path, negative=True) if picture else LabelPlanes(image)
+
+
+def open_mask(
+    arguments: argparse.Namespace,
+    image: Image,
+    rule: LabelRule | None,
+) -> SemanticMask:
+    """Wrap the mask and what is known of its classes, without reading it."""
+    from unet_engine.objects import (
+        ChannelPlanes,
+        ClassPlanes,
+        ObjectPlanes,
+        SemanticMask,
+    )
+
+    classes = values_of(arguments.mask, image)
+    if rule is not None:
+        of_objects = rule.meaning == "objects"
+        classes = (ObjectPlanes if of_objects else ClassPlanes)(classes, rule)
+    probabilities = None
+    if arguments.probabilities is not None:
+        probabilities = ChannelPlanes(_open_probabilities(arguments, image))
+    ndim = _ndim(arguments, image)
+    return SemanticMask(
+        classes=classes,
+        ndim=ndim,
+        # Where necks are is known from sizes in any unit.
+        spacing=image.pixel_size.proportions("ZYX"[-ndim:]),
+        boundary=arguments.boundary,
+        probabilities=probabilities,
+    )
+
+
+def _open_probabilities(arguments: argparse.Namespace, mask: Image) -> Image:
+    """Open the probabilities; where they name no axes, these are those of the mask."""
+    try:
+        return _open(arguments.probabilities, arguments, axes=None, channel=None)
+    except UnknownAxesError:
+        axes = f"C{mask.leading_axes}YX"
+        return _open(arguments.probabilities, arguments, axes=axes, channel=None)
+
+
+def _ndim(arguments: argparse.Namespace, mask: Image) -> int:
+    if arguments.planes or "Z" not in mask.leading_axes:
+        return 2
+    if not mask.leading_axes.endswith("Z"):
+        raise DataError(
+            f"the axes of the mask are {mask.leading_axes}YX; objects in 3-D need Z "
+            "next to Y: give --planes, or save the mask with the axes in another order"
+        )
+    return 3 if mask.leading_shape[-1] > 1 else 2

@@ -1,0 +1,111 @@
+"""Which device works, and in which precision it trains."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import get_args
+
+import torch
+from torch import nn
+
+from unet_engine.devices import Device, Precision
+from unet_engine.errors import EngineError
+
+
+def choose_device(device: Device = "auto") -> str:
+    """Choose where to run.
+
+    Parameters
+    ----------
+    device
+        ``"auto"`` takes a CUDA GPU that works, else Apple's GPU if it passes a probe,
+        else the CPU. Any other name must be there.
+
+    Returns
+    -------
+    str
+        ``"cuda"``, ``"mps"`` or ``"cpu"``.
+
+    Raises
+    ------
+    EngineError
+        When the device that was asked for is absent, with those there are.
+    """
+    if device not in get_args(Device):
+        raise EngineError(
+            f"there is no device {device!r}; use {', '.join(get_args(Device))}"
+        )
+    if device == "cpu":
+        return "cpu"
+    if device == "auto":
+        return next((gpu for gpu in ("cuda", "mps") if _works(gpu)), "cpu")
+    if not _works(device):
+        present = [gpu for gpu in ("cuda", "mps") if _works(gpu)]
+        raise EngineError(
+            f"the device {device!r} is not usable on this machine; "
+            f"use {' or '.join(['auto', 'cpu', *present])}"
+        )
+    return device
+
+
+@cache
+def _works(device: str) -> bool:
+    """Compute one small block of a network on a GPU and compare it with the CPU.
+
+    A GPU may be listed and yet be too old for this torch, or lack an operation.
+    """
+    with warnings.catch_warnings():
+        # torch warns when a driver is too old, and then says that there is no GPU.
+        warnings.simplefilter("ignore")
+        if not getattr(torch, device).is_available():
+            return False
+        probe = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.ConvTranspose2d(4, 2, 2, stride=2),
+        ).eval()
+        block = torch.linspace(-1, 1, 256).reshape(1, 1, 16, 16)
+        try:
+            with torch.inference_mode():
+                expected = probe(block).softmax(dim=1)
+                found = probe.to(device)(block.to(device)).softmax(dim=1).cpu()
+        except (RuntimeError, NotImplementedError):
+            return False
+    return bool(torch.allclose(expected, found, atol=1e-2))
+
+
+def training_precision(device: str) -> torch.dtype:
+    """Return what to multiply in while training: half of the bits where that is faster.
+
+    Sums, losses and weights stay float32. Processors without instructions for
+    bfloat16 emulate it, slower than float32.
+
+    Parameters
+    ----------
+    device
+        As ``choose_device`` names it.
+    """
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported()
+    else:
+        native = device == "cpu" and any(
+            getattr(torch.cpu, name, bool)()
+            for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+    return torch.bfloat16 if native else torch.float32
+
+
+def prediction_precision(device: str, precision: Precision) -> torch.dtype:
+    """Return what to compute in while predicting.
+
+    Parameters
+    ----------
+    device
+        As ``choose_device`` names it.
+    precision
+        As in ``PredictConfig``: half only where the device is made for it.
+    """
+    return training_precision(device) if precision == "half" else torch.float32

@@ -1,0 +1,210 @@
+"""``Runner``: a loaded network on a device."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unet_engine.compute.blockwise import StagedNetwork
+from unet_engine.compute.devices import choose_device, prediction_precision
+from unet_engine.compute.loading import folded_network
+from unet_engine.compute.torch_errors import translated_errors
+from unet_engine.errors import CheckpointError, EngineError
+from unet_engine.tiling.tiles import Tile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from unet_engine.devices import Device, Precision
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.places import Interval
+
+
+class Runner:
+    """A network that is ready to predict on one device.
+
+    Parameters
+    ----------
+    checkpoint
+        Spec and weights.
+    device
+        As in ``choose_device``.
+    precision
+        As in ``PredictConfig``.
+
+    Raises
+    ------
+    CheckpointError
+        When the weights are not those of the spec.
+    EngineError
+        When the device is absent.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: Device = "auto",
+        precision: Precision = "full",
+    ) -> None:
+        self.spec = checkpoint.spec
+        self._title = checkpoint.title
+        self.device = choose_device(device)
+        self._dtype = prediction_precision(self.device, precision)
+        network = folded_network(checkpoint)
+        self._format = (
+            torch.channels_last if self.spec.ndim == 2 else torch.channels_last_3d
+        )
+        with translated_errors():
+            self._network = network.to(self.device, self._dtype)
+            # ``Module.to`` would refuse the format for weights of another rank.
+            for weights in self._network.parameters():
+                if weights.ndim == self.spec.ndim + 2:
+                    weights.data = weights.data.contiguous(memory_format=self._format)
+        self._staged = StagedNetwork.of(self._network, self.device)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether regions are computed stage by stage in blocks."""
+        return self._staged is not None and self.device == "cpu"
+
+    @property
+    def cells(self) -> int:
+        """Edge of a block in cells of its map; 0 where there are none."""
+        return self._staged.cells if self._staged is not None else 0
+
+    @cells.setter
+    def cells(self, cells: int) -> None:
+        if self._staged is not None:
+            self._staged.cells = cells
+
+    def __call__(
+        self,
+        block: npt.NDArray[np.float32],
+        wanted: Sequence[Interval] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Predict the class probabilities of one block or of a batch.
+
+        Parameters
+        ----------
+        block
+            ``(C, *spatial)`` or ``(N, C, *spatial)`` float32, normalised; spatial sizes
+            as ``spec.footprint`` allows.
+        wanted
+            Interval of the block per spatial axis; without it all that the network
+            returns. What of the network does not bear on it is not computed.
+
+        Returns
+        -------
+        ndarray
+            ``(classes, *spatial)`` or ``(N, classes, *spatial)`` float32 in [0, 1]; of
+            a model without classes the image. Spatial sizes are those of ``wanted``.
+
+        Raises
+        ------
+        OutOfMemoryError
+            When the block does not fit the device.
+        CheckpointError
+            When a result is NaN or infinite: the weights are too large.
+        EngineError
+            When the block does not fit the network, or torch fails.
+        """
+        batched = block.ndim == self.spec.ndim + 2
+        batch = np.require(block if batched else block[None], np.float32, ("C", "W"))
+        if batch.ndim != self.spec.ndim + 2 or batch.shape[1] != self.spec.in_channels:
+            raise EngineError(
+                f"a block of shape {block.shape} does not fit a network for "
+                f"{self.spec.in_channels} channels and {self.spec.ndim} dimensions"
+            )
+        with translated_errors(), torch.inference_mode(), _full_precision(self.device):
+            images = self._placed(batch)
+            if wanted is not None and self._staged is not None:
+                output = self._staged(images, tuple(wanted))
+            else:
+                output = self._whole(images, wanted)
+            found: npt.NDArray[np.float32] = output.cpu().numpy()
+        # The least and the greatest of numbers are NaN if any of them is.
+        if found.size and not np.isfinite([found.min(), found.max()]).all():
+            raise CheckpointError(self._describe_overflow())
+        return found if batched else found[0]
+
+    def _describe_overflow(self) -> str:
+        if self._dtype != torch.float32:
+            return (
+                f"{self._title} gives numbers beyond the range of 16 bits on this "
+                "image; predict it with the precision full (--precision full)"
+            )
+        return (
+            f"{self._title} gives NaN or infinite numbers on this image: its weights "
+            "are too large; choose another model, or train it again from its "
+            "parent with a lower learning rate"
+        )
+
+    def _placed(self, batch: npt.NDArray[np.float32]) -> Tensor:
+        """Bring a batch to the device, channels last."""
+        images = torch.from_numpy(batch).to(self.device, non_blocking=True)
+        # Copied even if there is one channel only, whose place in memory is the same
+        # either way: by its strides torch chooses the format of all later maps.
+        placed = torch.empty(
+            images.shape,
+            dtype=self._dtype,
+            device=self.device,
+            memory_format=self._format,
+        )
+        return placed.copy_(images)
+
+    def _whole(self, images: Tensor, wanted: Sequence[Interval] | None) -> Tensor:
+        logits: Tensor = self._network(images)
+        if wanted is not None:
+            tile = Tile(tuple(wanted), tuple((0, size) for size in images.shape[2:]))
+            every = (slice(None), slice(None))
+            logits = logits[every + tile.local_slices(logits.shape[2:])]
+        output = logits.float()
+        return output.softmax(dim=1) if self.spec.classes else output
+
+    def release_memory(self) -> None:
+        """Give back what is kept from block to block: a smaller one may fit then."""
+        if self._staged is not None:
+            self._staged.release_memory()
+        if self.device != "cpu":
+            getattr(torch, self.device).empty_cache()
+
+
+@contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    # TF32 keeps 10 bits of the mantissa: tiles would differ from the whole by more
+    # than rounding.
+    if device != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
+_last: tuple[Checkpoint, tuple[str, Precision], Runner] | None = None
+_last_lock = threading.Lock()
+
+
+def runner_for(
+    checkpoint: Checkpoint, device: Device = "auto", precision: Precision = "full"
+) -> Runner:
+    """Return a runner, the last one again when nothing changed since.
+
+    One runner is kept, so that predicting again does not build the network again.
+    """
+    global _last
+    chosen = choose_device(device), precision
+    with _last_lock:
+        if _last is not None and _last[0] is checkpoint and _last[1] == chosen:
+            return _last[2]
+        # Released first: a GPU may not hold two networks.
+        _last = None
+        runner = Runner(checkpoint, device, precision)
+        _last = (checkpoint, chosen, runner)
+        return runner

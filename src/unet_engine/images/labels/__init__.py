@@ -1,0 +1,1 @@
+"""Label images: their values, and what these mean."""

@@ -1,0 +1,1 @@
+"""TIFF files: what they promise, hold and mean."""

@@ -1,0 +1,277 @@
+"""``Multiscale``: an OME-Zarr image (0.4) on disk that is filled region by region."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.images.pixel_size import MICROMETRE, SECOND, PixelSize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+    import zarr
+
+    from unet_engine.stopping import Stop
+
+_AXIS_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
+_UNITS = {MICROMETRE: "micrometer", SECOND: "second"}
+_SMALLEST_LEVEL = 1024
+_COLOURS = ((0, 200, 90), (240, 120, 0), (60, 130, 240), (220, 60, 160))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiscale:
+    """A multiscale image; the levels above the first are made at the end.
+
+    Attributes
+    ----------
+    path
+        Folder of the zarr.
+    axes
+        Axes of the arrays that are written, in any order; on disk they are in that of
+        OME-Zarr: T, C, Z, Y, X.
+    shape, chunks
+        For ``axes``.
+    dtype
+        Of the pixels.
+    pixel_size
+        Steps of the full resolution, written as far as they are known.
+    labels
+        The pixels are ids: levels take every second one, else the mean of four.
+    attributes
+        Further metadata of the group.
+    """
+
+    path: Path
+    axes: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pixel_size: PixelSize = field(default_factory=PixelSize)
+    labels: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def order(self) -> list[int]:
+        """Position in ``axes`` of each axis on disk."""
+        known = "TPRCZYX"
+        return sorted(range(len(self.axes)), key=lambda i: known.index(self.axes[i]))
+
+    def open(self, *, anew: bool) -> zarr.Array:
+        """Return the full resolution on disk, made with its metadata if need be.
+
+        Parameters
+        ----------
+        anew
+            Make it again; whoever made it before was perhaps killed while doing so.
+        """
+        import zarr
+
+        group = zarr.open_group(self.path, mode="a", zarr_format=2)
+        if anew:
+            group.attrs.update(self._metadata(1))
+        if "0" in group and not anew:
+            with zarr.config.set({f"array.{k}": v for k, v in _CONFIG.items()}):
+                return zarr.open_array(self.path / "0", mode="r+")
+        shutil.rmtree(self.path / "0", ignore_errors=True)
+        return self._create(0)
+
+    def key(self, where: Sequence[int | slice]) -> tuple[int | slice, ...]:
+        """Return a key for ``axes`` in the order on disk."""
+        return tuple(where[i] for i in self.order)
+
+    def finish(self, stop: Stop, attributes: Mapping[str, Any]) -> bool:
+        """Make the smaller levels and write the metadata that name them.
+
+        Parameters
+        ----------
+        stop
+            Polled before every chunk.
+        attributes
+            Metadata of the finished image.
+
+        Returns
+        -------
+        bool
+            False when ``stop`` said True; the levels are made anew the next time.
+        """
+        import zarr
+
+        group = zarr.open_group(self.path, mode="r+")
+        levels = len(self._sizes())
+        for level in range(1, levels):
+            shutil.rmtree(self.path / str(level), ignore_errors=True)
+            if not self._fill(group[str(level - 1)], self._create(level), stop):
+                return False
+        group.attrs.update({**self._metadata(levels), **attributes})
+        return True
+
+    def as_written(self, array: Any) -> Any:
+        """Return an array on disk with its axes in the order of ``axes``.
+
+        It is read and written by full keys.
+        """
+        return _Reordered(array, self.order)
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Return height and width of every level."""
+        height, width = (self.shape[self.axes.index(axis)] for axis in "YX")
+        sizes = [(height, width)]
+        while max(sizes[-1]) > _SMALLEST_LEVEL:
+            height, width = sizes[-1]
+            sizes.append((-(-height // 2), -(-width // 2)))
+        return sizes
+
+    def _create(self, level: int) -> zarr.Array:
+        import zarr
+        from numcodecs import Blosc
+
+        lengths = dict(zip(self.axes, self.shape, strict=True))
+        lengths.update(zip("YX", self._sizes()[level], strict=True))
+        return zarr.create_array(
+            self.path / str(level),
+            shape=tuple(lengths[self.axes[i]] for i in self.order),
+            chunks=tuple(self.chunks[i] for i in self.order),
+            dtype=self.dtype,
+            zarr_format=2,
+            fill_value=0,
+            # Read by every OME-Zarr program.
+            compressors=Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE),
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+            config=_CONFIG,
+        )
+
+    def _fill(self, larger: zarr.Array, smaller: zarr.Array, stop: Stop) -> bool:
+        for corner in product(
+            *(
+                range(0, size, chunk)
+                for size, chunk in zip(smaller.shape, smaller.chunks, strict=True)
+            )
+        ):
+            if stop():
+                return False
+            target, source = [], []
+            for axis, start in enumerate(corner):
+                stop_at = min(start + smaller.chunks[axis], smaller.shape[axis])
+                factor = 2 if axis >= len(corner) - 2 else 1
+                target.append(slice(start, stop_at))
+                source.append(slice(factor * start, factor * stop_at))
+            smaller[tuple(target)] = self._halved(larger[tuple(source)])
+        return True
+
+    def _halved(self, block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Halve height and width; the last of an odd number counts twice."""
+        if self.labels:
+            return block[..., ::2, ::2]
+        odd = [(0, 0)] * (block.ndim - 2) + [(0, n % 2) for n in block.shape[-2:]]
+        even = np.pad(block, odd, mode="edge")
+        halves = [even[..., y::2, x::2] for y in (0, 1) for x in (0, 1)]
+        mean: npt.NDArray[Any] = np.mean(halves, axis=0, dtype=block.dtype)
+        return mean
+
+    def _metadata(self, levels: int) -> dict[str, Any]:
+        letters = [self.axes[i] for i in self.order]
+        axes = []
+        for letter in letters:
+            axis = {"name": letter.lower()}
+            if letter in _AXIS_TYPES:
+                axis["type"] = _AXIS_TYPES[letter]
+            step = self.pixel_size.step(letter)
+            if step is not None and step.unit:
+                axis["unit"] = _UNITS[step.unit]
+            axes.append(axis)
+        multiscale = {
+            "version": "0.4",
+            "name": self.path.name.removesuffix(".zarr").removesuffix(".ome"),
+            "axes": axes,
+            "datasets": [self._dataset(letters, level) for level in range(levels)],
+            "type": "nearest" if self.labels else "mean",
+        }
+        return {"multiscales": [multiscale], **self.attributes}
+
+    def _dataset(self, letters: Sequence[str], level: int) -> dict[str, Any]:
+        factors = {"Y": 2.0**level, "X": 2.0**level}
+        steps = [self.pixel_size.step(letter) for letter in letters]
+        sizes = [1.0 if step is None else step.size for step in steps]
+        scale = [
+            size * factors.get(a, 1.0) for a, size in zip(letters, sizes, strict=True)
+        ]
+        transforms: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if level and not self.labels:
+            # The mean of four pixels lies between them.
+            moved = [
+                size * (factors.get(a, 1.0) - 1) / 2
+                for a, size in zip(letters, sizes, strict=True)
+            ]
+            transforms.append({"type": "translation", "translation": moved})
+        return {"path": str(level), "coordinateTransformations": transforms}
+
+
+class _Reordered:
+    """An array with its axes in another order, for full keys."""
+
+    def __init__(self, array: Any, order: Sequence[int]) -> None:
+        self._array = array
+        self._order = order
+        self._back = np.argsort(order)
+        self.shape = tuple(array.shape[i] for i in self._back)
+        self.chunks = tuple(array.chunks[i] for i in self._back)
+        self.dtype = array.dtype
+        self.ndim = len(order)
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+        block = np.asarray(self._array[tuple(key[i] for i in self._order)])
+        kept = self._kept(key)
+        return block.transpose([kept.index(i) for i in sorted(kept)])
+
+    def __setitem__(
+        self, key: tuple[int | slice, ...], block: npt.NDArray[Any]
+    ) -> None:
+        kept = self._kept(key)
+        turned = block.transpose([sorted(kept).index(i) for i in kept])
+        self._array[tuple(key[i] for i in self._order)] = turned
+
+    def _kept(self, key: tuple[int | slice, ...]) -> list[int]:
+        """Return the axes of a block in the order of the array."""
+        return [i for i in self._order if isinstance(key[i], slice)]
+
+
+# A chunk that is all background is written too: one that is missing was lost.
+_CONFIG = {"write_empty_chunks": True, "order": "C"}
+
+
+def label_attributes(classes: Sequence[str]) -> dict[str, Any]:
+    """Return the metadata of a label image: names and colours of the classes."""
+    ids = range(1, len(classes))
+    return {
+        "image-label": {
+            "version": "0.4",
+            "colors": [
+                {"label-value": i, "rgba": [*_COLOURS[(i - 1) % len(_COLOURS)], 255]}
+                for i in ids
+            ],
+            "properties": [{"label-value": i, "class": classes[i]} for i in ids],
+        }
+    }
+
+
+def channel_attributes(classes: Sequence[str]) -> dict[str, Any]:
+    """Return the metadata of probabilities: a channel for every class."""
+    window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+    channels = [
+        {
+            "label": f"probability of {name}",
+            "color": "{:02X}{:02X}{:02X}".format(*_COLOURS[i % len(_COLOURS)]),
+            "window": window,
+            "active": i == 1,
+        }
+        for i, name in enumerate(classes)
+    ]
+    return {"omero": {"version": "0.4", "channels": channels}}

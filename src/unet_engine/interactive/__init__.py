@@ -1,0 +1,1 @@
+"""Learn from strokes at once, and where a correction helps most."""

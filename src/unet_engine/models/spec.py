@@ -1,0 +1,327 @@
+"""``ModelSpec``: what a model is, checked before any weight is made.
+
+Nothing here needs torch: a spec can be read, checked and shown where no network runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from unet_engine.errors import SpecError
+from unet_engine.labels import IGNORE
+from unet_engine.llvm import keep_triton_out
+from unet_engine.models.architectures import ARCHITECTURES, Architecture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from unet_engine.tiling.tiles import Footprint
+
+__all__ = ["ARCHITECTURES", "Architecture", "ModelSpec", "build"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What a model is: enough to build it and to prepare its input.
+
+    Parameters
+    ----------
+    architecture
+        A name in ``ARCHITECTURES``.
+    ndim
+        Spatial dimensions, 2 or 3.
+    in_channels
+        Channels of the input image.
+    classes
+        Name of each class; class 0 is the background. Empty: the network has no
+        classes and returns an image with the channels of its input.
+    depth
+        Number of poolings.
+    width
+        Channels of the first level; each pooling doubles them (in an FCN as its
+        classifier has it).
+    z_poolings
+        How many of the poolings, the deepest ones, also pool along Z: fewer for a
+        stack of few planes or of planes that lie far apart. None: all of them.
+    dense_width
+        Channels of the two dense layers of an FCN; 4096 in the paper.
+    low_percentile, high_percentile
+        Percentiles of the whole image that become 0 and 1.
+    pixel_size_um
+        Edge of a pixel in micrometres that the model was trained at, if known.
+    measured_halo, measured_error
+        Per axis how far a pixel's influence was found to reach, and the largest
+        difference in probability that was seen beyond; see ``halo``.
+    """
+
+    architecture: str = "unet"
+    ndim: int = 2
+    in_channels: int = 1
+    classes: tuple[str, ...] = ("background", "foreground")
+    depth: int = 4
+    width: int = 16
+    z_poolings: int | None = None
+    dense_width: int = 4096
+    low_percentile: float = 1.0
+    high_percentile: float = 99.8
+    pixel_size_um: float | None = None
+    measured_halo: tuple[int, ...] | None = None
+    measured_error: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_spec(self)
+
+    @classmethod
+    def for_architecture(cls, architecture: str, **values: Any) -> ModelSpec:
+        """Make a spec with the depth, width and dimensions its paper has.
+
+        Parameters
+        ----------
+        architecture
+            A name in ``ARCHITECTURES``.
+        **values
+            Fields of the spec, which come first.
+
+        Raises
+        ------
+        SpecError
+            When there is no such network or it cannot be built like this.
+        """
+        row = _row(architecture)
+        ndim = values.get("ndim", row.ndims[0])
+        defaults = {"depth": row.depth_for(ndim), "width": row.width, "ndim": ndim}
+        return cls(architecture=architecture, **(defaults | values))
+
+    def changed(self, **values: Any) -> ModelSpec:
+        """Return the spec with other fields; what was measured does not hold then."""
+        if all(getattr(self, name) == value for name, value in values.items()):
+            return self
+        unmeasured = {"measured_halo": None, "measured_error": None}
+        return dataclasses.replace(self, **{**unmeasured, **values})
+
+    @property
+    def footprint(self) -> Footprint:
+        """Halo and allowed input sizes of the network."""
+        return ARCHITECTURES[self.architecture].footprint(self)
+
+    def footprint_with(self, halo: Sequence[int] | None) -> Footprint:
+        """Return the footprint with a smaller halo; None is the exact one."""
+        if halo is None:
+            return self.footprint
+        return dataclasses.replace(self.footprint, halo=tuple(halo))
+
+    @property
+    def halo_choices(self) -> tuple[tuple[int, ...], ...]:
+        """Halos that leave the pooling grid where it is, the smallest first.
+
+        The last one is exact. A network without padding has no other.
+        """
+        exact = self.footprint
+        if not ARCHITECTURES[self.architecture].padded:
+            return (exact.halo,)
+        steps = max(h // d for h, d in zip(exact.halo, exact.divisor, strict=True))
+        return tuple(
+            tuple(
+                h - min(step, h // d) * d
+                for h, d in zip(exact.halo, exact.divisor, strict=True)
+            )
+            for step in range(steps, -1, -1)
+        )
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output: one per class, or those of the input image."""
+        return len(self.classes) or self.in_channels
+
+    def check_input(self, shape: Sequence[int]) -> None:
+        """Check the spatial shape of a network's input.
+
+        Raises
+        ------
+        SpecError
+            When the network cannot take it; names the sizes nearby that it can.
+        """
+        footprint = self.footprint
+        valid = not ARCHITECTURES[self.architecture].padded
+        for axis, size in enumerate(shape):
+            least = 2 * footprint.halo[axis] + 1 if valid else 1
+            fitting = footprint.allowed_size(max(size, least), axis)
+            if size != fitting:
+                step = footprint.divisor[axis]
+                below = f"{fitting - step} or " if fitting - step >= least else ""
+                raise SpecError(
+                    f"{self.architecture} at depth {self.depth} cannot take an input "
+                    f"of {' x '.join(map(str, shape))} pixels: use {below}{fitting} "
+                    f"instead of {size}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec as JSON types."""
+        values = dataclasses.asdict(self)
+        values["classes"] = list(self.classes)
+        if self.measured_halo is not None:
+            values["measured_halo"] = list(self.measured_halo)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
+        """Read a spec that ``to_dict`` wrote.
+
+        Raises
+        ------
+        SpecError
+            For a key this version does not know, a wrong type or an impossible value.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise SpecError(
+                f"the spec has keys this version does not know: {', '.join(unknown)}; "
+                "update napari-unet-finetune"
+            )
+        values = dict(values)
+        for name in "classes", "measured_halo":
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """Build the network of a spec, with fresh weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps ``(N, in_channels, *spatial)`` float32 to ``(N, out_channels, *spatial)``
+        logits, or an image if the spec has no classes; spatial sizes as
+        ``spec.footprint`` allows, and in the output ``2 * halo`` smaller if the
+        architecture is not padded.
+    """
+    # Making the weights can already load PyTorch's compiler.
+    keep_triton_out()
+    module, _, name = ARCHITECTURES[spec.architecture].network.partition(":")
+    network: nn.Module = getattr(
+        import_module(f"unet_engine.models.networks.{module}"), name
+    )(spec)
+    return network
+
+
+def _row(architecture: str) -> Architecture:
+    if architecture not in ARCHITECTURES:
+        raise SpecError(
+            f"there is no architecture {architecture!r}; "
+            f"choose one of {', '.join(sorted(ARCHITECTURES))}"
+        )
+    return ARCHITECTURES[architecture]
+
+
+def _check_spec(spec: ModelSpec) -> None:
+    row = _row(spec.architecture)
+    if spec.ndim not in row.ndims:
+        raise SpecError(
+            f"{spec.architecture} is made for {' or '.join(map(str, row.ndims))} "
+            f"dimensions, not {spec.ndim!r}; "
+            f"use ndim {row.ndims[0]}{_made_for(spec.ndim)}"
+        )
+    for name, least, most in (
+        ("in_channels", 1, 1024),
+        ("depth", 1, 8),
+        ("width", 1, 512),
+        ("dense_width", 1, 8192),
+    ):
+        _check_whole(name, getattr(spec, name), least, most)
+    if row.fixed_depth and spec.depth != row.depth:
+        raise SpecError(
+            f"{spec.architecture} has {row.depth} halvings, as its paper; "
+            f"use depth {row.depth} instead of {spec.depth}"
+        )
+    _check_z_poolings(spec)
+    _check_size(spec)
+    if spec.classes != () or not row.reconstructs:
+        _check_classes(spec.classes)
+    _check_input_scale(spec)
+    _check_measured_halo(spec)
+
+
+def _made_for(ndim: Any) -> str:
+    names = sorted(n for n, row in ARCHITECTURES.items() if ndim in row.ndims)
+    return f", or one of {', '.join(names)}" if names else ""
+
+
+def _check_whole(name: str, value: Any, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise SpecError(
+            f"{name} is {value!r}; use a whole number from {least} to {most}"
+        )
+
+
+def _check_z_poolings(spec: ModelSpec) -> None:
+    if spec.z_poolings is None:
+        return
+    if spec.ndim != 3:
+        raise SpecError(
+            f"z_poolings is {spec.z_poolings!r} but a network of planes does not pool "
+            "along Z; leave it out, or use ndim 3"
+        )
+    _check_whole("z_poolings", spec.z_poolings, 0, spec.depth)
+
+
+_LARGEST_LAYER = 2**28
+"""Weights of one convolution: 1 GiB in float32, twice the largest one published."""
+
+
+def _check_size(spec: ModelSpec) -> None:
+    row = ARCHITECTURES[spec.architecture]
+    if row.largest_layer(spec) <= _LARGEST_LAYER:
+        return
+    raise SpecError(
+        f"{spec.architecture} with width {spec.width} and depth {spec.depth} has a "
+        f"layer of {row.largest_layer(spec):.1e} weights, which fits no computer; "
+        f"use width {row.width} or less and depth {row.depth}"
+    )
+
+
+def _check_input_scale(spec: ModelSpec) -> None:
+    low, high = spec.low_percentile, spec.high_percentile
+    if not (_is_number(low) and _is_number(high) and 0 <= low < high <= 100):
+        raise SpecError(
+            f"percentiles {low!r} and {high!r} do not satisfy 0 <= low < high <= 100"
+        )
+    size: Any = spec.pixel_size_um
+    if size is not None and not (_is_number(size) and size > 0):
+        raise SpecError(f"pixel_size_um is {size!r}; use micrometres above 0, or None")
+
+
+def _check_measured_halo(spec: ModelSpec) -> None:
+    halo, error = spec.measured_halo, spec.measured_error
+    if halo is None and error is None:
+        return
+    if halo not in spec.halo_choices:
+        raise SpecError(
+            f"measured_halo is {halo!r}; for this network it can be one of "
+            f"{', '.join(map(str, spec.halo_choices))}"
+        )
+    if not (_is_number(error) and 0 <= cast("float", error) <= 1):
+        raise SpecError(f"measured_error is {error!r}; use a number from 0 to 1")
+
+
+def _check_classes(classes: Any) -> None:
+    if not isinstance(classes, tuple) or not all(isinstance(c, str) for c in classes):
+        raise SpecError(f"classes must be names, got {classes!r}")
+    if not 2 <= len(classes) < IGNORE:
+        raise SpecError(
+            f"a model needs 2 to {IGNORE - 1} classes, background included, "
+            f"got {len(classes)}"
+        )
+    if not all(name.strip() for name in classes):
+        raise SpecError("a class has no name; give each class one")
+    if len(set(classes)) < len(classes):
+        raise SpecError(f"two classes share a name: {', '.join(classes)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,318 @@
+"""Start a model from another: pretrained without labels, coarser, or on ImageNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from unet_engine.errors import SpecError
+from unet_engine.models.architectures import SAME_PATH
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.fcn_trunks import FCN_FORMS
+from unet_engine.models.imagenet import imagenet_weights
+from unet_engine.models.spec import ModelSpec, build
+from unet_engine.models.weight_transfer import (
+    imagenet_start,
+    staged_weights,
+    warm_start,
+)
+from unet_engine.stopping import never
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.models.imagenet import Progress
+    from unet_engine.stopping import Stop
+
+_FRESH_HEAD = 0.1
+
+
+def start_pretrained(
+    pretrained: Checkpoint,
+    architecture: str = "unet",
+    *,
+    classes: Sequence[str] = ModelSpec().classes,
+    seed: int = 0,
+) -> Checkpoint:
+    """Start a network of classes from one that learned to restore images.
+
+    It takes the contracting path over; the rest has random weights. Depth, width,
+    channels and the preparation of the images are those of the pretrained model.
+
+    Parameters
+    ----------
+    pretrained
+        A model without classes.
+    architecture
+        A network with the same contracting path.
+    classes
+        Background first.
+    seed
+        Of the random weights.
+
+    Raises
+    ------
+    SpecError
+        When the network has another contracting path.
+    """
+    if architecture not in SAME_PATH:
+        raise SpecError(
+            f"{architecture} has another contracting path than a pretrained model; "
+            f"use {' or '.join(SAME_PATH)}"
+        )
+    spec = pretrained.spec.changed(architecture=architecture, classes=tuple(classes))
+    fresh = start_checkpoint(spec, seed)
+    weights = warm_start(fresh.weights, pretrained.weights)
+    return Checkpoint(spec, weights, pretrained.history)
+
+
+def start_staged(coarser: Checkpoint, architecture: str) -> Checkpoint:
+    """Start FCN-16s from a trained FCN-32s, or FCN-8s from FCN-16s.
+
+    Long et al. 2015, section 4.2. The new scores are zero, so that at first the finer
+    network predicts nearly what the coarser one does.
+
+    Parameters
+    ----------
+    coarser
+        A trained model on the same trunk.
+    architecture
+        The finer network.
+
+    Raises
+    ------
+    SpecError
+        When the one does not start from the other.
+    """
+    here, there = FCN_FORMS.get(coarser.spec.architecture), FCN_FORMS.get(architecture)
+    if here is None or there is None or here.trunk != there.trunk:
+        raise SpecError(
+            f"{architecture} does not start from {coarser.spec.architecture}; an FCN "
+            "starts from a coarser one on the same trunk, such as fcn16s-vgg16 from "
+            "fcn32s-vgg16"
+        )
+    spec = coarser.spec.changed(architecture=architecture)
+    return Checkpoint(spec, staged_weights(coarser.weights, spec), coarser.history)
+
+
+def start_imagenet(
+    spec: ModelSpec,
+    seed: int = 0,
+    *,
+    progress: Progress | None = None,
+    stop: Stop = never,
+) -> Checkpoint:
+    """Start an FCN from a classifier that was trained on ImageNet.
+
+    Parameters
+    ----------
+    spec
+        An FCN with a trunk of the published width.
+    seed
+        Of the weights that the classifier does not have.
+    progress, stop
+        Of the download, if the weights are not yet there.
+
+    Raises
+    ------
+    SpecError
+        When there are no such weights for the spec.
+    CheckpointError
+        When they cannot be fetched.
+    Cancelled
+        When ``stop`` ended the download.
+    """
+    form = FCN_FORMS.get(spec.architecture)
+    if form is None:
+        raise SpecError(
+            f"there are no ImageNet weights for {spec.architecture}; use one of "
+            f"{', '.join(FCN_FORMS)}, or start from random weights"
+        )
+    classifier = imagenet_weights(form.trunk, progress=progress, stop=stop)
+    fresh = start_checkpoint(spec, seed)
+    weights = imagenet_start(fresh.weights, classifier, spec)
+    origin: dict[str, Any] = {"name": f"{form.trunk} (ImageNet)", "pretrained": True}
+    return Checkpoint(spec, weights, (origin,))
+
+
+def start_features(
+    parent: Checkpoint,
+    *,
+    classes: Sequence[str] = ModelSpec().classes,
+    in_channels: int | None = None,
+    seed: int = 0,
+) -> Checkpoint:
+    """Start a model of other classes from all that a trained one sees.
+
+    Only the last layer, which names the classes, is new.
+
+    Parameters
+    ----------
+    parent
+        A trained model whose last layer is a convolution named ``head``.
+    classes
+        Background first.
+    in_channels
+        Channels of the images; None keeps them.
+    seed
+        Of the new weights.
+
+    Raises
+    ------
+    SpecError
+        When the network has no such layer.
+    """
+    if "head.weight" not in parent.weights:
+        raise SpecError(
+            f"{parent.spec.architecture} has no last layer of its own that could be "
+            "made anew; start from a U-Net"
+        )
+    known = adapt_checkpoint(parent, classes=classes, in_channels=in_channels)
+    shape = known.weights["head.weight"].shape
+    generator = np.random.default_rng(seed)
+    # Small against the features, so that at first every class is about as likely.
+    head = generator.normal(0, _FRESH_HEAD, shape).astype(np.float32)
+    weights = {
+        **known.weights,
+        "head.weight": head,
+        "head.bias": np.zeros(shape[0], dtype=np.float32),
+    }
+    origin: dict[str, Any] = {
+        "name": parent.name,
+        "pretrained": True,
+        "fresh": "head",
+    }
+    return Checkpoint(known.spec, weights, (origin,))
+
+
+def start_from(
+    parent: Checkpoint,
+    architecture: str | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Checkpoint:
+    """Start from a model in the way that fits it and the network that is wanted.
+
+    A model without classes pretrains another network, a coarser FCN starts a finer
+    one, a model whose classes are not wanted, or that is but a start, lends all but
+    its last layer, and any other is tuned as it is.
+
+    Parameters
+    ----------
+    parent
+        The model to start from.
+    architecture
+        The network that is wanted; None for the parent's own, or a U-Net if that has
+        no classes.
+    classes
+        Of a network that is new; None for background and foreground, or for the
+        parent's own.
+    seed
+        Of random weights.
+
+    Raises
+    ------
+    SpecError
+        When no such network starts from the parent.
+    """
+    if not parent.spec.classes:
+        return start_pretrained(
+            parent,
+            architecture or "unet",
+            classes=classes or ModelSpec().classes,
+            seed=seed,
+        )
+    if architecture in (None, parent.spec.architecture):
+        own = parent.spec.classes
+        classes = own if classes is None else tuple(classes)
+        if classes[: len(own)] == own and not parent.is_start:
+            return parent
+        return start_features(parent, classes=classes, seed=seed)
+    return start_staged(parent, str(architecture))
+
+
+def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
+    """Return a model with random weights and an empty history.
+
+    The caller's random numbers are not touched.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        network = build(spec)
+    weights = {n: t.detach().numpy().copy() for n, t in network.state_dict().items()}
+    return Checkpoint(spec=spec, weights=weights, history=())
+
+
+def adapt_checkpoint(
+    checkpoint: Checkpoint,
+    *,
+    classes: Sequence[str] | None = None,
+    in_channels: int | None = None,
+) -> Checkpoint:
+    """Return the model made to fit other classes or channels.
+
+    A new class starts where it wins nowhere, so that the known ones are predicted as
+    before. For other channels each first kernel becomes its mean over the channels,
+    scaled so that an image that is the same in all channels is seen as before.
+
+    Parameters
+    ----------
+    checkpoint
+        The model; it stays as it is.
+    classes
+        Names of all classes, background first; None keeps them.
+    in_channels
+        Channels of the images; None keeps them.
+    """
+    old = checkpoint.spec
+    spec = old.changed(
+        classes=old.classes if classes is None else tuple(classes),
+        in_channels=old.in_channels if in_channels is None else in_channels,
+    )
+    if spec == old:
+        return checkpoint
+    with torch.device("meta"):
+        shapes = {name: tuple(t.shape) for name, t in build(spec).state_dict().items()}
+    weights = {
+        name: _fitted(checkpoint.weights[name], shape) for name, shape in shapes.items()
+    }
+    return Checkpoint(spec=spec, weights=weights, history=checkpoint.history)
+
+
+def _fitted(weights: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Fit the first kernel to other channels, or the head to other classes."""
+    if weights.shape == shape:
+        return weights.copy()
+    if (
+        weights.ndim > 1
+        and weights.shape[0] != shape[0]
+        and weights.shape[1] != shape[1]
+    ):
+        return _fitted_upsampling(weights, shape)
+    if weights.shape[0] == shape[0]:
+        mean = weights.mean(axis=1, keepdims=True) * (weights.shape[1] / shape[1])
+        return np.repeat(mean, shape[1], axis=1).astype(weights.dtype)
+    kept = weights[: shape[0]]
+    # The mean of the known logits is never the largest, so nothing changes yet, and
+    # is near enough to be learned soon: a step moves a weight by the learning rate.
+    new = weights.mean(axis=0, keepdims=True)
+    missing = np.repeat(new, shape[0] - len(kept), axis=0)
+    return np.concatenate([kept, missing]).astype(weights.dtype)
+
+
+def _fitted_upsampling(
+    weights: npt.NDArray[Any], shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """Fit the filters between score maps of an FCN: a new map is upsampled alone."""
+    known = min(len(weights), shape[0])
+    fitted = np.zeros(shape, weights.dtype)
+    fitted[:known, :known] = weights[:known, :known]
+    alone = np.mean([weights[i, i] for i in range(len(weights))], axis=0)
+    for index in range(known, shape[0]):
+        fitted[index, index] = alone
+    return fitted

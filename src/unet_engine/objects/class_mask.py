@@ -1,0 +1,133 @@
+"""``SemanticMask``: an array of class ids, and what its axes and classes mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.images.labels.tallies import whole_numbers
+from unet_engine.labels import IGNORE
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from unet_engine.objects.blocks import Block
+
+    Ints = npt.NDArray[np.integer[Any]]
+    Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SemanticMask:
+    """A mask that is read block by block.
+
+    Attributes
+    ----------
+    classes
+        Array-like (numpy, dask, zarr, ...) of class ids, ``(*leading, Y, X)`` or
+        ``(*leading, Z, Y, X)``; 0 is the background, 255 nobody said, or the foreground
+        where there is no other value.
+    ndim
+        In how many dimensions an object extends, 2 or 3: the last axes.
+    spacing
+        Of the pixels along these axes in any unit, when they differ.
+    boundary
+        Class of the boundaries between objects, if there is one.
+    probabilities
+        Array-like of the probability of every class, ``(classes, *classes.shape)``; of
+        use with a boundary.
+
+    Raises
+    ------
+    DataError
+        When these do not fit each other.
+    """
+
+    classes: Any
+    ndim: int = 2
+    spacing: tuple[float, ...] | None = None
+    boundary: int | None = None
+    probabilities: Any = None
+
+    def __post_init__(self) -> None:
+        if self.spacing is not None and (
+            len(self.spacing) != self.ndim or not min(self.spacing) > 0
+        ):
+            raise DataError(
+                f"the spacing {self.spacing} does not fit {self.ndim} dimensions; give "
+                f"{self.ndim} numbers above 0"
+            )
+        if self.boundary is not None and self.boundary < 1:
+            raise DataError(
+                f"class {self.boundary} cannot be the boundary; give one from 1"
+            )
+        if self.probabilities is not None:
+            self._check_probabilities()
+
+    def _check_probabilities(self) -> None:
+        shape = tuple(self.probabilities.shape)
+        if self.boundary is None:
+            raise DataError(
+                "probabilities help where a class is the boundary between objects; say "
+                "which, or leave them out"
+            )
+        if shape[1:] != tuple(self.classes.shape) or self.boundary >= shape[0]:
+            raise DataError(
+                f"probabilities of shape {shape} do not fit a mask of shape "
+                f"{tuple(self.classes.shape)} with boundary class {self.boundary}; "
+                "give (classes, ...) of the same image"
+            )
+
+    def with_classes(self, classes: Any) -> SemanticMask:
+        """Return the same with other class ids of the same shape."""
+        return replace(self, classes=classes)
+
+    def read(self, block: Block) -> npt.NDArray[np.uint8]:
+        """Read the class ids of the outer region of a block.
+
+        Raises
+        ------
+        DataError
+            When they are fractions, negative or above 255.
+        """
+        values = read_ids(self.classes, block.outer_slices)
+        if values.size and values.max() > IGNORE:
+            raise DataError(
+                f"the mask goes up to {values.max()}, class ids to {IGNORE}; if these "
+                "are object ids, keep them (method keep) or threshold the mask"
+            )
+        return values.astype(np.uint8)
+
+    def read_interior(self, block: Block) -> tuple[Floats, Floats]:
+        """Read how likely the outer region of a block is interior, and boundary.
+
+        Without probabilities the mask itself is taken for certain.
+        """
+        if self.probabilities is None:
+            classes = self.read(block)
+            boundary = classes == self.boundary
+            inside = (classes > 0) & ~boundary
+            return inside.astype(np.float32), boundary.astype(np.float32)
+        values = np.asarray(self.probabilities[:, *block.outer_slices], np.float32)
+        boundary = values[self.boundary or 0]
+        interior: Floats = values[1:].sum(axis=0) - boundary
+        return interior, boundary
+
+
+def read_ids(array: Any, where: tuple[int | slice, ...]) -> Ints:
+    """Read a region of an array-like of class or object ids.
+
+    Raises
+    ------
+    DataError
+        When the values are no whole numbers from 0.
+    """
+    values = whole_numbers(np.asarray(array[where]), "the mask")
+    if values.size and values.min() < 0:
+        raise DataError(
+            f"the mask holds negative numbers down to {values.min()}; ids start at 0"
+        )
+    return values

@@ -1,0 +1,289 @@
+"""From class ids to object ids, block by block, as if it were one piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from unet_engine.errors import Cancelled, DataError
+from unet_engine.labels import IGNORE
+from unet_engine.objects.blocks import (
+    BlockDone,
+    BlockGrid,
+    release_pages,
+    scratch_array,
+)
+from unet_engine.objects.class_mask import read_ids
+from unet_engine.objects.components import fill_holes, label_components
+from unet_engine.objects.config import ObjectConfig
+from unet_engine.objects.stitching import Stitcher
+from unet_engine.objects.watershed import split_at_boundaries, split_at_necks
+from unet_engine.stopping import never
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.objects.blocks import Block
+    from unet_engine.objects.class_mask import SemanticMask
+    from unet_engine.objects.components import Ints
+    from unet_engine.objects.stitching import Fragments
+    from unet_engine.stopping import Stop
+
+_MOST_CLASSES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Objects:
+    """The objects of a mask.
+
+    Attributes
+    ----------
+    labels
+        ``(*leading, *spatial)`` object ids in the smallest of uint8, uint16 and uint32,
+        from 1 in the raster order of their first pixels; perhaps in a temporary file.
+        Objects of different planes (volumes) have different ids.
+    classes
+        ``(n,)`` uint8, the class of every object; empty when ids were kept.
+    ndim
+        In how many dimensions an object extends.
+    small
+        Number of objects that were left out for having fewer pixels than asked for.
+    """
+
+    labels: Any
+    classes: npt.NDArray[np.uint8]
+    ndim: int
+    small: int = 0
+
+
+def label_objects(
+    mask: SemanticMask,
+    config: ObjectConfig | None = None,
+    *,
+    block: Sequence[int] | None = None,
+    out: Any = None,
+    stop: Stop = never,
+) -> Objects:
+    """Find the objects of a mask; ``iter_label_objects`` without the events."""
+    run = iter_label_objects(mask, config, block=block, out=out, stop=stop)
+    while True:
+        try:
+            next(run)
+        except StopIteration as finished:
+            return cast("Objects", finished.value)
+
+
+def iter_label_objects(
+    mask: SemanticMask,
+    config: ObjectConfig | None = None,
+    *,
+    block: Sequence[int] | None = None,
+    out: Any = None,
+    stop: Stop = never,
+) -> Generator[BlockDone, None, Objects]:
+    """Find the objects of a mask and yield after every block.
+
+    The result of components does not depend on the blocks. That of a watershed does not
+    either where no clump (objects that touch, along corners too) spans more than
+    ``config.overlap`` pixels along an axis. In a larger clump an object near the border
+    of a block is cut as the ``overlap`` pixels around suggest; the parts on both sides
+    are one object where the blocks agree on more than half of each.
+
+    Parameters
+    ----------
+    mask
+        Class ids; only a block is read at a time.
+    config
+        How objects are found.
+    block
+        Largest block per spatial axis; chosen from size and chunks when None.
+    out
+        Array-like of the shape of the mask, uint32, that takes the labels; made when
+        None, in a temporary file where it is large.
+    stop
+        Polled before every block.
+
+    Yields
+    ------
+    BlockDone
+
+    Returns
+    -------
+    Objects
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` says so.
+    DataError
+        When the mask holds no class ids, or ``out`` does not fit.
+    """
+    config = config or ObjectConfig()
+    if config.method == "keep":
+        return (yield from _keep(mask, out, block, stop))
+    overlap = config.overlap if config.method == "watershed" else 1
+    grid = BlockGrid.for_array(mask.classes, mask.ndim, block=block, overlap=overlap)
+    labels = _output(out, grid, np.uint32)
+    total = (4 if config.fill_holes else 2) * len(grid)
+    source, done = mask, 0
+    if config.fill_holes:
+        near = BlockGrid(shape=grid.shape, ndim=grid.ndim, block=grid.block, overlap=1)
+        filling = fill_holes(mask.read, near, config.connectivity)
+        filled = yield from _counted(filling, total, stop)
+        source, done = mask.with_classes(filled), 2 * len(grid)
+    stitcher = Stitcher(grid, labels, same_pixels=config.method == "components")
+    votes = _Votes(mask.boundary)
+    for block_here in _polled(grid, stop):
+        classes = source.read(block_here)
+        local = _label_block(source, block_here, classes, config)
+        present = stitcher.add(block_here, local)
+        release_pages(source.classes)
+        votes.add(block_here, classes, local, present)
+        done += 1
+        yield BlockDone(done=done, total=total)
+    fragments = stitcher.finish()
+    numbers, object_classes, small = _number(fragments, votes, config.min_size)
+    final = labels
+    if out is None and object_classes.size <= np.iinfo(np.uint16).max:
+        final = scratch_array(grid.shape, np.min_scalar_type(object_classes.size))
+    for block_here in _polled(grid, stop):
+        where = block_here.core_slices
+        final[where] = numbers[np.asarray(labels[where])].astype(final.dtype)
+        release_pages(labels)
+        release_pages(final)
+        done += 1
+        yield BlockDone(done=done, total=total)
+    return Objects(labels=final, classes=object_classes, ndim=mask.ndim, small=small)
+
+
+def _label_block(
+    mask: SemanticMask, block: Block, classes: Ints, config: ObjectConfig
+) -> Ints:
+    if config.method == "components":
+        if mask.boundary is not None:
+            classes = np.where(classes == mask.boundary, 0, classes)
+        return label_components(classes, config.connectivity)
+    if mask.boundary is None:
+        return split_at_necks(classes, config.neck_depth, mask.spacing)
+    interior, boundary = mask.read_interior(block)
+    return split_at_boundaries(classes > 0, interior, boundary, config.seed_threshold)
+
+
+class _Votes:
+    """Counts the pixels of every class in every fragment."""
+
+    def __init__(self, boundary: int | None) -> None:
+        self._boundary = boundary
+        self._fragments: list[Ints] = []
+        self._classes: list[Ints] = []
+        self._counts: list[Ints] = []
+        self._start = 1
+
+    def add(self, block: Block, classes: Ints, local: Ints, present: Ints) -> None:
+        width = int(classes.max(initial=0)) + 1
+        cells = local[block.local].astype(np.int64) * width + classes[block.local]
+        table = np.bincount(cells.ravel(), minlength=width)
+        table = np.pad(table, (0, -table.size % width)).reshape(-1, width)[present]
+        fragments, found = np.nonzero(table)
+        self._fragments.append(fragments + self._start)
+        self._classes.append(found)
+        # A boundary is of no class of its own, unless there is nothing else.
+        counts = table[fragments, found]
+        votes = counts if self._boundary is None else counts * (found != self._boundary)
+        self._counts.append(votes)
+        self._start += present.size
+
+    def decide(self, roots: Ints, objects: int) -> npt.NDArray[np.uint8]:
+        """Return the most frequent class of every object, the lower one of equals."""
+        decided = np.zeros(objects, np.uint8)
+        if not self._fragments:
+            return decided
+        width = IGNORE + 1
+        cells = roots[np.concatenate(self._fragments)] * width
+        cells += np.concatenate(self._classes)
+        codes, inverse = np.unique(cells, return_inverse=True)
+        counts = np.bincount(inverse, np.concatenate(self._counts))
+        order = np.lexsort((-codes, counts))
+        decided[codes[order] // width] = (codes[order] % width).astype(np.uint8)
+        return decided
+
+
+def _number(
+    fragments: Fragments, votes: _Votes, min_size: int
+) -> tuple[Ints, npt.NDArray[np.uint8], int]:
+    """Return the object of every fragment, the class of every object, those left out.
+
+    The last is the number of objects smaller than ``min_size``.
+    """
+    sizes = fragments.total(fragments.sizes)
+    classes = votes.decide(fragments.roots, sizes.size)
+    objects = (sizes > 0) & (classes > 0)
+    named = (classes > 0) & (classes != IGNORE)
+    if (kinds := np.unique(classes[named]).size) > _MOST_CLASSES:
+        raise DataError(
+            f"the mask holds {kinds} values, which look like object ids; keep them "
+            "(method keep), or give a mask of classes"
+        )
+    if named.any():
+        objects &= named
+    else:
+        # A mask of 0 and 255 alone, as painting programs write them.
+        classes = np.minimum(classes, 1)
+    keep = objects & (sizes >= min_size)
+    numbers = fragments.numbered(keep)
+    roots = np.zeros(int(numbers.max()) + 1, np.int64)
+    roots[numbers] = fragments.roots
+    return numbers, classes[roots[1:]], int(np.count_nonzero(objects & ~keep))
+
+
+def _keep(
+    mask: SemanticMask, out: Any, block: Sequence[int] | None, stop: Stop
+) -> Generator[BlockDone, None, Objects]:
+    grid = BlockGrid.for_array(mask.classes, mask.ndim, block=block)
+    labels = _output(out, grid, np.uint32)
+    for done, one in enumerate(_polled(grid, stop), start=1):
+        ids = read_ids(mask.classes, one.core_slices)
+        if ids.size and ids.max() > np.iinfo(np.uint32).max:
+            raise DataError(f"the id {ids.max()} is too large; renumber the objects")
+        labels[one.core_slices] = ids.astype(np.uint32)
+        yield BlockDone(done=done, total=len(grid))
+    return Objects(labels=labels, classes=np.zeros(0, np.uint8), ndim=mask.ndim)
+
+
+def _output(out: Any, grid: BlockGrid, dtype: npt.DTypeLike) -> Any:
+    if out is None:
+        return scratch_array(grid.shape, dtype)
+    if tuple(out.shape) != grid.shape or out.dtype != dtype:
+        raise DataError(
+            f"the output is {tuple(out.shape)} {out.dtype}; the labels need "
+            f"{grid.shape} {np.dtype(dtype)}"
+        )
+    return out
+
+
+def _polled(grid: BlockGrid, stop: Stop) -> Iterator[Block]:
+    for block in grid:
+        _check(stop)
+        yield block
+
+
+def _counted(
+    run: Generator[BlockDone, None, npt.NDArray[np.uint8]], total: int, stop: Stop
+) -> Generator[BlockDone, None, npt.NDArray[np.uint8]]:
+    """Pass the steps of a part on as steps of the whole."""
+    while True:
+        _check(stop)
+        try:
+            step = next(run)
+        except StopIteration as finished:
+            return cast("npt.NDArray[np.uint8]", finished.value)
+        yield BlockDone(done=step.done, total=total)
+
+
+def _check(stop: Stop) -> None:
+    if stop():
+        raise Cancelled("stopped before the objects were found; nothing was written")

@@ -1,0 +1,149 @@
+"""Tables as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.files.atomic import whole_file
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+TABLE_SUFFIX = ".csv"
+_ROWS = 4096
+_ANOTHER = "name another file with --table, or pass --overwrite to replace it"
+
+
+def write_table(
+    path: str | os.PathLike[str], table: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    """Write a table as CSV, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        ``.csv``; UTF-8, with commas and a header. What is not defined stays empty.
+    table
+        Columns of equal length.
+
+    Raises
+    ------
+    DataError
+        When the suffix is another or the folder cannot be written to.
+    """
+    check_table_suffix(path)
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table)
+        columns = [np.asarray(column) for column in table.values()]
+        # As text a table is ten times as large.
+        for start in range(0, max(map(len, columns), default=0), _ROWS):
+            part = [_cells(column[start : start + _ROWS]) for column in columns]
+            writer.writerows(zip(*part, strict=True))
+
+
+def join_tables(
+    tables: Mapping[str, Mapping[str, npt.NDArray[Any]]],
+) -> dict[str, npt.NDArray[Any]]:
+    """Put tables below each other, with the column ``file`` before the others.
+
+    Parameters
+    ----------
+    tables
+        By what the column says; columns that a table lacks stay empty.
+    """
+    names = list(dict.fromkeys(name for table in tables.values() for name in table))
+    lengths = [max(map(len, table.values()), default=0) for table in tables.values()]
+    joined = {"file": np.repeat(np.array(list(tables), dtype=object), lengths)}
+    for name in names:
+        parts = [
+            np.asarray(table[name]) if name in table else np.full(length, "", object)
+            for table, length in zip(tables.values(), lengths, strict=True)
+        ]
+        floats = any(part.dtype.kind == "f" for part in parts)
+        joined[name] = np.concatenate(
+            [
+                np.full(len(part), np.nan) if floats and part.dtype == object else part
+                for part in parts
+            ]
+        )
+    return joined
+
+
+def read_joined_table(
+    path: str | os.PathLike[str],
+) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    """Read what ``join_tables`` put below each other, and take it apart again.
+
+    Parameters
+    ----------
+    path
+        As ``write_table`` wrote it. Columns that are empty for a file are none of it.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read, or is another table.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file))
+    except (OSError, UnicodeError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{path} cannot be read as a table ({error}); {_ANOTHER}"
+        ) from error
+    if header[:1] != ["file"] or any(len(row) != len(header) for row in rows):
+        raise DataError(f"{path} is no table of several masks; {_ANOTHER}")
+    groups: dict[str, list[list[str]]] = {}
+    for row in rows:
+        groups.setdefault(row[0], []).append(row[1:])
+    return {
+        name: {
+            column: _values(cells)
+            for column, cells in zip(header[1:], zip(*group, strict=True), strict=True)
+            if any(cells)
+        }
+        for name, group in groups.items()
+    }
+
+
+def check_table_suffix(path: str | os.PathLike[str]) -> None:
+    """Make sure that a path is one of a table.
+
+    Raises
+    ------
+    DataError
+        When it is not.
+    """
+    if Path(path).suffix.lower() != TABLE_SUFFIX:
+        raise DataError(f"{path} is no name for a table; let it end in {TABLE_SUFFIX}")
+
+
+def _cells(column: npt.NDArray[Any]) -> list[Any]:
+    if column.dtype.kind != "f":
+        cells: list[Any] = column.tolist()
+        return cells
+    return ["" if math.isnan(v) else f"{v:.7g}" for v in column.tolist()]
+
+
+def _values(cells: Sequence[str]) -> npt.NDArray[Any]:
+    """Return cells as the whole numbers, other numbers or words that they are."""
+    for numbers in (int, float):
+        try:
+            filled = [cell or "nan" for cell in cells] if numbers is float else cells
+            return np.array([numbers(cell) for cell in filled])
+        except (ValueError, OverflowError):
+            continue
+    return np.array(cells, object)

@@ -1,0 +1,445 @@
+"""Results on disk: OME-Zarr filled tile by tile, and TIFF made from it at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.images import open_image
+from unet_engine.images.no_data import RUN
+from unet_engine.images.tiff.writing import write_large_tiff
+from unet_engine.images.zarr.chunks import files_of
+from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
+from unet_engine.images.zarr.writing import (
+    Multiscale,
+    channel_attributes,
+    label_attributes,
+)
+from unet_engine.prediction.finished_tiles import Inputs, Journal, describe_changes
+from unet_engine.tiling.tiles import reflect_indices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    import numpy.typing as npt
+    import zarr
+
+    from unet_engine.places import Index
+    from unet_engine.prediction.outputs import PredictionRun
+    from unet_engine.prediction.plan import PredictionPlan
+    from unet_engine.stopping import Stop
+    from unet_engine.tiling.tiles import Tile
+
+_RECORD = "napari-unet-finetune"
+"""Attribute of a finished image: what it was made from."""
+
+_LARGEST_CHUNK = 1024
+_SECONDS_BETWEEN_COMMITS = 0.5
+
+
+class DiskResults:
+    """Results that are written as tiles finish; an interrupted run can go on.
+
+    Memory does not grow with the image. A run that was killed goes on at its finished
+    tiles, and what it gives is byte for byte what an uninterrupted one gives. No chunk
+    is shared by two tiles. A TIFF cannot be filled so: its tiles are gathered in a
+    hidden OME-Zarr beside it, which becomes the TIFF at the end.
+
+    Parameters
+    ----------
+    labels
+        ``.zarr`` (better ``.ome.zarr``), ``.tif`` or ``.tiff``.
+    probabilities
+        The same for the probability of every class, or None.
+    overwrite
+        Delete what is there first, unfinished runs included.
+    resume
+        Take results that are finished and the same for what was asked for; with
+        ``overwrite`` go on with an unfinished run.
+    """
+
+    def __init__(
+        self,
+        labels: str | os.PathLike[str],
+        probabilities: str | os.PathLike[str] | None = None,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> None:
+        paths = [labels] if probabilities is None else [labels, probabilities]
+        self._targets = [_Target(Path(os.path.realpath(path))) for path in paths]
+        self._journal = Journal(self._targets[0].store)
+        self._overwrite = overwrite and not (resume and self._journal.exists)
+        self._resume = resume and not overwrite
+        self._plan: PredictionPlan
+        self._identity: dict[str, Any] = {}
+        self._unwritten: list[tuple[int, list[Path]]] = []
+        self._committed = time.monotonic()
+        self._begun = False
+        self._complete = False
+
+    @property
+    def unfinished(self) -> Path | None:
+        """Where the finished tiles lie that the same run would go on at."""
+        return self._targets[0].store if self._begun and not self._complete else None
+
+    @property
+    def labels(self) -> Any:
+        """As it lies on disk, ``(*leading, Y, X)``."""
+        return self._targets[0].array
+
+    @property
+    def probabilities(self) -> Any:
+        """As it lies on disk, ``(classes, *leading, Y, X)``, or None."""
+        return self._targets[1].array if len(self._targets) > 1 else None
+
+    @property
+    def fixed_grid(self) -> bool:
+        """Chunks are tiles or parts of them."""
+        return True
+
+    @property
+    def cells(self) -> int:
+        """Blocks of the run that is gone on with."""
+        if self._overwrite:
+            return 0
+        cells = self._journal.begun_with("blocks")
+        return cells if type(cells) is int and cells > 0 else 0
+
+    def begin(self, run: PredictionRun) -> AbstractSet[int]:
+        """Make the files, or find those of the same run; return the finished tiles.
+
+        Raises
+        ------
+        DataError
+            When something else is there, the run that was begun there is another one
+            or still goes on, or nothing can be written.
+        """
+        self._plan = run.plan
+        self._identity = run.identity()
+        with self._named_errors():
+            if self._finished_before():
+                self._complete = True
+                self._journal.remove()
+                self._open(run, anew=False)
+                return frozenset(range(run.plan.total))
+            self._make_room()
+            finished = self._journal.open(self._identity, self._inputs(run))
+            for leftover in self._leftovers():
+                leftover.unlink(missing_ok=True)
+            self._open(run, anew=not finished)
+        self._begun = True
+        return {
+            number
+            for number in finished
+            if number < run.plan.total and self._is_there(number)
+        }
+
+    def write(
+        self,
+        index: Index,
+        tile: Tile,
+        labels: npt.NDArray[np.uint8],
+        probabilities: npt.NDArray[np.float32],
+    ) -> None:
+        """Write the chunks of a tile.
+
+        Raises
+        ------
+        DataError
+            When the disk is full or gone; finished tiles stay.
+        """
+        with self._named_errors():
+            chunks = self._targets[0].write(index, tile, labels)
+            for target in self._targets[1:]:
+                chunks += target.write(index, tile, probabilities)
+            self._unwritten.append((self._plan.number(index, tile), chunks))
+            if time.monotonic() - self._committed > _SECONDS_BETWEEN_COMMITS:
+                self._commit()
+
+    def finish(self, stop: Stop) -> bool:
+        """Make the smaller levels, or the TIFF; False when ``stop`` said True.
+
+        Raises
+        ------
+        DataError
+            When the disk is full or gone; the same run then only has this left.
+        """
+        if self._complete:
+            return True
+        with self._named_errors():
+            self._commit()
+            for target in self._targets:
+                if not target.finish(stop, {_RECORD: self._identity}):
+                    return False
+            self._journal.remove()
+            for target in self._targets:
+                target.remove_store()
+        self._complete = True
+        return True
+
+    def discard(self) -> None:
+        """Delete what was begun, of which no tile is finished."""
+        self._journal.remove()
+        with self._named_errors():
+            for target in self._targets:
+                if target.store.exists():
+                    shutil.rmtree(target.store)
+        self._begun = False
+
+    def close(self) -> None:
+        """Note the last tiles, if the disk still takes a line, and let go."""
+        with suppress(OSError):
+            self._commit()
+        self._journal.close()
+
+    def _inputs(self, run: PredictionRun) -> Inputs | None:
+        """Tell which files the tiles are made from, if the image lies in any."""
+        image = run.image
+        if image.source is None:
+            return None
+
+        # The fill of a border is known by its neighbourhood.
+        margin = RUN if any(run.normalisation.fills) else 0
+
+        def chunks_of(number: int) -> set[str]:
+            if number >= run.plan.total:
+                return set()
+            index, tile = run.plan.at(number)
+            sizes = (*image.leading_shape, *image.plane_shape)[len(index) :]
+            region = [
+                slice(
+                    max(0, int(places.min()) - margin),
+                    min(size, int(places.max()) + 1 + margin),
+                )
+                for places, size in zip(
+                    map(reflect_indices, *zip(*tile.outer, strict=True), sizes),
+                    sizes,
+                    strict=True,
+                )
+            ]
+            return files_of(image.data, image.key((*index, *region)))
+
+        return Inputs(source=image.source, chunks_of=chunks_of)
+
+    def _commit(self) -> None:
+        """Let chunks reach the disk, and only then the journal."""
+        for _, chunks in self._unwritten:
+            for chunk in chunks:
+                _flush(chunk)
+        self._journal.append(number for number, _ in self._unwritten)
+        self._unwritten.clear()
+        self._committed = time.monotonic()
+
+    def _open(self, run: PredictionRun, *, anew: bool) -> None:
+        for number, target in enumerate(self._targets):
+            target.open(run, probabilities=number == 1, anew=anew)
+
+    def _finished_before(self) -> bool:
+        """Tell whether the very same results are there already, and asked for."""
+        first = self._targets[0]
+        if self._overwrite or self._journal.exists:
+            return False
+        if not self._resume and not self._journal.has_traces:
+            return False
+        record = first.record()
+        if record is None:
+            return False
+        if changes := describe_changes(record, self._identity):
+            raise DataError(
+                f"{first.path} is finished, and this run is another one: {changes}; "
+                "write to another place, or pass --overwrite to replace it"
+            )
+        return True
+
+    def _make_room(self) -> None:
+        """Make sure that nothing of others is written over."""
+        goes_on = self._journal.exists and not self._overwrite
+        for target in self._targets:
+            if self._overwrite:
+                target.delete()
+            elif not goes_on:
+                target.check_free(self._journal)
+
+    def _leftovers(self) -> Iterator[Path]:
+        """Find the files that were being written when a run was killed."""
+        for target in self._targets:
+            yield from target.store.rglob("*.partial")
+
+    def _is_there(self, number: int) -> bool:
+        index, tile = self._plan.at(number)
+        return all(
+            chunk.is_file()
+            for target in self._targets
+            for chunk in target.chunks(index, tile)
+        )
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"{self._targets[0].path} cannot be written: "
+                f"{error.strerror or error}; make its folder exist, writable and with "
+                "free space, and run the same again: it goes on at the finished tiles"
+            ) from error
+
+
+class _Target:
+    """One result: where it is wanted, and the OME-Zarr that is filled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_zarr = path.suffix.lower() == ZARR_SUFFIX
+        hidden = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
+        self.store = path if self.is_zarr else hidden
+
+    @property
+    def array(self) -> Any:
+        """The result as it lies on disk, in our order of axes."""
+        if self.is_zarr or self.store.exists():
+            return self._multiscale.as_written(self._array)
+        return open_image(self.path, axes=self._multiscale.axes).data
+
+    def open(self, run: PredictionRun, *, probabilities: bool, anew: bool) -> None:
+        """Make the OME-Zarr, or open it."""
+        self._multiscale = _multiscale(self.store, run, probabilities=probabilities)
+        self._image = run.image
+        self._classes = run.checkpoint.spec.classes if probabilities else ()
+        self._array: zarr.Array = self._multiscale.open(anew=anew)
+
+    def write(self, index: Index, tile: Tile, block: npt.NDArray[Any]) -> list[Path]:
+        """Write a tile and return the files that hold it."""
+        self._array[self._key(index, tile)] = block
+        return self.chunks(index, tile)
+
+    def chunks(self, index: Index, tile: Tile) -> list[Path]:
+        """Return the files of a tile."""
+        spans = [
+            range(k, k + 1) if isinstance(k, int) else range(*k.indices(size))
+            for k, size in zip(self._key(index, tile), self._array.shape, strict=True)
+        ]
+        numbers = product(
+            *(
+                range(span.start // chunk, -(-span.stop // chunk))
+                for span, chunk in zip(spans, self._array.chunks, strict=True)
+            )
+        )
+        encode = self._array.metadata.encode_chunk_key
+        return [self.store / "0" / encode(number) for number in numbers]
+
+    def finish(self, stop: Stop, attributes: dict[str, Any]) -> bool:
+        """Make what was asked for from the full resolution."""
+        if self.is_zarr:
+            return self._multiscale.finish(stop, attributes)
+        return write_large_tiff(
+            self.path,
+            self.array,
+            self._multiscale.axes,
+            self._image,
+            channels=self._classes,
+            stop=stop,
+        )
+
+    def record(self) -> dict[str, Any] | None:
+        """Return what finished results were made from; None of anything else."""
+        try:
+            attributes = json.loads((self.path / ".zattrs").read_text())
+        except (OSError, ValueError):
+            return None
+        record = attributes.get(_RECORD)
+        return record if isinstance(record, dict) else None
+
+    def check_free(self, journal: Journal) -> None:
+        """Refuse to write into what is there; a TIFF is replaced when it is complete.
+
+        Raises
+        ------
+        DataError
+            When there is a file or folder with something in it.
+        """
+        if not self.is_zarr:
+            if self.store.exists():
+                shutil.rmtree(self.store)
+            return
+        others = (p for p in self.store.rglob("*") if not journal.owns(p))
+        if self.store.is_file() or any(p.is_file() for p in others):
+            raise DataError(
+                f"{self.path} is there already; choose another name, or pass "
+                "--overwrite to delete it first"
+            )
+
+    def delete(self) -> None:
+        """Delete a zarr that is there.
+
+        Raises
+        ------
+        DataError
+            When it is something else.
+        """
+        if not self.store.exists():
+            return
+        empty = self.store.is_dir() and not any(self.store.iterdir())
+        if not (empty and is_zarr(self.store)) and not holds_zarr(self.store):
+            raise DataError(
+                f"{self.store} is no zarr and is not deleted; choose another name"
+            )
+        shutil.rmtree(self.store)
+
+    def remove_store(self) -> None:
+        """Remove the hidden OME-Zarr once its TIFF is there."""
+        if not self.is_zarr:
+            shutil.rmtree(self.store, ignore_errors=True)
+
+    def _key(self, index: Index, tile: Tile) -> tuple[int | slice, ...]:
+        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
+        whole = len(self._multiscale.axes) - len(where)
+        return self._multiscale.key((*(slice(None),) * whole, *where))
+
+
+def _multiscale(path: Path, run: PredictionRun, *, probabilities: bool) -> Multiscale:
+    plan, image = run.plan, run.image
+    axes = image.leading_axes + "YX"
+    spatial = [
+        _divisor(min(edge, size), edge)
+        for edge, size in zip(plan.tiles.tile, plan.tiles.shape, strict=True)
+    ]
+    chunks = (1,) * (len(axes) - len(spatial)) + tuple(spatial)
+    classes = run.checkpoint.spec.classes
+    return Multiscale(
+        path=path,
+        axes="C" + axes if probabilities else axes,
+        shape=(len(classes), *plan.shape) if probabilities else plan.shape,
+        chunks=(1, *chunks) if probabilities else chunks,
+        dtype=np.dtype(np.float32 if probabilities else np.uint8),
+        pixel_size=image.pixel_size,
+        labels=not probabilities,
+        attributes=(channel_attributes if probabilities else label_attributes)(classes),
+    )
+
+
+def _divisor(size: int, edge: int) -> int:
+    """Return the edge of the chunks: that of the tile, or a part that divides it."""
+    if size < edge:
+        # One tile holds the whole axis.
+        return min(size, _LARGEST_CHUNK)
+    parts = -(-edge // _LARGEST_CHUNK)
+    while edge % parts:
+        parts += 1
+    return edge // parts
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

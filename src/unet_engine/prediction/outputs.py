@@ -1,0 +1,212 @@
+"""Where the tiles of a prediction go: into arrays, or as a protocol anywhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from unet_engine import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    import numpy.typing as npt
+
+    from unet_engine.images import Image, Normalisation
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.places import Index
+    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.plan import PredictionPlan
+    from unet_engine.stopping import Stop
+    from unet_engine.tiling.tiles import Tile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PredictionRun:
+    """All that decides what a prediction gives.
+
+    Attributes
+    ----------
+    image
+        As the model takes it.
+    fingerprint
+        Of its files when the run began; empty for an array.
+    device
+        Where the network runs: devices differ in the last bits.
+    cells
+        Edge of the blocks in which a CPU computes: so do these.
+    """
+
+    image: Image
+    fingerprint: str
+    checkpoint: Checkpoint
+    config: PredictConfig
+    plan: PredictionPlan
+    normalisation: Normalisation
+    device: str
+    cells: int
+
+    def identity(self) -> dict[str, Any]:
+        """Return it as JSON types, by what a user would call the parts.
+
+        Runs of the same identity give the same results, tile by tile.
+        """
+        image, plan = self.image, self.plan
+        return {
+            "image": {
+                "name": image.name,
+                "axes": image.axes,
+                "shape": [int(n) for n in image.data.shape],
+                "dtype": str(image.dtype),
+                "channels": list(image.selection),
+                "grey": image.grey,
+                "files": self.fingerprint,
+            },
+            "model": _digest_of(self.checkpoint),
+            "brightness": {
+                "low": list(self.normalisation.low),
+                "high": list(self.normalisation.high),
+                **_described_fills(self.normalisation),
+            },
+            "tiles": list(plan.tiles.tile),
+            "planes": _digest([list(index) for index in plan.planes]),
+            "average_flips": self.config.average_flips,
+            "halo": self.config.halo,
+            "precision": self.config.precision,
+            "probabilities": self.config.probabilities,
+            "device": self.device,
+            "blocks": self.cells,
+            "program": __version__,
+        }
+
+
+class Results(Protocol):
+    """Takes the tiles of one prediction.
+
+    ``begin`` is called once, ``write`` for every tile, ``finish`` after the last one,
+    ``discard`` when no tile can ever come, and ``close`` in any case.
+    """
+
+    @property
+    def labels(self) -> Any:
+        """Array-like ``(*leading, Y, X)`` of class ids."""
+
+    @property
+    def probabilities(self) -> Any:
+        """Array-like ``(classes, *leading, Y, X)``, or None."""
+
+    @property
+    def fixed_grid(self) -> bool:
+        """Whether the tiles must be the same in every run, wherever somebody looks."""
+
+    @property
+    def cells(self) -> int:
+        """Blocks in which to compute, as in an earlier run; 0: those that suit."""
+
+    def begin(self, run: PredictionRun) -> AbstractSet[int]:
+        """Return the numbers of the tiles that are there from an earlier run."""
+
+    def write(
+        self,
+        index: Index,
+        tile: Tile,
+        labels: npt.NDArray[np.uint8],
+        probabilities: npt.NDArray[np.float32],
+    ) -> None:
+        """Take the ``(*inner)`` labels and ``(classes, *inner)`` probabilities."""
+
+    def finish(self, stop: Stop) -> bool:
+        """Do what is left after the last tile; False when ``stop`` said True."""
+
+    def discard(self) -> None:
+        """Take away what ``begin`` made: the model can fill none of it."""
+
+    def close(self) -> None:
+        """Let go of what ``begin`` opened; finished tiles stay."""
+
+
+class ArrayResults:
+    """Results in arrays: numpy's, or any array-like that takes slices.
+
+    Parameters
+    ----------
+    labels
+        ``(*leading, Y, X)``, for uint8 class ids.
+    probabilities
+        ``(classes, *leading, Y, X)``, for float32; None to let them go.
+    """
+
+    def __init__(self, labels: Any, probabilities: Any = None) -> None:
+        self.labels: Any = labels
+        self.probabilities: Any = probabilities
+
+    @classmethod
+    def in_memory(cls, shape: tuple[int, ...], classes: int) -> ArrayResults:
+        """Make arrays of zeros; without probabilities when ``classes`` is 0."""
+        kept = np.zeros((classes, *shape), np.float32) if classes else None
+        return cls(np.zeros(shape, np.uint8), kept)
+
+    @property
+    def fixed_grid(self) -> bool:
+        """Take any tiles."""
+        return False
+
+    @property
+    def cells(self) -> int:
+        """Leave the blocks open."""
+        return 0
+
+    def begin(self, run: PredictionRun) -> AbstractSet[int]:
+        """Start from nothing."""
+        return frozenset()
+
+    def write(
+        self,
+        index: Index,
+        tile: Tile,
+        labels: npt.NDArray[np.uint8],
+        probabilities: npt.NDArray[np.float32],
+    ) -> None:
+        """Put a tile in its place."""
+        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
+        self.labels[where] = labels
+        if self.probabilities is not None:
+            self.probabilities[(slice(None), *where)] = probabilities
+
+    def finish(self, stop: Stop) -> bool:
+        """Do nothing: arrays are complete."""
+        return True
+
+    def discard(self) -> None:
+        """Do nothing: no tile was written."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def _described_fills(normalisation: Normalisation) -> dict[str, Any]:
+    """Name what is no data, if anything is: most runs have no such part."""
+    if not any(normalisation.fills):
+        return {}
+    fills = [[list(value) for value in fill] for fill in normalisation.fills]
+    return {"no data": fills}
+
+
+def _digest_of(checkpoint: Checkpoint) -> str:
+    digest = hashlib.sha256(_json(checkpoint.spec.to_dict()))
+    for name, weights in sorted(checkpoint.weights.items()):
+        digest.update(_json([name, weights.dtype.str, list(weights.shape)]))
+        digest.update(weights.tobytes())
+    return digest.hexdigest()
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(_json(values)).hexdigest()
+
+
+def _json(values: Any) -> bytes:
+    return json.dumps(values, sort_keys=True).encode()

@@ -1,0 +1,345 @@
+"""Prediction: plan the tiles, run the network on each, put the results together."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, contextmanager
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, cast
+
+from unet_engine.compute import calibration
+from unet_engine.compute.measured_halo import measure_halo
+from unet_engine.compute.torch_errors import translated_errors
+from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.images.zarr.chunks import keep_chunks
+from unet_engine.labels import likeliest
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.events import Prediction, TileDone
+from unet_engine.prediction.outputs import ArrayResults, PredictionRun
+from unet_engine.prediction.plan import (
+    PredictionPlan,
+    looked_at,
+    nearest_first,
+    plan_prediction,
+)
+from unet_engine.prediction.tile_predictor import TilePredictor, read_tile
+from unet_engine.stopping import Stop, never
+from unet_engine.tiling.tiles import Tile, TilePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    from unet_engine.images import Image
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.places import Index, Near
+    from unet_engine.prediction.outputs import Results
+    from unet_engine.stopping import Stop
+
+__all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
+
+_MEASURED_EDGE = 256
+"""Edge of the part of an image in which the halo of an older model is measured."""
+
+_LONG_RUN = 2**24
+"""Pixels from which on a calibration of about two of them in a hundred pays."""
+
+_TIMED_RUN = 2**20
+"""Pixels from which on the time of a run tells that of others."""
+
+_SEARCHED_PIXELS = 2**26
+"""Size of an image up to which the tile is looked for that cannot be read."""
+
+
+def predict(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+    normalisation: Normalisation | None = None,
+    indices: Iterable[Index] | None = None,
+    near: Near = None,
+    into: Results | None = None,
+) -> Prediction:
+    """Predict an image; ``iter_predict`` without the events."""
+    run = iter_predict(
+        image,
+        checkpoint,
+        config,
+        stop=stop,
+        normalisation=normalisation,
+        indices=indices,
+        near=near,
+        into=into,
+    )
+    while True:
+        try:
+            next(run)
+        except StopIteration as finished:
+            return cast("Prediction", finished.value)
+
+
+def iter_predict(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+    normalisation: Normalisation | None = None,
+    indices: Iterable[Index] | None = None,
+    near: Near = None,
+    into: Results | None = None,
+) -> Generator[TileDone, None, Prediction]:
+    """Predict an image tile by tile, and yield every tile as it is finished.
+
+    Tiles give the same result as the whole image in one piece. When a device runs out
+    of memory the tiles are halved, and at last the CPU goes on; finished
+    tiles are kept and a note says so.
+
+    Parameters
+    ----------
+    image
+        Any number of planes; only what a tile needs is read at a time.
+    checkpoint
+        The model. Give the same object again to spare building its network again.
+    config
+        Device, tile size, and whether to keep the probabilities.
+    stop
+        Polled before every tile and every layer; ``True`` returns what there is.
+    normalisation
+        Of this image with the model's channels; measured when it is None.
+    indices
+        Positions along the leading axes to predict; the others stay class 0.
+    near
+        ``(index, (y, x))``: planes and tiles nearest to it come first. A callable is
+        asked again before every tile.
+    into
+        Where finished tiles go: ``ArrayResults`` for arrays of your own,
+        ``DiskResults`` for files and for runs that can go on after an interruption;
+        new arrays in memory when it is None.
+
+    Yields
+    ------
+    TileDone
+        In the order of ``near``, else in raster order; tiles that ``into`` has from an
+        earlier run are not predicted again.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    DataError
+        When the channels do not fit the model, a position is not in the image, a tile
+        cannot be read or written, or a file changed; tiles that are finished stay.
+    SpecError
+        When the model has no classes: it restores images, see ``denoising``.
+    CheckpointError
+        When the weights do not fit their spec, are no numbers, or lead to none.
+    OutOfMemoryError
+        When even the smallest tile does not fit the CPU's memory.
+    """
+    started = time.monotonic()
+    config = config or PredictConfig()
+    spec = checkpoint.spec
+    _check_segments(spec)
+    image = keep_chunks(match_channels(image, spec.in_channels))
+    planned = _planning(image, config, indices, near, into)
+    plan = planned(spec)
+    results = _in_memory(plan, spec, config) if into is None else into
+    fingerprint = _fingerprint(image)
+    if normalisation is None:
+        normalisation = _measure(image, spec, plan)
+    if config.halo == "measured" and spec.measured_halo is None:
+        checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
+        plan = planned(checkpoint.spec)
+    predictor = TilePredictor(
+        image,
+        checkpoint,
+        config,
+        normalisation,
+        stop,
+        footprint=plan.tiles.footprint,
+        calibrate=near is None and plan.pixels >= _LONG_RUN,
+        cells=results.cells,
+    )
+    run = PredictionRun(
+        image=image,
+        fingerprint=fingerprint,
+        checkpoint=checkpoint,
+        config=config,
+        plan=plan,
+        normalisation=normalisation,
+        device=predictor.device,
+        cells=predictor.cells,
+    )
+    with closing(predictor), closing(results):
+        complete = yield from _fill(results, run, predictor, stop, near)
+    seconds = time.monotonic() - started
+    if complete:
+        _keep_pace(run, seconds)
+    return Prediction(
+        labels=results.labels,
+        probabilities=results.probabilities,
+        complete=complete,
+        device=predictor.device,
+        seconds=seconds,
+        notes=(*predictor.notes, *halo_notes(checkpoint.spec, config)),
+    )
+
+
+def _check_segments(spec: ModelSpec) -> None:
+    if not spec.classes:
+        raise SpecError(
+            f"this model ({spec.architecture}) has no classes and cannot segment; "
+            "choose another one, or fine-tune this one on labels"
+        )
+
+
+def _planning(
+    image: Image,
+    config: PredictConfig,
+    indices: Iterable[Index] | None,
+    near: Near,
+    into: Results | None,
+) -> Callable[[ModelSpec], PredictionPlan]:
+    """Return what plans the run for a spec, whose halo may be measured later."""
+    watched = near is not None and not (into is not None and into.fixed_grid)
+    return partial(
+        plan_prediction,
+        image,
+        config=config,
+        indices=None if indices is None else tuple(indices),
+        on_disk=into is not None,
+        watched=watched,
+        place=looked_at(near) if watched else None,
+    )
+
+
+def _keep_pace(run: PredictionRun, seconds: float) -> None:
+    """Remember how fast a long run in the usual settings was."""
+    config, pixels = run.config, run.plan.pixels
+    usual = config.average_flips == "auto" and config.precision == "full"
+    if usual and pixels >= _TIMED_RUN:
+        calibration.remember(
+            run.checkpoint.spec,
+            run.device,
+            seconds_per_megapixel=1e6 * seconds / pixels,
+        )
+
+
+def _with_measured_halo(
+    checkpoint: Checkpoint,
+    image: Image,
+    normalisation: Normalisation,
+    plan: PredictionPlan,
+    stop: Stop,
+) -> Checkpoint:
+    """Measure the halo of an older model in the middle of the image itself."""
+    middle = TilePlan.for_shape(
+        plan.tiles.shape, tile=_MEASURED_EDGE, footprint=checkpoint.spec.footprint
+    ).nearest_first([size / 2 for size in plan.tiles.shape])[0]
+    index = plan.planes[len(plan.planes) // 2]
+    with _named_tile(index, middle):
+        marked = normalisation.marked(image)
+        block = read_tile(marked, index, Tile(middle.inner, middle.inner))
+    return measure_halo(checkpoint, [normalisation.apply(block)], stop=stop)
+
+
+def _fill(
+    results: Results,
+    run: PredictionRun,
+    predictor: TilePredictor,
+    stop: Stop,
+    near: Near,
+) -> Generator[TileDone, None, bool]:
+    """Predict the tiles that are not there yet; False when it was stopped."""
+    plan = run.plan
+    finished = results.begin(run)
+    done = len(finished)
+    for index, tile in nearest_first(plan, near):
+        if finished and plan.number(index, tile) in finished:
+            continue
+        if stop():
+            return False
+        with _named_tile(index, tile):
+            try:
+                probabilities = predictor.predict(index, tile)
+            except Cancelled:
+                return False
+            except CheckpointError:
+                if not done:
+                    results.discard()
+                raise
+            classes = likeliest(probabilities)
+            results.write(index, tile, classes, probabilities)
+        done += 1
+        yield TileDone(
+            index=index,
+            inner=tile.inner_slices,
+            labels=classes,
+            probabilities=probabilities if run.config.probabilities else None,
+            done=done,
+            total=plan.total,
+            notes=predictor.retreats,
+        )
+    if run.fingerprint != _fingerprint(run.image):
+        raise DataError(
+            f"the files of {run.image.name} were changed by another program during "
+            "the prediction, which may mix old and new; run the same again: of a zarr "
+            "that goes to disk only the tiles concerned are predicted again"
+        )
+    return results.finish(stop)
+
+
+def _measure(image: Image, spec: ModelSpec, plan: PredictionPlan) -> Normalisation:
+    """Measure the brightness; of an image that cannot be read name the first tile."""
+    try:
+        return Normalisation.measure(
+            image, low=spec.low_percentile, high=spec.high_percentile
+        )
+    except DataError:
+        if prod(plan.shape) <= _SEARCHED_PIXELS:
+            for index, tile in nearest_first(plan, None):
+                with _named_tile(index, tile):
+                    read_tile(image, index, tile)
+        raise
+
+
+def _fingerprint(image: Image) -> str:
+    return image.source.fingerprint() if image.source is not None else ""
+
+
+@contextmanager
+def _named_tile(index: Index, tile: Tile) -> Iterator[None]:
+    """Say in which tile data could not be read or written."""
+    try:
+        yield
+    except DataError as error:
+        place = ", ".join(f"{start}:{stop}" for start, stop in tile.inner)
+        plane = f" of plane {', '.join(map(str, index))}" if index else ""
+        raise DataError(f"tile [{place}]{plane}: {error}") from error
+
+
+def _in_memory(
+    plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
+) -> ArrayResults:
+    with translated_errors():
+        return ArrayResults.in_memory(
+            plan.shape, len(spec.classes) if config.probabilities else 0
+        )
+
+
+def halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:
+    """Say what a measured halo may have changed; nothing of the exact one."""
+    if config.halo == "exact" or spec.measured_halo is None:
+        return ()
+    across, exact = spec.measured_halo[-1], spec.footprint.halo[-1]
+    return (
+        f"The measured halo of {across} instead of {exact} pixels changed no "
+        f"probability by more than {spec.measured_error:.1g} where it was measured.",
+    )

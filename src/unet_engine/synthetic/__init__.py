@@ -1,0 +1,1 @@
+"""Generated images with ground truth. No torch."""

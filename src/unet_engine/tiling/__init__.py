@@ -1,0 +1,1 @@
+"""Geometry without pixels: tiles, halos and symmetries. No torch."""

@@ -1,0 +1,1 @@
+"""Fine-tuning and pretraining: pairs, crops, losses, the course of a training."""

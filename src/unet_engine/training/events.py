@@ -1,0 +1,99 @@
+"""What a training yields while it works and what it returns: frozen, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unet_engine.models.checkpoint import Checkpoint
+
+
+_MISLEADING = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One optimiser step: its number from 1, its loss, and the time used and left."""
+
+    step: int
+    loss: float
+    seconds: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """One look at the pixels that were held out.
+
+    Attributes
+    ----------
+    step
+        Number of the step it follows; 0 is the model before training.
+    loss
+        Mean cross entropy over the held-out pixels.
+    iou
+        Mean over the classes present of intersection over union, in [0, 1]; NaN of a
+        model without classes, whose loss is a mean square error.
+    best
+        True when this is the best model so far.
+    """
+
+    step: int
+    loss: float
+    iou: float
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How the old and the new model do on examples of what the old one had learned.
+
+    Attributes
+    ----------
+    before, after
+        Mean IoU over the classes, of the old and of the new model.
+    examples
+        How many there are.
+    """
+
+    before: float
+    after: float
+    examples: int
+
+    @property
+    def forgot(self) -> bool:
+        """Whether the new model is worse by more than a few examples can mislead."""
+        return self.after < self.before - _MISLEADING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FineTuned:
+    """The result of a training.
+
+    Attributes
+    ----------
+    checkpoint
+        The best model: the new one, or the very object that went in when
+        ``improved`` is False.
+    improved
+        False when no validation beat the model that went in.
+    before, after
+        Validation of the model that went in and of the best one.
+    stopped
+        True when the run was ended by ``stop``.
+    notes
+        What the user should know, one sentence each.
+    replay
+        How both do on what the old one had learned; None where nothing is kept of it.
+    """
+
+    checkpoint: Checkpoint
+    improved: bool
+    before: Validation
+    after: Validation
+    steps: int
+    stopped: bool
+    notes: tuple[str, ...] = field(default=())
+    replay: Replay | None = None

@@ -1,0 +1,103 @@
+"""Losses on the labelled pixels only: an unlabelled pixel has no gradient at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn import functional
+
+from unet_engine.labels import IGNORE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def masked_cross_entropy(
+    logits: Tensor, target: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Average the cross entropy over the labelled pixels; 0 without any.
+
+    Parameters
+    ----------
+    logits
+        ``(N, classes, *spatial)`` float32, of planes or volumes.
+    target
+        ``(N, *spatial)`` int64 class ids, or ``IGNORE``.
+    weights
+        ``(N, *spatial)`` float32: the average is weighted by them. None: all alike.
+    """
+    labelled = target != IGNORE
+    if weights is None:
+        total = functional.cross_entropy(
+            logits, target, ignore_index=IGNORE, reduction="sum"
+        )
+        return total / labelled.sum().clamp(min=1)
+    each = functional.cross_entropy(
+        logits, target, ignore_index=IGNORE, reduction="none"
+    )
+    return (weights * each).sum() / (weights * labelled).sum().clamp(min=1e-6)
+
+
+def masked_guess(logits: Tensor, guess: Tensor, mask: Tensor) -> Tensor:
+    """Average the cross entropy with what pixels are guessed to be; 0 without any.
+
+    Parameters
+    ----------
+    logits
+        ``(N, classes, *spatial)`` float32.
+    guess
+        Probabilities in the shape of the logits, 0 throughout where nothing is known.
+    mask
+        ``(N, *spatial)`` bool, the pixels that count.
+    """
+    known = guess.sum(dim=1) * mask
+    each = -(guess * logits.log_softmax(dim=1)).sum(dim=1)
+    return (each * mask).sum() / known.sum().clamp(min=1)
+
+
+def masked_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Average 1 - soft Dice over the classes that are labelled in the batch.
+
+    Milletari et al. 2016, over the labelled pixels of the batch taken together, so
+    that a crop with a few labelled pixels weighs little. 0 without labelled pixels.
+
+    Parameters
+    ----------
+    logits, target
+        As for ``masked_cross_entropy``.
+    """
+    classes = logits.shape[1]
+    labelled = target != IGNORE
+    truth = functional.one_hot(target.where(labelled, 0), classes).movedim(-1, 1)
+    truth = truth * labelled.unsqueeze(1)
+    probability = logits.softmax(dim=1) * labelled.unsqueeze(1)
+    everywhere = (0, *range(2, logits.ndim))
+    common = (probability * truth).sum(dim=everywhere)
+    size = (probability + truth).sum(dim=everywhere)
+    present = truth.sum(dim=everywhere) > 0
+    dice = 2 * common / size.clamp(min=1e-6)
+    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def masked_divergence(logits: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """Average the divergence from a reference over the pixels of a mask; 0 without any.
+
+    Parameters
+    ----------
+    logits, reference
+        ``(N, classes, *spatial)``: what a network says and what it should stay near to.
+    mask
+        ``(N, *spatial)`` bool.
+
+    Returns
+    -------
+    Tensor
+        Mean Kullback-Leibler divergence of the prediction from the reference.
+    """
+    divergence = functional.kl_div(
+        logits.log_softmax(dim=1),
+        reference.log_softmax(dim=1),
+        reduction="none",
+        log_target=True,
+    ).sum(dim=1)
+    return (divergence * mask).sum() / mask.sum().clamp(min=1)

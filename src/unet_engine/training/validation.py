@@ -1,0 +1,242 @@
+"""How a model does on the pixels that were held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.metrics import Confusion
+from unet_engine.models.spec import ARCHITECTURES
+from unet_engine.tiling.tiles import Tile, TilePlan, read_reflected
+from unet_engine.training.crops import crop_shape
+from unet_engine.training.pairs import (
+    TrainingPair,
+    class_counts,
+    far_from_labels,
+    near_labels,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.training.config import FineTuneConfig
+
+_TILE = 256
+_VOLUME_TILE = 320
+"""Of as many pixels as a tile of a volume has voxels."""
+_HALO = {2: 32, 3: 8}
+"""Context on each side, in pixels: enough to judge by, a third of what is exact or, in
+3-D, where context is most of the cost, less."""
+_LOOK_SHARE = 0.02
+_PIXELS_A_MINUTE = 250_000
+_FEWEST_PIXELS, _MOST_PIXELS = {2: 300_000, 3: 800_000}, 8_000_000
+_MOST_CHECKED = 1_000_000
+_MOST_VOXELS = 2_000_000
+_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def affordable_pixels(config: FineTuneConfig, ndim: int = 2) -> int:
+    """Return how many pixels or voxels a look may take: more in a longer run.
+
+    The more there are, the less chance has a part in which weights are best. A pixel
+    in a step costs about three of a look, so twenty looks take an eighth of a run.
+    """
+    steps = config.steps * config.batch * config.crop**2 * _LOOK_SHARE
+    time = config.minutes * _PIXELS_A_MINUTE
+    wanted = min(limit for limit in (steps, time) if limit)
+    return int(min(max(wanted, _FEWEST_PIXELS[ndim]), _MOST_PIXELS))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    pair: TrainingPair
+    tile: Tile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at the held-out pixels found.
+
+    Attributes
+    ----------
+    loss
+        On what was held out: the mean cross entropy of its pixels.
+    iou
+        Mean IoU over the classes; NaN without classes.
+    changed
+        Share of the unlabelled pixels, away from labels, whose class is another one
+        than at the first look; 0 where that was not asked for.
+    missed
+        Classes that are there and were found nowhere.
+    """
+
+    loss: float
+    iou: float
+    changed: float = 0.0
+    missed: tuple[int, ...] = ()
+
+
+class HeldOut:
+    """The held-out pixels of a run, in tiles.
+
+    Parameters
+    ----------
+    pairs
+        Targets are ``IGNORE`` but for the held-out pixels.
+    spec
+        Of the model to be judged.
+    pixels
+        About the most that a look may take.
+    seed
+        Chooses the tiles when there are more.
+    watched
+        All that is labelled, the same images: what changes away from it is told.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[TrainingPair],
+        spec: ModelSpec,
+        *,
+        pixels: int,
+        seed: int,
+        watched: Sequence[TrainingPair] = (),
+    ) -> None:
+        self._classes = len(spec.classes)
+        views = [view for pair in pairs for view in _views(pair, spec)]
+        self._views = _affordable(views, pixels, np.random.default_rng(seed))
+        near = near_labels(spec)
+        far = {id(pair.image): far_from_labels(pair.target, near) for pair in watched}
+        nowhere = np.zeros((1,) * spec.ndim, dtype=bool)
+        self._rest = [
+            far.get(id(view.pair.image), nowhere)[view.tile.inner_slices]
+            for view in self._views
+        ]
+        self._first: list[npt.NDArray[np.uint8]] = []
+
+    def evaluate(self, network: nn.Module, device: str) -> Look:
+        """Judge a network in evaluation mode."""
+        confusion = Confusion(self._classes)
+        total, changed = 0.0, 0
+        found = []
+        for view in self._views:
+            target = view.pair.target[view.tile.inner_slices]
+            with torch.inference_mode():
+                logits = _predict(network, view, device)
+                truth = torch.from_numpy(target.astype(np.int64))[None]
+                total += float(
+                    functional.cross_entropy(
+                        logits, truth, ignore_index=IGNORE, reduction="sum"
+                    )
+                )
+            found.append(logits[0].argmax(dim=0).numpy().astype(np.uint8))
+            confusion.add(target, found[-1])
+        self._first = self._first or found
+        for first, labels, rest in zip(self._first, found, self._rest, strict=True):
+            if rest.any():
+                changed += int(np.count_nonzero((first != labels) & rest))
+        return Look(
+            loss=total / max(1, confusion.pixels),
+            iou=confusion.mean_iou,
+            changed=changed / max(1, sum(int(rest.sum()) for rest in self._rest)),
+            missed=confusion.missed,
+        )
+
+
+def find_mistakes(
+    pairs: Sequence[TrainingPair], network: nn.Module, spec: ModelSpec, device: str
+) -> list[npt.NDArray[np.bool_]]:
+    """Find the labelled pixels that a network in evaluation mode gets wrong.
+
+    Parameters
+    ----------
+    pairs
+        Those with more than a million labelled pixels are left out; of a volume only
+        some tiles are checked when there are many.
+    network, spec, device
+        The network, what it is, and where it is.
+
+    Returns
+    -------
+    list of ndarray
+        bool in the shape of the target for each pair.
+    """
+    found = []
+    for pair in pairs:
+        wrong = np.zeros(pair.target.shape, dtype=bool)
+        found.append(wrong)
+        if class_counts(pair.target).sum() > _MOST_CHECKED:
+            continue
+        views: Sequence[_View] = _views(pair, spec)
+        if spec.ndim == 3:
+            # With a stroke in each of many tiles this would take minutes.
+            views = _affordable(views, _MOST_VOXELS, np.random.default_rng(0))
+        for view in views:
+            inner = view.tile.inner_slices
+            with torch.inference_mode():
+                labels = _predict(network, view, device)[0].argmax(dim=0).numpy()
+            target = pair.target[inner]
+            wrong[inner] = (labels != target) & (target < HELD_OUT)
+    return found
+
+
+def _views(pair: TrainingPair, spec: ModelSpec) -> list[_View]:
+    """List the tiles of a pair that hold labelled pixels."""
+    footprint = spec.footprint
+    # What a network without padding leaves out is its halo, no more and no less.
+    padded = ARCHITECTURES[spec.architecture].padded
+    most = _HALO[spec.ndim] if padded else max(footprint.halo)
+    halo = tuple(min(h, most) for h in footprint.halo)
+    shape = pair.target.shape
+    tile: int | tuple[int, ...] = _TILE
+    if spec.ndim == 3:
+        tile = crop_shape(spec, [shape], _VOLUME_TILE).learned
+    plan = TilePlan.for_shape(shape, tile=tile, footprint=replace(footprint, halo=halo))
+    return [
+        _View(pair, tile)
+        for tile in plan
+        if (pair.target[tile.inner_slices] < HELD_OUT).any()
+    ]
+
+
+def _predict(network: nn.Module, view: _View, device: str) -> Tensor:
+    """Return the logits of a view's inner region, ``(1, classes, *inner)``."""
+    image = view.pair.image
+    block = read_reflected(lambda at: image[:, *at], view.tile.outer, image.shape[1:])
+    batch = torch.from_numpy(np.ascontiguousarray(block)[None]).to(device)
+    batch = batch.contiguous(memory_format=_FORMAT[batch.ndim - 2])
+    logits: Tensor = network(batch).float().cpu()
+    batch_of_all = (slice(None),) * 2
+    return logits[batch_of_all + view.tile.local_slices(logits.shape[2:])]
+
+
+def _affordable(
+    views: Sequence[_View], most: int, generator: np.random.Generator
+) -> tuple[_View, ...]:
+    """Choose views at random up to the pixel limit, those with a new class first."""
+    shuffled = [views[i] for i in generator.permutation(len(views))]
+    seen = np.zeros(HELD_OUT, dtype=bool)
+    first: list[_View] = []
+    rest: list[_View] = []
+    for view in shuffled:
+        present = class_counts(view.pair.target[view.tile.inner_slices]) > 0
+        (first if np.any(present & ~seen) else rest).append(view)
+        seen |= present
+    chosen: list[_View] = []
+    pixels = 0
+    for view in (*first, *rest):
+        pixels += prod(view.tile.outer_shape)
+        if chosen and pixels > most:
+            break
+        chosen.append(view)
+    return tuple(chosen)

@@ -1,0 +1,147 @@
+"""Tests of what is measured of a machine, kept and used again."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from unet_engine.compute import block_size as tuning
+from unet_engine.compute import calibration
+from unet_engine.compute.block_size import tune
+from unet_engine.compute.blockwise import CELLS
+from unet_engine.compute.calibration import (
+    CACHE_VARIABLE,
+    Calibration,
+    recall,
+    remember,
+)
+from unet_engine.compute.runner import Runner
+from unet_engine.images import Image
+from unet_engine.models.spec import ModelSpec
+from unet_engine.prediction import segmentation as inference
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.segmentation import iter_predict, predict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from unet_engine.models.checkpoint import Checkpoint
+
+SPEC = ModelSpec(depth=2, width=4)
+
+
+def cache_file() -> Path:
+    return Path(os.environ[CACHE_VARIABLE]) / "calibration.json"
+
+
+def test_what_is_remembered_is_recalled_for_that_network_and_device():
+    assert recall(SPEC, "cpu") == Calibration()
+    assert remember(SPEC, "cpu", cells=96)
+    assert remember(SPEC, "cpu", seconds_per_megapixel=1.5)
+    assert recall(SPEC, "cpu") == Calibration(cells=96, seconds_per_megapixel=1.5)
+    named = ModelSpec(depth=2, width=4, classes=("other", "names"))
+    assert recall(named, "cpu") == recall(SPEC, "cpu")
+    assert recall(ModelSpec(depth=3, width=4), "cpu") == Calibration()
+    assert recall(SPEC, "cuda") == Calibration()
+
+
+def test_another_machine_is_measured_anew(monkeypatch: pytest.MonkeyPatch):
+    remember(SPEC, "cpu", cells=96)
+    monkeypatch.setattr(calibration, "_machine", lambda: ["riscv64", "another", "9.0"])
+    assert recall(SPEC, "cpu") == Calibration()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"KEY": 3}', '{"KEY": {"a": 1}}'])
+def test_a_damaged_file_is_as_none(text: str):
+    remember(SPEC, "cpu", cells=96)
+    (key,) = json.loads(cache_file().read_text())
+    cache_file().write_text(text.replace("KEY", key))
+    assert recall(SPEC, "cpu") == Calibration()
+    assert remember(SPEC, "cpu", cells=64)
+    assert recall(SPEC, "cpu").cells == 64
+
+
+def test_the_fastest_blocks_are_measured_once_and_used(
+    make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    runner = Runner(make_checkpoint(SPEC), "cpu")
+    measured: list[int] = []
+
+    def fastest(runner: Runner) -> int:
+        measured.append(1)
+        return 128
+
+    monkeypatch.setattr(tuning, "_fastest_cells", fastest)
+    tune(runner, measure=False)
+    assert (runner.cells, measured) == (CELLS, [])
+    for _ in range(2):
+        tune(runner, measure=True)
+        assert (runner.cells, measured) == (128, [1])
+
+
+def test_measuring_finds_one_of_the_sizes(
+    make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tuning, "_EDGES", {2: 40})
+    clock = iter(range(1000))
+    # Each takes longer than the one before.
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock) ** 2)
+    assert tuning._fastest_cells(Runner(make_checkpoint(SPEC), "cpu")) == 96
+
+
+def test_nothing_is_measured_that_cannot_be_kept(
+    make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "folder"))
+    monkeypatch.setattr(tuning, "_fastest_cells", lambda runner: 1 / 0)
+    runner = Runner(make_checkpoint(SPEC), "cpu")
+    tune(runner, measure=True)
+    assert runner.cells == CELLS
+
+
+def image(edge: int = 96) -> Image:
+    pixels = np.random.default_rng(0).random((edge, edge)).astype(np.float32)
+    return Image.from_array(pixels, "YX", name="noise")
+
+
+def test_a_long_run_calibrates_and_tells_how_fast_it_was(
+    make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(inference, "_LONG_RUN", 96 * 96)
+    monkeypatch.setattr(inference, "_TIMED_RUN", 96 * 96)
+    monkeypatch.setattr(tuning, "_fastest_cells", lambda runner: 64)
+    checkpoint = make_checkpoint(SPEC)
+    config = PredictConfig(device="cpu")
+    predict(image(), checkpoint, config, near=((), (5.0, 5.0)))
+    assert recall(SPEC, "cpu").cells == 0, "somebody waits for the first tile"
+    predict(image(), checkpoint, config)
+    assert recall(SPEC, "cpu").cells == 64
+    assert recall(SPEC, "cpu").seconds_per_megapixel > 0
+
+
+def test_a_run_that_is_gone_on_with_keeps_its_blocks(
+    make_checkpoint: Callable[[ModelSpec], Checkpoint], tmp_path: Path
+):
+    checkpoint = make_checkpoint(SPEC)
+    config = PredictConfig(device="cpu", tile=32, probabilities=True)
+    whole = predict(image(), checkpoint, config).probabilities
+    paths = tmp_path / "labels.ome.zarr", tmp_path / "probabilities.ome.zarr"
+    run = iter_predict(image(), checkpoint, config, into=DiskResults(*paths))
+    for _ in range(4):
+        next(run)
+    run.close()
+    # Another, longer run measures that other blocks are faster.
+    remember(SPEC, "cpu", cells=7)
+    results = DiskResults(*paths, resume=True)
+    assert results.cells == CELLS
+    result = predict(image(), checkpoint, config, into=results)
+    assert result.complete
+    assert result.probabilities is not None
+    np.testing.assert_array_equal(result.probabilities[:, :, :], whole)

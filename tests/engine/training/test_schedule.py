@@ -1,0 +1,72 @@
+import pytest
+
+from unet_engine.training.schedule import Schedule
+
+
+def by_steps(steps=100):
+    return Schedule(steps=steps, seconds=0, peak=1.0)
+
+
+def by_time(seconds=100.0):
+    return Schedule(steps=0, seconds=seconds, peak=1.0)
+
+
+def test_whichever_limit_is_nearer_counts():
+    both = Schedule(steps=100, seconds=50, peak=1.0)
+    assert both.progress(10, 40) == pytest.approx(0.8)
+    assert both.progress(90, 10) == pytest.approx(0.9)
+    assert both.progress(200, 10) == 1
+
+
+def test_the_time_of_the_start_changes_nothing_where_steps_end_the_run():
+    both = Schedule(steps=1000, seconds=100, peak=1.0)
+    assert [both.progress(step, 0.1 * step / 2 + 1.5) for step in (0, 1, 9)] == [
+        0,
+        0.001,
+        0.009,
+    ]
+    assert both.progress(0, 3) == pytest.approx(0.03)
+    assert both.progress(995, 100) == 1
+
+
+def test_rate_warms_up_and_cools_down():
+    schedule = by_steps()
+    rates = [schedule.learning_rate(p / 100) for p in range(101)]
+    top = rates.index(max(rates))
+    assert 0 < rates[0] < 0.2
+    assert 2 <= top <= 8
+    assert max(rates) > 0.95
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[-1] == pytest.approx(0)
+
+
+def test_looks_do_not_depend_on_the_clock_where_steps_end_the_run():
+    assert by_steps(400).next_look(100, 1e6, 50) == pytest.approx(0.25 + 1 / 20)
+    both = Schedule(steps=400, seconds=1000, peak=1.0)
+    assert both.next_look(100, 10, 99) == by_steps(400).next_look(100, 0, 0)
+
+
+def test_short_runs_look_rarely():
+    assert by_steps(40).next_look(0, 0, 0) == pytest.approx(10 / 40)
+
+
+def test_dear_looks_are_rarer_where_time_ends_the_run():
+    assert by_time().next_look(0, 10, 0.01) == pytest.approx(0.1 + 1 / 20)
+    assert by_time().next_look(0, 10, 6) == pytest.approx(0.1 + 6 / 0.12 / 100)
+
+
+def test_time_of_the_last_look_and_of_a_rest_is_kept_free():
+    schedule = by_time().sparing(5)
+    assert schedule.progress(0, 93.9) < 1
+    assert schedule.progress(0, 94) == 1
+    assert by_time(10).sparing(0.5).progress(0, 9) == 1
+    assert by_time(10).sparing(0.5).progress(0, 8.9) < 1
+    assert by_time().sparing(90).progress(0, 74) < 1
+
+
+def test_time_left_is_that_of_the_nearer_limit():
+    both = Schedule(steps=100, seconds=50, peak=1.0)
+    assert both.seconds_left(10, 20, pace=2) == 30
+    assert both.seconds_left(95, 20, pace=2) == 10
+    assert by_steps().seconds_left(100, 20, pace=2) == 0
+    assert by_time().seconds_left(3, 120, pace=2) == 0

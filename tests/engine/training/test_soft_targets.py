@@ -1,0 +1,205 @@
+"""Tests of what strokes let guess about the rest, and of what is learned from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unet_engine.compute.runner import Runner
+from unet_engine.errors import CheckpointError, DataError
+from unet_engine.interactive.features import FeatureExtractor
+from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.spec import ModelSpec
+from unet_engine.models.starting import start_checkpoint
+from unet_engine.models.store import ModelStore
+from unet_engine.stopping import never
+from unet_engine.training import fine_tuning as training
+from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.losses import masked_guess
+from unet_engine.training.pairs import TrainingPair
+from unet_engine.training.soft_targets import with_guesses
+
+SPEC = ModelSpec(depth=2, width=4)
+
+
+def halves(size: int = 128) -> TrainingPair:
+    """Return a dark and a bright half with a stroke on each."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(0.2, 0.05, (1, size, size)).astype(np.float32)
+    image[:, :, size // 2 :] += 0.6
+    target = np.full((size, size), IGNORE, np.uint8)
+    target[20:26, 10:40] = 0
+    target[20:26, -40:-10] = 1
+    return TrainingPair(image, target, "halves")
+
+
+def guess(*pairs: TrainingPair, stop=never):
+    return with_guesses(pairs, FeatureExtractor(), 2, stop)
+
+
+def test_strokes_are_carried_to_where_nobody_painted():
+    (pair,) = guess(halves())
+    assert pair.guess is not None
+    assert pair.guess.shape == (2, 128, 128)
+    np.testing.assert_allclose(pair.guess.sum(axis=0, dtype=np.float32), 1, atol=2e-3)
+    assert pair.guess[0, 90:, :50].mean() > 0.65
+    assert pair.guess[1, 90:, 80:].mean() > 0.65
+
+
+def test_what_a_model_that_was_tuned_before_says_counts_as_much():
+    fresh = start_checkpoint(SPEC)
+    weights = dict(fresh.weights)
+    weights["head.weight"] = np.zeros_like(weights["head.weight"])
+    weights["head.bias"] = np.array([-9.0, 9.0], np.float32)
+    sure = Checkpoint(SPEC, weights, ({"name": "sure"},))
+    (alone,) = guess(halves())
+    (with_opinion,) = with_guesses([halves()], FeatureExtractor(opinion=sure), 2, never)
+    assert alone.guess is not None
+    assert with_opinion.guess is not None
+    # Half for the one that is sure, wherever; the rest for the strokes.
+    assert with_opinion.guess[1].min() > 0.499
+    assert with_opinion.guess[1, 20:26, 10:40].mean() < 0.75
+    assert with_opinion.guess[1, 20:26, -40:-10].mean() > 0.85
+    assert alone.guess[1, 20:26, 10:40].mean() < 0.35
+
+
+def test_held_out_pixels_teach_nothing():
+    pair = halves()
+    pair.target[pair.target == 1] = HELD_OUT
+    other = halves()
+    other.target[other.target == 1] = IGNORE
+    # Of one class alone nothing can be guessed.
+    assert guess(pair)[0].guess is None
+    assert guess(other)[0].guess is None
+
+
+def test_images_that_are_labelled_need_no_guess():
+    dense = halves()
+    dense.target[:] = 0
+    dense.target[:, 64:] = 1
+    sparse = halves()
+    kept, taught = guess(dense, sparse)
+    assert kept is dense
+    assert taught.guess is not None
+
+
+def test_only_blocks_near_the_strokes_of_a_large_image_are_guessed():
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 300, 256 * 40), dtype=np.float32)
+    target = np.full(image.shape[1:], IGNORE, np.uint8)
+    target[5:9, 5:50] = 0
+    target[20:29, 5:50] = 1
+    (pair,) = guess(TrainingPair(image, target))
+    assert pair.guess is not None
+    known = pair.guess.sum(axis=0) > 0
+    assert known[:, : 256 * 10].all()
+    assert not known[:, 256 * 20 :].any()
+
+
+def test_stop_leaves_everything_as_it_is():
+    pair = halves()
+    assert guess(pair, stop=lambda: True) == (pair,)
+
+
+def test_when_time_is_short_the_blocks_with_strokes_are_guessed():
+    pair = halves(600)
+    pair.target[:] = IGNORE
+    pair.target[300:310, 310:350] = 1
+    pair.target[300:310, 260:290] = 0
+    (taught,) = with_guesses([pair], FeatureExtractor(), 2, never, seconds=0)
+    assert taught.guess is not None
+    known = taught.guess.sum(axis=0) > 0
+    # One block is begun in any case.
+    assert 0 < known.sum() <= 256**2
+
+
+def test_slices_of_a_volume_are_guessed_those_with_strokes_first():
+    plane = halves()
+    image = np.repeat(plane.image[:, None], 60, axis=1)
+    target = np.full(image.shape[1:], IGNORE, np.uint8)
+    target[20] = plane.target
+    (pair,) = guess(TrainingPair(image, target))
+    assert pair.guess is not None
+    assert pair.guess.shape == (2, 60, 128, 128)
+    known = np.flatnonzero((pair.guess.sum(axis=0) > 0).all(axis=(1, 2)))
+    # As many as blocks are guessed at, around the slice that was painted.
+    np.testing.assert_array_equal(known, np.arange(20 - 18, 20 + 18))
+    assert pair.guess[1, known, 90:, 80:].mean() > 0.65
+    assert pair.guess[0, known, 90:, :50].mean() > 0.65
+
+
+def test_what_sees_the_slices_of_a_volume_is_a_model_of_planes(monkeypatch):
+    volumes = start_checkpoint(ModelSpec(depth=2, width=4, ndim=3, in_channels=2))
+    found = training._what_sees(volumes)
+    assert found is not None
+    assert (found.spec.ndim, found.spec.in_channels) == (2, 2)
+    assert FeatureExtractor(found).channels == 2
+
+    def missing(*_):
+        raise CheckpointError("there is no model named general")
+
+    monkeypatch.setattr(ModelStore, "load", missing)
+    assert training._what_sees(volumes) is None
+    planes = start_checkpoint(SPEC)
+    assert training._what_sees(planes) is planes
+
+
+def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
+    plane = halves()
+    image = np.repeat(plane.image[:, None], 4, axis=1)
+    target = np.full(image.shape[1:], IGNORE, np.uint8)
+    target[2] = plane.target
+    config = FineTuneConfig(
+        device="cpu", minutes=0, steps=120, crop=64, elastic=0, learning_rate=5e-3
+    )
+    spec = ModelSpec(depth=2, width=4, ndim=3)
+    run = fine_tune(start_checkpoint(spec), [TrainingPair(image, target)], config)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result = end.value
+            break
+    assert result.improved
+    found = Runner(result.checkpoint, "cpu")(image)[1]
+    assert found[:, 90:, 80:].mean() > 0.6
+    assert found[:, 90:, :50].mean() < 0.4
+
+
+def test_a_guess_of_another_size_is_refused():
+    pair = halves()
+    with pytest.raises(DataError, match="guess is 9 x 9"):
+        TrainingPair(pair.image, pair.target, guess=np.zeros((2, 9, 9), np.float32))
+
+
+def test_the_loss_is_that_of_the_masked_pixels_that_are_known():
+    logits = torch.zeros(1, 2, 1, 3)
+    logits[0, 1, 0, 0] = 3.0
+    probabilities = torch.tensor([[[[1.0, 0.5, 0.0]], [[0.0, 0.5, 0.0]]]])
+    mask = torch.tensor([[[False, True, True]]])
+    loss = masked_guess(logits, probabilities, mask)
+    # The first pixel is not asked for, nothing is known of the last.
+    assert float(loss) == pytest.approx(np.log(2))
+    nothing = torch.zeros_like(mask)
+    assert float(masked_guess(logits, probabilities, nothing)) == 0
+
+
+def test_a_network_learns_the_guess():
+    pair = halves()
+    config = FineTuneConfig(
+        device="cpu", minutes=0, steps=200, crop=64, elastic=0, learning_rate=5e-3
+    )
+    run = fine_tune(start_checkpoint(SPEC), [pair], config)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            result = end.value
+            break
+    assert result.improved
+    found = Runner(result.checkpoint, "cpu")(pair.image)[1]
+    assert found[90:, 80:].mean() > 0.6
+    assert found[90:, :50].mean() < 0.4
