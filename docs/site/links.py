@@ -11,9 +11,10 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
 _LINK = re.compile(r"(\]\()([^)\s#]+)?(#[^)\s]*)?(\))")
+_PICTURE = re.compile(r"!\[([^\]]*)\]\(([./]*images/)([\w-]+)\.png\)")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
@@ -74,3 +75,26 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
         parts += [change(text[end : code.start()]), code.group(0)]
         end = code.end()
     return "".join([*parts, change(text[end:])])
+
+
+def in_both_themes(text: str, files: Container[str]) -> str:
+    """Add the light picture to each dark one that has one, for the light page.
+
+    Parameters
+    ----------
+    text
+        Markdown of a document.
+    files
+        Paths in the repository of what is on the site.
+    """
+
+    def both(match: re.Match[str]) -> str:
+        shown, folder, stem = match.groups()
+        if f"docs/images/{stem}-light.png" not in files:
+            return match.group(0)
+        return (
+            f"![{shown}]({folder}{stem}.png#only-dark)"
+            f"![{shown}]({folder}{stem}-light.png#only-light)"
+        )
+
+    return _PICTURE.sub(both, text)

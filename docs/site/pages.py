@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands import commands_sections
-from links import UnknownLinkError, rewrite_links
+from links import UnknownLinkError, in_both_themes, rewrite_links
 from mkdocs.structure.files import File
 from model_cards import model_page
 
@@ -69,7 +69,11 @@ def on_page_markdown(
 
     source = sources.get(uri, f"docs/{uri}")
     return rewrite_links(
-        markdown, source=source, page=uri, pages=pages, elsewhere=elsewhere
+        in_both_themes(markdown, pages),
+        source=source,
+        page=uri,
+        pages=pages,
+        elsewhere=elsewhere,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,12 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Any:
         return __import__(name)
 
     yield load
-    for name in set(sys.modules) - before & {"commands", "links", "model_cards"}:
+    for name in set(sys.modules) - before & {
+        "commands",
+        "links",
+        "model_cards",
+        "pages",
+    }:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -97,3 +103,36 @@ def test_links_of_the_repository_hold_on_the_site(
     site: Any, written: str, on_the_site: str
 ) -> None:
     assert _rewritten(site, written) == on_the_site
+
+
+def _scripts_of_pictures() -> dict[str, str]:
+    scripts = (ROOT / "docs" / "pictures").glob("*.py")
+    return {path.stem: path.read_text("utf-8") for path in scripts}
+
+
+def test_every_picture_is_made_by_a_script_and_shown() -> None:
+    scripts = _scripts_of_pictures()
+    made = set(re.findall(r'\.save\("([\w-]+)"', "\n".join(scripts.values())))
+    assert len(made) >= 5
+    files = {path.name for path in (ROOT / "docs" / "images").iterdir()}
+    assert files == {f"{name}{part}.png" for name in made for part in ("", "-light")}
+    pages = "\n".join(path.read_text("utf-8") for path in ROOT.glob("docs/**/*.md"))
+    assert not [name for name in made if f"images/{name}.png" not in pages]
+
+
+def test_all_scripts_of_pictures_are_run() -> None:
+    scripts = _scripts_of_pictures()
+    run = re.search(r"^SCRIPTS = \((.*)\)", scripts["__main__"], re.MULTILINE)
+    assert run is not None
+    names = set(re.findall(r'"(\w+)"', run.group(1)))
+    assert names == {name for name, text in scripts.items() if "import Window" in text}
+
+
+def test_a_picture_is_light_on_the_light_page(site: Any) -> None:
+    both = site("links").in_both_themes
+    files = {"docs/images/a.png", "docs/images/a-light.png"}
+    assert both("![b](../images/a.png) [c](d.md)", files) == (
+        "![b](../images/a.png#only-dark)"
+        "![b](../images/a-light.png#only-light) [c](d.md)"
+    )
+    assert both("![b](images/other.png)", files) == "![b](images/other.png)"
