@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from textwrap import dedent
+
+import pytest
 
 LIGHT = (
     "annotations.store",
@@ -81,6 +84,7 @@ def test_light_modules_import_no_torch():
     assert printed.splitlines() == [f"{name} False False" for name in LIGHT]
 
 
+@pytest.mark.skipif(find_spec("napari") is None, reason="there is no napari")
 def test_the_plugin_imports_no_torch():
     printed = run(
         WALK

@@ -13,7 +13,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from unet_engine import __version__
 from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.parsing import CommandParser, command_first
@@ -72,6 +71,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; each sets ``run`` to what it does."""
     # Here, so that Ctrl-C while they load ends like any other.
+    from unet_engine import __version__
     from unet_engine.cli.demo import add_parser as add_demo
     from unet_engine.cli.evaluate import add_parser as add_evaluate
     from unet_engine.cli.finetune import add_parser as add_finetune

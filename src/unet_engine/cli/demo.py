@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
     import argparse
+
+_GROUP = "unet_engine.commands"
+"""Entry points of packages that bring a command: ``(arguments) -> exit code``."""
 
 
 def add_parser(commands: Any) -> None:
@@ -28,15 +31,16 @@ def run(arguments: argparse.Namespace) -> int:
     Raises
     ------
     EngineError
-        When napari or a Qt binding is not installed.
+        When the plugin, napari or a Qt binding is not installed.
     """
+    found = entry_points(group=_GROUP, name="demo")
     try:
-        # By name: the engine knows the plugin only here, and works without it.
-        demo = import_module("napari_unet.demo")
-        code: int = demo.main(arguments.others)
+        if not found:
+            raise ImportError("the plugin is not installed")
+        code: int = next(iter(found)).load()(arguments.others)
     except ImportError as error:
         raise EngineError(
             f"napari cannot start ({error}); install it with a Qt binding: "
-            "pip install 'napari-unet-finetune[pyqt5]'"
+            "pip install 'napari-unet-finetune[pyqt6]'"
         ) from error
     return code

@@ -981,7 +981,15 @@ def test_demo_without_napari_names_the_extra(
 ):
     monkeypatch.setitem(sys.modules, "napari_unet.demo", None)
     assert main(["demo", "--screenshot", "a.png"]) == 1
-    assert_one_line(capsys.readouterr().err, "napari-unet-finetune[pyqt5]")
+    assert_one_line(capsys.readouterr().err, "napari-unet-finetune[pyqt6]")
+
+
+def test_demo_without_the_plugin_names_the_extra(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("unet_engine.cli.demo.entry_points", lambda **which: [])
+    assert main(["demo"]) == 1
+    assert_one_line(capsys.readouterr().err, "napari-unet-finetune[pyqt6]")
 
 
 def test_demo_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch):

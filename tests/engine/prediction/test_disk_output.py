@@ -157,6 +157,12 @@ def test_a_run_goes_on_at_its_finished_tiles(model: Checkpoint, tmp_path: Path):
     assert contents(part) == contents(whole)
 
 
+def test_a_run_begun_by_an_earlier_version_goes_on(model: Checkpoint, tmp_path: Path):
+    stopped_after(2, plane(100, 90), model, CPU, into=DiskResults(tmp_path / "a.zarr"))
+    (begun,) = tmp_path.rglob("run.json")
+    assert json.loads(begun.read_text())["program"] == "0.1.0"
+
+
 def test_a_tile_whose_chunk_was_lost_is_predicted_again(
     model: Checkpoint, tmp_path: Path
 ):
