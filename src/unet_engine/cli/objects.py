@@ -27,6 +27,7 @@ from unet_engine.cli.outputs import Inputs, check_free, is_zarr_name
 from unet_engine.cli.predict_files import Task, check_fits, check_task, plan_tasks
 from unet_engine.cli.progress import add_quiet_option, bar
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.generators import drain
 from unet_engine.images import ZARR_SUFFIX
 from unet_engine.images.zarr.ome_zarr import holds_zarr
 from unet_engine.objects.config import ObjectConfig
@@ -360,7 +361,7 @@ class _Search:
 
         name, quiet = self.arguments.mask.name, self.arguments.quiet
         finding = iter_label_objects(self.mask, self.config, out=out, stop=self.stop)
-        objects = _drain(finding, name, quiet=quiet)
+        objects = _drain_behind_bar(finding, name, quiet=quiet)
         if self.arguments.table is None:
             return objects, None
         measuring = iter_measure_objects(
@@ -370,16 +371,17 @@ class _Search:
             axes=self.mask_image.leading_axes + "YX",
             stop=self.stop,
         )
-        return objects, _drain(measuring, f"{name}: measuring", quiet=quiet)
+        return objects, _drain_behind_bar(measuring, f"{name}: measuring", quiet=quiet)
 
 
-def _drain(run: Generator[BlockDone, None, Any], title: str, *, quiet: bool) -> Any:
+def _drain_behind_bar(
+    run: Generator[BlockDone, None, Any], title: str, *, quiet: bool
+) -> Any:
     """Run it behind a progress bar."""
     with bar(1, title, quiet=quiet) as progress:
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as finished:
-                return finished.value
+
+        def show(event: BlockDone) -> None:
             progress.total = event.total
             progress.update(event.done - progress.n)
+
+        return drain(run, show)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unet_engine.cli.batch import Batch
 from unet_engine.cli.image_options import add_image_options, open_selected
@@ -21,6 +21,7 @@ from unet_engine.cli.predict_files import (
 )
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.errors import DataError, EngineError
+from unet_engine.generators import drain
 from unet_engine.images import (
     ZARR_SUFFIX,
     write_labels,
@@ -177,7 +178,7 @@ def _run_task(
     check_fits(task.labels, image)
     result: Prediction | Denoised
     if not checkpoint.spec.classes:
-        result = _drain(
+        result = _drain_behind_bar(
             iter_denoise(image, checkpoint, config, stop=stop), title, arguments
         )
     else:
@@ -185,7 +186,7 @@ def _run_task(
         run = iter_predict(image, checkpoint, config, stop=stop, into=into)
         if into is not None:
             return _run_to_disk(run, into, task, title, arguments)
-        result = _drain(run, title, arguments)
+        result = _drain_behind_bar(run, title, arguments)
     if not result.complete:
         return False
     _write(task, image, checkpoint, result)
@@ -233,7 +234,7 @@ def _run_to_disk(
 ) -> bool:
     """Drain a run that writes as it goes; False when it was stopped."""
     try:
-        result = _drain(run, title, arguments)
+        result = _drain_behind_bar(run, title, arguments)
     except EngineError as error:
         if into.unfinished is None:
             raise
@@ -304,15 +305,14 @@ def _write(
     write_labels(task.labels, result.labels, image=image, replaceable=True)
 
 
-def _drain(
+def _drain_behind_bar(
     run: Generator[Any, None, _Result], title: str, arguments: argparse.Namespace
 ) -> _Result:
     """Run a prediction behind a progress bar."""
     with bar(1, title, quiet=arguments.quiet) as progress:
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as finished:
-                return cast("_Result", finished.value)
+
+        def show(event: Any) -> None:
             progress.total = event.total
             progress.update(event.done - progress.n)
+
+        return drain(run, show)

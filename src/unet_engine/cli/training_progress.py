@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import CheckpointError, DataError
+from unet_engine.generators import drain
 from unet_engine.models.rescue import Unsaved, folders_for_commands, save_or_rescue
 from unet_engine.models.store import SUFFIX, ModelStore
 from unet_engine.training.events import FineTuned, Step, Validation
@@ -54,19 +55,17 @@ def follow(
 ) -> FineTuned:
     """Run a training behind a progress bar, with a line for each validation."""
     with bar(1.0, "training", quiet=quiet) as progress:
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as finished:
-                result: FineTuned = finished.value
-                return result
+
+        def show(event: Step | Validation) -> None:
             if isinstance(event, Validation):
                 tell([_describe(event)], quiet=quiet)
-                continue
+                return
             progress.set_postfix(
                 refresh=False, step=event.step, loss=f"{event.loss:.3f}"
             )
             progress.update(min(1.0, _share(event, config)) - progress.n)
+
+        return drain(events, show)
 
 
 def _share(event: Step, config: Config) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.generators import drain
 from unet_engine.labels import IGNORE
 from unet_engine.objects.blocks import (
     BlockDone,
@@ -70,11 +71,7 @@ def label_objects(
 ) -> Objects:
     """Find the objects of a mask; ``iter_label_objects`` without the events."""
     run = iter_label_objects(mask, config, block=block, out=out, stop=stop)
-    while True:
-        try:
-            next(run)
-        except StopIteration as finished:
-            return cast("Objects", finished.value)
+    return drain(run)
 
 
 def iter_label_objects(

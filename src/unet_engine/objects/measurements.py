@@ -7,11 +7,12 @@ neighbours at a time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.generators import drain
 from unet_engine.objects.block_sums import LEFT_OUT, ObjectSums
 from unet_engine.objects.blocks import BlockDone, BlockGrid, release_pages
 from unet_engine.objects.intensities import Intensities
@@ -50,11 +51,7 @@ def measure_objects(
         class_names=class_names,
         stop=stop,
     )
-    while True:
-        try:
-            next(run)
-        except StopIteration as finished:
-            return cast("Table", finished.value)
+    return drain(run)
 
 
 def iter_measure_objects(

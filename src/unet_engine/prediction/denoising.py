@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import Cancelled, SpecError
+from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.prediction.config import PredictConfig
@@ -38,11 +39,7 @@ def denoise(
 ) -> Denoised:
     """Restore an image; ``iter_denoise`` without the events."""
     run = iter_denoise(image, checkpoint, config, stop=stop, indices=indices)
-    while True:
-        try:
-            next(run)
-        except StopIteration as finished:
-            return cast("Denoised", finished.value)
+    return drain(run)
 
 
 def iter_denoise(

@@ -6,12 +6,13 @@ import time
 from contextlib import closing, contextmanager
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from unet_engine.compute import calibration
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
+from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.labels import likeliest
@@ -75,11 +76,7 @@ def predict(
         near=near,
         into=into,
     )
-    while True:
-        try:
-            next(run)
-        except StopIteration as finished:
-            return cast("Prediction", finished.value)
+    return drain(run)
 
 
 def iter_predict(
