@@ -7,6 +7,7 @@ tests, all but this project.
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 import zipfile
 from typing import TYPE_CHECKING
@@ -90,6 +91,15 @@ def test_wheel_holds_the_packages_and_the_resources(wheel: Path) -> None:
         "napari_unet_resources/models/general.safetensors",
         "napari_unet_resources/models/nuclei.safetensors",
     } <= set(names)
+
+
+def test_the_page_on_pypi_has_no_links_into_the_repository(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        page = archive.read(name).decode()
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert any("raw.githubusercontent.com" in link for link in links)
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
 
 
 def test_sdist_holds_what_the_tests_need_and_no_environment(sdist: Path) -> None:
