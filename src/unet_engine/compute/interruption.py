@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from torch.nn.modules.module import register_module_forward_pre_hook
-
 from unet_engine.errors import Cancelled
-from unet_engine.stopping import never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,43 +16,50 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 
-_running = threading.local()
+_stops: ContextVar[tuple[Stop, ...]] = ContextVar("stops", default=())
+"""Those of the `interruptible` around the current call, the outermost first. Of this
+thread only: a new thread begins without any."""
 
 
 def poll() -> None:
-    """Ask the ``stop`` of the `interruptible` around this call, if there is one.
+    """Poll the ``stop`` of each `interruptible` around this call.
 
     Raises
     ------
     Cancelled
-        When it says True.
+        When one of them returns True.
     """
-    stop: Stop = getattr(_running, "stop", never)
-    if stop():
+    if any(stop() for stop in _stops.get()):
         raise Cancelled("stopped within a tile; tiles that are finished are kept")
+
+
+def poll_before_layers(network: nn.Module) -> None:
+    """Make a network poll before each of its layers; other networks do not.
+
+    A tile of a wide network takes seconds on a CPU, one of its layers much less.
+    """
+
+    def before_layer(layer: nn.Module, inputs: Any) -> None:
+        poll()
+
+    for layer in network.modules():
+        layer.register_forward_pre_hook(before_layer)
 
 
 @contextmanager
 def interruptible(stop: Stop) -> Iterator[None]:
-    """Poll ``stop`` before every layer, and after every block, that this thread runs.
+    """Poll ``stop``, and those around it, whenever this thread calls `poll`.
 
-    A tile of a wide network takes seconds on a CPU, one of its layers much less.
+    Networks do between two layers and two blocks, once `poll_before_layers` prepared
+    them.
 
     Raises
     ------
     Cancelled
-        When ``stop`` says True.
+        When ``stop``, or one around it, returns True.
     """
-    thread = threading.get_ident()
-
-    def before_layer(module: nn.Module, inputs: Any) -> None:
-        if threading.get_ident() == thread:
-            poll()
-
-    hook = register_module_forward_pre_hook(before_layer)
-    _running.stop = stop
+    token = _stops.set((*_stops.get(), stop))
     try:
         yield
     finally:
-        del _running.stop
-        hook.remove()
+        _stops.reset(token)

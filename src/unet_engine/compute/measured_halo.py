@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_engine.compute.runner import runner_for
+from unet_engine.compute.runner import RUNNERS
 from unet_engine.stopping import never
 from unet_engine.tiling.tiles import read_reflected
 
@@ -67,7 +67,7 @@ def measure_halo(
         object that came in if it was stopped.
     """
     spec = checkpoint.spec
-    runner = runner_for(checkpoint, device)
+    runner = RUNNERS.get(checkpoint, device)
     samples = list(_places(images, _EDGES[spec.ndim], seed))
     *smaller, exact = spec.halo_choices
     known: list[Array] = []

@@ -11,6 +11,7 @@ import torch
 
 from unet_engine.compute.blockwise import StagedNetwork
 from unet_engine.compute.devices import choose_device, prediction_precision
+from unet_engine.compute.interruption import poll_before_layers
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import CheckpointError, EngineError
@@ -67,6 +68,7 @@ class Runner:
             for weights in self._network.parameters():
                 if weights.ndim == self.spec.ndim + 2:
                     weights.data = weights.data.contiguous(memory_format=self._format)
+        poll_before_layers(self._network)
         self._staged = StagedNetwork.of(self._network, self.device)
 
     @property
@@ -187,24 +189,40 @@ def _full_precision(device: str) -> Iterator[None]:
         yield
 
 
-_last: tuple[Checkpoint, tuple[str, Precision], Runner] | None = None
-_last_lock = threading.Lock()
+class RunnerCache:
+    """Keeps the last runner, so that predicting again does not build its network again.
 
-
-def runner_for(
-    checkpoint: Checkpoint, device: Device = "auto", precision: Precision = "full"
-) -> Runner:
-    """Return a runner, the last one again when nothing changed since.
-
-    One runner is kept, so that predicting again does not build the network again.
+    One only: a GPU may not hold two networks.
     """
-    global _last
-    chosen = choose_device(device), precision
-    with _last_lock:
-        if _last is not None and _last[0] is checkpoint and _last[1] == chosen:
-            return _last[2]
-        # Released first: a GPU may not hold two networks.
-        _last = None
-        runner = Runner(checkpoint, device, precision)
-        _last = (checkpoint, chosen, runner)
-        return runner
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._checkpoint: Checkpoint | None = None
+        self._place: tuple[str, Precision] | None = None
+        self._runner: Runner | None = None
+
+    def get(
+        self,
+        checkpoint: Checkpoint,
+        device: Device = "auto",
+        precision: Precision = "full",
+    ) -> Runner:
+        """Return a runner, the last one again when nothing changed since."""
+        place = choose_device(device), precision
+        with self._lock:
+            known = self._checkpoint is checkpoint and self._place == place
+            if known and self._runner is not None:
+                return self._runner
+            self._runner = self._checkpoint = self._place = None
+            self._runner = Runner(checkpoint, device, precision)
+            self._checkpoint, self._place = checkpoint, place
+            return self._runner
+
+    def clear(self) -> None:
+        """Forget the runner, whose memory is free when nobody else holds it."""
+        with self._lock:
+            self._runner = self._checkpoint = self._place = None
+
+
+RUNNERS = RunnerCache()
+"""That of this process: predictions one after the other share it."""

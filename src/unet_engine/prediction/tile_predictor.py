@@ -8,7 +8,7 @@ import numpy as np
 
 from unet_engine.compute.block_size import tune
 from unet_engine.compute.interruption import interruptible
-from unet_engine.compute.runner import Runner, runner_for
+from unet_engine.compute.runner import RUNNERS, Runner
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import DataError, OutOfMemoryError
 from unet_engine.images.no_data import unrecorded
@@ -59,7 +59,7 @@ class TilePredictor:
         self._stop = stop
         self._footprint = footprint or checkpoint.spec.footprint
         self._symmetries = _symmetries(checkpoint.spec, config)
-        self._runner: Runner = runner_for(checkpoint, config.device, config.precision)
+        self._runner: Runner = RUNNERS.get(checkpoint, config.device, config.precision)
         if cells:
             self._runner.cells = cells
         else:
@@ -166,7 +166,7 @@ class TilePredictor:
         self._notes.append(
             f"{self.device} had too little memory; the CPU finished the prediction."
         )
-        self._runner = runner_for(self._checkpoint, "cpu", self._precision)
+        self._runner = RUNNERS.get(self._checkpoint, "cpu", self._precision)
         self._halvings = 0
         return True
 

@@ -446,7 +446,7 @@ def test_a_failure_of_torch_is_one_line(
     out = tmp_path / "mask.tif"
     for place in (
         "torch.Tensor.softmax",
-        "unet_engine.prediction.tile_predictor.runner_for",
+        "unet_engine.compute.runner.RunnerCache.get",
     ):
         with monkeypatch.context() as patch:
             patch.setattr(place, fail)

@@ -14,7 +14,7 @@ import torch
 from unet_engine.compute import devices, runner
 from unet_engine.compute.devices import choose_device
 from unet_engine.compute.loading import load_network
-from unet_engine.compute.runner import Runner, runner_for
+from unet_engine.compute.runner import RUNNERS, Runner
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import CheckpointError, EngineError, OutOfMemoryError
 from unet_engine.models.spec import ModelSpec
@@ -159,10 +159,10 @@ def test_an_impossible_allocation_is_out_of_memory():
 
 def test_the_last_runner_is_kept(make_checkpoint: Callable):
     one, other = make_checkpoint(SMALL), make_checkpoint(SMALL)
-    first = runner_for(one, "cpu")
-    assert runner_for(one, "cpu") is first
-    assert runner_for(other, "cpu") is not first
-    assert runner_for(one, "cpu") is not first
+    first = RUNNERS.get(one, "cpu")
+    assert RUNNERS.get(one, "cpu") is first
+    assert RUNNERS.get(other, "cpu") is not first
+    assert RUNNERS.get(one, "cpu") is not first
 
 
 def test_training_takes_half_of_the_bits_only_where_that_is_native(
@@ -222,9 +222,9 @@ def test_half_of_the_bits_give_nearly_the_same(
         stop - start for start, stop in spec.footprint.around([(0, 12)] * len(halo))
     ]
     block = np.random.default_rng(0).random((spec.in_channels, *shape), np.float32)
-    full = runner_for(checkpoint, "cpu")(block, inner)
-    chosen = runner_for(checkpoint, "cpu", "half")
-    assert runner_for(checkpoint, "cpu", "half") is chosen
+    full = RUNNERS.get(checkpoint, "cpu")(block, inner)
+    chosen = RUNNERS.get(checkpoint, "cpu", "half")
+    assert RUNNERS.get(checkpoint, "cpu", "half") is chosen
     half = chosen(block, inner)
     assert half.dtype == np.float32
     difference = np.abs(half - full).max() / max(1.0, np.abs(full).max())

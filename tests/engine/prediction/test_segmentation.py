@@ -16,11 +16,10 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unet_engine.compute.runner import Runner
+from unet_engine.compute.runner import RUNNERS, Runner
 from unet_engine.errors import DataError, EngineError, OutOfMemoryError, SpecError
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
-from unet_engine.prediction import tile_predictor
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.outputs import ArrayResults
 from unet_engine.prediction.segmentation import iter_predict, plan_prediction, predict
@@ -563,7 +562,7 @@ def test_the_cpu_takes_over_when_no_tile_fits(
 
     monkeypatch.setattr(Runner, "__call__", call)
     monkeypatch.setattr(Runner, "release_memory", lambda self: None)
-    monkeypatch.setattr(tile_predictor, "runner_for", pretend)
+    monkeypatch.setattr(RUNNERS, "get", pretend)
     image = plane(200, 200)
     config = PredictConfig(tile=128, probabilities=True)
     result = predict(image, model, config)
