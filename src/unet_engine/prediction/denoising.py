@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_engine.compute.torch_errors import translated_errors
-from unet_engine.errors import Cancelled, SpecError
+from unet_engine.errors import SpecError
 from unet_engine.generators import drain
-from unet_engine.images import Normalisation, match_channels
+from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Denoised, TileDenoised
-from unet_engine.prediction.plan import looked_at, nearest_first, plan_prediction
+from unet_engine.prediction.plan import looked_at, plan_prediction
+from unet_engine.prediction.tile_loop import (
+    TileLoop,
+    measure_normalisation,
+    named_tile,
+)
 from unet_engine.prediction.tile_predictor import TilePredictor, read_tile
 from unet_engine.stopping import never
 from unet_engine.tiling.tiles import Tile
@@ -23,8 +28,11 @@ from unet_engine.tiling.tiles import Tile
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
+    import numpy.typing as npt
+
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near
     from unet_engine.stopping import Stop
 
@@ -37,21 +45,7 @@ def denoise(
     stop: Stop = never,
     indices: Iterable[Index] | None = None,
 ) -> Denoised:
-    """Restore an image; ``iter_denoise`` without the events."""
-    run = iter_denoise(image, checkpoint, config, stop=stop, indices=indices)
-    return drain(run)
-
-
-def iter_denoise(
-    image: Image,
-    checkpoint: Checkpoint,
-    config: PredictConfig | None = None,
-    *,
-    stop: Stop = never,
-    indices: Iterable[Index] | None = None,
-    near: Near = None,
-) -> Generator[TileDenoised, None, Denoised]:
-    """Restore an image tile by tile, and yield every tile as it is finished.
+    """Restore an image tile by tile.
 
     Parameters
     ----------
@@ -65,82 +59,89 @@ def iter_denoise(
         Polled before every tile and every layer; ``True`` returns what there is.
     indices
         Positions along the leading axes to restore; the others stay 0.
-    near
-        ``(index, (y, x))``: planes and tiles nearest to it come first. A callable is
-        asked again before every tile.
-
-    Yields
-    ------
-    TileDenoised
-        In the order of ``near``, else in raster order.
-
-    Returns
-    -------
-    Denoised
 
     Raises
     ------
     SpecError
         When the model has classes.
     DataError
-        When the channels do not fit the model.
+        When the channels do not fit the model, or a tile cannot be read.
     OutOfMemoryError
         When even the smallest tile, or the result, does not fit the memory.
+    """
+    run = iter_denoise(image, checkpoint, config, stop=stop, indices=indices)
+    return drain(run)
+
+
+def iter_denoise(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+    indices: Iterable[Index] | None = None,
+    near: Near = None,
+) -> Generator[TileDenoised, None, Denoised]:
+    """Restore an image as ``denoise`` does, and yield every tile as it is finished.
+
+    Planes and tiles nearest to ``near``, an ``(index, (y, x))``, come first; a callable
+    is called again before every tile. Without it they come in raster order.
     """
     started = time.monotonic()
     config = config or PredictConfig()
     spec = checkpoint.spec
-    if spec.classes:
-        raise SpecError(
-            f"this model predicts the classes {', '.join(spec.classes)} and restores "
-            "no image; use one that was pretrained without labels"
-        )
+    _check_restores(spec)
     image = keep_chunks(match_channels(image, spec.in_channels))
     plan = plan_prediction(
-        image,
-        spec,
-        config,
-        indices,
-        watched=near is not None,
-        place=looked_at(near),
+        image, spec, config, indices, watched=near is not None, place=looked_at(near)
     )
-    normalisation = Normalisation.measure(
-        image, low=spec.low_percentile, high=spec.high_percentile
-    )
+    normalisation = measure_normalisation(image, spec, plan)
     with translated_errors():
         restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
     predictor = TilePredictor(
         image, checkpoint, config, normalisation, stop, footprint=plan.tiles.footprint
     )
-    done = 0
+    loop = TileLoop(predictor, plan, stop=stop, near=near)
     with closing(predictor):
-        for index, tile in nearest_first(plan, near):
-            if stop():
-                break
-            try:
-                pixels = normalisation.undo(predictor.predict(index, tile))
-            except Cancelled:
-                break
-            lost = np.isnan(pixels).all(axis=0)
-            if lost.any():
-                # What was never recorded stays as it is.
-                as_read = read_tile(image, index, Tile(tile.inner, tile.inner))
-                pixels[:, lost] = as_read[:, lost]
+        for index, tile, values in loop:
+            pixels = _as_recorded(normalisation.undo(values), image, index, tile)
             where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
             restored[:, *where] = pixels
-            done += 1
             yield TileDenoised(
                 index=index,
                 inner=tile.inner_slices,
                 image=pixels,
-                done=done,
+                done=loop.done,
                 total=plan.total,
                 notes=predictor.retreats,
             )
     return Denoised(
         image=restored,
-        complete=done == plan.total,
+        complete=loop.complete,
         device=predictor.device,
         seconds=time.monotonic() - started,
         notes=predictor.notes,
     )
+
+
+def _check_restores(spec: ModelSpec) -> None:
+    if spec.classes:
+        raise SpecError(
+            f"this model predicts the classes {', '.join(spec.classes)} and restores "
+            "no image; use one that was pretrained without labels"
+        )
+
+
+def _as_recorded(
+    pixels: npt.NDArray[np.float32], image: Image, index: Index, tile: Tile
+) -> npt.NDArray[np.float32]:
+    """Put what was read where nothing was recorded: there is no restored value.
+
+    ``pixels`` are ``(C, *inner)``, and NaN in every channel of such a place.
+    """
+    lost = np.isnan(pixels).all(axis=0)
+    if lost.any():
+        with named_tile(index, tile):
+            as_read = read_tile(image, index, Tile(tile.inner, tile.inner))
+        pixels[:, lost] = as_read[:, lost]
+    return pixels

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
-from math import prod
 from typing import TYPE_CHECKING
 
 from unet_engine.compute import calibration
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
-from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
+from unet_engine.errors import CheckpointError, DataError, SpecError
 from unet_engine.generators import drain
-from unet_engine.images import Normalisation, match_channels
+from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.labels import likeliest
 from unet_engine.prediction.config import PredictConfig
@@ -22,17 +21,21 @@ from unet_engine.prediction.outputs import ArrayResults, PredictionRun
 from unet_engine.prediction.plan import (
     PredictionPlan,
     looked_at,
-    nearest_first,
     plan_prediction,
 )
+from unet_engine.prediction.tile_loop import (
+    TileLoop,
+    measure_normalisation,
+    named_tile,
+)
 from unet_engine.prediction.tile_predictor import TilePredictor, read_tile
-from unet_engine.stopping import Stop, never
+from unet_engine.stopping import never
 from unet_engine.tiling.tiles import Tile, TilePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
-    from unet_engine.images import Image
+    from unet_engine.images import Image, Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near
@@ -50,9 +53,6 @@ _LONG_RUN = 2**24
 _TIMED_RUN = 2**20
 """Pixels from which on the time of a run tells that of others."""
 
-_SEARCHED_PIXELS = 2**26
-"""Size of an image up to which the tile is looked for that cannot be read."""
-
 
 def predict(
     image: Image,
@@ -65,7 +65,41 @@ def predict(
     near: Near = None,
     into: Results | None = None,
 ) -> Prediction:
-    """Predict an image; ``iter_predict`` without the events."""
+    """Predict an image tile by tile, with the result of the whole in one piece.
+
+    When a device runs out of memory the tiles are halved, and at last the CPU goes on.
+
+    Parameters
+    ----------
+    image
+        Any number of planes; only what a tile needs is read at a time.
+    checkpoint
+        The model. The same object again is not built again.
+    config
+        Device, tile size, and whether to keep the probabilities.
+    stop
+        Polled before every tile and every layer; ``True`` returns what there is.
+    normalisation
+        Of this image with the model's channels; measured when it is None.
+    indices
+        Positions along the leading axes to predict; the others stay class 0.
+    near
+        As in ``iter_predict``.
+    into
+        Where tiles go: ``DiskResults`` for files; arrays in memory when it is None.
+
+    Raises
+    ------
+    DataError
+        When channels or positions do not fit, a tile cannot be read or written, or a
+        file changed; tiles that are finished stay.
+    SpecError
+        When the model has no classes: it restores images, see ``denoise``.
+    CheckpointError
+        When the weights do not fit their spec, are no numbers, or lead to none.
+    OutOfMemoryError
+        When even the smallest tile does not fit the CPU's memory.
+    """
     run = iter_predict(
         image,
         checkpoint,
@@ -90,59 +124,13 @@ def iter_predict(
     near: Near = None,
     into: Results | None = None,
 ) -> Generator[TileDone, None, Prediction]:
-    """Predict an image tile by tile, and yield every tile as it is finished.
+    """Predict an image as ``predict`` does, and yield every tile as it is finished.
 
-    Tiles give the same result as the whole image in one piece. When a device runs out
-    of memory the tiles are halved, and at last the CPU goes on; finished
-    tiles are kept and a note says so.
-
-    Parameters
-    ----------
-    image
-        Any number of planes; only what a tile needs is read at a time.
-    checkpoint
-        The model. Give the same object again to spare building its network again.
-    config
-        Device, tile size, and whether to keep the probabilities.
-    stop
-        Polled before every tile and every layer; ``True`` returns what there is.
-    normalisation
-        Of this image with the model's channels; measured when it is None.
-    indices
-        Positions along the leading axes to predict; the others stay class 0.
-    near
-        ``(index, (y, x))``: planes and tiles nearest to it come first. A callable is
-        asked again before every tile.
-    into
-        Where finished tiles go: ``ArrayResults`` for arrays of your own,
-        ``DiskResults`` for files and for runs that can go on after an interruption;
-        new arrays in memory when it is None.
-
-    Yields
-    ------
-    TileDone
-        In the order of ``near``, else in raster order; tiles that ``into`` has from an
-        earlier run are not predicted again.
-
-    Returns
-    -------
-    Prediction
-
-    Raises
-    ------
-    DataError
-        When the channels do not fit the model, a position is not in the image, a tile
-        cannot be read or written, or a file changed; tiles that are finished stay.
-    SpecError
-        When the model has no classes: it restores images, see ``denoising``.
-    CheckpointError
-        When the weights do not fit their spec, are no numbers, or lead to none.
-    OutOfMemoryError
-        When even the smallest tile does not fit the CPU's memory.
+    Planes and tiles nearest to ``near``, an ``(index, (y, x))``, come first; a callable
+    is called again before every tile. Without it they come in raster order.
     """
     started = time.monotonic()
-    config = config or PredictConfig()
-    spec = checkpoint.spec
+    config, spec = config or PredictConfig(), checkpoint.spec
     _check_segments(spec)
     image = keep_chunks(match_channels(image, spec.in_channels))
     planned = _planning(image, config, indices, near, into)
@@ -150,7 +138,7 @@ def iter_predict(
     results = _in_memory(plan, spec, config) if into is None else into
     fingerprint = _fingerprint(image)
     if normalisation is None:
-        normalisation = _measure(image, spec, plan)
+        normalisation = measure_normalisation(image, spec, plan)
     if config.halo == "measured" and spec.measured_halo is None:
         checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
         plan = planned(checkpoint.spec)
@@ -179,13 +167,23 @@ def iter_predict(
     seconds = time.monotonic() - started
     if complete:
         _keep_pace(run, seconds)
+    return _result(results, run, predictor, complete, seconds)
+
+
+def _result(
+    results: Results,
+    run: PredictionRun,
+    predictor: TilePredictor,
+    complete: bool,
+    seconds: float,
+) -> Prediction:
     return Prediction(
         labels=results.labels,
         probabilities=results.probabilities,
         complete=complete,
         device=predictor.device,
         seconds=seconds,
-        notes=(*predictor.notes, *halo_notes(checkpoint.spec, config)),
+        notes=(*predictor.notes, *halo_notes(run.checkpoint.spec, run.config)),
     )
 
 
@@ -241,7 +239,7 @@ def _with_measured_halo(
         plan.tiles.shape, tile=_MEASURED_EDGE, footprint=checkpoint.spec.footprint
     ).nearest_first([size / 2 for size in plan.tiles.shape])[0]
     index = plan.planes[len(plan.planes) // 2]
-    with _named_tile(index, middle):
+    with named_tile(index, middle):
         marked = normalisation.marked(image)
         block = read_tile(marked, index, Tile(middle.inner, middle.inner))
     return measure_halo(checkpoint, [normalisation.apply(block)], stop=stop)
@@ -256,70 +254,42 @@ def _fill(
 ) -> Generator[TileDone, None, bool]:
     """Predict the tiles that are not there yet; False when it was stopped."""
     plan = run.plan
-    finished = results.begin(run)
-    done = len(finished)
-    for index, tile in nearest_first(plan, near):
-        if finished and plan.number(index, tile) in finished:
-            continue
-        if stop():
-            return False
-        with _named_tile(index, tile):
-            try:
-                probabilities = predictor.predict(index, tile)
-            except Cancelled:
-                return False
-            except CheckpointError:
-                if not done:
-                    results.discard()
-                raise
+    loop = TileLoop(predictor, plan, stop=stop, near=near, finished=results.begin(run))
+    try:
+        for index, tile, probabilities in loop:
             classes = likeliest(probabilities)
-            results.write(index, tile, classes, probabilities)
-        done += 1
-        yield TileDone(
-            index=index,
-            inner=tile.inner_slices,
-            labels=classes,
-            probabilities=probabilities if run.config.probabilities else None,
-            done=done,
-            total=plan.total,
-            notes=predictor.retreats,
-        )
+            with named_tile(index, tile):
+                results.write(index, tile, classes, probabilities)
+            yield TileDone(
+                index=index,
+                inner=tile.inner_slices,
+                labels=classes,
+                probabilities=probabilities if run.config.probabilities else None,
+                done=loop.done,
+                total=plan.total,
+                notes=predictor.retreats,
+            )
+    except CheckpointError:
+        if not loop.done:
+            results.discard()
+        raise
+    if not loop.complete:
+        return False
+    _check_unchanged(run)
+    return results.finish(stop)
+
+
+def _check_unchanged(run: PredictionRun) -> None:
     if run.fingerprint != _fingerprint(run.image):
         raise DataError(
             f"the files of {run.image.name} were changed by another program during "
             "the prediction, which may mix old and new; run the same again: of a zarr "
             "that goes to disk only the tiles concerned are predicted again"
         )
-    return results.finish(stop)
-
-
-def _measure(image: Image, spec: ModelSpec, plan: PredictionPlan) -> Normalisation:
-    """Measure the brightness; of an image that cannot be read name the first tile."""
-    try:
-        return Normalisation.measure(
-            image, low=spec.low_percentile, high=spec.high_percentile
-        )
-    except DataError:
-        if prod(plan.shape) <= _SEARCHED_PIXELS:
-            for index, tile in nearest_first(plan, None):
-                with _named_tile(index, tile):
-                    read_tile(image, index, tile)
-        raise
 
 
 def _fingerprint(image: Image) -> str:
     return image.source.fingerprint() if image.source is not None else ""
-
-
-@contextmanager
-def _named_tile(index: Index, tile: Tile) -> Iterator[None]:
-    """Say in which tile data could not be read or written."""
-    try:
-        yield
-    except DataError as error:
-        place = ", ".join(f"{start}:{stop}" for start, stop in tile.inner)
-        plane = f" of plane {', '.join(map(str, index))}" if index else ""
-        raise DataError(f"tile [{place}]{plane}: {error}") from error
 
 
 def _in_memory(

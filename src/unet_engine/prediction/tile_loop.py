@@ -1,0 +1,132 @@
+"""``TileLoop``: the tiles of a plan through a network, one after the other."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from math import prod
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import Cancelled, DataError
+from unet_engine.images import Normalisation
+from unet_engine.prediction.plan import nearest_first
+from unet_engine.prediction.tile_predictor import read_tile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from unet_engine.images import Image
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.places import Index, Near
+    from unet_engine.prediction.plan import PredictionPlan
+    from unet_engine.prediction.tile_predictor import TilePredictor
+    from unet_engine.stopping import Stop
+    from unet_engine.tiling.tiles import Tile
+
+_SEARCHED_PIXELS = 2**26
+"""Size of an image up to which the tile is looked for that cannot be read: seconds."""
+
+
+class TileLoop:
+    """Predicts the tiles of a plan that are not finished yet, until it is stopped.
+
+    Parameters
+    ----------
+    predictor
+        Of the image and the model that the plan is for.
+    plan
+        Which tiles there are.
+    stop
+        Polled before every tile, and by the predictor within it.
+    near
+        ``(index, (y, x))``: planes and tiles nearest to it come first. A callable is
+        called again before every tile. None: raster order.
+    finished
+        Numbers of the tiles that are there from an earlier run.
+
+    Attributes
+    ----------
+    done
+        Tiles that are finished, those of the earlier run included.
+    complete
+        All tiles are finished; False while the loop runs, and when it was stopped.
+    """
+
+    def __init__(
+        self,
+        predictor: TilePredictor,
+        plan: PredictionPlan,
+        *,
+        stop: Stop,
+        near: Near = None,
+        finished: AbstractSet[int] = frozenset(),
+    ) -> None:
+        self._predictor = predictor
+        self._plan = plan
+        self._stop = stop
+        self._near = near
+        self._finished = finished
+        self.done = len(finished)
+        self.complete = False
+
+    def __iter__(self) -> Iterator[tuple[Index, Tile, npt.NDArray[np.float32]]]:
+        """Yield plane, tile and ``(classes, *inner)`` probabilities, or the image.
+
+        Raises
+        ------
+        DataError
+            When a tile cannot be read; names it.
+        CheckpointError
+            When the model gives NaN or infinite numbers.
+        OutOfMemoryError
+            When even the smallest tile does not fit the CPU's memory.
+        """
+        for index, tile in nearest_first(self._plan, self._near):
+            if self._finished and self._plan.number(index, tile) in self._finished:
+                continue
+            if self._stop():
+                return
+            try:
+                with named_tile(index, tile):
+                    values = self._predictor.predict(index, tile)
+            except Cancelled:
+                return
+            self.done += 1
+            yield index, tile, values
+        self.complete = True
+
+
+@contextmanager
+def named_tile(index: Index, tile: Tile) -> Iterator[None]:
+    """Name the tile whose data could not be read or written."""
+    try:
+        yield
+    except DataError as error:
+        place = ", ".join(f"{start}:{stop}" for start, stop in tile.inner)
+        plane = f" of plane {', '.join(map(str, index))}" if index else ""
+        raise DataError(f"tile [{place}]{plane}: {error}") from error
+
+
+def measure_normalisation(
+    image: Image, spec: ModelSpec, plan: PredictionPlan
+) -> Normalisation:
+    """Measure the brightness of an image with the percentiles of a model.
+
+    Raises
+    ------
+    DataError
+        When the image cannot be read; names the first tile of a small image.
+    """
+    try:
+        return Normalisation.measure(
+            image, low=spec.low_percentile, high=spec.high_percentile
+        )
+    except DataError:
+        if prod(plan.shape) <= _SEARCHED_PIXELS:
+            for index, tile in nearest_first(plan, None):
+                with named_tile(index, tile):
+                    read_tile(image, index, tile)
+        raise

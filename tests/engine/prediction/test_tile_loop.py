@@ -1,0 +1,80 @@
+"""Tests of the loop that segmentation and denoising share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unet_engine.errors import Cancelled, DataError
+from unet_engine.prediction.plan import PredictionPlan
+from unet_engine.prediction.tile_loop import TileLoop
+from unet_engine.stopping import never
+from unet_engine.tiling.tiles import Footprint, Tile, TilePlan
+
+PLAN = PredictionPlan(
+    shape=(2, 8, 8),
+    planes=((0,), (1,)),
+    tiles=TilePlan.for_shape(
+        (8, 8), tile=4, footprint=Footprint.isotropic(2, halo=0, divisor=1)
+    ),
+    nbytes=0,
+)
+
+
+class Predictor:
+    """Returns the number of each tile as its only pixel."""
+
+    def __init__(self, error: Exception | None = None, at: int = -1) -> None:
+        self.error, self.at = error, at
+
+    def predict(self, index: tuple[int, ...], tile: Tile) -> np.ndarray:
+        number = PLAN.number(index, tile)
+        if number == self.at and self.error is not None:
+            raise self.error
+        return np.full((1, 1), number, np.float32)
+
+
+def numbers(loop: TileLoop) -> list[int]:
+    return [int(values[0, 0]) for _, _, values in loop]
+
+
+def test_all_tiles_come_in_raster_order():
+    loop = TileLoop(Predictor(), PLAN, stop=never)
+    assert not loop.complete
+    assert numbers(loop) == list(range(8))
+    assert loop.done == 8
+    assert loop.complete
+
+
+def test_tiles_of_an_earlier_run_count_and_are_not_predicted():
+    loop = TileLoop(Predictor(), PLAN, stop=never, finished={0, 5})
+    assert loop.done == 2
+    assert numbers(loop) == [1, 2, 3, 4, 6, 7]
+    assert (loop.done, loop.complete) == (8, True)
+
+
+def test_the_nearest_tile_comes_first():
+    loop = TileLoop(Predictor(), PLAN, stop=never, near=((1,), (7.0, 7.0)))
+    assert numbers(loop)[0] == 7
+
+
+def test_a_stop_between_two_tiles_keeps_those_before():
+    taken: list[int] = []
+    loop = TileLoop(Predictor(), PLAN, stop=lambda: len(taken) == 3)
+    for _, _, values in loop:
+        taken.append(int(values[0, 0]))
+    assert taken == [0, 1, 2]
+    assert (loop.done, loop.complete) == (3, False)
+
+
+def test_a_stop_within_a_tile_keeps_those_before():
+    loop = TileLoop(Predictor(Cancelled("stopped"), at=2), PLAN, stop=never)
+    assert numbers(loop) == [0, 1]
+    assert (loop.done, loop.complete) == (2, False)
+
+
+def test_the_tile_that_cannot_be_read_is_named():
+    loop = TileLoop(Predictor(DataError("broken"), at=7), PLAN, stop=never)
+    with pytest.raises(DataError, match=r"^tile \[4:8, 4:8\] of plane 1: broken$"):
+        numbers(loop)
+    assert (loop.done, loop.complete) == (7, False)
