@@ -46,10 +46,18 @@ def test_scripts_in_the_documents_exist() -> None:
     named = {
         name
         for document in DOCUMENTS
-        for name in re.findall(r"\bscripts/[a-z.]+[a-z]", document.read_text("utf-8"))
+        for name in re.findall(r"\bscripts/[a-z._-]+[a-z]", document.read_text("utf-8"))
     }
     assert named >= {"scripts/setup", "scripts/demo", "scripts/test", "scripts/docs"}
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_places_that_the_guide_for_contributors_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    folders = r"(?:src|napari_unet|tests|scripts|docs|benchmarks|resources|\.github)"
+    named = set(re.findall(rf"`({folders}/[\w./-]*)`", text))
+    assert len(named) > 8
+    assert not sorted(name for name in named if not (ROOT / name).exists())
 
 
 def test_tests_that_the_table_of_files_names_exist() -> None:
