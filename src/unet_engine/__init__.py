@@ -1,17 +1,25 @@
 """Headless U-Net/FCN engine: predict in exact tiles, learn from partial labels.
 
-Imports neither napari nor Qt; torch is imported by the rooms that run a network.
+Imports neither napari nor Qt. What a script needs is here and imported when it is
+first used: ``import unet_engine`` is quick and imports no torch. The names are listed
+in ``__init__.pyi``.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import lazy_loader
+
+_import_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
 __version__: str
 
 
-def __getattr__(name: str) -> str:
-    """Return ``__version__`` when it is read: it is in the installed metadata."""
+def __getattr__(name: str) -> Any:
+    """Import a public name, or read ``__version__`` from the installed metadata."""
     if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _import_attribute(name)
     from importlib.metadata import PackageNotFoundError, version
 
     try:

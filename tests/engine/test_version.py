@@ -24,5 +24,5 @@ def test_a_source_tree_that_was_never_installed(
 
 
 def test_another_name_is_none_of_the_package() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="No unet_engine attribute nothing"):
         _ = unet_engine.nothing

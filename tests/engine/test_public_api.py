@@ -1,0 +1,72 @@
+"""``unet_engine`` exports what a script needs, and imports it when it is first used."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import unet_engine
+
+STUB = Path(unet_engine.__file__).with_suffix(".pyi")
+EXPORTS = {name: getattr(unet_engine, name) for name in unet_engine.__all__}
+FUNCTIONS = sorted(
+    name
+    for name in unet_engine.__all__
+    if inspect.isfunction(getattr(unet_engine, name))
+)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, unet_engine; from unet_engine import EngineError, open_image; "
+        "print('torch' in sys.modules, callable(open_image), "
+        "issubclass(EngineError, Exception))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "True"]
+
+
+def test_the_names_are_those_that_type_checkers_see() -> None:
+    tree = ast.parse(STUB.read_text("utf-8"))
+    imported = {
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    declared = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    )
+    assert len(declared) > 30
+    assert set(declared) == imported == set(unet_engine.__all__)
+    assert set(dir(unet_engine)) == imported
+
+
+@pytest.mark.parametrize("name", unet_engine.__all__)
+def test_each_name_is_there_and_documented(name: str) -> None:
+    value = getattr(unet_engine, name)
+    if callable(value):
+        assert inspect.getdoc(value)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_document_all_their_parameters(name: str) -> None:
+    function = getattr(unet_engine, name)
+    text = inspect.getdoc(function) or ""
+    parameters = text.partition("Parameters\n----------\n")[2]
+    documented = {
+        part.strip()
+        for line in parameters.splitlines()
+        if line and not line.startswith(" ")
+        for part in line.split(",")
+    }
+    assert set(inspect.signature(function).parameters) <= documented
