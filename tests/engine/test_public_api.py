@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import inspect
 import subprocess
 import sys
@@ -70,3 +71,19 @@ def test_functions_document_all_their_parameters(name: str) -> None:
         for part in line.split(",")
     }
     assert set(inspect.signature(function).parameters) <= documented
+
+
+@pytest.mark.parametrize("name", unet_engine.__all__)
+def test_examples_in_docstrings_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    value = EXPORTS[name]
+    for example in doctest.DocTestFinder(recurse=False).find(value, name, globs={}):
+        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+        assert runner.run(example).failed == 0
+
+
+def test_the_functions_that_make_the_loop_have_examples() -> None:
+    made = {name for name in FUNCTIONS if ">>> " in (EXPORTS[name].__doc__ or "")}
+    assert made >= {"label_objects", "measure_objects", "open_image", "predict"}

@@ -40,6 +40,11 @@ def pair_folders(
     Hidden files and files that are no images are left out; ``a.ome.tif`` belongs to
     ``a.png``. An OME-Zarr and labels that are one are a pair, whatever their names.
 
+    Parameters
+    ----------
+    images, labels
+        Folders, or one OME-Zarr each.
+
     Returns
     -------
     list of tuple
@@ -160,6 +165,11 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the image files of a folder in natural order.
 
     Files that look like images and cannot be read are named in one warning.
+
+    Parameters
+    ----------
+    folder
+        Its folders are not searched.
 
     Raises
     ------

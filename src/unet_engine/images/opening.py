@@ -71,6 +71,16 @@ def open_image(
     DataError
         When there is no such file, it is damaged or of another format, or ``axes``
         does not fit it.
+
+    Examples
+    --------
+    >>> import numpy as np, tifffile
+    >>> from unet_engine import open_image
+    >>> stack = np.zeros((5, 64, 48), np.uint16)
+    >>> tifffile.imwrite("stack.tif", stack, metadata={"axes": "ZYX"})
+    >>> image = open_image("stack.tif")
+    >>> image.axes, image.leading_shape, image.plane_shape
+    ('ZYX', (5,), (64, 48))
     """
     if is_zarr(Path(path)):
         if labels and missing_chunks == "refuse":

@@ -240,6 +240,20 @@ def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
     """Return a model with random weights and an empty history.
 
     The caller's random numbers are not touched.
+
+    Parameters
+    ----------
+    spec
+        The network.
+    seed
+        The same seed gives the same weights.
+
+    Examples
+    --------
+    >>> from unet_engine import ModelSpec, start_checkpoint
+    >>> spec = ModelSpec(depth=2, width=4, classes=("background", "cell"))
+    >>> start_checkpoint(spec).trained
+    False
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -69,7 +69,49 @@ def label_objects(
     out: Any = None,
     stop: Stop = never,
 ) -> Objects:
-    """Find the objects of a mask; ``iter_label_objects`` without the events."""
+    """Find the objects of a mask and give each a number.
+
+    It runs ``iter_label_objects`` to its end.
+
+    Parameters
+    ----------
+    mask
+        Class ids; only a block is read at a time.
+    config
+        How objects are found; None for a watershed with the defaults.
+    block
+        Largest block per spatial axis; chosen from size and chunks when None.
+    out
+        Array-like of the shape of the mask, uint32, that takes the labels; made when
+        None, in a temporary file where it is large.
+    stop
+        Polled before every block.
+
+    Returns
+    -------
+    Objects
+        ``labels`` holds the ids, 0 where there is no object.
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` returns True.
+    DataError
+        When the mask holds no class ids, or ``out`` does not fit.
+
+    Examples
+    --------
+    Two discs that touch are two objects:
+
+    >>> import numpy as np
+    >>> from unet_engine import SemanticMask, label_objects
+    >>> y, x = np.mgrid[:40, :60]
+    >>> discs = [(y - 20) ** 2 + (x - centre) ** 2 < 130 for centre in (20, 41)]
+    >>> mask = np.any(discs, axis=0).astype(np.uint8)
+    >>> objects = label_objects(SemanticMask(classes=mask))
+    >>> np.unique(objects.labels).tolist()
+    [0, 1, 2]
+    """
     run = iter_label_objects(mask, config, block=block, out=out, stop=stop)
     return drain(run)
 

@@ -41,7 +41,53 @@ def measure_objects(
     class_names: Sequence[str] = (),
     stop: Stop = never,
 ) -> Table:
-    """Measure every object; ``iter_measure_objects`` without the events."""
+    """Measure every object.
+
+    It runs ``iter_measure_objects`` to its end.
+
+    Parameters
+    ----------
+    objects
+        Labels and classes; only blocks are read. An id that occurs in several planes
+        (volumes) has a row in each.
+    image
+        An ``Image``, or an array-like of the shape of the labels or with an axis of
+        channels before it, for the brightness.
+    scale
+        Length of a pixel along each spatial axis, or along all of them, in ``unit``.
+    unit
+        Of the scale.
+    axes
+        A letter for each axis of the labels; the last of ``"TZYX"`` when None.
+    class_names
+        Of all classes, background first: written instead of their numbers.
+    stop
+        Polled before every block.
+
+    Returns
+    -------
+    dict of ndarray
+        A column for each measurement, a row for each object, units in the names.
+        ``iter_measure_objects`` lists them.
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` returns True.
+    DataError
+        When image, scale or axes do not fit the labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from unet_engine import SemanticMask, label_objects, measure_objects
+    >>> mask = np.zeros((20, 20), np.uint8)
+    >>> mask[4:10, 5:15] = 1
+    >>> objects = label_objects(SemanticMask(classes=mask))
+    >>> table = measure_objects(objects, scale=0.5)
+    >>> table["area (µm²)"].tolist()
+    [15.0]
+    """
     run = iter_measure_objects(
         objects,
         image,

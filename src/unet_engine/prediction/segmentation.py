@@ -99,6 +99,15 @@ def predict(
         When the weights do not fit their spec, are no numbers, or lead to none.
     OutOfMemoryError
         When even the smallest tile does not fit the CPU's memory.
+
+    Examples
+    --------
+    >>> from skimage.data import immunohistochemistry
+    >>> from unet_engine import Image, ModelStore, predict
+    >>> tissue = Image.from_array(immunohistochemistry()[:96, :128], "YXS")
+    >>> prediction = predict(tissue, ModelStore().load("nuclei"))
+    >>> prediction.labels.shape, prediction.complete
+    ((96, 128), True)
     """
     run = iter_predict(
         image,
