@@ -20,6 +20,7 @@ import torch
 from scipy import ndimage
 from skimage import data, filters
 
+from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation
 from unet_engine.labels import IGNORE
 from unet_engine.models.architectures import ARCHITECTURES
@@ -64,12 +65,7 @@ def tune(
 ) -> FineTuned:
     """Drain a training."""
     run = fine_tune(checkpoint, [pair], config)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            result: FineTuned = end.value
-            return result
+    return drain(run)
 
 
 def measure(steps: int, places: int) -> dict[str, Any]:

@@ -25,10 +25,12 @@ from stroke_study.scores import Scoring
 from stroke_study.user import SimulatedUser, nothing_painted
 
 from unet_engine.errors import DataError, EngineError
+from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.spec import ModelSpec
-from unet_engine.models.starting import start_checkpoint
+from unet_engine.models.starting import model_of_planes, start_checkpoint
+from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training import fine_tuning
@@ -79,13 +81,13 @@ def train(
     teach = fine_tuning.with_guesses if guesses else lambda pairs, *_, **__: pairs
     began = time.monotonic()
     with mock.patch.object(fine_tuning, "with_guesses", teach):
-        run = fine_tuning.fine_tune(start, [TrainingPair(pixels, target)], config)
-        while True:
-            try:
-                next(run)
-            except StopIteration as end:
-                model = end.value.checkpoint
-                break
+        run = fine_tuning.fine_tune(
+            start,
+            [TrainingPair(pixels, target)],
+            config,
+            features_from=model_of_planes(ModelStore(), start.spec.in_channels),
+        )
+        model = drain(run).checkpoint
     seconds = time.monotonic() - began
     found = predict(image, model, PredictConfig(probabilities=True)).probabilities
     return np.asarray(found)[1], seconds

@@ -26,25 +26,26 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from bundled_models.microscopes import retake
+from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation, match_channels, open_image
 from unet_engine.metrics import Confusion
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
-from unet_engine.models.store import EXAMPLES_SUFFIX
+from unet_engine.models.store import crops_path
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.events import Step
 from unet_engine.training.fine_tuning import fine_tune
 from unet_engine.training.pairs import TrainingPair, targets_from_instances
-from unet_engine.training.remembered_crops import cut_examples, save_examples
+from unet_engine.training.remembered_crops import cut_crops, save_crops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
 
-    from unet_engine.training.events import FineTuned
+    from unet_engine.training.events import FineTuned, Validation
 
 # The stained set is an eighth as large; its images are drawn more often to make up.
 FLUORESCENT, STAINED = "dsb2018_nuclei", "dsb2018_histology"
@@ -119,12 +120,8 @@ def train(
     signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
     run = fine_tune(checkpoint, pairs, config, stop=lambda: bool(interrupted))
     with tqdm(unit="step") as bar:
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as end:
-                result: FineTuned = end.value
-                return result
+
+        def show(event: Step | Validation) -> None:
             if isinstance(event, Step):
                 bar.update()
                 bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
@@ -133,6 +130,8 @@ def train(
                     f"step {event.step}: loss {event.loss:.4f} IoU {event.iou:.4f}",
                     file=sys.stderr,
                 )
+
+        return drain(run, show)
 
 
 def named(checkpoint: Checkpoint, name: str) -> Checkpoint:
@@ -166,8 +165,8 @@ def evaluate(checkpoint: Checkpoint, data: Path) -> dict[str, dict[str, float]]:
     return figures
 
 
-def examples(data: Path, seed: int = 0) -> list[TrainingPair]:
-    """Cut examples for later trainings to be compared on out of held-out images."""
+def remembered_crops(data: Path, seed: int = 0) -> list[TrainingPair]:
+    """Cut crops out of held-out images, for later trainings to be compared on."""
     held_out = [
         TrainingPair(
             _normalised(match_channels(open_image(image), SPEC.in_channels)),
@@ -178,7 +177,7 @@ def examples(data: Path, seed: int = 0) -> list[TrainingPair]:
         for image, labels in list_files(data / name, held_out=True)
     ]
     order = np.random.default_rng(seed).permutation(len(held_out))
-    return cut_examples([held_out[i] for i in order])
+    return cut_crops([held_out[i] for i in order])
 
 
 def main() -> None:
@@ -215,7 +214,7 @@ def main() -> None:
     result = train(checkpoint, read_pairs(arguments.data, config.seed), config)
     trained = named(result.checkpoint, arguments.out.stem)
     trained.save(arguments.out)
-    save_examples(arguments.out.with_suffix(EXAMPLES_SUFFIX), examples(arguments.data))
+    save_crops(crops_path(arguments.out), remembered_crops(arguments.data))
     print(json.dumps(evaluate(trained, arguments.data), indent=2))
 
 

@@ -14,6 +14,7 @@ import torch
 from reproduction.datasets import DATASETS, Dataset, make_pairs, read_part
 from reproduction.rows import NETWORKS, ROWS, Network, Row, Scale, coarser_row
 from unet_engine.compute.devices import training_precision
+from unet_engine.generators import drain
 from unet_engine.metrics import report
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec, build
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from unet_engine.devices import Device
     from unet_engine.images import Image
-    from unet_engine.training.events import FineTuned
+    from unet_engine.training.events import FineTuned, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,12 +140,7 @@ def _config(row: Row, setting: Setting) -> FineTuneConfig:
 
 
 def _train(name: str, run: Any) -> FineTuned:
-    while True:
-        try:
-            event = next(run)
-        except StopIteration as end:
-            result: FineTuned = end.value
-            return result
+    def show(event: Step | Validation) -> None:
         if isinstance(event, Validation):
             print(
                 f"{name}: step {event.step}, {event.seconds:.0f} s, validation IoU "
@@ -152,6 +148,9 @@ def _train(name: str, run: Any) -> FineTuned:
                 file=sys.stderr,
                 flush=True,
             )
+
+    result: FineTuned = drain(run, show)
+    return result
 
 
 def _score(

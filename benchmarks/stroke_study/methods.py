@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.compute.loading import load_network
+from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.interactive.features import FeatureExtractor
 from unet_engine.interactive.learner import LiveImage, LiveLearner
@@ -243,13 +244,8 @@ class LiveFineTune(Live):
         ]
         config = self._config(time.monotonic() - started)
         run = fine_tune(self._start, pairs, config, previous=self._model)
-        while True:
-            try:
-                next(run)
-            except StopIteration as finished:
-                result = finished.value
-                self._model = result.checkpoint if result.improved else None
-                return
+        result = drain(run)
+        self._model = result.checkpoint if result.improved else None
 
     def _config(self, spent: float) -> FineTuneConfig:
         """Return the settings of a training that ends a round in time."""

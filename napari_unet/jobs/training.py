@@ -18,7 +18,7 @@ from napari_unet.jobs.training_data import (
     training_pairs,
 )
 from napari_unet.state.untrained_model import Draft
-from unet_engine.models.rescue import Unsaved, folders_for_windows, save_or_rescue
+from unet_engine.training.rescue import Unsaved, folders_for_windows, save_or_rescue
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -117,14 +117,15 @@ def train_run(
 ) -> Generator[LabelsRead | Step | Validation | Saving, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
+    from unet_engine.models.starting import model_of_planes
     from unet_engine.training.fine_tuning import fine_tune
     from unet_engine.training.forgetting import compare_with_old
     from unet_engine.training.pairs import recorded_pairs
+    from unet_engine.training.remembered_crops import load_remembered
 
     workspace.store.check_writable()
     checkpoint = old = workspace.checkpoint(order.model, stop)
-    known = not isinstance(order.model, Draft)
-    examples = workspace.store.examples(order.model.name) if known else ()
+    remembered = () if isinstance(order.model, Draft) else load_remembered(order.model)
     rules = decide_added(order)
     if rules:
         yield LabelsRead(line=describe_rules(rules, order.classes))
@@ -135,7 +136,12 @@ def train_run(
         checkpoint = workspace.checkpoint(base, stop)
     checkpoint = _with_classes(checkpoint, order.classes)
     result = yield from fine_tune(
-        checkpoint, pairs, order.config, previous=old if anew else None, stop=stop
+        checkpoint,
+        pairs,
+        order.config,
+        previous=old if anew else None,
+        features_from=model_of_planes(workspace.store, checkpoint.spec.in_channels),
+        stop=stop,
     )
     if note:
         sentence = f"{note[0].upper()}{note[1:]}."
@@ -143,7 +149,7 @@ def train_run(
     if not result.improved:
         return Trained(result=result, model=None)
     result, kept = compare_with_old(
-        result, old, examples, pairs, device=order.config.device
+        result, old, remembered, pairs, device=order.config.device
     )
     *earlier, last = result.checkpoint.history
     kinship = {
@@ -160,7 +166,7 @@ def _saved(
     workspace: Workspace,
     stem: str,
     result: FineTuned,
-    examples: Sequence[TrainingPair] = (),
+    crops: Sequence[TrainingPair] = (),
 ) -> Trained:
     """Save a new model under a free name; one that cannot be saved is kept."""
     store = workspace.store
@@ -168,7 +174,7 @@ def _saved(
         store,
         store.free_name(stem),
         result.checkpoint,
-        examples=examples,
+        crops=crops,
         folders=folders_for_windows(),
     )
     if isinstance(saved, Unsaved):

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
     from napari_unet.widgets.training_curve import Score
     from unet_engine.models.checkpoint import ModelInfo
-    from unet_engine.models.rescue import Unsaved
     from unet_engine.stopping import Stop
     from unet_engine.training.events import FineTuned
+    from unet_engine.training.rescue import Unsaved
 
 _SAVING = "Saving the best model…"
 _PASSING = ("Preparing…", "Stopping…", _SAVING)

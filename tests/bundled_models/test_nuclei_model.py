@@ -13,7 +13,7 @@ from skimage.filters import threshold_otsu
 
 from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
-from unet_engine.models.store import EXAMPLES_SUFFIX
+from unet_engine.models.store import crops_path
 from unet_engine.synthetic.nuclei import nuclei
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ def test_fluorescent_images_are_learned_from_twice(command: ModuleType, data: Pa
     }
 
 
-def test_examples_are_of_held_out_images(command: ModuleType, data: Path):
-    examples = command.examples(data)
-    assert examples
-    assert all(command.is_held_out(example.name) for example in examples)
-    assert all((example.target != IGNORE).all() for example in examples)
+def test_remembered_crops_are_of_held_out_images(command: ModuleType, data: Path):
+    crops = command.remembered_crops(data)
+    assert crops
+    assert all(command.is_held_out(crop.name) for crop in crops)
+    assert all((crop.target != IGNORE).all() for crop in crops)
 
 
-def test_the_command_writes_a_model_and_its_examples(
+def test_the_command_writes_a_model_and_its_crops(
     command: ModuleType,
     data: Path,
     tmp_path: Path,
@@ -93,5 +93,5 @@ def test_the_command_writes_a_model_and_its_examples(
     monkeypatch.setattr(command.signal, "signal", lambda *_: None)
     command.main()
     assert Checkpoint.load(out).spec.width == 4
-    assert out.with_suffix(EXAMPLES_SUFFIX).is_file()
+    assert crops_path(out).is_file()
     assert "foreground_iou" in capsys.readouterr().out

@@ -72,17 +72,19 @@ def run(arguments: argparse.Namespace) -> int:
         Before the training when it could not be saved or the data cannot be used;
         after it when nothing was learned.
     """
+    from unet_engine.models.starting import model_of_planes
     from unet_engine.training.fine_tuning import fine_tune
     from unet_engine.training.forgetting import compare_with_old
+    from unet_engine.training.remembered_crops import load_remembered
 
     store = ModelStore()
     check_name(store, arguments)
     store.check_writable()
     parent: Checkpoint | None = None
-    examples: Sequence[TrainingPair] = ()
+    remembered: Sequence[TrainingPair] = ()
     if arguments.parent is not None:
         parent = store.load(arguments.parent)
-        examples = store.examples(arguments.parent)
+        remembered = load_remembered(store.info(arguments.parent))
     row = ARCHITECTURES[architecture_of(arguments, parent)]
     start = parent is not None and parent.is_start
     transfer = start or arguments.imagenet or (parent and arguments.architecture)
@@ -92,12 +94,18 @@ def run(arguments: argparse.Namespace) -> int:
     config = config_from(arguments, FineTuneConfig, **{**recipe, **limits})
     with stop_on_interrupt(STOPPING) as stop:
         checkpoint, pairs = _prepare(arguments, parent, config, stop)
-        events = fine_tune(checkpoint, pairs, config, stop=stop)
+        events = fine_tune(
+            checkpoint,
+            pairs,
+            config,
+            features_from=model_of_planes(store, checkpoint.spec.in_channels),
+            stop=stop,
+        )
         result = follow(events, config, quiet=arguments.quiet)
         result, kept = compare_with_old(
-            result, parent or checkpoint, examples, pairs, device=config.device
+            result, parent or checkpoint, remembered, pairs, device=config.device
         )
-        return conclude(result, store, arguments, examples=kept)
+        return conclude(result, store, arguments, crops=kept)
 
 
 def _prepare(

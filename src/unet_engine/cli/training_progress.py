@@ -10,9 +10,9 @@ from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.generators import drain
-from unet_engine.models.rescue import Unsaved, folders_for_commands, save_or_rescue
 from unet_engine.models.store import SUFFIX, ModelStore
 from unet_engine.training.events import FineTuned, Step, Validation
+from unet_engine.training.rescue import Unsaved, folders_for_commands, save_or_rescue
 
 if TYPE_CHECKING:
     import argparse
@@ -88,7 +88,7 @@ def conclude(
     result: FineTuned,
     store: ModelStore,
     arguments: argparse.Namespace,
-    examples: Sequence[TrainingPair] = (),
+    crops: Sequence[TrainingPair] = (),
 ) -> int:
     """Save what was learned as ``--out`` and ``--overwrite`` say.
 
@@ -98,7 +98,7 @@ def conclude(
         What was learned, and where it is kept.
     arguments
         With ``out``, ``overwrite`` and ``quiet``.
-    examples
+    crops
         That stay with the model.
 
     Returns
@@ -113,9 +113,7 @@ def conclude(
     """
     if result.improved:
         tell(result.notes, quiet=arguments.quiet)
-        info = _save(
-            store, arguments.out, result, examples, overwrite=arguments.overwrite
-        )
+        info = _save(store, arguments.out, result, crops, overwrite=arguments.overwrite)
         _report(info, result)
         return 0
     if result.stopped:
@@ -132,7 +130,7 @@ def _save(
     store: ModelStore,
     name: str,
     result: FineTuned,
-    examples: Sequence[TrainingPair],
+    crops: Sequence[TrainingPair],
     *,
     overwrite: bool,
 ) -> ModelInfo:
@@ -149,7 +147,7 @@ def _save(
         store,
         name,
         result.checkpoint,
-        examples=examples,
+        crops=crops,
         overwrite=overwrite,
         folders=folders_for_commands(),
     )

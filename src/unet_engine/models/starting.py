@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from unet_engine.errors import SpecError
+from unet_engine.errors import EngineError, SpecError
 from unet_engine.models.architectures import SAME_PATH
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.fcn_trunks import FCN_FORMS
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.models.imagenet import Progress
+    from unet_engine.models.store import ModelStore
     from unet_engine.stopping import Stop
 
 _FRESH_HEAD = 0.1
+_PLANES = "general"
 
 
 def start_pretrained(
@@ -187,6 +189,22 @@ def start_features(
         "fresh": "head",
     }
     return Checkpoint(known.spec, weights, (origin,))
+
+
+def model_of_planes(store: ModelStore, in_channels: int) -> Checkpoint | None:
+    """Return the bundled model that has seen most kinds of images; None without it.
+
+    Parameters
+    ----------
+    store
+        Where models are.
+    in_channels
+        Channels of the images.
+    """
+    try:
+        return adapt_checkpoint(store.load(_PLANES), in_channels=in_channels)
+    except EngineError:
+        return None
 
 
 def start_from(

@@ -26,9 +26,7 @@ from unet_engine.models.checkpoint import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from unet_engine.training.pairs import TrainingPair
+    from collections.abc import Iterator
 
 __all__ = [
     "FOLDER_VARIABLE",
@@ -44,7 +42,8 @@ logger = logging.getLogger(__name__)
 FOLDER_VARIABLE = "NAPARI_UNET_MODELS"
 """Environment variable that names another folder for the user's models."""
 
-EXAMPLES_SUFFIX = ".examples"
+_CROPS_SUFFIX = ".examples"
+"""Of the file beside that of a model, with crops of what it was trained on."""
 
 _FIRST = "nuclei"
 """The bundled model that comes first: it finds something without any training."""
@@ -126,36 +125,15 @@ class ModelStore:
         """
         return Checkpoint.load(self.info(name).path)
 
-    def examples(self, name: str) -> Sequence[TrainingPair]:
-        """Load the examples that were kept of what a model has learned; perhaps none.
-
-        A start has none: it is made to be tuned. A damaged file is logged and left out.
-
-        Raises
-        ------
-        CheckpointError
-            When there is no such model.
-        """
-        from unet_engine.training.remembered_crops import load_examples
-
-        info = self.info(name)
-        path = _examples_path(info.path)
-        if info.is_start or not path.is_file():
-            return ()
-        try:
-            return load_examples(path)
-        except DataError as error:
-            logger.warning("left out the examples of %s: %s", name, error)
-            return ()
-
     def save(
         self,
         name: str,
         checkpoint: Checkpoint,
         overwrite: bool = False,
-        examples: Sequence[TrainingPair] = (),
     ) -> ModelInfo:
         """Save a model in the user's folder; its last history entry gets the name.
+
+        Crops that are kept beside another model of the name go with it.
 
         Parameters
         ----------
@@ -163,8 +141,6 @@ class ModelStore:
             The model.
         overwrite
             Replace another model of the name.
-        examples
-            Of what it has learned; in a file beside that of the model.
 
         Raises
         ------
@@ -182,11 +158,8 @@ class ModelStore:
             checkpoint = replace(checkpoint, history=history)
         self._make_root()
         path = self._path(name)
-        # Examples never belong to another model than that beside them.
-        with _gone_unless_failed(_examples_path(path)):
+        with _gone_unless_failed(crops_path(path)):
             checkpoint.save(path)
-        if examples:
-            _save_examples(path, examples)
         return read_info(path)
 
     def add(self, path: str | os.PathLike[str]) -> ModelInfo:
@@ -304,8 +277,9 @@ class ModelStore:
             ) from error
 
 
-def _examples_path(model: Path) -> Path:
-    return model.with_name(f"{model.stem}{EXAMPLES_SUFFIX}")
+def crops_path(model: Path) -> Path:
+    """Return where crops are kept of what a model was trained on."""
+    return model.with_name(f"{model.stem}{_CROPS_SUFFIX}")
 
 
 @contextmanager
@@ -323,16 +297,6 @@ def _gone_unless_failed(path: Path) -> Iterator[None]:
             aside.rename(path)
         raise
     aside.unlink(missing_ok=True)
-
-
-def _save_examples(model: Path, examples: Sequence[TrainingPair]) -> None:
-    """Save examples beside a model, which is safe already and worth more than they."""
-    from unet_engine.training.remembered_crops import save_examples
-
-    try:
-        save_examples(_examples_path(model), examples)
-    except DataError as error:
-        logger.warning("no examples are kept of %s: %s", model.stem, error)
 
 
 def _equal(one: Checkpoint, other: Checkpoint) -> bool:

@@ -11,10 +11,7 @@ from unet_engine.compute.devices import choose_device
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
-from unet_engine.errors import EngineError
 from unet_engine.interactive.features import FeatureExtractor
-from unet_engine.models.starting import adapt_checkpoint
-from unet_engine.models.store import ModelStore
 from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
@@ -49,8 +46,6 @@ early look at five strokes took the AP of a training on retinas from 0.79 to 0.3
 _FAMILIAR = 0.15
 """Shift of the first layer below which its statistics are kept. Measured on six sets:
 new ones serve dark vessels and nuclei, and harm tissue in electron microscopes."""
-_PLANES = "general"
-"""Sees the slices of a volume for a network that starts from nothing."""
 _GUESSING = 0.15
 """Most of the time of a training that goes into what it is taught."""
 
@@ -61,6 +56,7 @@ def fine_tune(
     config: FineTuneConfig | None = None,
     *,
     previous: Checkpoint | None = None,
+    features_from: Checkpoint | None = None,
     stop: Stop = never,
 ) -> Generator[Step | Validation, None, FineTuned]:
     """Train a copy of a model on the labelled pixels.
@@ -81,6 +77,10 @@ def fine_tune(
     previous
         A model that was tuned on some of these labels before, if this one starts
         anew: what it says counts as much as what the strokes let guess.
+    features_from
+        A model of planes whose features, beside those of filters, tell apart the
+        slices of a volume, for a model of volumes that is not trained yet; see
+        `models.starting.model_of_planes`. None: filters alone.
     stop
         Polled before every step; when it says True the best model so far is returned.
 
@@ -108,7 +108,7 @@ def fine_tune(
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
     with translated_errors():
-        run = _start(checkpoint, pairs, config, device, previous, stop)
+        run = _start(checkpoint, pairs, config, device, previous, features_from, stop)
         result = yield from run.events(stop)
         if not result.improved:
             return dataclasses.replace(result, checkpoint=checkpoint)
@@ -127,6 +127,7 @@ def _start(
     config: FineTuneConfig,
     device: str,
     previous: Checkpoint | None,
+    features_from: Checkpoint | None,
     stop: Stop,
 ) -> TrainingRun:
     started = time.monotonic()
@@ -147,7 +148,10 @@ def _start(
             training,
             # Averaged over symmetries they cost steps, and teach no better.
             FeatureExtractor(
-                _what_sees(checkpoint), device, opinion=previous, average=False
+                checkpoint if checkpoint.spec.ndim == 2 else features_from,
+                device,
+                opinion=previous,
+                average=False,
             ),
             len(checkpoint.spec.classes),
             stop,
@@ -171,18 +175,6 @@ def _start(
         leeway=_leeway(split.validation) if guessed(training) else 0.0,
         started=started,
     )
-
-
-def _what_sees(checkpoint: Checkpoint) -> Checkpoint | None:
-    """Return a model of planes that knows some images: the model itself, if it can."""
-    if checkpoint.spec.ndim == 2:
-        return checkpoint
-    try:
-        start = ModelStore().load(_PLANES)
-        return adapt_checkpoint(start, in_channels=checkpoint.spec.in_channels)
-    except EngineError:
-        # Filters alone do.
-        return None
 
 
 def _leeway(held_out: Sequence[TrainingPair]) -> float:

@@ -10,7 +10,7 @@ from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import EngineError
 from unet_engine.training.events import Replay
-from unet_engine.training.remembered_crops import cut_examples, join_examples
+from unet_engine.training.remembered_crops import cut_crops, join_crops
 from unet_engine.training.validation import HeldOut
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def compare_with_old(
     except EngineError as error:
         # What was learned is not lost for want of a comparison.
         note = _NOT_JUDGED.format(old.name or "the old model", error)
-        kept = join_examples(cut_examples(pairs), earlier)
+        kept = join_crops(cut_crops(pairs), earlier)
         return replace(result, notes=(*result.notes, note)), kept
-    kept = join_examples(cut_examples(pairs), earlier if found else ())
+    kept = join_crops(cut_crops(pairs), earlier if found else ())
     if found is None:
         return result, kept
     *history, last = result.checkpoint.history

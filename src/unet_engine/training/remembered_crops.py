@@ -1,4 +1,4 @@
-"""Examples that stay beside a model: what it could do when it was made.
+"""Crops that stay beside a model: what it could do when it was made.
 
 A later training is compared on them with the model it came from, so that what was
 learned first is not lost unnoticed. They lie in a file of their own: who passes on a
@@ -8,6 +8,7 @@ model file passes on no image.
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from unet_engine.errors import DataError
 from unet_engine.files.atomic import whole_file
 from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.models.store import crops_path
 from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
@@ -27,16 +29,21 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from unet_engine.models.checkpoint import Checkpoint, ModelInfo
+    from unet_engine.models.store import ModelStore
+
+logger = logging.getLogger(__name__)
+
 FORMAT = "napari-unet-finetune examples"
+"""Names the kind of file in its header."""
 _VERSION = "1"
 _MOST = 16
+"""Crops beside a model: of one channel these are 1 MB of planes, 11 MB of volumes."""
 _EDGES = {2: (160, 160), 3: (24, 96, 96)}
-"""Of an example: (Y, X) or (Z, Y, X)."""
+"""Of a crop: (Y, X) pixels or (Z, Y, X) voxels."""
 
 
-def cut_examples(
-    pairs: Sequence[TrainingPair], most: int = _MOST
-) -> list[TrainingPair]:
+def cut_crops(pairs: Sequence[TrainingPair], most: int = _MOST) -> list[TrainingPair]:
     """Cut small parts out of labelled images, as different ones as there are.
 
     Parameters
@@ -44,7 +51,7 @@ def cut_examples(
     pairs
         Planes or volumes.
     most
-        Most examples to return; images take turns, each gives what has most labels
+        Most crops to return; images take turns, each gives what has most labels
         and most classes first.
 
     Returns
@@ -63,10 +70,10 @@ def cut_examples(
     return chosen
 
 
-def join_examples(
+def join_crops(
     new: Sequence[TrainingPair], earlier: Sequence[TrainingPair]
 ) -> list[TrainingPair]:
-    """Return new examples and earlier ones, as many of each as there is room for.
+    """Return new crops and earlier ones, as many of each as there is room for.
 
     Earlier ones keep half of the room, and lose every second one as they grow old.
     """
@@ -76,10 +83,8 @@ def join_examples(
     return [*new[: _MOST - len(kept)], *kept]
 
 
-def save_examples(
-    path: str | os.PathLike[str], examples: Sequence[TrainingPair]
-) -> None:
-    """Write examples into one file, whole or not at all.
+def save_crops(path: str | os.PathLike[str], crops: Sequence[TrainingPair]) -> None:
+    """Write crops into one file, whole or not at all.
 
     Raises
     ------
@@ -87,21 +92,21 @@ def save_examples(
         When the folder cannot be written to.
     """
     tensors: dict[str, npt.NDArray[Any]] = {}
-    for number, example in enumerate(examples):
-        tensors[f"image.{number}"] = example.image.astype(np.float16)
-        tensors[f"target.{number}"] = example.target.copy()
+    for number, crop in enumerate(crops):
+        tensors[f"image.{number}"] = crop.image.astype(np.float16)
+        tensors[f"target.{number}"] = crop.target.copy()
     header = {
         "format": FORMAT,
         "version": _VERSION,
-        "names": json.dumps([example.name for example in examples]),
+        "names": json.dumps([crop.name for crop in crops]),
     }
     content = safetensors.numpy.save(tensors, metadata=header)
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
 
-def load_examples(path: str | os.PathLike[str]) -> list[TrainingPair]:
-    """Read examples; nothing in the file is ever executed.
+def load_crops(path: str | os.PathLike[str]) -> list[TrainingPair]:
+    """Read crops; nothing in the file is ever executed.
 
     Raises
     ------
@@ -112,7 +117,9 @@ def load_examples(path: str | os.PathLike[str]) -> list[TrainingPair]:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             if (header.get("format"), header.get("version")) != (FORMAT, _VERSION):
-                raise DataError(f"{path} holds no examples of this version; delete it")
+                raise DataError(
+                    f"{path} holds no remembered crops of this version; delete it"
+                )
             names = json.loads(header["names"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         return [
@@ -125,6 +132,54 @@ def load_examples(path: str | os.PathLike[str]) -> list[TrainingPair]:
         ]
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it") from error
+
+
+def load_remembered(model: ModelInfo) -> Sequence[TrainingPair]:
+    """Load the crops that were kept beside a model; perhaps none.
+
+    A start has none: it is made to be tuned. A damaged file is logged and left out.
+    """
+    path = crops_path(model.path)
+    if model.is_start or not path.is_file():
+        return ()
+    try:
+        return load_crops(path)
+    except DataError as error:
+        logger.warning("left out the remembered crops of %s: %s", model.name, error)
+        return ()
+
+
+def save_with_crops(
+    store: ModelStore,
+    name: str,
+    checkpoint: Checkpoint,
+    crops: Sequence[TrainingPair] = (),
+    *,
+    overwrite: bool = False,
+) -> ModelInfo:
+    """Save a model and, beside it, crops of what it was trained on.
+
+    Crops that cannot be saved are logged: the model is worth more than they are.
+
+    Parameters
+    ----------
+    store, name, checkpoint, overwrite
+        As of `ModelStore.save`.
+    crops
+        As `cut_crops` returns them.
+
+    Raises
+    ------
+    CheckpointError, DataError
+        As of `ModelStore.save`.
+    """
+    info = store.save(name, checkpoint, overwrite)
+    if crops:
+        try:
+            save_crops(crops_path(info.path), crops)
+        except DataError as error:
+            logger.warning("no crops are kept of %s: %s", name, error)
+    return info
 
 
 def _most_labelled_first(pair: TrainingPair) -> Iterator[TrainingPair]:

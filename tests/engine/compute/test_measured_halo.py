@@ -10,6 +10,7 @@ import pytest
 
 from unet_engine.compute.measured_halo import ALLOWED, measure_halo
 from unet_engine.errors import SpecError
+from unet_engine.generators import drain
 from unet_engine.images import Image
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import adapt_checkpoint
@@ -100,13 +101,7 @@ def test_training_measures_anew_and_a_changed_model_forgets(make_checkpoint: Cal
     target = (pixels(64)[0] > 0.5).astype(np.uint8)
     pair = TrainingPair(image=pixels(64), target=target)
     config = FineTuneConfig(device="cpu", steps=30, minutes=0, crop=32, batch=2)
-    run = fine_tune(checkpoint, [pair], config)
-    while True:
-        try:
-            next(run)
-        except StopIteration as finished:
-            result = finished.value
-            break
+    result = drain(fine_tune(checkpoint, [pair], config))
     assert result.improved
     found = result.checkpoint.spec
     again = measure_halo(result.checkpoint, [pair.image], device="cpu").spec

@@ -19,6 +19,7 @@ import tifffile
 import zarr
 
 from unet_engine.errors import DataError
+from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation, PixelSize, open_image, read_labels
 from unet_engine.images.zarr.writing import Multiscale
 from unet_engine.models.spec import ModelSpec
@@ -51,12 +52,9 @@ def stopped_after(tiles: int, *arguments: object, **options: object) -> Predicti
     """Predict and stop after some tiles."""
     events: list[TileDone] = []
     run = iter_predict(*arguments, **options, stop=lambda: len(events) >= tiles)
-    while True:
-        try:
-            events.append(next(run))
-        except StopIteration as finished:
-            assert len(events) == tiles
-            return finished.value
+    result = drain(run, events.append)
+    assert len(events) == tiles
+    return result
 
 
 def contents(folder: Path) -> dict[str, bytes]:

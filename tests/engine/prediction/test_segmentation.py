@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from unet_engine.compute.runner import RUNNERS, Runner
 from unet_engine.errors import DataError, EngineError, OutOfMemoryError, SpecError
+from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.prediction.config import PredictConfig
@@ -48,16 +49,8 @@ def plane(*shape: int, axes: str = "YX", seed: int = 0, **options: object) -> Im
 
 def events_of(run: Iterator) -> tuple[list[TileDone], Prediction]:
     events: list[TileDone] = []
-    result = drained(run, events.append)
+    result = drain(run, events.append)
     return events, result
-
-
-def drained(run: Iterator, hear: Callable[[TileDone], object]) -> Prediction:
-    while True:
-        try:
-            hear(next(run))
-        except StopIteration as finished:
-            return finished.value
 
 
 def assert_same(found: Prediction, expected: Prediction) -> None:
@@ -290,7 +283,7 @@ def test_stop_keeps_the_finished_tiles(model: Checkpoint):
     image = plane(96, 96)
     events: list[TileDone] = []
     run = iter_predict(image, model, CPU, stop=lambda: len(events) == 4)
-    result = drained(run, events.append)
+    result = drain(run, events.append)
     assert len(events) == 4
     assert not result.complete
     everything = predict(image, model, CPU)
@@ -357,7 +350,7 @@ def test_the_tile_that_cannot_be_read_is_named(model: Checkpoint, tmp_path: Path
     events: list[TileDone] = []
     run = iter_predict(image, model, CPU, normalisation=known)
     with pytest.raises(DataError, match=r"tile \[32:64, 32:64\] of plane 1: .*damaged"):
-        drained(run, events.append)
+        drain(run, events.append)
     assert len(events) == 9 + 4
 
 
@@ -405,7 +398,7 @@ def test_a_chunk_that_is_written_during_a_run_is_noticed_at_its_end(
     next(run)
     array[:32, :32] = 7
     with pytest.raises(DataError, match="changed by another program"):
-        drained(run, lambda event: None)
+        drain(run, lambda event: None)
 
 
 def test_tiles_of_flat_volumes_are_wide(make_checkpoint: Callable):

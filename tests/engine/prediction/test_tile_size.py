@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unet_engine.generators import drain
 from unet_engine.images import Image
 from unet_engine.models.spec import ModelSpec
 from unet_engine.prediction.config import PredictConfig
@@ -89,11 +90,7 @@ def test_a_grid_that_follows_the_view_changes_no_result(make_checkpoint: Callabl
     first = next(run)
     assert (first.inner[0].start, first.inner[1].start) == (180, 160)
     assert first.inner[0].stop >= 483, "one tile covers the view"
-    try:
-        while True:
-            next(run)
-    except StopIteration as finished:
-        result = finished.value
+    result = drain(run)
     assert result.complete
     np.testing.assert_allclose(result.probabilities, whole, atol=1e-4)
 

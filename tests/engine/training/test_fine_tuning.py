@@ -8,6 +8,7 @@ import torch
 
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError, EngineError, OutOfMemoryError
+from unet_engine.generators import drain
 from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
@@ -47,18 +48,16 @@ def dark_discs(seed):
 PAIRS = tuple(discs(seed) for seed in range(3))
 
 
-def drain(run):
+def drained(run):
+    """Return the events and the result."""
     events = []
-    while True:
-        try:
-            events.append(next(run))
-        except StopIteration as end:
-            return events, end.value
+    result = drain(run, events.append)
+    return events, result
 
 
 def train(checkpoint=None, pairs=PAIRS, config=CONFIG, **kwargs):
     start = start_checkpoint(SPEC) if checkpoint is None else checkpoint
-    return drain(fine_tune(start, pairs, config, **kwargs))
+    return drained(fine_tune(start, pairs, config, **kwargs))
 
 
 def with_(**changes):
@@ -432,5 +431,5 @@ class TestBest:
             leeway=training._leeway([held_out]),
         )  # fmt: skip
         run._is_time_to_look = lambda: True
-        _, result = drain(run.events(lambda: False))
+        _, result = drained(run.events(lambda: False))
         assert result.checkpoint.weights["step"] == kept

@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 
 from unet_engine.errors import DataError, SpecError
+from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
@@ -54,18 +55,16 @@ def image(seed, **options):
 IMAGES = [image(seed) for seed in range(6)]
 
 
-def drain(run):
+def drained(run):
+    """Return the events and the result."""
     events = []
-    while True:
-        try:
-            events.append(next(run))
-        except StopIteration as end:
-            return events, end.value
+    result = drain(run, events.append)
+    return events, result
 
 
 def train(images=IMAGES, spec=SPEC, **changes):
     config = dataclasses.replace(CONFIG, **changes)
-    return drain(pretrain(start_checkpoint(spec), images, config))
+    return drained(pretrain(start_checkpoint(spec), images, config))
 
 
 @cache
@@ -114,7 +113,7 @@ class TestRun:
         polls = iter(range(1000))
         start = start_checkpoint(SPEC)
         run = pretrain(start, IMAGES, CONFIG, stop=lambda: next(polls) >= 40)
-        events, result = drain(run)
+        events, result = drained(run)
         assert result.stopped
         assert result.steps == 40
         assert isinstance(events[-1], Validation)
@@ -123,7 +122,7 @@ class TestRun:
     def test_infinite_loss_ends_the_run_and_keeps_the_model(self, monkeypatch):
         monkeypatch.setattr(DenoisingLearner, "_step", lambda self, rate: math.nan)
         start = start_checkpoint(SPEC)
-        _, result = drain(pretrain(start, IMAGES, CONFIG))
+        _, result = drained(pretrain(start, IMAGES, CONFIG))
         assert result.steps == 1
         assert result.checkpoint is start
         assert any("infinite" in note for note in result.notes)
@@ -134,7 +133,7 @@ class TestRun:
         assert all(np.array_equal(w, other.weights[n]) for n, w in one.weights.items())
 
     def test_it_can_go_on(self):
-        _, result = drain(
+        _, result = drained(
             pretrain(
                 trained()[1].checkpoint,
                 IMAGES,
@@ -252,7 +251,7 @@ class TestDenoising:
     def test_tiles_equal_the_whole(self):
         model = trained()[1].checkpoint
         whole = denoise(image(3), model, dataclasses.replace(CPU, tile=512))
-        tiles, tiled = drain(iter_denoise(image(3), model, CPU))
+        tiles, tiled = drained(iter_denoise(image(3), model, CPU))
         assert len(tiles) == tiles[0].total > 1
         assert tiles[-1].done == len(tiles)
         np.testing.assert_allclose(tiled.image, whole.image, atol=0.02)
@@ -262,7 +261,7 @@ class TestDenoising:
     def test_what_is_looked_at_comes_first(self):
         stack = Image.from_array(np.stack([noisy(0), noisy(1), noisy(2)]), "ZYX")
         model, place = trained()[1].checkpoint, ((1,), (90.0, 90.0))
-        tiles, result = drain(iter_denoise(stack, model, CPU, near=place))
+        tiles, result = drained(iter_denoise(stack, model, CPU, near=place))
         assert tiles[0].index == (1,)
         assert all(part.stop == 96 for part in tiles[0].inner)
         assert np.array_equal(result.image, denoise(stack, model, CPU).image)
@@ -300,7 +299,7 @@ def test_pretrained_model_starts_a_unet_that_learns():
         device="cpu", minutes=0, steps=40, crop=48, learning_rate=1e-2, elastic=0
     )
     assert not Learner(start, [pair], config, "cpu").frozen
-    _, result = drain(fine_tune(start, [pair], config))
+    _, result = drained(fine_tune(start, [pair], config))
     assert result.improved
     assert result.checkpoint.trained
     assert len(result.checkpoint.history) == 2

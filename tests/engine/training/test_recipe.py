@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from unet_engine.compute.runner import Runner
+from unet_engine.generators import drain
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.config import FineTuneConfig
@@ -39,11 +40,7 @@ def train(spec, **changes):
     run = fine_tune(
         start_checkpoint(spec), PAIRS, dataclasses.replace(CONFIG, **changes)
     )
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            return end.value
+    return drain(run)
 
 
 def learner(spec=UNET, **changes):

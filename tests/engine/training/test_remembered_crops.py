@@ -11,7 +11,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unet_engine.errors import CheckpointError, DataError, OutOfMemoryError
+from unet_engine.errors import DataError, OutOfMemoryError
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
@@ -20,10 +20,12 @@ from unet_engine.training.events import FineTuned, Validation
 from unet_engine.training.forgetting import compare_with_old, replay
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.remembered_crops import (
-    cut_examples,
-    join_examples,
-    load_examples,
-    save_examples,
+    cut_crops,
+    join_crops,
+    load_crops,
+    load_remembered,
+    save_crops,
+    save_with_crops,
 )
 
 SPEC = ModelSpec(depth=2, width=4, classes=("background", "cell"))
@@ -39,8 +41,8 @@ def pair(shape=(200, 300), name="", seed=0, channels=1):
     return TrainingPair(image, target, name)
 
 
-def names(examples):
-    return [example.name for example in examples]
+def names(crops):
+    return [crop.name for crop in crops]
 
 
 def model(bias, **spec):
@@ -72,7 +74,7 @@ class TestCut:
     def test_the_part_with_the_labels_is_cut_out(self):
         image = pair(name="a")
         image.target[150, 250] = HELD_OUT
-        (part,) = cut_examples([image])
+        (part,) = cut_crops([image])
         assert part.name == "a"
         assert part.target.shape == (160, 160)
         np.testing.assert_array_equal(part.image, image.image[:, :160, :160])
@@ -82,12 +84,12 @@ class TestCut:
         whole = TrainingPair(
             np.zeros((1, 640, 640), np.float32), np.zeros((640, 640), np.uint8), "whole"
         )
-        found = cut_examples([whole, pair(name="a"), pair(name="b")], most=5)
+        found = cut_crops([whole, pair(name="a"), pair(name="b")], most=5)
         assert names(found) == ["whole", "a", "b", "whole", "whole"]
-        assert len(cut_examples([whole], most=3)) == 3
+        assert len(cut_crops([whole], most=3)) == 3
 
     def test_volumes_give_volumes(self):
-        (part,) = cut_examples([pair((40, 200, 200))][:1], most=1)
+        (part,) = cut_crops([pair((40, 200, 200))][:1], most=1)
         assert part.target.shape == (24, 96, 96)
 
     @settings(deadline=None, max_examples=30)
@@ -95,38 +97,36 @@ class TestCut:
         shape=st.tuples(st.integers(40, 400), st.integers(40, 400)),
         place=st.floats(0, 1),
     )
-    def test_any_label_is_in_an_example(self, shape, place):
+    def test_any_label_is_in_a_crop(self, shape, place):
         target = np.full(shape, IGNORE, np.uint8)
         target[tuple(int(place * (n - 1)) for n in shape)] = 1
         image = np.zeros((1, *shape), np.float32)
-        found = cut_examples([TrainingPair(image, target)])
+        found = cut_crops([TrainingPair(image, target)])
         assert found
-        assert all((example.target == 1).sum() == 1 for example in found)
+        assert all((crop.target == 1).sum() == 1 for crop in found)
 
     def test_without_labels_there_is_none(self):
         image = pair()
         image.target[...] = IGNORE
-        assert cut_examples([image]) == []
+        assert cut_crops([image]) == []
 
 
-def test_earlier_examples_keep_half_of_the_room():
+def test_earlier_crops_keep_half_of_the_room():
     new, old = ([pair((8, 8), f"{kind}{i}") for i in range(16)] for kind in "no")
-    joined = names(join_examples(new, old))
+    joined = names(join_crops(new, old))
     assert joined == [f"n{i}" for i in range(8)] + [f"o{i}" for i in range(0, 16, 2)]
-    assert names(join_examples(new[:2], old)) == ["n0", "n1", *(
+    assert names(join_crops(new[:2], old)) == ["n0", "n1", *(
         f"o{i}" for i in range(0, 16, 2)
     )]  # fmt: skip
-    assert names(join_examples(new, ())) == names(new)
-    assert names(join_examples(new[:2], old[:14])) == names([*new[:2], *old[:14]])
+    assert names(join_crops(new, ())) == names(new)
+    assert names(join_crops(new[:2], old[:14])) == names([*new[:2], *old[:14]])
 
 
 class TestFile:
     def test_round_trip(self, tmp_path):
         kept = [pair(name="a"), pair((5, 30, 40), "b", channels=2)]
-        save_examples(tmp_path / "m.examples", kept)
-        for one, other in zip(
-            kept, load_examples(tmp_path / "m.examples"), strict=True
-        ):
+        save_crops(tmp_path / "m.examples", kept)
+        for one, other in zip(kept, load_crops(tmp_path / "m.examples"), strict=True):
             assert one.name == other.name
             np.testing.assert_array_equal(one.target, other.target)
             np.testing.assert_allclose(one.image, other.image, atol=2e-3)
@@ -134,11 +134,11 @@ class TestFile:
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
     def test_a_truncated_file_is_refused(self, tmp_path, share):
         path = tmp_path / "m.examples"
-        save_examples(path, [pair()])
+        save_crops(path, [pair()])
         content = path.read_bytes()
         path.write_bytes(content[: int(share * len(content))])
         with pytest.raises(DataError, match="delete it"):
-            load_examples(path)
+            load_crops(path)
 
     @pytest.mark.parametrize(
         "metadata",
@@ -159,25 +159,23 @@ class TestFile:
         path = tmp_path / "m.examples"
         path.write_bytes(safetensors.numpy.save({"x": np.zeros(3)}, metadata=metadata))
         with pytest.raises(DataError, match="delete it"):
-            load_examples(path)
+            load_crops(path)
 
     def test_the_store_keeps_them_beside_their_model(self, tmp_path):
         store = ModelStore(tmp_path)
         made = start_checkpoint(SPEC)
-        store.save("m", made, examples=[pair(name="a")])
-        assert names(store.examples("m")) == ["a"]
+        save_with_crops(store, "m", made, [pair(name="a")])
+        assert names(load_remembered(store.info("m"))) == ["a"]
         assert store.names().count("m") == 1
         assert not any("examples" in str(path) for path, _ in store.broken())
         store.save("m", made, overwrite=True)
-        assert list(store.examples("m")) == []
-        with pytest.raises(CheckpointError):
-            store.examples("none such")
+        assert list(load_remembered(store.info("m"))) == []
 
-    def test_a_full_disk_leaves_the_old_model_and_its_examples(
+    def test_a_full_disk_leaves_the_old_model_and_its_crops(
         self, tmp_path, monkeypatch
     ):
         store = ModelStore(tmp_path)
-        store.save("m", start_checkpoint(SPEC), examples=[pair(name="a")])
+        save_with_crops(store, "m", start_checkpoint(SPEC), [pair(name="a")])
 
         def full(*_):
             raise OSError(28, "No space left on device")
@@ -185,33 +183,33 @@ class TestFile:
         monkeypatch.setattr(os, "replace", full)
         with pytest.raises(DataError):
             store.save("m", start_checkpoint(SPEC, 1), overwrite=True)
-        assert names(store.examples("m")) == ["a"]
+        assert names(load_remembered(store.info("m"))) == ["a"]
         assert sorted(os.listdir(tmp_path)) == ["m.examples", "m.safetensors"]
 
     def test_a_damaged_file_is_left_out(self, tmp_path, caplog):
         store = ModelStore(tmp_path)
-        store.save("m", start_checkpoint(SPEC), examples=[pair(name="a")])
+        save_with_crops(store, "m", start_checkpoint(SPEC), [pair(name="a")])
         (tmp_path / "m.examples").write_bytes(b"not ours")
-        assert list(store.examples("m")) == []
-        assert "left out the examples of m" in caplog.text
+        assert list(load_remembered(store.info("m"))) == []
+        assert "left out the remembered crops of m" in caplog.text
 
-    def test_a_model_is_saved_though_its_examples_cannot_be(
+    def test_a_model_is_saved_though_its_crops_cannot_be(
         self, tmp_path, monkeypatch, caplog
     ):
         def full(*_):
             raise DataError("the disk is full")
 
-        monkeypatch.setattr("unet_engine.training.remembered_crops.save_examples", full)
+        monkeypatch.setattr("unet_engine.training.remembered_crops.save_crops", full)
         store = ModelStore(tmp_path)
-        store.save("m", start_checkpoint(SPEC), examples=[pair()])
+        save_with_crops(store, "m", start_checkpoint(SPEC), [pair()])
         assert store.load("m").spec == SPEC
         assert "the disk is full" in caplog.text
 
     def test_a_start_has_none(self, tmp_path):
         store = ModelStore(tmp_path)
         made = replace(start_checkpoint(SPEC), history=({"start": True},))
-        store.save("m", made, examples=[pair()])
-        assert list(store.examples("m")) == []
+        save_with_crops(store, "m", made, [pair()])
+        assert list(load_remembered(store.info("m"))) == []
 
 
 class TestReplay:

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from unet_engine.compute.runner import Runner
-from unet_engine.errors import CheckpointError, DataError
+from unet_engine.errors import DataError
+from unet_engine.generators import drain
 from unet_engine.interactive.features import FeatureExtractor
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
-from unet_engine.models.store import ModelStore
 from unet_engine.stopping import never
 from unet_engine.training import fine_tuning as training
 from unet_engine.training.config import FineTuneConfig
@@ -131,20 +131,26 @@ def test_slices_of_a_volume_are_guessed_those_with_strokes_first():
     assert pair.guess[0, known, 90:, :50].mean() > 0.65
 
 
-def test_what_sees_the_slices_of_a_volume_is_a_model_of_planes(monkeypatch):
-    volumes = start_checkpoint(ModelSpec(depth=2, width=4, ndim=3, in_channels=2))
-    found = training._what_sees(volumes)
-    assert found is not None
-    assert (found.spec.ndim, found.spec.in_channels) == (2, 2)
-    assert FeatureExtractor(found).channels == 2
+def test_a_model_of_planes_gives_the_features_of_the_slices_of_a_volume(monkeypatch):
+    used = []
 
-    def missing(*_):
-        raise CheckpointError("there is no model named general")
+    class Noted(FeatureExtractor):
+        def __init__(self, checkpoint, *args, **kwargs):
+            used.append(checkpoint)
+            super().__init__(checkpoint, *args, **kwargs)
 
-    monkeypatch.setattr(ModelStore, "load", missing)
-    assert training._what_sees(volumes) is None
+    monkeypatch.setattr(training, "FeatureExtractor", Noted)
+    config = FineTuneConfig(device="cpu", minutes=0, steps=1, crop=32, batch=1)
+    pair = halves()
+    volume = TrainingPair(
+        np.repeat(pair.image[:, None], 3, axis=1), np.repeat(pair.target[None], 3, 0)
+    )
+    volumes = start_checkpoint(ModelSpec(depth=1, width=2, ndim=3))
     planes = start_checkpoint(SPEC)
-    assert training._what_sees(planes) is planes
+    list(fine_tune(volumes, [volume], config, features_from=planes))
+    list(fine_tune(volumes, [volume], config))
+    list(fine_tune(planes, [pair], config, features_from=start_checkpoint(SPEC, 1)))
+    assert used == [planes, None, planes]
 
 
 def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
@@ -156,13 +162,9 @@ def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
         device="cpu", minutes=0, steps=120, crop=64, elastic=0, learning_rate=5e-3
     )
     spec = ModelSpec(depth=2, width=4, ndim=3)
-    run = fine_tune(start_checkpoint(spec), [TrainingPair(image, target)], config)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            result = end.value
-            break
+    result = drain(
+        fine_tune(start_checkpoint(spec), [TrainingPair(image, target)], config)
+    )
     assert result.improved
     found = Runner(result.checkpoint, "cpu")(image)[1]
     assert found[:, 90:, 80:].mean() > 0.6
@@ -192,13 +194,7 @@ def test_a_network_learns_the_guess():
     config = FineTuneConfig(
         device="cpu", minutes=0, steps=200, crop=64, elastic=0, learning_rate=5e-3
     )
-    run = fine_tune(start_checkpoint(SPEC), [pair], config)
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            result = end.value
-            break
+    result = drain(fine_tune(start_checkpoint(SPEC), [pair], config))
     assert result.improved
     found = Runner(result.checkpoint, "cpu")(pair.image)[1]
     assert found[90:, 80:].mean() > 0.6

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError, OutOfMemoryError
+from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ModelSpec
@@ -76,11 +77,7 @@ def train(spec=THIN, pairs=None, config=CONFIG, checkpoint=None):
     run = fine_tune(
         checkpoint or start_checkpoint(spec), pairs or [annotated()[0]], config
     )
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            return end.value
+    return drain(run)
 
 
 def iou(found, truth):

@@ -13,6 +13,7 @@ from napari_unet.jobs.training_data import training_pairs
 from unet_engine.errors import DataError
 from unet_engine.training.events import FineTuned, Replay, Step, Validation
 from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.remembered_crops import load_remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -102,14 +103,14 @@ def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
     assert any("stays chosen" in message for message in told) == forgot
 
 
-def test_examples_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
+def test_crops_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
     train(painted)
     painted.wait()
     store = painted.widget.workspace.store
-    kept = store.examples("tiny-ft")
-    assert {example.name for example in kept} == {"cells (0,)", "cells (1,)"}
+    kept = load_remembered(store.info("tiny-ft"))
+    assert {crop.name for crop in kept} == {"cells (0,)", "cells (1,)"}
     touched = touched_pixels(painted)
-    assert sum((example.target < 2).sum() for example in kept) == touched.sum()
+    assert sum((crop.target < 2).sum() for crop in kept) == touched.sum()
 
 
 def test_a_second_training_starts_anew_and_hears_the_first(
@@ -402,7 +403,6 @@ def lose_the_folder(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(docked.widget.workspace, "base_of", lambda _: None)
     loaded = docked.widget.workspace._loaded[1]
     monkeypatch.setattr(docked.widget.workspace, "checkpoint", lambda *_: loaded)
-    monkeypatch.setattr(store, "examples", lambda _: ())
     return away
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.errors import CheckpointError, EngineError
 from unet_engine.models.store import ModelStore, user_folder
+from unet_engine.training.remembered_crops import save_with_crops
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ class Unsaved:
 
     Attributes
     ----------
-    name, checkpoint, examples
+    name, checkpoint, crops
         The model, still in memory.
     reason
         Why it could not be saved.
@@ -34,7 +35,7 @@ class Unsaved:
 
     name: str
     checkpoint: Checkpoint
-    examples: Sequence[TrainingPair]
+    crops: Sequence[TrainingPair]
     reason: str
     place: Path | None
 
@@ -49,7 +50,7 @@ class Unsaved:
             When it still cannot be saved; nothing is lost.
         """
         name = store.free_name(self.name)
-        info = store.save(name, self.checkpoint, examples=self.examples)
+        info = save_with_crops(store, name, self.checkpoint, self.crops)
         if self.place is not None and self.place.resolve() != info.path.resolve():
             self.place.unlink(missing_ok=True)
         return info
@@ -60,7 +61,7 @@ def save_or_rescue(
     name: str,
     checkpoint: Checkpoint,
     *,
-    examples: Sequence[TrainingPair] = (),
+    crops: Sequence[TrainingPair] = (),
     overwrite: bool = False,
     folders: Iterable[str | os.PathLike[str]],
 ) -> ModelInfo | Unsaved:
@@ -68,22 +69,22 @@ def save_or_rescue(
 
     Parameters
     ----------
-    store, name, checkpoint, examples, overwrite
-        As of `ModelStore.save`. A name that somebody took meanwhile becomes a free one.
+    store, name, checkpoint, crops, overwrite
+        As of `save_with_crops`. A name that somebody took meanwhile becomes a free one.
     folders
         The others, in the order in which they are tried.
     """
     try:
         try:
-            return store.save(name, checkpoint, overwrite, examples)
+            return save_with_crops(store, name, checkpoint, crops, overwrite=overwrite)
         except CheckpointError:
             free = store.free_name(name)
-            return store.save(free, checkpoint, examples=examples)
+            return save_with_crops(store, free, checkpoint, crops)
     except (EngineError, OSError) as error:
         return Unsaved(
             name=name,
             checkpoint=checkpoint,
-            examples=examples,
+            crops=crops,
             reason=str(error),
             place=_rescue(name, checkpoint, folders),
         )
