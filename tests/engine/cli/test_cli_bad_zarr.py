@@ -6,15 +6,13 @@ when the cause is mended.
 
 from __future__ import annotations
 
-import resource
 import shutil
-import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import zarr
+from full_disk import full_disk
 
 from unet_engine.cli import main
 from unet_engine.images import Normalisation, open_image, read_labels
@@ -22,7 +20,6 @@ from unet_engine.prediction.disk_output import DiskResults
 from unet_engine.prediction.segmentation import predict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from unet_engine.models.checkpoint import Checkpoint
@@ -109,20 +106,6 @@ def test_missing_chunks_are_filled_from_the_tile_on_that_met_them(
     assert segment(source, out, "--resume", "--missing-chunks=fill") == 0
     filled = open_image(source, missing_chunks="fill")
     np.testing.assert_array_equal(read_labels(out), predict(filled, model).labels)
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size, as on a disk that fills up."""
-    # The signal would kill.
-    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, previous)
 
 
 @pytest.mark.parametrize("name", ["m.ome.zarr", "m.tif"])

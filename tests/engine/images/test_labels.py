@@ -1,14 +1,13 @@
 """Labels and probabilities: written whole, read back, checked, paired with images."""
 
 import os
-import resource
-from contextlib import contextmanager
 
 import imageio.v3 as iio
 import numpy as np
 import PIL.Image
 import pytest
 import tifffile
+from full_disk import full_disk
 
 from unet_engine.errors import DataError
 from unet_engine.files.atomic import check_writable, whole_file
@@ -113,26 +112,12 @@ def test_results_must_fit_their_image(tmp_path):
         write_probabilities(tmp_path / "a.png", np.zeros((2, 4, 4)))
 
 
-@contextmanager
-def small_files():
-    """Let no file grow above 4 KiB, as on a disk that is full.
-
-    Around one call only: the log that the tests themselves write may be longer.
-    """
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-
-
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, suffix):
     path = tmp_path / f"labels{suffix}"
     write_labels(path, PLANE)
     noise = RNG.integers(0, 255, (200, 200))
-    with small_files(), pytest.raises(DataError, match="cannot be written"):
+    with full_disk(4096), pytest.raises(DataError, match="cannot be written"):
         write_labels(path, noise)
     assert np.array_equal(read_labels(path), PLANE)
     assert os.listdir(tmp_path) == [path.name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from full_disk import full_disk
 
 from unet_engine.errors import DataError
 from unet_engine.generators import drain
@@ -387,16 +387,11 @@ def test_a_full_disk_keeps_the_finished_tiles(model: Checkpoint, tmp_path: Path)
     whole = predict(image, model, BOTH)
     run = iter_predict(image, model, BOTH, into=DiskResults(labels, path))
     next(run)
-    # Sockets and pipes are exempt; the signal would kill.
-    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, old[1]))
-    try:
-        with pytest.raises(DataError, match=r"tile \[0:32, 32:64\]: .*free space"):
-            next(run)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, previous)
+    with (
+        full_disk(2000),
+        pytest.raises(DataError, match=r"tile \[0:32, 32:64\]: .*free space"),
+    ):
+        next(run)
     again = DiskResults(labels, path)
     assert len(list(iter_predict(image, model, BOTH, into=again))) == 11
     np.testing.assert_array_equal(read_labels(labels), whole.labels)
