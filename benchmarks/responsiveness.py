@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
 
 VIEWPORT = 1024
 CASES = {"plane": (4096, 4096), "stack": (16, 1024, 1024)}
@@ -87,7 +87,7 @@ class Watch:
 
     Parameters
     ----------
-    subject
+    working_image
         Its tiles are heard of.
     index
         The plane on screen.
@@ -96,14 +96,17 @@ class Watch:
     """
 
     def __init__(
-        self, subject: Subject, index: tuple[int, ...], region: tuple[slice, slice]
+        self,
+        working_image: WorkingImage,
+        index: tuple[int, ...],
+        region: tuple[slice, slice],
     ) -> None:
         shape = [part.stop - part.start for part in region]
         self._written, self._uploaded = np.zeros(shape, bool), np.zeros(shape, bool)
         self._index, self._region = index, region
-        self._write = subject.write_tile
+        self._write = working_image.write_tile
         # Told of every tile before anything is shown of it.
-        subject.write_tile = self._on_tile  # type: ignore[method-assign]
+        working_image.write_tile = self._on_tile  # type: ignore[method-assign]
         self.tiles = 0
         self.first = self.full = 0.0
 
@@ -191,7 +194,7 @@ class Bench:
         self._settle(2.0)
         idle = self._blocks_at_rest()
         index = tuple(int(i) for i in self.viewer.dims.current_step[:-2])
-        watch = Watch(self.widget.predict.form.subject(), index, region)
+        watch = Watch(self.widget.predict.form.working_image(), index, region)
         self.widget.workspace.mask_changed.connect(lambda: self._follow(watch))
         self.pulse.start()
         started = time.perf_counter()

@@ -33,7 +33,7 @@ import numpy as np
 from unet_engine.images import Image, open_image
 from unet_engine.models.spec import ModelSpec
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.synthetic.nuclei import nuclei
 from unet_engine.tiling.tiles import reflect_indices
 
@@ -85,7 +85,7 @@ def measure(edge: int, network: str, data: Path, folder: Path) -> dict[str, Any]
         else ModelStore().load(network)
     )
     started = time.monotonic()
-    out = DiskResults(folder / "labels.ome.zarr")
+    out = DiskOutput(folder / "labels.ome.zarr")
     result = predict(image, checkpoint, PredictConfig(device="cpu"), into=out)
     assert result.complete
     return as_row(edge, network, time.monotonic() - started)

@@ -78,9 +78,9 @@ def train(
     recipe = ARCHITECTURES["unet"].recipe
     config = FineTuneConfig(**{**recipe, "minutes": 0.0, "steps": steps})
     start = start_checkpoint(ModelSpec.for_architecture("unet", ndim=3))
-    teach = fine_tuning.with_guesses if guesses else lambda pairs, *_, **__: pairs
+    teach = fine_tuning.with_soft_targets if guesses else lambda pairs, *_, **__: pairs
     began = time.monotonic()
-    with mock.patch.object(fine_tuning, "with_guesses", teach):
+    with mock.patch.object(fine_tuning, "with_soft_targets", teach):
         run = fine_tuning.fine_tune(
             start,
             [TrainingPair(pixels, target)],

@@ -112,7 +112,7 @@ class Demo(QObject):
     def _select_brush(self) -> None:
         self._dock.workspace.activity_changed.disconnect(self._on_activity_changed)
         view = self._dock.masks.current
-        if view is None or not view.subject.mask.any():
+        if view is None or not view.working_image.mask.any():
             self._fail("the prediction found nothing")
             return
         view.paint_with(1)

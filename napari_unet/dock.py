@@ -48,17 +48,17 @@ if TYPE_CHECKING:
     import napari
 
     from napari_unet.results.mask import MaskView
-    from napari_unet.state.untrained_model import Draft, Model
-    from napari_unet.state.working_image import Subject
-    from napari_unet.viewer.viewport import Sight
+    from napari_unet.state.untrained_model import Model, UntrainedModel
+    from napari_unet.state.working_image import WorkingImage
+    from napari_unet.viewer.viewport import ViewportTracker
     from unet_engine.models.store import ModelStore
 
 _WIDTH = 330
 _NARROWEST = 40
 """Pixels that a box or a bar is wide at least: a letter or two, and an arrow."""
 
-_left: WeakKeyDictionary[Any, Draft] = WeakKeyDictionary()
-"""The draft of every viewer, for a dock that is closed and opened again."""
+_left: WeakKeyDictionary[Any, UntrainedModel] = WeakKeyDictionary()
+"""The untrained model of every viewer, for a dock that is closed and opened again."""
 
 
 class UNetWidget(QWidget):
@@ -93,7 +93,7 @@ class UNetWidget(QWidget):
         self.viewer = unwrapped(napari_viewer)
         self.workspace = Workspace(store)
         self.workspace.refused.connect(show_warning)
-        self.workspace.draft = _left.get(self.viewer)
+        self.workspace.untrained = _left.get(self.viewer)
         self.workspace.refresh_models()
         self.masks = Masks(self.viewer, self.workspace, self)
         self.raising = Raising(self.viewer, self.workspace, self.masks)
@@ -102,7 +102,7 @@ class UNetWidget(QWidget):
         self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
         self.live = LiveRow(self.viewer, self.workspace, self.masks)
         self.correct = CorrectSection(
-            self.workspace, self.masks, self.predict.form.subject, self.live
+            self.workspace, self.masks, self.predict.form.working_image, self.live
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
         self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
@@ -185,8 +185,8 @@ class UNetWidget(QWidget):
         """Return what is known of a new model from what is on screen."""
         view = self.masks.current
         classes = Given().classes
-        if view is not None and view.subject.counts:
-            classes = self.workspace.painted_classes(view.subject)
+        if view is not None and view.working_image.counts:
+            classes = self.workspace.painted_classes(view.working_image)
         try:
             image, layout = self.predict.form.chosen_image()
         except EngineError:
@@ -225,7 +225,7 @@ class UNetWidget(QWidget):
         picker.pretraining_wanted.connect(self.open_pretraining)
         self.correct.objects_wanted.connect(self.open_objects)
         self.objects.finished.connect(partial(self._scroll_to, self.objects.table))
-        self.workspace.models_changed.connect(self._keep_draft)
+        self.workspace.models_changed.connect(self._keep_untrained)
         self._data_watch.renewed.connect(self._on_data_renewed)
         self._data_watch.replaced.connect(self._on_data_replaced)
         layers = self.viewer.layers.events
@@ -241,10 +241,10 @@ class UNetWidget(QWidget):
         # Not a method: Qt does not call those of the object that is being destroyed. Of
         # the dock and none of its children: when the interpreter finds the dock to be
         # garbage, a partial of a child is taken apart before the child is destroyed.
-        sights, views = self.live.live.sights, self.masks.views
+        viewports, views = self.live.live.viewports, self.masks.views
         self.destroyed.connect(
             partial(
-                _let_go, connections, views, self.workspace, sights, self._data_watch
+                _let_go, connections, views, self.workspace, viewports, self._data_watch
             )
         )
 
@@ -281,18 +281,18 @@ class UNetWidget(QWidget):
         for section in (self.pretrain, self.fine_tune):
             section.follow_theme(self.viewer.theme)
 
-    def _keep_draft(self) -> None:
-        if self.workspace.draft is not None:
-            _left[self.viewer] = self.workspace.draft
+    def _keep_untrained(self) -> None:
+        if self.workspace.untrained is not None:
+            _left[self.viewer] = self.workspace.untrained
         else:
             _left.pop(self.viewer, None)
 
     def _on_data_renewed(self, layer: Any) -> None:
         """Go on with a layer that shows the same image from another array."""
-        subject = self.workspace.subject_of(layer)
-        if subject is not None:
+        working_image = self.workspace.working_image_of(layer)
+        if working_image is not None:
             try:
-                subject.image = image_of(layer, subject.layout)
+                working_image.image = image_of(layer, working_image.layout)
             except DataError:
                 # The same numbers may be of a kind that models do not take.
                 self._on_data_replaced(layer)
@@ -301,21 +301,21 @@ class UNetWidget(QWidget):
 
     def _on_data_replaced(self, layer: Any) -> None:
         """Start anew with a layer that shows another image now."""
-        subject = self.workspace.subject_of(layer)
-        if subject is not None:
+        working_image = self.workspace.working_image_of(layer)
+        if working_image is not None:
             retired = self.masks.retire(layer)
             self.workspace.forget(layer, edited=True)
             if retired:
-                show_warning(_tell_replaced(layer.name, subject))
+                show_warning(_tell_replaced(layer.name, working_image))
         else:
             self.workspace.saved.forget(layer, edited=True)
         self.predict.form.reset_choices()
 
 
-def _tell_replaced(name: str, subject: Subject) -> str:
+def _tell_replaced(name: str, working_image: WorkingImage) -> str:
     """Return what becomes of the mask of a layer that shows another image now."""
-    strokes = subject.annotations.count()
-    saved = subject.annotations.folder is not None
+    strokes = working_image.annotations.count()
+    saved = working_image.annotations.folder is not None
     kept = f", with {strokes:,} touched pixels," if strokes else ""
     stay = " What was painted is saved with those." if strokes and saved else ""
     return (
@@ -329,7 +329,7 @@ def _let_go(
     connections: list[tuple[Any, Any]],
     views: Mapping[Any, MaskView],
     workspace: Workspace,
-    sights: list[Sight],
+    viewports: list[ViewportTracker],
     data_watch: DataWatch,
     *_: Any,
 ) -> None:
@@ -339,6 +339,6 @@ def _let_go(
             emitter.disconnect(callback)
     for view in list(views.values()):
         view.unwatch()
-    close_all(sights)
+    close_all(viewports)
     data_watch.close()
     workspace.close()

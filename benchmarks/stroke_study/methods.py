@@ -18,7 +18,7 @@ from unet_engine.compute.loading import load_network
 from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.interactive.features import FeatureExtractor
-from unet_engine.interactive.learner import LiveImage, LiveLearner
+from unet_engine.interactive.learner import FeatureCache, InstantLearner
 from unet_engine.labels import IGNORE
 from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.spec import ModelSpec
@@ -164,8 +164,8 @@ class Live(Method):
         super().__init__(trained)
         checkpoint = None if base is None else start_for(trained, base)
         self._extractor = FeatureExtractor(checkpoint)
-        self._images: dict[int, LiveImage] = {}
-        self._learner = LiveLearner(len(CLASSES))
+        self._images: dict[int, FeatureCache] = {}
+        self._learner = InstantLearner(len(CLASSES))
         self._learned = False
 
     def learn(self, targets: Sequence[Mask]) -> None:
@@ -203,15 +203,17 @@ class Live(Method):
             pass
         return time.monotonic() - started
 
-    def _painted(self, targets: Sequence[Mask]) -> list[tuple[LiveImage, Annotations]]:
+    def _painted(
+        self, targets: Sequence[Mask]
+    ) -> list[tuple[FeatureCache, Annotations]]:
         return [
             (self._of(subject), annotations_of(target))
             for subject, target in zip(self.trained, targets, strict=True)
         ]
 
-    def _of(self, subject: Subject) -> LiveImage:
+    def _of(self, subject: Subject) -> FeatureCache:
         if id(subject) not in self._images:
-            self._images[id(subject)] = LiveImage(
+            self._images[id(subject)] = FeatureCache(
                 subject.image, Normalisation.measure(subject.image), self._extractor
             )
         return self._images[id(subject)]

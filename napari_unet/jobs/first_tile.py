@@ -38,7 +38,7 @@ def first_tile(
     from unet_engine.prediction.tile_predictor import TilePredictor
 
     place, spec, config = order.near(), checkpoint.spec, order.config
-    image = match_channels(order.subject.image, spec.in_channels)
+    image = match_channels(order.working_image.image, spec.in_channels)
     plan = plan_prediction(
         image, spec, config, order.indices, watched=True, place=place
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari_unet.jobs.job import load_torch
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from unet_engine.errors import Cancelled, CheckpointError
 from unet_engine.models.spec import ModelSpec
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Set
 
     from napari_unet.state.untrained_model import Model
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.interactive.features import FeatureExtractor
-    from unet_engine.interactive.learner import LiveImage, LiveLearner
+    from unet_engine.interactive.learner import FeatureCache, InstantLearner
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.places import Index, Region, View
     from unet_engine.prediction.events import TileDone
@@ -44,7 +44,7 @@ class LiveOrder:
 
     Attributes
     ----------
-    subject
+    working_image
         The image on screen.
     painted
         All images with strokes, and a copy of those.
@@ -62,8 +62,8 @@ class LiveOrder:
         Tiles that need no prediction: plane, first row, first column.
     """
 
-    subject: Subject
-    painted: tuple[tuple[Subject, Annotations], ...]
+    working_image: WorkingImage
+    painted: tuple[tuple[WorkingImage, Annotations], ...]
     model: Model | None
     classes: tuple[str, ...]
     learn: bool
@@ -85,7 +85,7 @@ class Learned:
     note: str = ""
 
 
-class LiveDesk:
+class LiveSession:
     """What is kept from stroke to stroke.
 
     Parameters
@@ -96,7 +96,7 @@ class LiveDesk:
     Attributes
     ----------
     lock
-        Held by the thread that uses the desk.
+        Held by the thread that uses the session.
     learner
         None before there were strokes of two classes.
     """
@@ -107,14 +107,16 @@ class LiveDesk:
         self._extractor: FeatureExtractor | None = None
         self._spec = ModelSpec()
         self._key: Any = None
-        self._sources: WeakKeyDictionary[Subject, LiveImage] = WeakKeyDictionary()
-        self.learner: LiveLearner | None = None
+        self._sources: WeakKeyDictionary[WorkingImage, FeatureCache] = (
+            WeakKeyDictionary()
+        )
+        self.learner: InstantLearner | None = None
 
-    def prepare(self, order: LiveOrder, stop: Stop) -> LiveImage:
+    def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
         """Return the image on screen with its features, seen by the chosen model."""
         from unet_engine.interactive.features import FeatureExtractor
 
-        channels = order.subject.image.channels
+        channels = order.working_image.image.channels
         key = (order.model, channels)
         if key != self._key:
             checkpoint = self._checkpoint(order.model, channels, stop)
@@ -130,7 +132,7 @@ class LiveDesk:
             self._spec = known.spec if known else ModelSpec(in_channels=channels)
             self._extractor, self.learner, self._key = extractor, None, key
             self._sources.clear()
-        return self._source(order.subject, stop)
+        return self._source(order.working_image, stop)
 
     def learn(self, order: LiveOrder, stop: Stop) -> None:
         """Learn from all strokes.
@@ -142,32 +144,34 @@ class LiveDesk:
         Cancelled
             When ``stop`` said True.
         """
-        from unet_engine.interactive.learner import LiveLearner
+        from unet_engine.interactive.learner import InstantLearner
 
         painted = [(self._source(s, stop), strokes) for s, strokes in order.painted]
-        learner = LiveLearner(len(order.classes))
+        learner = InstantLearner(len(order.classes))
         learner.learn(painted, stop)
-        for subject, _ in order.painted:
-            if subject is not order.subject:
-                self._source(subject, stop).forget_blocks()
+        for working_image, _ in order.painted:
+            if working_image is not order.working_image:
+                self._source(working_image, stop).forget_blocks()
         self.learner = learner
 
-    def _source(self, subject: Subject, stop: Stop) -> LiveImage:
-        from unet_engine.interactive.learner import LiveImage
+    def _source(self, working_image: WorkingImage, stop: Stop) -> FeatureCache:
+        from unet_engine.interactive.learner import FeatureCache
 
-        if subject not in self._sources:
+        if working_image not in self._sources:
             assert self._extractor is not None
-            self._sources[subject] = LiveImage(
-                subject.image, subject.normalisation(self._spec, stop), self._extractor
+            self._sources[working_image] = FeatureCache(
+                working_image.image,
+                working_image.normalisation(self._spec, stop),
+                self._extractor,
             )
-        return self._sources[subject]
+        return self._sources[working_image]
 
     def _checkpoint(
         self, model: Model | None, channels: int, stop: Stop
     ) -> Checkpoint | None:
         from unet_engine.models.starting import adapt_checkpoint
 
-        if model is None or isinstance(model, Draft) or not model.trained:
+        if model is None or isinstance(model, UntrainedModel) or not model.trained:
             return None
         if not model.spec.classes or model.spec.ndim != 2:
             return None
@@ -185,7 +189,7 @@ class LiveDesk:
 
 
 def live_run(
-    order: LiveOrder, desk: LiveDesk, stop: Stop
+    order: LiveOrder, session: LiveSession, stop: Stop
 ) -> Generator[Learned | TileDone, None, bool]:
     """Learn if need be, then predict what is on screen for as long as any is missing.
 
@@ -198,19 +202,19 @@ def live_run(
         False when it was stopped before the end.
     """
     load_torch()
-    with desk.lock:
+    with session.lock:
         try:
-            source = desk.prepare(order, stop)
+            source = session.prepare(order, stop)
             if order.learn:
-                desk.learn(order, stop)
-                yield Learned(note=desk.learner.note if desk.learner else "")
+                session.learn(order, stop)
+                yield Learned(note=session.learner.note if session.learner else "")
         except Cancelled:
             return False
-        return (yield from _predict_view(order, desk.learner, source, stop))
+        return (yield from _predict_view(order, session.learner, source, stop))
 
 
 def _predict_view(
-    order: LiveOrder, learner: LiveLearner | None, source: LiveImage, stop: Stop
+    order: LiveOrder, learner: InstantLearner | None, source: FeatureCache, stop: Stop
 ) -> Generator[TileDone, None, bool]:
     fresh, near = set(order.fresh), order.near
     while True:
@@ -229,7 +233,7 @@ def _predict_view(
 
 
 def _predict(
-    learner: LiveLearner | None, source: LiveImage, index: Index, inner: Region
+    learner: InstantLearner | None, source: FeatureCache, index: Index, inner: Region
 ) -> Generator[TileDone, None, None]:
     from unet_engine.interactive.learner import BLOCK
 
@@ -240,7 +244,7 @@ def _predict(
 
 
 def _missing(
-    source: LiveImage,
+    source: FeatureCache,
     view: View,
     near: tuple[float, float] | None,
     fresh: Set[Tile],

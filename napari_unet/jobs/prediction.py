@@ -16,14 +16,14 @@ from napari_unet.jobs.first_tile import first_tile
 from napari_unet.jobs.job import load_torch
 from napari_unet.jobs.preview import preview_tiles
 from unet_engine.errors import Cancelled
-from unet_engine.prediction.outputs import ArrayResults
+from unet_engine.prediction.outputs import ArrayOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from napari_unet.jobs.preview import PreviewOrder, PreviewTile
     from napari_unet.state.untrained_model import Model
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from napari_unet.viewer.conversion import Layout
     from unet_engine.images import Image
@@ -46,7 +46,7 @@ class PredictionOrder:
     ----------
     layer
         The image layer; only to tell whether a result is still wanted.
-    subject, model, config
+    working_image, model, config
         What, by which model, and how.
     indices
         Planes to predict; None for all.
@@ -57,7 +57,7 @@ class PredictionOrder:
     """
 
     layer: Any
-    subject: Subject
+    working_image: WorkingImage
     model: Model
     config: PredictConfig
     indices: tuple[Index, ...] | None
@@ -107,25 +107,25 @@ def predict_run(
     if order.preview is not None:
         yield from preview_tiles(order.preview, checkpoint, order.config, stop)
     try:
-        normalisation = order.subject.normalisation(checkpoint.spec, stop)
+        normalisation = order.working_image.normalisation(checkpoint.spec, stop)
     except Cancelled:
         return None
     yield from first_tile(order, checkpoint, normalisation, stop)
     return (
         yield from iter_predict(
-            order.subject.image,
+            order.working_image.image,
             checkpoint,
             order.config,
             stop=stop,
             normalisation=normalisation,
             indices=order.indices,
             near=order.near,
-            into=Nowhere(),
+            into=DiscardedOutput(),
         )
     )
 
 
-class Nowhere(ArrayResults):
+class DiscardedOutput(ArrayOutput):
     """No results: the mask takes the tiles as they come, and is the only copy."""
 
     def __init__(self) -> None:

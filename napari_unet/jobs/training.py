@@ -17,7 +17,7 @@ from napari_unet.jobs.training_data import (
     describe_rules,
     training_pairs,
 )
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from unet_engine.training.rescue import Unsaved, folders_for_windows, save_or_rescue
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_unet.jobs.training_data import LabelledImage
     from napari_unet.state.untrained_model import Model
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.images import Image
@@ -51,7 +51,7 @@ class TrainingOrder:
     classes
         Names of all classes afterwards.
     touched
-        Subjects with a copy of what was touched in them.
+        WorkingImages with a copy of what was touched in them.
     labelled
         Images and labels the user added.
     config
@@ -60,7 +60,7 @@ class TrainingOrder:
 
     model: Model
     classes: tuple[str, ...]
-    touched: tuple[tuple[Subject, Annotations], ...]
+    touched: tuple[tuple[WorkingImage, Annotations], ...]
     labelled: tuple[LabelledImage, ...]
     config: FineTuneConfig
 
@@ -119,13 +119,15 @@ def train_run(
     load_torch()
     from unet_engine.models.starting import model_of_planes
     from unet_engine.training.fine_tuning import fine_tune
-    from unet_engine.training.forgetting import compare_with_old
+    from unet_engine.training.forgetting import check_forgetting
     from unet_engine.training.pairs import recorded_pairs
     from unet_engine.training.remembered_crops import load_remembered
 
     workspace.store.check_writable()
     checkpoint = old = workspace.checkpoint(order.model, stop)
-    remembered = () if isinstance(order.model, Draft) else load_remembered(order.model)
+    remembered = (
+        () if isinstance(order.model, UntrainedModel) else load_remembered(order.model)
+    )
     rules = decide_added(order)
     if rules:
         yield LabelsRead(line=describe_rules(rules, order.classes))
@@ -148,7 +150,7 @@ def train_run(
         result = replace(result, notes=(*result.notes, sentence))
     if not result.improved:
         return Trained(result=result, model=None)
-    result, kept = compare_with_old(
+    result, kept = check_forgetting(
         result, old, remembered, pairs, device=order.config.device
     )
     *earlier, last = result.checkpoint.history
@@ -195,7 +197,7 @@ def _base_of(model: Model, names: set[str], workspace: Workspace) -> Model:
     Trainings that follow one another forget what came first. A model that learned from
     nothing but what is here again is therefore learned anew, from all of it at once.
     """
-    if isinstance(model, Draft) or not model.history:
+    if isinstance(model, UntrainedModel) or not model.history:
         return model
     here = set(model.history[-1].get("data", ())) <= names
     return (workspace.base_of(model) if here else None) or model
@@ -203,7 +205,7 @@ def _base_of(model: Model, names: set[str], workspace: Workspace) -> Model:
 
 def _base_name(model: Model) -> str:
     """Return the model in the store that weights came from; ``""`` if none did."""
-    if not isinstance(model, Draft):
+    if not isinstance(model, UntrainedModel):
         return model.name
     parent = model.parent
     same = parent is not None and parent.spec.architecture == model.spec.architecture
@@ -237,11 +239,11 @@ def pretrain_run(
 
 
 def _new_name(model: Model) -> str:
-    return model.name if isinstance(model, Draft) else tuned_name(model.name)
+    return model.name if isinstance(model, UntrainedModel) else tuned_name(model.name)
 
 
 def _parent_name(model: Model, checkpoint: Checkpoint) -> str:
-    if not isinstance(model, Draft):
+    if not isinstance(model, UntrainedModel):
         return model.name
     return model.parent.name if model.parent else checkpoint.name
 

@@ -121,10 +121,10 @@ def training_pairs(
     DataError
         When an image or its labels do not fit the model.
     """
-    for subject, touched in order.touched:
-        image = match_channels(subject.image, spec.in_channels)
+    for working_image, touched in order.touched:
+        image = match_channels(working_image.image, spec.in_channels)
         check_axes(image, spec)
-        prepared = _Prepared(image, subject.normalisation(spec), spec)
+        prepared = _Prepared(image, working_image.normalisation(spec), spec)
         if spec.ndim == 3:
             yield from _touched_volumes(prepared, touched, order.config.crop)
         else:

@@ -11,7 +11,7 @@ from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from napari_unet.jobs.job import load_torch
-from napari_unet.jobs.prediction import Nowhere
+from napari_unet.jobs.prediction import DiscardedOutput
 from unet_engine.errors import Cancelled
 from unet_engine.interactive.where_to_look import (
     CELL,
@@ -26,7 +26,7 @@ from unet_engine.prediction.config import PredictConfig
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence
 
-    from napari_unet.jobs.live import LiveDesk, LiveOrder
+    from napari_unet.jobs.live import LiveOrder, LiveSession
     from napari_unet.state.workspace import Workspace
     from unet_engine.places import Index
     from unet_engine.prediction.events import TileDone
@@ -43,7 +43,7 @@ _MOST_TILES = 256
 
 def search_run(
     order: LiveOrder,
-    desk: LiveDesk,
+    session: LiveSession,
     workspace: Workspace,
     seen: Collection[Region],
     stop: Stop,
@@ -56,7 +56,7 @@ def search_run(
     ----------
     order
         ``learn`` tells whether there are strokes of two classes.
-    desk
+    session
         What Live knows.
     workspace
         Has the models.
@@ -72,10 +72,10 @@ def search_run(
     """
     load_torch()
     yield
-    survey = Survey(order.subject.image.plane_shape)
+    survey = Survey(order.working_image.image.plane_shape)
     places = _places(order, seed=len(seen))
     tiles = (
-        _learned_tiles(order, places, desk, stop)
+        _learned_tiles(order, places, session, stop)
         if order.learn
         else _predicted_tiles(order, tuple(places), workspace, stop)
     )
@@ -106,7 +106,7 @@ def _survey(order: LiveOrder, survey: Survey, tile: TileDone) -> None:
     assert tile.probabilities is not None
     *depths, rows, columns = tile.inner
     doubt = entropy(tile.probabilities)
-    annotations = order.subject.annotations
+    annotations = order.working_image.annotations
     for offset in product(*(range(d.stop - d.start) for d in depths)):
         deeper = (d.start + o for d, o in zip(depths, offset, strict=True))
         index = (*tile.index, *deeper)
@@ -115,7 +115,7 @@ def _survey(order: LiveOrder, survey: Survey, tile: TileDone) -> None:
 
 
 def _places(order: LiveOrder, seed: int) -> Iterator[tuple[Index, slice, slice]]:
-    image = order.subject.image
+    image = order.working_image.image
     index, middle, _ = order.look()
     near = (index, *middle)
     places = sample_tiles(
@@ -127,15 +127,15 @@ def _places(order: LiveOrder, seed: int) -> Iterator[tuple[Index, slice, slice]]
 def _learned_tiles(
     order: LiveOrder,
     places: Iterator[tuple[Index, slice, slice]],
-    desk: LiveDesk,
+    session: LiveSession,
     stop: Stop,
 ) -> Generator[TileDone, None, None]:
-    with desk.lock:
-        source = desk.prepare(order, stop)
-        desk.learn(order, stop)
-        assert desk.learner is not None
+    with session.lock:
+        source = session.prepare(order, stop)
+        session.learn(order, stop)
+        assert session.learner is not None
         for index, *region in places:
-            yield from desk.learner.iter_predict(source, index, region, stop=stop)
+            yield from session.learner.iter_predict(source, index, region, stop=stop)
 
 
 def _predicted_tiles(
@@ -160,12 +160,12 @@ def _predicted_tiles(
 
     planes = tuple(sorted({index for index, *_ in places}))
     yield from iter_predict(
-        order.subject.image,
+        order.working_image.image,
         checkpoint,
         PredictConfig(tile=_EDGE, probabilities=True, device=workspace.device),
         stop=stop,
-        normalisation=order.subject.normalisation(checkpoint.spec, stop),
+        normalisation=order.working_image.normalisation(checkpoint.spec, stop),
         indices=planes if checkpoint.spec.ndim == 2 else None,
         near=near,
-        into=Nowhere(),
+        into=DiscardedOutput(),
     )

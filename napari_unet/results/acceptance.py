@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_unet.results.mask import MaskView
     from napari_unet.results.stroke_recorder import StrokeRecorder
-    from napari_unet.state.working_image import Subject, Values
+    from napari_unet.state.working_image import Values, WorkingImage
     from napari_unet.viewer.visible_pixels import VisiblePixels
     from unet_engine.places import Index, Region
 
@@ -39,7 +39,7 @@ class Proposal:
 
     Attributes
     ----------
-    subject
+    working_image
         The image.
     parts
         The pixels.
@@ -53,7 +53,7 @@ class Proposal:
         Pixels that stay, as no prediction has reached them.
     """
 
-    subject: Subject
+    working_image: WorkingImage
     clears: bool
     everywhere: bool = False
     parts: list[Part] = field(default_factory=list)
@@ -96,14 +96,14 @@ class Proposal:
     @property
     def refusal(self) -> str:
         """Why nothing is done, when there is no pixel."""
-        name = self.subject.image.name
+        name = self.working_image.image.name
         left = self._left()
         if left:
             what = "clear" if self.clears else "accept"
             return " ".join([f"Nothing to {what} on {name}.", *left])
         if not self.clears:
             return f"Nothing to accept: all of {name} on screen is touched already."
-        if self.everywhere or not self.subject.counts:
+        if self.everywhere or not self.working_image.counts:
             return f"Nothing to clear: no pixel of {name} is touched."
         return (
             f"Nothing to clear: no pixel of {name} on screen is touched. Choose in all "
@@ -120,21 +120,21 @@ class Proposal:
     def drop_changed(self) -> None:
         """Leave out what changed since the user looked: a run may have gone on."""
         for part in self.parts:
-            now = self.subject.annotations.target(part.index, part.region)
+            now = self.working_image.annotations.target(part.index, part.region)
             if not self.clears:
-                shown = np.asarray(self.subject.mask[part.index][part.region])
+                shown = np.asarray(self.working_image.mask[part.index][part.region])
                 now = np.where(now == part.labels, IGNORE, shown)
             part.where[now != part.labels] = False
 
     def _what(self) -> str:
         slices = len({part.index for part in self.parts})
         classes = ", ".join(
-            f"{count:,} {self.subject.name_of(value)}"
+            f"{count:,} {self.working_image.name_of(value)}"
             for value, count in self.counts.items()
         )
         return (
             f"{_number(self.count, 'pixel')} on {_number(slices, 'slice')} of "
-            f"{self.subject.image.name}: {classes}"
+            f"{self.working_image.image.name}: {classes}"
         )
 
     def _left(self) -> list[str]:
@@ -161,16 +161,16 @@ def propose_acceptance(viewer: ViewerModel, view: MaskView) -> Proposal:
         When no pixel of the mask is to be seen, or it is locked.
     """
     check_visible(view.source, view.layer)
-    visible = visible_pixels(viewer, view.source, view.layer, view.subject.layout)
-    subject, index, region = view.subject, visible.index, visible.region
-    shown = np.asarray(subject.mask[index][region])
+    visible = visible_pixels(viewer, view.source, view.layer, view.working_image.layout)
+    working_image, index, region = view.working_image, visible.index, visible.region
+    shown = np.asarray(working_image.mask[index][region])
     where = visible.where & (shown < IGNORE)
     labels = shown.astype(np.uint8)
-    where &= subject.annotations.target(index, region) != labels
-    proposal = Proposal(subject=subject, clears=False)
-    guessed = subject.guessed(index, region)
+    where &= working_image.annotations.target(index, region) != labels
+    proposal = Proposal(working_image=working_image, clears=False)
+    guessed = working_image.guessed(index, region)
     if guessed is not None:
-        guessed |= subject.annotations.touched(index, region)
+        guessed |= working_image.annotations.touched(index, region)
         proposal.unknown = int(np.count_nonzero(where & ~guessed))
         where &= guessed
     proposal.locked = _keep_locked(view, where, labels)
@@ -190,15 +190,15 @@ def propose_clearing(
         When no pixel of the mask is to be seen, or it is locked.
     """
     check_visible(view.source, view.layer)
-    subject = view.subject
-    proposal = Proposal(subject=subject, clears=True, everywhere=everywhere)
+    working_image = view.working_image
+    proposal = Proposal(working_image=working_image, clears=True, everywhere=everywhere)
     visible = None
     if not everywhere:
-        visible = visible_pixels(viewer, view.source, view.layer, subject.layout)
-    planes = subject.annotations.planes() if visible is None else (visible.index,)
+        visible = visible_pixels(viewer, view.source, view.layer, working_image.layout)
+    planes = working_image.annotations.planes() if visible is None else (visible.index,)
     for index in planes:
-        for block in subject.annotations.regions(index):
-            part = _touched_part(subject, index, block, visible)
+        for block in working_image.annotations.regions(index):
+            part = _touched_part(working_image, index, block, visible)
             if part is not None:
                 proposal.locked += _keep_locked(view, part.where, part.labels)
                 if part.where.any():
@@ -207,11 +207,14 @@ def propose_clearing(
 
 
 def _touched_part(
-    subject: Subject, index: Index, block: Region, visible: VisiblePixels | None
+    working_image: WorkingImage,
+    index: Index,
+    block: Region,
+    visible: VisiblePixels | None,
 ) -> Part | None:
     """Return the touched pixels of a block, of those on screen."""
     if visible is None:
-        labels = subject.annotations.target(index, block)
+        labels = working_image.annotations.target(index, block)
         return Part(index, block, labels != IGNORE, labels)
     rows, columns = (
         slice(max(one.start, other.start), min(one.stop, other.stop))
@@ -223,7 +226,7 @@ def _touched_part(
     seen = visible.where[
         rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
     ]
-    labels = subject.annotations.target(index, (rows, columns))
+    labels = working_image.annotations.target(index, (rows, columns))
     return Part(index, (rows, columns), seen & (labels != IGNORE), labels)
 
 

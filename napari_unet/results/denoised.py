@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject
 from napari_unet.state.large_arrays import zeros
 from napari_unet.viewer.conversion import full_data, placement
 from napari_unet.viewer.placement import follow_placement
-from napari_unet.viewer.throttled_refresh import Refreshing
+from napari_unet.viewer.throttled_refresh import ThrottledRefresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ class _DenoisedView(QObject):
         )
         place = partial(placement, layout=order.layout, channels=True)
         follow_placement(source, self.layer, place)
-        self.refreshing = Refreshing(self._refresh, self)
+        self.refreshing = ThrottledRefresh(self._refresh, self)
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(source) + 1, self.layer)
         viewer.layers.selection.active = active

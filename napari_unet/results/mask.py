@@ -29,7 +29,7 @@ from napari_unet.viewer.conversion import (
     touched_colormap,
 )
 from napari_unet.viewer.placement import follow_placement, put
-from napari_unet.viewer.throttled_refresh import Refreshing
+from napari_unet.viewer.throttled_refresh import ThrottledRefresh
 from napari_unet.viewer.viewport import sees, shown_index, shown_region
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.places import Index, Region, View
 
-_left: WeakKeyDictionary[Labels, tuple[ReferenceType[Any], Subject]] = (
+_left: WeakKeyDictionary[Labels, tuple[ReferenceType[Any], WorkingImage]] = (
     WeakKeyDictionary()
 )
-"""Image and subject of every mask layer, for a dock that is closed and opened again."""
+"""Image layer and working image of every mask, for a dock that is opened again."""
 
 
 class MaskView(QObject):
-    """A subject's mask as a Labels layer, and what the user does to it.
+    """A working image's mask as a Labels layer, and what the user does to it.
 
     Parameters
     ----------
@@ -56,10 +56,10 @@ class MaskView(QObject):
         The collection it belongs to.
     source
         The image layer. Another one that shows the same pixels may take the mask over.
-    subject
+    working_image
         What is known about the image.
     layer
-        Shows ``subject.mask``.
+        Shows ``working_image.mask``.
 
     Attributes
     ----------
@@ -71,20 +71,22 @@ class MaskView(QObject):
     _fault_changed = Signal()
 
     def __init__(
-        self, masks: Masks, source: Any, subject: Subject, layer: Labels
+        self, masks: Masks, source: Any, working_image: WorkingImage, layer: Labels
     ) -> None:
         super().__init__(masks)
         self._masks = masks
         self._viewer = masks.viewer
         self._workspace = masks.workspace
         self.source = source
-        self.subject = subject
+        self.working_image = working_image
         self.layer = layer
         self.overlay: Labels | None = None
-        self._refreshing = Refreshing(self._refresh, self, self._workspace.painting)
+        self._refreshing = ThrottledRefresh(
+            self._refresh, self, self._workspace.painting
+        )
         self._waiting: list[Region] = []
         self._seen: View | None = None
-        self.recorder = StrokeRecorder(layer, subject, self._on_touched)
+        self.recorder = StrokeRecorder(layer, working_image, self._on_touched)
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
         self.set_classes(self._workspace.classes)
@@ -96,7 +98,7 @@ class MaskView(QObject):
 
     def unwatch(self) -> None:
         """Leave the layer to the user; it stays in the viewer as it is."""
-        self.subject.annotations.watch(None)
+        self.working_image.annotations.watch(None)
         self.recorder.disconnect()
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.selected_label.disconnect(self._on_selected_label)
@@ -111,7 +113,7 @@ class MaskView(QObject):
     def move_to(self, source: Any) -> None:
         """Put the mask on another image layer that shows the same pixels."""
         self.source = source
-        place = partial(placement, layout=self.subject.layout)
+        place = partial(placement, layout=self.working_image.layout)
         follow_placement(source, self.layer, place)
         put(self.layer, place(source))
         if self.overlay is not None:
@@ -138,7 +140,7 @@ class MaskView(QObject):
     @property
     def index(self) -> Index:
         """The plane of the mask that is on screen."""
-        return shown_index(self._viewer, self.layer, self.subject.layout)
+        return shown_index(self._viewer, self.layer, self.working_image.layout)
 
     @property
     def region(self) -> tuple[slice, slice]:
@@ -161,12 +163,12 @@ class MaskView(QObject):
             Of the chosen model; those of the strokes keep their values.
         """
         if classes:
-            self.subject.take_classes(classes, self._workspace.model_about)
+            self.working_image.take_classes(classes, self._workspace.model_about)
         self.show_classes()
 
     def show_classes(self) -> None:
         """Show the classes that the values of the mask stand for."""
-        classes = self.subject.names
+        classes = self.working_image.names
         if not classes or classes == self.classes:
             return
         self.layer.colormap = class_colormap(len(classes))
@@ -227,19 +229,21 @@ class MaskView(QObject):
             self._viewer.layers.selection.active = active
 
     def _add_overlay(self) -> Labels:
-        values = zeros(self.subject.mask.shape, np.uint8, "layer of touched pixels")
-        for index in self.subject.annotations.planes():
+        values = zeros(
+            self.working_image.mask.shape, np.uint8, "layer of touched pixels"
+        )
+        for index in self.working_image.annotations.planes():
             # IGNORE is 255 and wraps to 0, which is transparent.
-            values[index] = self.subject.annotations.target(index) + np.uint8(1)
+            values[index] = self.working_image.annotations.target(index) + np.uint8(1)
         overlay = Labels(
-            layer_view(values, self.subject.layout),
+            layer_view(values, self.working_image.layout),
             name=f"{self.source.name} touched",
             opacity=0.9,
-            colormap=touched_colormap(len(self.subject.names)),
-            **placement(self.source, self.subject.layout),
+            colormap=touched_colormap(len(self.working_image.names)),
+            **placement(self.source, self.working_image.layout),
         )
         overlay.editable = False
-        layout = self.subject.layout
+        layout = self.working_image.layout
         follow_placement(self.source, overlay, partial(placement, layout=layout))
         self._viewer.layers.insert(self._viewer.layers.index(self.layer) + 1, overlay)
         return overlay
@@ -253,7 +257,7 @@ class MaskView(QObject):
             return
         shown = [region for region in self._waiting if sees(self._seen, region)]
         self._waiting = [region for region in self._waiting if region not in shown]
-        plane = self.subject.mask[self._seen[0]]
+        plane = self.working_image.mask[self._seen[0]]
         for region in shown:
             # What napari's brush emits: the texture gets these pixels and no others.
             self.layer.events.labels_update(
@@ -269,11 +273,11 @@ class MaskView(QObject):
             tuple(self._viewer.dims.displayed) == (ndim - 2, ndim - 1)
             and self.layer.contour == 0
             and not self.layer.multiscale
-            and self.subject.mask.dtype == np.uint8
+            and self.working_image.mask.dtype == np.uint8
         )
 
     def show_other_annotations(self) -> None:
-        """Follow a subject that took other annotations than it had."""
+        """Follow a working image that took other annotations than it had."""
         self.recorder.forget_history()
         self._watch_saving()
         if self.overlay is not None:
@@ -283,11 +287,11 @@ class MaskView(QObject):
 
     def _watch_saving(self) -> None:
         # The disk is waited for in a thread; a signal of Qt comes to this one.
-        self.subject.annotations.watch(self._fault_changed.emit)
+        self.working_image.annotations.watch(self._fault_changed.emit)
         self._on_fault_changed()
 
     def _on_fault_changed(self) -> None:
-        told, self._told = self._told, self.subject.annotations.fault
+        told, self._told = self._told, self.working_image.annotations.fault
         if self._told and self._told != told:
             show_warning(self._told)
         if self._told != told:
@@ -296,7 +300,7 @@ class MaskView(QObject):
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         if self.overlay is not None:
             for index, region in places:
-                said = self.subject.annotations.target(index, region)
+                said = self.working_image.annotations.target(index, region)
                 self._overlay_mask()[index][region] = said + np.uint8(1)
             self.overlay.refresh(extent=False, thumbnail=False, highlight=False)
         self.touched.emit(places)
@@ -304,12 +308,12 @@ class MaskView(QObject):
 
     def _overlay_mask(self) -> Any:
         assert self.overlay is not None
-        return self.overlay.data.reshape(self.subject.mask.shape)
+        return self.overlay.data.reshape(self.working_image.mask.shape)
 
     def _on_data(self) -> None:
         """Follow a mask whose data somebody replaced, if it still fits."""
-        data, mask = self.layer.data, self.subject.mask
-        shape = layer_view(mask, self.subject.layout).shape
+        data, mask = self.layer.data, self.working_image.mask
+        shape = layer_view(mask, self.working_image.layout).shape
         if not isinstance(data, np.ndarray) or data.shape != shape:
             self._masks.give_up(self)
             show_warning(
@@ -321,13 +325,13 @@ class MaskView(QObject):
         data = data.reshape(mask.shape)
         if same_memory(data, mask) or np.array_equal(data, mask):
             # The memory is another, what it says is not.
-            self.subject.mask = data
+            self.working_image.mask = data
             return
-        self.subject.replace_mask(data)
+        self.working_image.replace_mask(data)
         self.layer.refresh(extent=False)
 
     def _on_selected_label(self) -> None:
-        names = self.subject.names
+        names = self.working_image.names
         most = len(names) - 1
         if 0 < most < self.layer.selected_label:
             self.layer.selected_label = most
@@ -373,12 +377,12 @@ class Masks(QObject):
     def _take_up_left_masks(self) -> None:
         """Go on with the masks of a dock that was closed."""
         for layer in self.viewer.layers:
-            reference, subject = _left.get(layer, (None, None))
+            reference, working_image = _left.get(layer, (None, None))
             source = None if reference is None else reference()
-            if subject is not None and source in self.viewer.layers:
-                subject.annotations.resume()
-                self.workspace.adopt(source, subject)
-                self.views[source] = MaskView(self, source, subject, layer)
+            if working_image is not None and source in self.viewer.layers:
+                working_image.annotations.resume()
+                self.workspace.adopt(source, working_image)
+                self.views[source] = MaskView(self, source, working_image, layer)
 
     def pause(self) -> None:
         """Leave the layers as napari made them, as the dock is not in the window.
@@ -406,8 +410,10 @@ class Masks(QObject):
         """Return the view of an image, if it has one, or one that shows the same."""
         if (view := self.views.get(source)) is not None:
             return view
-        subject = self.workspace.subject_of(source)
-        return next((v for v in self.views.values() if v.subject is subject), None)
+        working_image = self.workspace.working_image_of(source)
+        return next(
+            (v for v in self.views.values() if v.working_image is working_image), None
+        )
 
     @property
     def being_painted(self) -> Any:
@@ -428,10 +434,10 @@ class Masks(QObject):
                 return chosen if view is self.current else source
         return None
 
-    def show(self, source: Any, subject: Subject) -> MaskView:
-        """Return the view of a subject's mask, made if there is none."""
+    def show(self, source: Any, working_image: WorkingImage) -> MaskView:
+        """Return the view of a working image's mask, made if there is none."""
         view = self.of(source)
-        if view is not None and view.subject is not subject:
+        if view is not None and view.working_image is not working_image:
             self._leave(source, view)
             view = self.of(source)
         if view is not None:
@@ -440,15 +446,17 @@ class Masks(QObject):
             layer = add_mask_layer(
                 self.viewer,
                 source,
-                subject.mask,
+                working_image.mask,
                 name=f"{source.name} mask",
-                layout=subject.layout,
+                layout=working_image.layout,
             )
-            follow_placement(source, layer, partial(placement, layout=subject.layout))
-            view = MaskView(self, source, subject, layer)
+            follow_placement(
+                source, layer, partial(placement, layout=working_image.layout)
+            )
+            view = MaskView(self, source, working_image, layer)
             self.views[source] = view
-            _left[layer] = (ref(source), subject)
-            if place := describe_place(subject.mask, f"mask of {source.name!r}"):
+            _left[layer] = (ref(source), working_image)
+            if place := describe_place(working_image.mask, f"mask of {source.name!r}"):
                 show_info(f"{place} Your strokes are saved as always.")
             self.workspace.mask_changed.emit()
         return view
@@ -467,7 +475,7 @@ class Masks(QObject):
         self._give_up(view, "shows something else now")
 
     def _give_up(self, view: MaskView, why: str) -> None:
-        for image in self.workspace.layers_of(view.subject):
+        for image in self.workspace.layers_of(view.working_image):
             self.workspace.layer_lost.emit(image, f"{view.layer.name!r} {why}")
         self._release(view)
         _put_away(view.layer)
@@ -491,7 +499,7 @@ class Masks(QObject):
 
     def _leave(self, source: Any, view: MaskView) -> None:
         """Give the mask of an image to another one that shows the same, or up."""
-        others = self.workspace.layers_of(view.subject)
+        others = self.workspace.layers_of(view.working_image)
         heir = next((x for x in others if self._is_there(x) and x is not source), None)
         if heir is not None:
             self._move(view, heir)
@@ -510,7 +518,7 @@ class Masks(QObject):
         self.views.pop(view.source, None)
         hand_over(view.source, source)
         self.views[source] = view
-        _left[view.layer] = (ref(source), view.subject)
+        _left[view.layer] = (ref(source), view.working_image)
         view.move_to(source)
 
     def _follow_twin(self) -> None:
@@ -531,11 +539,11 @@ class Masks(QObject):
                 self.workspace.mask_changed.emit()
             elif layer is view.layer:
                 self._give_up(view, "was deleted")
-                self._tell_what_is_kept(source, view.subject)
+                self._tell_what_is_kept(source, view.working_image)
             elif layer is source:
                 self.let_go(source)
 
-    def _tell_what_is_kept(self, source: Any, subject: Subject) -> None:
+    def _tell_what_is_kept(self, source: Any, working_image: WorkingImage) -> None:
         def tell() -> None:
             # A viewer that is closing takes all layers away; that needs no word.
             if source in self.viewer.layers:
@@ -544,5 +552,5 @@ class Masks(QObject):
                     "come back with the next prediction."
                 )
 
-        if count := sum(subject.counts.values()):
+        if count := sum(working_image.counts.values()):
             QTimer.singleShot(0, tell)

@@ -50,7 +50,7 @@ def go_to_object(viewer: ViewerModel, view: ObjectsView, row: int) -> bool:
     layer, dims = view.layer, viewer.dims
     offset = dims.ndim - layer.ndim
     hidden = [axis - offset for axis in dims.not_displayed if axis >= offset]
-    stretched = view.subject.layout.stretched_axis
+    stretched = view.working_image.layout.stretched_axis
     own = [axis for axis in range(layer.ndim) if axis != stretched]
     box, found = _shown_box(view, row, {own.index(a) for a in hidden if a in own})
     if stretched is not None:
@@ -80,7 +80,7 @@ def shown_first(
     An id may occur in several slices or frames, with a row for each.
     """
     if len(rows) > 1:
-        index = shown_index(viewer, view.layer, view.subject.layout)
+        index = shown_index(viewer, view.layer, view.working_image.layout)
         here = np.ones(len(rows), bool)
         for letter, at in zip(_letters(view), index, strict=False):
             if letter in view.table:
@@ -187,4 +187,4 @@ def _centroid(view: ObjectsView, row: int, box: Box) -> npt.NDArray[np.float64]:
 
 def _letters(view: ObjectsView) -> str:
     """Return the letter of each axis of the mask as the columns have it."""
-    return view.subject.layout.leading.lower() + "yx"
+    return view.working_image.layout.leading.lower() + "yx"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_unet.jobs.objects import FoundObjects, Table
     from napari_unet.results.mask import MaskView
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
 
 _OLD_MASK = "You worked on the mask since then; separate again to follow it."
@@ -33,7 +33,7 @@ class ObjectsView:
     ----------
     layer
         Shows their ids.
-    subject
+    working_image
         Whose mask they were found in.
     found
         The objects.
@@ -48,9 +48,11 @@ class ObjectsView:
         Why the table is not that of what is on screen; empty when it is.
     """
 
-    def __init__(self, layer: Labels, subject: Subject, found: FoundObjects) -> None:
+    def __init__(
+        self, layer: Labels, working_image: WorkingImage, found: FoundObjects
+    ) -> None:
         self.layer = layer
-        self.subject = subject
+        self.working_image = working_image
         self.corrected = False
         self.measure(found)
         layer.events.paint.connect(self._on_corrected)
@@ -65,12 +67,12 @@ class ObjectsView:
         DataError
             When somebody gave the layer data of another shape.
         """
-        if self._view(self.subject.mask).shape != tuple(self.layer.data.shape):
+        if self._view(self.working_image.mask).shape != tuple(self.layer.data.shape):
             raise DataError(
                 f"{self.layer.name!r} no longer fits the mask; delete that layer and "
                 "separate the objects again"
             )
-        return np.reshape(self.layer.data, self.subject.mask.shape)
+        return np.reshape(self.layer.data, self.working_image.mask.shape)
 
     def replace(self, found: FoundObjects) -> None:
         """Show other objects of the same mask."""
@@ -93,7 +95,7 @@ class ObjectsView:
         self.outdated = _OLD_IDS
 
     def _view(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return layer_view(array, self.subject.layout)
+        return layer_view(array, self.working_image.layout)
 
 
 _views: WeakKeyDictionary[Any, ObjectsView] = WeakKeyDictionary()
@@ -123,18 +125,24 @@ def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> No
     What the user corrected by hand stays, and so does what is of another mask.
     """
     view = objects_of(viewer, mask.source)
-    if view is not None and view.subject is mask.subject and not view.corrected:
+    if (
+        view is not None
+        and view.working_image is mask.working_image
+        and not view.corrected
+    ):
         view.replace(found)
         return
     layer = Labels(
-        layer_view(found.labels, mask.subject.layout),
+        layer_view(found.labels, mask.working_image.layout),
         name=f"{mask.source.name} objects",
         opacity=0.7,
-        **placement(mask.source, mask.subject.layout),
+        **placement(mask.source, mask.working_image.layout),
     )
-    follow_placement(mask.source, layer, partial(placement, layout=mask.subject.layout))
+    follow_placement(
+        mask.source, layer, partial(placement, layout=mask.working_image.layout)
+    )
     # With its measurements before the viewer tells of it.
-    _views[mask.source] = ObjectsView(layer, mask.subject, found)
+    _views[mask.source] = ObjectsView(layer, mask.working_image, found)
     # The layer of touched pixels, if shown, is above the mask and would cover them.
     below = [shown for shown in (mask.layer, mask.overlay) if shown in viewer.layers]
     viewer.layers.insert(max(map(viewer.layers.index, below)) + 1, layer)

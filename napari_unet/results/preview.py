@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 
 from napari_unet.viewer.conversion import class_colormap, layer_view, placement
 from napari_unet.viewer.placement import follow_placement
-from napari_unet.viewer.throttled_refresh import Refreshing
+from napari_unet.viewer.throttled_refresh import ThrottledRefresh
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet.jobs.preview import PreviewOrder, PreviewTile
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from unet_engine.places import Index, Region
 
 _AFFINE = ("scale", "translate", "rotate", "shear")
@@ -41,7 +41,7 @@ class PreviewLayer(QObject):
         Gets the layer.
     source
         The image layer.
-    subject
+    working_image
         What is touched of it is not covered.
     order
         Which part of which level.
@@ -55,7 +55,7 @@ class PreviewLayer(QObject):
         self,
         viewer: ViewerModel,
         source: Any,
-        subject: Subject,
+        working_image: WorkingImage,
         order: PreviewOrder,
         parent: QObject,
         *,
@@ -63,21 +63,21 @@ class PreviewLayer(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._subject = subject
+        self._working_image = working_image
         self._order = order
         height, width = (part.stop - part.start for part in order.region)
         leading = (1,) * len(order.index)
         self._labels = np.zeros((*leading, height, width), np.uint8)
         self._plane = self._labels[(0,) * len(leading)]
         self.layer = Labels(
-            layer_view(self._labels, subject.layout),
+            layer_view(self._labels, working_image.layout),
             name=f"{source.name} preview",
             opacity=_OPACITY,
             **self._placement(source),
         )
         self.layer.editable = False
         follow_placement(source, self.layer, self._placement)
-        self._refreshing = Refreshing(self._refresh, self, painting)
+        self._refreshing = ThrottledRefresh(self._refresh, self, painting)
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(source) + 1, self.layer)
         viewer.layers.selection.active = active
@@ -107,7 +107,7 @@ class PreviewLayer(QObject):
         self.deleteLater()
 
     def _uncover_touched(self, inner: Region) -> None:
-        annotations, index = self._subject.annotations, self._order.index
+        annotations, index = self._working_image.annotations, self._order.index
         if index not in annotations.planes():
             return
         rows, columns = (
@@ -139,7 +139,7 @@ class PreviewLayer(QObject):
 
     def _placement(self, source: Any) -> dict[str, Any]:
         """Place the part over the pixels of full resolution that it stands for."""
-        layout = self._subject.layout
+        layout = self._working_image.layout
         placed = placement(source, layout)
         ndim = len(placed["scale"])
         start, step = np.zeros(ndim), np.ones(ndim)

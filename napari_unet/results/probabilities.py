@@ -60,23 +60,25 @@ class ProbabilityLayers:
     def _find(self, order: PredictionOrder, name: str) -> ImageLayer | None:
         for layer in self._made:
             about = layer.metadata
-            if about["subject"] is order.subject and about["class"] == name:
+            if about["working_image"] is order.working_image and about["class"] == name:
                 return layer
         return None
 
     def _add(self, order: PredictionOrder, name: str) -> ImageLayer:
-        array = zeros(order.subject.mask.shape, np.float32, f"probability of {name}")
+        array = zeros(
+            order.working_image.mask.shape, np.float32, f"probability of {name}"
+        )
         about: dict[str, Any] = {"probability": array, "class": name}
         layer = ImageLayer(
-            layer_view(array, order.subject.layout),
+            layer_view(array, order.working_image.layout),
             name=f"{order.layer.name} {name} probability",
             contrast_limits=(0, 1),
             colormap="inferno",
             blending="additive",
-            metadata={**about, "subject": order.subject},
-            **placement(order.layer, order.subject.layout),
+            metadata={**about, "working_image": order.working_image},
+            **placement(order.layer, order.working_image.layout),
         )
-        layout = order.subject.layout
+        layout = order.working_image.layout
         follow_placement(order.layer, layer, partial(placement, layout=layout))
         # Before the viewer tells of it, so that nobody takes it for the user's.
         self._made.append(layer)

@@ -113,7 +113,7 @@ class Raising(QObject):
             found += [
                 layer
                 for layer in self._viewer.layers
-                if layer.metadata.get("subject") is view.subject
+                if layer.metadata.get("working_image") is view.working_image
             ]
         return [layer for layer in found if layer in self._viewer.layers]
 

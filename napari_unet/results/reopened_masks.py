@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
     from napari_unet.results.mask import Masks, MaskView
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.places import Index
 
@@ -32,7 +32,7 @@ class Reopening(QObject):
         super().__init__(masks)
         self._workspace = workspace
         self._masks = masks
-        self._waiting: list[tuple[Any, Subject]] = []
+        self._waiting: list[tuple[Any, WorkingImage]] = []
         self._view: MaskView | None = None
         self._planes: list[Index] = []
         self._timer = QTimer(self)
@@ -44,9 +44,9 @@ class Reopening(QObject):
         """Whether there is something that is not shown yet."""
         return bool(self._timer.isActive())
 
-    def _on_strokes_reopened(self, layer: Any, subject: Subject) -> None:
+    def _on_strokes_reopened(self, layer: Any, working_image: WorkingImage) -> None:
         # Later: napari is just adding the image, and its list cannot take two at once.
-        self._waiting.append((layer, subject))
+        self._waiting.append((layer, working_image))
         self._timer.start(0)
 
     def _go_on(self) -> None:
@@ -69,16 +69,16 @@ class Reopening(QObject):
         """Show the mask of the next image that waits, and its plane on screen."""
         self._view = None
         while self._waiting and self._view is None:
-            layer, subject = self._waiting.pop(0)
-            if self._workspace.subject_of(layer) is not subject:
+            layer, working_image = self._waiting.pop(0)
+            if self._workspace.working_image_of(layer) is not working_image:
                 continue
             if layer in self._masks.viewer.layers:
-                self._view = self._masks.show(layer, subject)
+                self._view = self._masks.show(layer, working_image)
         if self._view is None:
             return
         self._view.set_classes(self._workspace.classes)
         # From the end; the one on screen comes first.
-        self._planes = list(reversed(self._view.subject.annotations.planes()))
+        self._planes = list(reversed(self._view.working_image.annotations.planes()))
         if (shown := self._view.index) in self._planes:
             self._planes.remove(shown)
             self._fill(shown)
@@ -87,4 +87,4 @@ class Reopening(QObject):
 
     def _fill(self, index: Index) -> None:
         if self._view is not None:
-            self._view.subject.show_touched(index)
+            self._view.working_image.show_touched(index)

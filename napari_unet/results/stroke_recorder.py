@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.viewer.brush_coverage import (
-    Footprint,
+    BrushCoverage,
     brush_footprint,
     polygon_footprint,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_unet.results.acceptance import Part
-    from napari_unet.state.working_image import Subject, Values
+    from napari_unet.state.working_image import Values, WorkingImage
     from unet_engine.places import Index, PlaneRegion, Region
 
 
@@ -108,12 +108,12 @@ class _Stroke:
 
 
 class StrokeRecorder:
-    """Keep the annotations of a subject in step with its mask layer.
+    """Keep the annotations of a working image in step with its mask layer.
 
     Parameters
     ----------
     layer
-        The Labels layer that shows ``subject.mask``.
+        The Labels layer that shows ``working_image.mask``.
     on_change
         Called after every stroke, undo and redo with the planes and regions in which
         pixels were touched or given back.
@@ -122,11 +122,11 @@ class StrokeRecorder:
     def __init__(
         self,
         layer: Labels,
-        subject: Subject,
+        working_image: WorkingImage,
         on_change: Callable[[list[PlaneRegion]], None],
     ) -> None:
         self.layer = layer
-        self.subject = subject
+        self.working_image = working_image
         self._on_change = on_change
         limit = getattr(layer, "_history_limit", 100)
         self._done: deque[_Stroke] = deque(maxlen=limit)
@@ -234,25 +234,27 @@ class StrokeRecorder:
             return nullcontext()
         return self.layer.block_history()
 
-    def _confirmed(self, footprint: Footprint, label: int) -> list[_Claim]:
+    def _confirmed(self, footprint: BrushCoverage, label: int) -> list[_Claim]:
         """Return claims for the pixels that have the label without it being said."""
         have = np.asarray(self.layer.data[footprint.box]) == label
         claims = self._claims(footprint.box, footprint.covered & have, label)
         for claim in claims:
-            target = self.subject.annotations.target(claim.index, claim.region)
+            target = self.working_image.annotations.target(claim.index, claim.region)
             np.logical_and(claim.where, target != label, out=claim.where)
         return claims
 
     def _on_paint(self, event: Any) -> None:
         claims = [claim for atom in event.value for claim in self._read(atom)]
         self._keep_guesses(claims)
-        self.subject.note_classes()
+        self.working_image.note_classes()
         changes = []
-        with self.subject.annotations.stroke():
+        with self.working_image.annotations.stroke():
             for claim in claims:
-                before = self.subject.annotations.target(claim.index, claim.region)
+                before = self.working_image.annotations.target(
+                    claim.index, claim.region
+                )
                 after = np.where(claim.where, claim.label, before).astype(np.uint8)
-                self.subject.say(claim.index, claim.region, after)
+                self.working_image.say(claim.index, claim.region, after)
                 changes.append(_Change(claim.index, claim.region, before, after))
         self._done.append(_Stroke(event.value, tuple(changes)))
         self._undone.clear()
@@ -265,13 +267,13 @@ class StrokeRecorder:
         putting the old values back, the last first, is right for both.
         """
         for index in {claim.index for claim in claims}:
-            if self.subject.has_guess(index):
+            if self.working_image.has_guess(index):
                 continue
-            guess = self.subject.mask[index].copy()
+            guess = self.working_image.mask[index].copy()
             for claim in reversed(claims):
                 if claim.index == index and claim.old is not None:
                     guess[claim.region][claim.where] = claim.old[claim.where]
-            self.subject.keep_guess(index, guess)
+            self.working_image.keep_guess(index, guess)
 
     def _read(self, atom: Any) -> Sequence[_Claim]:
         """Return what an atom of napari's history says."""
@@ -294,7 +296,7 @@ class StrokeRecorder:
         old: npt.NDArray[Any] | None = None,
     ) -> list[_Claim]:
         """Divide a box of the layer into boxes of the planes of the mask."""
-        layout = self.subject.layout
+        layout = self.working_image.layout
         *leading, rows, columns = mask_indices(box, layout)
         shape = (*(part.stop - part.start for part in leading), *where.shape[-2:])
         where, old = where.reshape(shape), None if old is None else old.reshape(shape)
@@ -341,10 +343,10 @@ class StrokeRecorder:
         stroke = source.pop()
         sink.append(stroke)
         back = name == "undo"
-        with self.subject.annotations.stroke("undo" if back else "redo"):
+        with self.working_image.annotations.stroke("undo" if back else "redo"):
             for change in reversed(stroke.changes) if back else stroke.changes:
                 said = change.before if back else change.after
-                self.subject.say(change.index, change.region, said)
+                self.working_image.say(change.index, change.region, said)
         # The model may have guessed anew since the stroke, and napari put its old
         # guess back.
         self.layer.refresh(extent=False)

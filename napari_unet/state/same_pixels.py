@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_unet.state.saved_strokes import SavedStrokes
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
 
 _LARGEST_COMPARED = 2**30
@@ -29,36 +29,36 @@ _LARGEST_COMPARED = 2**30
 def twin_of(
     layer: Any,
     layouts: Sequence[Layout],
-    subjects: Mapping[Any, Subject],
+    working_images: Mapping[Any, WorkingImage],
     saved: SavedStrokes,
-) -> Subject | None:
-    """Return the subject of another layer that shows the same image; None without one.
+) -> WorkingImage | None:
+    """Return the working image of another layer with the same pixels, or None.
 
     Parameters
     ----------
     layer
-        An image layer that is no subject yet.
+        An image layer that is no working image yet.
     layouts
         What its axes may mean.
-    subjects
+    working_images
         Those of other layers.
     saved
         Where strokes are. Images with strokes of their own, each in its folder, stay
         apart.
     """
     axes = [layout.axes for layout in layouts]
-    for other, subject in list(subjects.items()):
-        if other is layer or subject.layout.axes not in axes:
+    for other, working_image in list(working_images.items()):
+        if other is layer or working_image.layout.axes not in axes:
             continue
         try:
-            image = image_of(layer, subject.layout)
+            image = image_of(layer, working_image.layout)
         except DataError:
             continue
-        if (*image.leading_shape, *image.plane_shape) != subject.mask.shape:
+        if (*image.leading_shape, *image.plane_shape) != working_image.mask.shape:
             continue
-        own, shared = saved.folder_of(layer, image), subject.annotations.folder
+        own, shared = saved.folder_of(layer, image), working_image.annotations.folder
         if own == shared if own is not None else same_pixels(layer, other):
-            return subject
+            return working_image
     return None
 
 

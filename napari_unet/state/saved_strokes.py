@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-from napari_unet.state.working_image import Subject
+from napari_unet.state.working_image import WorkingImage
 from napari_unet.viewer.conversion import image_of, layouts_of
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.annotations.store import ImageIdentity, StrokeStore
@@ -53,8 +53,8 @@ class SavedStrokes:
         self._known: WeakKeyDictionary[Any, ImageIdentity] = WeakKeyDictionary()
         self._edited: WeakSet[Any] = WeakSet()
 
-    def find(self, layer: Any, in_channels: int = 1) -> Subject | None:
-        """Return a layer as a subject with the strokes that it has; None without any.
+    def find(self, layer: Any, in_channels: int = 1) -> WorkingImage | None:
+        """Return a layer as a working image with its strokes; None without any.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class SavedStrokes:
             except DataError:
                 continue
             if self.store.find(self._identity(layer, image)) is not None:
-                return self.make_subject(layer, image, layout)
+                return self.make_working_image(layer, image, layout)
         return None
 
     def folder_of(self, layer: Any, image: Image) -> Path | None:
@@ -85,15 +85,17 @@ class SavedStrokes:
             return None
         return self.store.find(self._identity(layer, image))
 
-    def make_subject(self, layer: Any, image: Image, layout: Layout) -> Subject:
-        """Return an image as a subject whose strokes are saved."""
+    def make_working_image(
+        self, layer: Any, image: Image, layout: Layout
+    ) -> WorkingImage:
+        """Return an image as a working image whose strokes are saved."""
         identity = self._identity(layer, image)
         other = self.store.of_other_size(identity)
         try:
             annotations = self.store.open(identity)
         except DataError as error:
             unsaved = f"{error}. What is painted here is not saved."
-            return Subject(image, layout, Annotations(identity.shape), unsaved)
+            return WorkingImage(image, layout, Annotations(identity.shape), unsaved)
         recovery = annotations.recovery
         changed = identity.changed_since(recovery.about)
         story = _tell(recovery, changed=changed) if recovery.strokes else ""
@@ -102,13 +104,13 @@ class SavedStrokes:
         if other is not None:
             story = _tell_other_size(other, identity.shape[-2:])
         try:
-            return Subject(image, layout, annotations, story)
+            return WorkingImage(image, layout, annotations, story)
         except DataError:
             annotations.close()
             raise
 
-    def start_anew(self, layer: Any, subject: Subject) -> Path:
-        """Set the strokes of a subject aside.
+    def start_anew(self, layer: Any, working_image: WorkingImage) -> Path:
+        """Set the strokes of a working image aside.
 
         Returns
         -------
@@ -120,18 +122,18 @@ class SavedStrokes:
         DataError
             When they are not saved, or cannot be moved.
         """
-        folder = subject.annotations.folder
-        if folder is None or subject.annotations.fault:
+        folder = working_image.annotations.folder
+        if folder is None or working_image.annotations.fault:
             raise DataError(
-                subject.annotations.fault
+                working_image.annotations.fault
                 or "there are no saved strokes that could be set aside"
             )
-        identity = self._identity(layer, subject.image)
-        subject.annotations.close()
+        identity = self._identity(layer, working_image.image)
+        working_image.annotations.close()
         try:
             aside = self.store.set_aside(folder)
         finally:
-            subject.start_anew(self.store.open(identity))
+            working_image.start_anew(self.store.open(identity))
         return aside
 
     def forget(self, layer: Any, *, edited: bool) -> None:

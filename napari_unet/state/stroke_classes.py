@@ -1,14 +1,14 @@
 """Strokes and models: which strokes a model can learn from, and whose they are.
 
 No Qt and no layer. A value that was painted stands for the name that its class had
-then (`Subject.names`); models are compared with it by name.
+then (`WorkingImage.names`); models are compared with it by name.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.state.working_image import why_not
 from unet_engine.errors import SpecError
 from unet_engine.models.checkpoint import ModelInfo
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_unet.state.untrained_model import Model
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
 
 _GUESSED = (
     "The names of the classes were not saved with these strokes: they are taken for "
@@ -33,15 +33,15 @@ def about_model(model: Model | None, added: Sequence[str]) -> dict[str, Any]:
     Parameters
     ----------
     model
-        The chosen one. A draft is described as a whole: it is in no file.
+        The chosen one. An untrained model is described as a whole: it is in no file.
     added
         Names of the classes that the next training adds to it.
     """
     if model is None:
         return {}
     about: dict[str, Any] = {"name": model.name, "added": list(added)}
-    if isinstance(model, Draft):
-        about["draft"] = {
+    if isinstance(model, UntrainedModel):
+        about["untrained"] = {
             "spec": model.spec.to_dict(),
             "parent": model.parent.name if model.parent else None,
             "imagenet": model.imagenet,
@@ -52,7 +52,7 @@ def about_model(model: Model | None, added: Sequence[str]) -> dict[str, Any]:
 def model_of(about: Mapping[str, Any], models: Sequence[Model]) -> Model | None:
     """Return the model that strokes were painted for, if it is there.
 
-    A draft that was not trained when the program ended is made again.
+    An untrained model that was not trained when the program ended is made again.
 
     Parameters
     ----------
@@ -64,18 +64,20 @@ def model_of(about: Mapping[str, Any], models: Sequence[Model]) -> Model | None:
     by_name = {model.name: model for model in models}
     if (known := by_name.get(str(about.get("name")))) is not None:
         return known
-    draft = about.get("draft")
-    if not isinstance(draft, dict):
+    untrained = about.get("untrained")
+    if not isinstance(untrained, dict):
         return None
-    parent = by_name.get(str(draft.get("parent"))) if draft.get("parent") else None
-    if draft.get("parent") and not isinstance(parent, ModelInfo):
+    parent = (
+        by_name.get(str(untrained.get("parent"))) if untrained.get("parent") else None
+    )
+    if untrained.get("parent") and not isinstance(parent, ModelInfo):
         return None
     try:
-        return Draft(
+        return UntrainedModel(
             name=str(about["name"]),
-            spec=ModelSpec.from_dict(draft["spec"]),
+            spec=ModelSpec.from_dict(untrained["spec"]),
             parent=parent if isinstance(parent, ModelInfo) else None,
-            imagenet=bool(draft.get("imagenet")),
+            imagenet=bool(untrained.get("imagenet")),
         )
     except (SpecError, KeyError, TypeError):
         return None
@@ -90,13 +92,16 @@ def added_to(about: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
 
 
 def why_not_taught(
-    subject: Subject, model: Model, classes: Sequence[str], models: Sequence[Model]
+    working_image: WorkingImage,
+    model: Model,
+    classes: Sequence[str],
+    models: Sequence[Model],
 ) -> str:
     """Return why a model cannot learn from the strokes on an image, and what to do.
 
     Parameters
     ----------
-    subject
+    working_image
         The image and its strokes.
     model, classes
         The chosen model, and its classes with those that were added to it.
@@ -108,46 +113,47 @@ def why_not_taught(
     str
         A line; empty when it can.
     """
-    if reason := why_not(subject.image, model.spec):
+    if reason := why_not(working_image.image, model.spec):
         return reason
-    missing = [name for name in subject.painted if name not in classes]
+    missing = [name for name in working_image.painted if name not in classes]
     if not missing:
         return ""
     names = ", ".join(repr(name) for name in missing)
     which = "class" if len(missing) == 1 else "classes"
     them = "it" if len(missing) == 1 else "them"
-    fits = fitting_model(subject, models)
+    fits = fitting_model(working_image, models)
     ways = [] if fits is None else [f"choose the model {fits.name} in step 1"]
     ways += [
         "make a new model with these classes (New model… in the … menu of step 1)",
         f"add {them} with Add class… in step 2",
     ]
     return (
-        f"strokes on {subject.image.name or 'the image'} are of the {which} {names}, "
+        f"strokes on {working_image.image.name or 'the image'} "
+        f"are of the {which} {names}, "
         f"which {model.name} does not have; {', '.join(ways[:-1])}, or {ways[-1]}"
     )
 
 
-def fitting_model(subject: Subject, models: Sequence[Model]) -> Model | None:
+def fitting_model(working_image: WorkingImage, models: Sequence[Model]) -> Model | None:
     """Return a model that has all classes painted: that of the strokes comes first."""
-    name = subject.annotations.painted.model.get("name")
-    painted = set(subject.painted)
+    name = working_image.annotations.painted.model.get("name")
+    painted = set(working_image.painted)
     fitting = [m for m in models if painted <= set(m.spec.classes)]
-    fitting = [m for m in fitting if not why_not(subject.image, m.spec)]
+    fitting = [m for m in fitting if not why_not(working_image.image, m.spec)]
     return next((m for m in fitting if m.name == name), next(iter(fitting), None))
 
 
-def notice(subject: Subject, model: Model, why: str) -> str:
+def notice(working_image: WorkingImage, model: Model, why: str) -> str:
     """Return what is to be known of the classes of strokes, or nothing.
 
     Parameters
     ----------
-    subject, model
+    working_image, model
         The image, and the chosen model.
     why
         What that returned.
     """
-    if subject.guessed_names:
+    if working_image.guessed_names:
         return _GUESSED.format(model.name)
     return f"{why[:1].upper()}{why[1:]}." if why else ""
 
@@ -157,20 +163,22 @@ def gone(about: Mapping[str, Any]) -> str:
     return _GONE.format(about["name"]) if about.get("name") else ""
 
 
-def classes_for_new(subject: Subject, classes: Sequence[str]) -> tuple[str, ...]:
+def classes_for_new(
+    working_image: WorkingImage, classes: Sequence[str]
+) -> tuple[str, ...]:
     """Return the classes of a new model for the strokes of an image.
 
     Parameters
     ----------
-    subject
+    working_image
         The image.
     classes
         Of the chosen model, which are those unless others were painted.
     """
-    painted = subject.painted
+    painted = working_image.painted
     if not classes:
-        return subject.names
+        return working_image.names
     if set(painted) <= set(classes):
         return tuple(classes)
-    first = subject.names[:1]
+    first = working_image.names[:1]
     return (*(name for name in first if name not in painted), *painted)

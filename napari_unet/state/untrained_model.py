@@ -1,4 +1,4 @@
-"""``Draft``: a model that was described and not trained yet. No Qt, no torch."""
+"""``UntrainedModel``: a model that was described, not trained yet. No Qt, no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class UntrainedModel:
     """What a new model will be; its weights are made when it is trained.
 
     It takes the place of a `ModelInfo` until then. Weights that nobody trained are
@@ -73,16 +73,18 @@ class Draft:
         return self.parent.name if self.parent else "random weights"
 
 
-Model = ModelInfo | Draft
+Model = ModelInfo | UntrainedModel
 """What can be chosen in the dock."""
 
 
-def make_checkpoint(draft: Draft, load: Load, *, stop: Stop = never) -> Checkpoint:
-    """Make the weights of a draft: the same ones every time. Imports torch.
+def make_checkpoint(
+    untrained: UntrainedModel, load: Load, *, stop: Stop = never
+) -> Checkpoint:
+    """Make the weights of an untrained model: the same ones every time. Imports torch.
 
     Parameters
     ----------
-    draft
+    untrained
         What is wanted.
     load
         Reads the model it starts from.
@@ -96,12 +98,14 @@ def make_checkpoint(draft: Draft, load: Load, *, stop: Stop = never) -> Checkpoi
     """
     from unet_engine.models.starting import start_checkpoint, start_from, start_imagenet
 
-    if draft.imagenet:
-        return start_imagenet(draft.spec, stop=stop)
-    if draft.parent is None:
-        return start_checkpoint(draft.spec)
+    if untrained.imagenet:
+        return start_imagenet(untrained.spec, stop=stop)
+    if untrained.parent is None:
+        return start_checkpoint(untrained.spec)
     return start_from(
-        load(draft.parent), draft.spec.architecture, classes=draft.spec.classes
+        load(untrained.parent),
+        untrained.spec.architecture,
+        classes=untrained.spec.classes,
     )
 
 

@@ -1,4 +1,4 @@
-"""``Subject``: an image being worked on, without Qt and without napari."""
+"""``WorkingImage``: an image being worked on, without Qt and without napari."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Values = npt.NDArray[np.uint8]
 """Class ids, or ``IGNORE`` where nothing is said."""
 
 
-class Subject:
+class WorkingImage:
     """An image being worked on: its mask, what the user touched, its brightness.
 
     Parameters

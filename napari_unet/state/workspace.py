@@ -15,7 +15,7 @@ from psygnal import Signal
 from napari_unet.state import stroke_classes
 from napari_unet.state.same_pixels import twin_of
 from napari_unet.state.saved_strokes import SavedStrokes
-from napari_unet.state.untrained_model import Draft, make_checkpoint
+from napari_unet.state.untrained_model import UntrainedModel, make_checkpoint
 from napari_unet.viewer.conversion import layouts_of
 from unet_engine.errors import DataError, SpecError
 from unet_engine.models.checkpoint import Checkpoint
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_unet.state.untrained_model import Model
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
     from unet_engine.devices import Device
     from unet_engine.images import Image
@@ -78,10 +78,10 @@ class Workspace:
     layer
         The chosen image layer, or None.
     models
-        The models of the store, as of the last look, and the draft.
+        The models of the store, as of the last look, and the untrained model.
     model
         The chosen model, or None.
-    draft
+    untrained
         A new model that was not trained yet, or None.
     added_classes
         Names of classes that the chosen model does not have yet.
@@ -120,27 +120,27 @@ class Workspace:
         self.layer: Any = None
         self.models: tuple[Model, ...] = ()
         self.model: Model | None = None
-        self.draft: Draft | None = None
+        self.untrained: UntrainedModel | None = None
         self.added_classes: tuple[str, ...] = ()
         self.device: Device = "auto"
         self.pairs: list[Pair] = []
         self.activity = ""
         self.closing = False
         self.painting: Callable[[], bool] = lambda: False
-        self._subjects: WeakKeyDictionary[Any, Subject] = WeakKeyDictionary()
+        self._working_images: WeakKeyDictionary[Any, WorkingImage] = WeakKeyDictionary()
         self._model_chosen = False
         self._loaded: tuple[Any, Checkpoint] | None = None
 
     @property
-    def subject(self) -> Subject | None:
-        """The chosen image as a subject; None before its first prediction."""
-        return None if self.layer is None else self.subject_of(self.layer)
+    def working_image(self) -> WorkingImage | None:
+        """The chosen image as a working image; None before its first prediction."""
+        return None if self.layer is None else self.working_image_of(self.layer)
 
-    def subject_of(self, layer: Any) -> Subject | None:
+    def working_image_of(self, layer: Any) -> WorkingImage | None:
         """Return what is known about a layer."""
-        return self._subjects.get(layer)
+        return self._working_images.get(layer)
 
-    def touched_subjects(self, *, others: bool) -> tuple[Subject, ...]:
+    def touched_working_images(self, *, others: bool) -> tuple[WorkingImage, ...]:
         """Return the images in which anything was touched, the chosen one first.
 
         Parameters
@@ -148,39 +148,45 @@ class Workspace:
         others
             Also those that are not chosen, if the model can learn from them.
         """
-        found = [] if self.subject is None else [self.subject]
+        found = [] if self.working_image is None else [self.working_image]
         if others:
-            found += [s for s in self._other_subjects() if not self.why_not_taught(s)]
+            found += [
+                s for s in self._other_working_images() if not self.why_not_taught(s)
+            ]
         return tuple(s for s in found if s.counts)
 
     def left_out(self) -> tuple[str, ...]:
         """Return why strokes on other images teach the chosen model nothing."""
-        reasons = (self.why_not_taught(s) for s in self._other_subjects() if s.counts)
+        reasons = (
+            self.why_not_taught(s) for s in self._other_working_images() if s.counts
+        )
         return tuple(reason for reason in reasons if reason)
 
-    def _other_subjects(self) -> list[Subject]:
+    def _other_working_images(self) -> list[WorkingImage]:
         # Each once, however many layers show it.
-        subjects = dict.fromkeys(self._subjects.values())
-        return [s for s in subjects if s is not self.subject]
+        working_images = dict.fromkeys(self._working_images.values())
+        return [s for s in working_images if s is not self.working_image]
 
-    def layers_of(self, subject: Subject) -> list[Any]:
-        """Return the image layers that show a subject, the first one first."""
-        return [layer for layer, s in self._subjects.items() if s is subject]
+    def layers_of(self, working_image: WorkingImage) -> list[Any]:
+        """Return the image layers that show a working image, the first one first."""
+        return [
+            layer for layer, s in self._working_images.items() if s is working_image
+        ]
 
-    def _close(self, subject: Subject) -> None:
-        """Let go of the strokes of a subject, unless a layer still shows it."""
-        if not self.layers_of(subject):
-            subject.annotations.close()
+    def _close(self, working_image: WorkingImage) -> None:
+        """Let go of the strokes of a working image, unless a layer still shows it."""
+        if not self.layers_of(working_image):
+            working_image.annotations.close()
 
-    def why_not_taught(self, subject: Subject) -> str:
+    def why_not_taught(self, working_image: WorkingImage) -> str:
         """Return why the chosen model cannot learn from an image, or nothing."""
         if self.model is None or not self.model.spec.classes:
             return ""
-        if not subject.names and subject.counts:
+        if not working_image.names and working_image.counts:
             # Nobody knows their names, and no mask was shown that would guess them.
-            subject.take_classes(self.classes, self.model_about)
+            working_image.take_classes(self.classes, self.model_about)
         return stroke_classes.why_not_taught(
-            subject, self.model, self.classes, self.models
+            working_image, self.model, self.classes, self.models
         )
 
     def check_painted(self) -> None:
@@ -191,33 +197,37 @@ class Workspace:
         DataError
             When it has not; the strokes would teach it another class.
         """
-        subject = self.subject
-        painted = subject is not None and bool(subject.counts)
-        if subject is not None and painted and (why := self.why_not_taught(subject)):
+        working_image = self.working_image
+        painted = working_image is not None and bool(working_image.counts)
+        if (
+            working_image is not None
+            and painted
+            and (why := self.why_not_taught(working_image))
+        ):
             raise DataError(why)
 
     @property
     def class_notice(self) -> str:
         """What is to be known of the classes painted on the chosen image."""
-        subject = self.subject
-        if subject is None or self.model is None or not subject.counts:
+        working_image = self.working_image
+        if working_image is None or self.model is None or not working_image.counts:
             return ""
-        why = self.why_not_taught(subject) if self.model.spec.classes else ""
-        return stroke_classes.notice(subject, self.model, why)
+        why = self.why_not_taught(working_image) if self.model.spec.classes else ""
+        return stroke_classes.notice(working_image, self.model, why)
 
     @property
     def model_about(self) -> dict[str, Any]:
         """What identifies the chosen model, to be saved with strokes."""
         return stroke_classes.about_model(self.model, self.added_classes)
 
-    def painted_classes(self, subject: Subject) -> tuple[str, ...]:
+    def painted_classes(self, working_image: WorkingImage) -> tuple[str, ...]:
         """Return the classes of a new model for the strokes of an image."""
-        return stroke_classes.classes_for_new(subject, self.classes)
+        return stroke_classes.classes_for_new(working_image, self.classes)
 
-    def _choose_model_of(self, subject: Subject) -> None:
+    def _choose_model_of(self, working_image: WorkingImage) -> None:
         """Choose the model that strokes were painted for, unless the user chose one."""
-        about = subject.annotations.painted.model
-        others = self._subjects.values()
+        about = working_image.annotations.painted.model
+        others = self._working_images.values()
         busy = any(
             s.annotations.strokes > s.annotations.recovery.strokes for s in others
         )
@@ -226,12 +236,14 @@ class Workspace:
             return
         model = stroke_classes.model_of(about, self.models)
         if model is None:
-            subject.story = f"{subject.story} {stroke_classes.gone(about)}".strip()
+            working_image.story = (
+                f"{working_image.story} {stroke_classes.gone(about)}".strip()
+            )
             return
-        if isinstance(model, Draft) and model is not self.draft:
-            if self.draft is not None:
+        if isinstance(model, UntrainedModel) and model is not self.untrained:
+            if self.untrained is not None:
                 return
-            self.draft = model
+            self.untrained = model
             self.models = (*self.models, model)
         if model == self.model:
             self._take_added()
@@ -241,34 +253,42 @@ class Workspace:
 
     def _take_added(self) -> None:
         """Offer the classes again that were added to the chosen model when painting."""
-        about = {} if self.subject is None else self.subject.annotations.painted.model
+        about = (
+            {}
+            if self.working_image is None
+            else self.working_image.annotations.painted.model
+        )
         added = stroke_classes.added_to(about, self.model)
         more = tuple(name for name in added if name not in self.added_classes)
         if more:
             self.added_classes = (*self.added_classes, *more)
             self.classes_changed.emit()
 
-    def adopt(self, layer: Any, subject: Subject) -> None:
-        """Make a subject that of a layer."""
-        before = self._subjects.get(layer)
-        self._subjects[layer] = subject
-        if before is not None and before is not subject:
+    def adopt(self, layer: Any, working_image: WorkingImage) -> None:
+        """Make a working image that of a layer."""
+        before = self._working_images.get(layer)
+        self._working_images[layer] = working_image
+        if before is not None and before is not working_image:
             self._close(before)
 
-    def make_subject(self, layer: Any, image: Image, layout: Layout) -> Subject:
-        """Make an image layer a subject; with the strokes that it has already."""
-        if (before := self._subjects.pop(layer, None)) is not None:
+    def make_working_image(
+        self, layer: Any, image: Image, layout: Layout
+    ) -> WorkingImage:
+        """Make an image layer a working image; with the strokes that it has already."""
+        if (before := self._working_images.pop(layer, None)) is not None:
             # The strokes of one layer may lie in one folder for several layouts.
             self._close(before)
-        if (twin := twin_of(layer, (layout,), self._subjects, self.saved)) is not None:
+        if (
+            twin := twin_of(layer, (layout,), self._working_images, self.saved)
+        ) is not None:
             self.adopt(layer, twin)
             return twin
-        subject = self.saved.make_subject(layer, image, layout)
-        self.adopt(layer, subject)
-        if subject.annotations.planes():
-            self._choose_model_of(subject)
-            self.strokes_reopened.emit(layer, subject)
-        return subject
+        working_image = self.saved.make_working_image(layer, image, layout)
+        self.adopt(layer, working_image)
+        if working_image.annotations.planes():
+            self._choose_model_of(working_image)
+            self.strokes_reopened.emit(layer, working_image)
+        return working_image
 
     def forget(self, layer: Any, *, edited: bool = False) -> None:
         """Drop what is known about a layer.
@@ -280,24 +300,24 @@ class Workspace:
         edited
             It stays, and its pixels are not those of its file any more.
         """
-        subject = self._subjects.pop(layer, None)
-        if subject is not None:
-            self._close(subject)
+        working_image = self._working_images.pop(layer, None)
+        if working_image is not None:
+            self._close(working_image)
         self.saved.forget(layer, edited=edited)
         why = "shows another image now" if edited else "was deleted"
         self.layer_lost.emit(layer, f"{layer.name!r} {why}")
 
     def close(self) -> None:
         """Let other windows work on the images: this one is going."""
-        for subject in self._subjects.values():
-            subject.annotations.close()
+        for working_image in self._working_images.values():
+            working_image.annotations.close()
 
     def choose_layer(self, layer: Any) -> None:
         """Make an image layer the one that is worked on, with the strokes it has."""
         if layer is self.layer:
             return
         self.layer = layer
-        if layer is not None and self.subject is None:
+        if layer is not None and self.working_image is None:
             try:
                 self._find_strokes(layer)
             except DataError as error:
@@ -305,16 +325,16 @@ class Workspace:
         self.layer_changed.emit()
 
     def _find_strokes(self, layer: Any) -> None:
-        """Make a layer a subject if there are strokes of its image, or a mask."""
+        """Make a layer a working image if there are strokes of its image, or a mask."""
         channels = 1 if self.model is None else self.model.spec.in_channels
         layouts = layouts_of(layer, channels)
-        twin = twin_of(layer, layouts, self._subjects, self.saved)
+        twin = twin_of(layer, layouts, self._working_images, self.saved)
         if twin is not None:
             self.adopt(layer, twin)
-        elif (subject := self.saved.find(layer, channels)) is not None:
-            self.adopt(layer, subject)
-            self._choose_model_of(subject)
-            self.strokes_reopened.emit(layer, subject)
+        elif (working_image := self.saved.find(layer, channels)) is not None:
+            self.adopt(layer, working_image)
+            self._choose_model_of(working_image)
+            self.strokes_reopened.emit(layer, working_image)
 
     def start_anew(self) -> Path:
         """Set the strokes of the chosen image aside; return the folder they are in.
@@ -324,9 +344,9 @@ class Workspace:
         DataError
             When it has none that are saved, or they cannot be moved.
         """
-        if self.subject is None:
+        if self.working_image is None:
             raise DataError("there are no strokes on this image")
-        aside = self.saved.start_anew(self.layer, self.subject)
+        aside = self.saved.start_anew(self.layer, self.working_image)
         self.touched_changed.emit()
         return aside
 
@@ -341,7 +361,9 @@ class Workspace:
             self.model = model
             self._model_chosen = True
             about = (
-                {} if self.subject is None else self.subject.annotations.painted.model
+                {}
+                if self.working_image is None
+                else self.working_image.annotations.painted.model
             )
             self.added_classes = stroke_classes.added_to(about, model)
             self.classes_changed.emit()
@@ -354,7 +376,10 @@ class Workspace:
         choose
             Name of a model; else the chosen one stays, or the first one is taken.
         """
-        self.models = (*self.store.list(), *([self.draft] if self.draft else []))
+        self.models = (
+            *self.store.list(),
+            *([self.untrained] if self.untrained else []),
+        )
         by_name = {model.name: model for model in self.models}
         wanted = choose or (self.model.name if self.model else "")
         first = self.models[0] if self.models else None
@@ -373,29 +398,29 @@ class Workspace:
         """
         self.refresh_models(choose=self.store.add(path).name)
 
-    def add_draft(self, draft: Draft) -> None:
+    def add_untrained(self, untrained: UntrainedModel) -> None:
         """Take a new model that will be trained, in place of an earlier one."""
-        self.draft = draft
-        self.refresh_models(choose=draft.name)
+        self.untrained = untrained
+        self.refresh_models(choose=untrained.name)
 
-    def drop_draft(self, draft: Model) -> None:
-        """Let go of a draft, as it became a model; any other model stays."""
-        if draft is self.draft:
-            self.draft = None
+    def drop_untrained(self, untrained: Model) -> None:
+        """Let go of an untrained model, as it became a model; any other model stays."""
+        if untrained is self.untrained:
+            self.untrained = None
 
     def checkpoint(self, model: Model, stop: Stop = never) -> Checkpoint:
-        """Load a model or make a draft's weights, or return the last ones again.
+        """Load a model, make the weights of an untrained one, or return the last ones.
 
         The engine keeps the network of a checkpoint for as long as it gets the same
         object. Reads a file: call it in a job.
         """
         key: Any = model
-        if not isinstance(model, Draft):
+        if not isinstance(model, UntrainedModel):
             key = (model.path, model.path.stat().st_mtime_ns)
         if self._loaded is None or self._loaded[0] != key:
             made = (
                 make_checkpoint(model, self.checkpoint, stop=stop)
-                if isinstance(model, Draft)
+                if isinstance(model, UntrainedModel)
                 else Checkpoint.load(model.path)
             )
             self._loaded = (key, made)

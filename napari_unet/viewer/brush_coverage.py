@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Footprint:
+class BrushCoverage:
     """Pixels of a Labels layer.
 
     Attributes
@@ -33,14 +33,14 @@ class Footprint:
     @classmethod
     def of(
         cls, start: npt.NDArray[np.intp], covered: npt.NDArray[np.bool_]
-    ) -> Footprint:
+    ) -> BrushCoverage:
         """Return a footprint whose box begins at ``start``."""
         stop = start + covered.shape
         bounds = zip(start.tolist(), stop.tolist(), strict=True)
         return cls(tuple(slice(*bound) for bound in bounds), covered)
 
 
-def brush_footprint(layer: Labels, coord: Sequence[float]) -> Footprint:
+def brush_footprint(layer: Labels, coord: Sequence[float]) -> BrushCoverage:
     """Return what the brush covers at a place: an ellipsoid, a disc as a rule."""
     centre = np.round(np.asarray(coord)).astype(int)
     axes = painted_axes(layer)
@@ -56,10 +56,10 @@ def brush_footprint(layer: Labels, coord: Sequence[float]) -> Footprint:
     distance = np.zeros(box)
     for axis, size in zip(axes, scale, strict=True):
         distance = distance + ((grids[axis] + start[axis] - centre[axis]) * size) ** 2
-    return Footprint.of(start, distance <= radius**2)
+    return BrushCoverage.of(start, distance <= radius**2)
 
 
-def polygon_footprint(layer: Labels, points: Any) -> Footprint:
+def polygon_footprint(layer: Labels, points: Any) -> BrushCoverage:
     """Return what a polygon covers in its plane."""
     corners = np.asarray(points, dtype=int)
     axes = painted_axes(layer)
@@ -69,10 +69,10 @@ def polygon_footprint(layer: Labels, points: Any) -> Footprint:
     stop[axes] = np.clip(corners[:, axes].max(axis=0) + 1, start[axes], shape)
     box = tuple(stop - start)
     if len(axes) != 2 or 0 in box:
-        return Footprint.of(start, np.zeros(box, bool))
+        return BrushCoverage.of(start, np.zeros(box, bool))
     plane = tuple(int(n) for n in np.asarray(box)[axes])
     filled = polygon2mask(plane, corners[:, axes] - start[axes])
-    return Footprint.of(start, filled.reshape(box))
+    return BrushCoverage.of(start, filled.reshape(box))
 
 
 def painted_axes(layer: Labels) -> list[int]:

@@ -18,7 +18,7 @@ _SHARE = 4
 """A refresh may upload a whole plane; as many times as long is rested after it."""
 
 
-class Refreshing(QObject):
+class ThrottledRefresh(QObject):
     """Refresh a layer soon after its data changed, many changes at once.
 
     Parameters

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region, View
 
 
-class Sight:
+class ViewportTracker:
     """Where the user looks, for a thread that must not ask the viewer.
 
     Parameters

@@ -91,7 +91,7 @@ class Docked:
     def counts(self) -> dict[int, int]:
         """Touched pixels of each class."""
         view = self.widget.masks.current
-        return {} if view is None else view.subject.counts
+        return {} if view is None else view.working_image.counts
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ PLUGIN = Path(napari_unet.__file__).parent
 def messages() -> list[str]:
     """Return the strings of the plugin, with {} for what varies."""
     found = []
-    for path in sorted(PLUGIN.glob("*.py")):
+    for path in sorted(PLUGIN.rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
         parts = {
             part

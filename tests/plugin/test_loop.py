@@ -133,7 +133,7 @@ def test_the_loop(
     with watchdog:
         real_dock.predict()
         paint_truth(real_dock, truth, corrected)
-        touched = widget.workspace.subject.annotations.touched(())
+        touched = widget.workspace.working_image.annotations.touched(())
         before = real_dock.mask.data.copy()
         # The model's own guess is judged, not what was painted over it.
         inside = corrected & ~touched

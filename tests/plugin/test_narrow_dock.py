@@ -63,7 +63,7 @@ def test_buttons_show_their_whole_text_where_there_is_room(dock: Docked) -> None
             assert shown == made.text(), (made.size(), made.sizeHint())
 
 
-def test_what_a_section_shows_when_it_is_unfolded_is_in_sight(dock: Docked) -> None:
+def test_what_a_section_shows_when_it_is_unfolded_is_in_viewport(dock: Docked) -> None:
     pairs = dock.widget.fine_tune.pairs
     area = dock.widget._area
     dock.widget.resize(330, 260)
@@ -73,10 +73,10 @@ def test_what_a_section_shows_when_it_is_unfolded_is_in_sight(dock: Docked) -> N
     QTest.mouseClick(pairs._bar, Qt.MouseButton.LeftButton)
     dock.bot.waitUntil(lambda: pairs.unlabelled.native.isVisible())
 
-    def row_is_in_sight() -> bool:
+    def row_is_in_viewport() -> bool:
         row = pairs.unlabelled.native
         bottom = row.mapTo(area.viewport(), row.rect().bottomLeft()).y()
         return bool(0 < bottom < area.viewport().height())
 
     dock.bot.wait(50)
-    assert row_is_in_sight()
+    assert row_is_in_viewport()

@@ -73,7 +73,9 @@ def test_a_layer_that_appears_does_not_end_a_stroke(painted: Docked) -> None:
         painted.viewer.add_layer(Points(np.zeros((1, 2)), name="of another plugin"))
         assert painted.viewer.layers.selection.active is mask
         mask.paint((60, 60), 1)
-    assert painted.widget.masks.current.subject.annotations.target(())[60, 60] == 1
+    assert (
+        painted.widget.masks.current.working_image.annotations.target(())[60, 60] == 1
+    )
     painted.viewer.add_layer(Points(np.zeros((1, 2)), name="later"))
     assert painted.viewer.layers.selection.active.name == "later"
 
@@ -125,7 +127,7 @@ class TestArraysLargerThanMemory:
     ) -> None:
         dock.viewer.add_image(np.stack([plane] * 4), name="stack")
         dock.predict()
-        assert large_arrays.lies_on_disk(dock.widget.workspace.subject.mask)
+        assert large_arrays.lies_on_disk(dock.widget.workspace.working_image.mask)
         dock.mask.paint((1, 30, 30), 1)
         assert dock.counts[1] > 0
         dock.widget.masks.current.show_touched(True)
@@ -168,7 +170,7 @@ class TestArraysLargerThanMemory:
         dock.widget.objects.start()
         dock.wait()
         assert "Failed" not in dock.widget.objects.text.text()
-        assert large_arrays.lies_on_disk(dock.widget.workspace.subject.mask)
+        assert large_arrays.lies_on_disk(dock.widget.workspace.working_image.mask)
         assert set(dock.counts) == {0, 1}
         dock.widget.correct.start_anew()
         assert not dock.counts

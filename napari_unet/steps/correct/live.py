@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
-from napari_unet.jobs.live import Learned, LiveDesk, LiveOrder, live_run
+from napari_unet.jobs.live import Learned, LiveOrder, LiveSession, live_run
 from napari_unet.viewer.brush import WAIT_MS
-from napari_unet.viewer.viewport import Sight, shown_view
+from napari_unet.viewer.viewport import ViewportTracker, shown_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_unet.jobs.live import Tile
     from napari_unet.results.mask import Masks, MaskView
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.places import Index, Region, View
@@ -56,9 +56,9 @@ class Live(QObject):
     ----------
     told
         What is to be said in a line; empty when there is nothing.
-    desk
+    session
         What was learned, or None; for `NextPlace`, while nothing runs.
-    sights
+    viewports
         What follows the camera; whoever destroys the dock closes them.
     """
 
@@ -72,10 +72,10 @@ class Live(QObject):
         self._workspace = workspace
         self._masks = masks
         self.on = False
-        self.desk: LiveDesk | None = None
+        self.session: LiveSession | None = None
         self._job: Job | None = None
         self._view: MaskView | None = None
-        self.sights: list[Sight] = []
+        self.viewports: list[ViewportTracker] = []
         self._fresh: set[Tile] = set()
         self._held: list[tuple[LiveOrder, set[Tile], TileDone]] = []
         self._near: tuple[float, float] | None = None
@@ -106,17 +106,17 @@ class Live(QObject):
             if self._job is not None:
                 self._job.stop()
             else:
-                self.desk = None
+                self.session = None
             self.told.emit("")
 
     def _follow(self) -> None:
         """Follow the mask and the view of the image that is chosen now."""
         view = self._masks.current if self.on else None
         if view is not None and view is self._view:
-            if self.sights and self.sights[0].layer is not view.source:
+            if self.viewports and self.viewports[0].layer is not view.source:
                 self._look_at(view)
             return
-        close_all(self.sights)
+        close_all(self.viewports)
         if self._view is not None:
             self._leave(self._view)
         self._view = view
@@ -129,14 +129,18 @@ class Live(QObject):
         self._fresh, self._near = set(), None
         self._news = True
         # A prediction is not replaced before there is a stroke that says more.
-        self._follows = not view.subject.predicted or bool(view.subject.counts)
+        self._follows = not view.working_image.predicted or bool(
+            view.working_image.counts
+        )
         self._ask()
 
     def _look_at(self, view: MaskView) -> None:
         """Follow what is on screen of the image that a mask is on now."""
-        close_all(self.sights)
-        self.sights.append(
-            Sight(self._viewer, view.source, view.subject.layout, self._on_move)
+        close_all(self.viewports)
+        self.viewports.append(
+            ViewportTracker(
+                self._viewer, view.source, view.working_image.layout, self._on_move
+            )
         )
         self._ask()
 
@@ -195,48 +199,48 @@ class Live(QObject):
         order = self.make_order(view)
         if not order.learn:
             self.told.emit(_TWO if _classes_of(order.painted) else _NO_STROKE)
-            self.take_desk().learner = None
+            self.take_session().learner = None
         elif not self._follows:
             return
         self._launch(replace(order, learn=order.learn and self._news))
 
     def _tell_preparation(self) -> None:
         """Ask no longer for strokes that are there, before they are learned from."""
-        desk = self.desk
-        painted = self._workspace.touched_subjects(others=True)
-        classes = {label for subject in painted for label in subject.counts}
-        if (desk is None or desk.learner is None) and len(classes) > 1:
+        session = self.session
+        painted = self._workspace.touched_working_images(others=True)
+        classes = {label for working_image in painted for label in working_image.counts}
+        if (session is None or session.learner is None) and len(classes) > 1:
             self.told.emit(_PREPARING)
 
     def make_order(self, view: MaskView) -> LiveOrder:
         """Return what is to be learned of, if there are strokes of two classes."""
-        painted = self._painted(view.subject)
-        sight = self.sights[0] if self.sights else None
-        there = shown_view(self._viewer, view.source, view.subject.layout)
+        painted = self._painted(view.working_image)
+        viewport = self.viewports[0] if self.viewports else None
+        there = shown_view(self._viewer, view.source, view.working_image.layout)
         return LiveOrder(
-            subject=view.subject,
+            working_image=view.working_image,
             painted=painted,
             model=self._workspace.model,
-            classes=view.subject.names,
+            classes=view.working_image.names,
             learn=len(_classes_of(painted)) > 1,
-            look=lambda: there if sight is None else sight.view,
+            look=lambda: there if viewport is None else viewport.view,
             near=self._near,
             fresh=frozenset(self._fresh),
         )
 
-    def take_desk(self) -> LiveDesk:
-        """Return the desk, made if there is none."""
-        if self.desk is None:
-            self.desk = LiveDesk(self._workspace)
-        return self.desk
+    def take_session(self) -> LiveSession:
+        """Return the session, made if there is none."""
+        if self.session is None:
+            self.session = LiveSession(self._workspace)
+        return self.session
 
     def _launch(self, order: LiveOrder) -> None:
-        if order.learn and (self.desk is None or self.desk.learner is None):
+        if order.learn and (self.session is None or self.session.learner is None):
             self.told.emit(_PREPARING)
         self._news, self._near = False, None
         fresh = self._fresh
         self._job = run(
-            partial(live_run, order, self.take_desk()),
+            partial(live_run, order, self.take_session()),
             parent=self,
             on_events=partial(self._on_events, order, fresh),
             on_result=partial(self._on_result, order),
@@ -244,11 +248,13 @@ class Live(QObject):
             on_finished=self._on_finished,
         )
 
-    def _painted(self, subject: Subject) -> tuple[tuple[Subject, Annotations], ...]:
+    def _painted(
+        self, working_image: WorkingImage
+    ) -> tuple[tuple[WorkingImage, Annotations], ...]:
         return tuple(
-            (each, each.strokes_in(subject.names))
-            for each in self._workspace.touched_subjects(others=True)
-            if each.image.channels == subject.image.channels
+            (each, each.strokes_in(working_image.names))
+            for each in self._workspace.touched_working_images(others=True)
+            if each.image.channels == working_image.image.channels
         )
 
     def _on_events(
@@ -273,10 +279,10 @@ class Live(QObject):
         held, self._held = self._held, []
         written: list[tuple[Index, Region]] = []
         for order, fresh, tile in held:
-            if order.subject is view.subject:
-                written += view.subject.write_tile(tile, order.classes)
+            if order.working_image is view.working_image:
+                written += view.working_image.write_tile(tile, order.classes)
                 fresh.add((tile.index, tile.inner[0].start, tile.inner[1].start))
-        view.show_tiles(written, self.sights[0].view)
+        view.show_tiles(written, self.viewports[0].view)
 
     def _on_result(self, order: LiveOrder, complete: bool) -> None:
         if order.learn and not complete:
@@ -293,23 +299,25 @@ class Live(QObject):
     def _on_finished(self) -> None:
         self._job = None
         if not self.on:
-            self.desk = None
+            self.session = None
         elif self._news or self._moved:
             self._ask()
 
 
-def _classes_of(painted: Iterable[tuple[Subject, Annotations]]) -> set[int]:
+def _classes_of(painted: Iterable[tuple[WorkingImage, Annotations]]) -> set[int]:
     return {label for _, strokes in painted for label in strokes.classes()}
 
 
 def _describe(order: LiveOrder, seconds: float) -> str:
-    strokes = sum(subject.annotations.strokes for subject, _ in order.painted)
+    strokes = sum(
+        working_image.annotations.strokes for working_image, _ in order.painted
+    )
     pixels = sum(annotations.count() for _, annotations in order.painted)
     said = f"{strokes:,} strokes" if strokes else f"{pixels:,} px"
     return f"Live: {said}, {seconds:.1f} s" if seconds else f"Live: {said}"
 
 
-def close_all(sights: list[Sight]) -> None:
+def close_all(viewports: list[ViewportTracker]) -> None:
     """Follow the camera no longer."""
-    while sights:
-        sights.pop().close()
+    while viewports:
+        viewports.pop().close()

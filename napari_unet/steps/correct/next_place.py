@@ -100,7 +100,7 @@ class NextPlace(QObject):
             partial(
                 search_run,
                 order,
-                self._live.take_desk(),
+                self._live.take_session(),
                 self._workspace,
                 tuple(self._seen),
             ),
@@ -171,7 +171,7 @@ class NextPlace(QObject):
         self._unframe()
         layers = self._viewer.layers
         active = layers.selection.active
-        placed = placement(view.source, view.subject.layout)
+        placed = placement(view.source, view.working_image.layout)
         self._frame = Shapes(
             [corners],
             shape_type="polygon",
@@ -195,7 +195,7 @@ class NextPlace(QObject):
 def _corners(view: MaskView, region: Region) -> np.ndarray[Any, Any]:
     """Return the corners of a region in pixels of the mask layer."""
     leading = list(region.index)
-    axis = view.subject.layout.stretched_axis
+    axis = view.working_image.layout.stretched_axis
     if axis is not None:
         leading.insert(axis, 0)
     top, bottom = region.rows.start - 0.5, region.rows.stop - 0.5

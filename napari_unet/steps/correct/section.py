@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.results.acceptance import propose_acceptance, propose_clearing
 from napari_unet.state.large_arrays import describe_place
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.viewer.class_colours import colour_of
 from napari_unet.widgets.buttons import NamedButton, SideBySide, button
 from napari_unet.widgets.forms import Section, TextLine, colour_icon
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari_unet.results.acceptance import Proposal
     from napari_unet.results.mask import Masks, MaskView
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
 
 _HELP = "Paint on the mask what is wrong. Painting over what is right confirms it."
@@ -59,8 +59,8 @@ class CorrectSection(Section):
         Knows the classes and what was touched.
     masks
         The layers that are painted on.
-    make_subject
-        Returns the chosen image as a subject, for an empty mask.
+    make_working_image
+        Returns the chosen image as a working image, for an empty mask.
     live
         What helps while painting; shown below the classes.
 
@@ -76,13 +76,13 @@ class CorrectSection(Section):
         self,
         workspace: Workspace,
         masks: Masks,
-        make_subject: Callable[[], Subject],
+        make_working_image: Callable[[], WorkingImage],
         live: QWidget,
     ) -> None:
         super().__init__("2  Correct", "Paint on the mask with napari's own tools.")
         self._workspace = workspace
         self._masks = masks
-        self._make_subject = make_subject
+        self._make_working_image = make_working_image
         self.text = TextLine()
         self.content.addWidget(self.text)
         self._make_saved()
@@ -178,11 +178,11 @@ class CorrectSection(Section):
     def start_empty(self) -> None:
         """Show an empty mask on the chosen image."""
         try:
-            subject = self._make_subject()
+            working_image = self._make_working_image()
         except EngineError as error:
             show_warning(str(error))
             return
-        view = self._masks.show(self._workspace.layer, subject)
+        view = self._masks.show(self._workspace.layer, working_image)
         view.set_classes(self._workspace.classes)
 
     def choose_class(self, label: int) -> None:
@@ -197,8 +197,8 @@ class CorrectSection(Section):
         if self._masks.current is None:
             self.start_empty()
         view = self._masks.current
-        if view is not None and name in view.subject.names:
-            view.paint_with(view.subject.names.index(name))
+        if view is not None and name in view.working_image.names:
+            view.paint_with(view.working_image.names.index(name))
 
     def accept_view(self) -> None:
         """Say that what is on screen is right; undo takes it back."""
@@ -265,8 +265,8 @@ class CorrectSection(Section):
         show_info(f"{strokes:,} strokes were set aside in {folder}.")
 
     def _strokes(self) -> int:
-        subject = self._workspace.subject
-        return 0 if subject is None else subject.annotations.strokes
+        working_image = self._workspace.working_image
+        return 0 if working_image is None else working_image.annotations.strokes
 
     def add_class(self, name: str) -> None:
         """Offer one more class to paint with."""
@@ -307,9 +307,11 @@ class CorrectSection(Section):
         classes = self._workspace.classes
         if view is None or not classes:
             return list(enumerate(classes))
-        subject = view.subject
-        wanted = {*classes, *subject.painted}
-        return [(v, name) for v, name in enumerate(subject.names) if name in wanted]
+        working_image = view.working_image
+        wanted = {*classes, *working_image.painted}
+        return [
+            (v, name) for v, name in enumerate(working_image.names) if name in wanted
+        ]
 
     def _class_button(self, label: int, name: str) -> NamedButton:
         made = NamedButton(name)
@@ -357,32 +359,36 @@ class CorrectSection(Section):
             self.touched.value = view.overlay is not None
 
     def _show_counts(self, view: MaskView | None) -> None:
-        counts = view.subject.counts if view is not None else {}
+        counts = view.working_image.counts if view is not None else {}
         said = [
-            f"{view.subject.name_of(label)} {count:,} px"
+            f"{view.working_image.name_of(label)} {count:,} px"
             for label, count in sorted(counts.items())
             if view is not None
         ]
         self.clear.setEnabled(bool(said))
-        if view is not None and (conflicts := view.subject.annotations.conflicts):
+        if view is not None and (conflicts := view.working_image.annotations.conflicts):
             said.append(f"{conflicts:,} px of them painted with two, the last counts")
         self.text.setText(self._describe(said, view))
 
     def _show_saved(self) -> None:
         """Say which strokes are back, and whether new ones are saved."""
-        subject = self._workspace.subject
-        annotations = None if subject is None else subject.annotations
+        working_image = self._workspace.working_image
+        annotations = None if working_image is None else working_image.annotations
         fault = "" if annotations is None else annotations.fault
         lost = 0 if annotations is None else annotations.damaged
         parts = [
-            "" if subject is None else subject.story,
+            "" if working_image is None else working_image.story,
             _DAMAGED.format(lost) if lost else "",
             self._workspace.class_notice,
-            "" if subject is None else describe_place(subject.mask, "mask"),
+            "" if working_image is None else describe_place(working_image.mask, "mask"),
             fault,
         ]
         self.saved.setText(" ".join(part for part in parts if part))
-        back = subject is not None and bool(subject.story) and bool(self._strokes())
+        back = (
+            working_image is not None
+            and bool(working_image.story)
+            and bool(self._strokes())
+        )
         self.anew.setVisible(back and not fault)
 
     def _describe(self, said: list[str], view: MaskView | None) -> str:
@@ -391,6 +397,6 @@ class CorrectSection(Section):
             return _NO_CLASSES.format(model.name)
         if said:
             return f"Touched: {', '.join(said)}"
-        if isinstance(model, Draft):
+        if isinstance(model, UntrainedModel):
             return _NEW
         return _NO_MASK if view is None else _HELP

@@ -10,7 +10,7 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_unet.jobs.training import Trained, TrainingOrder, train_run
 from napari_unet.jobs.training_data import LabelledImage, LabelsRead
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.finetune.labelled_layers import PairsSection
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.viewer.conversion import full_data, image_of
@@ -142,7 +142,7 @@ class FineTuneSection(TrainingSection):
                 f"{workspace.model.name} takes noise away and has no classes to learn; "
                 "start a new U-Net from it with the button in step 1"
             )
-        touched = workspace.touched_subjects(others=self.others.value)
+        touched = workspace.touched_working_images(others=self.others.value)
         labelled = tuple(
             LabelledImage(
                 image=image_of(pair.image, pair.layout),
@@ -184,12 +184,12 @@ class FineTuneSection(TrainingSection):
             self.text.setText(text)
             show_warning(text)
             return
-        self._workspace.drop_draft(order.model)
+        self._workspace.drop_untrained(order.model)
         self._take(order.model.name, result, trained.model.name)
 
     def _on_saved(self, model: ModelInfo) -> None:
         if self._unsaved_of is not None:
-            self._workspace.drop_draft(self._unsaved_of)
+            self._workspace.drop_untrained(self._unsaved_of)
         super()._on_saved(model)
 
     def _take(self, old: str, result: FineTuned, new: str) -> None:
@@ -224,13 +224,17 @@ class FineTuneSection(TrainingSection):
         """Take the settings of the paper of a network, and say what will happen."""
         model = self._workspace.model
         if model is not None and model.spec.classes:
-            transfer = model.transfers if isinstance(model, Draft) else model.trained
+            transfer = (
+                model.transfers if isinstance(model, UntrainedModel) else model.trained
+            )
             self.advanced.follow(model.spec.architecture, transfer=transfer)
-        self.train.setToolTip(_TRAIN if isinstance(model, Draft) else _FINE_TUNE)
+        self.train.setToolTip(
+            _TRAIN if isinstance(model, UntrainedModel) else _FINE_TUNE
+        )
 
     def _show_others(self) -> None:
-        here = self._workspace.touched_subjects(others=False)
-        everywhere = self._workspace.touched_subjects(others=True)
+        here = self._workspace.touched_working_images(others=False)
+        everywhere = self._workspace.touched_working_images(others=True)
         self.others.native.setVisible(len(everywhere) > len(here))
         reasons = self._workspace.left_out()
         self.left_out.setText(" ".join(f"Not learned from: {why}." for why in reasons))
@@ -238,7 +242,7 @@ class FineTuneSection(TrainingSection):
 
 def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
     """Check that there is something to tell apart."""
-    counts = {name for subject in touched for name in subject.painted}
+    counts = {name for working_image in touched for name in working_image.painted}
     if not counts:
         raise DataError(
             "nothing is touched yet; paint a stroke of at least two classes on the "

@@ -17,7 +17,7 @@ from unet_engine.errors import EngineError
 from unet_engine.models.fcn_trunks import FCN_FORMS
 
 if TYPE_CHECKING:
-    from napari_unet.state.untrained_model import Draft
+    from napari_unet.state.untrained_model import UntrainedModel
     from napari_unet.state.workspace import Workspace
 
 _WIDTH = 440
@@ -31,7 +31,7 @@ class NewModelDialog(QDialog):
     Parameters
     ----------
     workspace
-        Gets the draft.
+        Gets the untrained model.
     given
         What the fields start with.
     parent
@@ -79,7 +79,7 @@ class NewModelDialog(QDialog):
 
     def _check(self) -> None:
         try:
-            self.form.draft()
+            self.form.untrained()
         except EngineError as error:
             self.text.setText(f"{error}.")
             self.create.setEnabled(False)
@@ -91,29 +91,29 @@ class NewModelDialog(QDialog):
         self.adjustSize()
 
     def _on_accepted(self) -> None:
-        draft = self.form.draft()
-        if draft.imagenet:
-            self._fetch(draft)
+        untrained = self.form.untrained()
+        if untrained.imagenet:
+            self._fetch(untrained)
         else:
-            self._finish(draft)
+            self._finish(untrained)
 
-    def _finish(self, draft: Draft, *_: object) -> None:
-        self._workspace.add_draft(draft)
+    def _finish(self, untrained: UntrainedModel, *_: object) -> None:
+        self._workspace.add_untrained(untrained)
         self.accept()
 
-    def _fetch(self, draft: Draft) -> None:
+    def _fetch(self, untrained: UntrainedModel) -> None:
         """Get the weights now, so that a training is not the one to find them missing.
 
         Cancel and the end of the window end it too.
         """
-        trunk = FCN_FORMS[draft.spec.architecture].trunk
+        trunk = FCN_FORMS[untrained.spec.architecture].trunk
         self._set_busy(True)
         self.text.setText("Fetching the weights…")
         self._job = run(
             partial(fetch_run, trunk),
             parent=self,
             on_events=self._on_bytes,
-            on_result=partial(self._finish, draft),
+            on_result=partial(self._finish, untrained),
             on_error=self._on_error,
             on_finished=self._on_finished,
         )

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QSpinBox, QWidget
 
-from napari_unet.state.untrained_model import Draft, fitting_parents, trunk_title
+from napari_unet.state.untrained_model import (
+    UntrainedModel,
+    fitting_parents,
+    trunk_title,
+)
 from napari_unet.widgets.forms import TextLine, add_row, rows, set_row_visible
 from unet_engine.models.architectures import ARCHITECTURES, lends_features
 from unet_engine.models.checkpoint import ModelInfo
@@ -67,7 +71,7 @@ class Given:
 
 
 class ModelForm(QWidget):
-    """The form of a `Draft`.
+    """The form of a `UntrainedModel`.
 
     Parameters
     ----------
@@ -191,7 +195,7 @@ class ModelForm(QWidget):
             if isinstance(model, ModelInfo) and model.name == name:
                 self.start.setCurrentIndex(index)
 
-    def draft(self) -> Draft:
+    def untrained(self) -> UntrainedModel:
         """Return what the fields describe.
 
         Raises
@@ -200,7 +204,7 @@ class ModelForm(QWidget):
             When it cannot be built, or not be saved under its name.
         """
         self._store.check_name(self.name.text())
-        return Draft(
+        return UntrainedModel(
             name=self.name.text(),
             spec=self._spec(),
             parent=self.parent_model,

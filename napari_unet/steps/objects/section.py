@@ -141,25 +141,25 @@ class ObjectsSection(JobSection):
 
     def _given(self, view: MaskView) -> Given:
         """Return what the form needs to know of a mask."""
-        subject = view.subject
-        leading = subject.layout.leading
+        working_image = view.working_image
+        leading = working_image.layout.leading
         return Given(
             source=view.source,
-            layout=subject.layout,
-            volume=leading.endswith("Z") and subject.mask.shape[-3] > 1,
+            layout=working_image.layout,
+            volume=leading.endswith("Z") and working_image.mask.shape[-3] > 1,
             classes=view.classes,
             probabilities=bool(self._probabilities(view)),
         )
 
     def _make_order(self, view: MaskView) -> ObjectsOrder:
-        form, subject = self.form, view.subject
+        form, working_image = self.form, view.working_image
         boundary = form.boundary_class
         arrays = self._probabilities(view) if form.config.method == "watershed" else []
         return ObjectsOrder(
             layer=view.source,
-            image=subject.image,
+            image=working_image.image,
             mask=SemanticMask(
-                classes=self._ids(view) if form.keeps else subject.mask,
+                classes=self._ids(view) if form.keeps else working_image.mask,
                 ndim=form.ndim,
                 spacing=form.spacing,
                 boundary=boundary,
@@ -169,13 +169,13 @@ class ObjectsSection(JobSection):
             ),
             config=form.config,
             scale=form.scale,
-            axes=subject.layout.leading + "YX",
+            axes=working_image.layout.leading + "YX",
             classes=view.classes,
         )
 
     def _ids(self, view: MaskView) -> npt.NDArray[Any]:
         objects = objects_of(self._viewer, view.source)
-        if objects is None or objects.subject is not view.subject:
+        if objects is None or objects.working_image is not view.working_image:
             raise DataError(
                 "there are no objects to keep; choose another method and separate the "
                 "objects first"
@@ -187,7 +187,7 @@ class ObjectsSection(JobSection):
         shown = {
             layer.metadata["class"]: layer.metadata["probability"]
             for layer in self._viewer.layers
-            if layer.metadata.get("subject") is view.subject
+            if layer.metadata.get("working_image") is view.working_image
         }
         names = view.classes[1:]
         return [shown[name] for name in names] if set(names) <= set(shown) else []

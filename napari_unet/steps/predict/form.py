@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.images import Image
 
@@ -187,8 +187,8 @@ class PredictionForm(QWidget):
             raise DataError("there is no image; open one, then choose it under Image")
         return image_of(layer, layout), layout
 
-    def subject(self) -> Subject:
-        """Return the chosen image as a subject; a new one when its axes changed.
+    def working_image(self) -> WorkingImage:
+        """Return the chosen image as a working image; a new one when its axes changed.
 
         Raises
         ------
@@ -196,11 +196,11 @@ class PredictionForm(QWidget):
             When no image is chosen, or it cannot be segmented.
         """
         image, layout = self.chosen_image()
-        subject = self._workspace.subject
-        if subject is None or subject.layout.axes != layout.axes:
+        working_image = self._workspace.working_image
+        if working_image is None or working_image.layout.axes != layout.axes:
             layer = self._workspace.layer
-            subject = self._workspace.make_subject(layer, image, layout)
-        return subject
+            working_image = self._workspace.make_working_image(layer, image, layout)
+        return working_image
 
     def reset_choices(self, *_: Any) -> None:
         """Offer the image layers that there are now."""
@@ -257,10 +257,12 @@ class PredictionForm(QWidget):
         self._workspace.device = device
 
     def _reset_axes(self) -> None:
-        subject = self._workspace.subject
+        working_image = self._workspace.working_image
         self.axes.reset_choices()
         choices = [c for c in self.axes.choices if c is not None]
-        known = [c for c in choices if subject and c.axes == subject.layout.axes]
+        known = [
+            c for c in choices if working_image and c.axes == working_image.layout.axes
+        ]
         if choices:
             self.axes.value = (known or choices)[0]
         set_row_visible(self._rows, self.axes.native, len(choices) > 1)

@@ -9,7 +9,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import TextLine
 from unet_engine.errors import EngineError
@@ -129,7 +129,12 @@ class ModelPicker(QWidget):
 
     def _choices(self, _: Any) -> list[tuple[str, Model]]:
         return [
-            (f"{model.name} (new)" if isinstance(model, Draft) else model.name, model)
+            (
+                f"{model.name} (new)"
+                if isinstance(model, UntrainedModel)
+                else model.name,
+                model,
+            )
             for model in self._workspace.models
         ]
 
@@ -156,7 +161,7 @@ def describe_model(model: Model | None) -> str:
     if not spec.classes:
         return f"Pretrained without labels: takes noise away from {channels}."
     line = f"{channels} → {', '.join(spec.classes)}"
-    if isinstance(model, Draft):
+    if isinstance(model, UntrainedModel):
         title = ARCHITECTURES[spec.architecture].title
         return f"Untrained {title}: {line}; starts from {model.origin}."
     if not model.trained:

@@ -21,10 +21,10 @@ from napari_unet.results.denoised import DenoisedLayers
 from napari_unet.results.preview import PreviewLayer
 from napari_unet.results.probabilities import ProbabilityLayers
 from napari_unet.state.large_arrays import check_room, check_room_for
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.predict.form import PredictionForm
-from napari_unet.steps.predict.time_left import Pace
-from napari_unet.viewer.viewport import Sight
+from napari_unet.steps.predict.time_left import SpeedMeter
+from napari_unet.viewer.viewport import ViewportTracker
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import minutes_seconds
 from napari_unet.widgets.job_section import JobSection
@@ -76,9 +76,9 @@ class PredictSection(JobSection):
         self._viewer = viewer
         self._masks = masks
         self._denoised = DenoisedLayers(viewer, self)
-        self._sight: Sight | None = None
+        self._viewport: ViewportTracker | None = None
         self._preview: PreviewLayer | None = None
-        self._pace = Pace()
+        self._speed = SpeedMeter()
         self._told = 0.0
         self.form = PredictionForm(viewer, workspace)
         self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
@@ -130,7 +130,7 @@ class PredictSection(JobSection):
         model = self._workspace.model
         if model is None:
             return "" if self._workspace.layer is None else _NO_MODEL
-        if isinstance(model, Draft) and not model.trained:
+        if isinstance(model, UntrainedModel) and not model.trained:
             return _untrained(model)
         return ""
 
@@ -143,7 +143,7 @@ class PredictSection(JobSection):
             on_result=partial(self._on_result, order),
         )
         # The thread is at work while napari makes the layer.
-        view = self._masks.show(order.layer, order.subject)
+        view = self._masks.show(order.layer, order.working_image)
         view.set_classes(self._workspace.classes)
 
     def _start_denoising(self) -> None:
@@ -157,30 +157,30 @@ class PredictSection(JobSection):
         )
 
     def _make_order(self) -> PredictionOrder:
-        subject = self.form.subject()
+        working_image = self.form.working_image()
         layer, model = self._workspace.layer, self._workspace.model
         assert model is not None
         only = self.form.this_slice_only
-        planes = 1 if only else prod(subject.mask.shape[:-2])
-        check_room(subject.mask, planes, f"mask of {layer.name}")
+        planes = 1 if only else prod(working_image.mask.shape[:-2])
+        check_room(working_image.mask, planes, f"mask of {layer.name}")
         config = self.form.config
         if config.probabilities:
             # Of all classes but the background.
-            shape = (len(model.spec.classes) - 1, *subject.mask.shape)
+            shape = (len(model.spec.classes) - 1, *working_image.mask.shape)
             name = f"probabilities of {layer.name}"
             check_room_for(shape, np.float32, planes * shape[0], name)
-        sight = self._look_at(layer, subject.layout)
+        viewport = self._look_at(layer, working_image.layout)
         preview = None
         # A mask that is there already tells more than a glance from afar.
-        if model.spec.ndim == 2 and sight.view[0] not in subject.predicted:
-            preview = wanted_preview(layer, subject.layout, sight.view)
+        if model.spec.ndim == 2 and viewport.view[0] not in working_image.predicted:
+            preview = wanted_preview(layer, working_image.layout, viewport.view)
         return PredictionOrder(
             layer=layer,
-            subject=subject,
+            working_image=working_image,
             model=model,
             config=config,
-            indices=(sight.view[0],) if only else None,
-            near=lambda: sight.view,
+            indices=(viewport.view[0],) if only else None,
+            near=lambda: viewport.view,
             preview=preview,
         )
 
@@ -194,22 +194,22 @@ class PredictSection(JobSection):
         shape = (channels, *image.leading_shape, *image.plane_shape)
         name = f"denoised {layer.name}"
         check_room_for(shape, np.float32, planes * channels, name)
-        sight = self._look_at(layer, layout)
+        viewport = self._look_at(layer, layout)
         return DenoisingOrder(
             layer=layer,
             image=image,
             layout=layout,
             model=model,
             config=self.form.config,
-            indices=(sight.view[0],) if only else None,
-            near=lambda: sight.view,
+            indices=(viewport.view[0],) if only else None,
+            near=lambda: viewport.view,
         )
 
-    def _look_at(self, layer: ImageLayer, layout: Layout) -> Sight:
+    def _look_at(self, layer: ImageLayer, layout: Layout) -> ViewportTracker:
         """Follow the camera and the sliders until the run ends."""
-        self._sight = Sight(self._viewer, layer, layout, self._on_move)
-        self._pace, self._told = Pace(), 0.0
-        return self._sight
+        self._viewport = ViewportTracker(self._viewer, layer, layout, self._on_move)
+        self._speed, self._told = SpeedMeter(), 0.0
+        return self._viewport
 
     def _on_move(self, view: View) -> None:
         mask = None if self._restores else self._masks.of(self._workspace.layer)
@@ -229,10 +229,10 @@ class PredictSection(JobSection):
         if not tiles:
             return
         classes = order.model.spec.classes
-        written = [p for t in tiles for p in order.subject.write_tile(t, classes)]
+        written = [p for t in tiles for p in order.working_image.write_tile(t, classes)]
         view.show_classes()
-        if self._sight is not None:
-            view.show_tiles(written, self._sight.view)
+        if self._viewport is not None:
+            view.show_tiles(written, self._viewport.view)
         if self._preview is not None:
             self._preview.give_way(written)
         if order.config.probabilities:
@@ -246,7 +246,7 @@ class PredictSection(JobSection):
             self._preview = PreviewLayer(
                 self._viewer,
                 order.layer,
-                order.subject,
+                order.working_image,
                 glances[0].order,
                 self,
                 painting=self._workspace.painting,
@@ -278,8 +278,8 @@ class PredictSection(JobSection):
     def _tell_result(
         self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised
     ) -> None:
-        self._pace.remember(order.model.spec, order.config)
-        done, total = self._pace.done, self._pace.total
+        self._speed.remember(order.model.spec, order.config)
+        done, total = self._speed.done, self._speed.total
         noun = "tile" if total == 1 else "tiles"
         count = f"{total}" if result.complete else f"Stopped. {done} of {total}"
         line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
@@ -300,14 +300,14 @@ class PredictSection(JobSection):
             self.text.setText(refused or self.form.describe_plan())
 
     def _show_tiles(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
-        self._pace.hear(tiles)
+        self._speed.hear(tiles)
         done, total = tiles[-1].done, tiles[-1].total
         now = time.monotonic()
         if not done or (now - self._told < _TELLING_S and done < total):
             return
         self._told = now
         text = f"Tile {done} of {total}"
-        if (left := self._pace.seconds_left()) is not None:
+        if (left := self._speed.seconds_left()) is not None:
             text += f" · {minutes_seconds(left)} left"
         if tiles[-1].notes:
             text += "."
@@ -315,11 +315,11 @@ class PredictSection(JobSection):
         self._show_progress(done, total, text)
 
     def _on_finished(self) -> None:
-        if self._sight is not None:
-            self._sight.close()
+        if self._viewport is not None:
+            self._viewport.close()
         if self._preview is not None:
             self._preview.remove()
-        self._sight = self._preview = None
+        self._viewport = self._preview = None
         super()._on_finished()
 
 
@@ -327,8 +327,9 @@ def _sentence(note: str) -> str:
     return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
-def _untrained(draft: Draft) -> str:
+def _untrained(untrained: UntrainedModel) -> str:
     return (
-        f"{draft.name} is untrained and would draw noise. Paint a few strokes of each "
+        f"{untrained.name} is untrained and would draw noise. "
+        "Paint a few strokes of each "
         "class in step 2, then press Fine-tune."
     )

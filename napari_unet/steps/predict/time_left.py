@@ -20,7 +20,7 @@ _known: dict[tuple[Any, ...], float] = {}
 """Seconds per megapixel of the last run, for each kind of network and device."""
 
 
-class Pace:
+class SpeedMeter:
     """The speed of a run, from its first tile on: what came before is preparation.
 
     Attributes
@@ -64,8 +64,8 @@ def expected_seconds(
     plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
 ) -> float | None:
     """Return about how long a run will take; None before one like it was measured."""
-    pace = _known.get(_key(spec, config)) or _recalled(spec, config)
-    return None if pace is None else pace * plan.pixels / 1e6
+    speed = _known.get(_key(spec, config)) or _recalled(spec, config)
+    return None if speed is None else speed * plan.pixels / 1e6
 
 
 def _recalled(spec: ModelSpec, config: PredictConfig) -> float | None:
@@ -75,7 +75,7 @@ def _recalled(spec: ModelSpec, config: PredictConfig) -> float | None:
     # auto takes the first of these that there is, and only what ran here is known.
     devices = ("cuda", "mps", "cpu") if config.device == "auto" else (config.device,)
     known = (recall(spec, device).seconds_per_megapixel for device in devices)
-    return next((pace for pace in known if pace), None)
+    return next((speed for speed in known if speed), None)
 
 
 def describe_time(seconds: float) -> str:

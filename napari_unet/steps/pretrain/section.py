@@ -148,9 +148,11 @@ class PretrainSection(TrainingSection):
         found = []
         for layer in self._form.layers():
             if layer is not self._workspace.layer:
-                subject = self._workspace.subject_of(layer)
+                working_image = self._workspace.working_image_of(layer)
                 layout = (
-                    subject.layout if subject else layouts_of(layer, image.channels)[0]
+                    working_image.layout
+                    if working_image
+                    else layouts_of(layer, image.channels)[0]
                 )
                 found.append(image_of(layer, layout))
         return tuple(

@@ -16,7 +16,7 @@ import numpy as np
 from unet_engine.annotations.blocks import EDGE, Blocks, overlaps
 from unet_engine.annotations.painted_classes import PaintedClasses
 from unet_engine.annotations.recovery import Recovery
-from unet_engine.annotations.stroke_log import StrokeJournal
+from unet_engine.annotations.stroke_log import StrokeLog
 from unet_engine.errors import DataError
 from unet_engine.labels import IGNORE
 
@@ -58,7 +58,7 @@ class Annotations:
         self.recovery = Recovery()
         self._blocks = Blocks()
         self._elsewhere = Blocks()
-        self._journal: StrokeJournal | None = None
+        self._journal: StrokeLog | None = None
         self._act: Act | None = None
         self._painted = PaintedClasses()
         self._values: npt.NDArray[np.uint8] | None = None
@@ -92,7 +92,7 @@ class Annotations:
             such that cannot be read.
         """
         notes = cls(shape)
-        journal = StrokeJournal(Path(path), notes.shape, about or {})
+        journal = StrokeLog(Path(path), notes.shape, about or {})
         found = journal.open()
         notes._take_up(found)
         notes._painted = found.header.painted

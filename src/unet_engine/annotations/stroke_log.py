@@ -1,4 +1,4 @@
-"""``StrokeJournal``: what the user said, on disk as soon as it is said.
+"""``StrokeLog``: what the user said, on disk as soon as it is said.
 
 A folder with one file per generation. What the user does is appended to the newest one;
 when that has grown, a new one begins, with the blocks as they are then.
@@ -53,7 +53,7 @@ _OVERTAKEN = (
 )
 
 
-class StrokeJournal:
+class StrokeLog:
     """A folder to which acts are appended. Open it before the first one.
 
     Parameters

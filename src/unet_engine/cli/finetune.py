@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from unet_engine.models.starting import model_of_planes
     from unet_engine.training.fine_tuning import fine_tune
-    from unet_engine.training.forgetting import compare_with_old
+    from unet_engine.training.forgetting import check_forgetting
     from unet_engine.training.remembered_crops import load_remembered
 
     store = ModelStore()
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
             stop=stop,
         )
         result = follow(events, config, quiet=arguments.quiet)
-        result, kept = compare_with_old(
+        result, kept = check_forgetting(
             result, parent or checkpoint, remembered, pairs, device=config.device
         )
         return conclude(result, store, arguments, crops=kept)

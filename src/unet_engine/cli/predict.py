@@ -30,7 +30,7 @@ from unet_engine.images import (
 )
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.events import Denoised
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _disk_results(
     checkpoint: Checkpoint,
     config: PredictConfig,
     arguments: argparse.Namespace,
-) -> DiskResults | None:
+) -> DiskOutput | None:
     """Return where results go tile by tile, if they are large or an OME-Zarr."""
     paths = [path for path in (task.labels, task.probabilities) if path is not None]
     suffixes = {path.suffix.lower() for path in paths}
@@ -215,7 +215,7 @@ def _disk_results(
             f"{task.labels} is kept in memory and {task.probabilities} is not; "
             "write both to .tif or .ome.zarr"
         )
-    return DiskResults(*paths, overwrite=arguments.overwrite, resume=arguments.resume)
+    return DiskOutput(*paths, overwrite=arguments.overwrite, resume=arguments.resume)
 
 
 def _goes_on(arguments: argparse.Namespace) -> str:
@@ -227,7 +227,7 @@ def _goes_on(arguments: argparse.Namespace) -> str:
 
 def _run_to_disk(
     run: Generator[TileDone, None, Prediction],
-    into: DiskResults,
+    into: DiskOutput,
     task: Task,
     title: str,
     arguments: argparse.Namespace,
@@ -250,7 +250,7 @@ def _run_to_disk(
     return True
 
 
-def _report_kept(into: DiskResults, title: str, arguments: argparse.Namespace) -> bool:
+def _report_kept(into: DiskOutput, title: str, arguments: argparse.Namespace) -> bool:
     if into.unfinished is not None:
         tell(
             [

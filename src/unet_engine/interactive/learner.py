@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     Halves = npt.NDArray[np.float16]
     Ids = npt.NDArray[np.uint8]
 
-__all__ = ["BLOCK", "TILE", "LiveImage", "LiveLearner", "PixelClassifier"]
+__all__ = ["BLOCK", "TILE", "FeatureCache", "InstantLearner", "PixelClassifier"]
 
 BLOCK = 256
 """Edge of the squares whose features are kept."""
@@ -55,7 +55,7 @@ _BLOCK_PIXELS = 8192
 fill the memory nor drown the strokes beside it."""
 
 
-class LiveImage:
+class FeatureCache:
     """An image that is painted on, with the features of its blocks.
 
     Parameters
@@ -294,7 +294,7 @@ def _apart(square: Sequence[int], edge: int, at: Sequence[float]) -> float:
     return sum(((k + 0.5) * edge - c) ** 2 for k, c in zip(square, at, strict=True))
 
 
-class LiveLearner:
+class InstantLearner:
     """Learns from the strokes on one or several images and predicts what is seen.
 
     Parameters
@@ -317,7 +317,7 @@ class LiveLearner:
         self.note = ""
 
     def learn(
-        self, painted: Sequence[tuple[LiveImage, Annotations]], stop: Stop = never
+        self, painted: Sequence[tuple[FeatureCache, Annotations]], stop: Stop = never
     ) -> int:
         """Fit to all strokes; the newest of a pixel counts.
 
@@ -367,7 +367,9 @@ class LiveLearner:
         self.note = note
         return len(classes)
 
-    def probabilities(self, source: LiveImage, index: Index, inner: Region) -> Floats:
+    def probabilities(
+        self, source: FeatureCache, index: Index, inner: Region
+    ) -> Floats:
         """Return the probabilities of a part of a block, ``(classes, h, w)``."""
         assert self._classifier is not None
         row, column = (part.start // BLOCK for part in inner)
@@ -388,7 +390,7 @@ class LiveLearner:
 
     def iter_predict(
         self,
-        source: LiveImage,
+        source: FeatureCache,
         index: Index,
         region: Sequence[slice],
         *,
@@ -426,14 +428,14 @@ class LiveLearner:
 
     def iter_tiles(
         self,
-        source: LiveImage,
+        source: FeatureCache,
         index: Index,
         tiles: Sequence[Region],
         stop: Stop = never,
     ) -> Generator[TileDone, None, bool]:
         """Predict tiles of a plane in the order in which they are given.
 
-        See `iter_predict`; ``tiles`` are some of those that `LiveImage.tiles` gives.
+        See `iter_predict`; ``tiles`` are some of those that `FeatureCache.tiles` gives.
         """
         for done, inner in enumerate(tiles, start=1):
             if stop():

@@ -24,7 +24,11 @@ from unet_engine.images.zarr.writing import (
     channel_attributes,
     label_attributes,
 )
-from unet_engine.prediction.finished_tiles import Inputs, Journal, describe_changes
+from unet_engine.prediction.finished_tiles import (
+    FinishedTiles,
+    Inputs,
+    describe_changes,
+)
 from unet_engine.tiling.tiles import reflect_indices
 
 if TYPE_CHECKING:
@@ -47,7 +51,7 @@ _LARGEST_CHUNK = 1024
 _SECONDS_BETWEEN_COMMITS = 0.5
 
 
-class DiskResults:
+class DiskOutput:
     """Results that are written as tiles finish; an interrupted run can go on.
 
     Memory does not grow with the image. A run that was killed goes on at its finished
@@ -78,7 +82,7 @@ class DiskResults:
     ) -> None:
         paths = [labels] if probabilities is None else [labels, probabilities]
         self._targets = [_Target(Path(os.path.realpath(path))) for path in paths]
-        self._journal = Journal(self._targets[0].store)
+        self._journal = FinishedTiles(self._targets[0].store)
         self._overwrite = overwrite and not (resume and self._journal.exists)
         self._resume = resume and not overwrite
         self._plan: PredictionPlan
@@ -361,7 +365,7 @@ class _Target:
         record = attributes.get(_RECORD)
         return record if isinstance(record, dict) else None
 
-    def check_free(self, journal: Journal) -> None:
+    def check_free(self, journal: FinishedTiles) -> None:
         """Refuse to write into what is there; a TIFF is replaced when it is complete.
 
         Raises

@@ -61,7 +61,7 @@ class Inputs:
     chunks_of: Callable[[int], AbstractSet[str]]
 
 
-class Journal:
+class FinishedTiles:
     """The numbers of the finished tiles, in a folder beside the results.
 
     A number is written after the chunks of its tile have reached the disk, one line

@@ -85,7 +85,7 @@ class PredictionRun:
         }
 
 
-class Results(Protocol):
+class Output(Protocol):
     """Takes the tiles of one prediction.
 
     ``begin`` is called once, ``write`` for every tile, ``finish`` after the last one,
@@ -130,7 +130,7 @@ class Results(Protocol):
         """Let go of what ``begin`` opened; finished tiles stay."""
 
 
-class ArrayResults:
+class ArrayOutput:
     """Results in arrays: numpy's, or any array-like that takes slices.
 
     Parameters
@@ -146,7 +146,7 @@ class ArrayResults:
         self.probabilities: Any = probabilities
 
     @classmethod
-    def in_memory(cls, shape: tuple[int, ...], classes: int) -> ArrayResults:
+    def in_memory(cls, shape: tuple[int, ...], classes: int) -> ArrayOutput:
         """Make arrays of zeros; without probabilities when ``classes`` is 0."""
         kept = np.zeros((classes, *shape), np.float32) if classes else None
         return cls(np.zeros(shape, np.uint8), kept)

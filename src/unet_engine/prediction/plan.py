@@ -9,7 +9,7 @@ from math import dist, hypot, prod
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
-from unet_engine.prediction.tile_size import bytes_per_pixel, choose_grid
+from unet_engine.prediction.tile_size import bytes_per_pixel, choose_tile_size
 from unet_engine.tiling.tiles import Tile, TilePlan
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def plan_prediction(
         spec.measured_halo if config.halo == "measured" else None
     )
     view = None if place is None or len(place) < 3 else place[1:]
-    sizes, origin = choose_grid(
+    sizes, origin = choose_tile_size(
         seen, spec, footprint, edge=config.tile, watched=watched, view=view
     )
     tiles = TilePlan.for_shape(seen, tile=sizes, footprint=footprint, origin=origin)

@@ -17,7 +17,7 @@ from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.labels import likeliest
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Prediction, TileDone
-from unet_engine.prediction.outputs import ArrayResults, PredictionRun
+from unet_engine.prediction.outputs import ArrayOutput, PredictionRun
 from unet_engine.prediction.plan import (
     PredictionPlan,
     looked_at,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near
-    from unet_engine.prediction.outputs import Results
+    from unet_engine.prediction.outputs import Output
     from unet_engine.stopping import Stop
 
 __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
@@ -63,7 +63,7 @@ def predict(
     normalisation: Normalisation | None = None,
     indices: Iterable[Index] | None = None,
     near: Near = None,
-    into: Results | None = None,
+    into: Output | None = None,
 ) -> Prediction:
     """Predict an image tile by tile, with the result of the whole in one piece.
 
@@ -86,7 +86,7 @@ def predict(
     near
         As in ``iter_predict``.
     into
-        Where tiles go: ``DiskResults`` for files; arrays in memory when it is None.
+        Where tiles go: ``DiskOutput`` for files; arrays in memory when it is None.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def iter_predict(
     normalisation: Normalisation | None = None,
     indices: Iterable[Index] | None = None,
     near: Near = None,
-    into: Results | None = None,
+    into: Output | None = None,
 ) -> Generator[TileDone, None, Prediction]:
     """Predict an image as ``predict`` does, and yield every tile as it is finished.
 
@@ -180,7 +180,7 @@ def iter_predict(
 
 
 def _result(
-    results: Results,
+    results: Output,
     run: PredictionRun,
     predictor: TilePredictor,
     complete: bool,
@@ -209,7 +209,7 @@ def _planning(
     config: PredictConfig,
     indices: Iterable[Index] | None,
     near: Near,
-    into: Results | None,
+    into: Output | None,
 ) -> Callable[[ModelSpec], PredictionPlan]:
     """Return what plans the run for a spec, whose halo may be measured later."""
     watched = near is not None and not (into is not None and into.fixed_grid)
@@ -255,7 +255,7 @@ def _with_measured_halo(
 
 
 def _fill(
-    results: Results,
+    results: Output,
     run: PredictionRun,
     predictor: TilePredictor,
     stop: Stop,
@@ -303,9 +303,9 @@ def _fingerprint(image: Image) -> str:
 
 def _in_memory(
     plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
-) -> ArrayResults:
+) -> ArrayOutput:
     with translated_errors():
-        return ArrayResults.in_memory(
+        return ArrayOutput.in_memory(
             plan.shape, len(spec.classes) if config.probabilities else 0
         )
 

@@ -29,7 +29,7 @@ _LARGEST_VIEW = 2048
 """Edge of a view that is waited for; beyond it the first tiles count, not the last."""
 
 
-def choose_grid(
+def choose_tile_size(
     shape: Sizes,
     spec: ModelSpec,
     footprint: Footprint,

@@ -47,7 +47,7 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class ForgettingCheck:
     """How the old and the new model do on examples of what the old one had learned.
 
     Attributes
@@ -96,4 +96,4 @@ class FineTuned:
     steps: int
     stopped: bool
     notes: tuple[str, ...] = field(default=())
-    replay: Replay | None = None
+    replay: ForgettingCheck | None = None

@@ -16,10 +16,10 @@ from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.held_out_split import split_pairs
-from unet_engine.training.optimisation import Learner
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import check_pairs, class_counts, guessed
 from unet_engine.training.run import TrainingRun
-from unet_engine.training.soft_targets import with_guesses
+from unet_engine.training.soft_targets import with_soft_targets
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _start(
     )
     training: Sequence[TrainingPair] = split.training
     if not checkpoint.trained:
-        training = with_guesses(
+        training = with_soft_targets(
             training,
             # Averaged over symmetries they cost steps, and teach no better.
             FeatureExtractor(
@@ -167,7 +167,7 @@ def _start(
     return TrainingRun(
         checkpoint,
         config,
-        Learner(checkpoint, training, config, device),
+        Optimisation(checkpoint, training, config, device),
         held_out,
         record={"data": sorted({pair.name for pair in pairs})},
         notes=split.notes,

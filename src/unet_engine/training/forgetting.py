@@ -9,7 +9,7 @@ from unet_engine.compute.devices import choose_device
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import EngineError
-from unet_engine.training.events import Replay
+from unet_engine.training.events import ForgettingCheck
 from unet_engine.training.remembered_crops import cut_crops, join_crops
 from unet_engine.training.validation import HeldOut
 
@@ -29,7 +29,7 @@ _NOT_JUDGED = "It was not compared on what {} had learned: {}."
 _ALL = 10**9
 
 
-def compare_with_old(
+def check_forgetting(
     result: FineTuned,
     old: Checkpoint,
     examples: Sequence[TrainingPair],
@@ -96,7 +96,7 @@ def replay(
     examples: Sequence[TrainingPair],
     *,
     device: Device = "auto",
-) -> Replay | None:
+) -> ForgettingCheck | None:
     """Judge two models on examples.
 
     Parameters
@@ -110,7 +110,7 @@ def replay(
 
     Returns
     -------
-    Replay or None
+    ForgettingCheck or None
         None where the examples do not fit: there are none, or the models differ in
         dimensions, channels or the meaning of a class.
     """
@@ -125,7 +125,7 @@ def replay(
     ):
         return None
     before, after = (_iou(model, fitting, device) for model in (old, new))
-    return Replay(before=before, after=after, examples=len(fitting))
+    return ForgettingCheck(before=before, after=after, examples=len(fitting))
 
 
 def _iou(

@@ -99,7 +99,7 @@ class WeightAverage:
                 mean.copy_(new)
 
 
-class Learner:
+class Optimisation:
     """A network and what it needs to take one step after the other.
 
     Parameters

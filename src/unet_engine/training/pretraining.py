@@ -29,7 +29,7 @@ from unet_engine.tiling.tiles import TilePlan, read_reflected
 from unet_engine.training.augmentation import Varied
 from unet_engine.training.config import PretrainConfig
 from unet_engine.training.held_out_split import split_pairs
-from unet_engine.training.optimisation import Learner
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import Look
@@ -152,7 +152,7 @@ def _start(
     return TrainingRun(
         checkpoint,
         settings,
-        DenoisingLearner(checkpoint, split.training, settings, device),
+        DenoisingOptimisation(checkpoint, split.training, settings, device),
         BlindSpots(split.validation, checkpoint.spec),
         record={"data": sorted(names), "pretrained": True},
         notes=[_SMALL] if split.notes else [],
@@ -179,7 +179,7 @@ def _read(
         yield TrainingPair(normalisation.apply(plane), learned, image.name)
 
 
-class DenoisingLearner(Learner):
+class DenoisingOptimisation(Optimisation):
     """A network that learns to fill in blind spots.
 
     Crops are flipped and turned by right angles only: any resampling would mix

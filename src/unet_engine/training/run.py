@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig
-    from unet_engine.training.optimisation import Learner
+    from unet_engine.training.optimisation import Optimisation
     from unet_engine.training.validation import Look
 
     Weights = dict[str, npt.NDArray[Any]]
@@ -74,7 +74,7 @@ class TrainingRun:
         self,
         checkpoint: Checkpoint,
         config: FineTuneConfig,
-        learner: Learner,
+        learner: Optimisation,
         judge: Judge,
         *,
         record: dict[str, Any],
@@ -233,7 +233,7 @@ class TrainingRun:
         return time.monotonic() - self._started
 
 
-def _pace(checkpoint: Checkpoint, learner: Learner) -> float:
+def _pace(checkpoint: Checkpoint, learner: Optimisation) -> float:
     if checkpoint.fresh_head:
         return 1.0 if learner.frozen else _BOLD
     return _GENTLE if learner.frozen else 1.0

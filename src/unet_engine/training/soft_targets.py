@@ -42,7 +42,7 @@ _MOSTLY = 0.5
 """An image of which more is labelled has no need of guesses."""
 
 
-def with_guesses(
+def with_soft_targets(
     pairs: Sequence[TrainingPair],
     extractor: FeatureExtractor,
     classes: int,

@@ -16,7 +16,7 @@ from full_disk import full_disk
 
 from unet_engine.cli import main
 from unet_engine.images import Normalisation, open_image, read_labels
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import predict
 
 if TYPE_CHECKING:
@@ -119,21 +119,21 @@ def test_a_full_disk(
 ):
     monkeypatch.setattr("unet_engine.cli.predict._LARGE_BYTES", 0)
     out, maps = tmp_path / name, tmp_path / "p.ome.zarr"
-    begin = DiskResults.begin
+    begin = DiskOutput.begin
     room: list[object] = []
 
-    def filling(results: DiskResults, run: object) -> object:
+    def filling(results: DiskOutput, run: object) -> object:
         finished = begin(results, run)
         room.append(full_disk(3000))
         room[0].__enter__()
         return finished
 
-    monkeypatch.setattr(DiskResults, "begin", filling)
+    monkeypatch.setattr(DiskOutput, "begin", filling)
     try:
         code = segment(source, out, "--probabilities", maps)
     finally:
         room[0].__exit__(None, None, None)
-    monkeypatch.setattr(DiskResults, "begin", begin)
+    monkeypatch.setattr(DiskOutput, "begin", begin)
     assert code == 1
     error = capfd.readouterr().err
     assert "tile [" in error
@@ -151,16 +151,16 @@ def test_a_chunk_that_changes_during_the_run(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    out, genuine = tmp_path / "m.ome.zarr", DiskResults.write
+    out, genuine = tmp_path / "m.ome.zarr", DiskOutput.write
     numbers: list[int] = []
 
-    def writing(results: DiskResults, *arguments: object) -> None:
+    def writing(results: DiskOutput, *arguments: object) -> None:
         genuine(results, *arguments)
         numbers.append(1)
         if len(numbers) == 5:
             zarr.open_array(source)[:32, :32] = 200
 
-    monkeypatch.setattr(DiskResults, "write", writing)
+    monkeypatch.setattr(DiskOutput, "write", writing)
     assert segment(source, out) == 1
     assert "were changed by another program" in capfd.readouterr().err
     assert segment(source, out) == 0
@@ -176,19 +176,19 @@ def test_metadata_that_change_during_the_run(
     capfd: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    out, genuine = tmp_path / "m.ome.zarr", DiskResults.write
+    out, genuine = tmp_path / "m.ome.zarr", DiskOutput.write
 
-    def writing(results: DiskResults, *arguments: object) -> None:
+    def writing(results: DiskOutput, *arguments: object) -> None:
         genuine(results, *arguments)
         zarr.open_array(source).attrs["changed"] = True
 
-    monkeypatch.setattr(DiskResults, "write", writing)
+    monkeypatch.setattr(DiskOutput, "write", writing)
     assert segment(source, out) == 1
     error = capfd.readouterr().err
     assert "tile [0:32, 32:64]: " in error
     assert "was changed by another program" in error
     assert finished_tiles(out) == 1
-    monkeypatch.setattr(DiskResults, "write", genuine)
+    monkeypatch.setattr(DiskOutput, "write", genuine)
     assert segment(source, out) == 1
     assert "the image changed" in capfd.readouterr().err
     assert segment(source, out, "--overwrite") == 0

@@ -25,7 +25,7 @@ from unet_engine.images import Image
 from unet_engine.models.spec import ModelSpec
 from unet_engine.prediction import segmentation as inference
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import iter_predict, predict
 
 if TYPE_CHECKING:
@@ -133,13 +133,13 @@ def test_a_run_that_is_gone_on_with_keeps_its_blocks(
     config = PredictConfig(device="cpu", tile=32, probabilities=True)
     whole = predict(image(), checkpoint, config).probabilities
     paths = tmp_path / "labels.ome.zarr", tmp_path / "probabilities.ome.zarr"
-    run = iter_predict(image(), checkpoint, config, into=DiskResults(*paths))
+    run = iter_predict(image(), checkpoint, config, into=DiskOutput(*paths))
     for _ in range(4):
         next(run)
     run.close()
     # Another, longer run measures that other blocks are faster.
     remember(SPEC, "cpu", cells=7)
-    results = DiskResults(*paths, resume=True)
+    results = DiskOutput(*paths, resume=True)
     assert results.cells == CELLS
     result = predict(image(), checkpoint, config, into=results)
     assert result.complete

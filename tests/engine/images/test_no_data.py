@@ -19,7 +19,7 @@ from unet_engine.images.no_data import RUN, missing
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import predict
 from unet_engine.synthetic.nuclei import nuclei
 
@@ -249,10 +249,10 @@ def test_a_run_to_disk_that_goes_on_gives_the_same_bytes(
         done.append(1)
         return len(done) > 30
 
-    predict(image, model, config, into=DiskResults(tmp_path / "a.ome.zarr"), stop=stop)
+    predict(image, model, config, into=DiskOutput(tmp_path / "a.ome.zarr"), stop=stop)
     for name in "a", "b":
         path = tmp_path / f"{name}.ome.zarr"
-        assert predict(image, model, config, into=DiskResults(path)).complete
+        assert predict(image, model, config, into=DiskOutput(path)).complete
     files = [
         {
             path.relative_to(tmp_path / name): path.read_bytes()

@@ -17,8 +17,8 @@ from unet_engine.interactive.features import (
 )
 from unet_engine.interactive.learner import (
     BLOCK,
-    LiveImage,
-    LiveLearner,
+    FeatureCache,
+    InstantLearner,
     PixelClassifier,
 )
 from unet_engine.labels import IGNORE
@@ -48,7 +48,7 @@ def live_image(pixels: np.ndarray, extractor: FeatureExtractor | None = None):
     axes = "ZYX"[-pixels.ndim :]
     image = Image.from_array(pixels, axes, name="stripes")
     normalisation = Normalisation.measure(image)
-    return LiveImage(image, normalisation, extractor or FeatureExtractor())
+    return FeatureCache(image, normalisation, extractor or FeatureExtractor())
 
 
 def painted(shape: tuple[int, ...], at: dict[int, tuple[slice, ...]]) -> Annotations:
@@ -212,7 +212,7 @@ class TestClassifier:
 class TestLearner:
     def test_two_strokes_tell_the_halves_apart(self):
         source = live_image(stripes())
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         strokes = painted((300, 330), TWO)
         assert learner.learn([(source, strokes)]) == 2800
         found = np.full((300, 330), IGNORE, np.uint8)
@@ -231,7 +231,7 @@ class TestLearner:
         both.set(np.nonzero(mask((300, 330), np.s_[190:220, 230:260])), 1)
         inside = painted((300, 330), TWO)
         inside.set(np.nonzero(mask((300, 330), np.s_[190:200, 230:260])), 1)
-        learner, plain = LiveLearner(2), LiveLearner(2)
+        learner, plain = InstantLearner(2), InstantLearner(2)
         assert learner.learn([(source, both)]) == 2800 + 300
         assert learner.note.startswith("600 labelled pixels without data")
         plain.learn([(live_image(pixels), inside)])
@@ -246,11 +246,11 @@ class TestLearner:
         padded = np.pad(inner, ((40, 40), (0, 0)))
         at = {label: (slice(80, 100), part[1]) for label, part in TWO.items()}
         strokes = painted(padded.shape, at)
-        plain = LiveLearner(2)
+        plain = InstantLearner(2)
         plain.learn([(source := live_image(padded), strokes)])
         expected = plain.probabilities(source, (), FIRST)
         strokes.set(np.nonzero(mask(padded.shape, np.s_[5:30, 20:300])), 1)
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         learner.learn([(source := live_image(padded), strokes)])
         assert "border" in learner.note
         found = learner.probabilities(source, (), FIRST)
@@ -261,16 +261,16 @@ class TestLearner:
         pixels[100:] = np.nan
         lost = painted((300, 330), {1: np.s_[150:160, 20:90]})
         with pytest.raises(DataError, match="paint where the image has data"):
-            LiveLearner(2).learn([(live_image(pixels), lost)])
+            InstantLearner(2).learn([(live_image(pixels), lost)])
         lost.set(np.nonzero(mask((300, 330), TWO[0])), 0)
         with pytest.raises(
             DataError, match=r"700 labelled pixels.*another class where"
         ):
-            LiveLearner(2).learn([(live_image(pixels), lost)])
+            InstantLearner(2).learn([(live_image(pixels), lost)])
 
     def test_the_newest_stroke_wins(self):
         source = live_image(stripes())
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         strokes = painted((300, 330), TWO)
         learner.learn([(source, strokes)])
         before = learner.probabilities(source, (), FIRST)
@@ -282,7 +282,7 @@ class TestLearner:
 
     def test_the_block_in_view_comes_first_and_stop_is_heard(self):
         source = live_image(stripes(600, 600))
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         learner.learn([(source, painted((600, 600), TWO))])
         everything = (slice(None),) * 2
         run = learner.iter_predict(source, (), everything, near=(580, 580))
@@ -309,7 +309,7 @@ class TestLearner:
         assert len(calls) == 1
         size = source.features((), 0, 0).size * 2
         measured = Normalisation.measure(source.image)
-        small = LiveImage(source.image, measured, extractor, cache_bytes=size)
+        small = FeatureCache(source.image, measured, extractor, cache_bytes=size)
         for column in (0, 1, 0):
             small.features((), 0, column)
         assert len(calls) == 4
@@ -317,7 +317,7 @@ class TestLearner:
     def test_strokes_on_slices_of_a_stack_teach_all_slices(self):
         stack = np.stack([stripes(), stripes(), stripes()[::-1]])
         source = live_image(stack)
-        learner = LiveLearner(3)
+        learner = InstantLearner(3)
         strokes = Annotations(stack.shape)
         for label, part in TWO.items():
             rows, columns = np.nonzero(mask((300, 330), part))
@@ -330,7 +330,7 @@ class TestLearner:
 
     def test_a_part_of_a_block_is_predicted_as_in_the_whole(self):
         source = live_image(stripes(), FeatureExtractor(trained()))
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         learner.learn([(source, painted((300, 330), TWO))])
         part = np.s_[128:256, 0:128]
         np.testing.assert_allclose(
@@ -370,7 +370,7 @@ class TestLearner:
     def test_learning_stops_and_goes_on_where_it_was(self):
         source = live_image(stripes())
         strokes = painted((300, 330), TWO)
-        learner, asked = LiveLearner(2), []
+        learner, asked = InstantLearner(2), []
 
         def second() -> bool:
             asked.append(True)
@@ -383,31 +383,31 @@ class TestLearner:
     def test_strokes_of_an_image_of_another_size_are_refused(self):
         strokes = painted((300, 331), TWO)
         with pytest.raises(DataError, match="was it replaced"):
-            LiveLearner(2).learn([(live_image(stripes()), strokes)])
+            InstantLearner(2).learn([(live_image(stripes()), strokes)])
 
     def test_a_stroke_of_a_class_that_is_gone_is_no_accident(self):
         source = live_image(stripes())
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         learner.learn([(source, painted((300, 330), {0: TWO[0], 4: TWO[1]}))])
         assert learner.probabilities(source, (), FIRST).shape[0] == 5
 
     def test_memory_of_blocks_is_given_back_but_not_what_was_learned(self):
         source = live_image(stripes())
         strokes = painted((300, 330), TWO)
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         learner.learn([(source, strokes)])
         source.forget_blocks()
         source.features = None
         assert learner.learn([(source, strokes)]) == 2800
 
     def test_without_a_stroke_it_says_what_to_do(self):
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         with pytest.raises(DataError, match="nothing is painted yet"):
             learner.learn([(live_image(stripes()), Annotations((300, 330)))])
 
     def test_it_uses_what_a_network_sees(self):
         source = live_image(stripes(), FeatureExtractor(trained()))
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         learner.learn([(source, painted((300, 330), TWO))])
         assert learner.probabilities(source, (), FIRST)[0, 50, 50] > 0.8
 
@@ -417,7 +417,7 @@ class TestOpinion:
         base, tuned = trained(), trained()
         heard = live_image(stripes(), FeatureExtractor(base, opinion=tuned))
         region = np.s_[0:128, 0:128]
-        learner = LiveLearner(2)
+        learner = InstantLearner(2)
         learner.learn([(heard, painted((300, 330), TWO))])
         assert heard.opinions == 2
         rows = heard.features((), 0, 0)[region].reshape(128 * 128, -1)

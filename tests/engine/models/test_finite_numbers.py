@@ -18,7 +18,7 @@ from unet_engine.interactive.features import FeatureExtractor
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import iter_predict, predict
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.fine_tuning import fine_tune
@@ -109,13 +109,13 @@ def test_a_model_that_overflows_ends_at_its_first_tile_and_leaves_nothing(
 ):
     model = overflowing(make_checkpoint())
     out = tmp_path / "new" / "mask.ome.zarr"
-    into = DiskResults(out)
+    into = DiskOutput(out)
     with pytest.raises(CheckpointError, match=r"too large; choose another model"):
         list(iter_predict(picture(), model, CPU, into=into))
     assert into.unfinished is None
     assert not out.exists()
     # The place is free for a good model.
-    predict(picture(), make_checkpoint(), CPU, into=DiskResults(out))
+    predict(picture(), make_checkpoint(), CPU, into=DiskOutput(out))
     assert out.exists()
 
 

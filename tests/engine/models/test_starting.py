@@ -20,7 +20,7 @@ from unet_engine.models.starting import (
     start_imagenet,
 )
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.optimisation import Learner
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
 
 PRETRAINED = ({"name": "tissue", "steps": 9, "pretrained": True},)
@@ -66,7 +66,7 @@ def test_pretrained_start_is_known_by_name_and_not_taken_for_trained():
     assert start.name == "tissue"
     assert not start.trained
     pair = TrainingPair(np.zeros((1, 8, 8), np.float32), np.eye(8, dtype=np.uint8))
-    assert not Learner(start, [pair], FineTuneConfig(), "cpu").frozen
+    assert not Optimisation(start, [pair], FineTuneConfig(), "cpu").frozen
     assert trained(ModelSpec(depth=2, width=4)).trained
     assert not start_checkpoint(ModelSpec(depth=2, width=4)).trained
 

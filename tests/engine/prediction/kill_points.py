@@ -24,7 +24,7 @@ from unet_engine.images import Image, Normalisation
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.outputs import PredictionRun
 from unet_engine.prediction.plan import plan_prediction
 from unet_engine.stopping import never
@@ -39,7 +39,7 @@ def run(folder: Path) -> None:
     image = Image.from_array(np.zeros(SHAPE, np.uint8), "ZYX", name="made up")
     config = PredictConfig(tile=512, probabilities=True)
     plan = plan_prediction(image, spec, config)
-    results = DiskResults(folder / "a.ome.zarr", folder / "b.ome.zarr", resume=True)
+    results = DiskOutput(folder / "a.ome.zarr", folder / "b.ome.zarr", resume=True)
     finished = results.begin(
         PredictionRun(
             image=image,

@@ -24,7 +24,7 @@ from unet_engine.images import Image, Normalisation, PixelSize, open_image, read
 from unet_engine.images.zarr.writing import Multiscale
 from unet_engine.models.spec import ModelSpec
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import iter_predict, predict
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_an_ome_zarr_holds_what_memory_would(model: Checkpoint, tmp_path: Path):
     image = plane(2, 70, 80, axes="ZYX", pixel_size_um=0.5, slice_step_um=2.0)
     expected = predict(image, model, BOTH)
     labels, maps = tmp_path / "l.ome.zarr", tmp_path / "p.ome.zarr"
-    result = predict(image, model, BOTH, into=DiskResults(labels, maps))
+    result = predict(image, model, BOTH, into=DiskOutput(labels, maps))
     assert result.complete
     everything = (slice(0, 2), slice(0, 70), slice(0, 80))
     np.testing.assert_array_equal(result.labels[everything], expected.labels)
@@ -128,7 +128,7 @@ def test_axes_on_disk_are_in_the_order_of_ome_zarr(
     image = plane(2, 1, 10, 40, 36, axes="TCZYX")
     expected = predict(image, volumes, BOTH)
     labels, maps = tmp_path / "l.ome.zarr", tmp_path / "p.ome.zarr"
-    result = predict(image, volumes, BOTH, into=DiskResults(labels, maps))
+    result = predict(image, volumes, BOTH, into=DiskOutput(labels, maps))
     assert open_image(labels).axes == "TZYX"
     array = zarr.open_array(maps / "0")
     assert array.shape == (2, 2, 10, 40, 36)
@@ -144,19 +144,19 @@ def test_a_run_goes_on_at_its_finished_tiles(model: Checkpoint, tmp_path: Path):
     whole = tmp_path / "whole"
     whole.mkdir()
     paths = whole / "a.ome.zarr", whole / "b.ome.zarr"
-    predict(image, model, BOTH, into=DiskResults(*paths))
+    predict(image, model, BOTH, into=DiskOutput(*paths))
     part = tmp_path / "part"
     part.mkdir()
     paths = part / "a.ome.zarr", part / "b.ome.zarr"
-    first = stopped_after(5, image, model, BOTH, into=DiskResults(*paths))
+    first = stopped_after(5, image, model, BOTH, into=DiskOutput(*paths))
     assert not first.complete
-    again = list(iter_predict(image, model, BOTH, into=DiskResults(*paths)))
+    again = list(iter_predict(image, model, BOTH, into=DiskOutput(*paths)))
     assert [event.done for event in again] == list(range(6, 13))
     assert contents(part) == contents(whole)
 
 
 def test_a_run_begun_by_an_earlier_version_goes_on(model: Checkpoint, tmp_path: Path):
-    stopped_after(2, plane(100, 90), model, CPU, into=DiskResults(tmp_path / "a.zarr"))
+    stopped_after(2, plane(100, 90), model, CPU, into=DiskOutput(tmp_path / "a.zarr"))
     (begun,) = tmp_path.rglob("run.json")
     assert json.loads(begun.read_text())["program"] == "0.1.0"
 
@@ -165,9 +165,9 @@ def test_a_tile_whose_chunk_was_lost_is_predicted_again(
     model: Checkpoint, tmp_path: Path
 ):
     path = tmp_path / "a.ome.zarr"
-    stopped_after(5, plane(100, 90), model, CPU, into=DiskResults(path))
+    stopped_after(5, plane(100, 90), model, CPU, into=DiskOutput(path))
     (path / "0" / "0" / "1").unlink()
-    again = list(iter_predict(plane(100, 90), model, CPU, into=DiskResults(path)))
+    again = list(iter_predict(plane(100, 90), model, CPU, into=DiskOutput(path)))
     assert again[0].inner == (slice(0, 32), slice(32, 64))
     assert len(again) == 12 - 4
     expected = predict(plane(100, 90), model, CPU)
@@ -194,7 +194,7 @@ def test_another_run_is_refused(
 ):
     path = tmp_path / "a.ome.zarr"
     image = plane(100, 90)
-    stopped_after(2, image, model, CPU, into=DiskResults(path))
+    stopped_after(2, image, model, CPU, into=DiskOutput(path))
     before = contents(path)
     config, checkpoint = CPU, model
     if change == "model":
@@ -210,9 +210,9 @@ def test_another_run_is_refused(
     else:
         image = Image.from_array(image.data[:90], "YX", name="noise")
     with pytest.raises(DataError, match=message + r".*--overwrite"):
-        predict(image, checkpoint, config, into=DiskResults(path))
+        predict(image, checkpoint, config, into=DiskOutput(path))
     assert contents(path) == before
-    anew = DiskResults(path, overwrite=True)
+    anew = DiskOutput(path, overwrite=True)
     assert predict(image, checkpoint, config, into=anew).complete
     expected = predict(image, checkpoint, config).labels
     np.testing.assert_array_equal(read_labels(path), expected)
@@ -223,10 +223,10 @@ def test_a_file_that_changed_between_two_runs_is_refused(
 ):
     source, path = tmp_path / "a.tif", tmp_path / "a.ome.zarr"
     tifffile.imwrite(source, plane(100, 90).data)
-    stopped_after(2, open_image(source), model, CPU, into=DiskResults(path))
+    stopped_after(2, open_image(source), model, CPU, into=DiskOutput(path))
     os.utime(source, ns=(0, 0))
     with pytest.raises(DataError, match="the image changed"):
-        predict(open_image(source), model, CPU, into=DiskResults(path))
+        predict(open_image(source), model, CPU, into=DiskOutput(path))
 
 
 def write_zarr(path: Path, *shape: int) -> np.ndarray:
@@ -241,7 +241,7 @@ def tiles_again(
     source: Path, path: Path, model: Checkpoint, known: Normalisation
 ) -> int:
     """Run to the end and return how many tiles that took."""
-    into, image = DiskResults(path), open_image(source)
+    into, image = DiskOutput(path), open_image(source)
     count = len(list(iter_predict(image, model, CPU, normalisation=known, into=into)))
     whole = predict(open_image(source), model, CPU, normalisation=known)
     np.testing.assert_array_equal(read_labels(path), whole.labels)
@@ -262,7 +262,7 @@ def test_a_run_goes_on_when_a_chunk_was_mended(
         chunk.write_bytes(content)
     # The halo of the second tile reaches into the last chunk of the second row.
     run = iter_predict(
-        open_image(source), model, CPU, normalisation=known, into=DiskResults(path)
+        open_image(source), model, CPU, normalisation=known, into=DiskOutput(path)
     )
     next(run)
     with pytest.raises(
@@ -280,10 +280,10 @@ def test_only_tiles_of_changed_chunks_are_predicted_again(
     write_zarr(source, 2, 96, 96)
     image = open_image(source, axes="ZYX")
     known = Normalisation.measure(image)
-    stopped_after(14, image, model, CPU, normalisation=known, into=DiskResults(path))
+    stopped_after(14, image, model, CPU, normalisation=known, into=DiskOutput(path))
     zarr.open_array(source)[0, 64:, 64:] = 7
     (source / "c" / ".DS_Store").write_bytes(b"not a chunk")
-    into, again = DiskResults(path), open_image(source, axes="ZYX")
+    into, again = DiskOutput(path), open_image(source, axes="ZYX")
     run = iter_predict(again, model, CPU, normalisation=known, into=into)
     places = {(e.index[0], *(part.start for part in e.inner)) for e in run}
     halo = model.spec.footprint.halo[0]
@@ -298,27 +298,27 @@ def test_only_tiles_of_changed_chunks_are_predicted_again(
 def test_changed_metadata_are_another_image(model: Checkpoint, tmp_path: Path):
     source, path = tmp_path / "a.zarr", tmp_path / "a.ome.zarr"
     write_zarr(source, 96, 96)
-    stopped_after(2, open_image(source), model, CPU, into=DiskResults(path))
+    stopped_after(2, open_image(source), model, CPU, into=DiskOutput(path))
     zarr.open_array(source).attrs["anything"] = "else"
     with pytest.raises(DataError, match=r"the image changed.*--overwrite"):
-        predict(open_image(source), model, CPU, into=DiskResults(path))
+        predict(open_image(source), model, CPU, into=DiskOutput(path))
 
 
 def test_finished_results_are_not_written_over(model: Checkpoint, tmp_path: Path):
     path = tmp_path / "a.ome.zarr"
     # Of two levels: the metadata of the second one must stay.
     image, config = plane(1100, 40), dataclasses.replace(CPU, tile=512)
-    predict(image, model, config, into=DiskResults(path))
+    predict(image, model, config, into=DiskOutput(path))
     before = contents(path)
     with pytest.raises(DataError, match="is there already"):
-        predict(image, model, config, into=DiskResults(path))
+        predict(image, model, config, into=DiskOutput(path))
     events = list(
-        iter_predict(image, model, config, into=DiskResults(path, resume=True))
+        iter_predict(image, model, config, into=DiskOutput(path, resume=True))
     )
     assert events == []
     other = dataclasses.replace(CPU, tile=64)
     with pytest.raises(DataError, match=r"is finished.*tile size changed"):
-        predict(image, model, other, into=DiskResults(path, resume=True))
+        predict(image, model, other, into=DiskOutput(path, resume=True))
     assert contents(path) == before
 
 
@@ -332,19 +332,19 @@ def test_a_folder_of_others_is_never_deleted(model: Checkpoint, tmp_path: Path):
                 plane(40, 40),
                 model,
                 CPU,
-                into=DiskResults(precious, overwrite=overwrite),
+                into=DiskOutput(precious, overwrite=overwrite),
             )
     assert contents(precious) == {"chapter.txt": b"all of it"}
 
 
 def test_two_runs_do_not_write_to_one_place(model: Checkpoint, tmp_path: Path):
     path = tmp_path / "a.ome.zarr"
-    run = iter_predict(plane(100, 90), model, CPU, into=DiskResults(path))
+    run = iter_predict(plane(100, 90), model, CPU, into=DiskOutput(path))
     next(run)
     with pytest.raises(DataError, match="another run is writing"):
-        predict(plane(100, 90), model, CPU, into=DiskResults(path))
+        predict(plane(100, 90), model, CPU, into=DiskOutput(path))
     run.close()
-    assert predict(plane(100, 90), model, CPU, into=DiskResults(path)).complete
+    assert predict(plane(100, 90), model, CPU, into=DiskOutput(path)).complete
 
 
 def test_a_large_tiff_is_made_of_the_tiles(model: Checkpoint, tmp_path: Path):
@@ -353,9 +353,9 @@ def test_a_large_tiff_is_made_of_the_tiles(model: Checkpoint, tmp_path: Path):
     expected = predict(image, model, config)
     labels, maps = tmp_path / "l.tif", tmp_path / "p.tif"
     labels.write_bytes(b"an older result")
-    stopped_after(3, image, model, config, into=DiskResults(labels, maps))
+    stopped_after(3, image, model, config, into=DiskOutput(labels, maps))
     assert labels.read_bytes() == b"an older result"
-    result = predict(image, model, config, into=DiskResults(labels, maps))
+    result = predict(image, model, config, into=DiskOutput(labels, maps))
     assert sorted(os.listdir(tmp_path)) == ["l.tif", "p.tif"]
     np.testing.assert_array_equal(read_labels(labels), expected.labels)
     with tifffile.TiffFile(maps) as tif:
@@ -372,12 +372,12 @@ def test_stop_while_a_tiff_is_put_together_leaves_nothing_half(
     path = tmp_path / "l.tif"
     events: list[TileDone] = []
     run = iter_predict(
-        plane(60, 60), model, CPU, into=DiskResults(path), stop=lambda: len(events) == 4
+        plane(60, 60), model, CPU, into=DiskOutput(path), stop=lambda: len(events) == 4
     )
     events.extend(run)
     assert len(events) == 4
     assert os.listdir(tmp_path) == [".l.tif.unfinished.zarr"]
-    assert list(iter_predict(plane(60, 60), model, CPU, into=DiskResults(path))) == []
+    assert list(iter_predict(plane(60, 60), model, CPU, into=DiskOutput(path))) == []
     assert os.listdir(tmp_path) == ["l.tif"]
 
 
@@ -385,14 +385,14 @@ def test_a_full_disk_keeps_the_finished_tiles(model: Checkpoint, tmp_path: Path)
     path, image = tmp_path / "p.ome.zarr", plane(100, 90)
     labels = tmp_path / "l.ome.zarr"
     whole = predict(image, model, BOTH)
-    run = iter_predict(image, model, BOTH, into=DiskResults(labels, path))
+    run = iter_predict(image, model, BOTH, into=DiskOutput(labels, path))
     next(run)
     with (
         full_disk(2000),
         pytest.raises(DataError, match=r"tile \[0:32, 32:64\]: .*free space"),
     ):
         next(run)
-    again = DiskResults(labels, path)
+    again = DiskOutput(labels, path)
     assert len(list(iter_predict(image, model, BOTH, into=again))) == 11
     np.testing.assert_array_equal(read_labels(labels), whole.labels)
 

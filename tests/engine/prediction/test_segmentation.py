@@ -22,7 +22,7 @@ from unet_engine.generators import drain
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.outputs import ArrayResults
+from unet_engine.prediction.outputs import ArrayOutput
 from unet_engine.prediction.segmentation import iter_predict, plan_prediction, predict
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def test_tiles_go_into_arrays_of_the_caller(model: Checkpoint, tmp_path: Path):
         tmp_path / "mine.zarr", shape=(3, 70, 80), chunks=(1, 32, 32), dtype="u1"
     )
     maps = np.memmap(tmp_path / "maps", np.float32, "w+", shape=(2, 3, 70, 80))
-    result = predict(image, model, CPU, into=ArrayResults(labels, maps))
+    result = predict(image, model, CPU, into=ArrayOutput(labels, maps))
     assert result.labels is labels
     np.testing.assert_array_equal(labels[...], expected.labels)
     np.testing.assert_array_equal(maps, expected.probabilities)

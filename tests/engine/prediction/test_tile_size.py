@@ -12,10 +12,10 @@ from unet_engine.generators import drain
 from unet_engine.images import Image
 from unet_engine.models.spec import ModelSpec
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.disk_output import DiskResults
-from unet_engine.prediction.outputs import ArrayResults
+from unet_engine.prediction.disk_output import DiskOutput
+from unet_engine.prediction.outputs import ArrayOutput
 from unet_engine.prediction.segmentation import iter_predict, plan_prediction, predict
-from unet_engine.prediction.tile_size import choose_grid
+from unet_engine.prediction.tile_size import choose_tile_size
 from unet_engine.tiling.tiles import TilePlan
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def image(edge: int) -> Image:
     size=st.tuples(view_sizes, view_sizes),
 )
 def test_tiles_that_begin_at_the_view_cover_every_pixel_once(shape, middle, size):
-    sizes, origin = choose_grid(
+    sizes, origin = choose_tile_size(
         shape, SPEC, SPEC.footprint, watched=True, view=(middle, size)
     )
     plan = TilePlan.for_shape(
@@ -83,7 +83,7 @@ def test_a_grid_that_follows_the_view_changes_no_result(make_checkpoint: Callabl
     config = PredictConfig(device="cpu", probabilities=True)
     whole = predict(image(700), checkpoint, config).probabilities
     place = ((), (333.0, 290.0), (300.0, 260.0))
-    results = ArrayResults(
+    results = ArrayOutput(
         np.zeros((700, 700), np.uint8), np.zeros((2, 700, 700), np.float32)
     )
     run = iter_predict(image(700), checkpoint, config, near=lambda: place, into=results)
@@ -99,7 +99,7 @@ def test_the_tiles_of_a_run_to_disk_do_not_depend_on_the_view(
     make_checkpoint: Callable, tmp_path: Path
 ):
     place = ((), (30.0, 35.0), (20.0, 20.0))
-    results = DiskResults(tmp_path / "labels.ome.zarr")
+    results = DiskOutput(tmp_path / "labels.ome.zarr")
     run = iter_predict(
         image(96),
         make_checkpoint(SMALL),
@@ -112,17 +112,17 @@ def test_the_tiles_of_a_run_to_disk_do_not_depend_on_the_view(
 
 
 def test_tiles_are_as_large_as_the_memory_allows():
-    (edge, _), _ = choose_grid((8192, 9000), SPEC, SPEC.footprint)
+    (edge, _), _ = choose_tile_size((8192, 9000), SPEC, SPEC.footprint)
     assert 1300 < edge <= 1536
     wide = ModelSpec(width=64)
-    (edge, _), _ = choose_grid((8192, 8192), wide, wide.footprint)
+    (edge, _), _ = choose_tile_size((8192, 8192), wide, wide.footprint)
     assert 512 < edge < 1200
     volume = ModelSpec.for_architecture("unet", ndim=3)
-    sizes, _ = choose_grid((200, 2000, 2000), volume, volume.footprint)
+    sizes, _ = choose_tile_size((200, 2000, 2000), volume, volume.footprint)
     assert min(sizes) > 64
     assert max(sizes) < 250
 
 
 def test_tiles_are_alike_in_size():
-    sizes, _ = choose_grid((2100, 100), SPEC, SPEC.footprint)
+    sizes, _ = choose_tile_size((2100, 100), SPEC, SPEC.footprint)
     assert sizes == (1050, 100)

@@ -13,7 +13,7 @@ from unet_engine.models.networks.fcn import Score
 from unet_engine.models.spec import ModelSpec, build
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.optimisation import Learner
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
 
 ROWS = [(name, ndim) for name, row in ARCHITECTURES.items() for ndim in row.ndims]
@@ -37,7 +37,7 @@ def losses(spec: ModelSpec, steps: int, crop: int) -> list[float]:
     recipe.update(crop=crop, batch=1, minutes=0, steps=steps, device="cpu")
     config = FineTuneConfig(**recipe)
     pairs = [blobs(spec.ndim, seed) for seed in range(2)]
-    learner = Learner(start_checkpoint(spec), pairs, config, "cpu")
+    learner = Optimisation(start_checkpoint(spec), pairs, config, "cpu")
     return [learner.step(config.learning_rate) for _ in range(steps)]
 
 

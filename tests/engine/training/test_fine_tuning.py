@@ -17,7 +17,7 @@ from unet_engine.training import optimisation as learner
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.events import FineTuned, Step, Validation
 from unet_engine.training.fine_tuning import fine_tune
-from unet_engine.training.optimisation import Learner
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.run import TrainingRun, _is_better
 from unet_engine.training.validation import HeldOut, Look
@@ -233,13 +233,13 @@ class TestEnd:
         assert "finds no foreground" in note
 
     def test_infinite_loss_ends_the_run_and_keeps_the_best(self, monkeypatch):
-        step = Learner._step
+        step = Optimisation._step
         losses = iter([0.0] * 12 + [math.nan] * 100)
 
         def fails(self, learning_rate):
             return step(self, learning_rate) + next(losses)
 
-        monkeypatch.setattr(Learner, "_step", fails)
+        monkeypatch.setattr(Optimisation, "_step", fails)
         _, result = train()
         assert result.steps == 13
         assert result.improved
@@ -280,19 +280,19 @@ class TestErrors:
         def fails(*_):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-        monkeypatch.setattr(Learner, "_loss", fails)
+        monkeypatch.setattr(Optimisation, "_loss", fails)
         with pytest.raises(EngineError, match="shapes cannot be multiplied"):
             train()
 
     def test_short_memory_halves_the_batch_and_says_so(self, monkeypatch):
-        draw = Learner._draw
+        draw = Optimisation._draw
 
         def scarce(self):
             if self.batch > 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return draw(self)
 
-        monkeypatch.setattr(Learner, "_draw", scarce)
+        monkeypatch.setattr(Optimisation, "_draw", scarce)
         _, result = train(config=with_(batch=4, steps=3))
         assert result.steps == 3
         assert any("1 crops instead of 4" in note for note in result.notes)
@@ -301,7 +301,7 @@ class TestErrors:
         def fails(*_):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-        monkeypatch.setattr(Learner, "_loss", fails)
+        monkeypatch.setattr(Optimisation, "_loss", fails)
         with pytest.raises(OutOfMemoryError, match="use a smaller crop"):
             train()
 

@@ -21,9 +21,9 @@ from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig, PretrainConfig
 from unet_engine.training.events import Step, Validation
 from unet_engine.training.fine_tuning import fine_tune
-from unet_engine.training.optimisation import Learner
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
-from unet_engine.training.pretraining import DenoisingLearner, blind, pretrain
+from unet_engine.training.pretraining import DenoisingOptimisation, blind, pretrain
 
 SPEC = ModelSpec(architecture="autoencoder", depth=2, width=8, classes=())
 CONFIG = PretrainConfig(
@@ -120,7 +120,7 @@ class TestRun:
         assert result.improved
 
     def test_infinite_loss_ends_the_run_and_keeps_the_model(self, monkeypatch):
-        monkeypatch.setattr(DenoisingLearner, "_step", lambda self, rate: math.nan)
+        monkeypatch.setattr(DenoisingOptimisation, "_step", lambda self, rate: math.nan)
         start = start_checkpoint(SPEC)
         _, result = drained(pretrain(start, IMAGES, CONFIG))
         assert result.steps == 1
@@ -222,7 +222,7 @@ class TestBlindSpots:
 
     def test_only_spots_have_a_loss(self):
         pair = TrainingPair(noisy(0)[None] / 100, np.zeros((96, 96), np.uint8))
-        learner = DenoisingLearner(
+        learner = DenoisingOptimisation(
             start_checkpoint(SPEC), [pair], CONFIG.for_training(), "cpu"
         )
         batch = learner._draw()
@@ -238,7 +238,7 @@ class TestBlindSpots:
 
     def test_crops_are_pixels_of_the_image(self):
         pair = TrainingPair(noisy(0)[None] / 100, np.zeros((96, 96), np.uint8))
-        learner = DenoisingLearner(
+        learner = DenoisingOptimisation(
             start_checkpoint(SPEC), [pair], CONFIG.for_training(), "cpu"
         )
         values = set(np.round(pair.image.ravel(), 4))
@@ -298,7 +298,7 @@ def test_pretrained_model_starts_a_unet_that_learns():
     config = FineTuneConfig(
         device="cpu", minutes=0, steps=40, crop=48, learning_rate=1e-2, elastic=0
     )
-    assert not Learner(start, [pair], config, "cpu").frozen
+    assert not Optimisation(start, [pair], config, "cpu").frozen
     _, result = drained(fine_tune(start, [pair], config))
     assert result.improved
     assert result.checkpoint.trained

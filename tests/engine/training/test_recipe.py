@@ -11,7 +11,7 @@ from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.fine_tuning import fine_tune
-from unet_engine.training.optimisation import Learner
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.optimisers import AdamW, MomentumSGD
 from unet_engine.training.pairs import TrainingPair
 
@@ -44,7 +44,7 @@ def train(spec, **changes):
 
 
 def learner(spec=UNET, **changes):
-    return Learner(
+    return Optimisation(
         start_checkpoint(spec), PAIRS, dataclasses.replace(CONFIG, **changes), "cpu"
     )
 

@@ -17,7 +17,7 @@ from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.training.events import FineTuned, Validation
-from unet_engine.training.forgetting import compare_with_old, replay
+from unet_engine.training.forgetting import check_forgetting, replay
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.remembered_crops import (
     cut_crops,
@@ -219,7 +219,7 @@ class TestReplay:
 
         monkeypatch.setattr("unet_engine.training.forgetting.replay", short)
         trained = tuned(model((-5.0, 5.0)))
-        result, kept = compare_with_old(
+        result, kept = check_forgetting(
             trained, model((5.0, -5.0)), [of_class(0)], [pair(name="here")]
         )
         assert result.checkpoint is trained.checkpoint
@@ -229,7 +229,7 @@ class TestReplay:
     def test_what_is_not_better_is_not_compared(self):
         old = model((5.0, -5.0))
         result = replace(tuned(old), improved=False)
-        assert compare_with_old(result, old, [of_class(0)], []) == (result, [])
+        assert check_forgetting(result, old, [of_class(0)], []) == (result, [])
 
     def test_it_tells_what_was_forgotten(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
@@ -260,7 +260,7 @@ class TestReplay:
     def test_a_training_is_told_and_its_model_records_it(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
         here = pair(name="here")
-        result, kept = compare_with_old(
+        result, kept = check_forgetting(
             tuned(new), old, [of_class(0)], [here], device="cpu"
         )
         assert result.replay.forgot
@@ -275,7 +275,7 @@ class TestReplay:
     def test_an_image_that_is_here_again_is_judged_by_its_present_labels(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
         here = pair(name="here")
-        result, kept = compare_with_old(
+        result, kept = check_forgetting(
             tuned(new), old, [of_class(0, "here")], [here], device="cpu"
         )
         assert result.replay is None

@@ -20,7 +20,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.fine_tuning import fine_tune
 from unet_engine.training.losses import masked_guess
 from unet_engine.training.pairs import TrainingPair
-from unet_engine.training.soft_targets import with_guesses
+from unet_engine.training.soft_targets import with_soft_targets
 
 SPEC = ModelSpec(depth=2, width=4)
 
@@ -37,7 +37,7 @@ def halves(size: int = 128) -> TrainingPair:
 
 
 def guess(*pairs: TrainingPair, stop=never):
-    return with_guesses(pairs, FeatureExtractor(), 2, stop)
+    return with_soft_targets(pairs, FeatureExtractor(), 2, stop)
 
 
 def test_strokes_are_carried_to_where_nobody_painted():
@@ -56,7 +56,9 @@ def test_what_a_model_that_was_tuned_before_says_counts_as_much():
     weights["head.bias"] = np.array([-9.0, 9.0], np.float32)
     sure = Checkpoint(SPEC, weights, ({"name": "sure"},))
     (alone,) = guess(halves())
-    (with_opinion,) = with_guesses([halves()], FeatureExtractor(opinion=sure), 2, never)
+    (with_opinion,) = with_soft_targets(
+        [halves()], FeatureExtractor(opinion=sure), 2, never
+    )
     assert alone.guess is not None
     assert with_opinion.guess is not None
     # Half for the one that is sure, wherever; the rest for the strokes.
@@ -109,7 +111,7 @@ def test_when_time_is_short_the_blocks_with_strokes_are_guessed():
     pair.target[:] = IGNORE
     pair.target[300:310, 310:350] = 1
     pair.target[300:310, 260:290] = 0
-    (taught,) = with_guesses([pair], FeatureExtractor(), 2, never, seconds=0)
+    (taught,) = with_soft_targets([pair], FeatureExtractor(), 2, never, seconds=0)
     assert taught.guess is not None
     known = taught.guess.sum(axis=0) > 0
     # One block is begun in any case.

@@ -21,7 +21,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.crops import CropSampler, crop_shape, volume_around
 from unet_engine.training.fine_tuning import fine_tune
 from unet_engine.training.held_out_split import FEW_IMAGES, split_pairs
-from unet_engine.training.optimisation import Learner, _far_from_labels
+from unet_engine.training.optimisation import Optimisation, _far_from_labels
 from unet_engine.training.pairs import (
     NEAR,
     TrainingPair,
@@ -415,7 +415,7 @@ class TestLearner:
         self, spec
     ):
         pair, _ = annotated((3, 8))
-        learner = Learner(start_checkpoint(spec), [pair], CONFIG, "cpu")
+        learner = Optimisation(start_checkpoint(spec), [pair], CONFIG, "cpu")
         batch = learner._draw()
         images, targets, weights, _ = batch
         assert weights is None
@@ -437,7 +437,7 @@ class TestLearner:
     def test_held_out_voxels_have_no_gradient(self):
         pair, _ = annotated(tuple(range(16)))
         pair.target[:, :, 20:] = HELD_OUT
-        learner = Learner(start_checkpoint(THIN), [pair], CONFIG, "cpu")
+        learner = Optimisation(start_checkpoint(THIN), [pair], CONFIG, "cpu")
         batch = learner._draw()
         targets = batch.targets
         logits = learner.network.train()(batch.images)
@@ -448,7 +448,7 @@ class TestLearner:
 
     def test_border_weights_reach_the_loss(self):
         pair, _ = annotated()
-        learner = Learner(
+        learner = Optimisation(
             start_checkpoint(THIN), [pair], with_(border_weight=10.0), "cpu"
         )
         _, targets, weights, _ = learner._draw()
@@ -457,7 +457,7 @@ class TestLearner:
 
     def test_elastic_deformation_shrinks_with_the_crop(self):
         pair, _ = annotated()
-        learner = Learner(start_checkpoint(THIN), [pair], with_(crop=192), "cpu")
+        learner = Optimisation(start_checkpoint(THIN), [pair], with_(crop=192), "cpu")
         share = learner._crop.seen[-1] / 192
         assert share < 0.5
         assert learner._augmentation.elastic == pytest.approx(10 * share)
@@ -514,14 +514,14 @@ class TestTraining:
         assert np.mean(after[rest] != before[rest]) < 0.05
 
     def test_short_memory_halves_the_batch_and_says_so(self, monkeypatch):
-        draw = Learner._draw
+        draw = Optimisation._draw
 
         def scarce(self):
             if self.batch > 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return draw(self)
 
-        monkeypatch.setattr(Learner, "_draw", scarce)
+        monkeypatch.setattr(Optimisation, "_draw", scarce)
         result = train(config=with_(steps=2))
         assert any("1 crops instead of 2" in note for note in result.notes)
 
@@ -529,6 +529,6 @@ class TestTraining:
         def fails(*_):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-        monkeypatch.setattr(Learner, "_loss", fails)
+        monkeypatch.setattr(Optimisation, "_loss", fails)
         with pytest.raises(OutOfMemoryError, match=r"\d+ x \d+ x \d+ pixels does not"):
             train()

@@ -70,9 +70,9 @@ def test_equal_pixels_keep_mask_strokes_and_undo(
     set_again(painted, data)
     assert painted.mask is layer
     assert painted.counts == kept
-    subject = painted.widget.workspace.subject
-    assert subject is not None
-    assert subject.image.data is data, "the earlier array may go"
+    working_image = painted.widget.workspace.working_image
+    assert working_image is not None
+    assert working_image.image.data is data, "the earlier array may go"
     layer.paint((80, 80), 1)
     assert painted.counts[1] > kept[1]
     layer.undo()

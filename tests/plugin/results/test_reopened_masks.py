@@ -98,7 +98,7 @@ def test_they_stay_truth_in_a_prediction(
     path, _ = painted
     docked = session(stack, path)
     docked.predict()
-    annotations = docked.widget.workspace.subject.annotations
+    annotations = docked.widget.workspace.working_image.annotations
     for z in range(3):
         touched = annotations.touched((z,))
         np.testing.assert_array_equal(
@@ -319,8 +319,8 @@ def test_a_dock_that_is_closed_leaves_the_image_to_others_and_goes_on_later(
     view = again.masks.current
     assert view is not None
     view.layer.paint((60, 60), 0)
-    assert again.workspace.subject is not None
-    assert again.workspace.subject.annotations.fault == ""
+    assert again.workspace.working_image is not None
+    assert again.workspace.working_image.annotations.fault == ""
     seen = np.array(view.layer.data)
     docked.viewer.layers.clear()
     np.testing.assert_array_equal(session(plane).mask.data, seen)
@@ -346,10 +346,10 @@ def test_other_axes_have_strokes_of_their_own(session: Any, stack: np.ndarray) -
     docked.mask.paint((1, 30, 30), 1)
     seen = np.array(docked.mask.data)
     axes.value = channels
-    subject = docked.widget.predict.form.subject()
-    assert subject.counts == {}
+    working_image = docked.widget.predict.form.working_image()
+    assert working_image.counts == {}
     axes.value = slices
-    docked.widget.predict.form.subject()
+    docked.widget.predict.form.working_image()
     docked.bot.waitUntil(lambda: not docked.widget.reopening.busy)
     np.testing.assert_array_equal(docked.mask.data, seen)
     end(docked)

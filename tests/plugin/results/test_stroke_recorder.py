@@ -10,7 +10,7 @@ from napari.layers import Labels
 
 from napari_unet.results.acceptance import Part
 from napari_unet.results.stroke_recorder import StrokeRecorder
-from napari_unet.state.working_image import Subject
+from napari_unet.state.working_image import WorkingImage
 from napari_unet.viewer.conversion import Layout, layer_view
 from unet_engine.images import Image
 from unet_engine.labels import IGNORE
@@ -25,25 +25,29 @@ class Desk:
 
     def __init__(self, shape: tuple[int, ...], axes: str) -> None:
         image = Image.from_array(np.zeros(shape, np.uint8), axes)
-        self.subject = Subject(image, Layout(axes, ""))
-        self.layer = Labels(layer_view(self.subject.mask, self.subject.layout))
+        self.working_image = WorkingImage(image, Layout(axes, ""))
+        self.layer = Labels(
+            layer_view(self.working_image.mask, self.working_image.layout)
+        )
         self.changes: list[Any] = []
-        self.recorder = StrokeRecorder(self.layer, self.subject, self.changes.append)
+        self.recorder = StrokeRecorder(
+            self.layer, self.working_image, self.changes.append
+        )
 
     @property
     def counts(self) -> dict[int, int]:
-        assert self.subject.counts == self.subject.annotations.classes()
-        return self.subject.counts
+        assert self.working_image.counts == self.working_image.annotations.classes()
+        return self.working_image.counts
 
     def target(self, *index: int) -> np.ndarray:
-        return self.subject.annotations.target(index)
+        return self.working_image.annotations.target(index)
 
     def guess(self, label: int, index: tuple[int, ...] = ()) -> None:
         """Let a model guess one class everywhere in a plane."""
-        height, width = self.subject.mask.shape[-2:]
+        height, width = self.working_image.mask.shape[-2:]
         inner = (slice(0, height), slice(0, width))
         labels = np.full((height, width), label, np.uint8)
-        self.subject.write_tile(
+        self.working_image.write_tile(
             TileDone(
                 index=index, inner=inner, labels=labels, probabilities=None,
                 done=1, total=1,
@@ -52,7 +56,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
+def session() -> Desk:
     return Desk((40, 50), "YX")
 
 
@@ -61,154 +65,154 @@ def stack() -> Desk:
     return Desk((3, 40, 50), "ZYX")
 
 
-def test_paint_is_truth_of_the_changed_pixels(desk: Desk) -> None:
-    desk.layer.brush_size = 5
-    desk.layer.paint((20, 20), 1)
-    assert desk.counts == {1: int(desk.layer.data.sum())}
-    np.testing.assert_array_equal(desk.target() == 1, desk.layer.data == 1)
+def test_paint_is_truth_of_the_changed_pixels(session: Desk) -> None:
+    session.layer.brush_size = 5
+    session.layer.paint((20, 20), 1)
+    assert session.counts == {1: int(session.layer.data.sum())}
+    np.testing.assert_array_equal(session.target() == 1, session.layer.data == 1)
 
 
-def test_painting_what_is_right_already_confirms_it(desk: Desk) -> None:
-    desk.guess(1)
-    desk.layer.paint((20, 20), 1)
-    painted = desk.counts[1]
+def test_painting_what_is_right_already_confirms_it(session: Desk) -> None:
+    session.guess(1)
+    session.layer.paint((20, 20), 1)
+    painted = session.counts[1]
     assert painted > 50
-    desk.layer.paint((20, 20), 1)
-    assert desk.counts == {1: painted}
+    session.layer.paint((20, 20), 1)
+    assert session.counts == {1: painted}
 
 
-def test_a_confirmation_is_undone_by_itself(desk: Desk) -> None:
-    desk.guess(1)
-    desk.layer.paint((10, 10), 0)
-    wrong = desk.counts
-    desk.layer.paint((30, 30), 1)
-    desk.layer.undo()
-    assert desk.counts == wrong
-    desk.layer.undo()
-    assert desk.counts == {}
-    assert (desk.layer.data == 1).all()
+def test_a_confirmation_is_undone_by_itself(session: Desk) -> None:
+    session.guess(1)
+    session.layer.paint((10, 10), 0)
+    wrong = session.counts
+    session.layer.paint((30, 30), 1)
+    session.layer.undo()
+    assert session.counts == wrong
+    session.layer.undo()
+    assert session.counts == {}
+    assert (session.layer.data == 1).all()
 
 
-def test_erasing_says_background(desk: Desk) -> None:
-    desk.guess(1)
-    desk.layer.paint((20, 20), 0)
-    assert set(desk.counts) == {0}
-    assert desk.layer.data[20, 20] == 0
+def test_erasing_says_background(session: Desk) -> None:
+    session.guess(1)
+    session.layer.paint((20, 20), 0)
+    assert set(session.counts) == {0}
+    assert session.layer.data[20, 20] == 0
 
 
-def test_fill_and_polygon_and_setitem(desk: Desk) -> None:
-    desk.layer.paint_polygon([(5, 5), (5, 15), (15, 15), (15, 5)], 2)
-    assert desk.counts == {2: 121}
-    desk.layer.fill((10, 10), 1)
-    assert desk.counts == {1: 121}
-    desk.layer.data_setitem((np.array([0, 1]), np.array([0, 0])), 1)
-    assert desk.counts == {1: 123}
+def test_fill_and_polygon_and_setitem(session: Desk) -> None:
+    session.layer.paint_polygon([(5, 5), (5, 15), (15, 15), (15, 5)], 2)
+    assert session.counts == {2: 121}
+    session.layer.fill((10, 10), 1)
+    assert session.counts == {1: 121}
+    session.layer.data_setitem((np.array([0, 1]), np.array([0, 0])), 1)
+    assert session.counts == {1: 123}
     for _ in range(3):
-        desk.layer.undo()
-    assert desk.counts == {}
-    assert not desk.layer.data.any()
+        session.layer.undo()
+    assert session.counts == {}
+    assert not session.layer.data.any()
 
 
-def test_polygon_confirms_what_it_encloses(desk: Desk) -> None:
-    desk.guess(1)
-    desk.layer.paint_polygon([(5, 5), (5, 15), (15, 15), (15, 5)], 1)
-    assert desk.counts[1] >= 100
-    desk.layer.undo()
-    assert desk.counts == {}
+def test_polygon_confirms_what_it_encloses(session: Desk) -> None:
+    session.guess(1)
+    session.layer.paint_polygon([(5, 5), (5, 15), (15, 15), (15, 5)], 1)
+    assert session.counts[1] >= 100
+    session.layer.undo()
+    assert session.counts == {}
 
 
-def test_undo_and_redo_go_back_and_forth(desk: Desk) -> None:
-    states = [desk.target()]
+def test_undo_and_redo_go_back_and_forth(session: Desk) -> None:
+    states = [session.target()]
     for place, label in (((10, 10), 1), ((12, 12), 2), ((14, 14), 0)):
-        desk.layer.paint(place, label)
-        states.append(desk.target())
+        session.layer.paint(place, label)
+        states.append(session.target())
     for expected in states[-2::-1]:
-        desk.layer.undo()
-        np.testing.assert_array_equal(desk.target(), expected)
+        session.layer.undo()
+        np.testing.assert_array_equal(session.target(), expected)
     for expected in states[1:]:
-        desk.layer.redo()
-        np.testing.assert_array_equal(desk.target(), expected)
-    desk.layer.redo()
-    np.testing.assert_array_equal(desk.target(), states[-1])
+        session.layer.redo()
+        np.testing.assert_array_equal(session.target(), expected)
+    session.layer.redo()
+    np.testing.assert_array_equal(session.target(), states[-1])
 
 
-def test_a_new_stroke_ends_the_redo(desk: Desk) -> None:
-    desk.layer.paint((10, 10), 1)
-    desk.layer.undo()
-    desk.layer.paint((30, 30), 2)
-    desk.layer.redo()
-    assert set(desk.counts) == {2}
+def test_a_new_stroke_ends_the_redo(session: Desk) -> None:
+    session.layer.paint((10, 10), 1)
+    session.layer.undo()
+    session.layer.paint((30, 30), 2)
+    session.layer.redo()
+    assert set(session.counts) == {2}
 
 
-def test_undo_without_history_does_nothing(desk: Desk) -> None:
-    desk.layer.undo()
-    desk.layer.redo()
-    assert desk.counts == {}
-    assert desk.changes == []
+def test_undo_without_history_does_nothing(session: Desk) -> None:
+    session.layer.undo()
+    session.layer.redo()
+    assert session.counts == {}
+    assert session.changes == []
 
 
-def test_a_drag_of_the_mouse_is_one_undo(desk: Desk) -> None:
-    with desk.layer.block_history():
+def test_a_drag_of_the_mouse_is_one_undo(session: Desk) -> None:
+    with session.layer.block_history():
         for column in range(10, 30, 2):
-            desk.layer.paint((20, column), 1, refresh=False)
-    assert desk.counts[1] > 150
-    assert len(desk.changes) == 1
-    desk.layer.undo()
-    assert desk.counts == {}
+            session.layer.paint((20, column), 1, refresh=False)
+    assert session.counts[1] > 150
+    assert len(session.changes) == 1
+    session.layer.undo()
+    assert session.counts == {}
 
 
-def test_more_strokes_than_napari_remembers(desk: Desk) -> None:
-    desk.layer.brush_size = 1
+def test_more_strokes_than_napari_remembers(session: Desk) -> None:
+    session.layer.brush_size = 1
     for number in range(130):
-        desk.layer.paint(divmod(number, 50), 1)
+        session.layer.paint(divmod(number, 50), 1)
     for _ in range(130):
-        desk.layer.undo()
-    assert desk.counts == {1: 30}
-    np.testing.assert_array_equal(desk.target() == 1, desk.layer.data == 1)
+        session.layer.undo()
+    assert session.counts == {1: 30}
+    np.testing.assert_array_equal(session.target() == 1, session.layer.data == 1)
 
 
-def test_touched_pixels_survive_a_prediction(desk: Desk) -> None:
-    desk.layer.paint((10, 10), 1)
-    desk.layer.paint((30, 30), 0)
-    kept = desk.target()
-    desk.guess(2)
-    np.testing.assert_array_equal(desk.layer.data, np.where(kept == IGNORE, 2, kept))
+def test_touched_pixels_survive_a_prediction(session: Desk) -> None:
+    session.layer.paint((10, 10), 1)
+    session.layer.paint((30, 30), 0)
+    kept = session.target()
+    session.guess(2)
+    np.testing.assert_array_equal(session.layer.data, np.where(kept == IGNORE, 2, kept))
 
 
-def test_undo_after_a_prediction_shows_the_new_guess(desk: Desk) -> None:
-    desk.layer.paint((10, 10), 1)
-    desk.guess(2)
-    desk.layer.undo()
-    assert desk.counts == {}
-    assert (desk.layer.data == 2).all()
-    desk.layer.redo()
-    assert desk.layer.data[10, 10] == 1
+def test_undo_after_a_prediction_shows_the_new_guess(session: Desk) -> None:
+    session.layer.paint((10, 10), 1)
+    session.guess(2)
+    session.layer.undo()
+    assert session.counts == {}
+    assert (session.layer.data == 2).all()
+    session.layer.redo()
+    assert session.layer.data[10, 10] == 1
 
 
-def part(desk: Desk, index: tuple[int, ...], region: tuple[slice, slice]) -> Part:
+def part(session: Desk, index: tuple[int, ...], region: tuple[slice, slice]) -> Part:
     """All pixels of a region that are not said to be what they are."""
-    shown = desk.subject.mask[index][region].copy()
-    said = desk.subject.annotations.target(index, region)
+    shown = session.working_image.mask[index][region].copy()
+    said = session.working_image.annotations.target(index, region)
     return Part(index, region, said != shown, shown)
 
 
-def touched(desk: Desk, index: tuple[int, ...]) -> Part:
-    said = desk.subject.annotations.target(index)
+def touched(session: Desk, index: tuple[int, ...]) -> Part:
+    said = session.working_image.annotations.target(index)
     whole = slice(0, said.shape[0]), slice(0, said.shape[1])
     return Part(index, whole, said != IGNORE, said)
 
 
-def test_accept_says_the_region_is_right_and_undo_takes_it_back(desk: Desk) -> None:
-    desk.guess(1)
-    desk.layer.paint((5, 5), 0)
-    before = desk.counts
+def test_accept_says_the_region_is_right_and_undo_takes_it_back(session: Desk) -> None:
+    session.guess(1)
+    session.layer.paint((5, 5), 0)
+    before = session.counts
     region = (slice(0, 20), slice(10, 30))
-    accepted = desk.recorder.accept([part(desk, (), region)])
-    assert (desk.target()[region] != IGNORE).all()
-    assert sum(desk.counts.values()) == accepted + sum(before.values())
-    assert desk.recorder.accept([part(desk, (), region)]) == 0
-    desk.layer.undo()
-    assert desk.counts == before
+    accepted = session.recorder.accept([part(session, (), region)])
+    assert (session.target()[region] != IGNORE).all()
+    assert sum(session.counts.values()) == accepted + sum(before.values())
+    assert session.recorder.accept([part(session, (), region)]) == 0
+    session.layer.undo()
+    assert session.counts == before
 
 
 def test_clear_gives_pixels_back_and_undo_restores_them(stack: Desk) -> None:
@@ -231,50 +235,50 @@ def test_clear_gives_pixels_back_and_undo_restores_them(stack: Desk) -> None:
 
 def test_slices_are_apart(stack: Desk) -> None:
     stack.layer.paint((1, 20, 20), 1)
-    assert stack.subject.annotations.planes() == ((1,),)
+    assert stack.working_image.annotations.planes() == ((1,),)
 
 
 def test_painting_in_three_dimensions(stack: Desk) -> None:
     stack.layer.n_edit_dimensions = 3
     stack.layer.brush_size = 5
     stack.layer.paint((1, 20, 20), 1)
-    assert stack.subject.annotations.planes() == ((0,), (1,), (2,))
+    assert stack.working_image.annotations.planes() == ((0,), (1,), (2,))
     assert stack.counts == {1: int((stack.layer.data == 1).sum())}
     stack.layer.undo()
     assert stack.counts == {}
 
 
 def test_a_mask_over_channels() -> None:
-    desk = Desk((3, 2, 40, 50), "ZCYX")
-    assert desk.layer.data.shape == (3, 1, 40, 50)
-    desk.layer.paint((1, 0, 20, 20), 1)
-    assert desk.subject.annotations.planes() == ((1,),)
-    assert desk.subject.mask[1, 20, 20] == 1
+    session = Desk((3, 2, 40, 50), "ZCYX")
+    assert session.layer.data.shape == (3, 1, 40, 50)
+    session.layer.paint((1, 0, 20, 20), 1)
+    assert session.working_image.annotations.planes() == ((1,),)
+    assert session.working_image.mask[1, 20, 20] == 1
 
 
-def test_brush_at_the_border_and_on_scaled_layers(desk: Desk) -> None:
-    desk.layer.scale = (2, 1)
+def test_brush_at_the_border_and_on_scaled_layers(session: Desk) -> None:
+    session.layer.scale = (2, 1)
     for place in ((0, 0), (39, 49), (0, 25)):
-        desk.layer.paint(place, 1)
-        desk.layer.paint(place, 1)
-    assert desk.counts == {1: int((desk.layer.data == 1).sum())}
+        session.layer.paint(place, 1)
+        session.layer.paint(place, 1)
+    assert session.counts == {1: int((session.layer.data == 1).sum())}
 
 
 @pytest.mark.parametrize("tool", ["paint", "undo", "redo", "paint_polygon"])
-def test_a_layer_that_is_let_go_is_as_it_was(desk: Desk, tool: str) -> None:
-    watched: Callable[..., Any] = getattr(desk.layer, tool)
-    desk.recorder.disconnect()
-    assert getattr(desk.layer, tool) != watched
-    desk.layer.paint((20, 20), 1)
-    assert desk.counts == {}
+def test_a_layer_that_is_let_go_is_as_it_was(session: Desk, tool: str) -> None:
+    watched: Callable[..., Any] = getattr(session.layer, tool)
+    session.recorder.disconnect()
+    assert getattr(session.layer, tool) != watched
+    session.layer.paint((20, 20), 1)
+    assert session.counts == {}
 
 
-def test_another_array_for_the_mask(desk: Desk) -> None:
-    desk.layer.paint((10, 10), 1)
-    desk.subject.replace_mask(np.full((40, 50), 2, np.int64))
-    assert desk.subject.mask[10, 10] == 1
-    assert desk.subject.mask[30, 30] == 2
-    desk.subject.say(
+def test_another_array_for_the_mask(session: Desk) -> None:
+    session.layer.paint((10, 10), 1)
+    session.working_image.replace_mask(np.full((40, 50), 2, np.int64))
+    assert session.working_image.mask[10, 10] == 1
+    assert session.working_image.mask[30, 30] == 2
+    session.working_image.say(
         (), (slice(10, 11), slice(10, 11)), np.full((1, 1), IGNORE, np.uint8)
     )
-    assert desk.subject.mask[10, 10] == 2
+    assert session.working_image.mask[10, 10] == 2

@@ -31,7 +31,7 @@ def choose(docked: Docked, layer: Any) -> None:
 
 
 def strokes(docked: Docked) -> int:
-    return docked.widget.workspace.subject.annotations.strokes
+    return docked.widget.workspace.working_image.annotations.strokes
 
 
 def masks(docked: Docked) -> list[Any]:
@@ -90,8 +90,8 @@ def test_strokes_of_one_are_on_the_other(
     assert docked.counts[1] > before[1]
     assert strokes(docked) == 3
     assert len(masks(docked)) == 1
-    subject = docked.widget.workspace.subject
-    assert subject.annotations.fault == ""
+    working_image = docked.widget.workspace.working_image
+    assert working_image.annotations.fault == ""
     assert not [text for text in told if BUSY in text]
 
 
@@ -134,7 +134,7 @@ def test_when_one_is_deleted_the_other_goes_on(
     assert docked.counts.keys() == {0, 1}
     assert docked.mask in docked.viewer.layers
     docked.mask.paint((50, 50), 1)
-    annotations = docked.widget.workspace.subject.annotations
+    annotations = docked.widget.workspace.working_image.annotations
     assert annotations.strokes == 3
     assert annotations.fault == ""
     docked.viewer.layers.clear()
@@ -150,7 +150,7 @@ def test_strokes_teach_once(twins: tuple[Docked, Any, Any], plane: np.ndarray) -
     choose(docked, other)
     docked.widget.correct.start_empty()
     docked.mask.paint((40, 40), 0)
-    assert len(docked.widget.workspace.touched_subjects(others=True)) == 2
+    assert len(docked.widget.workspace.touched_working_images(others=True)) == 2
 
 
 def test_the_mask_lies_on_the_one_that_is_chosen(

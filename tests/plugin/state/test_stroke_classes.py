@@ -10,7 +10,7 @@ from conftest import Docked
 from napari.components import ViewerModel
 
 from napari_unet.dock import UNetWidget
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from unet_engine.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ def test_a_new_model_that_was_never_trained_is_back_with_its_classes(
 ) -> None:
     first = session(plane)
     spec = ModelSpec(depth=2, width=4, classes=("background", "axon", "glia"))
-    first.widget.workspace.add_draft(Draft(name="nerve", spec=spec))
+    first.widget.workspace.add_untrained(UntrainedModel(name="nerve", spec=spec))
     paint(first, "axon", "glia")
     first.viewer.layers.clear()
     second = session(plane)
     model = second.widget.workspace.model
-    assert isinstance(model, Draft)
+    assert isinstance(model, UntrainedModel)
     assert (model.name, model.spec) == ("nerve", spec)
     assert buttons(second) == ["background", "axon", "glia"]
     assert "axon 97 px, glia 97 px" in counted(second)
@@ -215,7 +215,7 @@ def test_strokes_of_an_earlier_version_say_whose_classes_they_are_taken_for(
     first.widget.correct.choose_name("axon")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "napari_unet.state.working_image.Subject.note_classes", lambda _: None
+            "napari_unet.state.working_image.WorkingImage.note_classes", lambda _: None
         )
         first.mask.paint((40, 40), 1)
     first.viewer.layers.clear()

@@ -39,7 +39,7 @@ def guess(docked: Docked, labels: np.ndarray, index: tuple[int, ...] = ()) -> No
         done=1,
         total=1,
     )
-    docked.widget.workspace.subject.write_tile(tile)
+    docked.widget.workspace.working_image.write_tile(tile)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def cells(dock: Docked, plane: np.ndarray) -> Docked:
 
 
 def touched(docked: Docked, *index: int) -> np.ndarray:
-    return docked.widget.workspace.subject.annotations.touched(index)
+    return docked.widget.workspace.working_image.annotations.touched(index)
 
 
 def accept(docked: Docked) -> None:
@@ -208,8 +208,8 @@ def test_a_locked_mask_stays(cells: Docked, told: list[str]):
 
 
 def test_what_no_prediction_reached_stays_open(cells: Docked, told: list[str]):
-    subject = cells.widget.workspace.subject
-    subject._tiles[()] = {(0, SIDE, 0, 60)}
+    working_image = cells.widget.workspace.working_image
+    working_image._tiles[()] = {(0, SIDE, 0, 60)}
     paint_square(cells, 70, 80, 1)
     accept(cells)
     assert touched(cells)[:, :60].all()
@@ -229,7 +229,7 @@ def test_a_slice_without_prediction_is_not_accepted(
     assert "not predicted yet" in told[-1]
     dock.viewer.dims.set_current_step(0, 1)
     accept(dock)
-    assert dock.widget.workspace.subject.annotations.planes() == ((1,),)
+    assert dock.widget.workspace.working_image.annotations.planes() == ((1,),)
 
 
 def test_a_slice_that_the_image_has_not(
@@ -279,7 +279,7 @@ def test_colours_series_and_channels(
     look_at(dock, 19.5, 24.5, pixels=9.9)
     accept(dock)
     assert told[-1] == "info: Accepted 100 pixels on 1 slice of cells: 100 background."
-    (index,) = dock.widget.workspace.subject.annotations.planes()
+    (index,) = dock.widget.workspace.working_image.annotations.planes()
     assert touched(dock, *index)[15:25, 20:30].all()
     clear(dock)
     assert dock.counts == {}
@@ -332,7 +332,7 @@ def test_the_question_is_one_message_box(large: Docked):
 def test_a_layer_that_goes_while_the_question_is_open(
     large: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
 ):
-    subject = large.widget.workspace.subject
+    working_image = large.widget.workspace.working_image
 
     def lose() -> Any:
         large.viewer.layers.remove("large")
@@ -340,7 +340,7 @@ def test_a_layer_that_goes_while_the_question_is_open(
 
     answer(monkeypatch, lose)
     accept(large)
-    assert subject.counts == {}
+    assert working_image.counts == {}
     assert told == []
 
 
@@ -348,7 +348,7 @@ def test_what_changes_while_the_question_is_open_is_not_accepted(
     large: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
 ):
     def go_on() -> Any:
-        large.widget.workspace.subject.mask[:100] = 1
+        large.widget.workspace.working_image.mask[:100] = 1
         return QMessageBox.StandardButton.Yes
 
     answer(monkeypatch, go_on)
@@ -380,15 +380,15 @@ def test_a_mask_on_disk(
         small.setattr(large_arrays.psutil, "virtual_memory", lambda: memory)
         dock.viewer.add_image(np.stack([plane] * 4), name="stack")
         dock.widget.correct.start_empty()
-    subject = dock.widget.workspace.subject
-    assert large_arrays.lies_on_disk(subject.mask)
+    working_image = dock.widget.workspace.working_image
+    assert large_arrays.lies_on_disk(working_image.mask)
     dock.viewer.dims.set_current_step(0, 2)
     look_at(dock, 47.5, 47.5, pixels=19.9)
     accept(dock)
     assert dock.counts == {0: 400}
     clear(dock, everywhere=True)
     dock.mask.undo()
-    assert (subject.annotations.target((2,)) != IGNORE).sum() == 400
+    assert (working_image.annotations.target((2,)) != IGNORE).sum() == 400
 
 
 def test_a_view_in_a_window_is_what_the_canvas_shows(

@@ -78,7 +78,7 @@ def test_accept_view_takes_the_screen_and_no_more(masked: Docked) -> None:
     camera = camera_of(masked.viewer)
     camera.center, camera.zoom = (0, 19.5, 34.5), 10.1
     masked.widget.correct.accept.click()
-    annotations = masked.widget.workspace.subject.annotations
+    annotations = masked.widget.workspace.working_image.annotations
     touched = annotations.touched((1,))
     assert touched[10:30, 20:50].all()
     assert touched.sum() == 600
@@ -100,7 +100,7 @@ def test_clear_this_slice_or_all(masked: Docked) -> None:
     masked.viewer.dims.set_current_step(0, 1)
     here, everywhere = masked.widget.correct.clear.menu().actions()[:2]
     here.trigger()
-    assert masked.widget.workspace.subject.annotations.planes() == ((0,),)
+    assert masked.widget.workspace.working_image.annotations.planes() == ((0,),)
     everywhere.trigger()
     assert masked.counts == {}
     assert not masked.widget.correct.clear.isEnabled()
@@ -111,8 +111,8 @@ def test_touched_pixels_are_shown_and_follow(masked: Docked) -> None:
     masked.widget.correct.touched.value = True
     overlay = masked.viewer.layers["cells touched"]
     masked.mask.paint((0, 60, 60), 0)
-    subject = masked.widget.workspace.subject
-    expected = subject.annotations.target((0,)) + np.uint8(1)
+    working_image = masked.widget.workspace.working_image
+    expected = working_image.annotations.target((0,)) + np.uint8(1)
     np.testing.assert_array_equal(overlay.data[0], expected)
     masked.mask.undo()
     assert set(np.unique(overlay.data)) == {0, 2}
@@ -216,6 +216,6 @@ def test_a_dock_that_is_opened_again_goes_on(real_dock: Docked, plane: Any) -> N
     widget = UNetWidget(real_dock.viewer, real_dock.widget.workspace.store)
     real_dock.viewer.window.add_dock_widget(widget, name="U-Net")
     assert widget.masks.current.layer is layer
-    assert widget.masks.current.subject.counts == kept
+    assert widget.masks.current.working_image.counts == kept
     layer.paint((60, 60), 0)
-    assert set(widget.masks.current.subject.counts) == {0, 1}
+    assert set(widget.masks.current.working_image.counts) == {0, 1}

@@ -11,7 +11,7 @@ import pytest
 from napari_unet.jobs import training as _training_runs
 from napari_unet.jobs.training_data import training_pairs
 from unet_engine.errors import DataError
-from unet_engine.training.events import FineTuned, Replay, Step, Validation
+from unet_engine.training.events import FineTuned, ForgettingCheck, Step, Validation
 from unet_engine.training.fine_tuning import fine_tune
 from unet_engine.training.remembered_crops import load_remembered
 
@@ -40,7 +40,7 @@ def paint(docked: Docked, plane: Any) -> Docked:
 
 
 def touched_pixels(docked: Docked) -> np.ndarray:
-    annotations = docked.widget.workspace.subject.annotations
+    annotations = docked.widget.workspace.working_image.annotations
     shape = annotations.shape
     planes = [annotations.touched(index) for index in np.ndindex(shape[:-2])]
     return np.stack(planes).reshape(shape)
@@ -89,10 +89,10 @@ def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
     painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
     def compare(result: Any, *_: Any, **__: Any) -> Any:
-        found = Replay(before=0.9, after=after, examples=3)
+        found = ForgettingCheck(before=0.9, after=after, examples=3)
         return replace(result, replay=found), []
 
-    monkeypatch.setattr("unet_engine.training.forgetting.compare_with_old", compare)
+    monkeypatch.setattr("unet_engine.training.forgetting.check_forgetting", compare)
     train(painted)
     painted.wait()
     workspace, text = painted.widget.workspace, painted.widget.fine_tune.text.text()

@@ -42,7 +42,7 @@ def by_brightness(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.stack([1 - bright, bright]).astype(np.float32)
 
     monkeypatch.setattr(
-        "unet_engine.interactive.learner.LiveLearner.probabilities", probabilities
+        "unet_engine.interactive.learner.InstantLearner.probabilities", probabilities
     )
 
 
@@ -162,7 +162,7 @@ def test_a_placed_image_is_looked_at_where_it_is(
     camera.center, camera.zoom = (0, 1050, -75), 6
     dock.widget.correct.empty.click()
     dock.mask.brush_size = 10
-    subject = dock.widget.workspace.subject
+    working_image = dock.widget.workspace.working_image
     for rows, columns, label in (
         (60, 60, 0),
         (400, 60, 0),
@@ -170,7 +170,7 @@ def test_a_placed_image_is_looked_at_where_it_is(
         (400, 300, 1),
     ):
         region = (slice(rows, rows + 40), slice(columns, columns + 10))
-        subject.say((), region, np.full((40, 10), label, np.uint8))
+        working_image.say((), region, np.full((40, 10), label, np.uint8))
     go_on(dock)
     y, x = where(dock)
     assert 256 <= (y - 1000) / 0.5 <= 384

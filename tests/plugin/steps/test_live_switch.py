@@ -114,7 +114,7 @@ def test_what_is_touched_stays_and_undo_predicts_anew(
     learned(painted)
     stroke(painted, 20, 150, 0)
     settle(painted)
-    touched = painted.widget.workspace.subject.annotations.touched(())
+    touched = painted.widget.workspace.working_image.annotations.touched(())
     assert (painted.mask.data[20:48, 150] == 0).all()
     assert touched[20:48, 150].all()
     painted.mask.undo()
@@ -260,12 +260,12 @@ def test_an_error_is_told_in_the_line_and_not_in_a_window(
     painted: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
 ):
     from unet_engine.errors import DataError
-    from unet_engine.interactive.learner import LiveLearner
+    from unet_engine.interactive.learner import InstantLearner
 
     def fail(*_: Any) -> None:
         raise DataError("the strokes are of an image of another size")
 
-    monkeypatch.setattr(LiveLearner, "learn", fail)
+    monkeypatch.setattr(InstantLearner, "learn", fail)
     learned(painted)
     assert painted.widget.live.text.text() == (
         "Live: the strokes are of an image of another size"
@@ -283,5 +283,5 @@ def test_a_network_is_asked_as_well(
         dock.widget.select_model(start)
     begin(dock, halves)
     learned(dock)
-    assert dock.widget.live.live.desk._extractor.channels == 1
+    assert dock.widget.live.live.session._extractor.channels == 1
     assert np.mean(dock.mask.data == truth_of(halves)) > 0.8

@@ -16,8 +16,8 @@ import torch
 from qtpy.QtCore import Qt
 
 from napari_unet.dock import UNetWidget
-from napari_unet.state import untrained_model as _drafts
-from napari_unet.state.untrained_model import Draft, file_name, make_checkpoint
+from napari_unet.state import untrained_model as _untrained_models
+from napari_unet.state.untrained_model import UntrainedModel, file_name, make_checkpoint
 from napari_unet.steps.new_model.dialog import NewModelDialog
 from unet_engine.models import imagenet
 from unet_engine.models.architectures import ARCHITECTURES
@@ -38,7 +38,9 @@ def open_form(docked: Docked) -> NewModelDialog:
     return docked.widget.findChildren(NewModelDialog)[-1]
 
 
-def make_draft(docked: Docked, name: str = "mine", network: str = "unet") -> Draft:
+def make_untrained(
+    docked: Docked, name: str = "mine", network: str = "unet"
+) -> UntrainedModel:
     """Fill in the form of a tiny network and press Create."""
     dialog = open_form(docked)
     dialog.form.choose_network(network)
@@ -48,7 +50,7 @@ def make_draft(docked: Docked, name: str = "mine", network: str = "unet") -> Dra
     dialog.form.width.setValue(4)
     dialog.create.click()
     model = docked.widget.workspace.model
-    assert isinstance(model, Draft)
+    assert isinstance(model, UntrainedModel)
     return model
 
 
@@ -68,9 +70,9 @@ def test_describe_paint_train_predict(
     dock: Docked, plane: Any, store: ModelStore, told: list[str]
 ) -> None:
     dock.viewer.add_image(plane, name="cells")
-    draft = make_draft(dock)
+    untrained = make_untrained(dock)
     picker = dock.widget.predict.form.picker
-    assert picker.model.value is draft
+    assert picker.model.value is untrained
     assert picker.text.text().startswith("Untrained U-Net: 1 channel → background")
     assert "mine" not in store.names(), "nothing is saved that was not trained"
     paint_both_classes(dock)
@@ -93,7 +95,7 @@ def test_an_untrained_model_draws_no_mask(
     dock: Docked, plane: Any, told: list[str]
 ) -> None:
     dock.viewer.add_image(plane)
-    make_draft(dock)
+    make_untrained(dock)
     assert "mine is untrained" in dock.widget.predict.text.text()
     dock.widget.predict.predict.click()
     assert "Paint a few strokes of each class" in told[0]
@@ -110,20 +112,20 @@ def test_an_untrained_model_file_says_that_its_mask_is_noise(
     assert "its mask is noise" in dock.widget.predict.text.text()
 
 
-def test_a_training_that_learns_nothing_keeps_the_draft(
+def test_a_training_that_learns_nothing_keeps_the_untrained(
     dock: Docked, plane: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dock.viewer.add_image(plane)
-    draft = make_draft(dock)
+    untrained = make_untrained(dock)
     paint_both_classes(dock)
     dock.be_quick()
     # Steps that change nothing make nothing better.
     monkeypatch.setattr(
-        "unet_engine.training.optimisation.Learner._step", lambda self, rate: 1.0
+        "unet_engine.training.optimisation.Optimisation._step", lambda self, rate: 1.0
     )
     dock.fine_tune()
     assert "Nothing learned" in dock.widget.fine_tune.text.text()
-    assert dock.widget.workspace.model is draft
+    assert dock.widget.workspace.model is untrained
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -171,7 +173,9 @@ def test_what_cannot_be_is_refused_in_the_form(
     dock: Docked, monkeypatch: pytest.MonkeyPatch, spoil: Any, said: str
 ) -> None:
     built: list[Any] = []
-    monkeypatch.setattr(_drafts, "make_checkpoint", lambda *a, **k: built.append(a))
+    monkeypatch.setattr(
+        _untrained_models, "make_checkpoint", lambda *a, **k: built.append(a)
+    )
     dialog = open_form(dock)
     dialog.form.name.setText("fine")
     assert dialog.create.isEnabled()
@@ -197,7 +201,7 @@ def test_the_form_starts_with_what_the_image_is(dock: Docked, plane: Any) -> Non
     assert not form.z_poolings.isHidden()
     # 16 planes are halved twice at most; planes lie twice as far apart as pixels.
     assert form.z_poolings.value() == 2
-    assert form.draft().spec.z_poolings == 2
+    assert form.untrained().spec.z_poolings == 2
     form.depth.setValue(2)
     assert form.z_poolings.value() == 1
 
@@ -229,11 +233,11 @@ def test_a_network_starts_from_a_pretrained_one(
     assert not (form.depth.isEnabled() or form.width.isEnabled())
     form.classes.setText("background, axon, myelin")
     dialog.create.click()
-    draft = dock.widget.workspace.model
-    assert draft.spec.classes == ("background", "axon", "myelin")
+    untrained = dock.widget.workspace.model
+    assert untrained.spec.classes == ("background", "axon", "myelin")
     assert "starts from eyes" in dock.widget.predict.form.picker.text.text()
     load = dock.widget.workspace.checkpoint
-    made, pretrained = make_checkpoint(draft, load), load(parent)
+    made, pretrained = make_checkpoint(untrained, load), load(parent)
     carried = [name for name in made.weights if name.startswith("down.")]
     assert carried
     for name in carried:
@@ -284,12 +288,12 @@ def test_a_finer_network_predicts_at_once(
     assert "noise" not in dock.widget.predict.text.text()
 
 
-def test_a_draft_outlives_its_dock(dock: Docked, store: ModelStore) -> None:
-    draft = make_draft(dock)
+def test_a_untrained_outlives_its_dock(dock: Docked, store: ModelStore) -> None:
+    untrained = make_untrained(dock)
     again = UNetWidget(dock.viewer, store)
     dock.bot.addWidget(again)
-    assert again.workspace.draft is draft
-    assert draft in again.workspace.models
+    assert again.workspace.untrained is untrained
+    assert untrained in again.workspace.models
 
 
 def test_the_recipe_of_a_network_is_filled_in_and_taken_back(dock: Docked) -> None:
@@ -297,7 +301,7 @@ def test_the_recipe_of_a_network_is_filled_in_and_taken_back(dock: Docked) -> No
     section.settings["crop"].value = 64
     section.settings["seed"].value = 7
     assert section.advanced.recipe.isHidden()
-    make_draft(dock, network="unet-valid")
+    make_untrained(dock, network="unet-valid")
     assert section.config.optimiser == "sgd"
     assert (section.config.crop, section.config.seed) == (388, 7)
     assert "optimiser sgd" in section.advanced.recipe.text()
@@ -370,11 +374,11 @@ def test_imagenet_offline_is_said_in_the_form(
     assert "could not be fetched" in dialog.text.text()
     assert "check the connection" in dialog.text.text()
     assert dialog.progress.isHidden()
-    assert dock.widget.workspace.draft is None
+    assert dock.widget.workspace.untrained is None
     dialog.form.start.setCurrentIndex(0)
     assert "fetched" not in dialog.text.text()
     dialog.create.click()
-    assert dock.widget.workspace.draft is not None
+    assert dock.widget.workspace.untrained is not None
 
 
 def test_imagenet_weights_are_fetched_before_the_training(
@@ -383,8 +387,8 @@ def test_imagenet_weights_are_fetched_before_the_training(
     weights_at()
     ask_for_imagenet(dock)
     workspace = dock.widget.workspace
-    dock.bot.waitUntil(lambda: workspace.draft is not None, timeout=30_000)
-    assert workspace.draft.imagenet
+    dock.bot.waitUntil(lambda: workspace.untrained is not None, timeout=30_000)
+    assert workspace.untrained.imagenet
     assert "AlexNet trained on ImageNet" in dock.widget.predict.form.picker.text.text()
     assert list((tmp_path / "torch").rglob("weights-*.pth"))
     assert dock.widget.fine_tune.config.learning_rate == 1e-4
@@ -423,7 +427,7 @@ def test_cancel_ends_the_download(
     dock.bot.waitUntil(lambda: dialog.progress.value() > 0, timeout=30_000)
     dialog.cancel.click()
     wait_for_the_end(dock, endless)
-    assert dock.widget.workspace.draft is None
+    assert dock.widget.workspace.untrained is None
     assert not [path for path in (tmp_path / "torch").rglob("*") if path.is_file()]
 
 

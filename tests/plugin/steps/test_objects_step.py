@@ -222,9 +222,9 @@ def test_a_mask_on_disk_has_objects_of_a_lazy_image(
     layer = dock.viewer.add_image(lazy, contrast_limits=(0, 300), **options)
     dock.widget.predict.form.image.value = layer
     click(dock, dock.widget.correct.empty)
-    subject = dock.widget.workspace.subject
-    assert large_arrays.lies_on_disk(subject.mask)
-    subject.mask[:] = np.stack([disks, disks.T])
+    working_image = dock.widget.workspace.working_image
+    assert large_arrays.lies_on_disk(working_image.mask)
+    working_image.mask[:] = np.stack([disks, disks.T])
     readers.clear()
     separate(dock)
     assert threading.main_thread() not in readers
@@ -376,16 +376,18 @@ def test_a_boundary_class_is_offered_and_guessed_by_its_name(bounded: Docked) ->
 
 def test_probabilities_on_screen_say_where_objects_part(bounded: Docked) -> None:
     view = bounded.widget.masks.current
-    order = type("Order", (), {"subject": view.subject, "layer": view.source})
+    order = type(
+        "Order", (), {"working_image": view.working_image, "layer": view.source}
+    )
     order.model, order.config = bounded.widget.workspace.model, ObjectConfig()
     probabilities = np.zeros((3, 96, 96), np.float32)
-    probabilities[1] = view.subject.mask
+    probabilities[1] = view.working_image.mask
     probabilities[:, :, 49:51] = np.array([0, 0.4, 0.6])[:, None, None]
     whole = (slice(0, 96), slice(0, 96))
     tile = TileDone(
         index=(),
         inner=whole,
-        labels=view.subject.mask,
+        labels=view.working_image.mask,
         probabilities=probabilities,
         done=1,
         total=1,

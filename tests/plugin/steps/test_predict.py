@@ -301,7 +301,7 @@ def test_data_changed_during_the_run(dock: Docked, running: ImageLayer) -> None:
     running.data = np.zeros((2, 64, 64), np.uint8)
     dock.wait()
     assert "shows another image now" in dock.widget.predict.text.text()
-    assert dock.widget.workspace.subject is None
+    assert dock.widget.workspace.working_image is None
     assert stale in dock.viewer.layers
     dock.predict()
     assert dock.mask is not stale

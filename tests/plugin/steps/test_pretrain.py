@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import prediction as _runs
-from napari_unet.state.untrained_model import Draft
+from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.new_model.dialog import NewModelDialog
 from napari_unet.steps.predict.form import THIS_SLICE
 from unet_engine.images import Image
@@ -75,7 +75,7 @@ def test_pretrain_then_train_a_unet_that_starts_from_it(
     assert dialog.form.parent_model == workspace.model
     dialog.form.name.setText("mine")
     dialog.create.click()
-    assert isinstance(workspace.model, Draft)
+    assert isinstance(workspace.model, UntrainedModel)
     ready.widget.correct.class_buttons[1].click()
     ready.mask.brush_size = 12
     ready.mask.paint((0, 35, 35), 1)
@@ -172,7 +172,7 @@ def test_learned_nothing_says_so(
     ready: Docked, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "unet_engine.training.optimisation.Learner._step", lambda self, rate: 1.0
+        "unet_engine.training.optimisation.Optimisation._step", lambda self, rate: 1.0
     )
     pretrain(ready)
     assert "Nothing learned" in ready.widget.pretrain.text.text()

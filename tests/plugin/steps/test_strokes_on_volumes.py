@@ -96,7 +96,7 @@ def test_one_click_makes_a_model_that_predicts_the_stack(
     workspace = painted.widget.workspace
     assert workspace.model.name == "volumes-ft"
     assert workspace.model.spec.ndim == 3
-    touched = workspace.subject.annotations.touched((2,))
+    touched = workspace.working_image.annotations.touched((2,))
     assert (painted.mask.data[2][touched] == 1).any()
     assert not any("error" in message.lower() for message in told)
 
@@ -158,19 +158,21 @@ def test_each_stack_of_a_series_is_a_volume(
 def test_only_what_is_around_the_strokes_is_read(
     dock: Docked, add_model: Callable[..., Any]
 ) -> None:
-    from napari_unet.state.working_image import Subject
+    from napari_unet.state.working_image import WorkingImage
 
     data = Guarded((400, 2000, 2000))
-    subject = Subject(Image.from_array(data, "ZYX", name="large"), layout=None)
-    subject.annotations.set((200, np.arange(900, 950), 1000), 1)
-    subject.annotations.set((203, np.arange(900, 950), 1010), 0)
+    working_image = WorkingImage(
+        Image.from_array(data, "ZYX", name="large"), layout=None
+    )
+    working_image.annotations.set((200, np.arange(900, 950), 1000), 1)
+    working_image.annotations.set((203, np.arange(900, 950), 1010), 0)
     spec = ModelSpec(**SPEC)
-    subject.normalisation(spec)
+    working_image.normalisation(spec)
     data.read = 0
     order = TrainingOrder(
         model=add_model("volumes", **SPEC),
         classes=spec.classes,
-        touched=((subject, subject.annotations),),
+        touched=((working_image, working_image.annotations),),
         labelled=(),
         config=FineTuneConfig(crop=64),
     )

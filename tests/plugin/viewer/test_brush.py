@@ -77,12 +77,12 @@ def test_tiles_wait_for_the_end_of_a_stroke(dock: Docked, paused: Paused, tool: 
     assert dock.widget.workspace.activity == "predict"
     for _ in stroke:
         pass
-    said = view.subject.annotations.target(())
+    said = view.working_image.annotations.target(())
     paused.let(99)
     dock.wait()
     np.testing.assert_array_equal(mask.data, np.where(said == IGNORE, 1, said))
     assert (said != IGNORE).any()
-    np.testing.assert_array_equal(view.subject.annotations.target(()), said)
+    np.testing.assert_array_equal(view.working_image.annotations.target(()), said)
 
 
 def test_undo_after_a_stroke_during_a_run_shows_the_tiles(dock: Docked, paused: Paused):
@@ -303,7 +303,7 @@ def test_objects_appear_during_a_stroke_and_do_not_end_it(dock: Docked):
         assert "cells objects" in dock.viewer.layers
         assert dock.viewer.layers.selection.active is mask
         mask.paint((40, 40), 1)
-    assert dock.widget.masks.current.subject.annotations.target(())[40, 40] == 1
+    assert dock.widget.masks.current.working_image.annotations.target(())[40, 40] == 1
 
 
 def test_the_circle_of_the_brush_has_no_box_after_a_layer_is_removed(

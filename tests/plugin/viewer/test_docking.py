@@ -134,22 +134,22 @@ def test_a_dock_that_is_open_moves_and_leaves_no_empty_frame(painted: Docked) ->
 
 
 def test_strokes_and_undo_while_it_is_closed_count(painted: Docked) -> None:
-    layer, subject = painted.mask, painted.widget.workspace.subject
-    assert subject is not None
+    layer, working_image = painted.mask, painted.widget.workspace.working_image
+    assert working_image is not None
     before = painted.counts
     by_its_x(painted)
     layer.paint((60, 60), 1)
-    two = dict(subject.counts)
+    two = dict(working_image.counts)
     assert two[1] > before[1]
     layer.undo()
-    assert subject.counts == before
+    assert working_image.counts == before
     layer.redo()
-    assert subject.counts == two
+    assert working_image.counts == two
     layer.undo()
     layer.undo()
     layer.paint((80, 80), 1)
-    assert subject.annotations.target(())[80, 80] == 1
-    assert subject.annotations.target(())[20, 20] == 255
+    assert working_image.annotations.target(())[80, 80] == 1
+    assert working_image.annotations.target(())[20, 20] == 255
     _commands.open_dock(painted.viewer)
     layer.undo()
     assert painted.counts == {}
@@ -174,8 +174,8 @@ def test_a_stroke_goes_on_when_the_dock_is_closed_in_its_midst(painted: Docked) 
         by_its_x(painted)
         layer.paint((60, 40), 1)
     _commands.open_dock(painted.viewer)
-    assert painted.widget.workspace.subject is not None
-    said = painted.widget.workspace.subject.annotations.target(())
+    assert painted.widget.workspace.working_image is not None
+    said = painted.widget.workspace.working_image.annotations.target(())
     assert (said[60, 20], said[60, 40]) == (1, 1)
     layer.undo()
     assert painted.counts == before

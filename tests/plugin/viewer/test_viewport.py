@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import prediction as _runs
-from napari_unet.steps.predict import time_left as _pace
+from napari_unet.steps.predict import time_left as _speed
 from napari_unet.steps.predict.form import THIS_SLICE
-from napari_unet.steps.predict.time_left import Pace, describe_time
+from napari_unet.steps.predict.time_left import SpeedMeter, describe_time
 from napari_unet.viewer.conversion import Layout
 from napari_unet.viewer.viewport import camera_of, sees, shown_view
 from unet_engine.labels import IGNORE
@@ -121,7 +121,7 @@ def test_the_next_tile_is_of_the_slice_on_screen(dock: Docked, paused: Paused):
     dock.viewer.dims.set_current_step(0, 4)
     advance(dock, paused, 4)
     assert [tile.index for tile in paused.tiles[1:]] == [(4,)] * 4
-    assert (dock.mask.data[4] == dock.widget.workspace.subject.mask[4]).all()
+    assert (dock.mask.data[4] == dock.widget.workspace.working_image.mask[4]).all()
 
 
 def test_all_that_is_seen_comes_before_what_is_nearer_to_the_middle(
@@ -245,7 +245,7 @@ def test_a_preview_of_the_level_on_screen_comes_first(dock: Docked, previewed: P
     np.testing.assert_allclose(layer.data_to_world((0, 0)), (129.5, 129.5))
     assert dock.viewer.layers.selection.active is dock.mask
     assert not dock.mask.data.any(), "a preview is no mask"
-    assert not dock.widget.workspace.subject.predicted
+    assert not dock.widget.workspace.working_image.predicted
 
 
 def test_a_preview_gives_way_to_tiles_and_goes(dock: Docked, previewed: Paused):
@@ -283,10 +283,10 @@ def test_a_preview_does_not_cover_what_is_touched(dock: Docked, paused: Paused):
     layer.data_level = 1
     look_at(dock, 256, 256, zoom=1)
     dock.widget.correct.empty.click()
-    subject = dock.widget.workspace.subject
+    working_image = dock.widget.workspace.working_image
     region = (slice(200, 280), slice(200, 280))
-    subject.say((), region, np.zeros((80, 80), np.uint8))
-    before = subject.annotations.target((), region).copy()
+    working_image.say((), region, np.zeros((80, 80), np.uint8))
+    before = working_image.annotations.target((), region).copy()
     dock.widget.predict.predict.click()
     paused.label = 1
     advance(dock, paused, 16)
@@ -302,8 +302,8 @@ def test_a_preview_does_not_cover_what_is_touched(dock: Docked, paused: Paused):
     dock.bot.waitUntil(lambda: preview.data[82, 82] == 0, timeout=5_000)
     paused.let(1000)
     dock.wait()
-    np.testing.assert_array_equal(subject.annotations.target((), region), before)
-    assert subject.annotations.get(([330], [330])) != IGNORE
+    np.testing.assert_array_equal(working_image.annotations.target((), region), before)
+    assert working_image.annotations.get(([330], [330])) != IGNORE
 
 
 def test_no_preview_at_full_resolution(dock: Docked, paused: Paused):
@@ -317,7 +317,7 @@ def test_no_preview_at_full_resolution(dock: Docked, paused: Paused):
 def test_the_time_is_told_before_once_it_is_known(
     dock: Docked, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_pace, "_known", {})
+    monkeypatch.setattr(_speed, "_known", {})
     form, text = dock.widget.predict.form, dock.widget.predict.text
     start(dock, noise(3, 96, 96))
     assert "memory." in text.text()
@@ -329,26 +329,26 @@ def test_the_time_is_told_before_once_it_is_known(
     assert text.text().startswith("1 plane ")
 
 
-def test_pace_of_a_run(monkeypatch: pytest.MonkeyPatch):
+def test_speed_of_a_run(monkeypatch: pytest.MonkeyPatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    pace = Pace()
+    speed = SpeedMeter()
 
     def hear(done: int) -> None:
         inner = (slice(0, 500), slice(0, 1000))
         nothing = np.zeros((1, 1), np.uint8)
         tile = {"labels": nothing, "probabilities": None, "done": done, "total": 10}
-        pace.hear([TileDone(index=(), inner=inner, **tile)])
+        speed.hear([TileDone(index=(), inner=inner, **tile)])
 
     hear(0)
     hear(1)
-    assert pace.seconds_left() is None
+    assert speed.seconds_left() is None
     now[0] += 2
     hear(2)
-    assert pace.seconds_left() == pytest.approx(16)
+    assert speed.seconds_left() == pytest.approx(16)
     now[0] += 4
     hear(3)
-    assert pace.seconds_left() == pytest.approx(21)
+    assert speed.seconds_left() == pytest.approx(21)
 
 
 @pytest.mark.parametrize(
@@ -393,9 +393,9 @@ def test_cancel_with_a_real_network(dock: Docked):
     assert time.monotonic() - clicked < 5
     done = int(section.text.text().removeprefix("Stopped. ").split()[0])
     assert 1 <= done < 16
-    subject = dock.widget.workspace.subject
-    assert subject.predicted == {()}
-    assert dock.mask.data is subject.mask
+    working_image = dock.widget.workspace.working_image
+    assert working_image.predicted == {()}
+    assert dock.mask.data is working_image.mask
     assert section.predict.isEnabled()
 
 
@@ -418,7 +418,7 @@ def test_cancel_while_the_brightness_is_measured(dock: Docked):
     dock.wait()
     assert time.monotonic() - clicked < 5
     assert section.text.text() == "Stopped."
-    assert not dock.widget.workspace.subject.predicted
+    assert not dock.widget.workspace.working_image.predicted
 
 
 def test_prediction_of_a_large_image_begins_with_a_small_tile(
@@ -447,8 +447,8 @@ def test_mask_of_a_plane_that_no_graphics_card_takes(
     dock.predict()
     mask = dock.mask
     assert [level.shape for level in mask.data] == [(100, 130), (50, 65), (25, 33)]
-    subject = dock.widget.workspace.subject
-    assert all(np.shares_memory(level, subject.mask) for level in mask.data)
+    working_image = dock.widget.workspace.working_image
+    assert all(np.shares_memory(level, working_image.mask) for level in mask.data)
     dock.predict()
     assert dock.mask is mask
     mask.data_level = 1
