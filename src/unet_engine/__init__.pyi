@@ -35,7 +35,7 @@ from .objects import (
 )
 from .prediction.config import PredictConfig
 from .prediction.denoising import denoise, iter_denoise
-from .prediction.disk_output import DiskResults
+from .prediction.disk_output import DiskOutput
 from .prediction.events import Denoised, Prediction, TileDone
 from .prediction.segmentation import iter_predict, predict
 from .training.config import FineTuneConfig, PretrainConfig
@@ -49,7 +49,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "Denoised",
-    "DiskResults",
+    "DiskOutput",
     "EngineError",
     "FineTuneConfig",
     "FineTuned",
