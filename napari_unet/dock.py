@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.jobs.data_watch import DataWatch
 from napari_unet.jobs.job import warm_up
-from napari_unet.results.mask import Masks
+from napari_unet.results.masks import Masks
 from napari_unet.results.objects import source_of_objects
 from napari_unet.results.raised_image import Raising
 from napari_unet.results.reopened_masks import Reopening

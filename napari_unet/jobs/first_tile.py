@@ -17,7 +17,7 @@ from unet_engine.tiling.tiles import TilePlan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_unet.jobs.prediction import PredictionOrder
+    from napari_unet.jobs.orders import PredictionOrder
     from unet_engine.images import Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop

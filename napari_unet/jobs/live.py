@@ -16,12 +16,12 @@ from unet_engine.errors import Cancelled, CheckpointError
 from unet_engine.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Set
+    from collections.abc import Generator, Set
 
+    from napari_unet.jobs.orders import LiveOrder, Tile
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
-    from unet_engine.annotations.annotations import Annotations
     from unet_engine.interactive.features import FeatureExtractor
     from unet_engine.interactive.learner import FeatureCache, InstantLearner
     from unet_engine.models.checkpoint import Checkpoint
@@ -29,47 +29,11 @@ if TYPE_CHECKING:
     from unet_engine.prediction.events import TileDone
     from unet_engine.stopping import Stop
 
-    Tile = tuple[Index, int, int]
-
 _START = "general"
 """The bundled model whose maps are looked at when the chosen one has none."""
 _MOST_TILES = 144
 """Most tiles of 128 pixels that are predicted of a view: what the features that are
 kept suffice for. Of a larger view it is those around the stroke."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LiveOrder:
-    """A look at the strokes and at the screen.
-
-    Attributes
-    ----------
-    working_image
-        The image on screen.
-    painted
-        All images with strokes, and a copy of those.
-    model
-        The chosen model, or None.
-    classes
-        Their names, in the order of the values of the mask on screen.
-    learn
-        There are strokes that were not learned from.
-    look
-        Returns what is on screen; must not touch Qt.
-    near
-        ``(y, x)`` of the stroke; the middle of the screen if it is None.
-    fresh
-        Tiles that need no prediction: plane, first row, first column.
-    """
-
-    working_image: WorkingImage
-    painted: tuple[tuple[WorkingImage, Annotations], ...]
-    model: Model | None
-    classes: tuple[str, ...]
-    learn: bool
-    look: Callable[[], View]
-    near: tuple[float, float] | None
-    fresh: Set[Tile]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

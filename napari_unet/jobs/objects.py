@@ -12,7 +12,6 @@ import numpy as np
 
 from unet_engine.errors import Cancelled
 from unet_engine.objects import (
-    SemanticMask,
     iter_label_objects,
     iter_measure_objects,
     write_table,
@@ -23,45 +22,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.images import Image
-    from unet_engine.objects import BlockDone, ObjectConfig
+    from napari_unet.jobs.orders import ObjectsOrder
+    from unet_engine.objects import BlockDone
     from unet_engine.stopping import Stop
 
     Table = dict[str, npt.NDArray[Any]]
 
 
 _LARGEST_IN_MEMORY = 2**30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ObjectsOrder:
-    """Objects that were asked for.
-
-    Attributes
-    ----------
-    layer
-        The image layer; only to tell whether a result is still wanted.
-    image
-        What the brightness is measured in.
-    mask
-        Class ids, or object ids that are kept.
-    config
-        How objects are found.
-    scale
-        Of a pixel along the axes of an object in µm, if it is known.
-    axes
-        A letter for each axis of the mask.
-    classes
-        Names of all classes.
-    """
-
-    layer: Any
-    image: Image
-    mask: SemanticMask
-    config: ObjectConfig
-    scale: tuple[float, ...] | None
-    axes: str
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +18,11 @@ from unet_engine.errors import Cancelled
 from unet_engine.prediction.outputs import ArrayOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
-    from napari_unet.jobs.preview import PreviewOrder, PreviewTile
-    from napari_unet.state.untrained_model import Model
-    from napari_unet.state.working_image import WorkingImage
+    from napari_unet.jobs.orders import DenoisingOrder, PredictionOrder
+    from napari_unet.jobs.preview import PreviewTile
     from napari_unet.state.workspace import Workspace
-    from napari_unet.viewer.conversion import Layout
-    from unet_engine.images import Image
-    from unet_engine.places import Index, Place
-    from unet_engine.prediction.config import PredictConfig
     from unet_engine.prediction.events import (
         Denoised,
         Prediction,
@@ -36,56 +30,6 @@ if TYPE_CHECKING:
         TileDone,
     )
     from unet_engine.stopping import Stop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PredictionOrder:
-    """A prediction that was asked for.
-
-    Attributes
-    ----------
-    layer
-        The image layer; only to tell whether a result is still wanted.
-    working_image, model, config
-        What, by which model, and how.
-    indices
-        Planes to predict; None for all.
-    near
-        Asked before every tile for the place on screen; must not touch Qt.
-    preview
-        What of a smaller level comes first; None when the finest is on screen.
-    """
-
-    layer: Any
-    working_image: WorkingImage
-    model: Model
-    config: PredictConfig
-    indices: tuple[Index, ...] | None
-    near: Callable[[], Place | None]
-    preview: PreviewOrder | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DenoisingOrder:
-    """A denoising that was asked for.
-
-    Attributes
-    ----------
-    layer
-        The image layer; only to tell whether a result is still wanted.
-    image, layout
-        What, and the meaning of its layer's axes.
-    model, config, indices, near
-        As in a `PredictionOrder`.
-    """
-
-    layer: Any
-    image: Image
-    layout: Layout
-    model: Model
-    config: PredictConfig
-    indices: tuple[Index, ...] | None
-    near: Callable[[], Place | None]
 
 
 def predict_run(

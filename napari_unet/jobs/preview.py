@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.jobs.orders import PreviewOrder
 from unet_engine.images import Image, Normalisation, match_channels
 
 if TYPE_CHECKING:
@@ -22,43 +23,12 @@ if TYPE_CHECKING:
 
     from napari_unet.viewer.conversion import Layout
     from unet_engine.models.checkpoint import Checkpoint
-    from unet_engine.places import Index, Region, View
+    from unet_engine.places import Region, View
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.stopping import Stop
 
 _FEWEST_PIXELS = 2**16
 """A level needs as many for its brightness to be that of the image."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreviewOrder:
-    """A part of a smaller level of an image that is to be predicted first.
-
-    Attributes
-    ----------
-    level
-        The level on screen, as an image.
-    bright
-        A level of which the brightness is quickly measured.
-    index, inside
-        The plane of the image, and that of the level.
-    region
-        Rows and columns of the level that are on screen.
-    factor
-        Pixels of full resolution that a pixel of the level is wide, ``(y, x)``.
-    """
-
-    level: Image
-    bright: Image
-    index: Index
-    inside: Index
-    region: Region
-    factor: tuple[float, float]
-
-    @property
-    def text(self) -> str:
-        """What is going on, for people."""
-        return f"Preview at 1/{round(max(self.factor))} resolution…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

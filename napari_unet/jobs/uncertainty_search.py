@@ -26,7 +26,8 @@ from unet_engine.prediction.config import PredictConfig
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence
 
-    from napari_unet.jobs.live import LiveOrder, LiveSession
+    from napari_unet.jobs.live import LiveSession
+    from napari_unet.jobs.orders import LiveOrder
     from napari_unet.state.workspace import Workspace
     from unet_engine.places import Index
     from unet_engine.prediction.events import TileDone

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.results.stroke_items import Part
 from napari_unet.viewer.visible_pixels import check_visible, visible_pixels
 from unet_engine.labels import IGNORE
 
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region
 
 _BACKGROUND = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Pixels of a box of a plane: which of them, and the class that each has now."""
-
-    index: Index
-    region: Region
-    where: npt.NDArray[np.bool_]
-    labels: Values
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

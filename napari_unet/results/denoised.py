@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.components import ViewerModel
 
-    from napari_unet.jobs.prediction import DenoisingOrder
+    from napari_unet.jobs.orders import DenoisingOrder
     from napari_unet.viewer.conversion import Layout
     from unet_engine.prediction.events import TileDenoised
 

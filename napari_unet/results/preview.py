@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_unet.jobs.preview import PreviewOrder, PreviewTile
+    from napari_unet.jobs.orders import PreviewOrder
+    from napari_unet.jobs.preview import PreviewTile
     from napari_unet.state.working_image import WorkingImage
     from unet_engine.places import Index, Region
 

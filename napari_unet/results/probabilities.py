@@ -15,7 +15,7 @@ from napari_unet.viewer.placement import follow_placement
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.jobs.prediction import PredictionOrder
+    from napari_unet.jobs.orders import PredictionOrder
     from unet_engine.prediction.events import TileDone
 
 

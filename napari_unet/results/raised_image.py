@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
     from napari.layers import Layer
 
-    from napari_unet.results.mask import Masks
+    from napari_unet.results.masks import Masks
     from napari_unet.state.workspace import Workspace
 
 _DOING = {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
-    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.results.mask import MaskView
+    from napari_unet.results.masks import Masks
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.places import Index
@@ -60,7 +61,7 @@ class Reopening(QObject):
         if self._planes:
             return
         if self._view is not None:
-            self._view.show_all()
+            self._view.tiles.show_all()
             self._view = None
         if not self._waiting:
             self._timer.stop()
@@ -82,7 +83,7 @@ class Reopening(QObject):
         if (shown := self._view.index) in self._planes:
             self._planes.remove(shown)
             self._fill(shown)
-            self._view.show_all()
+            self._view.tiles.show_all()
         self._workspace.touched_changed.emit()
 
     def _fill(self, index: Index) -> None:

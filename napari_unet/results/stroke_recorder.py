@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.results.stroke_items import Change, Claim, Statement, Stroke, boxed
 from napari_unet.viewer.brush_coverage import (
     BrushCoverage,
     brush_footprint,
@@ -30,81 +30,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from napari.layers import Labels
 
-    from napari_unet.results.acceptance import Part
-    from napari_unet.state.working_image import Values, WorkingImage
-    from unet_engine.places import Index, PlaneRegion, Region
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Claim:
-    """What is said of pixels in a box of one plane.
-
-    Attributes
-    ----------
-    where
-        ``(h, w)`` bool, the pixels of the box.
-    label
-        A class id or ``IGNORE``; one for all, or ``(h, w)``.
-    old
-        ``(h, w)`` values of the mask before, or None if they did not change.
-    """
-
-    index: Index
-    region: Region
-    where: npt.NDArray[np.bool_]
-    label: int | Values
-    old: npt.NDArray[Any] | None = None
-
-
-class _Statement(tuple[Any, Any, Any]):
-    """An atom for napari's history that changes nothing and carries claims.
-
-    napari replays atoms as ``data[indices] = values``; here both are empty.
-    """
-
-    claims: tuple[_Claim, ...]
-
-    @classmethod
-    def of(cls, claims: Sequence[_Claim], ndim: int) -> _Statement:
-        nowhere = (np.zeros(0, np.intp),) * ndim
-        self = cls((nowhere, np.zeros(0, np.uint8), np.zeros(0, np.uint8)))
-        self.claims = tuple(claims)
-        return self
-
-    def take_claims(self) -> tuple[_Claim, ...]:
-        """Return the claims and forget them: the history keeps atoms for long."""
-        claims, self.claims = self.claims, ()
-        return claims
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Change:
-    """What was and is said of a box of one plane: ``(h, w)`` ids, or ``IGNORE``."""
-
-    index: Index
-    region: Region
-    before: Values
-    after: Values
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Stroke:
-    """One item of napari's history, and what it changed in the annotations.
-
-    Attributes
-    ----------
-    item
-        napari's list of atoms. Undo and redo reverse the list but keep the atoms.
-    changes
-        In the order they were made.
-    """
-
-    item: Sequence[Any]
-    changes: tuple[_Change, ...]
-
-    def is_of(self, item: Sequence[Any]) -> bool:
-        """Whether this is the stroke of a history item."""
-        return any(self.item[0] is atom for atom in (item[0], item[-1]))
+    from napari_unet.results.stroke_items import Part
+    from napari_unet.state.working_image import WorkingImage
+    from unet_engine.places import PlaneRegion
 
 
 class StrokeRecorder:
@@ -129,8 +57,8 @@ class StrokeRecorder:
         self.working_image = working_image
         self._on_change = on_change
         limit = getattr(layer, "_history_limit", 100)
-        self._done: deque[_Stroke] = deque(maxlen=limit)
-        self._undone: deque[_Stroke] = deque(maxlen=limit)
+        self._done: deque[Stroke] = deque(maxlen=limit)
+        self._undone: deque[Stroke] = deque(maxlen=limit)
         layer.events.paint.connect(self._on_paint)
         # napari emits nothing on undo and redo. Its key bindings, its mouse tools and
         # scripts all come through these methods of the layer.
@@ -190,9 +118,7 @@ class StrokeRecorder:
         int
             How many those are.
         """
-        return self._state(
-            [_Claim(p.index, p.region, p.where, p.labels) for p in parts]
-        )
+        return self._state([Claim(p.index, p.region, p.where, p.labels) for p in parts])
 
     def clear(self, parts: Sequence[Part]) -> int:
         """Give touched pixels back to the model's guess.
@@ -202,16 +128,16 @@ class StrokeRecorder:
         int
             How many those are.
         """
-        claims = [_Claim(p.index, p.region, p.where, IGNORE) for p in parts]
+        claims = [Claim(p.index, p.region, p.where, IGNORE) for p in parts]
         if cleared := self._state(claims):
             self.layer.refresh(extent=False)
         return cleared
 
-    def _state(self, claims: Sequence[_Claim]) -> int:
+    def _state(self, claims: Sequence[Claim]) -> int:
         """Enter claims in napari's history, and so in ours."""
         claims = [claim for claim in claims if claim.where.any()]
         if claims:
-            self.layer._save_history(_Statement.of(claims, self.layer.ndim))
+            self.layer._save_history(Statement.of(claims, self.layer.ndim))
         return sum(int(np.count_nonzero(claim.where)) for claim in claims)
 
     def _paint(
@@ -234,7 +160,7 @@ class StrokeRecorder:
             return nullcontext()
         return self.layer.block_history()
 
-    def _confirmed(self, footprint: BrushCoverage, label: int) -> list[_Claim]:
+    def _confirmed(self, footprint: BrushCoverage, label: int) -> list[Claim]:
         """Return claims for the pixels that have the label without it being said."""
         have = np.asarray(self.layer.data[footprint.box]) == label
         claims = self._claims(footprint.box, footprint.covered & have, label)
@@ -255,12 +181,12 @@ class StrokeRecorder:
                 )
                 after = np.where(claim.where, claim.label, before).astype(np.uint8)
                 self.working_image.say(claim.index, claim.region, after)
-                changes.append(_Change(claim.index, claim.region, before, after))
-        self._done.append(_Stroke(event.value, tuple(changes)))
+                changes.append(Change(claim.index, claim.region, before, after))
+        self._done.append(Stroke(event.value, tuple(changes)))
         self._undone.clear()
         self._on_change([(change.index, change.region) for change in changes])
 
-    def _keep_guesses(self, claims: Sequence[_Claim]) -> None:
+    def _keep_guesses(self, claims: Sequence[Claim]) -> None:
         """Keep what the model said of the planes that are touched for the first time.
 
         napari tells of a change sometimes before and sometimes after it is made;
@@ -275,12 +201,12 @@ class StrokeRecorder:
                     guess[claim.region][claim.where] = claim.old[claim.where]
             self.working_image.keep_guess(index, guess)
 
-    def _read(self, atom: Any) -> Sequence[_Claim]:
+    def _read(self, atom: Any) -> Sequence[Claim]:
         """Return what an atom of napari's history says."""
-        if isinstance(atom, _Statement):
+        if isinstance(atom, Statement):
             return atom.take_claims()
         if not hasattr(atom, "slice_key"):
-            return self._claims(*_boxed(*atom))
+            return self._claims(*boxed(*atom))
         box = atom.slice_key
         shape = tuple(part.stop - part.start for part in box)
         where = np.ones(shape, bool) if atom.mask is None else atom.mask
@@ -294,7 +220,7 @@ class StrokeRecorder:
         where: npt.NDArray[np.bool_],
         label: Any,
         old: npt.NDArray[Any] | None = None,
-    ) -> list[_Claim]:
+    ) -> list[Claim]:
         """Divide a box of the layer into boxes of the planes of the mask."""
         layout = self.working_image.layout
         *leading, rows, columns = mask_indices(box, layout)
@@ -306,7 +232,7 @@ class StrokeRecorder:
             if where[offset].any():
                 index = tuple(p.start + o for p, o in zip(leading, offset, strict=True))
                 claims.append(
-                    _Claim(
+                    Claim(
                         index,
                         (rows, columns),
                         where[offset].copy(),
@@ -322,7 +248,7 @@ class StrokeRecorder:
     def _redo(self) -> None:
         self._replay("redo", self._undone, self._done)
 
-    def _replay(self, name: str, source: deque[_Stroke], sink: deque[_Stroke]) -> None:
+    def _replay(self, name: str, source: deque[Stroke], sink: deque[Stroke]) -> None:
         history = getattr(self.layer, f"_{name}_history", ())
         item = history[-1] if history else None
         self._plain[name]()
@@ -338,7 +264,7 @@ class StrokeRecorder:
             while source and any(source[-1].is_of(item) for item in found):
                 self._follow(name, source, sink)
 
-    def _follow(self, name: str, source: deque[_Stroke], sink: deque[_Stroke]) -> None:
+    def _follow(self, name: str, source: deque[Stroke], sink: deque[Stroke]) -> None:
         """Make an undo or a redo of napari's one of the annotations."""
         stroke = source.pop()
         sink.append(stroke)
@@ -351,22 +277,3 @@ class StrokeRecorder:
         # guess back.
         self.layer.refresh(extent=False)
         self._on_change([(change.index, change.region) for change in stroke.changes])
-
-
-def _boxed(
-    indices: Sequence[Any], old: npt.NDArray[Any], new: Any
-) -> tuple[
-    tuple[slice, ...], npt.NDArray[np.bool_], npt.NDArray[Any], npt.NDArray[Any]
-]:
-    """Return an atom of single pixels as a box: slices, pixels, new and old values."""
-    arrays = [np.ravel(part) for part in indices]
-    starts = [int(part.min()) for part in arrays]
-    box = tuple(
-        slice(start, int(part.max()) + 1)
-        for start, part in zip(starts, arrays, strict=True)
-    )
-    inside = tuple(part - start for start, part in zip(starts, arrays, strict=True))
-    where = np.zeros([part.stop - part.start for part in box], bool)
-    values, before = np.zeros(where.shape, int), np.zeros(where.shape, int)
-    where[inside], values[inside], before[inside] = True, new, old
-    return box, where, values, before

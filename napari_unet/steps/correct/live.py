@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
-from napari_unet.jobs.live import Learned, LiveOrder, LiveSession, live_run
+from napari_unet.jobs.live import Learned, LiveSession, live_run
+from napari_unet.jobs.orders import LiveOrder
 from napari_unet.viewer.brush import WAIT_MS
 from napari_unet.viewer.viewport import ViewportTracker, shown_view
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_unet.jobs.live import Tile
-    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.jobs.orders import Tile
+    from napari_unet.results.mask import MaskView
+    from napari_unet.results.masks import Masks
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.annotations.annotations import Annotations
@@ -282,7 +284,7 @@ class Live(QObject):
             if order.working_image is view.working_image:
                 written += view.working_image.write_tile(tile, order.classes)
                 fresh.add((tile.index, tile.inner[0].start, tile.inner[1].start))
-        view.show_tiles(written, self.viewports[0].view)
+        view.tiles.show(written, self.viewports[0].view)
 
     def _on_result(self, order: LiveOrder, complete: bool) -> None:
         if order.learn and not complete:

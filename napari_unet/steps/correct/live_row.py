@@ -15,7 +15,7 @@ from napari_unet.widgets.forms import TextLine, column
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.results.mask import Masks
+    from napari_unet.results.masks import Masks
     from napari_unet.state.workspace import Workspace
 
 _LIVE = (

@@ -17,7 +17,8 @@ from napari_unet.viewer.viewport import camera_of, canvas_size
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.results.mask import MaskView
+    from napari_unet.results.masks import Masks
     from napari_unet.state.workspace import Workspace
     from napari_unet.steps.correct.live import Live
     from unet_engine.interactive.where_to_look import Region

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet.results.acceptance import Proposal
-    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.results.mask import MaskView
+    from napari_unet.results.masks import Masks
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
 

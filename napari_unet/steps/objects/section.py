@@ -11,12 +11,8 @@ from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.jobs.objects import (
-    ClassProbabilities,
-    ObjectsOrder,
-    find_objects,
-    save_table,
-)
+from napari_unet.jobs.objects import ClassProbabilities, find_objects, save_table
+from napari_unet.jobs.orders import ObjectsOrder
 from napari_unet.results.objects import objects_of, show_objects
 from napari_unet.steps.objects.form import Given, ObjectsForm
 from napari_unet.steps.objects.table import dock_table, table_in
@@ -31,7 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_unet.jobs.objects import FoundObjects, ObjectsStep
-    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.results.mask import MaskView
+    from napari_unet.results.masks import Masks
     from napari_unet.results.objects import ObjectsView
     from napari_unet.state.workspace import Workspace
 

@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.notifications import show_error, show_warning
 
-from napari_unet.jobs.prediction import (
-    DenoisingOrder,
-    PredictionOrder,
-    denoise_run,
-    predict_run,
-)
+from napari_unet.jobs.orders import DenoisingOrder, PredictionOrder
+from napari_unet.jobs.prediction import denoise_run, predict_run
 from napari_unet.jobs.preview import PreviewTile, wanted_preview
 from napari_unet.results.denoised import DenoisedLayers
 from napari_unet.results.preview import PreviewLayer
@@ -38,7 +34,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image as ImageLayer
 
-    from napari_unet.results.mask import Masks, MaskView
+    from napari_unet.results.mask import MaskView
+    from napari_unet.results.masks import Masks
     from napari_unet.state.workspace import Workspace
     from napari_unet.viewer.conversion import Layout
     from unet_engine.places import View
@@ -214,7 +211,7 @@ class PredictSection(JobSection):
     def _on_move(self, view: View) -> None:
         mask = None if self._restores else self._masks.of(self._workspace.layer)
         if mask is not None:
-            mask.look_at(view)
+            mask.tiles.look_at(view)
 
     def _on_tiles(
         self, order: PredictionOrder, heard: list[PreviewTile | TileDone]
@@ -232,7 +229,7 @@ class PredictSection(JobSection):
         written = [p for t in tiles for p in order.working_image.write_tile(t, classes)]
         view.show_classes()
         if self._viewport is not None:
-            view.show_tiles(written, self._viewport.view)
+            view.tiles.show(written, self._viewport.view)
         if self._preview is not None:
             self._preview.give_way(written)
         if order.config.probabilities:
@@ -259,7 +256,7 @@ class PredictSection(JobSection):
 
     def _on_result(self, order: PredictionOrder, result: Prediction | None) -> None:
         if (view := self._masks.of(order.layer)) is not None:
-            view.show_all()
+            view.tiles.show_all()
         self._probability.finish(order)
         if result is not None:
             self._tell_result(order, result)

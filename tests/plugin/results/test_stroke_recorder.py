@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_unet.results.acceptance import Part
+from napari_unet.results.stroke_items import Part
 from napari_unet.results.stroke_recorder import StrokeRecorder
 from napari_unet.state.working_image import WorkingImage
 from napari_unet.viewer.conversion import Layout, layer_view

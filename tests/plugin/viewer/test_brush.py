@@ -146,7 +146,7 @@ def test_what_was_written_before_a_stroke_is_drawn_after_it(
     with dock.mask.block_history():
         dock.mask.events.labels_update.connect(drawn.append)
         dock.mask.events.set_data.connect(drawn.append)
-        view.show_all()
+        view.tiles.show_all()
         dock.bot.wait(200)
         assert not drawn
     dock.bot.waitUntil(lambda: bool(drawn), timeout=2_000)

@@ -1,0 +1,256 @@
+"""The masks of a viewer: one for each image that was predicted or painted on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unet.results.mask import MaskView
+from napari_unet.results.objects import hand_over
+from napari_unet.state.large_arrays import describe_place
+from napari_unet.viewer.brush import (
+    ReleaseWatch,
+    draw_without_brush,
+    leave_out_brush_box,
+)
+from napari_unet.viewer.conversion import add_mask_layer, placement
+from napari_unet.viewer.placement import follow_placement
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+    from napari_unet.state.working_image import WorkingImage
+    from napari_unet.state.workspace import Workspace
+
+_left: WeakKeyDictionary[Labels, tuple[ReferenceType[Any], WorkingImage]] = (
+    WeakKeyDictionary()
+)
+"""Image layer and working image of every mask, for a dock that is opened again."""
+
+
+class Masks(QObject):
+    """The mask views of a viewer, one per image layer that was predicted.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    workspace
+        Told when a mask appears or goes.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, workspace: Workspace, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.workspace = workspace
+        self.views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
+        self.paused = False
+        watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
+        workspace.painting = watch.look
+        leave_out_brush_box(viewer)
+        viewer.layers.events.removing.connect(self._on_removing)
+        self._take_up_left_masks()
+        workspace.layer_changed.connect(self._follow_twin)
+
+    def _take_up_left_masks(self) -> None:
+        """Go on with the masks of a dock that was closed."""
+        for layer in self.viewer.layers:
+            reference, working_image = _left.get(layer, (None, None))
+            source = None if reference is None else reference()
+            if working_image is not None and source in self.viewer.layers:
+                working_image.annotations.resume()
+                self.workspace.adopt(source, working_image)
+                self._watch(source, working_image, layer)
+
+    def _watch(
+        self, source: Any, working_image: WorkingImage, layer: Labels
+    ) -> MaskView:
+        view = MaskView(self.viewer, self.workspace, source, working_image, layer, self)
+        view.unfit.connect(self.give_up)
+        if self.paused:
+            view.recorder.pause()
+        self.views[source] = view
+        return view
+
+    def pause(self) -> None:
+        """Leave the layers as napari made them, as the dock is not in the window.
+
+        Strokes are kept all the same.
+        """
+        self.paused = True
+        for view in list(self.views.values()):
+            view.recorder.pause()
+
+    def resume(self) -> None:
+        """Go on where `pause` was called."""
+        if self.paused:
+            self.paused = False
+            for view in list(self.views.values()):
+                view.recorder.resume()
+
+    @property
+    def current(self) -> MaskView | None:
+        """The view of the chosen image."""
+        layer = self.workspace.layer
+        return None if layer is None else self.of(layer)
+
+    def of(self, source: Any) -> MaskView | None:
+        """Return the view of an image, if it has one, or one that shows the same."""
+        if (view := self.views.get(source)) is not None:
+            return view
+        working_image = self.workspace.working_image_of(source)
+        return next(
+            (v for v in self.views.values() if v.working_image is working_image), None
+        )
+
+    @property
+    def being_painted(self) -> Any:
+        """The mask layer on which a stroke is being drawn, or None."""
+        for view in self.views.values():
+            if view.painting:
+                return view.layer
+        return None
+
+    def source_of(self, layer: Any) -> Any:
+        """Return the image layer that a mask layer belongs to, or None.
+
+        Of several that show the same it is the chosen one.
+        """
+        for source, view in self.views.items():
+            if layer is view.layer:
+                chosen = self.workspace.layer
+                return chosen if view is self.current else source
+        return None
+
+    def show(self, source: Any, working_image: WorkingImage) -> MaskView:
+        """Return the view of a working image's mask, made if there is none."""
+        view = self.of(source)
+        if view is not None and view.working_image is not working_image:
+            self._leave(source, view)
+            view = self.of(source)
+        if view is not None:
+            self._move(view, source)
+        else:
+            layer = add_mask_layer(
+                self.viewer,
+                source,
+                working_image.mask,
+                name=f"{source.name} mask",
+                layout=working_image.layout,
+            )
+            follow_placement(
+                source, layer, partial(placement, layout=working_image.layout)
+            )
+            view = self._watch(source, working_image, layer)
+            _left[layer] = (ref(source), working_image)
+            if place := describe_place(working_image.mask, f"mask of {source.name!r}"):
+                show_info(f"{place} Your strokes are saved as always.")
+            self.workspace.mask_changed.emit()
+        return view
+
+    def let_go(self, source: Any) -> None:
+        """Stop working on the mask of an image; its layer stays as it is.
+
+        Another image layer that shows the same pixels takes it over.
+        """
+        if (view := self.views.get(source)) is not None:
+            self._leave(source, view)
+            self.workspace.mask_changed.emit()
+
+    def give_up(self, view: MaskView) -> None:
+        """Stop working on a mask whose layer shows something else now."""
+        self._give_up(view, "shows something else now")
+
+    def _give_up(self, view: MaskView, why: str) -> None:
+        for image in self.workspace.layers_of(view.working_image):
+            self.workspace.layer_lost.emit(image, f"{view.layer.name!r} {why}")
+        self._release(view)
+        _put_away(view.layer)
+        self.workspace.mask_changed.emit()
+
+    def retire(self, source: Any) -> bool:
+        """Let go of the mask of a layer that shows another image now.
+
+        Returns
+        -------
+        bool
+            Whether it was put away; if not, it has none, or one that another layer
+            with the earlier pixels takes over.
+        """
+        view = self.views.get(source)
+        self.let_go(source)
+        if view is None or view in self.views.values():
+            return False
+        _put_away(view.layer)
+        return True
+
+    def _leave(self, source: Any, view: MaskView) -> None:
+        """Give the mask of an image to another one that shows the same, or up."""
+        others = self.workspace.layers_of(view.working_image)
+        heir = next((x for x in others if self._is_there(x) and x is not source), None)
+        if heir is not None:
+            self._move(view, heir)
+        else:
+            self._release(view)
+
+    def _release(self, view: MaskView) -> None:
+        self.views.pop(view.source, None)
+        view.release()
+        _left.pop(view.layer, None)
+
+    def _move(self, view: MaskView, source: Any) -> None:
+        """Put a mask on the one of several equal images that is worked on."""
+        if view.source is source:
+            return
+        self.views.pop(view.source, None)
+        hand_over(view.source, source)
+        self.views[source] = view
+        _left[view.layer] = (ref(source), view.working_image)
+        view.move_to(source)
+
+    def _follow_twin(self) -> None:
+        if (view := self.current) is not None:
+            self._move(view, self.workspace.layer)
+
+    def _is_there(self, layer: Any) -> bool:
+        return layer in self.viewer.layers
+
+    def _on_removing(self, event: Any) -> None:
+        draw_without_brush(self.viewer, self.viewer.layers[event.index])
+
+    def on_removed(self, layer: Any) -> None:
+        """Follow the removal of a layer."""
+        for source, view in list(self.views.items()):
+            if layer is view.overlay:
+                view.overlay = None
+                self.workspace.mask_changed.emit()
+            elif layer is view.layer:
+                self._give_up(view, "was deleted")
+                self._tell_what_is_kept(source, view.working_image)
+            elif layer is source:
+                self.let_go(source)
+
+    def _tell_what_is_kept(self, source: Any, working_image: WorkingImage) -> None:
+        def tell() -> None:
+            # A viewer that is closing takes all layers away; that needs no word.
+            if source in self.viewer.layers:
+                show_info(
+                    f"The mask is gone. The {count:,} touched pixels are kept and "
+                    "come back with the next prediction."
+                )
+
+        if count := sum(working_image.counts.values()):
+            QTimer.singleShot(0, tell)
+
+
+def _put_away(layer: Labels) -> None:
+    """Hide a mask that is let go, so that nobody paints on it by mistake."""
+    layer.mode = "pan_zoom"
+    layer.visible = False

@@ -1,0 +1,117 @@
+"""What strokes consist of: pixels and their classes, as items of napari's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from napari_unet.state.working_image import Values
+    from unet_engine.places import Index, Region
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Pixels of a box of a plane: which of them, and the class that each has now."""
+
+    index: Index
+    region: Region
+    where: npt.NDArray[np.bool_]
+    labels: Values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """What is said of pixels in a box of one plane.
+
+    Attributes
+    ----------
+    where
+        ``(h, w)`` bool, the pixels of the box.
+    label
+        A class id or ``IGNORE``; one for all, or ``(h, w)``.
+    old
+        ``(h, w)`` values of the mask before, or None if they did not change.
+    """
+
+    index: Index
+    region: Region
+    where: npt.NDArray[np.bool_]
+    label: int | Values
+    old: npt.NDArray[Any] | None = None
+
+
+class Statement(tuple[Any, Any, Any]):
+    """An atom for napari's history that changes nothing and carries claims.
+
+    napari replays atoms as ``data[indices] = values``; here both are empty.
+    """
+
+    claims: tuple[Claim, ...]
+
+    @classmethod
+    def of(cls, claims: Sequence[Claim], ndim: int) -> Statement:
+        nowhere = (np.zeros(0, np.intp),) * ndim
+        self = cls((nowhere, np.zeros(0, np.uint8), np.zeros(0, np.uint8)))
+        self.claims = tuple(claims)
+        return self
+
+    def take_claims(self) -> tuple[Claim, ...]:
+        """Return the claims and forget them: the history keeps atoms for long."""
+        claims, self.claims = self.claims, ()
+        return claims
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What was and is said of a box of one plane: ``(h, w)`` ids, or ``IGNORE``."""
+
+    index: Index
+    region: Region
+    before: Values
+    after: Values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stroke:
+    """One item of napari's history, and what it changed in the annotations.
+
+    Attributes
+    ----------
+    item
+        napari's list of atoms. Undo and redo reverse the list but keep the atoms.
+    changes
+        In the order they were made.
+    """
+
+    item: Sequence[Any]
+    changes: tuple[Change, ...]
+
+    def is_of(self, item: Sequence[Any]) -> bool:
+        """Whether this is the stroke of a history item."""
+        return any(self.item[0] is atom for atom in (item[0], item[-1]))
+
+
+def boxed(
+    indices: Sequence[Any], old: npt.NDArray[Any], new: Any
+) -> tuple[
+    tuple[slice, ...], npt.NDArray[np.bool_], npt.NDArray[Any], npt.NDArray[Any]
+]:
+    """Return an atom of single pixels as a box: slices, pixels, new and old values."""
+    arrays = [np.ravel(part) for part in indices]
+    starts = [int(part.min()) for part in arrays]
+    box = tuple(
+        slice(start, int(part.max()) + 1)
+        for start, part in zip(starts, arrays, strict=True)
+    )
+    inside = tuple(part - start for start, part in zip(starts, arrays, strict=True))
+    where = np.zeros([part.stop - part.start for part in box], bool)
+    values, before = np.zeros(where.shape, int), np.zeros(where.shape, int)
+    where[inside], values[inside], before[inside] = True, new, old
+    return box, where, values, before
