@@ -29,12 +29,13 @@ def get_reader(
 def add_models(path: str | Sequence[str]) -> list[LayerData]:
     """Add model files to the user's models and open the dock on the last one.
 
-    A file that cannot be used is told of in a notification.
+    For a file that cannot be used there is a notification.
 
     Returns
     -------
     layers
-        napari's sign for "read, and there is no layer": a model is not an image.
+        ``[(None,)]``, by which napari takes the files as read without any layer: a
+        model is not an image.
     """
     names = []
     for file in _paths(path):

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from unet_engine.images import Image
 
 _MOST_IMAGES = 20
-"""Of one zarr that become layers at once."""
+"""Images of one zarr that become layers at once; a plate has hundreds."""
 
 _UNITS = {MICROMETRE: "um", SECOND: "s", "": "pixel"}
-"""As napari names them."""
+"""Units of the engine, and their names in napari."""
 
 
 def get_reader(

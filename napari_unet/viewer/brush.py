@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
 WAIT_MS = 30
-"""What must not be drawn under a brush is tried again so often."""
+"""Milliseconds after which a refresh that a stroke delays is tried again."""
 
 
 def leave_out_brush_box(viewer: ViewerModel) -> None:
     """Draw the circle of the brush without the box that is behind other overlays.
 
     napari 0.9 shows that box, 8 pixels wide, when a layer is removed while the brush is
-    on the canvas. Mesa's software driver crashes when it draws it.
+    on the canvas. Drawing it crashes Mesa's software driver.
     """
     overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
     circle = getattr(overlays, "_brush_circle", None)
@@ -47,7 +47,7 @@ def is_drawn_on(layer: Labels) -> bool:
 
 
 def end_stroke(layer: Labels) -> None:
-    """Keep a stroke as far as it is drawn: the mouse button was released unseen.
+    """Keep a stroke as far as it is drawn: napari missed the release of the button.
 
     napari ends a stroke when its canvas gets the release. It gets none when a dialog
     opens meanwhile: a mouse without a button pressed would then paint the layer.
@@ -94,12 +94,12 @@ class ReleaseWatch(QObject):
         return bool(super().eventFilter(watched, event))
 
     def look(self) -> bool:
-        """Return whether a stroke is being drawn; one that is left over ends."""
+        """End a stroke that is left over; return whether one is being drawn."""
         if self._drawn_on() is None:
             self._pressed = False
             return False
         pressed = QApplication.mouseButtons() != Qt.MouseButton.NoButton
-        # Events that are made by a program press no button; those say nothing.
+        # Events that are made by a program press no button, so none is released.
         released = self._pressed and not pressed
         self._pressed = pressed
         if released:

@@ -34,14 +34,17 @@ class BrushCoverage:
     def of(
         cls, start: npt.NDArray[np.intp], covered: npt.NDArray[np.bool_]
     ) -> BrushCoverage:
-        """Return a footprint whose box begins at ``start``."""
+        """Return the coverage whose box begins at ``start``, ``(ndim,)`` integers."""
         stop = start + covered.shape
         bounds = zip(start.tolist(), stop.tolist(), strict=True)
         return cls(tuple(slice(*bound) for bound in bounds), covered)
 
 
 def brush_footprint(layer: Labels, coord: Sequence[float]) -> BrushCoverage:
-    """Return what the brush covers at a place: an ellipsoid, a disc as a rule."""
+    """Return what the brush covers at ``coord``: an ellipsoid, a disc as a rule.
+
+    ``coord`` is ``(ndim,)`` in pixels of the layer's data.
+    """
     centre = np.round(np.asarray(coord)).astype(int)
     axes = painted_axes(layer)
     scale = np.abs(np.asarray(layer.scale)[axes])
@@ -60,7 +63,10 @@ def brush_footprint(layer: Labels, coord: Sequence[float]) -> BrushCoverage:
 
 
 def polygon_footprint(layer: Labels, points: Any) -> BrushCoverage:
-    """Return what a polygon covers in its plane."""
+    """Return what a polygon covers in its plane.
+
+    ``points`` are its corners, ``(n, ndim)`` in pixels of the layer's data.
+    """
     corners = np.asarray(points, dtype=int)
     axes = painted_axes(layer)
     start, stop = corners[0].copy(), corners[0] + 1

@@ -1,4 +1,4 @@
-"""Colours of the classes, told apart by colour-blind people too."""
+"""Colours of the classes that colour-blind people can distinguish too."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def colour_of(label: int) -> str:
         return BACKGROUND_COLOUR
     if label <= len(_COLOURS):
         return _COLOURS[label - 1]
-    # Steps of the golden ratio never come back to the same hue.
+    # Steps of the golden ratio, 0.618, never come back to the same hue. Saturation and
+    # brightness stand out from grey stains and from the background.
     red, green, blue = hsv_to_rgb(label * 0.618034 % 1.0, 0.65, 0.95)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

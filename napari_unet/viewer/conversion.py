@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 
 _DIMENSIONS = {"[length]": ("um", "µm"), "[time]": ("s", "s")}
-"""Unit that napari converts to, and what the engine calls it."""
+"""Unit that napari converts to, and its name in the engine."""
 
 LARGEST_TEXTURE = 2**14
 """Edge of a plane that most graphics cards take as a whole; napari thins out others."""
 _SMALLEST_LEVEL = 1024
+"""Pixels of an edge below which a screen shows all of a level at once."""
 
 _LEADING = "RPTZ"
 """Letters of axes that are gone through plane by plane, the usual ones last."""
@@ -102,7 +103,7 @@ def layouts_of(layer: Any, in_channels: int = 1) -> tuple[Layout, ...]:
     if not leading or colour or len(leading) > len(_LEADING):
         return (Layout(_letters(len(leading)) + "YX" + colour, "planes"),)
     if named := _named_axes(layer):
-        return (Layout(named, "as the layer's axis labels say"),)
+        return (Layout(named, "as in the layer's axis labels"),)
     choices = [Layout(_letters(len(leading)) + "YX", _title("slices", leading))]
     for position, count in enumerate(leading):
         rest = _letters(len(leading) - 1)
@@ -191,7 +192,7 @@ def pixel_size_of(layer: Any, layout: Layout) -> PixelSize:
     """
     stated = {}
     for axis, size in displayed_sizes(layer, layout).items():
-        # A unit of napari is 1 of a kind, in words that the engine knows.
+        # A unit of napari is 1 of a kind; the engine takes its own names of units.
         unit = layer.units[layout.axes.index(axis)]
         kind = _DIMENSIONS.get(str(unit.dimensionality))
         if kind is not None:

@@ -1,6 +1,6 @@
 """One dock for each window: taken off by its x, it is the same when opened again.
 
-napari takes a dock that is closed by its x out of the window and lets go of it. Ours
+napari takes a dock that is closed by its x out of the window and drops it. Ours
 becomes a hidden child of the window then, so that it lives as long as that.
 """
 
@@ -66,7 +66,7 @@ class Docking:
         on_put_back: Callable[[], None],
     ) -> None:
         # Both are children of the dock in all but name: a reference to it would keep
-        # alive what nobody wants any more.
+        # them alive after the dock.
         self._on_taken_off = on_taken_off
         self._on_put_back = on_put_back
         self._frame: QDockWidget | None = None
@@ -78,7 +78,7 @@ class Docking:
         if parent is None:
             self._on_taken_off()
             # Later: napari is in the midst of taking it off. The timer holds the dock
-            # until then, as nobody else does.
+            # until then, as nothing else does.
             QTimer.singleShot(0, partial(_keep, dock))
             return
         if isinstance(parent, QMainWindow):

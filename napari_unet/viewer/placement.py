@@ -53,7 +53,7 @@ def follow_placement(
 
 
 def put(layer: Layer, placed: dict[str, Any]) -> None:
-    """Put a layer where ``placed`` says, in its units."""
+    """Give a layer the scale, translation and units of ``placed``."""
     for name in ("shear", "rotate", "scale", "translate", "affine"):
         setattr(layer, name, placed[name])
     layer.units, layer.axis_labels = placed["units"], placed["axis_labels"]

@@ -1,4 +1,4 @@
-"""Layers whose data are filled in place, shown anew as often as the window bears it."""
+"""Layers whose data are filled in place, refreshed without blocking the window."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PAUSE_S = 0.12
-"""Least time between two refreshes while tiles arrive."""
+"""Least seconds between two refreshes while tiles arrive: eight a second are smooth."""
 _SHARE = 4
-"""A refresh may upload a whole plane; as many times as long is rested after it."""
+"""Pause after a refresh over its duration: a refresh may upload a whole plane, and so
+takes a fifth of the time of the window at most."""
 
 
 class ThrottledRefresh(QObject):

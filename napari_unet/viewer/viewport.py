@@ -1,4 +1,4 @@
-"""What the user looks at: which plane, and what the camera shows of it."""
+"""The viewport: which plane is on screen, and what the camera shows of it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class ViewportTracker:
-    """Where the user looks, for a thread that must not ask the viewer.
+    """The viewport of an image, for threads, which must not read the viewer.
 
     Parameters
     ----------
     viewer, layer, layout
         Whose camera and sliders are followed, on which image.
     on_move
-        Called with what is looked at after every move.
+        Called with the view after every move.
 
     Attributes
     ----------
@@ -52,20 +52,20 @@ class ViewportTracker:
         self._on_move = on_move
         self.view: View = shown_view(viewer, layer, layout)
         camera, dims = camera_of(viewer).events, viewer.dims.events
-        self._heard = (
+        self._followed = (
             camera.center, camera.zoom,
             dims.current_step, dims.ndisplay, dims.order,
         )  # fmt: skip
-        for event in self._heard:
-            event.connect(self._look)
+        for event in self._followed:
+            event.connect(self._update)
 
     def close(self) -> None:
         """Follow no longer."""
-        for event in self._heard:
+        for event in self._followed:
             with suppress(ValueError):
-                event.disconnect(self._look)
+                event.disconnect(self._update)
 
-    def _look(self, _: Any = None) -> None:
+    def _update(self, _: Any = None) -> None:
         if self.layer in self._viewer.layers:
             self.view = shown_view(self._viewer, self.layer, self._layout)
             self._on_move(self.view)
@@ -87,8 +87,8 @@ def camera_of(viewer: ViewerModel) -> Any:
 def shown_view(viewer: ViewerModel, source: ImageLayer, layout: Layout) -> View:
     """Return what is on screen of an image.
 
-    The camera is asked: corner pixels of layers follow it after the next draw only,
-    and those of a multiscale layer are of the level on screen.
+    It is computed from the camera: corner pixels of layers follow it after the next
+    draw only, and those of a multiscale layer are of the level on screen.
     """
     displayed = list(viewer.dims.displayed)
     camera = camera_of(viewer)

@@ -1,4 +1,4 @@
-"""Whether an image is to be seen: shown, in the view, and not below another one."""
+"""Whether an image is visible: shown, in the view, and not below another one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """``(n, 2)`` rows and columns, in pixels of a layer or in the world."""
 
 _OPAQUE = ("opaque", "translucent", "translucent_no_depth")
-"""Blendings of which nothing below is seen at full opacity."""
+"""Blendings that hide all below at full opacity."""
 _NO_PLANE = (
     "the viewer does not show a plane of the mask; switch to 2D display with rows and "
     "columns as the last axes"
@@ -38,7 +38,7 @@ class Frame:
 
     @classmethod
     def of(cls, viewer: ViewerModel) -> Frame:
-        """Return what is on screen now; layers learn of it with the next draw only."""
+        """Return what is on screen now; layers are updated with the next draw only."""
         grid = _grid_corners(viewer)
         if grid is not None:
             return cls(np.min(grid, axis=0), np.max(grid, axis=0))
@@ -67,14 +67,14 @@ def check_plane(viewer: ViewerModel) -> None:
 
 
 def to_world(viewer: ViewerModel, layer: Layer, points: Points) -> Points:
-    """Return where pixels of the plane on screen lie in the world."""
+    """Return where pixels of the plane on screen, ``(n, 2)``, lie in the world."""
     leading = leading_index(viewer, layer)
     there = [layer.data_to_world((*leading, *point)) for point in points]
     return np.array(there, float)[:, -2:]
 
 
 def to_pixels(viewer: ViewerModel, layer: Layer, points: Points) -> Points:
-    """Return in which pixels of a layer points of the world lie."""
+    """Return in which pixels of a layer points of the world, ``(n, 2)``, lie."""
     before = tuple(viewer.dims.point)[:-2]
     there = [layer.world_to_data((*before, *point)) for point in points]
     return np.array(there, float)[:, -2:]
@@ -94,7 +94,7 @@ def plane_shape(layer: Layer) -> tuple[int, int]:
 
 
 def covers_of(viewer: ViewerModel, layer: Layer) -> list[ImageLayer]:
-    """Return the images above a layer through which nothing is seen."""
+    """Return the opaque images above a layer."""
     if _in_grid(viewer) or layer not in viewer.layers:
         return []
     above = viewer.layers[viewer.layers.index(layer) + 1 :]
@@ -102,7 +102,7 @@ def covers_of(viewer: ViewerModel, layer: Layer) -> list[ImageLayer]:
 
 
 def why_unseen(viewer: ViewerModel, image: ImageLayer) -> str:
-    """Return why an image is not to be seen, as ``is hidden``; empty when it is."""
+    """Return why an image is not visible, as ``is hidden``; empty when it is."""
     if not image.visible or image.opacity == 0:
         return "is hidden"
     if len(viewer.dims.displayed) != 2:
@@ -120,13 +120,13 @@ def why_unseen(viewer: ViewerModel, image: ImageLayer) -> str:
 
 
 def inside(points: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return which points lie on pixels of a plane."""
+    """Return which of ``(n, 2)`` points lie on pixels of a plane: ``(n,)`` bool."""
     on = (points >= -0.5) & (points <= np.array(shape) - 0.5)
     return np.asarray(np.all(on, axis=-1), bool)
 
 
 def _part_in(viewer: ViewerModel, layer: Layer, frame: Frame) -> Points | None:
-    """Return the corners of the part of a layer that is in a frame."""
+    """Return the corners of the part of a layer that is in a frame, ``(4, 2)``."""
     seen = to_pixels(viewer, layer, frame.corners)
     low = np.maximum(seen.min(axis=0), -0.5)
     high = np.minimum(seen.max(axis=0), np.array(plane_shape(layer)) - 0.5)

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region
 
 _BYTES = 8
-"""That a pixel needs to be accepted or cleared: what was and is said of it, in the
-history too."""
+"""Bytes that a pixel needs to be accepted or cleared: its label before and after, in
+the history too."""
 _STRIP = 2**8
-"""Rows of which the place is computed at once."""
+"""Rows whose place is computed at once: a few megabytes for a wide plane."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,7 @@ def check_visible(source: ImageLayer, mask: Labels) -> None:
     for layer in (source, mask):
         if not layer.visible or layer.opacity == 0:
             raise DataError(
-                f"{layer.name} is hidden, and only what is seen is accepted or "
+                f"{layer.name} is hidden, and only what is visible is accepted or "
                 "cleared; show it with the eye in the layer list"
             )
     if getattr(mask, "locked", False):
@@ -124,8 +124,8 @@ def _region_in(viewer: ViewerModel, mask: Labels, frame: Frame) -> Region | None
     count = int(np.prod(stop - start, dtype=np.int64))
     if count * _BYTES > psutil.virtual_memory().available:
         raise DataError(
-            f"{count:,} pixels are on screen, and what is said of them does not fit in "
-            "memory; zoom in, and go on part by part"
+            f"{count:,} pixels are on screen, and their labels do not fit in memory; "
+            "zoom in, and go on part by part"
         )
     return rows, columns
 
@@ -161,27 +161,31 @@ def _uncovered(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Affine:
-    """A transformation of planes, read off from where three points come to lie."""
+    """An affine transformation of planes, derived from three points."""
 
     matrix: Points
     offset: Points
 
     @classmethod
     def through(cls, transform: Any) -> _Affine:
-        """Return what a function does to ``(n, 2)`` points."""
+        """Return the transformation that a function applies to ``(n, 2)`` points."""
         origin, down, right = transform(np.array([[0, 0], [1, 0], [0, 1]], float))
         return cls(np.stack([down - origin, right - origin], axis=1), origin)
 
     @property
     def straight(self) -> bool:
-        """Whether rows stay rows, and columns columns."""
+        """Whether rows stay rows, and columns columns, but for rounding errors."""
         small = 1e-9 * np.abs(self.matrix).max()
         return bool(abs(self.matrix[0, 1]) <= small >= abs(self.matrix[1, 0]))
 
     def within(
         self, y: npt.NDArray[Any], x: npt.NDArray[Any], low: Points, high: Points
     ) -> npt.NDArray[np.bool_]:
-        """Return which pixels come to lie between two corners."""
+        """Return which pixels come to lie between two corners.
+
+        ``y`` is ``(h, 1)`` and ``x`` is ``(1, w)``, both integers; the result is
+        ``(h, w)`` bool.
+        """
         result = np.ones(np.broadcast_shapes(y.shape, x.shape), bool)
         for axis in range(2):
             there = (

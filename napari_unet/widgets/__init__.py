@@ -1,1 +1,6 @@
-"""Parts that forms are made of."""
+"""Parts that the steps are made of; they know no image and no model.
+
+``forms`` has sections and rows, ``buttons`` what fits a narrow dock, ``job_section`` a
+section that starts, follows and ends a run, ``closing`` what happens to a training when
+napari is closed.
+"""

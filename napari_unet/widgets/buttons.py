@@ -27,7 +27,7 @@ _FRAME = 16
 
 
 class NarrowButton(QPushButton):
-    """A push button that draws an ellipsis where its text does not fit."""
+    """A push button that shows an ellipsis where its text does not fit."""
 
     def sizeHint(self) -> QSize:
         """Return a size at which the whole text fits, whatever the style leaves."""
@@ -42,7 +42,7 @@ class NarrowButton(QPushButton):
         return QSize(min(hint.width(), _NARROWEST), hint.height())
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the button with as much of its text as fits."""
+        """Paint the button with as much of its text as fits."""
         option = QStyleOptionButton()
         self.initStyleOption(option)
         option.text = self.fitting(option.text)
@@ -65,12 +65,12 @@ class NarrowButton(QPushButton):
 
 
 class NamedButton(NarrowButton):
-    """A push button whose text is a name of any length, and gives way to its icon.
+    """A push button whose text is a name of any length, shortened before its icon is.
 
     Parameters
     ----------
     name
-        All of it is in the tooltip, which whoever makes the button gives it.
+        The caller gives the button a tooltip with all of it.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,8 +1,9 @@
 """Closing napari during a training: one question, and the best model is kept.
 
-The windows of napari are watched while a model is trained. Only a person is asked: a
-script that calls ``viewer.close()`` waits for no answer, so the training is stopped and
-its thread saves the best model before the process ends.
+The windows of napari are watched while a model is trained. The question appears only
+where the user closes a window: a script that calls ``viewer.close()`` waits for no
+reply, so the training is stopped and its thread saves the best model before the process
+ends.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class _Progress:
 
     Attributes
     ----------
-    asking
+    question_open
         The question is on screen.
     window
         Will be closed when the models of ``awaited`` are saved, or None.
@@ -48,12 +49,12 @@ class _Progress:
         The application is quit then.
     """
 
-    asking: bool = False
+    question_open: bool = False
     window: QMainWindow | None = None
     quits: bool = False
     awaited: tuple[TrainingSection, ...] = ()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.window, self.awaited = None, ()
 
 
@@ -61,14 +62,14 @@ _progress = _Progress()
 
 
 class Closing(QObject):
-    """Asks before a window is closed in which a model is trained.
+    """Shows a question before a window is closed in which a model is trained.
 
     Parameters
     ----------
     viewer
-        Whose window it is.
+        Its window is watched.
     workspace
-        Tells what is running.
+        Its ``activity`` is what is running.
     trainings
         The sections that train.
     """
@@ -126,18 +127,18 @@ class Closing(QObject):
         ends = [section for closing in concerned for section in closing.open_ends]
         if not ends or not _is_used(window):
             return False
-        if _progress.asking:
+        if _progress.question_open:
             return True
         if _progress.window is not None:
-            # Who closes it once more does not want to wait; the thread still saves.
-            _progress.forget()
+            # Closed once more: without waiting; the thread still saves.
+            _progress.reset()
             for section in ends:
-                section.leave()
+                section.close_at_once()
             QTimer.singleShot(0, partial(_close, window, quits))
             return True
-        answer = _ask(window, ends)
+        choice = _choice(window, ends)
         if isalive(window):
-            _act(answer, window, quits, ends)
+            _act(choice, window, quits, ends)
         return True
 
 
@@ -145,25 +146,25 @@ def _alive() -> list[Closing]:
     return [closing for closing in list(_all) if isalive(closing)]
 
 
-def _ask(window: QMainWindow, ends: Sequence[TrainingSection]) -> Any:
-    """Return the answer of the user, or what Stop has answered already."""
+def _choice(window: QMainWindow, ends: Sequence[TrainingSection]) -> Any:
+    """Return the choice of the user; Save when Stop was pressed before."""
     if all(section.stopping for section in ends):
         return _KEEP
-    _progress.asking = True
+    _progress.question_open = True
     try:
         return _question(window, ends).exec()
     finally:
-        _progress.asking = False
+        _progress.question_open = False
 
 
 def _act(
-    answer: Any, window: QMainWindow, quits: bool, ends: Sequence[TrainingSection]
+    choice: Any, window: QMainWindow, quits: bool, ends: Sequence[TrainingSection]
 ) -> None:
-    """Do what was answered."""
-    if answer in (_STAY, QMessageBox.DialogCode.Rejected):
+    """Do what was chosen."""
+    if choice in (_STAY, QMessageBox.DialogCode.Rejected):
         _stay(window)
         return
-    if answer == _WITHOUT:
+    if choice == _WITHOUT:
         for section in ends:
             section.abandon()
         QTimer.singleShot(0, partial(_close, window, quits))
@@ -183,16 +184,16 @@ def _go_on() -> None:
     if window is None or any(section.running for section in awaited):
         return
     if not isalive(window) or any(section.unsaved for section in awaited):
-        # The section tells why it could not be saved, and where it is meanwhile.
+        # The section shows why it could not be saved, and where it is meanwhile.
         _stay(window)
         return
-    _progress.forget()
+    _progress.reset()
     QTimer.singleShot(0, partial(_close, window, _progress.quits))
 
 
 def _stay(window: QMainWindow) -> None:
-    """Go on as if nobody had closed the window."""
-    _progress.forget()
+    """Go on as if the window had not been closed."""
+    _progress.reset()
     for closing in _alive():
         closing.go_on_working()
     if isalive(window):
@@ -201,10 +202,10 @@ def _stay(window: QMainWindow) -> None:
 
 
 def _settle_questions(window: QMainWindow) -> None:
-    """Have napari ask whether to close a window only where we do not.
+    """Keep the question of napari from windows that have ours.
 
     Private, but there is no other way: its own question would come before ours, and it
-    does not tell what becomes of the training.
+    does not name the training.
     """
     training = [closing for closing in _alive() if closing.trains]
     for each in _windows_like(window):
@@ -233,7 +234,7 @@ def _question(window: QMainWindow, ends: Sequence[TrainingSection]) -> QMessageB
 
 
 def _prospect(ends: Sequence[TrainingSection]) -> str:
-    """Return what there is to save."""
+    """Return a sentence on what there is to save."""
     running = [section for section in ends if section.running]
     if not running:
         return "It is lost when napari closes."
@@ -252,7 +253,7 @@ def _windows_like(window: QMainWindow) -> list[QMainWindow]:
 
 
 def _is_used(window: QMainWindow) -> bool:
-    """Whether there is a person to ask: a script's close hides the canvas first."""
+    """Whether the user closes the window: a script's close hides the canvas first."""
     canvas = getattr(window, "_qt_viewer", window)
     return bool(window.isVisible() and canvas.isVisible())
 

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 _MARGIN = 4
+"""Pixels between widgets and around them: the dock is narrow."""
 _SHORT = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 _SHORTEST = 8
+"""Characters of its text that a box of choices shows at least."""
+_NARROWEST_FIELD = 70
+"""Pixels that a field of a form is wide at least: a number of five digits."""
 
 
 class Section(QWidget):
@@ -149,7 +153,7 @@ class TextLine(QLabel):
 
 
 class ProgressLine(QProgressBar):
-    """A progress bar that is painted along with what else changes in the window.
+    """A progress bar that is painted together with the other changes in the window.
 
     Qt's own paints at once on every value, and the whole window each time, as there is
     a canvas in it; and one that is busy is animated. Without a GPU either takes time
@@ -196,7 +200,7 @@ def config_form(config: type, *, leave_out: tuple[str, ...] = ()) -> FunctionGui
 
 
 def _make_narrow(field: ValueWidget) -> None:
-    field.native.setMinimumWidth(70)
+    field.native.setMinimumWidth(_NARROWEST_FIELD)
 
 
 def minutes_seconds(seconds: float) -> str:

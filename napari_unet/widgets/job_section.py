@@ -1,4 +1,4 @@
-"""Sections of the dock that run a job: one way to start, follow and end it."""
+"""Sections of the dock that run a job: how it is started, followed and ended."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class JobSection(Section):
     title, tooltip
         Of the bar that folds the section.
     workspace
-        Told when the run starts and ends; only one runs at a time.
+        Its ``activity`` is set while the run lasts; only one runs at a time.
     activity
-        What the run is called there.
+        Name of the run there.
     expanded
         Whether the section starts open.
     """
@@ -102,7 +102,7 @@ class JobSection(Section):
         )
 
     def _must_wait(self) -> bool:
-        """Whether what arrives waits: no tile is drawn under a brush."""
+        """Whether events wait: no tile is shown during a stroke."""
         return self._workspace.painting()
 
     def stop(self) -> None:
@@ -127,11 +127,11 @@ class JobSection(Section):
     def _on_finished(self) -> None:
         self._job = self._layer = None
         self.progress.setVisible(False)
-        self._tell_end()
+        self._show_end()
         self._workspace.end()
 
-    def _tell_end(self) -> None:
-        """Say that the run was stopped, and why if nobody pressed a button for it."""
+    def _show_end(self) -> None:
+        """Show that the run was stopped, and why if it was not by a button."""
         text = self.text.text()
         passing = text in _PASSING
         if self._lost:
@@ -149,13 +149,13 @@ class JobSection(Section):
     def _on_layer_lost(self, layer: Any, why: str) -> None:
         if self._job is not None and layer is self._layer:
             self._lost = why
-            self._let_go(self._job)
+            self._end_without_layer(self._job)
             self.text.setText("Stopping…")
 
     def _enable_inputs(self, enabled: bool) -> None:
         """Let what the run reads be changed, or not."""
 
-    def _let_go(self, job: Job) -> None:
+    def _end_without_layer(self, job: Job) -> None:
         """End a run whose image layer is gone."""
         job.discard()
 
@@ -185,9 +185,9 @@ class TrainingSection(JobSection):
     ) -> None:
         super().__init__(title, tooltip, workspace, activity=activity)
         self._score: Score = score
-        self._looks: list[Validation] = []
-        self._about = ""
-        self._left = False
+        self._evaluations: list[Validation] = []
+        self._description = ""
+        self._closing_now = False
         self.progress.setToolTip("Time used")
         self.curve = Curve(theme, score)
         self.curve.setVisible(False)
@@ -204,15 +204,15 @@ class TrainingSection(JobSection):
         self,
         target: Callable[[Stop], Generator[Any, None, Any]],
         *,
-        about: str,
+        description: str,
         on_result: Callable[[Any], None],
     ) -> None:
         """Run a training on the chosen layer, with a curve of its own.
 
-        ``about`` tells what is trained, when napari is closed meanwhile.
+        ``description`` is what the question shows when napari is closed meanwhile.
         """
-        self._about, self._left = about, False
-        self._looks = []
+        self._description, self._closing_now = description, False
+        self._evaluations = []
         self.curve.clear()
         self.curve.setVisible(True)
         self._launch(
@@ -240,12 +240,12 @@ class TrainingSection(JobSection):
     @property
     def is_better(self) -> bool:
         """Whether the training has found a better model than its start so far."""
-        return any(look.best and look.step for look in self._looks)
+        return any(each.best and each.step for each in self._evaluations)
 
     @property
     def would_be_lost(self) -> bool:
         """Whether a model is lost, or cut short, when napari is closed."""
-        if self._left:
+        if self._closing_now:
             return False
         return self.running or (
             self._unsaved is not None and self._unsaved.place is None
@@ -256,7 +256,7 @@ class TrainingSection(JobSection):
         """What would be lost, in a sentence."""
         if self._unsaved is not None and not self.running:
             return f"The model {self._unsaved.name} could not be saved."
-        return f"{self._about}."
+        return f"{self._description}."
 
     def keep_best(self) -> None:
         """End the training and save the best model; or one that could not be saved."""
@@ -266,19 +266,19 @@ class TrainingSection(JobSection):
         else:
             self.try_saving()
 
-    def leave(self) -> None:
-        """Have napari closed at once; the thread saves the best model all the same."""
-        self._left = True
+    def close_at_once(self) -> None:
+        """Close napari without waiting; the thread still saves the best model."""
+        self._closing_now = True
 
     def abandon(self) -> None:
         """End the training without saving anything."""
-        self._left = True
+        self._closing_now = True
         self._unsaved = None
         if self._job is not None:
             self._job.abandon()
 
     def _keep(self, unsaved: Unsaved) -> None:
-        """Keep a model that could not be saved, and say where it is."""
+        """Keep a model that could not be saved, and show where it is."""
         self._unsaved = unsaved
         place = unsaved.place
         where = (
@@ -325,7 +325,9 @@ class TrainingSection(JobSection):
 
     def _show_learning(self, events: list[Step | Validation]) -> None:
         self.curve.add(events)
-        self._looks += [event for event in events if isinstance(event, Validation)]
+        self._evaluations += [
+            event for event in events if isinstance(event, Validation)
+        ]
         steps = [event for event in events if isinstance(event, Step)]
         if steps:
             self._show_step(steps[-1])
@@ -335,14 +337,14 @@ class TrainingSection(JobSection):
         parts = [f"Step {step.step}"]
         if step.seconds_left is not None:
             parts.append(f"{minutes_seconds(left)} left")
-        if self._looks:
-            best = [look for look in self._looks if look.best][-1]
-            parts.append(self._change(self._looks[0], best))
+        if self._evaluations:
+            best = [each for each in self._evaluations if each.best][-1]
+            parts.append(self._change(self._evaluations[0], best))
         total = max(1, round(step.seconds + left))
         self._show_progress(round(step.seconds), total, " · ".join(parts))
 
     def _change(self, before: Validation, after: Validation) -> str:
-        old, new = (getattr(look, self._score) for look in (before, after))
+        old, new = (getattr(each, self._score) for each in (before, after))
         name = {"iou": "IoU", "loss": "loss"}[self._score]
         return f"{name} {old:.2f} → {new:.2f}"
 
@@ -351,7 +353,7 @@ class TrainingSection(JobSection):
         line = f"Saved as {name}: {change} after {result.after.step} steps."
         return " ".join([line, *result.notes])
 
-    def _let_go(self, job: Job) -> None:
+    def _end_without_layer(self, job: Job) -> None:
         # What was read of it is still true, so the best model so far is worth keeping.
         self._layer = None
         self.stop()

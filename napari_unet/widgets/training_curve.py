@@ -1,4 +1,4 @@
-"""The live curve of a training: loss above, what it is judged by below."""
+"""The live curve of a training: loss above, the score of the held-out set below."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Score = Literal["iou", "loss"]
-"""What a training is judged by on pixels that were held out."""
+"""The score of a model on the held-out set."""
 
 _LOSS_COLOUR = "#56b4e9"
 _SCORE_COLOUR = "#e69f00"
@@ -28,18 +28,22 @@ _TOOLTIPS: dict[Score, str] = {
     "loss": "Below: loss on pixels that were held out; the lower, the better.",
 }
 _HEIGHT = 170
+"""Pixels of the widget: two plots that leave room for the sections below."""
 _MOST_POINTS = 2000
+"""Steps drawn at most: several for each pixel of the width."""
+_DECAY = 0.9
+"""Of the exponential moving average of the loss: a memory of about ten steps."""
 
 
 class Curve(QWidget):
-    """Loss of the steps, and a score on the pixels that were held out.
+    """Loss of the steps, and a score on the held-out set.
 
     Parameters
     ----------
     theme
         Name of napari's theme.
     score
-        What is drawn of the looks at the held-out pixels.
+        What is drawn of each evaluation on the held-out set.
     """
 
     def __init__(self, theme: str, score: Score = "iou") -> None:
@@ -109,18 +113,18 @@ class Curve(QWidget):
         self._best.setSymbolPen(pg.mkPen(text, width=2))
 
     def clear(self) -> None:
-        """Forget the last training."""
+        """Show no training."""
         self.steps: list[Step] = []
         self.validations: list[Validation] = []
         self._smooth: list[float] = []
         self._draw()
 
     def add(self, events: Sequence[Step | Validation]) -> None:
-        """Draw what happened."""
+        """Draw steps and evaluations."""
         for event in events:
             if isinstance(event, Step):
                 last = self._smooth[-1] if self._smooth else event.loss
-                self._smooth.append(0.9 * last + 0.1 * event.loss)
+                self._smooth.append(_DECAY * last + (1 - _DECAY) * event.loss)
                 self.steps.append(event)
             else:
                 self.validations.append(event)
@@ -131,10 +135,10 @@ class Curve(QWidget):
         steps = [s.step for s in self.steps[::every]]
         self._raw.setData(steps, [s.loss for s in self.steps[::every]])
         self._trend.setData(steps, self._smooth[::every])
-        looks = self.validations
-        scores = [getattr(look, self._score) for look in looks]
-        self._scores.setData([look.step for look in looks], scores)
-        best = [look for look in looks if look.best][-1:]
+        steps = [each.step for each in self.validations]
+        scores = [getattr(each, self._score) for each in self.validations]
+        self._scores.setData(steps, scores)
+        best = [each for each in self.validations if each.best][-1:]
         self._best.setData(
-            [look.step for look in best], [getattr(look, self._score) for look in best]
+            [each.step for each in best], [getattr(each, self._score) for each in best]
         )

@@ -1,1 +1,1 @@
-"""Step 2: correct."""
+"""Step 2: paint on the mask; Live learns from strokes, Next finds where to paint."""

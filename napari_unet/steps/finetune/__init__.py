@@ -1,1 +1,1 @@
-"""Step 3: fine-tune."""
+"""Step 3: strokes and labelled layers go in, a better model comes out."""

@@ -118,7 +118,7 @@ class FineTuneSection(TrainingSection):
             return
         self._train(
             partial(train_run, order, self._workspace),
-            about=f"{order.model.name} is being fine-tuned",
+            description=f"{order.model.name} is being fine-tuned",
             on_result=partial(self._on_result, order),
         )
 

@@ -1,1 +1,1 @@
-"""The window in which a new model is described."""
+"""The window in which a new model is described: network, classes, start."""

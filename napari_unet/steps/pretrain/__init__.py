@@ -1,1 +1,1 @@
-"""Learning without labels."""
+"""Learning without labels: images go in, an autoencoder comes out."""

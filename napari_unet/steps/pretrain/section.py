@@ -119,7 +119,7 @@ class PretrainSection(TrainingSection):
             return
         self._train(
             partial(pretrain_run, order, self._workspace),
-            about=f"A model is being pretrained on {order.images[0].name}",
+            description=f"A model is being pretrained on {order.images[0].name}",
             on_result=self._on_result,
         )
 

@@ -58,7 +58,7 @@ def person(qtbot: Any) -> Iterator[Person]:
     someone = Person()
     yield someone
     someone.timer.stop()
-    closing._progress.forget()
+    closing._progress.reset()
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,8 @@ def start(docked: Docked) -> None:
     section = docked.widget.fine_tune
     section.train.click()
     docked.bot.waitUntil(
-        lambda: any(look.best and look.step for look in section._looks), timeout=60_000
+        lambda: any(each.best and each.step for each in section._evaluations),
+        timeout=60_000,
     )
 
 
@@ -151,7 +152,7 @@ def test_the_question_tells_whether_there_is_anything_to_save(
 ) -> None:
     person.answer = STAY
     by_its_x(training)
-    training.widget.fine_tune._looks = []
+    training.widget.fine_tune._evaluations = []
     by_its_x(training)
     better, not_yet = person.prospects
     assert "best model so far can be saved" in better
@@ -287,7 +288,7 @@ def look():
         asked.append(box)
         box.button(QMessageBox.StandardButton.Save).click()
 def close():
-    if any(x.best and x.step for x in dock.fine_tune._looks):
+    if any(x.best and x.step for x in dock.fine_tune._evaluations):
         closer.stop()
         %s
 timer, closer = QTimer(), QTimer()
