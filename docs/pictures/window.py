@@ -39,9 +39,8 @@ SIZE = (1440, 1000)
 _PLUGIN = "napari-unet-finetune"
 _SETTLE_MS = 700
 """Until napari has drawn what was changed last."""
-_MOVE_MS = 15
+_MOVE_MS = 25
 """Between two events of the mouse, so that each is one."""
-_COLOURS = 256
 _Part = TypeVar("_Part", bound=QWidget)
 
 
@@ -252,10 +251,10 @@ class Window:
 
 def _grab(part: QWidget, path: Path) -> None:
     part.grab().save(str(path))
-    # A palette makes a third of the size, and no difference that is seen.
+    # Without the channel of opacity, and as small as a PNG gets without a loss.
     with Image.open(path) as grabbed:
-        colours = grabbed.convert("RGB").quantize(_COLOURS)
-    colours.save(path, optimize=True)
+        opaque = grabbed.convert("RGB")
+    opaque.save(path, optimize=True)
 
 
 def _click(part: QWidget, place: QPoint | None = None) -> None:
