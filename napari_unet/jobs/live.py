@@ -84,7 +84,7 @@ class LiveSession:
         key = (order.model, channels)
         if key != self._key:
             checkpoint = self._checkpoint(order.model, channels, stop)
-            base = order.model and self._workspace.base_of(order.model)
+            base = order.model and self._workspace.store.base_of(order.model)
             seen = self._checkpoint(base, channels, stop)
             # What a tuned model says counts; what it sees is that of its base.
             extractor = FeatureExtractor(

@@ -1,40 +1,33 @@
 """Trainings that run in a thread. No Qt, layer or widget.
 
-As in `_runs`, orders are made on the main thread, and torch is imported in the thread.
+As in `jobs.prediction`, orders are made on the main thread, and torch is imported in
+the thread.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.jobs.job import load_torch
-from napari_unet.jobs.training_data import (
-    LabelsRead,
-    decide_added,
-    describe_rules,
-    training_pairs,
-)
+from napari_unet.jobs.training_data import LabelsRead, decide_added, describe_rules
 from napari_unet.state.untrained_model import UntrainedModel
-from unet_engine.training.rescue import Unsaved, folders_for_windows, save_or_rescue
+from unet_engine.training.saving import Trained, folders_for_windows, train_and_save
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
-    from napari_unet.jobs.training_data import LabelledImage
+    from napari_unet.jobs.training_data import AddedLabels
     from napari_unet.state.untrained_model import Model
-    from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
-    from unet_engine.annotations.annotations import Annotations
     from unet_engine.images import Image
-    from unet_engine.models.checkpoint import Checkpoint, ModelInfo
     from unet_engine.models.spec import ModelSpec
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig, PretrainConfig
-    from unet_engine.training.events import FineTuned, Step, Validation
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.events import Note, Saving, Step, Validation
+    from unet_engine.training.labelled_images import PaintedImage
 
 
 log = logging.getLogger(__name__)
@@ -51,7 +44,7 @@ class TrainingOrder:
     classes
         Names of all classes afterwards.
     touched
-        WorkingImages with a copy of what was touched in them.
+        Images with a copy of what was painted on them, with values of ``classes``.
     labelled
         Images and labels the user added.
     config
@@ -60,8 +53,8 @@ class TrainingOrder:
 
     model: Model
     classes: tuple[str, ...]
-    touched: tuple[tuple[WorkingImage, Annotations], ...]
-    labelled: tuple[LabelledImage, ...]
+    touched: tuple[PaintedImage, ...]
+    labelled: tuple[AddedLabels, ...]
     config: FineTuneConfig
 
 
@@ -85,140 +78,42 @@ class PretrainingOrder:
     config: PretrainConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trained:
-    """A training that ended.
-
-    Attributes
-    ----------
-    result
-        What was learned.
-    model
-        The new one; None if nothing was learned, or it could not be saved.
-    unsaved
-        The new one if it could not be saved, else None.
-    """
-
-    result: FineTuned
-    model: ModelInfo | None
-    unsaved: Unsaved | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Saving:
-    """The training ended and its best model is saved next.
-
-    Who does not want it any more ends the run here.
-    """
-
-
 def train_run(
     order: TrainingOrder, workspace: Workspace, stop: Stop
-) -> Generator[LabelsRead | Step | Validation | Saving, None, Trained]:
+) -> Generator[LabelsRead | Note | Step | Validation | Saving, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
-    from unet_engine.models.starting import model_of_planes
-    from unet_engine.training.fine_tuning import fine_tune
-    from unet_engine.training.forgetting import check_forgetting
-    from unet_engine.training.pairs import recorded_pairs
-    from unet_engine.training.remembered_crops import load_remembered
+    from unet_engine.models.starting import with_classes
+    from unet_engine.training.rounds import Round, train_round
 
-    workspace.store.check_writable()
-    checkpoint = old = workspace.checkpoint(order.model, stop)
-    remembered = (
-        () if isinstance(order.model, UntrainedModel) else load_remembered(order.model)
+    store, model = workspace.store, order.model
+    store.check_writable()
+    checkpoint = workspace.checkpoint(model, stop)
+    labelled = decide_added(order.labelled, order.classes)
+    if labelled:
+        yield LabelsRead(line=describe_rules(labelled, order.classes))
+    untrained = isinstance(model, UntrainedModel)
+    training = Round(
+        start=with_classes(checkpoint, order.classes, seed=order.config.seed),
+        data=(*order.touched, *labelled),
+        config=order.config,
+        name=model.name if untrained else tuned_name(model.name),
+        parent=model.parent if isinstance(model, UntrainedModel) else model,
+        old=None if untrained else checkpoint,
+        restarts=not untrained,
     )
-    rules = decide_added(order)
-    if rules:
-        yield LabelsRead(line=describe_rules(rules, order.classes))
-    pairs, note = recorded_pairs(list(training_pairs(order, checkpoint.spec, rules)))
-    base = _base_of(order.model, {pair.name for pair in pairs}, workspace)
-    anew = base is not order.model
-    if anew:
-        checkpoint = workspace.checkpoint(base, stop)
-    checkpoint = _with_classes(checkpoint, order.classes)
-    result = yield from fine_tune(
-        checkpoint,
-        pairs,
-        order.config,
-        previous=old if anew else None,
-        features_from=model_of_planes(workspace.store, checkpoint.spec.in_channels),
-        stop=stop,
+    trained = yield from train_round(
+        training, store, folders=folders_for_windows(), stop=stop
     )
-    if note:
-        sentence = f"{note[0].upper()}{note[1:]}."
-        result = replace(result, notes=(*result.notes, sentence))
-    if not result.improved:
-        return Trained(result=result, model=None)
-    result, kept = check_forgetting(
-        result, old, remembered, pairs, device=order.config.device
-    )
-    *earlier, last = result.checkpoint.history
-    kinship = {
-        "parent": _parent_name(order.model, checkpoint),
-        "base": _base_name(base),
-    }
-    history = (*earlier, {**last, **kinship})
-    result = replace(result, checkpoint=replace(result.checkpoint, history=history))
-    yield Saving()
-    return _saved(workspace, _new_name(order.model), result, kept)
+    return _logged(trained)
 
 
-def _saved(
-    workspace: Workspace,
-    stem: str,
-    result: FineTuned,
-    crops: Sequence[TrainingPair] = (),
-) -> Trained:
-    """Save a new model under a free name; one that cannot be saved is kept."""
-    store = workspace.store
-    saved = save_or_rescue(
-        store,
-        store.free_name(stem),
-        result.checkpoint,
-        crops=crops,
-        folders=folders_for_windows(),
-    )
-    if isinstance(saved, Unsaved):
-        # The window that shows it may be closed by now.
-        log.warning(
-            "%s; the model %s is in %s",
-            saved.reason,
-            saved.name,
-            saved.place or "memory only",
-        )
-        return Trained(result=result, model=None, unsaved=saved)
-    return Trained(result=result, model=saved)
-
-
-def _base_of(model: Model, names: set[str], workspace: Workspace) -> Model:
-    """Return what is tuned: the model, or what it was tuned from.
-
-    Trainings that follow one another forget what came first. A model that learned from
-    nothing but what is here again is therefore learned anew, from all of it at once.
-    """
-    if isinstance(model, UntrainedModel) or not model.history:
-        return model
-    here = set(model.history[-1].get("data", ())) <= names
-    return (workspace.base_of(model) if here else None) or model
-
-
-def _base_name(model: Model) -> str:
-    """Return the model in the store that weights came from; ``""`` if none did."""
-    if not isinstance(model, UntrainedModel):
-        return model.name
-    parent = model.parent
-    same = parent is not None and parent.spec.architecture == model.spec.architecture
-    return parent.name if parent is not None and same else ""
-
-
-def _with_classes(checkpoint: Checkpoint, classes: tuple[str, ...]) -> Checkpoint:
-    from unet_engine.models.starting import adapt_checkpoint, start_features
-
-    known = checkpoint.spec.classes
-    if checkpoint.is_start or classes[: len(known)] != known:
-        return start_features(checkpoint, classes=classes)
-    return adapt_checkpoint(checkpoint, classes=classes)
+def _logged(trained: Trained) -> Trained:
+    """Log where a model is that could not be saved: its window may be closed by now."""
+    if (unsaved := trained.unsaved) is not None:
+        place = unsaved.place or "memory only"
+        log.warning("%s; the model %s is in %s", unsaved.reason, unsaved.name, place)
+    return trained
 
 
 def pretrain_run(
@@ -231,21 +126,13 @@ def pretrain_run(
 
     workspace.store.check_writable()
     start = start_checkpoint(order.spec, order.config.seed)
-    result = yield from pretrain(start, order.images, order.config, stop=stop)
-    if not result.improved:
-        return Trained(result=result, model=None)
-    yield Saving()
-    return _saved(workspace, order.name, result)
-
-
-def _new_name(model: Model) -> str:
-    return model.name if isinstance(model, UntrainedModel) else tuned_name(model.name)
-
-
-def _parent_name(model: Model, checkpoint: Checkpoint) -> str:
-    if not isinstance(model, UntrainedModel):
-        return model.name
-    return model.parent.name if model.parent else checkpoint.name
+    trained = yield from train_and_save(
+        pretrain(start, order.images, order.config, stop=stop),
+        workspace.store,
+        order.name,
+        folders=folders_for_windows(),
+    )
+    return _logged(trained)
 
 
 def tuned_name(name: str) -> str:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from unet_engine.devices import Device
     from unet_engine.images import Image
     from unet_engine.images.labels.values import LabelValues, Unlabelled
-    from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.stopping import Stop
 
 
@@ -425,12 +424,6 @@ class Workspace:
             )
             self._loaded = (key, made)
         return self._loaded[1]
-
-    def base_of(self, model: Model) -> ModelInfo | None:
-        """Return the model that a tuned one was tuned from, if it is in the store."""
-        name = model.history[-1].get("base") if model.history else None
-        known = (info for info in self.store.list() if name and info.name == name)
-        return next(known, None)
 
     def add_class(self, name: str) -> None:
         """Add a class that the next training will teach the model.

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_warning
 
 from napari_unet.jobs.job import Job, describe_error, run
-from napari_unet.jobs.training import Saving
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import ProgressLine, Section, TextLine, minutes_seconds
 from napari_unet.widgets.training_curve import Curve
 from unet_engine.errors import EngineError
-from unet_engine.training.events import Step, Validation
+from unet_engine.training.events import Saving, Step, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.stopping import Stop
     from unet_engine.training.events import FineTuned
-    from unet_engine.training.rescue import Unsaved
+    from unet_engine.training.saving import Unsaved
 
 _SAVING = "Saving the best model…"
 _PASSING = ("Preparing…", "Stopping…", _SAVING)

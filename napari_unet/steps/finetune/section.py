@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
 
-from napari_unet.jobs.training import Trained, TrainingOrder, train_run
-from napari_unet.jobs.training_data import LabelledImage, LabelsRead
+from napari_unet.jobs.training import TrainingOrder, train_run
+from napari_unet.jobs.training_data import AddedLabels, LabelsRead
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.finetune.labelled_layers import PairsSection
 from napari_unet.steps.finetune.settings import TrainingSettings
@@ -19,6 +19,8 @@ from napari_unet.widgets.forms import TextLine, add_row, rows
 from napari_unet.widgets.job_section import TrainingSection
 from unet_engine.errors import DataError, EngineError
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.events import Note
+from unet_engine.training.labelled_images import PaintedImage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.training.events import FineTuned
+    from unet_engine.training.saving import Trained
 
 
 _FINE_TUNE = (
@@ -144,7 +147,7 @@ class FineTuneSection(TrainingSection):
             )
         touched = workspace.touched_working_images(others=self.others.value)
         labelled = tuple(
-            LabelledImage(
+            AddedLabels(
                 image=image_of(pair.image, pair.layout),
                 labels=full_data(pair.labels),
                 label_values=pair.label_values,
@@ -158,7 +161,14 @@ class FineTuneSection(TrainingSection):
         return TrainingOrder(
             model=workspace.model,
             classes=workspace.classes,
-            touched=tuple((s, s.strokes_in(workspace.classes)) for s in touched),
+            touched=tuple(
+                PaintedImage(
+                    image=one.image,
+                    strokes=one.strokes_in(workspace.classes),
+                    normalise=one.normalisation,
+                )
+                for one in touched
+            ),
             labelled=labelled,
             config=self.config,
         )
@@ -167,7 +177,7 @@ class FineTuneSection(TrainingSection):
         for event in events:
             if isinstance(event, LabelsRead):
                 self.pairs.meaning.setText(event.line)
-        super()._on_events([e for e in events if not isinstance(e, LabelsRead)])
+        super()._on_events([e for e in events if not isinstance(e, LabelsRead | Note)])
 
     def _on_result(self, order: TrainingOrder, trained: Trained) -> None:
         result = trained.result
@@ -195,7 +205,7 @@ class FineTuneSection(TrainingSection):
     def _take(self, old: str, result: FineTuned, new: str) -> None:
         """Choose the new model and predict with it, unless it forgot too much."""
         text = self._describe_result(result, new)
-        if result.replay is not None and result.replay.forgot:
+        if result.forgetting is not None and result.forgetting.forgot:
             text = f"{text} {old} stays chosen; {new} is in the list of step 1."
             show_warning(text)
             self._workspace.refresh_models()

@@ -50,7 +50,7 @@ class TrainingSettings(Section):
             The weights to start from were trained already.
         """
         row = ARCHITECTURES[architecture]
-        recipe = {**row.recipe, **(row.transfer_recipe if transfer else {})}
+        recipe = row.recipe_for(transfer=transfer)
         if recipe == self._followed:
             return
         for name, value in self._followed.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
 
-from napari_unet.jobs.training import PretrainingOrder, Trained, pretrain_run
+from napari_unet.jobs.training import PretrainingOrder, pretrain_run
 from napari_unet.state.untrained_model import file_name
 from napari_unet.viewer.conversion import image_of, layouts_of
 from napari_unet.widgets.buttons import button
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.steps.predict.form import PredictionForm
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.training.saving import Trained
 
 _HELP = (
     "A model learns what your images look like, without labels. It takes noise away, "

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from unet_engine.cli.image_options import LabelledImage
     from unet_engine.metrics import Confusion, LabelKind
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
+    from unet_engine.training.labelled_images import LabelledImage
 
 
 _WORDING = Wording(
@@ -165,9 +165,10 @@ def measure(
                 prediction = predict(one.image, checkpoint, config, stop=stop)
                 if not prediction.complete:
                     return None
-                confusion.add(one.target, prediction.labels)
-                if kind != "classes" and (one.target != IGNORE).any():
-                    reports.append(_report(one, prediction.labels, kind))
+                target = one.target()
+                confusion.add(target, prediction.labels)
+                if kind != "classes" and (target != IGNORE).any():
+                    reports.append(_report(one, target, prediction.labels, kind))
                 tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
                 batch.done += 1
             progress.update()
@@ -181,16 +182,20 @@ def measure(
 
 
 def _report(
-    one: LabelledImage, labels: npt.NDArray[np.uint8], kind: LabelKind
+    one: LabelledImage,
+    target: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    kind: LabelKind,
 ) -> dict[str, float]:
     import numpy as np
     from scipy import ndimage
 
     from unet_engine.metrics import average_reports, report
 
-    if one.instances is None:
-        return report(one.target, labels, kind)
-    counted = np.where(one.target == IGNORE, 0, labels)
+    instances = one.object_ids()
+    if instances is None:
+        return report(target, labels, kind)
+    counted = np.where(target == IGNORE, 0, labels)
     # Objects go on from plane to plane along Z, and not from frame to frame.
     spatial = 3 if one.image.leading_axes.endswith("Z") else 2
     shape = (-1, *labels.shape[-spatial:])
@@ -198,7 +203,7 @@ def _report(
         [
             report(truth, ndimage.label(found > 0)[0], kind)
             for truth, found in zip(
-                one.instances.reshape(shape), counted.reshape(shape), strict=True
+                instances.reshape(shape), counted.reshape(shape), strict=True
             )
         ]
     )

@@ -10,7 +10,7 @@ from unet_engine.cli.finetune_start import (
     start_fresh,
     start_from_parent,
 )
-from unet_engine.cli.image_options import add_data_options, read_labelled, read_pairs
+from unet_engine.cli.image_options import add_data_options, read_labelled
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, tell
@@ -21,18 +21,18 @@ from unet_engine.cli.training_progress import (
     follow,
     model_name,
 )
-from unet_engine.errors import DataError
+from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.models.store import ModelStore
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.saving import folders_for_commands
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
-    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.cli.image_options import LabelledData
+    from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.stopping import Stop
-    from unet_engine.training.pairs import TrainingPair
 
 
 def add_parser(commands: Any) -> None:
@@ -72,40 +72,44 @@ def run(arguments: argparse.Namespace) -> int:
         Before the training when it could not be saved or the data cannot be used;
         after it when nothing was learned.
     """
-    from unet_engine.models.starting import model_of_planes
-    from unet_engine.training.fine_tuning import fine_tune
-    from unet_engine.training.forgetting import check_forgetting
-    from unet_engine.training.remembered_crops import load_remembered
+    from unet_engine.training.rounds import Round, train_round
 
     store = ModelStore()
     check_name(store, arguments)
     store.check_writable()
+    info: ModelInfo | None = None
     parent: Checkpoint | None = None
-    remembered: Sequence[TrainingPair] = ()
     if arguments.parent is not None:
-        parent = store.load(arguments.parent)
-        remembered = load_remembered(store.info(arguments.parent))
+        info = store.info(arguments.parent)
+        parent = Checkpoint.load(info.path)
+    config = _choose_config(arguments, parent)
+    with stop_on_interrupt(STOPPING) as stop:
+        start, data = _prepare(arguments, parent, config, stop)
+        training = Round(
+            start=start,
+            data=data.images,
+            config=config,
+            name=arguments.out,
+            parent=info,
+            old=parent,
+            overwrite=arguments.overwrite,
+        )
+        events = train_round(training, store, folders=folders_for_commands(), stop=stop)
+        return conclude(follow(events, config, quiet=arguments.quiet), arguments)
+
+
+def _choose_config(
+    arguments: argparse.Namespace, parent: Checkpoint | None
+) -> FineTuneConfig:
+    """Return the settings of the network's recipe, and over it those of the options."""
     row = ARCHITECTURES[architecture_of(arguments, parent)]
     start = parent is not None and parent.is_start
     transfer = start or arguments.imagenet or (parent and arguments.architecture)
-    recipe = {**row.recipe, **(row.transfer_recipe if transfer else {})}
     # Steps that are asked for replace the default of the minutes.
     limits = {"minutes": 0.0} if "steps" in arguments else {}
-    config = config_from(arguments, FineTuneConfig, **{**recipe, **limits})
-    with stop_on_interrupt(STOPPING) as stop:
-        checkpoint, pairs = _prepare(arguments, parent, config, stop)
-        events = fine_tune(
-            checkpoint,
-            pairs,
-            config,
-            features_from=model_of_planes(store, checkpoint.spec.in_channels),
-            stop=stop,
-        )
-        result = follow(events, config, quiet=arguments.quiet)
-        result, kept = check_forgetting(
-            result, parent or checkpoint, remembered, pairs, device=config.device
-        )
-        return conclude(result, store, arguments, crops=kept)
+    recipe = {**row.recipe_for(transfer=bool(transfer)), **limits}
+    config: FineTuneConfig = config_from(arguments, FineTuneConfig, **recipe)
+    return config
 
 
 def _prepare(
@@ -113,10 +117,8 @@ def _prepare(
     parent: Checkpoint | None,
     config: FineTuneConfig,
     stop: Stop,
-) -> tuple[Checkpoint, Sequence[TrainingPair]]:
+) -> tuple[Checkpoint, LabelledData]:
     """Return the model to start from and all that it will learn from."""
-    from unet_engine.training.pairs import recorded_pairs
-
     names = arguments.classes
     if parent is not None and parent.spec.classes:
         checkpoint = start_from_parent(arguments, parent, config.seed)
@@ -129,16 +131,4 @@ def _prepare(
             classes = names or data.class_names
             checkpoint = start_from_parent(arguments, parent, config.seed, classes)
     tell(data.rule.unused(checkpoint.spec.classes), quiet=arguments.quiet)
-    pairs = [
-        pair
-        for one in data.images
-        for pair in read_pairs(one, checkpoint.spec, config, quiet=arguments.quiet)
-    ]
-    if not pairs:
-        raise DataError(
-            "no pixel of the chosen images is labelled; label some pixels of at least "
-            "two classes"
-        )
-    pairs, note = recorded_pairs(pairs)
-    tell(filter(None, [note]), quiet=arguments.quiet)
-    return checkpoint, pairs
+    return checkpoint, data

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from unet_engine.cli.image_options import LabelledData, LabelledImage
+    from unet_engine.cli.image_options import LabelledData
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
+    from unet_engine.training.labelled_images import LabelledImage
 
 _FRESH = ("ndim", "depth", "width", "z_poolings", "dense_width")
 """Options that are fields of the spec of a fresh model."""

@@ -9,63 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from unet_engine.cli.labelling import add_label_options, tell_rule
 from unet_engine.cli.options import parse_path
 from unet_engine.cli.pairing import chosen_pairs, paired_files
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError, UnknownAxesError
-from unet_engine.images import (
-    Normalisation,
-    Tally,
-    decide_labels,
-    match_channels,
-    open_image,
-    read_labels,
-)
+from unet_engine.images import Tally, decide_labels, open_image, read_labels
 from unet_engine.images.labels.rules import default_names
 from unet_engine.images.labels.values import COMMAND_LINE
-from unet_engine.images.no_data import count_unrecorded, recorded_target
-from unet_engine.labels import IGNORE
-from unet_engine.prediction.plan import check_axes
+from unet_engine.training.labelled_images import LabelledImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import numpy as np
     import numpy.typing as npt
 
     from unet_engine.cli.batch import Batch
     from unet_engine.images import Image, LabelRule
     from unet_engine.images.labels.values import Wording
     from unet_engine.images.zarr.chunks import MissingChunks
-    from unet_engine.models.spec import ModelSpec
-    from unet_engine.training.config import FineTuneConfig
-    from unet_engine.training.pairs import TrainingPair
 
 _Read = TypeVar("_Read")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelledImage:
-    """An image and its labels.
-
-    Attributes
-    ----------
-    image
-        Lazy; the channel that was asked for.
-    target
-        ``(*leading, Y, X)`` uint8 class ids, ``IGNORE`` where nobody labelled.
-    name
-        File name without suffix.
-    instances
-        ``(*leading, Y, X)`` object ids, when the labels are such.
-    """
-
-    image: Image
-    target: npt.NDArray[np.uint8]
-    name: str
-    instances: npt.NDArray[np.integer[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,7 +184,7 @@ def read_labelled(
     )
     tell_rule(rule, names or default_names(rule.classes), quiet=arguments.quiet)
     data = [
-        LabelledImage(image, rule.apply(ids), path.stem, rule.object_ids(ids))
+        LabelledImage(image=image, labels=ids, rule=rule, name=path.stem)
         for path, _, image, ids in read
     ]
     return LabelledData(tuple(data), rule)
@@ -306,66 +271,6 @@ def of_series(read: Callable[[int | None], _Read], number: int | None) -> _Read:
         except DataError:
             pass
         raise
-
-
-def read_pairs(
-    data: LabelledImage,
-    spec: ModelSpec,
-    config: FineTuneConfig,
-    *,
-    quiet: bool = False,
-) -> Iterator[TrainingPair]:
-    """Read what is labelled of an image, prepared as for prediction.
-
-    Parameters
-    ----------
-    data
-        Image and labels; object ids, if there are, say which gaps to weigh.
-    spec
-        Of the model that will learn: from planes, or from volumes.
-    config
-        How it will learn.
-    quiet
-        Do not tell what is odd about the image.
-
-    Raises
-    ------
-    DataError
-        When the channels or axes do not fit the model.
-    """
-    from unet_engine.training.border_weights import weigh_instances
-    from unet_engine.training.crops import volume_around
-    from unet_engine.training.pairs import TrainingPair
-
-    image = match_channels(data.image, spec.in_channels)
-    check_axes(image, spec)
-    split = len(image.leading_shape) - (spec.ndim - 2)
-    normalisation = Normalisation.measure(
-        image, low=spec.low_percentile, high=spec.high_percentile
-    )
-    tell((f"{data.name}: {note}" for note in normalisation.notes), quiet=quiet)
-    image = normalisation.marked(image)
-    for index in np.ndindex(image.leading_shape[:split]):
-        target = data.target[index]
-        if (target == IGNORE).all():
-            continue
-        box = (slice(None),) * spec.ndim
-        if spec.ndim == 3:
-            box = volume_around(target != IGNORE, spec, config.crop)
-            pixels = image.read_volume(index, box)
-        else:
-            pixels = image.read(index)
-        place = f"[{', '.join(map(str, index))}]" if index else ""
-        pair = TrainingPair(
-            normalisation.apply(pixels),
-            recorded_target(target[box], pixels),
-            data.name + place,
-            unrecorded=count_unrecorded(target[box], pixels),
-        )
-        if config.border_weight and data.instances is not None:
-            ids = data.instances[index][box]
-            pair = weigh_instances(pair, ids, config.border_weight)
-        yield pair
 
 
 def _check_shape(image: Image, ids: npt.NDArray[np.integer], path: Path) -> None:

@@ -22,6 +22,7 @@ from unet_engine.errors import DataError
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
 from unet_engine.training.config import PretrainConfig
+from unet_engine.training.saving import folders_for_commands, train_and_save
 
 if TYPE_CHECKING:
     import argparse
@@ -117,14 +118,20 @@ def run(arguments: argparse.Namespace) -> int:
         batch.conclude(quiet=True)
     checkpoint = _start(arguments, store, images, config.seed)
     with stop_on_interrupt(STOPPING) as stop:
-        events = pretrain(checkpoint, images, config, stop=stop, attempt=attempt)
+        events = train_and_save(
+            pretrain(checkpoint, images, config, stop=stop, attempt=attempt),
+            store,
+            arguments.out,
+            overwrite=arguments.overwrite,
+            folders=folders_for_commands(),
+        )
         try:
-            result = follow(events, config, quiet=arguments.quiet)
+            trained = follow(events, config, quiet=arguments.quiet)
         except DataError:
             if batch.errors and not batch.done:
                 return batch.conclude(quiet=True)
             raise
-        code = conclude(result, store, arguments)
+        code = conclude(trained, arguments)
     return code or batch.conclude(quiet=True)
 
 

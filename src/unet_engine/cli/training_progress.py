@@ -11,16 +11,16 @@ from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.generators import drain
 from unet_engine.models.store import SUFFIX, ModelStore
-from unet_engine.training.events import FineTuned, Step, Validation
-from unet_engine.training.rescue import Unsaved, folders_for_commands, save_or_rescue
+from unet_engine.training.events import Note, Step, Validation
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator
 
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.training.config import FineTuneConfig, PretrainConfig
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.events import FineTuned, Saving
+    from unet_engine.training.saving import Trained
 
     Config = FineTuneConfig | PretrainConfig
 
@@ -48,24 +48,31 @@ def check_name(store: ModelStore, arguments: argparse.Namespace) -> None:
 
 
 def follow(
-    events: Generator[Step | Validation, None, FineTuned],
+    events: Generator[Note | Saving | Step | Validation, None, Trained],
     config: Config,
     *,
     quiet: bool,
-) -> FineTuned:
+) -> Trained:
     """Run a training behind a progress bar, with a line for each validation."""
+    shown: set[str] = set()
     with bar(1.0, "training", quiet=quiet) as progress:
 
-        def show(event: Step | Validation) -> None:
+        def show(event: Note | Saving | Step | Validation) -> None:
             if isinstance(event, Validation):
                 tell([_describe(event)], quiet=quiet)
-                return
-            progress.set_postfix(
-                refresh=False, step=event.step, loss=f"{event.loss:.3f}"
-            )
-            progress.update(min(1.0, _share(event, config)) - progress.n)
+            elif isinstance(event, Note):
+                shown.add(event.line)
+                tell([event.line], quiet=quiet)
+            elif isinstance(event, Step):
+                loss = f"{event.loss:.3f}"
+                progress.set_postfix(refresh=False, step=event.step, loss=loss)
+                progress.update(min(1.0, _share(event, config)) - progress.n)
 
-        return drain(events, show)
+        trained = drain(events, show)
+    result = trained.result
+    if result.improved or result.stopped:
+        tell((note for note in result.notes if note not in shown), quiet=quiet)
+    return trained
 
 
 def _share(event: Step, config: Config) -> float:
@@ -84,22 +91,15 @@ def _describe(event: Validation) -> str:
     )
 
 
-def conclude(
-    result: FineTuned,
-    store: ModelStore,
-    arguments: argparse.Namespace,
-    crops: Sequence[TrainingPair] = (),
-) -> int:
-    """Save what was learned as ``--out`` and ``--overwrite`` say.
+def conclude(trained: Trained, arguments: argparse.Namespace) -> int:
+    """Print what a training made.
 
     Parameters
     ----------
-    result, store
-        What was learned, and where it is kept.
+    trained
+        What was learned, and where it is.
     arguments
-        With ``out``, ``overwrite`` and ``quiet``.
-    crops
-        That stay with the model.
+        With ``out`` and ``overwrite``.
 
     Returns
     -------
@@ -109,53 +109,30 @@ def conclude(
     Raises
     ------
     DataError
-        When the training was complete and did not make the model better.
+        When the training was complete and did not make the model better, or the model
+        could not be saved where it belongs.
     """
-    if result.improved:
-        tell(result.notes, quiet=arguments.quiet)
-        info = _save(store, arguments.out, result, crops, overwrite=arguments.overwrite)
+    result, info = trained.result, trained.model
+    if trained.unsaved is not None:
+        place = trained.unsaved.place
+        end = f"is in {place} instead" if place else "could be kept nowhere"
+        raise DataError(f"{trained.unsaved.reason}; the trained model {end}")
+    if info is not None:
+        if arguments.overwrite and result.stopped and info.name != arguments.out:
+            print(
+                f"napari-unet: stopped early, so the model {arguments.out!r} is kept "
+                f"and the new one is {info.name!r}",
+                file=sys.stderr,
+            )
         _report(info, result)
         return 0
     if result.stopped:
-        tell(result.notes, quiet=arguments.quiet)
         print(
             "napari-unet: stopped before anything was learned, nothing was saved",
             file=sys.stderr,
         )
         return INTERRUPTED
     raise DataError(f"nothing was saved. {' '.join(result.notes)}")
-
-
-def _save(
-    store: ModelStore,
-    name: str,
-    result: FineTuned,
-    crops: Sequence[TrainingPair],
-    *,
-    overwrite: bool,
-) -> ModelInfo:
-    """Save the model; only a complete training replaces another model."""
-    if overwrite and result.stopped:
-        name, kept = store.free_name(name), name
-        if name != kept:
-            print(
-                f"napari-unet: stopped early, so the model {kept!r} is kept and the "
-                f"new one is {name!r}",
-                file=sys.stderr,
-            )
-    saved = save_or_rescue(
-        store,
-        name,
-        result.checkpoint,
-        crops=crops,
-        overwrite=overwrite,
-        folders=folders_for_commands(),
-    )
-    if isinstance(saved, Unsaved):
-        place = saved.place
-        end = f"is in {place} instead" if place else "could be kept nowhere"
-        raise DataError(f"{saved.reason}; the trained model {end}")
-    return saved
 
 
 def _report(info: ModelInfo, result: FineTuned) -> None:

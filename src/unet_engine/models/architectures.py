@@ -66,6 +66,16 @@ class Architecture:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     transfer_recipe: Mapping[str, Any] = field(default_factory=dict)
 
+    def recipe_for(self, *, transfer: bool) -> dict[str, Any]:
+        """Return the fields of ``FineTuneConfig`` that are set otherwise than usual.
+
+        Parameters
+        ----------
+        transfer
+            Whether the weights to start from have learned something already.
+        """
+        return {**self.recipe, **(self.transfer_recipe if transfer else {})}
+
     def depth_for(self, ndim: int) -> int:
         """Return the usual number of poolings.
 

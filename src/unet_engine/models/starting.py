@@ -254,6 +254,34 @@ def start_from(
     return start_staged(parent, str(architecture))
 
 
+def with_classes(
+    checkpoint: Checkpoint, classes: Sequence[str], *, seed: int = 0
+) -> Checkpoint:
+    """Return what a model of these classes starts from.
+
+    Classes that come after those of the model leave it as it is; for others, and for a
+    model that is made to be tuned, the last layer is new.
+
+    Parameters
+    ----------
+    checkpoint
+        A model with classes.
+    classes
+        Background first.
+    seed
+        Of a new last layer.
+
+    Raises
+    ------
+    SpecError
+        When a new last layer is needed and the network has none of its own.
+    """
+    known = checkpoint.spec.classes
+    if checkpoint.is_start or tuple(classes[: len(known)]) != known:
+        return start_features(checkpoint, classes=classes, seed=seed)
+    return adapt_checkpoint(checkpoint, classes=classes)
+
+
 def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
     """Return a model with random weights and an empty history.
 

@@ -244,6 +244,15 @@ class ModelStore:
                 f"space, or name another folder in {FOLDER_VARIABLE}"
             )
 
+    def base_of(self, model: ModelInfo) -> ModelInfo | None:
+        """Return the model whose weights one was tuned from, if it is here."""
+        name = model.history[-1].get("base") if model.history else None
+        return next((info for info in self.list() if name and info.name == name), None)
+
+    def holds(self, model: ModelInfo) -> bool:
+        """Whether a model is one of these, and no file from elsewhere."""
+        return any(info.path == model.path for info in self.list())
+
     def lineage(self, name: str) -> tuple[str, ...]:
         """Return the names from a model back to its first ancestor."""
         info = self.info(name)

@@ -10,6 +10,22 @@ if TYPE_CHECKING:
 
 
 _MISLEADING = 0.05
+"""Loss of mean IoU that up to 16 crops cannot prove."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is odd about the images or labels, in one line."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """The training ended and its best model is saved next.
+
+    Whoever closes the run here prevents that.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,23 +64,23 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgettingCheck:
-    """How the old and the new model do on examples of what the old one had learned.
+    """An old and a new model on the remembered crops of the old one.
 
     Attributes
     ----------
     before, after
-        Mean IoU over the classes, of the old and of the new model.
-    examples
-        How many there are.
+        Mean IoU over the classes, in [0, 1], of the old and of the new model.
+    crops
+        How many crops they were compared on.
     """
 
     before: float
     after: float
-    examples: int
+    crops: int
 
     @property
     def forgot(self) -> bool:
-        """Whether the new model is worse by more than a few examples can mislead."""
+        """Whether the new model is worse by more than a few crops can mislead."""
         return self.after < self.before - _MISLEADING
 
 
@@ -85,7 +101,7 @@ class FineTuned:
         True when the run was ended by ``stop``.
     notes
         What the user should know, one sentence each.
-    replay
+    forgetting
         How both do on what the old one had learned; None where nothing is kept of it.
     """
 
@@ -96,4 +112,4 @@ class FineTuned:
     steps: int
     stopped: bool
     notes: tuple[str, ...] = field(default=())
-    replay: ForgettingCheck | None = None
+    forgetting: ForgettingCheck | None = None

@@ -1,8 +1,8 @@
-"""Compare a new model with its parent on examples of what that had learned."""
+"""Compare a new model with its parent on the crops that stayed beside that one."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unet_engine.compute.devices import choose_device
@@ -22,24 +22,25 @@ if TYPE_CHECKING:
     from unet_engine.training.pairs import TrainingPair
 
 _FORGOT = (
-    "On {} examples of what {} had learned the new model is worse: IoU {:.2f} before, "
+    "On {} crops of what {} had learned the new model is worse: IoU {:.2f} before, "
     "{:.2f} now. Use it for images like these only."
 )
 _NOT_JUDGED = "It was not compared on what {} had learned: {}."
 _ALL = 10**9
+"""Pixels: more than remembered crops have, so that none is left out."""
 
 
 def check_forgetting(
     result: FineTuned,
     old: Checkpoint,
-    examples: Sequence[TrainingPair],
+    remembered: Sequence[TrainingPair],
     pairs: Sequence[TrainingPair],
     *,
     device: Device = "auto",
 ) -> tuple[FineTuned, list[TrainingPair]]:
-    """Judge what a training made on examples of what its parent had learned.
+    """Compare what a training made with its parent on what that had learned.
 
-    Examples of images that are here again are left out: their labels may be old.
+    Crops of images that are here again are left out: their labels may be old.
 
     Parameters
     ----------
@@ -47,8 +48,8 @@ def check_forgetting(
         Of a training, perhaps of one that made nothing better.
     old
         The model that was to be made better.
-    examples
-        Of what that had learned.
+    remembered
+        The crops beside it.
     pairs
         What the new one learned from.
     device
@@ -60,14 +61,14 @@ def check_forgetting(
         With the comparison, also in the last entry of the history of the model, and
         with a note where the new model is worse, or could not be judged.
     list of TrainingPair
-        The examples that stay with the new model.
+        The crops that stay with the new model.
     """
     if not result.improved:
         return result, []
     here = {pair.name for pair in pairs}
-    earlier = [example for example in examples if example.name not in here]
+    earlier = [crop for crop in remembered if crop.name not in here]
     try:
-        found = replay(old, result.checkpoint, earlier, device=device)
+        found = compare(old, result.checkpoint, earlier, device=device)
     except EngineError as error:
         # What was learned is not lost for want of a comparison.
         note = _NOT_JUDGED.format(old.name or "the old model", error)
@@ -77,33 +78,33 @@ def check_forgetting(
     if found is None:
         return result, kept
     *history, last = result.checkpoint.history
-    last = {**last, "replay": asdict(found)}
+    last = {**last, "replay": _record(found)}
     note = _FORGOT.format(
-        found.examples, old.name or "the old model", found.before, found.after
+        found.crops, old.name or "the old model", found.before, found.after
     )
     result = replace(
         result,
         checkpoint=replace(result.checkpoint, history=(*history, last)),
         notes=(*result.notes, note) if found.forgot else result.notes,
-        replay=found,
+        forgetting=found,
     )
     return result, kept
 
 
-def replay(
+def compare(
     old: Checkpoint,
     new: Checkpoint,
-    examples: Sequence[TrainingPair],
+    crops: Sequence[TrainingPair],
     *,
     device: Device = "auto",
 ) -> ForgettingCheck | None:
-    """Judge two models on examples.
+    """Measure two models on labelled crops.
 
     Parameters
     ----------
     old, new
         Of the same classes, though the new one may have further ones.
-    examples
+    crops
         Planes or volumes whose targets are classes of the old model.
     device
         As for a prediction.
@@ -111,28 +112,33 @@ def replay(
     Returns
     -------
     ForgettingCheck or None
-        None where the examples do not fit: there are none, or the models differ in
+        None where the crops do not fit: there are none, or the models differ in
         dimensions, channels or the meaning of a class.
     """
-    fitting = [e for e in examples if e.target.ndim == old.spec.ndim]
+    fitting = [crop for crop in crops if crop.target.ndim == old.spec.ndim]
     known = old.spec.classes
     if (
         not fitting
         or old.spec.ndim != new.spec.ndim
         or new.spec.classes[: len(known)] != known
-        or {e.image.shape[0] for e in fitting} != {old.spec.in_channels}
+        or {crop.image.shape[0] for crop in fitting} != {old.spec.in_channels}
         or old.spec.in_channels != new.spec.in_channels
     ):
         return None
     before, after = (_iou(model, fitting, device) for model in (old, new))
-    return ForgettingCheck(before=before, after=after, examples=len(fitting))
+    return ForgettingCheck(before=before, after=after, crops=len(fitting))
+
+
+def _record(found: ForgettingCheck) -> dict[str, float]:
+    """Return it as histories of models hold it."""
+    return {"before": found.before, "after": found.after, "examples": found.crops}
 
 
 def _iou(
-    checkpoint: Checkpoint, examples: Sequence[TrainingPair], device: Device
+    checkpoint: Checkpoint, crops: Sequence[TrainingPair], device: Device
 ) -> float:
     chosen = choose_device(device)
     with translated_errors():
         network = folded_network(checkpoint).to(chosen)
-        held_out = HeldOut(examples, checkpoint.spec, pixels=_ALL, seed=0)
+        held_out = HeldOut(crops, checkpoint.spec, pixels=_ALL, seed=0)
         return held_out.evaluate(network, chosen).iou

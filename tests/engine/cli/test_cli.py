@@ -26,7 +26,7 @@ from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
-from unet_engine.training import fine_tuning
+from unet_engine.training import rounds
 from unet_engine.training.config import FineTuneConfig
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def test_given_settings_reach_the_run(
         raise DataError("enough")
         yield
 
-    monkeypatch.setattr(fine_tuning, "fine_tune", note)
+    monkeypatch.setattr(rounds, "fine_tune", note)
     finetune(folder, "--steps=7", "--no-flips", "--learning-rate=0.01", "--seed=3")
     finetune(folder)
     finetune(folder, "--minutes=3", "--steps=9", "--statistics=batch")
@@ -590,7 +590,7 @@ def test_stacks_and_colour_images_are_learned_from(
     masks[1:5] = 255
     write(data / "labels" / "a.tif", masks, metadata={"axes": "ZYX"})
     assert finetune(data, *QUICK, out="stack") == 0
-    assert store.info("stack").history[-1]["data"] == ["a[0]", "a[5]"]
+    assert store.info("stack").history[-1]["data"] == ["a (0,)", "a (5,)"]
     colour = np.repeat(masks[0][..., None] * np.uint8(120), 3, axis=2)
     write(data / "images" / "a.tif", colour, photometric="rgb")
     write(data / "labels" / "a.tif", masks[0])
@@ -755,7 +755,7 @@ def test_models_that_cannot_learn_from_planes_are_refused(
 
 
 def refuse_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fine_tuning, "fine_tune", None)
+    monkeypatch.setattr(rounds, "fine_tune", None)
 
 
 def test_a_taken_name_is_refused_before_the_training(
@@ -909,7 +909,7 @@ def test_ctrl_c_before_anything_was_learned_saves_nothing(
     monkeypatch: pytest.MonkeyPatch,
     presses: int,
 ):
-    genuine = fine_tuning.fine_tune
+    genuine = rounds.fine_tune
 
     def interrupted(*arguments: object, **options: object) -> Iterator[object]:
         run = genuine(*arguments, **options)
@@ -918,7 +918,7 @@ def test_ctrl_c_before_anything_was_learned_saves_nothing(
             os.kill(os.getpid(), signal.SIGINT)
         return (yield from run)
 
-    monkeypatch.setattr(fine_tuning, "fine_tune", interrupted)
+    monkeypatch.setattr(rounds, "fine_tune", interrupted)
     assert finetune(folder, "--minutes=5") == 130
     printed = capfd.readouterr()
     assert printed.out == ""

@@ -22,7 +22,7 @@ from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.denoising import denoise
 from unet_engine.prediction.segmentation import predict
-from unet_engine.training import fine_tuning
+from unet_engine.training import rounds
 from unet_engine.training.config import FineTuneConfig
 
 if TYPE_CHECKING:
@@ -186,13 +186,13 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Note what trainings start with, and let them run."""
-    seen, genuine = Seen(), fine_tuning.fine_tune
+    seen, genuine = Seen(), rounds.fine_tune
 
     def spy(checkpoint, pairs, config, **options):
         seen.checkpoint, seen.pairs, seen.config = checkpoint, list(pairs), config
         return genuine(checkpoint, pairs, config, **options)
 
-    monkeypatch.setattr(fine_tuning, "fine_tune", spy)
+    monkeypatch.setattr(rounds, "fine_tune", spy)
     return seen
 
 

@@ -17,7 +17,7 @@ from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.training.events import FineTuned, Validation
-from unet_engine.training.forgetting import check_forgetting, replay
+from unet_engine.training.forgetting import check_forgetting, compare
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.remembered_crops import (
     cut_crops,
@@ -212,12 +212,12 @@ class TestFile:
         assert list(load_remembered(store.info("m"))) == []
 
 
-class TestReplay:
+class TestForgettingCheck:
     def test_what_was_learned_is_kept_though_it_cannot_be_compared(self, monkeypatch):
         def short(*_, **__):
             raise OutOfMemoryError("memory ran out")
 
-        monkeypatch.setattr("unet_engine.training.forgetting.replay", short)
+        monkeypatch.setattr("unet_engine.training.forgetting.compare", short)
         trained = tuned(model((-5.0, 5.0)))
         result, kept = check_forgetting(
             trained, model((5.0, -5.0)), [of_class(0)], [pair(name="here")]
@@ -233,29 +233,29 @@ class TestReplay:
 
     def test_it_tells_what_was_forgotten(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
-        found = replay(old, new, [of_class(0)], device="cpu")
-        assert (found.before, found.after, found.examples) == (1.0, 0.0, 1)
+        found = compare(old, new, [of_class(0)], device="cpu")
+        assert (found.before, found.after, found.crops) == (1.0, 0.0, 1)
         assert found.forgot
-        assert not replay(new, old, [of_class(0)], device="cpu").forgot
-        assert not replay(old, old, [of_class(0)], device="cpu").forgot
+        assert not compare(new, old, [of_class(0)], device="cpu").forgot
+        assert not compare(old, old, [of_class(0)], device="cpu").forgot
 
     def test_classes_that_came_later_change_nothing(self):
         old = model((5.0, -5.0))
         more = adapt_checkpoint(old, classes=(*SPEC.classes, "dirt"))
-        assert replay(old, more, [of_class(0)], device="cpu").after == 1.0
+        assert compare(old, more, [of_class(0)], device="cpu").after == 1.0
 
     @pytest.mark.parametrize(
         "change", [{"classes": ("background", "vessel")}, {"in_channels": 3}]
     )
     def test_models_that_do_not_compare_are_not_compared(self, change):
         old, other = model((5.0, -5.0)), start_checkpoint(replace(SPEC, **change))
-        assert replay(old, other, [of_class(0)], device="cpu") is None
+        assert compare(old, other, [of_class(0)], device="cpu") is None
 
-    def test_examples_that_do_not_fit_are_left_out(self):
+    def test_crops_that_do_not_fit_are_left_out(self):
         old = model((5.0, -5.0))
-        assert replay(old, old, [], device="cpu") is None
-        assert replay(old, old, [pair((3, 20, 20))], device="cpu") is None
-        assert replay(old, old, [pair(channels=2)], device="cpu") is None
+        assert compare(old, old, [], device="cpu") is None
+        assert compare(old, old, [pair((3, 20, 20))], device="cpu") is None
+        assert compare(old, old, [pair(channels=2)], device="cpu") is None
 
     def test_a_training_is_told_and_its_model_records_it(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
@@ -263,7 +263,7 @@ class TestReplay:
         result, kept = check_forgetting(
             tuned(new), old, [of_class(0)], [here], device="cpu"
         )
-        assert result.replay.forgot
+        assert result.forgetting.forgot
         assert "IoU 1.00 before, 0.00 now" in result.notes[-1]
         assert "'old'" not in result.notes[-1]
         assert "what old had learned" in result.notes[-1]
@@ -278,6 +278,6 @@ class TestReplay:
         result, kept = check_forgetting(
             tuned(new), old, [of_class(0, "here")], [here], device="cpu"
         )
-        assert result.replay is None
+        assert result.forgetting is None
         assert not result.notes
         assert names(kept) == ["here"]

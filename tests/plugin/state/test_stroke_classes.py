@@ -99,7 +99,8 @@ def test_another_order_of_the_same_names_is_learned_by_name(
     before = counted(docked)
     docked.widget.select_model("two")
     assert counted(docked) == before
-    ((_, touched),) = order_of(docked).touched
+    (painted_image,) = order_of(docked).touched
+    touched = painted_image.strokes
     assert touched.target(())[10, 40] == 2, "a cell"
     assert touched.target(())[25, 40] == 1, "a wall"
     # New strokes, undo and Clear agree with what is shown.
@@ -162,7 +163,7 @@ def test_a_class_that_the_model_lacks_is_not_taught_as_another(
     docked.widget.correct.add_class("axon")
     order = order_of(docked)
     assert order.classes == ("background", "cell", "axon")
-    assert order.touched[0][1].classes() == {0: 97, 2: 97}
+    assert order.touched[0].strokes.classes() == {0: 97, 2: 97}
 
 
 def test_another_image_whose_classes_the_model_lacks_is_named_and_left_out(
@@ -177,11 +178,11 @@ def test_another_image_whose_classes_the_model_lacks_is_named_and_left_out(
     docked.widget.predict.form.image.value = docked.viewer.layers["blood"]
     docked.widget.select_model("cells")
     paint(docked, "cell", "background")
-    assert [s.image.name for s, _ in order_of(docked).touched] == ["blood"]
+    assert [one.name for one in order_of(docked).touched] == ["blood"]
     line = docked.widget.fine_tune.left_out.text()
     assert "Not learned from: strokes on nerve are of the class 'axon'" in line
     docked.widget.correct.add_class("axon")
-    names = [s.image.name for s, _ in order_of(docked).touched]
+    names = [one.name for one in order_of(docked).touched]
     assert sorted(names) == ["blood", "nerve"]
     assert not docked.widget.fine_tune.left_out.text()
 
@@ -198,7 +199,7 @@ def test_grey_images_teach_a_model_of_colour(
     for name in ("two", "one"):
         docked.widget.predict.form.image.value = docked.viewer.layers[name]
         paint(docked, "cell", "background")
-    assert [s.image.name for s, _ in order_of(docked).touched] == ["one", "two"]
+    assert [one.name for one in order_of(docked).touched] == ["one", "two"]
     assert not docked.widget.fine_tune.left_out.text()
 
 

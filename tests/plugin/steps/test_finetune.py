@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import training as _training_runs
-from napari_unet.jobs.training_data import training_pairs
 from unet_engine.errors import DataError
 from unet_engine.training.events import FineTuned, ForgettingCheck, Step, Validation
 from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.labelled_images import training_pairs
 from unet_engine.training.remembered_crops import load_remembered
+from unet_engine.training.saving import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -63,7 +64,7 @@ def unimproved(order: Any, workspace: Any, stop: Any) -> Generator[Any, None, An
         before=look(0.5), after=look(0.5), steps=1, stopped=False,
         notes=("The old one is kept.",),
     )  # fmt: skip
-    return _training_runs.Trained(result=result, model=None)
+    return Trained(result=result)
 
 
 def test_the_new_model_is_saved_chosen_and_predicts(
@@ -89,10 +90,10 @@ def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
     painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
     def compare(result: Any, *_: Any, **__: Any) -> Any:
-        found = ForgettingCheck(before=0.9, after=after, examples=3)
-        return replace(result, replay=found), []
+        found = ForgettingCheck(before=0.9, after=after, crops=3)
+        return replace(result, forgetting=found), []
 
-    monkeypatch.setattr("unet_engine.training.forgetting.check_forgetting", compare)
+    monkeypatch.setattr("unet_engine.training.rounds.check_forgetting", compare)
     train(painted)
     painted.wait()
     workspace, text = painted.widget.workspace, painted.widget.fine_tune.text.text()
@@ -122,7 +123,7 @@ def test_a_second_training_starts_anew_and_hears_the_first(
         heard.append((len(start.history), previous and len(previous.history)))
         return fine_tune(start, *rest, previous=previous, **limits)
 
-    monkeypatch.setattr("unet_engine.training.fine_tuning.fine_tune", listen)
+    monkeypatch.setattr("unet_engine.training.rounds.fine_tune", listen)
     train(painted)
     painted.wait()
     assert painted.widget.workspace.model.name == "tiny-ft"
@@ -165,7 +166,7 @@ def test_learned_nothing_says_so_and_keeps_the_model(
 def test_a_model_that_is_not_better_is_not_saved(
     painted: Docked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unet_engine.training import fine_tuning as training
+    from unet_engine.training import rounds
 
     def learn_nothing(checkpoint: Any, *_: Any, **__: Any) -> Any:
         yield look(0.5)
@@ -174,7 +175,7 @@ def test_a_model_that_is_not_better_is_not_saved(
             steps=1, stopped=False,
         )  # fmt: skip
 
-    monkeypatch.setattr(training, "fine_tune", learn_nothing)
+    monkeypatch.setattr(rounds, "fine_tune", learn_nothing)
     train(painted)
     assert "tiny-ft" not in painted.widget.workspace.store.names()
 
@@ -352,7 +353,7 @@ def test_remove_a_pair(dock: Docked, plane: Any) -> None:
 def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
     order = painted.widget.fine_tune._make_order()
     spec = painted.widget.workspace.model.spec
-    first, second = training_pairs(order, spec)
+    first, second = training_pairs(order.touched, spec, order.config)
     assert first.image.shape == (1, *first.target.shape)
     # A disc of radius 6 at (70, 70) with a crop of 32 around it, cut at the border.
     assert second.target.shape == (64, 64)
@@ -364,10 +365,11 @@ def test_planes_whose_strokes_are_damaged_teach_nothing(
 ) -> None:
     order = painted.widget.fine_tune._make_order()
     spec = painted.widget.workspace.model.spec
-    ((_, touched),) = order.touched
+    (painted_image,) = order.touched
+    touched = painted_image.strokes
     damage(touched, (0,))
     assert len(touched.planes()) == 2
-    (left,) = training_pairs(order, spec)
+    (left,) = training_pairs(order.touched, spec, order.config)
     assert left.name == "cells (1,)"
     assert touched.damaged == 1
 
@@ -400,7 +402,7 @@ def lose_the_folder(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> Path:
     # The model is read before; what is left to do is to save.
     docked.widget.workspace.checkpoint(docked.widget.workspace.model)
     monkeypatch.setattr(store, "check_writable", check)
-    monkeypatch.setattr(docked.widget.workspace, "base_of", lambda _: None)
+    monkeypatch.setattr(store, "base_of", lambda _: None)
     loaded = docked.widget.workspace._loaded[1]
     monkeypatch.setattr(docked.widget.workspace, "checkpoint", lambda *_: loaded)
     return away

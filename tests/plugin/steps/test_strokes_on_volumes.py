@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs.training import TrainingOrder
-from napari_unet.jobs.training_data import LabelledImage, training_pairs
+from napari_unet.jobs.training_data import AddedLabels, decide_added
 from unet_engine.errors import DataError
 from unet_engine.images import Image
 from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.labelled_images import PaintedImage, training_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Docked
+
+    from unet_engine.training.pairs import TrainingPair
 
 SPEC = {"ndim": 3, "depth": 1, "width": 4}
 
@@ -67,9 +70,14 @@ def order_of(docked: Docked) -> TrainingOrder:
     return order
 
 
+def pairs_of(order: TrainingOrder, spec: ModelSpec) -> list[TrainingPair]:
+    labelled = decide_added(order.labelled, order.classes)
+    return list(training_pairs((*order.touched, *labelled), spec, order.config))
+
+
 def test_strokes_become_one_volume(painted: Docked) -> None:
     spec = painted.widget.workspace.model.spec
-    (pair,) = training_pairs(order_of(painted), spec)
+    (pair,) = pairs_of(order_of(painted), spec)
     assert pair.image.shape == (1, *pair.target.shape)
     assert pair.target.ndim == 3
     assert len(pair.target) == 10
@@ -83,10 +91,11 @@ def test_a_stack_whose_strokes_are_damaged_teaches_nothing(
     painted: Docked, damage: Callable[..., None]
 ) -> None:
     order = order_of(painted)
-    ((_, touched),) = order.touched
+    (painted_image,) = order.touched
+    touched = painted_image.strokes
     for index in touched.planes():
         damage(touched, index)
-    assert not list(training_pairs(order, painted.widget.workspace.model.spec))
+    assert not (pairs_of(order, painted.widget.workspace.model.spec))
 
 
 def test_one_click_makes_a_model_that_predicts_the_stack(
@@ -112,13 +121,13 @@ def test_an_added_pair_is_learned_as_a_volume(
         model=add_model("volumes", **SPEC),
         classes=spec.classes,
         touched=(),
-        labelled=(LabelledImage(image=image, labels=labels),),
+        labelled=(AddedLabels(image=image, labels=labels),),
         config=FineTuneConfig(crop=32),
     )
-    (pair,) = training_pairs(order, spec)
+    (pair,) = pairs_of(order, spec)
     assert np.flatnonzero((pair.target != IGNORE).any(axis=(1, 2))).tolist() == [4]
-    ids = LabelledImage(image=image, labels=(stack > 100) * 7, label_values="objects")
-    (dense,) = training_pairs(
+    ids = AddedLabels(image=image, labels=(stack > 100) * 7, label_values="objects")
+    (dense,) = pairs_of(
         TrainingOrder(
             model=order.model,
             classes=order.classes,
@@ -143,14 +152,14 @@ def test_each_stack_of_a_series_is_a_volume(
         classes=("background", "cell"),
         touched=(),
         labelled=(
-            LabelledImage(
+            AddedLabels(
                 image=Image.from_array(series, "TZYX", name="film"),
                 labels=labels,
             ),
         ),
         config=FineTuneConfig(crop=32),
     )
-    first, second = training_pairs(order, ModelSpec(**SPEC))
+    first, second = pairs_of(order, ModelSpec(**SPEC))
     assert (first.name, second.name) == ("film (0,)", "film (2,)")
     assert set(np.unique(first.target)) == {1, IGNORE}
 
@@ -172,11 +181,17 @@ def test_only_what_is_around_the_strokes_is_read(
     order = TrainingOrder(
         model=add_model("volumes", **SPEC),
         classes=spec.classes,
-        touched=((working_image, working_image.annotations),),
+        touched=(
+            PaintedImage(
+                image=working_image.image,
+                strokes=working_image.annotations,
+                normalise=working_image.normalisation,
+            ),
+        ),
         labelled=(),
         config=FineTuneConfig(crop=64),
     )
-    (pair,) = training_pairs(order, spec)
+    (pair,) = pairs_of(order, spec)
     assert np.count_nonzero(pair.target != IGNORE) == 100
     assert data.read == pair.target.size < 80 * 200 * 200
 
@@ -189,7 +204,7 @@ def test_a_plane_for_a_model_of_volumes(
         classes=("background", "cell"),
         touched=(),
         labelled=(
-            LabelledImage(
+            AddedLabels(
                 image=Image.from_array(plane, "YX", name="flat"),
                 labels=plane > 100,
             ),
@@ -197,4 +212,4 @@ def test_a_plane_for_a_model_of_volumes(
         config=FineTuneConfig(),
     )
     with pytest.raises(DataError, match=r"flat has no Z .* model for planes"):
-        list(training_pairs(order, ModelSpec(**SPEC)))
+        pairs_of(order, ModelSpec(**SPEC))

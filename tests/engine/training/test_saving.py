@@ -11,7 +11,7 @@ from unet_engine.errors import DataError
 from unet_engine.models.checkpoint import Checkpoint, ModelInfo
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
-from unet_engine.training.rescue import Unsaved, save_or_rescue
+from unet_engine.training.saving import Unsaved, save_or_rescue
 
 if TYPE_CHECKING:
     from pathlib import Path

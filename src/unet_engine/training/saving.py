@@ -1,4 +1,4 @@
-"""A trained model that cannot be saved where it belongs: it is never thrown away."""
+"""A trained model is saved; one that cannot be is never thrown away. No torch."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from unet_engine.errors import CheckpointError, EngineError
 from unet_engine.models.store import ModelStore, user_folder
+from unet_engine.training.events import Saving
 from unet_engine.training.remembered_crops import save_with_crops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from unet_engine.models.checkpoint import Checkpoint, ModelInfo
+    from unet_engine.training.events import FineTuned
     from unet_engine.training.pairs import TrainingPair
+
+Event = TypeVar("Event")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +58,92 @@ class Unsaved:
         if self.place is not None and self.place.resolve() != info.path.resolve():
             self.place.unlink(missing_ok=True)
         return info
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """A training that ended.
+
+    Attributes
+    ----------
+    result
+        What was learned.
+    model
+        The new one; None if nothing was learned, or it could not be saved.
+    unsaved
+        The new one if it could not be saved, else None.
+    """
+
+    result: FineTuned
+    model: ModelInfo | None = None
+    unsaved: Unsaved | None = None
+
+
+def train_and_save(
+    training: Generator[Event, None, FineTuned],
+    store: ModelStore,
+    name: str,
+    *,
+    overwrite: bool = False,
+    folders: Iterable[str | os.PathLike[str]],
+) -> Generator[Event | Saving, None, Trained]:
+    """Run a training to its end and save its model, if it became better.
+
+    Parameters
+    ----------
+    training
+        As ``pretrain`` returns it.
+    store, name, overwrite, folders
+        As of `save_trained`.
+
+    Yields
+    ------
+    Event or Saving
+        Those of the training, then that the model is about to be saved.
+    """
+    result = yield from training
+    if not result.improved:
+        return Trained(result=result)
+    yield Saving()
+    return save_trained(result, store, name, overwrite=overwrite, folders=folders)
+
+
+def save_trained(
+    result: FineTuned,
+    store: ModelStore,
+    name: str,
+    *,
+    crops: Sequence[TrainingPair] = (),
+    overwrite: bool = False,
+    folders: Iterable[str | os.PathLike[str]],
+) -> Trained:
+    """Save a better model; one that cannot be saved is kept.
+
+    Parameters
+    ----------
+    result
+        Of a training that made the model better.
+    store, name
+        Where it goes; a name that is taken becomes a free one.
+    crops
+        To remember beside it.
+    overwrite
+        Replace a model of the name, if the training was complete.
+    folders
+        As of `save_or_rescue`.
+    """
+    replaces = overwrite and not result.stopped
+    saved = save_or_rescue(
+        store,
+        name if replaces else store.free_name(name),
+        result.checkpoint,
+        crops=crops,
+        overwrite=replaces,
+        folders=folders,
+    )
+    if isinstance(saved, Unsaved):
+        return Trained(result=result, unsaved=saved)
+    return Trained(result=result, model=saved)
 
 
 def save_or_rescue(

@@ -1,0 +1,244 @@
+"""Images with label images or strokes become what a network is trained on.
+
+Files, layers and arrays, in the dock and on the command line, take this way. An image
+is read and normalised as for a prediction, around its labels only. No torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.generators import discard
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.images.no_data import count_unrecorded, recorded_target
+from unet_engine.labels import IGNORE
+from unet_engine.prediction.plan import check_axes
+from unet_engine.training.pairs import TrainingPair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy.typing as npt
+
+    from unet_engine.annotations.annotations import Annotations
+    from unet_engine.images import Image, LabelRule
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.places import Index
+    from unet_engine.training.config import FineTuneConfig
+
+    Labels = npt.NDArray[np.uint8]
+    Box = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LabelledImage:
+    """An image and its label image.
+
+    Attributes
+    ----------
+    image
+        Lazy.
+    labels
+        Array-like of whole numbers, ``(*leading, Y, X)``; one plane or volume of it is
+        read at a time.
+    rule
+        What the values of the labels mean.
+    name
+        To call it in messages and in the history of the model.
+    """
+
+    image: Image
+    labels: Any
+    rule: LabelRule
+    name: str
+
+    def target(self, index: Index = ()) -> Labels:
+        """Return class ids, uint8, ``IGNORE`` where nobody labelled.
+
+        Parameters
+        ----------
+        index
+            Position along the leading axes, or the first of them; the shape of what is
+            returned is that of the other axes.
+        """
+        return self.rule.apply(np.asarray(self.labels[index]))
+
+    def object_ids(self, index: Index = ()) -> npt.NDArray[np.integer[Any]] | None:
+        """Return object ids in the shape of `target`; None if the values are none."""
+        return self.rule.object_ids(np.asarray(self.labels[index]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PaintedImage:
+    """An image and the strokes on it.
+
+    Attributes
+    ----------
+    image
+        Lazy.
+    strokes
+        Their values are class ids of the model that will learn from them.
+    normalise
+        Returns the normalisation of the image for a model, where it was measured
+        before; None to measure it.
+    """
+
+    image: Image
+    strokes: Annotations
+    normalise: Callable[[ModelSpec], Normalisation] | None = None
+
+    @property
+    def name(self) -> str:
+        """To call it in messages and in the history of the model."""
+        return self.image.name
+
+
+def training_pairs(
+    data: Iterable[LabelledImage | PaintedImage],
+    spec: ModelSpec,
+    config: FineTuneConfig,
+    on_note: Callable[[str], object] = discard,
+) -> Iterator[TrainingPair]:
+    """Read and normalise all that is labelled.
+
+    Parameters
+    ----------
+    data
+        Images; planes and volumes of them without labels are left out.
+    spec
+        Of the model that will learn: from planes, or from volumes.
+    config
+        How it will learn. With a border weight, the gaps between neighbouring objects
+        are weighed where labels are object ids.
+    on_note
+        Called with what is odd about an image, in one line.
+
+    Raises
+    ------
+    DataError
+        When the channels or axes of an image do not fit the model.
+    """
+    for one in data:
+        image = match_channels(one.image, spec.in_channels)
+        check_axes(image, spec)
+        if isinstance(one, PaintedImage):
+            normalisation = one.normalise(spec) if one.normalise else None
+            source = _Source(one.name, image, spec, config, normalisation, on_note)
+            yield from _painted_pairs(one.strokes, source)
+        else:
+            source = _Source(one.name, image, spec, config, None, on_note)
+            yield from _labelled_pairs(one, source)
+
+
+class _Source:
+    """An image as a model takes it, part by part."""
+
+    def __init__(
+        self,
+        name: str,
+        image: Image,
+        spec: ModelSpec,
+        config: FineTuneConfig,
+        normalisation: Normalisation | None,
+        on_note: Callable[[str], object],
+    ) -> None:
+        if normalisation is None:
+            normalisation = Normalisation.measure(
+                image, low=spec.low_percentile, high=spec.high_percentile
+            )
+        for note in normalisation.notes:
+            on_note(f"{name}: {note}")
+        self.spec, self.config = spec, config
+        self.image = normalisation.marked(image)
+        self._name, self._normalisation = name, normalisation
+
+    def pair(self, index: Index, box: Box, target: Labels) -> TrainingPair:
+        """Read a region of a plane or a volume; ``target`` is of that region."""
+        read = self.image.read_volume if self.spec.ndim == 3 else self.image.read
+        pixels = read(index, box)
+        place = f" {index}" if index else ""
+        return TrainingPair(
+            self._normalisation.apply(pixels),
+            recorded_target(target, pixels),
+            name=f"{self._name}{place}",
+            unrecorded=count_unrecorded(target, pixels),
+        )
+
+
+def _labelled_pairs(labelled: LabelledImage, source: _Source) -> Iterator[TrainingPair]:
+    from unet_engine.training.border_weights import weigh_instances
+
+    spec, strength = source.spec, source.config.border_weight
+    shape = source.image.leading_shape
+    for index in np.ndindex(shape[: len(shape) - (spec.ndim - 2)]):
+        target = labelled.target(index)
+        if (target == IGNORE).all():
+            continue
+        box = _labelled_box(target, source)
+        pair = source.pair(index, box, target[box])
+        ids = labelled.object_ids(index) if strength else None
+        yield pair if ids is None else weigh_instances(pair, ids[box], strength)
+
+
+def _labelled_box(target: Labels, source: _Source) -> Box:
+    """Return what to read: a whole plane, or what is around the labels of a volume."""
+    from unet_engine.training.crops import volume_around
+
+    if source.spec.ndim == 2:
+        return slice(None), slice(None)
+    return volume_around(target != IGNORE, source.spec, source.config.crop)
+
+
+def _painted_pairs(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
+    if source.spec.ndim == 3:
+        yield from _painted_volumes(strokes, source)
+    else:
+        yield from _painted_planes(strokes, source)
+
+
+def _painted_planes(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
+    for index in strokes.planes():
+        target = strokes.target(index)
+        painted = target != IGNORE
+        # Nothing, where what is on disk of it is damaged.
+        if painted.any():
+            region = _around(painted, source.config.crop)
+            yield source.pair(index, region, target[region])
+
+
+def _painted_volumes(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
+    """Make one volume of all painted slices, those between them ``IGNORE``."""
+    from unet_engine.training.crops import with_context
+
+    for place, planes in groupby(strokes.planes(), key=lambda index: index[:-1]):
+        indices = list(planes)
+        painted = np.any([strokes.touched(index) for index in indices], axis=0)
+        if not painted.any():
+            continue
+        depth = slice(indices[0][-1], indices[-1][-1] + 1)
+        box = with_context(
+            (depth, *_around(painted, 0)),
+            strokes.shape[-3:],
+            source.spec,
+            source.config.crop,
+        )
+        target = np.full([part.stop - part.start for part in box], IGNORE, np.uint8)
+        for index in indices:
+            target[index[-1] - box[0].start] = strokes.target(index, box[1:])
+        yield source.pair(place, box, target)
+
+
+def _around(painted: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Return the box around what was painted, with context for the crops."""
+    rows, columns = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
+    height, width = painted.shape
+    return (
+        slice(max(0, int(rows[0]) - margin), min(height, int(rows[-1]) + 1 + margin)),
+        slice(
+            max(0, int(columns[0]) - margin), min(width, int(columns[-1]) + 1 + margin)
+        ),
+    )

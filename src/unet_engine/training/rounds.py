@@ -1,0 +1,204 @@
+"""One round of training: images with labels, a model to start from, a new model saved.
+
+The dock, the command line and scripts train by `train_round`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import DataError
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.starting import model_of_planes, with_classes
+from unet_engine.stopping import never
+from unet_engine.training.events import Note, Saving
+from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.forgetting import check_forgetting
+from unet_engine.training.labelled_images import training_pairs
+from unet_engine.training.pairs import recorded_pairs
+from unet_engine.training.remembered_crops import load_remembered
+from unet_engine.training.saving import Trained, save_trained
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection, Generator, Iterable, Sequence
+
+    from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.models.store import ModelStore
+    from unet_engine.stopping import Stop
+    from unet_engine.training.config import FineTuneConfig
+    from unet_engine.training.events import FineTuned, Step, Validation
+    from unet_engine.training.labelled_images import LabelledImage, PaintedImage
+    from unet_engine.training.pairs import TrainingPair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Round:
+    """What one training starts from, learns from and makes.
+
+    Attributes
+    ----------
+    start
+        What is trained, with the classes of the data.
+    data
+        Images with label images or strokes, whose values are these classes.
+    config
+        How to train.
+    name
+        Of the new model.
+    parent
+        The model that ``start`` was made from; None where there is none.
+    old
+        Its weights. Without them it is not compared with the new model.
+    overwrite
+        A complete training replaces a model of the name; else the new one gets a free
+        name.
+    restarts
+        Trainings that follow one another forget what came first. So where all that the
+        parent was tuned on is here again, what it was tuned from is tuned anew, on all
+        of it at once.
+    """
+
+    start: Checkpoint
+    data: Sequence[LabelledImage | PaintedImage]
+    config: FineTuneConfig
+    name: str
+    parent: ModelInfo | None = None
+    old: Checkpoint | None = None
+    overwrite: bool = False
+    restarts: bool = False
+
+
+def train_round(
+    order: Round,
+    store: ModelStore,
+    *,
+    folders: Iterable[str | os.PathLike[str]],
+    stop: Stop = never,
+) -> Generator[Note | Step | Validation | Saving, None, Trained]:
+    """Train a model and save it, if it became better.
+
+    Parameters
+    ----------
+    order
+        What to train, and on what.
+    store
+        Where the new model goes, and what it was tuned from is found.
+    folders
+        Where a model is saved that cannot be saved there, the first one first.
+    stop
+        Polled before every step; True ends the training, and its best model is saved.
+
+    Yields
+    ------
+    Note, Step, Validation or Saving
+        What is odd about the data, then as of ``fine_tune``, then that the model is
+        about to be saved.
+
+    Raises
+    ------
+    EngineError
+        When the data cannot be used or the training fails.
+    """
+    pairs, left_out = yield from _read_pairs(order)
+    base, start = _choose_start(order, store, {pair.name for pair in pairs})
+    result = yield from fine_tune(
+        start,
+        pairs,
+        order.config,
+        previous=order.old if base is not order.parent else None,
+        features_from=_features_from(start, store),
+        stop=stop,
+    )
+    result = replace(result, notes=(*result.notes, *left_out))
+    if not result.improved:
+        return Trained(result=result)
+    crops: Sequence[TrainingPair]
+    result, crops = check_forgetting(
+        result,
+        order.old or start,
+        load_remembered(order.parent) if order.parent and order.old else (),
+        pairs,
+        device=order.config.device,
+    )
+    result = _with_origin(result, order, base, store)
+    yield Saving()
+    return save_trained(
+        result,
+        store,
+        order.name,
+        crops=crops,
+        overwrite=order.overwrite,
+        folders=folders,
+    )
+
+
+def _read_pairs(
+    order: Round,
+) -> Generator[Note, None, tuple[list[TrainingPair], tuple[str, ...]]]:
+    """Read what is labelled, and describe labels that are left out."""
+    lines: list[str] = []
+    read = []
+    for pair in training_pairs(
+        order.data, order.start.spec, order.config, lines.append
+    ):
+        read.append(pair)
+        yield from map(Note, lines)
+        lines.clear()
+    yield from map(Note, lines)
+    if not read:
+        raise DataError(
+            "no pixel of the chosen images is labelled; label some pixels of at least "
+            "two classes"
+        )
+    pairs, lost = recorded_pairs(read)
+    if not lost:
+        return pairs, ()
+    sentence = f"{lost[0].upper()}{lost[1:]}."
+    yield Note(sentence)
+    return pairs, (sentence,)
+
+
+def _choose_start(
+    order: Round, store: ModelStore, names: Collection[str]
+) -> tuple[ModelInfo | None, Checkpoint]:
+    """Return the model that is tuned and its weights: the parent, or what it was."""
+    parent = order.parent
+    if parent is None or not parent.history or not order.restarts:
+        return parent, order.start
+    here = set(parent.history[-1].get("data", ())) <= set(names)
+    base = store.base_of(parent) if here else None
+    if base is None:
+        return parent, order.start
+    classes = order.start.spec.classes
+    weights = Checkpoint.load(base.path)
+    return base, with_classes(weights, classes, seed=order.config.seed)
+
+
+def _features_from(start: Checkpoint, store: ModelStore) -> Checkpoint | None:
+    if start.spec.ndim == 2 or start.trained:
+        return None
+    return model_of_planes(store, start.spec.in_channels)
+
+
+def _with_origin(
+    result: FineTuned, order: Round, base: ModelInfo | None, store: ModelStore
+) -> FineTuned:
+    """Record the model that was chosen, and the one whose weights were tuned.
+
+    The second is found again by its name, so it must be in the store, and be the same
+    network.
+    """
+    *earlier, last = result.checkpoint.history
+    architecture = result.checkpoint.spec.architecture
+    tuned = (
+        base is not None
+        and base.spec.architecture == architecture
+        and store.holds(base)
+    )
+    last = {**last, "base": base.name if base is not None and tuned else ""}
+    if order.parent is not None:
+        last["parent"] = order.parent.name
+    checkpoint = replace(result.checkpoint, history=(*earlier, last))
+    return replace(result, checkpoint=checkpoint)
