@@ -15,7 +15,7 @@ import pytest
 
 from unet_engine.annotations.store import FOLDER_VARIABLE as STROKES_VARIABLE
 from unet_engine.compute.calibration import CACHE_VARIABLE
-from unet_engine.models.store import FOLDER_VARIABLE
+from unet_engine.models.store import MODELS_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def models_folder(
 ) -> Path:
     """Give each test an empty folder of models, strokes and a cache of its own."""
     folder = tmp_path_factory.mktemp("models")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(MODELS_VARIABLE, str(folder))
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
     monkeypatch.setenv(STROKES_VARIABLE, str(folder / "strokes"))
     return folder

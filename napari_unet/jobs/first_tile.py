@@ -34,7 +34,7 @@ def first_tile(
     stop: Stop,
 ) -> Iterator[TileDone]:
     """Predict the small tile, if the plan is long and there is no fast device."""
-    from unet_engine.labels import likeliest
+    from unet_engine.labels import most_probable_class
     from unet_engine.prediction.tile_predictor import TilePredictor
 
     place, spec, config = order.near(), checkpoint.spec, order.config
@@ -58,7 +58,7 @@ def first_tile(
     yield TileDone(
         index=place[0],
         inner=small.inner_slices,
-        labels=likeliest(probabilities),
+        labels=most_probable_class(probabilities),
         probabilities=probabilities if config.probabilities else None,
         done=0,
         total=plan.total,

@@ -1,4 +1,4 @@
-"""The words for where a network runs and how exactly it multiplies. No torch."""
+"""Names of the devices a network runs on, and of its precisions. No torch."""
 
 from typing import Literal
 

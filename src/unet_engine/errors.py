@@ -1,4 +1,4 @@
-"""The engine's own exceptions: every message says what is wrong and what to do.
+"""The engine's own exceptions: every message names what is wrong and what to do.
 
 None of them is a ``RuntimeError``: Qt generator workers swallow those, and torch
 raises them for nearly everything, so the two must stay apart.
@@ -10,7 +10,7 @@ class EngineError(Exception):
 
 
 class SpecError(EngineError):
-    """A model was asked for that does not exist or cannot be built."""
+    """A spec, setting or architecture does not exist or cannot be built."""
 
 
 class DataError(EngineError):
@@ -18,11 +18,11 @@ class DataError(EngineError):
 
 
 class UnknownAxesError(DataError):
-    """A file does not say what its axes are, and nobody else did."""
+    """A file does not record what its axes are, and the caller did not name them."""
 
 
 class CheckpointError(EngineError):
-    """A model file is not ours, is damaged, or does not fit its own spec."""
+    """A file is no model of this package, is damaged, or does not fit its own spec."""
 
 
 class OutOfMemoryError(EngineError):

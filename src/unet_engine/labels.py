@@ -12,21 +12,36 @@ if TYPE_CHECKING:
 
 
 IGNORE = 255
-"""Target value of a pixel that nobody labelled: it has no loss and no gradient."""
+"""Target value of a pixel that nobody labelled: it has no loss and no gradient.
 
+The largest value of uint8, which also many label files use for it.
+"""
 
 HELD_OUT = 254
 """Training target of a pixel that is kept for validation.
 
-Like ``IGNORE`` it has no loss. It is told apart because the model's own guess, which
-may stand in for a pixel that nobody labelled, must not stand in for this one.
+Like ``IGNORE`` it has no loss. It is a value of its own because a pixel that nobody
+labelled may get a pseudo-label from the model, and one that is held out must not.
 """
 
 
-def likeliest(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return the first of the likeliest classes, as argmax does, and faster.
+def most_probable_class(
+    probabilities: npt.NDArray[np.float32],
+) -> npt.NDArray[np.uint8]:
+    """Return the most probable class of each pixel.
 
-    ``(classes, *spatial)`` probabilities become ``(*spatial)`` class ids.
+    The same as ``argmax`` along axis 0, faster for few classes; of equal probabilities
+    the lowest class id.
+
+    Parameters
+    ----------
+    probabilities
+        ``(classes, *spatial)`` float32, at least one class.
+
+    Returns
+    -------
+    ndarray
+        ``(*spatial)`` uint8 class ids.
     """
     best = probabilities[0]
     labels = np.zeros(best.shape, np.uint8)

@@ -1,6 +1,6 @@
-"""Words for positions in an image that all parts agree on. No torch.
+"""Types for positions in an image that all parts share. No torch.
 
-An image has leading axes (time, and depth where the network sees planes) and a plane
+An image has leading axes (time, and depth where the network takes planes) and a plane
 ``(Y, X)``; positions are in pixels of the full resolution unless noted otherwise.
 """
 
@@ -23,9 +23,9 @@ View = tuple[Index, tuple[float, float], tuple[float, float]]
 and width, in pixels of the image at full resolution. They may lie outside it."""
 
 Place = tuple[Index, tuple[float, float]] | View
-"""What the user looks at: position along the leading axes, the point ``(y, x)`` in the
+"""Where the viewport is: position along the leading axes, the point ``(y, x)`` in the
 middle, and, where it is known, the height and width around it."""
 
 Near = Place | Callable[[], Place | None] | None
-"""What comes first: a place, or a function that is called time and again for it; None:
-raster order."""
+"""Which tiles come first: those near a place, or near what a function returns, which is
+called before every tile; None: raster order."""

@@ -14,7 +14,7 @@ import torch
 from unet_engine.compute.runner import Runner
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec, build
-from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: MakeCheckpoint
 ) -> Checkpoint:
     """Return a model that the store knows as ``tiny``."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     checkpoint = make_checkpoint()
     ModelStore().save("tiny", checkpoint)
     return checkpoint

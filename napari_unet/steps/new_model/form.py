@@ -14,7 +14,7 @@ from napari_unet.state.untrained_model import (
     trunk_title,
 )
 from napari_unet.widgets.forms import TextLine, add_row, rows, set_row_visible
-from unet_engine.models.architectures import ARCHITECTURES, lends_features
+from unet_engine.models.architectures import ARCHITECTURES, shares_features
 from unet_engine.models.checkpoint import ModelInfo
 from unet_engine.models.fcn_trunks import FCN_FORMS
 from unet_engine.models.receptive_fields import z_poolings_for
@@ -174,7 +174,7 @@ class ModelForm(QWidget):
         return (
             parent is None
             or not parent.spec.classes
-            or lends_features(self.architecture, parent.spec)
+            or shares_features(self.architecture, parent.spec)
         )
 
     @property

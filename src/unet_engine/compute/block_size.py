@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_engine.compute import calibration
-from unet_engine.compute.blockwise import CELLS
+from unet_engine.compute.blockwise import BLOCK_EDGE
 
 if TYPE_CHECKING:
     from unet_engine.compute.runner import Runner
 
-_CELLS = (96, 128, 192, 256, 384)
+_CANDIDATES = (96, 128, 192, 256, 384)
+"""Edges of blocks that are tried, in pixels: from what fits the cache of one core to
+what fits that of several."""
+
 _EDGES = {2: 448, 3: 64}
+"""Edge in pixels of the tile that is timed, by dimensions: of a usual size, so that
+borders of blocks weigh as much as in a prediction."""
+
 _ROUNDS = 2
+"""Times that each edge is tried; the faster one counts."""
 
 
 def tune(runner: Runner, *, measure: bool) -> None:
@@ -31,16 +38,16 @@ def tune(runner: Runner, *, measure: bool) -> None:
     """
     if not runner.in_blocks:
         return
-    cells = calibration.recall(runner.spec, runner.device).cells
-    # What cannot be kept would be another one in the next run, and a run that is gone
-    # on with would not be byte for byte the same.
-    if not cells and measure and calibration.remember(runner.spec, runner.device):
-        cells = _fastest_cells(runner)
-        calibration.remember(runner.spec, runner.device, cells=cells)
-    runner.cells = cells or CELLS
+    block_edge = calibration.recall(runner.spec, runner.device).block_edge
+    # What cannot be kept would be another one in the next run, and a run that is
+    # resumed would not be byte for byte the same.
+    if not block_edge and measure and calibration.remember(runner.spec, runner.device):
+        block_edge = _fastest_edge(runner)
+        calibration.remember(runner.spec, runner.device, block_edge=block_edge)
+    runner.block_edge = block_edge or BLOCK_EDGE
 
 
-def _fastest_cells(runner: Runner) -> int:
+def _fastest_edge(runner: Runner) -> int:
     spec, edge = runner.spec, _EDGES[runner.spec.ndim]
     halos = spec.footprint.halo
     outer = spec.footprint.around([(0, edge)] * spec.ndim)
@@ -48,12 +55,14 @@ def _fastest_cells(runner: Runner) -> int:
     generator = np.random.default_rng(0)
     block = generator.random((spec.in_channels, *shape), dtype=np.float32)
     wanted = [(halo, halo + edge) for halo in halos]
-    seconds = dict.fromkeys(_CELLS, float("inf"))
+    seconds = dict.fromkeys(_CANDIDATES, float("inf"))
     # All of them in turn, as the load of a machine changes from second to second.
     for _ in range(_ROUNDS):
-        for cells in _CELLS:
-            runner.cells = cells
+        for block_edge in _CANDIDATES:
+            runner.block_edge = block_edge
             started = time.perf_counter()
             runner(block, wanted)
-            seconds[cells] = min(seconds[cells], time.perf_counter() - started)
+            seconds[block_edge] = min(
+                seconds[block_edge], time.perf_counter() - started
+            )
     return min(seconds, key=seconds.__getitem__)

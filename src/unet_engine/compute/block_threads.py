@@ -1,4 +1,4 @@
-"""Threads that compute blocks of a map, each with one core to itself."""
+"""Threads that compute blocks of a map, each on one core."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Workers:
         finally:
             for future in futures:
                 future.cancel()
-            # A thread that goes on would write into memory that is let go of.
+            # A thread that goes on would write into memory that is used again.
             wait(futures)
 
 

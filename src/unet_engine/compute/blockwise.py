@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from unet_engine.compute.block_threads import Workers
-from unet_engine.models.networks.stages import Block, Stage, crop, needed_regions
+from unet_engine.models.networks.stages import MapPart, Stage, crop, needed_regions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unet_engine.models.networks.stages import Region
+    from unet_engine.models.networks.stages import Intervals
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Interval
 
@@ -29,8 +29,9 @@ class _InStages(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
-CELLS = 256
-"""Edge of a block of a plane, in cells of its map, where nothing was measured."""
+BLOCK_EDGE = 256
+"""Edge of a block of a plane, in pixels of its map, where nothing was measured: one of
+those that are tried where it is; 8 MiB of 32 float32 channels."""
 
 
 class StagedNetwork:
@@ -45,29 +46,31 @@ class StagedNetwork:
         In eval mode, with folded normalisation.
     device
         Where its weights are.
-    cells
-        Edge of a block in cells of its map; of a volume as many voxels. May be changed
-        between two calls.
+    block_edge
+        Edge of a block in pixels of its map; of a volume as many voxels as such a block
+        has pixels. May be changed between two calls.
     """
 
-    def __init__(self, network: _InStages, device: str, cells: int = CELLS) -> None:
+    def __init__(
+        self, network: _InStages, device: str, block_edge: int = BLOCK_EDGE
+    ) -> None:
         self._spec = network.spec
         self._dtype = next(network.parameters()).dtype
         self._stages = network.stages()
         self._device = torch.device(device)
-        self.cells = cells
+        self.block_edge = block_edge
         self._memory: dict[int, Tensor] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, network: nn.Module, device: str) -> StagedNetwork | None:
         """Return the network in stages, or None where it has none."""
-        # On Apple's GPU each operation is its own risk; there the network runs whole.
+        # On Apple's GPU these operations are not tested; there the network runs whole.
         if device == "mps" or not hasattr(network, "stages"):
             return None
         return cls(cast("_InStages", network), device)
 
-    def __call__(self, image: Tensor, wanted: Region) -> Tensor:
+    def __call__(self, image: Tensor, wanted: Intervals) -> Tensor:
         """Return the probabilities, or the image, of a region.
 
         Parameters
@@ -86,10 +89,10 @@ class StagedNetwork:
         with self._lock:
             return self._run(image, wanted)
 
-    def _run(self, image: Tensor, wanted: Region) -> Tensor:
+    def _run(self, image: Tensor, wanted: Intervals) -> Tensor:
         regions = needed_regions(self._stages, wanted, image.shape[2:])
         whole = tuple((0, size) for size in image.shape[2:])
-        maps = [Block(image, whole)]
+        maps = [MapPart(image, whole)]
         for number, region in enumerate(regions[1:]):
             maps.append(self._run_stage(number, maps, region))
         return maps[-1].values
@@ -108,11 +111,13 @@ class StagedNetwork:
         return known[: prod(shape)].view(count, *sizes, channels).movedim(-1, 1)
 
     def release_memory(self) -> None:
-        """Let go of the memory for maps that is kept from tile to tile."""
+        """Free the memory for maps that is kept from tile to tile."""
         with self._lock:
             self._memory.clear()
 
-    def _run_stage(self, number: int, maps: Sequence[Block], region: Region) -> Block:
+    def _run_stage(
+        self, number: int, maps: Sequence[MapPart], region: Intervals
+    ) -> MapPart:
         stage, last = self._stages[number], number == len(self._stages) - 1
         sources = [maps[source] for source in stage.sources]
         shape = (len(sources[0].values), stage.channels, *_sizes(region))
@@ -121,15 +126,15 @@ class StagedNetwork:
             if last
             else self._map_memory(number, shape)
         )
-        output = Block(values, region)
+        output = MapPart(values, region)
 
-        def run(part: Region) -> None:
+        def run(part: Intervals) -> None:
             aligned = stage.aligned(part)
             blocks = [
                 _read(source, read)
                 for source, read in zip(sources, stage.reads(aligned), strict=True)
             ]
-            found = crop(Block(stage.compute(blocks), aligned), part)
+            found = crop(MapPart(stage.compute(blocks), aligned), part)
             if last and self._spec.classes:
                 found = found.float().softmax(dim=1)
             crop(output, part).copy_(found)
@@ -137,14 +142,14 @@ class StagedNetwork:
         if self._device.type == "cpu":
             workers = Workers.get()
             workers.map(
-                run, list(_parts(region, stage.grid, self.cells, workers.count))
+                run, list(_parts(region, stage.grid, self.block_edge, workers.count))
             )
         else:
             run(region)
         return output
 
 
-def _read(block: Block, region: Region) -> Block:
+def _read(block: MapPart, region: Intervals) -> MapPart:
     """Return a region of a map, with zeros where it leaves the map."""
     inside = tuple(
         (max(start, low), min(stop, high))
@@ -158,22 +163,22 @@ def _read(block: Block, region: Region) -> Block:
     if inside != region:
         margins = [margin for axis in reversed(beyond) for margin in axis]
         values = nn.functional.pad(values, margins)
-    return Block(values, region, beyond)
+    return MapPart(values, region, beyond)
 
 
-def _sizes(region: Region) -> tuple[int, ...]:
+def _sizes(region: Intervals) -> tuple[int, ...]:
     return tuple(stop - start for start, stop in region)
 
 
 def _parts(
-    region: Region, grid: Sequence[int], cells: int, workers: int
-) -> Iterator[Region]:
-    """Cut a region into blocks of at most about ``cells`` ** 2 cells.
+    region: Intervals, grid: Sequence[int], block_edge: int, workers: int
+) -> Iterator[Intervals]:
+    """Cut a region into blocks of at most about ``block_edge`` ** 2 pixels.
 
     As many for each worker where there are few, so that all end at one time.
     """
     sizes = _sizes(region)
-    edge = cells if len(sizes) == 2 else ceil(cells ** (2 / 3))
+    edge = block_edge if len(sizes) == 2 else ceil(block_edge ** (2 / 3))
     counts = [ceil(size / edge) for size in sizes]
     while prod(counts) % workers and prod(counts) < 4 * workers:
         longest = max(range(len(sizes)), key=lambda axis: sizes[axis] / counts[axis])

@@ -41,13 +41,13 @@ class Calibration:
 
     Attributes
     ----------
-    cells
-        Edge of a block in cells of its map, see ``StagedNetwork``; 0: not measured.
+    block_edge
+        Edge of a block in pixels of its map, see ``StagedNetwork``; 0: not measured.
     seconds_per_megapixel
         Of whole predictions, halo and reading included; 0: not measured.
     """
 
-    cells: int = 0
+    block_edge: int = 0
     seconds_per_megapixel: float = 0.0
 
 
@@ -57,7 +57,7 @@ def recall(spec: ModelSpec, device: str) -> Calibration:
     try:
         known = Calibration(**values)
         return Calibration(
-            cells=max(0, int(known.cells)),
+            block_edge=max(0, int(known.block_edge)),
             seconds_per_megapixel=max(0.0, float(known.seconds_per_megapixel)),
         )
     except (TypeError, ValueError):

@@ -30,7 +30,7 @@ def choose_device(device: Device = "auto") -> str:
     Raises
     ------
     EngineError
-        When the device that was asked for is absent, with those there are.
+        When the requested device is absent; names those there are.
     """
     if device not in get_args(Device):
         raise EngineError(
@@ -56,7 +56,7 @@ def _works(device: str) -> bool:
     A GPU may be listed and yet be too old for this torch, or lack an operation.
     """
     with warnings.catch_warnings():
-        # torch warns when a driver is too old, and then says that there is no GPU.
+        # torch warns when a driver is too old, and then reports that there is no GPU.
         warnings.simplefilter("ignore")
         if not getattr(torch, device).is_available():
             return False

@@ -28,7 +28,7 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
         When the weights are not those of the spec, or no numbers; names the first
         tensor that is wrong.
     """
-    # Compared without memory first: a changed spec may ask for terabytes.
+    # Compared without memory first: a changed spec may need terabytes.
     with torch.device("meta"):
         _check_weights(checkpoint, build(checkpoint.spec).state_dict())
     check_weights(checkpoint)
@@ -42,7 +42,7 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
 
 
 def folded_network(checkpoint: Checkpoint) -> nn.Module:
-    """Build the network of a checkpoint to be asked only, with BatchNorm folded."""
+    """Build the network of a checkpoint for prediction, with BatchNorm folded."""
     network = load_network(checkpoint).eval().requires_grad_(False)
     fold_normalisation(network)
     return network

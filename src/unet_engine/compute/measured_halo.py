@@ -1,4 +1,4 @@
-"""How far a pixel's influence really reaches in a trained network.
+"""How far a pixel's influence reaches in a trained network, by measurement.
 
 The halo of a network's geometry holds every pixel that could change a result. Most of
 them do not: influence falls off steeply from the middle of a receptive field (Luo et
@@ -33,7 +33,11 @@ ALLOWED = 1e-3
 """Largest difference in probability that a measured halo may make."""
 
 _SAMPLES = 4
+"""Regions that are tried: with each of them a measurement takes longer."""
+
 _EDGES = {2: 128, 3: 32}
+"""Edge of a region in pixels, by dimensions: some 16 to 32 thousand pixels each, in all
+of which the difference must stay below ``ALLOWED``."""
 
 
 def measure_halo(
@@ -51,8 +55,8 @@ def measure_halo(
     checkpoint
         The model; it stays as it is.
     images
-        ``(C, *spatial)`` float32, normalised as for prediction: what it will see. A few
-        places of them are tried.
+        ``(C, *spatial)`` float32, normalised as for prediction, of the kind that it
+        will predict. A few regions of them are tried.
     device
         Where to try.
     stop
@@ -89,7 +93,7 @@ def measure_halo(
 
 
 def _with(checkpoint: Checkpoint, halo: tuple[int, ...], error: float) -> Checkpoint:
-    # Two figures say enough, and are the same on machines that round differently.
+    # Two figures suffice, and are the same on machines that round differently.
     spec = dataclasses.replace(
         checkpoint.spec, measured_halo=halo, measured_error=float(f"{error:.1e}")
     )

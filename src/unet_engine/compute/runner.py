@@ -77,14 +77,14 @@ class Runner:
         return self._staged is not None and self.device == "cpu"
 
     @property
-    def cells(self) -> int:
-        """Edge of a block in cells of its map; 0 where there are none."""
-        return self._staged.cells if self._staged is not None else 0
+    def block_edge(self) -> int:
+        """Edge of a block in pixels of its map; 0 where there are no blocks."""
+        return self._staged.block_edge if self._staged is not None else 0
 
-    @cells.setter
-    def cells(self, cells: int) -> None:
+    @block_edge.setter
+    def block_edge(self, block_edge: int) -> None:
         if self._staged is not None:
-            self._staged.cells = cells
+            self._staged.block_edge = block_edge
 
     def __call__(
         self,
@@ -171,7 +171,7 @@ class Runner:
         return output.softmax(dim=1) if self.spec.classes else output
 
     def release_memory(self) -> None:
-        """Give back what is kept from block to block: a smaller one may fit then."""
+        """Free what is kept from block to block: a smaller one may fit then."""
         if self._staged is not None:
             self._staged.release_memory()
         if self.device != "cpu":
@@ -219,7 +219,7 @@ class RunnerCache:
             return self._runner
 
     def clear(self) -> None:
-        """Forget the runner, whose memory is free when nobody else holds it."""
+        """Drop the runner, whose memory is freed with the last reference to it."""
         with self._lock:
             self._runner = self._checkpoint = self._place = None
 

@@ -1,4 +1,4 @@
-"""Torch's errors in words."""
+"""Torch's errors as errors of the engine, each in one line that names what to do."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""Parts of messages by which torch reports it, where it has no exception for it."""
 
 
 @contextmanager

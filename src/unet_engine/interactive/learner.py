@@ -23,7 +23,7 @@ from unet_engine.interactive.pixel_classifier import (
     fitted,
     judge,
 )
-from unet_engine.labels import IGNORE, likeliest
+from unet_engine.labels import IGNORE, most_probable_class
 from unet_engine.prediction.events import TileDone
 from unet_engine.stopping import never
 
@@ -444,7 +444,7 @@ class InstantLearner:
             yield TileDone(
                 index=index,
                 inner=inner,
-                labels=likeliest(probabilities),
+                labels=most_probable_class(probabilities),
                 probabilities=probabilities,
                 done=done,
                 total=len(tiles),

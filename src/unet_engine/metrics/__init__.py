@@ -1,4 +1,10 @@
-"""How right a prediction is: the figures of the literature, NumPy in and float out."""
+"""How good a prediction is: the scores of the literature, NumPy in and float out.
+
+Two arrays of one shape go in, truth and prediction. For classes ``confusion`` counts
+their pixels; for objects ``contingency`` tabulates which of them overlap, from which
+``objects`` and ``rand`` compute their scores. ``membranes`` and ``warping`` have the
+scores of the ISBI 2012 challenge. ``report`` collects all that fit a kind of labels.
+"""
 
 from unet_engine.metrics.confusion import Confusion
 from unet_engine.metrics.contingency import count_overlaps

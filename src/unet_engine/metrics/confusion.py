@@ -1,4 +1,4 @@
-"""How right a prediction is: figures that the field uses, from pixels counted once."""
+"""Pixels counted by true and predicted class, and the scores that follow from them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Confusion:
         Parameters
         ----------
         truth, predicted
-            Class ids of the same shape; ``IGNORE`` in ``truth`` is left out.
+            Integer class ids of one shape, which may be any; pixels that are
+            ``IGNORE`` in ``truth`` are left out.
 
         Raises
         ------
@@ -60,7 +61,7 @@ class Confusion:
             ):
                 raise DataError(
                     f"the {name} has class {wrong[0]} but there are {classes} classes; "
-                    "if these are object ids, say so"
+                    "if these are object ids, measure them as 'instances'"
                 )
         self.counts += np.bincount(
             rows * classes + columns, minlength=classes**2

@@ -1,4 +1,4 @@
-"""Which object of the truth meets which object of the prediction, and how often."""
+"""The pixels that each object of the truth shares with each of the prediction."""
 
 from __future__ import annotations
 

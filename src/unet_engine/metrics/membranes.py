@@ -1,8 +1,8 @@
 """The scores of the ISBI 2012 challenge: cells behind a map of membranes.
 
-The truth is ``(..., Y, X)`` with 0 inside cells, `IGNORE` where nobody said and any
-other value for membrane. Cells are the 4-connected regions that membrane leaves in a
-plane. The challenge defines its scores, those of 2012 as "dismissed metrics", at
+The truth is ``(..., Y, X)`` with 0 inside cells, `IGNORE` where nobody labelled and
+any other value for membrane. Cells are the 4-connected regions that membrane leaves in
+a plane. The challenge defines its scores, those of 2012 as "dismissed metrics", at
 http://brainiac2.mit.edu/isbi_challenge/evaluation.
 """
 
@@ -82,7 +82,7 @@ def measure_membranes(truth: Truth, membrane: Mask) -> MembraneScores:
     planes = list(zip(*map(_split_planes, (truth, membrane)), strict=True))
     as_predicted = [_tabulate(t, ndimage.label(~m)[0]) for t, m in planes]
     thinned = [_tabulate(t, thin(m)) for t, m in planes]
-    # Where nobody said, the prediction is taken for the truth, and costs nothing.
+    # Where nobody labelled, the prediction is taken for the truth, and costs nothing.
     warpings = [warp(np.where(t == IGNORE, ~m, t == 0), ~m) for t, m in planes]
     pixels = int(known.sum())
     wrong = int(((truth != 0) != membrane)[known].sum())
@@ -105,15 +105,15 @@ def measure_membrane_probability(
 ) -> MembraneScores:
     """Measure a membrane probability at the threshold that is best for each score.
 
-    The challenge ranks by these figures; as the threshold is chosen on the very pixels
-    that are judged, they flatter.
+    The challenge ranks by these figures; as the threshold is chosen on the pixels that
+    are scored, they are optimistic.
 
     Parameters
     ----------
     truth
         ``(..., Y, X)`` integer: 0 inside cells, `IGNORE` unknown, else membrane.
     probability
-        The same shape; membrane is where it is at least the threshold.
+        The same shape, floating; membrane is where it is at least the threshold.
     thresholds
         To choose from.
     """
@@ -164,7 +164,7 @@ def _check(truth: Truth, membrane: Mask) -> Mask:
         )
     known: Mask = truth != IGNORE
     if not known.any():
-        raise DataError("the truth says nothing about any pixel; label some first")
+        raise DataError("no pixel of the truth is labelled; label some first")
     return known
 
 

@@ -96,7 +96,7 @@ def aggregated_jaccard(table: sparse.csr_array) -> float:
 
     Each true object takes the predicted one of highest IoU, which another may have
     taken too; their intersections are summed and divided by their unions, the areas of
-    the true objects without overlap and of the predicted ones that nobody took (Kumar
+    the true objects without overlap and of the predicted ones that none took (Kumar
     et al. 2017, "A dataset and a technique for generalized nuclear segmentation for
     computational pathology", IEEE TMI 36, algorithm 1).
     """

@@ -1,8 +1,8 @@
 """Rand and information scores: a segmentation as a partition of the pixels.
 
 Every function takes the table of `count_overlaps` and is restricted to the foreground
-of the truth: what lies on its background is left out, and a foreground pixel that the
-prediction calls background is an object of its own (Arganda-Carreras et al. 2015,
+of the truth: what lies on its background is left out, and a foreground pixel that is
+background in the prediction is an object of its own (Arganda-Carreras et al. 2015,
 "Crowdsourcing the creation of image segmentation algorithms for connectomics",
 Frontiers in Neuroanatomy 9:142).
 """
@@ -34,7 +34,7 @@ def rand_score(table: sparse.csr_array) -> float:
 
 
 def information_score(table: sparse.csr_array) -> float:
-    """Measure V_Info: what prediction and truth say about each other.
+    """Measure V_Info: the mutual information of prediction and truth, normalised.
 
     ``2 * I(S; T) / (H(S) + H(T))``: the harmonic mean of the information theoretic
     split and merge scores (the information theoretic F-score of Arganda-Carreras et al.

@@ -41,8 +41,9 @@ def report(
     Parameters
     ----------
     truth
-        Class ids with `IGNORE` where nobody said (``"classes"``, ``"membranes"``), or
-        object ids with 0 for background (``"instances"``).
+        Integer class ids with `IGNORE` where nobody labelled (``"classes"``,
+        ``"membranes"``), or object ids with 0 for background (``"instances"``); any
+        shape, of ``"membranes"`` ``(..., Y, X)``.
     predicted
         Ids of the same shape; or probabilities, floating: of class 1 in the shape of
         the truth, or ``(classes, *truth.shape)``. ``"instances"`` takes ids only.
@@ -65,7 +66,7 @@ def report(
     ------
     DataError
         When shapes differ, a class is unknown, probabilities came for object ids, or
-        the truth says nothing about any pixel.
+        no pixel of the truth is labelled.
     """
     match kind:
         case "classes":
@@ -92,7 +93,7 @@ def _report_classes(
 ) -> dict[str, float]:
     known = truth != IGNORE
     if not known.any():
-        raise DataError("the truth says nothing about any pixel; label some first")
+        raise DataError("no pixel of the truth is labelled; label some first")
     highest = max(int(truth[known].max()), int(predicted[known].max()))
     if highest >= IGNORE:
         raise DataError(

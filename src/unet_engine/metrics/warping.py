@@ -22,8 +22,14 @@ from unet_engine.errors import DataError
 Mask = npt.NDArray[np.bool_]
 
 _RING = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+"""The 8 neighbours of a pixel as ``(y, x)`` offsets, in raster order: bit ``n`` of a
+code is the n-th of them."""
+
 _BESIDE = [offset for offset, (y, x) in enumerate(_RING) if not (y and x)]
+"""Which of them share an edge with the pixel: the neighbours of an object's pixel."""
+
 _EIGHT = np.ones((3, 3), bool)
+"""Neighbours of a border's pixel, for ``ndimage.label``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +98,7 @@ def warp(truth: Mask, predicted: Mask, *, allowed: Mask | None = None) -> Warpin
 def _flip_simple_points(source: Mask, goal: Mask, free: Mask) -> Mask:
     """Return ``source`` after all flips towards ``goal``; both are padded by 1."""
     width = source.shape[1]
-    # A neighbour sees this pixel on the opposite side, and the ring is symmetric.
+    # For a neighbour this pixel is on the opposite side, and the ring is symmetric.
     ring = [(y * width + x, 1 << 7 - bit) for bit, (y, x) in enumerate(_RING)]
     simple = _is_simple().tolist()
     differs = free & (source != goal)
@@ -147,7 +153,7 @@ def _codes(objects: Mask) -> npt.NDArray[np.uint8]:
 
 @cache
 def _is_simple() -> Mask:
-    """Tell for each of the 256 neighbourhoods whether its centre is a simple point."""
+    """Return, ``(256,)`` bool, the neighbourhoods whose centre is a simple point."""
     objects, borders = _topological_numbers()
     simple: Mask = (objects == 1) & (borders == 1)
     return simple

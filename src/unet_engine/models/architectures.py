@@ -48,7 +48,7 @@ class Architecture:
         Fields of ``FineTuneConfig`` that its paper sets otherwise than is usual here.
     transfer_recipe
         The same for a start from ImageNet, a coarser network or the features of
-        another one, which know much already.
+        another one, which need less training.
     """
 
     title: str
@@ -152,7 +152,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         depth=3,
         width=32,
         padded=False,
-        # The margin is some fifty times what is learned, so a step sees one crop. Its
+        # The margin is some fifty times the crop, so a step takes one crop. Its
         # statistics alone normalise: at 1e-3 and the published width the loss went
         # from 0.8 to 25 in two steps. The paper does not give its rate.
         recipe={"batch": 1, "learning_rate": 1e-4},
@@ -169,7 +169,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def lends_features(architecture: str, parent: NetworkDescription) -> bool:
+def shares_features(architecture: str, parent: NetworkDescription) -> bool:
     """Whether a new network may be the parent with another last layer."""
     same = architecture == parent.architecture
     return same and ARCHITECTURES[architecture].network.startswith(
@@ -185,11 +185,11 @@ def starts_from(architecture: str, parent: NetworkDescription) -> bool:
     """Whether a new network of an architecture can take over weights of a model.
 
     It can from one that was pretrained without labels, from a U-Net of other classes
-    and, an FCN, from the next coarser one on the same trunk; see ``warm_starts``.
+    and, an FCN, from the next coarser one on the same trunk; see ``models.starting``.
     """
     if not parent.classes:
         return architecture in SAME_PATH
-    if lends_features(architecture, parent):
+    if shares_features(architecture, parent):
         return True
     finer = fcn_trunks.FCN_FORMS.get(architecture)
     coarser = fcn_trunks.FCN_FORMS.get(parent.architecture)

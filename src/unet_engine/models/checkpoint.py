@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 FORMAT = "napari-unet-finetune"
 VERSION = 1
+"""Of the format; a file with a higher one is refused."""
+
 _LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors library, so that no damaged length is read."""
+
 _ADVICE_ON_WEIGHTS = (
     "choose another model, or train it again from its parent with a lower learning rate"
 )
@@ -51,7 +55,7 @@ class Checkpoint:
         One dict of JSON values per training, the first training first, with ``name``,
         ``parent``, ``created`` (UTC, ISO 8601), ``steps``, ``seconds``, the data and
         the validation before and after. Empty for fresh weights. ``pretrained`` is
-        true in the entry of a start that has not seen the labels of its classes;
+        true in the entry of a start that was not trained on labels of its classes;
         ``fresh`` is then "head" if only the last layer is new. ``start`` is true in
         the entry of a model that is made to be tuned, whatever its classes.
     path
@@ -82,7 +86,7 @@ class Checkpoint:
 
     @property
     def fresh_head(self) -> bool:
-        """Whether all but its last layer is trained: it sees but cannot name yet."""
+        """Whether all but its last layer, which gives the classes, is trained."""
         return bool(self.history) and self.history[-1].get("fresh") == "head"
 
     @property
@@ -117,8 +121,8 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            When it is missing, damaged, not ours, changed, of a newer version, or has
-            weights that are no numbers.
+            When it is missing, damaged, of another program, changed, of a newer
+            version, or has weights that are no numbers.
         """
         path = Path(path)
         header = _read_header(path)
@@ -134,16 +138,16 @@ class Checkpoint:
                 f"{path} was changed after it was saved: its spec, history or weights "
                 "do not match its digest; use the original file"
             )
-        if fault := weight_fault(weights):
+        if problem := find_bad_weight(weights):
             raise CheckpointError(
-                f"{path} cannot be used: {fault}; {_ADVICE_ON_WEIGHTS}"
+                f"{path} cannot be used: {problem}; {_ADVICE_ON_WEIGHTS}"
             )
         return cls(spec, weights, history, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What the header of a model file says.
+    """What the header of a model file holds.
 
     Attributes
     ----------
@@ -187,7 +191,7 @@ def read_info(path: str | os.PathLike[str], *, bundled: bool = False) -> ModelIn
     Raises
     ------
     CheckpointError
-        When it is missing, truncated, not ours, or of a newer version.
+        When it is missing, truncated, of another program, or of a newer version.
     """
     path = Path(path)
     spec, history = _parse(_read_header(path), path)
@@ -201,11 +205,21 @@ def read_info(path: str | os.PathLike[str], *, bundled: bool = False) -> ModelIn
     )
 
 
-def weight_fault(weights: Mapping[str, npt.NDArray[Any]]) -> str:
-    """Return in words which weight no network can compute with; ``""`` if none.
+def find_bad_weight(weights: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Describe the first weight that no network can compute with.
 
     NaN and infinite weights are left by a training that diverged or by a damaged
     conversion; of one of them every pixel of a prediction becomes NaN.
+
+    Parameters
+    ----------
+    weights
+        Arrays of any shape and dtype by name; only floating ones are checked.
+
+    Returns
+    -------
+    str
+        A clause for a message; ``""`` if all are fine.
     """
     for name, array in weights.items():
         if array.dtype.kind != "f":
@@ -227,9 +241,9 @@ def check_weights(checkpoint: Checkpoint) -> None:
     CheckpointError
         When a weight is NaN or infinite, or a variance is below 0.
     """
-    if fault := weight_fault(checkpoint.weights):
+    if problem := find_bad_weight(checkpoint.weights):
         raise CheckpointError(
-            f"{checkpoint.title} cannot be used: {fault}; {_ADVICE_ON_WEIGHTS}"
+            f"{checkpoint.title} cannot be used: {problem}; {_ADVICE_ON_WEIGHTS}"
         )
 
 
@@ -251,7 +265,7 @@ def _digest(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]) 
 
 
 def _read_header(path: Path) -> dict[str, str]:
-    """Read our part of a safetensors header, checked to be ours and complete."""
+    """Read the metadata of a safetensors header, checked to be a model's, complete."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -1,4 +1,4 @@
-"""The classifiers under an FCN, and where their cells lie: a table, without torch."""
+"""The classifiers under an FCN, and where their feature maps lie, without torch."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def _vgg_block(channels: int, convolutions: int) -> tuple[TrunkLayer, ...]:
 
 
 _ALEXNET_POOL = TrunkLayer(Layer(3, 2, padding=1))
+"""Pooling of 3 pixels every 2 (Krizhevsky et al. 2012, section 3.4)."""
 
 TRUNKS = {
     # Simonyan and Zisserman 2015, configuration D.
@@ -75,8 +76,8 @@ TRUNKS = {
         dense=Layer(7, padding=3),
     ),
     # Krizhevsky 2014 ("One weird trick"), as torchvision has it, with more padding:
-    # every level has exactly input / stride cells, so any multiple of 32 fits, and
-    # cell i of every level up to the dense layers is centred on pixel i * stride + 1.
+    # every map is exactly input / stride wide, so any multiple of 32 fits, and its
+    # position i is, up to the dense layers, centred on pixel i * stride + 1.
     "alexnet": Trunk(
         layers=(
             TrunkLayer(Layer(11, 4, padding=4), 1),
@@ -115,11 +116,11 @@ FCN_FORMS = {
 """The forms of FCN, by the name of their architecture."""
 
 FCN_DEPTH = 5
-"""Halvings of an FCN's trunk: 32 pixels to a cell (AlexNet's stride of 4 is two)."""
+"""Halvings of an FCN's trunk: to a stride of 32 (AlexNet's stride of 4 is two)."""
 
 
-def cell_centre(layers: Sequence[Layer]) -> float:
-    """Return the pixel on which cell 0 of the last layer is centred."""
+def first_centre(layers: Sequence[Layer]) -> float:
+    """Return the pixel on which position 0 of the last layer's map is centred."""
     centre, jump = 0.0, 1
     for layer in layers:
         centre += jump * ((layer.kernel - 1) / 2 - layer.padding)
@@ -163,9 +164,9 @@ def bilinear_upsampling(stride: int, centre: float) -> Upsampling:
     Parameters
     ----------
     stride
-        Fine cells to a coarse one.
+        Fine positions to a coarse one.
     centre
-        Position of coarse cell 0 among the fine cells: halfway between two of them
+        Where coarse position 0 lies among the fine ones: halfway between two of them
         (an even kernel interpolates, as in Long et al. 2015) or on one (an odd one).
     """
     kernel = 2 * stride - int(centre == int(centre))
@@ -176,16 +177,16 @@ def fcn_upsamplings(form: FCNForm) -> tuple[Upsampling, ...]:
     """Return the upsamplings of an FCN, coarsest first, the one to pixels last.
 
     The original pads the image by 100 pixels and crops each map by a fixed offset;
-    here the centres of the cells say how far, so that the maps lie on each other
-    exactly whatever the size.
+    here the crop follows from the centres of the positions, so that the maps lie on
+    each other exactly whatever the size.
     """
     trunk = TRUNKS[form.trunk]
     shapes = [layer.shape for layer in trunk.layers]
     poolings = _poolings(trunk)
-    stride, centre = 32, cell_centre([*shapes, trunk.dense])
+    stride, centre = 32, first_centre([*shapes, trunk.dense])
     steps = []
     for finer in (*form.skip_strides, 1):
-        origin = cell_centre(shapes[: poolings[finer] + 1]) if finer > 1 else 0.0
+        origin = first_centre(shapes[: poolings[finer] + 1]) if finer > 1 else 0.0
         steps.append(bilinear_upsampling(stride // finer, (centre - origin) / finer))
         stride, centre = finer, origin
     return tuple(steps)

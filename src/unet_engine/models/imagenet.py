@@ -1,4 +1,4 @@
-"""The weights that VGG-16 and AlexNet learned on ImageNet, fetched when asked for."""
+"""The weights that VGG-16 and AlexNet learned on ImageNet, fetched at first use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 Progress = Callable[[int, int], None]
-"""Told the bytes that arrived and the bytes there are (0: unknown)."""
+"""Called with the bytes that arrived and the bytes in all (0: unknown)."""
 
 
 def imagenet_weights(
@@ -57,7 +57,8 @@ def imagenet_weights(
     Returns
     -------
     dict
-        Arrays by torchvision's names: ``features.*`` and ``classifier.*``.
+        Float32 arrays by torchvision's names: ``features.*`` and ``classifier.*``, in
+        PyTorch's shapes, ``(out, in, *kernel)`` and ``(out, in)``.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def fetch(
     folder
         Where the file is kept; made if needed.
     progress, stop
-        Told, and asked, about once a megabyte.
+        Called about once a megabyte.
 
     Returns
     -------
@@ -138,7 +139,10 @@ def fetch(
 
 
 _CHUNK = 1 << 20
+"""Bytes that are read at once: progress is shown, and a stop works, after each."""
+
 _TIMEOUT_S = 30
+"""Seconds without any data after which a server counts as down."""
 
 
 def _download(
@@ -170,7 +174,7 @@ def _chunks(url: str, path: Path) -> Iterator[tuple[bytes, int]]:
                 yield chunk, total
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, HTTPError):
-            # It is the open answer as well.
+            # It is the open response as well.
             error.close()
         raise CheckpointError(
             f"{path.name} could not be fetched from {url} ({error}); check the "
@@ -220,8 +224,8 @@ def _declare_operators() -> Any:
     The package index has torchvision with CUDA. Beside a torch for CPUs its compiled
     operators do not load, and the import fails where it describes two of them to the
     tracer. Its table of weights needs no operator, so it is enough that the two have
-    a name; there is no code behind them. The library is kept, as it lets go of the
-    names when it is collected.
+    a name; there is no code behind them. The library is kept, as it takes the names
+    back when it is collected.
     """
     library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for operator in ("nms", "qnms"):

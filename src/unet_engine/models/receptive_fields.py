@@ -1,7 +1,7 @@
-"""Where each output pixel of a network looks: strides, receptive fields, footprints.
+"""Which input an output pixel depends on: strides, receptive fields, footprints.
 
 Everything here is arithmetic along one axis at a time, without torch and without
-weights, so that a spec can be judged before any network is made.
+weights, so that a spec can be checked before any network is made.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Upsampling:
 def smallest_halo(path: tuple[Layer | Upsampling, ...], divisor: int) -> int:
     """Find the least halo on the pooling grid that makes tiles equal to the whole.
 
-    How far a pixel looks depends on its phase in the grid. The whole image begins on
-    it, and so does every tile.
+    How far the receptive field of a pixel reaches depends on its phase in the grid. The
+    whole image begins on it, and so does every tile.
 
     Parameters
     ----------
@@ -141,6 +141,7 @@ def pooling_strides(spec: NetworkDescription) -> tuple[tuple[int, ...], ...]:
 
 
 _PLANES_AT_BOTTOM = 4
+"""Planes that the lowest level keeps: one more than its convolutions are wide."""
 
 
 def z_poolings_for(planes: int, depth: int, *, elongation: float = 1.0) -> int:
@@ -190,7 +191,7 @@ def valid_footprint(spec: NetworkDescription) -> Footprint:
     """Footprint of an unpadded U-Net: each pair of convolutions takes 4 pixels.
 
     With ``x`` pixels before the lowest pair of convolutions, input and output have
-    ``divisor * x`` pixels plus a constant each. Every pooling then sees an even size
+    ``divisor * x`` pixels plus a constant each. Every pooling then gets an even size
     and every cropped border is as wide on both sides (Ronneberger et al. 2015,
     section 2), and the halo is exactly what the convolutions take: 92 at depth 4.
     """

@@ -56,7 +56,7 @@ class ModelSpec:
         Edge of a pixel in micrometres that the model was trained at, if known.
     measured_halo, measured_error
         Per axis how far a pixel's influence was found to reach, and the largest
-        difference in probability that was seen beyond; see ``halo``.
+        difference in probability that was measured; see ``compute.measured_halo``.
     """
 
     architecture: str = "unet"

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 _FRESH_HEAD = 0.1
+"""Standard deviation of the new weights of a last layer: small, so that at first no
+class prevails."""
+
 _PLANES = "general"
+"""Name of the bundled model of planes that was trained on most kinds of images."""
 
 
 def start_pretrained(
@@ -148,9 +152,9 @@ def start_features(
     in_channels: int | None = None,
     seed: int = 0,
 ) -> Checkpoint:
-    """Start a model of other classes from all that a trained one sees.
+    """Start a model of other classes from the features of a trained one.
 
-    Only the last layer, which names the classes, is new.
+    Only the last layer, which gives the classes, is new.
 
     Parameters
     ----------
@@ -176,7 +180,7 @@ def start_features(
     known = adapt_checkpoint(parent, classes=classes, in_channels=in_channels)
     shape = known.weights["head.weight"].shape
     generator = np.random.default_rng(seed)
-    # Small against the features, so that at first every class is about as likely.
+
     head = generator.normal(0, _FRESH_HEAD, shape).astype(np.float32)
     weights = {
         **known.weights,
@@ -192,7 +196,7 @@ def start_features(
 
 
 def model_of_planes(store: ModelStore, in_channels: int) -> Checkpoint | None:
-    """Return the bundled model that has seen most kinds of images; None without it.
+    """Return the bundled model that was trained on most kinds of images.
 
     Parameters
     ----------
@@ -200,6 +204,11 @@ def model_of_planes(store: ModelStore, in_channels: int) -> Checkpoint | None:
         Where models are.
     in_channels
         Channels of the images.
+
+    Returns
+    -------
+    Checkpoint
+        Adapted to the channels; None where the bundled model cannot be read.
     """
     try:
         return adapt_checkpoint(store.load(_PLANES), in_channels=in_channels)
@@ -217,8 +226,8 @@ def start_from(
     """Start from a model in the way that fits it and the network that is wanted.
 
     A model without classes pretrains another network, a coarser FCN starts a finer
-    one, a model whose classes are not wanted, or that is but a start, lends all but
-    its last layer, and any other is tuned as it is.
+    one, of a model whose classes are not wanted, or that is made to be a start, all
+    but the last layer is taken over, and any other is tuned as it is.
 
     Parameters
     ----------
@@ -316,9 +325,10 @@ def adapt_checkpoint(
 ) -> Checkpoint:
     """Return the model made to fit other classes or channels.
 
-    A new class starts where it wins nowhere, so that the known ones are predicted as
-    before. For other channels each first kernel becomes its mean over the channels,
-    scaled so that an image that is the same in all channels is seen as before.
+    A new class starts where it is nowhere the most probable one, so that the known ones
+    are predicted as before. For other channels each first kernel becomes its mean over
+    the channels, scaled so that an image that is the same in all channels gives the
+    same features as before.
 
     Parameters
     ----------

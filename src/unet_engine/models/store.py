@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "FOLDER_VARIABLE",
+    "MODELS_VARIABLE",
     "SUFFIX",
     "Checkpoint",
     "ModelInfo",
@@ -39,7 +39,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-FOLDER_VARIABLE = "NAPARI_UNET_MODELS"
+MODELS_VARIABLE = "NAPARI_UNET_MODELS"
 """Environment variable that names another folder for the user's models."""
 
 _CROPS_SUFFIX = ".examples"
@@ -49,6 +49,8 @@ _FIRST = "nuclei"
 """The bundled model that comes first: it finds something without any training."""
 
 _SPACE_NEEDED = 2**26
+"""Bytes that must be free before a training starts: room for a usual model."""
+
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -64,7 +66,7 @@ class ModelStore:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        folder = root or os.environ.get(FOLDER_VARIABLE) or user_folder()
+        folder = root or os.environ.get(MODELS_VARIABLE) or user_folder()
         self.root = Path(folder).expanduser()
 
     def list(self) -> tuple[ModelInfo, ...]:
@@ -176,7 +178,7 @@ class ModelStore:
         Raises
         ------
         CheckpointError
-            When the file is no model of ours, damaged or changed.
+            When the file is no model of this package, damaged or changed.
         DataError
             When the folder cannot be written to.
         """
@@ -241,7 +243,7 @@ class ModelStore:
         if free < _SPACE_NEEDED:
             raise DataError(
                 f"the disk of {self.root} is full ({free // 2**20} MB left); free some "
-                f"space, or name another folder in {FOLDER_VARIABLE}"
+                f"space, or name another folder in {MODELS_VARIABLE}"
             )
 
     def base_of(self, model: ModelInfo) -> ModelInfo | None:
@@ -282,7 +284,7 @@ class ModelStore:
         except OSError as error:
             raise DataError(
                 f"the folder for models {self.root} cannot be made: {error.strerror}; "
-                f"name another one in {FOLDER_VARIABLE}"
+                f"name another one in {MODELS_VARIABLE}"
             ) from error
 
 

@@ -35,9 +35,9 @@ def dense_to_convolution(weight: Array, window: int) -> Array:
     Parameters
     ----------
     weight
-        ``(out, channels * window * window)``.
+        ``(out, channels * window * window)`` float32.
     window
-        Edge of the feature map that the layer sees; 1 for a layer on a dense one.
+        Edge of the feature map that the layer takes; 1 for a layer on a dense one.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def adapt_first_convolution(weight: Array, channels: int) -> Array:
     Parameters
     ----------
     weight
-        ``(out, 3, k, k)``.
+        ``(out, 3, k, k)`` float32.
     channels
         Channels of the new input, 1 or more.
 
@@ -89,11 +89,16 @@ def imagenet_start(
     Parameters
     ----------
     weights
-        Fresh weights of ``spec``; not changed.
+        Fresh weights of ``spec``, arrays by name; not changed.
     classifier
-        Weights with torchvision's names, as ``imagenet_weights`` returns.
+        Float32 weights with torchvision's names, as ``imagenet_weights`` returns.
     spec
         The FCN.
+
+    Returns
+    -------
+    dict
+        Arrays with the names and shapes of ``weights``.
 
     Raises
     ------
@@ -136,9 +141,14 @@ def staged_weights(
     Parameters
     ----------
     coarser
-        Weights of a network with the same trunk, channels and classes.
+        Weights of a network with the same trunk, channels and classes, by name.
     finer
         Spec of the network to start.
+
+    Returns
+    -------
+    dict
+        Float32 arrays with the names and shapes of the finer network.
 
     Raises
     ------
@@ -212,6 +222,11 @@ def warm_start(
         Weights of the network that was trained.
     part
         Start of the names to carry over.
+
+    Returns
+    -------
+    dict
+        Arrays with the names and shapes of ``weights``.
 
     Raises
     ------

@@ -113,12 +113,12 @@ class DiskOutput:
         return True
 
     @property
-    def cells(self) -> int:
+    def block_edge(self) -> int:
         """Blocks of the run that is gone on with."""
         if self._overwrite:
             return 0
-        cells = self._journal.begun_with("blocks")
-        return cells if type(cells) is int and cells > 0 else 0
+        block_edge = self._journal.begun_with("blocks")
+        return block_edge if type(block_edge) is int and block_edge > 0 else 0
 
     def begin(self, run: PredictionRun) -> AbstractSet[int]:
         """Make the files, or find those of the same run; return the finished tiles.

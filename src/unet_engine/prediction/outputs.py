@@ -38,7 +38,7 @@ class PredictionRun:
         Of its files when the run began; empty for an array.
     device
         Where the network runs: devices differ in the last bits.
-    cells
+    block_edge
         Edge of the blocks in which a CPU computes: so do these.
     """
 
@@ -49,7 +49,7 @@ class PredictionRun:
     plan: PredictionPlan
     normalisation: Normalisation
     device: str
-    cells: int
+    block_edge: int
 
     def identity(self) -> dict[str, Any]:
         """Return it as JSON types, by what a user would call the parts.
@@ -80,7 +80,7 @@ class PredictionRun:
             "precision": self.config.precision,
             "probabilities": self.config.probabilities,
             "device": self.device,
-            "blocks": self.cells,
+            "blocks": self.block_edge,
             "program": _SAME_NUMBERS_SINCE,
         }
 
@@ -105,7 +105,7 @@ class Output(Protocol):
         """Whether the tiles must be the same in every run, wherever somebody looks."""
 
     @property
-    def cells(self) -> int:
+    def block_edge(self) -> int:
         """Blocks in which to compute, as in an earlier run; 0: those that suit."""
 
     def begin(self, run: PredictionRun) -> AbstractSet[int]:
@@ -157,7 +157,7 @@ class ArrayOutput:
         return False
 
     @property
-    def cells(self) -> int:
+    def block_edge(self) -> int:
         """Leave the blocks open."""
         return 0
 

@@ -14,7 +14,7 @@ from unet_engine.errors import CheckpointError, DataError, SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
-from unet_engine.labels import likeliest
+from unet_engine.labels import most_probable_class
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Prediction, TileDone
 from unet_engine.prediction.outputs import ArrayOutput, PredictionRun
@@ -159,7 +159,7 @@ def iter_predict(
         stop,
         footprint=plan.tiles.footprint,
         calibrate=near is None and plan.pixels >= _LONG_RUN,
-        cells=results.cells,
+        block_edge=results.block_edge,
     )
     run = PredictionRun(
         image=image,
@@ -169,7 +169,7 @@ def iter_predict(
         plan=plan,
         normalisation=normalisation,
         device=predictor.device,
-        cells=predictor.cells,
+        block_edge=predictor.block_edge,
     )
     with closing(predictor), closing(results):
         complete = yield from _fill(results, run, predictor, stop, near)
@@ -266,7 +266,7 @@ def _fill(
     loop = TileLoop(predictor, plan, stop=stop, near=near, finished=results.begin(run))
     try:
         for index, tile, probabilities in loop:
-            classes = likeliest(probabilities)
+            classes = most_probable_class(probabilities)
             with named_tile(index, tile):
                 results.write(index, tile, classes, probabilities)
             yield TileDone(

@@ -45,7 +45,7 @@ class TilePredictor:
         *,
         footprint: Footprint | None = None,
         calibrate: bool = False,
-        cells: int = 0,
+        block_edge: int = 0,
     ) -> None:
         if len(normalisation.low) != image.channels:
             raise DataError(
@@ -60,8 +60,8 @@ class TilePredictor:
         self._footprint = footprint or checkpoint.spec.footprint
         self._symmetries = _symmetries(checkpoint.spec, config)
         self._runner: Runner = RUNNERS.get(checkpoint, config.device, config.precision)
-        if cells:
-            self._runner.cells = cells
+        if block_edge:
+            self._runner.block_edge = block_edge
         else:
             tune(self._runner, measure=calibrate)
         self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
@@ -73,9 +73,9 @@ class TilePredictor:
         return self._runner.device
 
     @property
-    def cells(self) -> int:
+    def block_edge(self) -> int:
         """Edge of the blocks in which the CPU computes; they decide the last bits."""
-        return self._runner.cells
+        return self._runner.block_edge
 
     @property
     def notes(self) -> tuple[str, ...]:

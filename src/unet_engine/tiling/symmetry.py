@@ -1,9 +1,9 @@
 """The 8 flips and turns of a plane, and the tile that each of them needs.
 
 Where a network does not pad itself a tile reaches a little farther on one side than on
-the other, as the pooling grid asks for. A flipped network input must do so on the other
-side; then all tiles, flipped or not, see the grid in one phase, and the mean over the 8
-of tiles equals that of the whole image.
+the other, as the pooling grid requires. A flipped network input must do so on the other
+side; then all tiles, flipped or not, have the grid in one phase, and the mean over the
+8 of tiles equals that of the whole image.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Symmetry:
     transpose: bool
 
     def __call__(self, block: Array) -> Array:
-        """Apply to ``(..., Y, X)``."""
+        """Apply to ``(..., Y, X)`` float32; returns a view of it."""
         flipped = self._flip(block)
         return np.swapaxes(flipped, -1, -2) if self.transpose else flipped
 
     def undo(self, block: Array) -> Array:
-        """Apply the inverse to ``(..., Y, X)``."""
+        """Apply the inverse to ``(..., Y, X)`` float32; returns a view of it."""
         return self._flip(np.swapaxes(block, -1, -2) if self.transpose else block)
 
     def place(
@@ -81,7 +81,7 @@ SYMMETRIES = tuple(Symmetry(*flags) for flags in product((False, True), repeat=3
 
 
 def _mirrored_outer(inner: Interval, footprint: Footprint, axis: int) -> Interval:
-    """Return the outer interval, laid out from its end as others are from the start.
+    """Return the outer interval, placed from its end as others are from the start.
 
     The inner region counts up to the next line of the pooling grid, so that in a
     flipped image, too, every tile starts on the grid.

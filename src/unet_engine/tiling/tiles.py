@@ -9,10 +9,10 @@
 
 Every outer region starts ``halo`` before its inner one, and every inner one starts on
 the pooling grid (a multiple of ``divisor``). All tiles, and the image taken as one
-tile, therefore see the pooling grid in the same phase, which makes the result of
+tile, therefore have the pooling grid in the same phase, which makes the result of
 tiles equal to that of the whole (the overlap-tile strategy of Ronneberger, Fischer,
 Brox 2015, Fig. 2). A network that pads itself gets nothing from beyond the image, as
-in training; for one that does not the outer region goes on as a mirror image.
+in training; for one that does not the outer region is filled by mirroring.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What a network asks of its input, per spatial axis, in pixels.
+    """What input a network needs, per spatial axis, in pixels.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Footprint:
         An input size ``n`` is allowed when ``n % divisor == remainder``.
     padded
         The network pads itself: an outer region ends where the image does, and else
-        on the pooling grid, so that all see it as the whole image does.
+        on the pooling grid, so that its phase is the same in all tiles.
     """
 
     halo: tuple[int, ...]
@@ -241,7 +241,7 @@ class TilePlan:
 
 
 def spanning(regions: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:
-    """Return the smallest region that holds all of the given ones."""
+    """Return the smallest region that holds all regions."""
     return tuple(
         (min(start for start, _ in axis), max(stop for _, stop in axis))
         for axis in zip(*regions, strict=True)
@@ -254,6 +254,11 @@ def reflect_indices(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
     The border pixel is not repeated (numpy's ``reflect``), and the mirror image is
     mirrored again as often as needed, so any halo fits any image; an axis of one
     pixel repeats it.
+
+    Returns
+    -------
+    ndarray
+        ``(stop - start,)`` intp, each in ``[0, size)``.
     """
     if size == 1:
         return np.zeros(stop - start, dtype=np.intp)

@@ -14,7 +14,7 @@ import tifffile
 import zarr
 
 from unet_engine.cli import main
-from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def folder(
     make_checkpoint: Callable[..., Checkpoint],
 ) -> Path:
     """Return a folder for files, with a model ``tiny`` in a store of its own."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     ModelStore().save("tiny", make_checkpoint())
     return tmp_path
 

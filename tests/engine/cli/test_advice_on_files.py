@@ -14,7 +14,7 @@ import tifffile
 import zarr
 
 from unet_engine.cli import main
-from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def folder(
     make_checkpoint: Callable[..., Checkpoint],
 ) -> Path:
     """Return a folder of two images and labels, with a model ``tiny``."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     ModelStore().save("tiny", make_checkpoint())
     for part, pixels in ("images", noise(64, 64)), ("labels", SQUARE):
         (tmp_path / part).mkdir()

@@ -19,7 +19,7 @@ from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.images import read_labels
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
-from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ QUICK = ("--steps=30", "--learning-rate=0.01", "--elastic=0", "--intensity=0")
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """Return the user's own, empty folder of models."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     return ModelStore()
 
 

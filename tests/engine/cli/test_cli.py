@@ -23,7 +23,7 @@ from unet_engine.images import open_image, read_labels
 from unet_engine.metrics import Confusion
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
-from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training import rounds
@@ -40,7 +40,7 @@ TINY = ("--depth=2", "--width=4", "--crop=32", "--batch=2", "--device=cpu")
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """Return the user's own, empty folder of models."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     return ModelStore()
 
 
@@ -780,10 +780,10 @@ def test_an_unwritable_store_is_refused_before_the_training(
 ):
     refuse_training(monkeypatch)
     blocked = folder / "images" / "cell_0.tif" / "models"
-    monkeypatch.setenv(FOLDER_VARIABLE, str(blocked))
+    monkeypatch.setenv(MODELS_VARIABLE, str(blocked))
     assert finetune(folder, "--steps=2") == 1
     assert_one_line(capsys.readouterr().err, "cannot be made")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(folder / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(folder / "models"))
     monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
     assert finetune(folder, "--steps=2") == 1
     assert_one_line(capsys.readouterr().err, "No space left on device")
@@ -870,7 +870,7 @@ class Finetuning:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, FOLDER_VARIABLE: str(folder / "models")},
+            env={**os.environ, MODELS_VARIABLE: str(folder / "models")},
         )
 
     def interrupt_after(self, phrase: str) -> tuple[int, str, str]:

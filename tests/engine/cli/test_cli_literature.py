@@ -18,7 +18,7 @@ from unet_engine.metrics import average_reports, report
 from unet_engine.models import starting
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
-from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.denoising import denoise
 from unet_engine.prediction.segmentation import predict
@@ -37,7 +37,7 @@ TINY = ("--crop=32", "--batch=2", "--device=cpu", "--quiet")
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """Return the user's own, empty folder of models."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     return ModelStore()
 
 

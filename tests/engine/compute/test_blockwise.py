@@ -58,23 +58,23 @@ def block_and_inner(
 
 
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("cells", [7, 64])
+@pytest.mark.parametrize("block_edge", [7, 64])
 def test_stages_give_what_the_whole_network_gives(
-    make_checkpoint: Callable, name: str, cells: int
+    make_checkpoint: Callable, name: str, block_edge: int
 ):
     spec = SPECS[name]
     runner = Runner(make_checkpoint(spec), "cpu")
     assert runner.in_blocks
-    runner.cells = cells
+    runner.block_edge = block_edge
     block, wanted = block_and_inner(spec, (33, 40, 29)[-spec.ndim :])
     whole = runner(block)[(slice(None), *(slice(*interval) for interval in wanted))]
     np.testing.assert_allclose(runner(block, wanted), whole, atol=_ROUNDING)
 
 
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("cells", [7, 64])
+@pytest.mark.parametrize("block_edge", [7, 64])
 def test_stages_pad_at_the_border_as_the_whole_network_does(
-    make_checkpoint: Callable, name: str, cells: int
+    make_checkpoint: Callable, name: str, block_edge: int
 ):
     spec = SPECS[name]
     checkpoint = make_checkpoint(spec)
@@ -84,7 +84,7 @@ def test_stages_pad_at_the_border_as_the_whole_network_does(
             # Of an up-convolution a bias counts only within the image.
             weights += random.uniform(0.2, 0.6, weights.shape).astype(weights.dtype)
     runner = Runner(checkpoint, "cpu")
-    runner.cells = cells
+    runner.block_edge = block_edge
     shape = (16, 48, 32)[-spec.ndim :]
     block = random.normal(size=(spec.in_channels, *shape)).astype(np.float32)
     everything = [(0, size) for size in shape]
@@ -278,7 +278,7 @@ def test_a_failure_in_a_block_is_told_and_the_others_end(
     spec = SPECS["plane"]
     runner = Runner(make_checkpoint(spec), "cpu")
     block, wanted = block_and_inner(spec, (64, 64))
-    runner.cells = 16
+    runner.block_edge = 16
     expected = runner(block, wanted)
 
     def fail(*_: object, **__: object) -> None:

@@ -13,7 +13,7 @@ import pytest
 from unet_engine.compute import block_size as tuning
 from unet_engine.compute import calibration
 from unet_engine.compute.block_size import tune
-from unet_engine.compute.blockwise import CELLS
+from unet_engine.compute.blockwise import BLOCK_EDGE
 from unet_engine.compute.calibration import (
     CACHE_VARIABLE,
     Calibration,
@@ -42,9 +42,9 @@ def cache_file() -> Path:
 
 def test_what_is_remembered_is_recalled_for_that_network_and_device():
     assert recall(SPEC, "cpu") == Calibration()
-    assert remember(SPEC, "cpu", cells=96)
+    assert remember(SPEC, "cpu", block_edge=96)
     assert remember(SPEC, "cpu", seconds_per_megapixel=1.5)
-    assert recall(SPEC, "cpu") == Calibration(cells=96, seconds_per_megapixel=1.5)
+    assert recall(SPEC, "cpu") == Calibration(block_edge=96, seconds_per_megapixel=1.5)
     named = ModelSpec(depth=2, width=4, classes=("other", "names"))
     assert recall(named, "cpu") == recall(SPEC, "cpu")
     assert recall(ModelSpec(depth=3, width=4), "cpu") == Calibration()
@@ -52,19 +52,19 @@ def test_what_is_remembered_is_recalled_for_that_network_and_device():
 
 
 def test_another_machine_is_measured_anew(monkeypatch: pytest.MonkeyPatch):
-    remember(SPEC, "cpu", cells=96)
+    remember(SPEC, "cpu", block_edge=96)
     monkeypatch.setattr(calibration, "_machine", lambda: ["riscv64", "another", "9.0"])
     assert recall(SPEC, "cpu") == Calibration()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"KEY": 3}', '{"KEY": {"a": 1}}'])
 def test_a_damaged_file_is_as_none(text: str):
-    remember(SPEC, "cpu", cells=96)
+    remember(SPEC, "cpu", block_edge=96)
     (key,) = json.loads(cache_file().read_text())
     cache_file().write_text(text.replace("KEY", key))
     assert recall(SPEC, "cpu") == Calibration()
-    assert remember(SPEC, "cpu", cells=64)
-    assert recall(SPEC, "cpu").cells == 64
+    assert remember(SPEC, "cpu", block_edge=64)
+    assert recall(SPEC, "cpu").block_edge == 64
 
 
 def test_the_fastest_blocks_are_measured_once_and_used(
@@ -77,12 +77,12 @@ def test_the_fastest_blocks_are_measured_once_and_used(
         measured.append(1)
         return 128
 
-    monkeypatch.setattr(tuning, "_fastest_cells", fastest)
+    monkeypatch.setattr(tuning, "_fastest_edge", fastest)
     tune(runner, measure=False)
-    assert (runner.cells, measured) == (CELLS, [])
+    assert (runner.block_edge, measured) == (BLOCK_EDGE, [])
     for _ in range(2):
         tune(runner, measure=True)
-        assert (runner.cells, measured) == (128, [1])
+        assert (runner.block_edge, measured) == (128, [1])
 
 
 def test_measuring_finds_one_of_the_sizes(
@@ -92,7 +92,7 @@ def test_measuring_finds_one_of_the_sizes(
     clock = iter(range(1000))
     # Each takes longer than the one before.
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock) ** 2)
-    assert tuning._fastest_cells(Runner(make_checkpoint(SPEC), "cpu")) == 96
+    assert tuning._fastest_edge(Runner(make_checkpoint(SPEC), "cpu")) == 96
 
 
 def test_nothing_is_measured_that_cannot_be_kept(
@@ -100,10 +100,10 @@ def test_nothing_is_measured_that_cannot_be_kept(
 ):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "folder"))
-    monkeypatch.setattr(tuning, "_fastest_cells", lambda runner: 1 / 0)
+    monkeypatch.setattr(tuning, "_fastest_edge", lambda runner: 1 / 0)
     runner = Runner(make_checkpoint(SPEC), "cpu")
     tune(runner, measure=True)
-    assert runner.cells == CELLS
+    assert runner.block_edge == BLOCK_EDGE
 
 
 def image(edge: int = 96) -> Image:
@@ -116,13 +116,13 @@ def test_a_long_run_calibrates_and_tells_how_fast_it_was(
 ):
     monkeypatch.setattr(inference, "_LONG_RUN", 96 * 96)
     monkeypatch.setattr(inference, "_TIMED_RUN", 96 * 96)
-    monkeypatch.setattr(tuning, "_fastest_cells", lambda runner: 64)
+    monkeypatch.setattr(tuning, "_fastest_edge", lambda runner: 64)
     checkpoint = make_checkpoint(SPEC)
     config = PredictConfig(device="cpu")
     predict(image(), checkpoint, config, near=((), (5.0, 5.0)))
-    assert recall(SPEC, "cpu").cells == 0, "somebody waits for the first tile"
+    assert recall(SPEC, "cpu").block_edge == 0, "somebody waits for the first tile"
     predict(image(), checkpoint, config)
-    assert recall(SPEC, "cpu").cells == 64
+    assert recall(SPEC, "cpu").block_edge == 64
     assert recall(SPEC, "cpu").seconds_per_megapixel > 0
 
 
@@ -138,9 +138,9 @@ def test_a_run_that_is_gone_on_with_keeps_its_blocks(
         next(run)
     run.close()
     # Another, longer run measures that other blocks are faster.
-    remember(SPEC, "cpu", cells=7)
+    remember(SPEC, "cpu", block_edge=7)
     results = DiskOutput(*paths, resume=True)
-    assert results.cells == CELLS
+    assert results.block_edge == BLOCK_EDGE
     result = predict(image(), checkpoint, config, into=results)
     assert result.complete
     assert result.probabilities is not None

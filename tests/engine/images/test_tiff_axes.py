@@ -12,7 +12,7 @@ import tifffile
 from unet_engine.cli import main
 from unet_engine.errors import DataError
 from unet_engine.images import open_image, read_labels
-from unet_engine.models.store import FOLDER_VARIABLE, ModelStore
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def test_the_command_line_asks_and_takes_the_answer(
     monkeypatch: pytest.MonkeyPatch,
     make_checkpoint: Callable,
 ):
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     ModelStore().save("tiny", make_checkpoint())
     source, out = write_unsaid(tmp_path / "a.tif", STACK), tmp_path / "m.tif"
     command = ["predict", str(source), str(out), "--model=tiny", "--device=cpu"]

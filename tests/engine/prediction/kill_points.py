@@ -48,7 +48,7 @@ def run(folder: Path) -> None:
             config=config,
             plan=plan,
             normalisation=Normalisation(low=(0.0,), high=(1.0,)),
-            cells=0,
+            block_edge=0,
             device="cpu",
         )
     )

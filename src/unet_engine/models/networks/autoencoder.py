@@ -16,7 +16,7 @@ class Autoencoder(Pyramid):
     """Contracting and expanding path; all that is known passes the lowest level.
 
     Without classes in its spec it is a denoising autoencoder (Vincent et al. 2008,
-    section 2.3): the network sees a corrupted image and returns the clean one. With
+    section 2.3): the network gets a corrupted image and returns the clean one. With
     classes it shows what the concatenations of a U-Net are worth. Its contracting
     path has the names and shapes of a ``UNet``'s with the same depth and width.
     """
@@ -25,7 +25,10 @@ class Autoencoder(Pyramid):
         super().__init__(spec, joined=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, or the image, of a batch."""
+        """Return the logits, or the image, of a batch, ``(N, out_channels, *spatial)``.
+
+        Takes ``(N, in_channels, *spatial)`` float32 with sizes as the footprint allows.
+        """
         x = self.contract(x)[-1]
         for up, merge in zip(self.up, self.merge, strict=True):
             x = merge(up(x))

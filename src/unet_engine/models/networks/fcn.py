@@ -75,7 +75,7 @@ class Score(nn.Conv2d):
 
     oneDNN's gradient of the bias in bfloat16 on processors with AMX, of 1x1
     convolutions with 2560 input channels or more and at most 8 output channels, writes
-    64 bytes into 4 and corrupts the heap. Seen with PyTorch 2.11 to 2.14. This is also
+    64 bytes into 4 and corrupts the heap, with PyTorch 2.11 to 2.14. This is also
     the last layer, whose rounding nothing after it would mend.
     """
 
@@ -85,7 +85,7 @@ class Score(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(N, classes, y, x)``, of the type of the weights."""
         weight, bias = self.weight, self.bias
-        # Tensors without memory, which only tell shapes, know no autocast.
+        # Tensors without memory, which have shapes only, have no autocast.
         kind = x.device.type if x.device.type != "meta" else "cpu"
         with torch.autocast(kind, enabled=False):
             scores = functional.conv2d(
@@ -95,7 +95,7 @@ class Score(nn.Conv2d):
 
 
 class FCN(nn.Module):
-    """A classifier made convolutional, scored per cell, upsampled to pixels (Fig. 3).
+    """A classifier made convolutional, scored coarsely, upsampled to pixels (Fig. 3).
 
     Scores of the pooling layers are added element by element on the way up: pool4 in
     FCN-16s, pool4 and pool3 in FCN-8s; on AlexNet those of the same strides, 16 and
@@ -134,7 +134,7 @@ class FCN(nn.Module):
         self._taps = tuple(index for index, _ in skips)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of a batch."""
+        """Return the logits ``(N, classes, Y, X)`` of a batch."""
         self.spec.check_input(x.shape[2:])
         x = self.standardise(x)
         pooled: list[Tensor] = []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unet_engine.models.fcn_trunks import Trunk
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue over ImageNet, from 0 to 1, as torchvision's weights have."""
 
 
 class Standardisation(nn.Module):
@@ -64,8 +65,8 @@ def convolutionalise(
 ) -> nn.Sequential:
     """Turn a classifier of patches into one that slides over images of any size.
 
-    Each dense layer becomes a convolution: the first of the window of features that
-    it saw, the others 1x1 (Long et al. 2015, section 3.1; Sermanet et al. 2014,
+    Each dense layer becomes a convolution: the first as wide as the window of features
+    that it took, the others 1x1 (Long et al. 2015, section 3.1; Sermanet et al. 2014,
     "OverFeat", section 3.5). Flattening and pooling to a fixed size fall away.
 
     Parameters
@@ -75,7 +76,7 @@ def convolutionalise(
     classifier
         Linear layers and what works on each value alone (ReLU, dropout).
     window
-        Edge of the feature map that the first linear layer sees, 7 for VGG-16.
+        Edge of the feature map that the first linear layer takes, 7 for VGG-16.
 
     Returns
     -------

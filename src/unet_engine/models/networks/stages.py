@@ -1,9 +1,9 @@
 """Networks in stages: each a few layers, which can be run over a map block by block.
 
 A map is what one stage gives and others read; its positions are counted in its own
-pixels from that of the network's input at 0. For a region of its output a stage asks
-for the region of its input that bears on it, which is how the interior of a large
-image is computed exactly and without waste. Beyond the map lie zeros, between the
+pixels from that of the network's input at 0. For a region of its output a stage names
+the region of its input that it depends on, which is how the interior of a large image
+is computed exactly and without waste. Beyond the map lie zeros, between the
 layers of a stage as well, as if the network had padded each of them.
 """
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from unet_engine.models.receptive_fields import Layer, Upsampling
     from unet_engine.places import Interval
 
-    Region = tuple[Interval, ...]
+    Intervals = tuple[Interval, ...]
     Margins = tuple[tuple[int, int], ...]
     Path = tuple[Layer | Upsampling, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class MapPart:
     """A part of a map.
 
     Attributes
@@ -44,7 +44,7 @@ class Block:
     """
 
     values: Tensor
-    region: Region
+    region: Intervals
     beyond: Margins = ()
 
 
@@ -74,16 +74,16 @@ class Stage:
     channels: int
     scale: tuple[int, ...]
     grid: tuple[int, ...]
-    compute: Callable[[Sequence[Block]], Tensor]
+    compute: Callable[[Sequence[MapPart]], Tensor]
 
-    def aligned(self, region: Region) -> Region:
+    def aligned(self, region: Intervals) -> Intervals:
         """Return the smallest region on the grid that holds a region."""
         return tuple(
             (start // step * step, -(-stop // step) * step)
             for (start, stop), step in zip(region, self.grid, strict=True)
         )
 
-    def reads(self, region: Region) -> tuple[Region, ...]:
+    def reads(self, region: Intervals) -> tuple[Intervals, ...]:
         """Return the region of each source that a region of the output reads."""
         return tuple(
             tuple(_read(path, axis) for path, axis in zip(paths, region, strict=True))
@@ -99,9 +99,9 @@ def _read(path: Path, interval: Interval) -> Interval:
 
 
 def needed_regions(
-    stages: Sequence[Stage], wanted: Region, sizes: Sequence[int]
-) -> list[Region]:
-    """Return the region of every map that bears on a region of the last one.
+    stages: Sequence[Stage], wanted: Intervals, sizes: Sequence[int]
+) -> list[Intervals]:
+    """Return the region of every map on which a region of the last one depends.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def needed_regions(
     list
         For map 0, the input, to map ``len(stages)``, which gets ``wanted``.
     """
-    needed: list[Region | None] = [None] * len(stages) + [wanted]
+    needed: list[Intervals | None] = [None] * len(stages) + [wanted]
     for number in range(len(stages), 0, -1):
         stage, region = stages[number - 1], needed[number]
         assert region is not None, "every map is read by a later stage"
@@ -141,9 +141,9 @@ def run_unpadded(
     Parameters
     ----------
     layers
-        Convolutions are 3-wide, others see one pixel.
+        Convolutions are 3-wide, others work on each pixel alone.
     values
-        ``(N, C, *spatial)``.
+        ``(N, C, *spatial)``; each convolution takes a pixel from every side.
     beyond
         How much of them lies beyond the map.
     """
@@ -163,7 +163,7 @@ def shrunk(beyond: Margins) -> Margins:
 
 
 def clear(values: Tensor, beyond: Margins) -> None:
-    """Set to 0 what lies beyond the map, in place."""
+    """Set to 0 what of ``(N, C, *spatial)`` lies beyond the map, in place."""
     for axis, (low, high) in enumerate(beyond, start=2):
         if low:
             values.narrow(axis, 0, low).zero_()
@@ -177,7 +177,11 @@ def _has_convolutions() -> bool:
 
 
 def convolve(values: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve ``(N, C, *spatial)`` without padding."""
+    """Convolve ``(N, C, *spatial)`` without padding.
+
+    ``weights`` are ``(out, C, *kernel)``, ``bias`` is ``(out,)``; the type of all is
+    one. The result is ``(N, out, *spatial)``, ``kernel - 1`` smaller on each axis.
+    """
     axes = values.ndim - 2
     if values.device.type == "cpu" and _has_convolutions():
         # For small blocks torch would take its own loops, which in volumes are many
@@ -190,7 +194,10 @@ def convolve(values: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def pool_maximum(values: Tensor, strides: Sequence[int]) -> Tensor:
-    """Return the maximum of neighbours; several times faster than torch's on a CPU."""
+    """Return the maxima of blocks of ``strides`` pixels, ``(N, C, *spatial)``.
+
+    Sizes must be multiples of the strides. Several times faster than torch's on a CPU.
+    """
     for axis, stride in enumerate(strides, start=2):
         slices = [
             values[(slice(None),) * axis + (slice(start, None, stride),)]
@@ -202,8 +209,8 @@ def pool_maximum(values: Tensor, strides: Sequence[int]) -> Tensor:
     return values
 
 
-def crop(block: Block, region: Region) -> Tensor:
-    """Return the values of a region that lies within a block."""
+def crop(block: MapPart, region: Intervals) -> Tensor:
+    """Return the values ``(N, C, *region)`` of a region that lies within a block."""
     values = block.values
     for axis, ((start, stop), (origin, _)) in enumerate(
         zip(region, block.region, strict=True), start=2
@@ -213,7 +220,10 @@ def crop(block: Block, region: Region) -> Tensor:
 
 
 def score(head: nn.Module, values: Tensor) -> Tensor:
-    """Run a 1-wide convolution as a product of matrices, several times faster."""
+    """Run a 1-wide convolution as a product of matrices, several times faster.
+
+    ``(N, C, *spatial)`` becomes ``(N, out, *spatial)``, in the type of the weights.
+    """
     weight, bias = cast("tuple[Tensor, Tensor]", (head.weight, head.bias))
     scores = weight.flatten(1) @ values.flatten(2) + bias[:, None]
     return scores.reshape(*scores.shape[:2], *values.shape[2:])

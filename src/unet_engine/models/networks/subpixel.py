@@ -2,7 +2,7 @@
 
 Nothing nonlinear lies between an up-convolution and the convolution after it, so that
 the two are one convolution of the coarse map, with fewer multiplications: each of the
-pixels that one coarse cell gives sees another part of its kernel (Shi et al. 2016,
+pixels that one coarse pixel gives uses another part of its kernel (Shi et al. 2016,
 section 3.2, "sub-pixel convolution"). The upsampled map is never made.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     UpConvolution = nn.ConvTranspose2d | nn.ConvTranspose3d
 
 _WIDTH = 3
-"""Of the convolution after the up-convolution, on every axis."""
+"""Kernel of the convolution after the up-convolution, in pixels along every axis."""
 
 
 class SubpixelConvolution:
@@ -72,7 +72,7 @@ class SubpixelConvolution:
 
     @property
     def joins(self) -> bool:
-        """Whether it also sees a map of the level itself."""
+        """Whether it also takes a map of the level itself."""
         return self._beside is not None
 
     def __call__(
@@ -83,12 +83,12 @@ class SubpixelConvolution:
         Parameters
         ----------
         below
-            ``(N, C, *cells)`` of the level below.
+            ``(N, C, *coarse)`` of the level below.
         beside
             ``(N, C, *spatial)`` of the level itself, as large as `below` will be when
             it is upsampled; only where it `joins`.
         beyond
-            How much of ``below`` lies beyond its map, in cells.
+            How much of ``below`` lies beyond its map, in its pixels.
 
         Returns
         -------
@@ -126,8 +126,8 @@ class SubpixelConvolution:
 def _composed(up: Tensor, weights: Tensor, strides: Sequence[int]) -> Tensor:
     """Return the convolution that equals an up-convolution and a convolution.
 
-    The output of part ``p`` along an axis sees through tap ``t`` the pixel ``p + t`` of
-    the upsampled map, which is part ``(p + t) % stride`` of a cell.
+    The output of part ``p`` along an axis reads by tap ``t`` the pixel ``p + t`` of the
+    upsampled map, which is part ``(p + t) % stride`` of a coarse pixel.
     """
     out_channels, axes = len(weights), len(strides)
     sizes = [(stride + _WIDTH - 2) // stride + 1 for stride in strides]
@@ -135,26 +135,26 @@ def _composed(up: Tensor, weights: Tensor, strides: Sequence[int]) -> Tensor:
     for part in np.ndindex(*strides):
         for tap in np.ndindex(*(_WIDTH,) * axes):
             pixel = [p + t for p, t in zip(part, tap, strict=True)]
-            cell = [n // s for n, s in zip(pixel, strides, strict=True)]
+            coarse = [n // s for n, s in zip(pixel, strides, strict=True)]
             within = [n % s for n, s in zip(pixel, strides, strict=True)]
             taps = weights[(slice(None), slice(None), *tap)]
             pixels = up[(slice(None), slice(None), *within)]
-            composed[(*part, slice(None), slice(None), *cell)] += taps @ pixels.T
+            composed[(*part, slice(None), slice(None), *coarse)] += taps @ pixels.T
     return composed.flatten(0, axes)
 
 
 def _of_parts(parts: Tensor, strides: Sequence[int]) -> Tensor:
-    """View the channels as those of each part, ``(N, *strides, C, *cells)``."""
+    """View the channels as those of each part, ``(N, *strides, C, *coarse)``."""
     return torch.unflatten(parts, 1, (*strides, -1))
 
 
 def _by_part(values: Tensor, strides: Sequence[int]) -> Tensor:
-    """View ``(N, C, *spatial)`` as ``(N, *strides, C, *cells)``."""
+    """View ``(N, C, *spatial)`` as ``(N, *strides, C, *coarse)``."""
     axes = len(strides)
     for axis in reversed(range(axes)):
         values = torch.unflatten(values, 2 + axis, (-1, strides[axis]))
-    parts, cells = range(3, 3 + 2 * axes, 2), range(2, 2 + 2 * axes, 2)
-    return values.permute(0, *parts, 1, *cells)
+    parts, coarse = range(3, 3 + 2 * axes, 2), range(2, 2 + 2 * axes, 2)
+    return values.permute(0, *parts, 1, *coarse)
 
 
 def _spread(

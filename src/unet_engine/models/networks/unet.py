@@ -17,7 +17,7 @@ class UNet(Pyramid):
     """Contracting path, expanding path, and the concatenations between them.
 
     Ronneberger, Fischer, Brox 2015, Fig. 1; in 3-D Çiçek et al. 2016, Fig. 2, with
-    poolings along Z only on the levels the spec says. Input ``(N, in_channels,
+    poolings along Z only on the levels of the spec. Input ``(N, in_channels,
     *spatial)`` float32 with sizes as the footprint allows; output ``(N, classes,
     *spatial)`` logits.
     """
@@ -26,7 +26,7 @@ class UNet(Pyramid):
         super().__init__(spec, joined=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of a batch."""
+        """Return the logits ``(N, classes, *spatial)`` of a batch."""
         features = self.contract(x)
         x = features.pop()
         for up, merge in zip(self.up, self.merge, strict=True):

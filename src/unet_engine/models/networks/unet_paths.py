@@ -16,7 +16,7 @@ from unet_engine.models.receptive_fields import Layer, Upsampling, pooling_strid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unet_engine.models.networks.stages import Block, Path
+    from unet_engine.models.networks.stages import MapPart, Path
     from unet_engine.models.networks.subpixel import Convolution, UpConvolution
     from unet_engine.models.spec import ModelSpec
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ByDimension = dict[int, Callable[..., nn.Module]]
 
+# The layers of PyTorch by the number of spatial dimensions.
 CONVOLUTION: _ByDimension = {2: nn.Conv2d, 3: nn.Conv3d}
 UP_CONVOLUTION: _ByDimension = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 POOLING: _ByDimension = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -52,7 +53,7 @@ def _conv_norm_relu(ndim: int, in_channels: int, out_channels: int) -> list[nn.M
 
 
 class Pyramid(nn.Module):
-    """The layers of a padded encoder-decoder; a subclass says how they are joined.
+    """The layers of a padded encoder-decoder; a subclass defines how they are joined.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ class Pyramid(nn.Module):
         unpooled = (1,) * self.spec.ndim
         strides = pooling_strides(self.spec)[level - 1] if level else unpooled
 
-        def compute(blocks: Sequence[Block]) -> Tensor:
+        def compute(blocks: Sequence[MapPart]) -> Tensor:
             [block] = blocks
             pooled = pool_maximum(block.values, strides)
             beyond = tuple(
@@ -131,7 +132,7 @@ class Pyramid(nn.Module):
         below = depth + 1 + step
         skip: Paths = (convolutions,) * spec.ndim
 
-        def compute(blocks: Sequence[Block]) -> Tensor:
+        def compute(blocks: Sequence[MapPart]) -> Tensor:
             beyond = blocks[0].beyond
             joined = joining(*(block.values for block in blocks), beyond=beyond)
             merged = run_unpadded(others, joined)
@@ -151,7 +152,16 @@ class Pyramid(nn.Module):
         return tuple(prod(s[axis] for s in strides) for axis in range(self.spec.ndim))
 
     def contract(self, x: Tensor) -> list[Tensor]:
-        """Return the features of each level, the finest first."""
+        """Return the features of each level, the finest first.
+
+        ``(N, in_channels, *spatial)`` float32 becomes, for level ``n``, ``(N, width *
+        2**n, *spatial)`` with sizes divided by the strides of the poolings before it.
+
+        Raises
+        ------
+        SpecError
+            When the network cannot take the size.
+        """
         self.spec.check_input(x.shape[2:])
         features = [self.down[0](x)]
         for pool, block in zip(self.pools, self.down[1:], strict=True):

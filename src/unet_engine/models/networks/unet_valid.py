@@ -1,6 +1,6 @@
 """U-Net and 3-D U-Net as published: unpadded, so the output is smaller than the input.
 
-Every output pixel has seen nothing but image: "the segmentation map only contains the
+Every output pixel depends on image alone: "the segmentation map only contains the
 pixels, for which the full context is available in the input image" (Ronneberger,
 Fischer, Brox 2015, section 1).
 """
@@ -41,7 +41,11 @@ class CropUNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of a batch, smaller than its input on all sides alike."""
+        """Return the logits of a batch, smaller than its input on all sides alike.
+
+        ``(N, in_channels, *spatial)`` float32 becomes ``(N, classes, *spatial)``,
+        ``2 * halo`` smaller on each axis.
+        """
         self.spec.check_input(x.shape[2:])
         features = [self.down[0](x)]
         for pool, block in zip(self.pools, self.down[1:], strict=True):
