@@ -1,4 +1,11 @@
-"""Objects of a mask: found, split where they touch, and measured. No torch."""
+"""Objects of a mask: found, split where they touch, and measured. No torch.
+
+In goes a ``SemanticMask`` (``class_mask``), an array of class ids that may be larger
+than memory and is read in the blocks of a ``BlockGrid`` (``blocks``). ``labelling``
+finds the objects of each block, by ``components`` or ``watershed`` as ``config`` names,
+and joins them by ``stitching``; ``outputs`` writes them. ``measurements`` makes a table
+of them from ``block_sums``, ``shapes`` and ``intensities``, which ``table`` writes.
+"""
 
 from unet_engine.objects.blocks import BlockDone
 from unet_engine.objects.class_mask import SemanticMask

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from unet_engine.objects.blocks import Block
+    from unet_engine.objects.blocks import ImageBlock
 
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ class ObjectSums:
 
     def add(
         self,
-        block: Block,
+        block: ImageBlock,
         labels: npt.NDArray[np.integer[Any]],
         intensities: npt.NDArray[Any] | None,
     ) -> None:
@@ -61,9 +61,9 @@ class ObjectSums:
         block
             Where it lies.
         labels
-            Ids of its core.
+            Integer ids of the shape of its core; 0 is background.
         intensities
-            ``(channels, *core)``, or None without channels.
+            ``(channels, *core)`` of any dtype, or None without channels.
         """
         where = np.nonzero(labels)
         if not where[0].size:

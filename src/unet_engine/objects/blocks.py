@@ -1,4 +1,4 @@
-"""Blocks of arrays larger than memory: where they lie and what they see of each other.
+"""Blocks of arrays larger than memory: where they lie and how they overlap.
 
 ::
 
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _PIXELS = {2: 2**21, 3: 2**22}
-"""Of a block that nobody chose: a second or two and below 500 MB of a watershed."""
+"""Pixels of a block by dimensions, where the caller chose none: a second or two and
+below 500 MB of a watershed, see "Objects from masks" in benchmarks/RESULTS.md."""
 
 _IN_MEMORY_BYTES = 2**24
+"""Bytes of an array up to which it stays in memory: one block of four-byte ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class BlockDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class ImageBlock:
     """One block of one plane or volume.
 
     Attributes
@@ -127,7 +129,7 @@ class BlockGrid:
         block
             Largest core per spatial axis; chosen when None.
         overlap
-            Pixels that blocks see of each other.
+            Pixels by which the outer region of a block reaches into its neighbours.
 
         Raises
         ------
@@ -168,19 +170,19 @@ class BlockGrid:
     def __len__(self) -> int:
         return prod(self.leading) * prod(self.counts)
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[ImageBlock]:
         """Iterate over the blocks in raster order."""
         for index in np.ndindex(*self.leading):
             yield from self.blocks_at(index)
 
-    def blocks_at(self, index: tuple[int, ...]) -> Iterator[Block]:
+    def blocks_at(self, index: tuple[int, ...]) -> Iterator[ImageBlock]:
         """Iterate over the blocks of one plane or volume in raster order."""
         for corner in product(*map(range, self.counts)):
             core = tuple(
                 slice(c * b, min((c + 1) * b, n))
                 for c, b, n in zip(corner, self.block, self.spatial, strict=True)
             )
-            yield Block(
+            yield ImageBlock(
                 index=index,
                 core=core,
                 outer=tuple(
@@ -189,14 +191,15 @@ class BlockGrid:
                 ),
             )
 
-    def owners(self, block: Block) -> npt.NDArray[np.int64]:
+    def owners(self, block: ImageBlock) -> npt.NDArray[np.int64]:
         """Number the blocks whose cores make up the outer region of ``block``.
 
         Returns
         -------
         ndarray
-            Position of the owner of every pixel of ``outer`` among the blocks of this
-            plane or volume, in raster order; -1 in ``block`` itself and after it.
+            int64 of the shape of ``block.outer``: position of the owner of every pixel
+            among the blocks of this plane or volume, in raster order; -1 in ``block``
+            itself and after it.
         """
         strides = [prod(self.counts[a + 1 :]) for a in range(self.ndim)]
         numbers = np.zeros((1,) * self.ndim, np.int64)
@@ -212,6 +215,16 @@ class BlockGrid:
 
 def scratch_array(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Return zeros: in memory if small, else in a temporary file without a name.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the array.
+
+    Returns
+    -------
+    ndarray
+        An array, or a ``numpy.memmap`` whose file is deleted with it.
 
     Raises
     ------
@@ -249,7 +262,7 @@ def release_pages(array: Any) -> None:
 
 def _chunks(array: Any, ndim: int) -> tuple[int, ...]:
     chunks = getattr(array, "chunks", None) or (1,) * len(array.shape)
-    # dask tells the length of every chunk, zarr that of all.
+    # dask has the length of every chunk, zarr one length for all.
     each = (c if isinstance(c, int) else max(c) for c in chunks)
     return tuple(map(int, each))[-ndim:]
 

@@ -14,7 +14,7 @@ from unet_engine.labels import IGNORE
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from unet_engine.objects.blocks import Block
+    from unet_engine.objects.blocks import ImageBlock
 
     Ints = npt.NDArray[np.integer[Any]]
     Floats = npt.NDArray[np.floating[Any]]
@@ -28,8 +28,8 @@ class SemanticMask:
     ----------
     classes
         Array-like (numpy, dask, zarr, ...) of class ids, ``(*leading, Y, X)`` or
-        ``(*leading, Z, Y, X)``; 0 is the background, 255 nobody said, or the foreground
-        where there is no other value.
+        ``(*leading, Z, Y, X)``; 0 is the background, 255 not labelled, or the
+        foreground where there is no other value.
     ndim
         In how many dimensions an object extends, 2 or 3: the last axes.
     spacing
@@ -71,8 +71,8 @@ class SemanticMask:
         shape = tuple(self.probabilities.shape)
         if self.boundary is None:
             raise DataError(
-                "probabilities help where a class is the boundary between objects; say "
-                "which, or leave them out"
+                "probabilities help where a class is the boundary between objects; "
+                "name that class, or leave them out"
             )
         if shape[1:] != tuple(self.classes.shape) or self.boundary >= shape[0]:
             raise DataError(
@@ -85,8 +85,13 @@ class SemanticMask:
         """Return the same with other class ids of the same shape."""
         return replace(self, classes=classes)
 
-    def read(self, block: Block) -> npt.NDArray[np.uint8]:
+    def read(self, block: ImageBlock) -> npt.NDArray[np.uint8]:
         """Read the class ids of the outer region of a block.
+
+        Returns
+        -------
+        ndarray
+            uint8 of the shape of ``block.outer``.
 
         Raises
         ------
@@ -101,10 +106,15 @@ class SemanticMask:
             )
         return values.astype(np.uint8)
 
-    def read_interior(self, block: Block) -> tuple[Floats, Floats]:
-        """Read how likely the outer region of a block is interior, and boundary.
+    def read_interior(self, block: ImageBlock) -> tuple[Floats, Floats]:
+        """Read probabilities of interior and boundary in the outer region of a block.
 
-        Without probabilities the mask itself is taken for certain.
+        Without probabilities they are 0 and 1, by the class ids of the mask.
+
+        Returns
+        -------
+        interior, boundary
+            float32 in [0, 1] of the shape of ``block.outer``.
         """
         if self.probabilities is None:
             classes = self.read(block)
@@ -119,6 +129,11 @@ class SemanticMask:
 
 def read_ids(array: Any, where: tuple[int | slice, ...]) -> Ints:
     """Read a region of an array-like of class or object ids.
+
+    Returns
+    -------
+    ndarray
+        Integers, in the shape that ``where`` leaves of the array.
 
     Raises
     ------

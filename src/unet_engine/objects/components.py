@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.objects.blocks import Block
+    from unet_engine.objects.blocks import ImageBlock
 
     Ints = npt.NDArray[np.integer[Any]]
-    ReadBlock = Callable[[Block], Ints]
+    ReadBlock = Callable[[ImageBlock], Ints]
 
 Connectivity = Literal["faces", "full"]
 
@@ -34,7 +34,7 @@ def label_components(classes: Ints, connectivity: Connectivity) -> Ints:
     Parameters
     ----------
     classes
-        ``(Y, X)`` or ``(Z, Y, X)`` ids.
+        ``(Y, X)`` or ``(Z, Y, X)`` integer ids.
     connectivity
         Along ``"faces"`` (4 neighbours in a plane, 6 in a volume) or ``"full"`` (8 and
         26).
@@ -42,7 +42,7 @@ def label_components(classes: Ints, connectivity: Connectivity) -> Ints:
     Returns
     -------
     ndarray
-        Ids from 1 in raster order, of the same shape.
+        Integer ids from 1 in raster order, of the same shape.
     """
     steps = 1 if connectivity == "faces" else classes.ndim
     found: Ints = label(classes, background=0, connectivity=steps)
@@ -76,12 +76,12 @@ def fill_holes(
     Returns
     -------
     ndarray
-        Class ids of ``grid.shape``, perhaps in a temporary file.
+        uint8 class ids of ``grid.shape``, perhaps in a temporary file.
     """
     complement: Connectivity = "full" if connectivity == "faces" else "faces"
     pieces = scratch_array(grid.shape, np.uint32)
     stitcher = Stitcher(grid, pieces, same_pixels=True)
-    around = [np.array([[_NOBODY, 0, 0]], np.int16)]
+    around = [np.array([[_NO_CLASS, 0, 0]], np.int16)]
     for done, block in enumerate(grid, start=1):
         classes = read(block)
         local = label_components(classes == 0, complement)
@@ -100,14 +100,14 @@ def fill_holes(
     return filled
 
 
-_NOBODY = -1000
-"""Below the negative of every class id."""
+_NO_CLASS = -1000
+"""Less than the negative of every class id, 255 at most."""
 
 
 def _surroundings(
-    block: Block, grid: BlockGrid, classes: Ints, local: Ints
+    block: ImageBlock, grid: BlockGrid, classes: Ints, local: Ints
 ) -> npt.NDArray[np.int16]:
-    """Tell what touches each piece of background.
+    """Find what touches each piece of background.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def _surroundings(
         where it reaches the border; the highest of two pieces describes both together.
     """
     found = np.zeros((int(local.max(initial=0)) + 1, 3), np.int16)
-    found[:, 0] = _NOBODY
+    found[:, 0] = _NO_CLASS
     for axis, (outer, size) in enumerate(zip(block.outer, grid.spatial, strict=True)):
         pieces = np.moveaxis(local, axis, 0)
         beside = np.moveaxis(classes, axis, 0).astype(np.int16)
@@ -136,7 +136,7 @@ def _surroundings(
 
 def _owners(roots: Ints, around: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
     """Return the class that takes each fragment of background, 0 for none."""
-    joined = np.full((int(roots.max()) + 1, 3), _NOBODY, np.int16)
+    joined = np.full((int(roots.max()) + 1, 3), _NO_CLASS, np.int16)
     np.maximum.at(joined, roots, around)
     lowest, highest, border = -joined[:, 0], joined[:, 1], joined[:, 2]
     owner = np.where((lowest == highest) & (border == 0), highest, 0)

@@ -33,8 +33,8 @@ class ObjectConfig:
         With a boundary class: interior minus boundary probability above which the seed
         of an object lies.
     overlap
-        Pixels that blocks see of each other. Touching objects are split as in the whole
-        image if all of them together span no more along any axis.
+        Pixels that a block reads of its neighbours. Touching objects are split as in
+        the whole image if all of them together span no more along any axis.
     """
 
     method: Literal["watershed", "components", "keep"] = "watershed"

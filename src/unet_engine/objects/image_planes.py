@@ -33,7 +33,10 @@ class ChannelPlanes:
         return self.image.dtype
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
-        """Read a region; the key names every axis and has slices for the plane."""
+        """Read a region in the dtype of the image.
+
+        The key names every axis and has slices for the plane.
+        """
         channels, *leading, rows, columns = key
         positions = [
             [place] if isinstance(place, int) else list(range(*place.indices(size)))

@@ -14,7 +14,7 @@ from unet_engine.objects.image_planes import ChannelPlanes
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from unet_engine.objects.blocks import Block, BlockGrid
+    from unet_engine.objects.blocks import BlockGrid, ImageBlock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +52,11 @@ class Intensities:
             )
         return cls(data, channels)
 
-    def read(self, block: Block) -> npt.NDArray[Any]:
-        """Read ``(channels, *core)`` in the dtype of the image."""
+    def read(self, block: ImageBlock) -> npt.NDArray[Any]:
+        """Read ``(channels, *core)`` in the dtype of the image.
+
+        ``core`` is the shape of the core of the block.
+        """
         where = block.core_slices
         if len(self.data.shape) > len(where):
             where = (slice(None), *where)

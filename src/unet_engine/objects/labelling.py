@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.objects.blocks import Block
+    from unet_engine.objects.blocks import ImageBlock
     from unet_engine.objects.class_mask import SemanticMask
     from unet_engine.objects.components import Ints
     from unet_engine.objects.stitching import Fragments
     from unet_engine.stopping import Stop
 
 _MOST_CLASSES = 16
+"""Values of a mask above which they count as object ids: no usual model has more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,7 +53,7 @@ class Objects:
     ndim
         In how many dimensions an object extends.
     small
-        Number of objects that were left out for having fewer pixels than asked for.
+        Number of objects that were left out for having fewer pixels than ``min_size``.
     """
 
     labels: Any
@@ -157,7 +158,7 @@ def iter_label_objects(
     Raises
     ------
     Cancelled
-        When ``stop`` says so.
+        When ``stop`` returns True.
     DataError
         When the mask holds no class ids, or ``out`` does not fit.
     """
@@ -200,7 +201,7 @@ def iter_label_objects(
 
 
 def _label_block(
-    mask: SemanticMask, block: Block, classes: Ints, config: ObjectConfig
+    mask: SemanticMask, block: ImageBlock, classes: Ints, config: ObjectConfig
 ) -> Ints:
     if config.method == "components":
         if mask.boundary is not None:
@@ -222,10 +223,10 @@ class _Votes:
         self._counts: list[Ints] = []
         self._start = 1
 
-    def add(self, block: Block, classes: Ints, local: Ints, present: Ints) -> None:
+    def add(self, block: ImageBlock, classes: Ints, local: Ints, present: Ints) -> None:
         width = int(classes.max(initial=0)) + 1
-        cells = local[block.local].astype(np.int64) * width + classes[block.local]
-        table = np.bincount(cells.ravel(), minlength=width)
+        codes = local[block.local].astype(np.int64) * width + classes[block.local]
+        table = np.bincount(codes.ravel(), minlength=width)
         table = np.pad(table, (0, -table.size % width)).reshape(-1, width)[present]
         fragments, found = np.nonzero(table)
         self._fragments.append(fragments + self._start)
@@ -242,9 +243,9 @@ class _Votes:
         if not self._fragments:
             return decided
         width = IGNORE + 1
-        cells = roots[np.concatenate(self._fragments)] * width
-        cells += np.concatenate(self._classes)
-        codes, inverse = np.unique(cells, return_inverse=True)
+        each = roots[np.concatenate(self._fragments)] * width
+        each += np.concatenate(self._classes)
+        codes, inverse = np.unique(each, return_inverse=True)
         counts = np.bincount(inverse, np.concatenate(self._counts))
         order = np.lexsort((-codes, counts))
         decided[codes[order] // width] = (codes[order] % width).astype(np.uint8)
@@ -304,7 +305,7 @@ def _output(out: Any, grid: BlockGrid, dtype: npt.DTypeLike) -> Any:
     return out
 
 
-def _polled(grid: BlockGrid, stop: Stop) -> Iterator[Block]:
+def _polled(grid: BlockGrid, stop: Stop) -> Iterator[ImageBlock]:
     for block in grid:
         _check(stop)
         yield block

@@ -151,7 +151,7 @@ def iter_measure_objects(
     Raises
     ------
     Cancelled
-        When ``stop`` says so.
+        When ``stop`` returns True.
     DataError
         When image, scale or axes do not fit the labels.
     """
@@ -222,13 +222,13 @@ def _scale(
 ) -> tuple[float, ...] | None:
     if scale is None:
         return None
-    given = (scale,) * ndim if isinstance(scale, (int, float)) else tuple(scale)
-    if len(given) != ndim or not all(0 < s < float("inf") for s in given):
+    sizes = (scale,) * ndim if isinstance(scale, (int, float)) else tuple(scale)
+    if len(sizes) != ndim or not all(0 < s < float("inf") for s in sizes):
         raise DataError(
             f"the scale {scale} does not fit {ndim} dimensions; give one number above "
             f"0, or {ndim}"
         )
-    return tuple(map(float, given))
+    return tuple(map(float, sizes))
 
 
 def _places(

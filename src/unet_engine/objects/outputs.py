@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 _LARGEST_CHUNK = 1024
+"""Edge of a chunk of the zarr in pixels: 4 MiB of ids, as viewers read quickly."""
+
 _LARGE_BYTES = 2**26
+"""Bytes of labels from which a TIFF is written tile by tile, from the file on disk."""
+
 _TILE = 512
+"""Edge of a tile of that TIFF in pixels, as of every large TIFF that is written."""
 
 
 @contextmanager
@@ -56,7 +61,7 @@ def label_zarr(
     Raises
     ------
     Cancelled
-        When ``stop`` says so.
+        When ``stop`` returns True.
     DataError
         When something is there already, or the disk is full.
     """
@@ -85,7 +90,7 @@ def write_objects(path: Path, labels: npt.NDArray[Any], image: Image) -> None:
     path
         ``.tif``, ``.tiff`` or, for one plane, ``.png``.
     labels
-        ``(*leading, Y, X)``, perhaps in a temporary file.
+        ``(*leading, Y, X)`` unsigned integers, perhaps in a temporary file.
     image
         The mask with its axes and the size of its pixels.
 

@@ -20,9 +20,10 @@ LARGEST = 2**24
 def perimeter(mask: npt.NDArray[Any], spacing: Sequence[float]) -> float:
     """Return the length of the line around an object.
 
-    That of ``skimage.measure.perimeter``, which knows square pixels only: an object of
+    That of ``skimage.measure.perimeter``, which is for square pixels only: an object of
     other pixels is brought to square ones of the shorter edge first, by interpolation
-    of the distance from its outline (Raya and Udupa 1990).
+    of the distance from its outline (Raya and Udupa 1990, "Shape-based interpolation of
+    multidimensional objects", IEEE TMI 9).
 
     Parameters
     ----------

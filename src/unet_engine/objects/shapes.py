@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 _LARGEST = 2**24
-"""Pixels of a bounding box whose shape is measured."""
+"""Pixels of the largest bounding box whose shape is measured: 128 MiB of ids."""
 
 _PLANE = {
     "major axis": "axis_major_length",
@@ -106,7 +106,8 @@ def _measure(one: Any, ndim: int, spacing: tuple[float, ...]) -> dict[str, float
         vertices, faces, _, _ = marching_cubes(filled, 0.5, spacing=spacing)
         surface = float(mesh_surface_area(vertices, faces))
         volume = one.num_pixels * float(np.prod(spacing))
-        # Of the ball of the same volume, over the measured one (Wadell 1935).
+        # Of the ball of the same volume, over the measured one (Wadell 1935, "Volume,
+        # shape and roundness of quartz particles", Journal of Geology 43).
         sphericity = np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / surface
         return {"surface": surface, "sphericity": sphericity}
     ellipse = {name: getattr(one, attribute) for name, attribute in _PLANE.items()}

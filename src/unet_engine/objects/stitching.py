@@ -23,11 +23,12 @@ from unet_engine.objects.blocks import release_pages
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from unet_engine.objects.blocks import Block, BlockGrid
+    from unet_engine.objects.blocks import BlockGrid, ImageBlock
 
     Ints = npt.NDArray[np.int64]
 
 _MOST_FRAGMENTS = np.iinfo(np.uint32).max
+"""Fragments that the 32 bits of an id can number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,12 +55,12 @@ class Fragments:
         Parameters
         ----------
         keep
-            Of every object, by its root; the others become 0.
+            ``(objects,)`` bool, by the root; the fragments of others become 0.
 
         Returns
         -------
         ndarray
-            Number of every fragment.
+            ``(fragments + 1,)`` int64: number of the object of every fragment.
         """
         first = np.full(keep.size, np.iinfo(np.int64).max)
         np.minimum.at(first, self.roots, self.first)
@@ -70,7 +71,7 @@ class Fragments:
         return numbers[self.roots]
 
     def total(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Sum ``(fragments, ...)`` values over the fragments of every object."""
+        """Sum ``(fragments, ...)`` values to ``(objects, ...)``, of the same dtype."""
         sums = np.zeros((int(self.roots.max()) + 1, *values.shape[1:]), values.dtype)
         np.add.at(sums, self.roots, values)
         return sums
@@ -88,7 +89,7 @@ class Stitcher:
     same_pixels
         True when any pixel in common makes two fragments one object (connected
         components). Otherwise each must hold more than half of the other in what both
-        blocks see.
+        blocks contain.
     """
 
     def __init__(self, grid: BlockGrid, labels: Any, *, same_pixels: bool) -> None:
@@ -101,7 +102,7 @@ class Stitcher:
         self._first: list[Ints] = [np.full(1, np.iinfo(np.int64).max)]
         self._count = 0
 
-    def add(self, block: Block, local: npt.NDArray[np.integer[Any]]) -> Ints:
+    def add(self, block: ImageBlock, local: npt.NDArray[np.integer[Any]]) -> Ints:
         """Write the core of a block and note what it shares with earlier ones.
 
         Parameters
@@ -109,13 +110,14 @@ class Stitcher:
         block
             The next one of the grid.
         local
-            Ids from 1 in its outer region, numbered anyhow; 0 is background.
+            Integer ids from 1 of the shape of ``block.outer``, in any order; 0 is
+            background.
 
         Returns
         -------
         ndarray
-            The local ids that occur in the core: fragments in the order in which they
-            are counted.
+            ``(n,)`` int64, the local ids that occur in the core: fragments in the order
+            in which they are counted.
 
         Raises
         ------
@@ -144,7 +146,7 @@ class Stitcher:
         return present
 
     def _first_pixels(
-        self, block: Block, core: npt.NDArray[np.integer[Any]], count: int
+        self, block: ImageBlock, core: npt.NDArray[np.integer[Any]], count: int
     ) -> Ints:
         """Return the flat index in the whole array of the first pixel of each id."""
         first = np.zeros(count, np.int64)
@@ -157,7 +159,7 @@ class Stitcher:
         return flat
 
     def _match(
-        self, block: Block, local: npt.NDArray[np.integer[Any]], numbers: Ints
+        self, block: ImageBlock, local: npt.NDArray[np.integer[Any]], numbers: Ints
     ) -> None:
         owners = self._grid.owners(block)
         seen = owners >= 0
@@ -176,9 +178,9 @@ class Stitcher:
     def _agree(
         self, pairs: Ints, shared: Ints, written: Ints, own: Ints, owners: Ints
     ) -> npt.NDArray[np.bool_]:
-        """Tell which pairs share more than half of both, in the core of the earlier."""
+        """Find pairs that share more than half of both, in the core of the earlier."""
         earlier = np.bincount(written, minlength=1)[pairs[1]]
-        # An object may continue in several earlier blocks; each sees its own part.
+        # An object may continue in several earlier blocks; each holds its own part.
         blocks = len(self._grid)
         codes, counts = np.unique(own * blocks + owners, return_counts=True)
         passed = len(self._starts) - len(self._starts) % self._plane_blocks

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIX = ".csv"
 _ROWS = 4096
+"""Rows that are text in memory at a time: well below a megabyte a column."""
+
 _ANOTHER = "name another file with --table, or pass --overwrite to replace it"
 
 
@@ -33,7 +35,7 @@ def write_table(
     path
         ``.csv``; UTF-8, with commas and a header. What is not defined stays empty.
     table
-        Columns of equal length.
+        ``(n,)`` columns of equal length, of numbers or words.
 
     Raises
     ------
@@ -62,7 +64,13 @@ def join_tables(
     Parameters
     ----------
     tables
-        By what the column says; columns that a table lacks stay empty.
+        By what stands in that column, each with ``(n,)`` columns; those that a table
+        lacks stay empty.
+
+    Returns
+    -------
+    dict of ndarray
+        Columns as long as all tables together.
     """
     names = list(dict.fromkeys(name for table in tables.values() for name in table))
     lengths = [max(map(len, table.values()), default=0) for table in tables.values()]
@@ -91,6 +99,11 @@ def read_joined_table(
     ----------
     path
         As ``write_table`` wrote it. Columns that are empty for a file are none of it.
+
+    Returns
+    -------
+    dict
+        Tables by what stands in the column ``file``, each of ``(n,)`` columns.
 
     Raises
     ------

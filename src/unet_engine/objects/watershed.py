@@ -1,8 +1,8 @@
 """Objects that touch, split by a watershed that is the same in every block.
 
-Everything here looks at one clump (connected piece of foreground) at a time: no step
+Everything here works on one clump (connected piece of foreground) at a time: no step
 mixes the pixels of two, and ties are broken by raster order within the clump. A clump
-is therefore split alike in every region that contains it with a pixel to spare.
+is therefore split alike in every region that contains it and one pixel around it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def split_at_necks(
     Parameters
     ----------
     classes
-        ``(Y, X)`` or ``(Z, Y, X)`` ids; 0 is background.
+        ``(Y, X)`` or ``(Z, Y, X)`` integer ids; 0 is background.
     neck_depth
         In pixels; along the axis with the finest spacing when they differ.
     spacing
@@ -47,7 +47,7 @@ def split_at_necks(
     Returns
     -------
     ndarray
-        Ids from 1, of the same shape.
+        int64 ids from 1, of the same shape.
     """
     steps = None if spacing is None else np.asarray(spacing) / min(spacing)
     found = np.zeros(classes.shape, np.int64)
@@ -74,15 +74,16 @@ def split_at_boundaries(
     """Split the foreground along its boundaries.
 
     Seeds are the connected pieces where interior minus boundary probability is above
-    the threshold; from there the foreground is flooded, the likeliest interior first. A
-    clump without a seed is one object.
+    the threshold; from there the foreground is flooded, the most probable interior
+    first (Meyer 1994, "Topographic distance and watershed lines", Signal Processing
+    38). A clump without a seed is one object.
 
     Parameters
     ----------
     foreground
-        ``(Y, X)`` or ``(Z, Y, X)``.
+        ``(Y, X)`` or ``(Z, Y, X)`` bool.
     interior, boundary
-        Probabilities in [0, 1] of the same shape.
+        Floating probabilities in [0, 1] of the same shape.
     seed_threshold
         In [0, 1).
 
@@ -160,6 +161,7 @@ def _saddles(basins: Ints, height: Floats) -> tuple[Ints, Floats]:
 
 
 _SHIFTED = (slice(None, -1), slice(1, None))
+"""Along an axis, all pixels that have a next one, and these next ones."""
 
 
 def _join_shallow(
