@@ -102,7 +102,7 @@ class Crop(NamedTuple):
         return cls(
             image=picture.astype(np.float32),
             target=scene.target,
-            answers=scene.answers(),
+            answers=scene.task_targets(),
             measures=np.stack([distance_target(scene.target), brightness]),
             valid=np.stack([known, unknown + (clean is not None)]),
         )

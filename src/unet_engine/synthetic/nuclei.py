@@ -25,9 +25,16 @@ if TYPE_CHECKING:
     Scale = Sequence[float] | npt.NDArray[np.float64]
 
 _ROUGHNESS = 0.16
+"""Standard deviation of an outline from an ellipse, in radii; chosen by eye."""
+
 _OFFSET = 100.0
+"""Counts of the camera without light, as usual of scientific cameras."""
+
 _READ_NOISE = 4.0
+"""Standard deviation of the camera's own noise, in counts."""
+
 _FRAGMENT = 12
+"""Pixels below which a piece of a nucleus is left out as a speck."""
 
 
 def nuclei(
@@ -85,7 +92,7 @@ def nuclei(
 def _place(
     rng: np.random.Generator, extent: npt.NDArray[np.float64], count: int, gap: float
 ) -> npt.NDArray[np.float64]:
-    """Draw centres in pixels: gathered in loose groups, seldom closer than ``gap``."""
+    """Draw centres in pixels: in loose groups, seldom closer than ``gap``."""
     centres = np.empty((0, len(extent)))
     hubs = rng.uniform(0, extent, (max(1, count // 6), len(extent)))
     for _ in range(count):
@@ -94,7 +101,7 @@ def _place(
         anywhere = rng.uniform(0, extent, near.shape)
         tries = np.where(rng.random((12, 1)) < 0.5, near, anywhere)
         distance = np.linalg.norm(tries[:, None] - centres[None], axis=-1)
-        # The first that keeps its distance; argmax takes the loneliest if none does.
+        # The first that keeps its distance; argmax takes the farthest if none does.
         room = np.minimum(distance.min(axis=1, initial=np.inf), gap)
         centres = np.vstack([centres, tries[room.argmax()]])
     return centres
@@ -181,7 +188,7 @@ def _expose(
     step: npt.NDArray[np.float64],
     photons: float,
 ) -> npt.NDArray[np.uint16]:
-    """Take the picture: haze, blur, uneven field, photons, camera."""
+    """Expose the image: haze, blur, uneven field, photons, camera."""
     spread = np.where(step > 1, 2.5, 1.1) / step
     sharp = ndimage.gaussian_filter(light, spread)
     haze = _soften(light, 14 / step)
@@ -198,7 +205,22 @@ def _expose(
 
 
 def clouds(rng: np.random.Generator, shape: Sequence[int], scale: Scale) -> Floats:
-    """Return smooth noise of mean 0 and variance 1; ``scale`` in voxels per axis."""
+    """Return smooth noise of mean 0 and variance 1.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    shape
+        Of the result, one size per axis.
+    scale
+        Standard deviation of its Gaussian filter per axis, in voxels.
+
+    Returns
+    -------
+    ndarray
+        ``shape`` float32.
+    """
     coarse = [max(1, int(s / 1.5)) for s in scale]
     small = tuple(ceil(n / c) + 1 for n, c in zip(shape, coarse, strict=True))
     noise = rng.standard_normal(small, dtype=np.float32)

@@ -37,7 +37,7 @@ def test_a_scene_depends_on_its_seed_and_on_nothing_else(family):
     scene, again = (draw_scene(family, 64, seed=5) for _ in range(2))
     assert np.array_equal(scene.pixels, again.pixels)
     assert np.array_equal(scene.target, again.target)
-    assert np.array_equal(scene.answers(), again.answers())
+    assert np.array_equal(scene.task_targets(), again.task_targets())
     assert not np.array_equal(scene.pixels, draw_scene(family, 64, seed=6).pixels)
 
 
@@ -52,7 +52,7 @@ def test_scenes_are_whole_at_any_size(family, size):
         assert scene.target.shape == (size, size)
         assert scene.target.dtype == np.uint8
         assert set(np.unique(scene.target)) <= {0, 1, 2, IGNORE}
-        answers = scene.answers()
+        answers = scene.task_targets()
         assert answers.shape == (len(TASKS), size, size)
         assert set(np.unique(answers)) <= {0, 1, IGNORE}
         assert not set(scene.absent) & set(scene.masks)

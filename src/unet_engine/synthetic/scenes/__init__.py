@@ -1,7 +1,10 @@
-"""Microscopy that was never taken: scenes by family, with what is where in them.
+"""Procedural microscopy: scenes by family, with their ground truth.
 
-Each family draws a picture and its truth from chance alone, so that a network can learn
-what membranes, vessels, cells or granules look like before it sees the first image.
+Each family draws an image and its labels from random numbers alone, so that a network
+can learn what membranes, vessels, cells or granules look like without any real image.
+In goes a family's name and a seed, out comes a ``Scene`` (``scene``); ``camera`` adds
+blur and noise to it. The families are drawn with the shapes of ``shapes`` and the noise
+of ``fields``.
 """
 
 from __future__ import annotations
@@ -70,9 +73,10 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int], Scene]] = {
         textures,
     )
 }
-"""How each family is drawn, from a source of chance and an edge in pixels."""
+"""How each family is drawn, from random numbers and an edge in pixels."""
 
 _SMALLEST = 16
+"""Edge in pixels below which no object of a scene has an inside."""
 
 
 def draw_scene(family: str, size: int, *, seed: int) -> Scene:
@@ -98,6 +102,6 @@ def draw_scene(family: str, size: int, *, seed: int) -> Scene:
         )
     if size < _SMALLEST:
         raise DataError(
-            f"a scene of {size} pixels shows nothing; use {_SMALLEST} or more"
+            f"a scene of {size} pixels is too small; use {_SMALLEST} or more"
         )
     return FAMILIES[family](np.random.default_rng(seed), size)

@@ -1,4 +1,4 @@
-"""What a microscope and a camera do to a scene, and the normalisation of images."""
+"""Blur, noise and contrast of a microscope and camera, and the normalisation."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def degrade(
     pixels: Floats, rng: Rng, *, percentiles: tuple[float, float] = (1.0, 99.8)
 ) -> tuple[Floats, Floats]:
-    """Take a picture of a scene and normalise it as for prediction.
+    """Blur and degrade a scene as a microscope does, and normalise it.
 
     Parameters
     ----------
     pixels
         ``(C, Y, X)`` float32 of 1 or 3 channels.
     rng
-        Source of chance.
+        Random numbers.
     percentiles
-        Of the picture that become 0 and 1.
+        Of the degraded image that become 0 and 1, as for prediction.
 
     Returns
     -------

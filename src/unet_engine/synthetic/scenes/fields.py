@@ -1,4 +1,4 @@
-"""What scenes are painted with: chance, smooth noise, and divisions of the plane."""
+"""What scenes are made of: random numbers, smooth noise, divisions of the plane."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Rng = np.random.Generator
 
 _MOST_CELLS = 260
+"""Cells of a plane: memory and time grow with their number times the pixels."""
 
 
 def between(rng: Rng, low: float, high: float) -> float:
@@ -42,7 +43,7 @@ def noise(rng: Rng, size: int, scale: float) -> Floats:
 
 
 def fibres(rng: Rng, size: int, scale: float, elongation: float) -> Floats:
-    """Return noise that is stretched along one direction, variance 1."""
+    """Return ``(size, size)`` noise stretched along one direction, variance 1."""
     reach = int(size * 1.5)
     straight = clouds(rng, (reach, reach), (scale, scale * elongation))
     angle = rng.uniform(0, np.pi)
@@ -60,7 +61,7 @@ def fibres(rng: Rng, size: int, scale: float, elongation: float) -> Floats:
 def warped_grid(
     rng: Rng, size: int, scale: float, strength: float
 ) -> tuple[Floats, Floats]:
-    """Return row and column of each pixel, displaced by smooth noise."""
+    """Return row and column of each pixel, ``(size, size)``, displaced by noise."""
     y, x = np.mgrid[:size, :size].astype(np.float32)
     return (
         y + strength * noise(rng, size, scale),
@@ -69,7 +70,10 @@ def warped_grid(
 
 
 def soft_step(depth: Floats, width: float = 1.0) -> Floats:
-    """Return 0 outside (``depth`` < 0) and 1 inside, with a ramp of ``width`` px."""
+    """Return 0 outside (``depth`` < 0) and 1 inside, with a ramp of ``width`` pixels.
+
+    Of any shape, float32.
+    """
     step: Floats = np.clip(depth / width + 0.5, 0, 1)
     return step
 
@@ -89,7 +93,7 @@ def partition(
     Parameters
     ----------
     rng
-        Source of chance.
+        Random numbers.
     size
         Edge of the plane in pixels.
     diameter
@@ -135,7 +139,10 @@ def _metrics(rng: Rng, sites: Points, unequal: float) -> Points:
 
 
 def border_distance(ids: npt.NDArray[np.integer]) -> Floats:
-    """Return the distance of each pixel to the next border between two ids."""
+    """Return the distance of each pixel to the next border between two ids.
+
+    ``(Y, X)`` integers become ``(Y, X)`` float32, in pixels.
+    """
     border = np.zeros(ids.shape, bool)
     border[1:] |= ids[1:] != ids[:-1]
     border[:, 1:] |= ids[:, 1:] != ids[:, :-1]

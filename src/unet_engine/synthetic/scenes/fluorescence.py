@@ -57,7 +57,7 @@ def fluorescent_nuclei(rng: Rng, size: int) -> Scene:
 
 
 def fluorescent_cells(rng: Rng, size: int) -> Scene:
-    """Draw cells with a stained body; their nuclei are darker, brighter or unseen."""
+    """Draw cells with a stained body; their nuclei are darker or brighter."""
     diameter = scale_between(rng, 24, 110)
     ids, depth = partition(rng, size, diameter, unequal=(0.5, 0.5), waves=(0.1, 0.6))
     present = rng.random(ids.max() + 1) < between(rng, 0.3, 1.0)

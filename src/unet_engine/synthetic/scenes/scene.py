@@ -1,4 +1,4 @@
-"""``Scene``: a generated picture and all that is known about it."""
+"""``Scene``: a generated image and its ground truth."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ TASKS = (
     "granule",
     "texture",
 )
-"""Questions with a yes or a no at each pixel; a scene answers those that it can."""
+"""Binary tasks, each with a yes or no at every pixel; a scene has targets for some."""
 
 BACKGROUND, INTERIOR, BOUNDARY = range(3)
 REACH = 16.0
 """Pixels from an edge at which the distance target ends."""
+
 _LARGE = 700
 """Pixels of an object from which on its rim is 2 pixels wide instead of 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scene:
-    """A picture without noise, and what is where in it.
+    """An image without noise, and its ground truth.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class Scene:
         ``(Y, X)`` uint8: 0 background, 1 inside of an object, 2 rim of an object or
         membrane, or ``IGNORE``.
     masks
-        ``(Y, X)`` bool of tasks that the scene can answer.
+        ``(Y, X)`` bool of the tasks that the scene has targets for.
     absent
-        Tasks whose answer is no everywhere.
+        Tasks whose target is no everywhere.
     """
 
     pixels: npt.NDArray[np.float32]
@@ -56,14 +57,14 @@ class Scene:
     masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
 
-    def answers(self) -> npt.NDArray[np.uint8]:
+    def task_targets(self) -> npt.NDArray[np.uint8]:
         """Return ``(len(TASKS), Y, X)`` uint8: 0, 1 or ``IGNORE``."""
-        answers = np.full((len(TASKS), *self.target.shape), IGNORE, np.uint8)
+        targets = np.full((len(TASKS), *self.target.shape), IGNORE, np.uint8)
         for name, mask in self.masks.items():
-            answers[TASKS.index(name)] = mask
+            targets[TASKS.index(name)] = mask
         for name in self.absent:
-            answers[TASKS.index(name)] = 0
-        return answers
+            targets[TASKS.index(name)] = 0
+        return targets
 
 
 def objects_target(
@@ -76,9 +77,14 @@ def objects_target(
     Parameters
     ----------
     ids
-        ``(Y, X)``, 0 where there is no object.
+        ``(Y, X)`` integers, 0 where there is no object.
     rimless
         Leave out the rims, because the objects are too thin to have an inside.
+
+    Returns
+    -------
+    ndarray
+        ``(Y, X)`` uint8 of ``BACKGROUND``, ``INTERIOR`` and ``BOUNDARY``.
     """
     inside = ids > 0
     target = np.where(inside, INTERIOR, BACKGROUND).astype(np.uint8)
@@ -91,10 +97,20 @@ def objects_target(
 
 
 def distance_target(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Return how far the nearest edge of an object is, ``(Y, X)`` in [0, 1].
+    """Return the distance to the nearest edge of an object, 1 from ``REACH`` pixels on.
 
-    1 from ``REACH`` pixels on. An edge is a boundary pixel or, at an object without
-    a rim, where interior and background meet.
+    An edge is a boundary pixel or, at an object without a rim, where interior and
+    background meet.
+
+    Parameters
+    ----------
+    target
+        ``(Y, X)`` uint8 as of ``objects_target``.
+
+    Returns
+    -------
+    ndarray
+        ``(Y, X)`` float32 in [0, 1].
     """
     background = target == BACKGROUND
     beside = ndimage.binary_dilation(background, np.ones((3, 3), bool))

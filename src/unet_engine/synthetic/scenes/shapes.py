@@ -1,4 +1,4 @@
-"""What lies in scenes: round, long and bent bodies, tubes along paths, spots."""
+"""The shapes in scenes: round, long and bent bodies, tubes along paths, spots."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _turned(
 def _lay(
     bodies: Bodies, box: tuple[slice, slice], number: int, depth: Floats, along: Floats
 ) -> None:
-    """Put a body where it is deeper than those that are there, in place."""
+    """Draw a body where it is deeper than those that are there, in place."""
     closer = depth > bodies.depth[box]
     bodies.depth[box] = np.where(closer, depth, bodies.depth[box])
     mine = closer & (depth > 0)
@@ -128,7 +128,7 @@ def scatter(
     Parameters
     ----------
     rng
-        Source of chance.
+        Random numbers.
     size
         Edge of the plane in pixels; some centres lie a little beyond.
     count
@@ -203,7 +203,19 @@ def draw_paths(size: int, paths: Sequence[Points], widths: Sequence[float]) -> F
 def stamp(
     canvas: Floats, centres: Points, profile: Floats, weights: Points | float = 1.0
 ) -> None:
-    """Add a small picture at each centre, in place; what leaves the canvas is cut."""
+    """Add a profile at each centre, in place; what leaves the canvas is cut.
+
+    Parameters
+    ----------
+    canvas
+        ``(Y, X)`` float32.
+    centres
+        ``(n, 2)`` y and x in pixels.
+    profile
+        ``(2 n + 1, 2 n + 1)`` float32, as of ``disc``.
+    weights
+        Factor of each, ``(n,)``, or of all.
+    """
     half = profile.shape[0] // 2
     dy, dx = np.mgrid[-half : half + 1, -half : half + 1]
     rows = np.round(centres[:, 0]).astype(int)[:, None] + dy.ravel()
@@ -216,7 +228,10 @@ def stamp(
 
 
 def disc(radius: float, *, wall: float = 0.0) -> Floats:
-    """Return a soft disc for ``stamp``, or a ring of twice the ``wall`` in pixels."""
+    """Return a soft disc for ``stamp``, or a ring of twice the ``wall`` in pixels.
+
+    ``(2 n + 1, 2 n + 1)`` float32 in [0, 1], with ``n`` a little above ``radius``.
+    """
     half = int(np.ceil(radius + 1))
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     distance = np.hypot(y, x).astype(np.float32)

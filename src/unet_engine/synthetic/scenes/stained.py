@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
     _Colour = tuple[float, float, float]
 
+# Optical density of a stain in red, green and blue; light of the lamp in the same.
 _PURPLE, _PINK = (0.75, 1.0, 0.35), (0.12, 0.75, 0.35)
 _RED, _BLUE = (0.10, 0.55, 0.60), (0.65, 0.40, 0.12)
 _WHITE, _YELLOW = (1.0, 0.96, 0.95), (1.0, 0.8, 0.25)
 _LOBES = {1: 0.62, 2: 0.42, 3: 0.34, 4: 0.29}
 """Radius of a lobe in radii of its cell, by the number of lobes."""
+
 _MOST_WHITES = 10_000
+"""Above the id of every white cell: ids of red cells begin after it."""
 
 
 def blood_smear(rng: Rng, size: int) -> Scene:
@@ -107,7 +110,7 @@ def _tissue_nuclei(rng: Rng, size: int) -> Capsules:
 
 def _white_cells(rng: Rng, size: int, radius: float) -> Bodies:
     count = int(rng.integers(1, 2 + int(0.3 * size**2 / radius**2 / 6)))
-    # One is in the picture for certain: it is what such pictures are taken of.
+    # One is in the image for certain: it is what such images are taken of.
     middle = rng.uniform(0.2 * size, 0.8 * size, (1, 2))
     others = scatter(rng, size, count, 2.1 * radius, gathered=0.3)
     apart = np.hypot(*(others - middle).T) > 2 * radius

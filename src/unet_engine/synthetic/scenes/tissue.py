@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unet_engine.synthetic.scenes.shapes import Bodies
 
 _NARROWEST = 4.0
-"""Half width in pixels of a mitochondrion that can be told from a vesicle."""
+"""Half width in pixels from which a mitochondrion differs from a vesicle."""
 
 
 def transmission_section(rng: Rng, size: int) -> Scene:
