@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PLAUSIBLE_BYTES = 2**26
-"""Up to here nobody is harmed by a wrong claim."""
+"""Up to here a wrong claim does no harm: 64 MiB fit any memory."""
 
 COMPRESSION = 10**5
 """Claimed bytes per stored byte. Deflate reaches 1032, Zstandard some 20 000 for
 pixels that are all 0."""
 
 _MOST_PIXELS = 2**44
-"""Of one image. The largest slides have 2**37, the largest volumes that a single
+"""Pixels of one image. The largest slides have 2**37, the largest volumes that a single
 machine works on 2**42."""
 
 _SEGMENT_BYTES = 2**32
-"""Of one strip, tile or chunk, which is decoded as a whole."""
+"""Bytes of one strip, tile or chunk, which is decoded as a whole."""
 
 
 def check_claim(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     _Convert = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
+# Values of the tag PhotometricInterpretation (TIFF 6.0 and its supplements).
 _MINISWHITE, _MINISBLACK, _RGB, _PALETTE = 0, 1, 2, 3
 _CMYK, _YCBCR, _LAB, _ICC_LAB = 5, 6, 8, 9
 _UNKNOWN_COLOURS = {
@@ -26,9 +27,12 @@ _UNKNOWN_COLOURS = {
     32845: "LogLuv",
     34892: "linear raw",
 }
+"""Values of the same tag that are not converted to RGB."""
+
 _JPEG = (6, 7, 34892, 33007)
 """Compressions whose decoder turns YCbCr into RGB."""
 
+# Values of the tag ExtraSamples.
 _PREMULTIPLIED, _ALPHA = 1, 2
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue when a file names none (TIFF 6.0, section 21)."""
@@ -104,7 +108,7 @@ def as_colours(
     axes
         Of ``data``.
     page
-        Says what the pixels mean.
+        Has the tags that describe the pixels.
     path
         The file, for messages.
     labels
@@ -146,7 +150,7 @@ def as_colours(
 
 
 def has_alpha(page: tifffile.TiffPage) -> bool:
-    """Tell whether the last sample of a pixel says how opaque it is."""
+    """Whether the last sample of a pixel is its opacity."""
     return bool(page.extrasamples) and int(page.extrasamples[-1]) in (
         _PREMULTIPLIED,
         _ALPHA,
@@ -154,7 +158,7 @@ def has_alpha(page: tifffile.TiffPage) -> bool:
 
 
 def _check_fourth(page: tifffile.TiffPage, axes: str, path: Path) -> None:
-    """Refuse a sample beside red, green and blue of which nobody knows what it is."""
+    """Refuse a sample beside red, green and blue whose meaning is not recorded."""
     if (
         int(page.photometric) == _RGB
         and page.samplesperpixel == 4
@@ -162,7 +166,7 @@ def _check_fourth(page: tifffile.TiffPage, axes: str, path: Path) -> None:
         and "S" in axes
     ):
         raise DataError(
-            f"{path} has a fourth sample beside red, green and blue and does not say "
+            f"{path} has a fourth sample beside red, green and blue and no record of "
             f"what it is; state --axes {axes.replace('S', 'C')} to take all four for "
             "channels, or save it as RGB"
         )
@@ -196,13 +200,13 @@ def _white_is_zero(
         return data, axes
     if labels and page.bitspersample != 1:
         raise DataError(
-            f"{path} says that 0 is white, so it may be inverted; save the labels with "
-            "0 as black"
+            f"{path} is marked with 0 as white, so it may be inverted; save the labels "
+            "with 0 as black"
         )
     if dtype.kind not in "bu":
         raise DataError(
-            f"{path} says that 0 is white, of {dtype} pixels, which has no meaning; "
-            "export it with 0 as black"
+            f"{path} is marked with 0 as white, of {dtype} pixels, which has no "
+            "meaning; export it with 0 as black"
         )
     if dtype.kind == "b":
         return ColourPixels(data, np.logical_not, dtype, None, None), axes

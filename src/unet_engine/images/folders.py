@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
 _NAMED = 3
+"""Files that a message names before it gives the number of the others."""
 
 
 def pair_folders(
@@ -122,7 +123,7 @@ class Pairing:
 def match_folders(
     images: str | os.PathLike[str], labels: str | os.PathLike[str]
 ) -> Pairing:
-    """Pair the files of two folders by their stems; say which do not pair.
+    """Pair the files of two folders by their stems, and find those without a pair.
 
     Raises
     ------
@@ -202,7 +203,7 @@ def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def _may_be_image(path: Path) -> bool:
-    """Tell whether it is to be opened; links to nothing fail there, and are named."""
+    """Whether it is to be opened; links to nothing fail there, and are named."""
     try:
         return not path.is_dir() or is_zarr(path)
     except OSError:
@@ -233,7 +234,7 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, list[Path]]:
 
 
 def _without_previews(found: dict[str, list[Path]]) -> dict[str, list[Path]]:
-    """Leave JPEG out beside labels; where it is alone, reading it says what to do."""
+    """Leave JPEG out beside labels; where it is alone, reading it is refused."""
     return {
         stem: [p for p in paths if p.suffix.lower() not in _LOSSY_SUFFIXES] or paths
         for stem, paths in found.items()

@@ -44,7 +44,7 @@ BIOIO_ADVICE = 'pip install "napari-unet-finetune[bioio]"'
 
 
 def has_bioio() -> bool:
-    """Tell whether the optional package for formats of vendors is there."""
+    """Whether the optional package for formats of vendors is installed."""
     return find_spec("bioio") is not None
 
 

@@ -24,6 +24,8 @@ AXES = "TZPRCYXS"
 width, and the samples of a colour pixel."""
 
 _CHANNEL_AXES = "CS"
+"""The axes of which every position is a channel."""
+
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in the luminance (ITU-R BT.709)."""
 
@@ -35,7 +37,7 @@ class Image:
     Attributes
     ----------
     data
-        The array-like; nothing of it is read before ``read`` asks for it.
+        The array-like; nothing of it is read before ``read`` is called.
     axes
         A letter of ``AXES`` for each axis of ``data``.
     name
@@ -46,7 +48,7 @@ class Image:
         Steps along T, Z, Y and X with their units, as far as they are known.
     selection
         Channels of the file that ``read`` returns; an alpha channel is not among them,
-        and one that is there three times is a grey picture for a model of colour.
+        and one that is there three times is a grey image for a model of colour.
     grey
         True when ``read`` returns the luminance of the three selected channels.
     source
@@ -197,7 +199,18 @@ class Image:
         return self.luminance(block) if self.grey else block
 
     def luminance(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Return ``(1, h, w)`` of the red, green and blue of a block, ``(3, h, w)``."""
+        """Return the luminance of a colour block.
+
+        Parameters
+        ----------
+        block
+            ``(3, h, w)`` red, green and blue of any dtype.
+
+        Returns
+        -------
+        ndarray
+            ``(1, h, w)`` float32.
+        """
         weights = np.asarray(_LUMINANCE, dtype=np.float32)
         grey: npt.NDArray[np.float32] = np.tensordot(
             weights, block.astype(np.float32), axes=1
@@ -225,7 +238,7 @@ class Image:
     def _read_without_fill(
         self, index: Sequence[int], region: Sequence[slice]
     ) -> npt.NDArray[Any]:
-        """Read with NaN in place of the fill, which its neighbourhood tells."""
+        """Read with NaN in place of the fill, which is found by its neighbourhood."""
         spans = [
             part.indices(size)[:2]
             for part, size in zip(region, self.plane_shape, strict=True)
@@ -275,12 +288,12 @@ class Image:
         Returns
         -------
         ndarray
-            ``(channels, d, h, w)``, as ``read``.
+            ``(channels, d, h, w)`` in the dtype of ``read``.
 
         Raises
         ------
         DataError
-            As ``read``.
+            When the index does not fit the axes or the data cannot be read.
         """
         depth, *plane = region
         return np.stack(
@@ -339,7 +352,7 @@ def match_channels(image: Image, in_channels: int) -> Image:
     """Return the view of an image that a model of ``in_channels`` channels takes.
 
     A colour image becomes its luminance for a model of one channel, and a single
-    channel becomes a grey picture of three for a model of colour.
+    channel becomes a grey image of three for a model of colour.
 
     Raises
     ------
@@ -427,7 +440,7 @@ def _count_channels(
     count = 1 if axis is None else shape[axes.index(axis)]
     if rgb and count not in (3, 4):
         raise DataError(
-            f"{_title(name)} is said to be RGB but has {count} channel(s); "
+            f"{_title(name)} is marked as RGB but has {count} channel(s); "
             "RGB needs 3, or 4 with alpha"
         )
     if rgb or (axis == "S" and count in (3, 4)):

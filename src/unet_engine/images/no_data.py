@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.labels import IGNORE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 Value = tuple[float, ...]
 """Of a pixel, one number for each sample that belongs together."""
+
 Fill = tuple[Value, ...]
 """The values that fill the border: of one channel, or of red, green and blue."""
 
@@ -42,21 +45,36 @@ RUN = 16
 """Pixels in a row or column that a fill has at least: chance has fewer alike."""
 
 _FEWEST = 32
-"""Pixels below which nothing is taken for a border: no statistic notices them."""
+"""Pixels below which nothing is taken for a border: no statistic depends on them."""
+
 _LEAST_SHARE = 0.0005
+"""Share of the sample that a fill has at least: less changes no percentile much."""
+
 _LEAST_REST = 0.2
 """Share of the planes that must be image: objects on a black background cover less."""
+
 _NEAR = 0.25
+"""Part of the distance between a fill and the tenth percentile of the rest within which
+a pixel counts as near to the fill."""
+
 _MOST_NEAR = 0.005
+"""Share of the rest that may be near to a fill: chosen on the images of "The brightness
+of images with filled borders" in benchmarks/RESULTS.md."""
+
 _COMPARED = 2**18
 """Pixels of the rest that are compared with a fill, evenly chosen."""
+
 _MOST_FILLS = 3
-_UNLABELLED = np.uint8(255)
-"""As ``spec.IGNORE``."""
+"""Values that a border may have: black and white margins, and one more."""
+
+_UNLABELLED = np.uint8(IGNORE)
+
 _MOST_CANDIDATES = 4
-"""Values along the border that are looked at: each costs a pass over the sample."""
+"""Values along the border that are tried: each costs a pass over the sample."""
+
 _EXACT_BYTES = 4
 """Of integers that a float of 8 bytes holds exactly."""
+
 _ROWS = 64
 """Rows in which columns are followed at a time: they fit the cache of a processor."""
 
@@ -81,7 +99,10 @@ class SampleBlock:
         return SampleBlock(self.pixels[samples], self.sides)
 
     def edges(self) -> Iterable[Pixels]:
-        """Give the rows and columns that are the border of the image."""
+        """Return the rows and columns that are the border of the image.
+
+        Each ``(samples, n)``.
+        """
         lines = (
             self.pixels[:, 0],
             self.pixels[:, -1],
@@ -120,7 +141,7 @@ def find_fill(blocks: Sequence[SampleBlock]) -> Fill:
 
 
 def equals(pixels: Pixels, fill: Fill) -> Mask:
-    """Tell which pixels of ``(samples, ...)`` have a value of the fill, ``(...)``."""
+    """Compare pixels ``(samples, ...)`` with the values of a fill: ``(...)`` bool."""
     same: Mask | None = None
     for value in fill:
         each = _same_as(pixels[0], value[0])
@@ -131,7 +152,7 @@ def equals(pixels: Pixels, fill: Fill) -> Mask:
 
 
 def _same_as(sample: Pixels, number: float) -> Mask:
-    """Tell which pixels are a number; whole numbers compared as such, not as floats."""
+    """Compare pixels with a number; whole numbers as such, not as floats."""
     kind, size = sample.dtype.kind, sample.dtype.itemsize
     if kind not in "iu" or size > _EXACT_BYTES:
         return np.asarray(sample == number)
@@ -142,7 +163,7 @@ def _same_as(sample: Pixels, number: float) -> Mask:
 
 
 def missing(pixels: Pixels, fill: Fill, sides: Sequence[bool]) -> Mask:
-    """Tell which pixels of a region are the fill of a border.
+    """Find the pixels of a region that are the fill of a border.
 
     Parameters
     ----------
@@ -169,12 +190,17 @@ def missing(pixels: Pixels, fill: Fill, sides: Sequence[bool]) -> Mask:
 
 
 def unrecorded(block: Pixels) -> Mask | None:
-    """Tell where no channel of ``(C, *spatial)`` is a finite number; None if nowhere.
+    """Find where no channel of a block is a finite number.
 
     Parameters
     ----------
     block
-        As ``read`` of a marked image returns it.
+        ``(C, *spatial)`` as ``read`` of a marked image returns it.
+
+    Returns
+    -------
+    ndarray or None
+        ``(*spatial)`` bool; None where every pixel has a number.
     """
     if block.dtype.kind != "f":
         return None
@@ -191,19 +217,27 @@ def recorded_target(target: npt.NDArray[np.uint8], block: Pixels) -> Any:
         ``(*spatial)`` class ids.
     block
         ``(C, *spatial)`` of the same place, as ``read`` of a marked image returns it.
+
+    Returns
+    -------
+    ndarray
+        ``(*spatial)`` uint8, ``IGNORE`` where there are no data.
     """
     lost = unrecorded(block)
     return target if lost is None else np.where(lost, _UNLABELLED, target)
 
 
 def count_unrecorded(target: npt.NDArray[np.uint8], block: Pixels) -> int:
-    """Return how many labelled pixels `recorded_target` leaves out."""
+    """Return how many labelled pixels `recorded_target` leaves out.
+
+    The target is ``(*spatial)`` and the block ``(C, *spatial)``, as it takes them.
+    """
     lost = unrecorded(block)
     return 0 if lost is None else int(np.count_nonzero(lost & (target != _UNLABELLED)))
 
 
 def describe_unrecorded(count: int) -> str:
-    """Return that labelled pixels of no data are not learned from; "" for none."""
+    """Return the note that labelled pixels have no data; "" for none."""
     if not count:
         return ""
     return (
@@ -213,7 +247,7 @@ def describe_unrecorded(count: int) -> str:
 
 
 def _in_runs(same: Mask) -> Mask:
-    """Tell which pixels lie in a run of ``RUN`` along the last axis."""
+    """Find the pixels that lie in a run of ``RUN`` along the last axis."""
     length = same.shape[-1]
     if length < RUN:
         return np.zeros_like(same)
@@ -240,7 +274,7 @@ def _on_edges(blocks: Sequence[SampleBlock]) -> list[Value]:
 
 
 def _same_along(line: Pixels) -> Mask:
-    """Tell at which pixels of ``(samples, n)`` a run of one value begins."""
+    """Find the pixels of ``(samples, n)`` at which a run of one value begins."""
     length = min(RUN, line.shape[1])
     steps = (line[:, 1:] == line[:, :-1]).all(axis=0)
     total = np.cumsum(np.pad(steps, (1, 0)), dtype=np.int32)
@@ -249,7 +283,7 @@ def _same_along(line: Pixels) -> Mask:
 
 
 def _is_black_somewhere(blocks: Sequence[SampleBlock]) -> bool:
-    """Tell whether a pixel of the border is zero in all samples."""
+    """Whether a pixel of the border is zero in all samples."""
     return any(
         bool((~line.any(axis=0)).any()) for block in blocks for line in block.edges()
     )
@@ -262,7 +296,7 @@ def _extremes(pixels: Pixels) -> list[Value]:
 
 
 def _is_fill(blocks: Sequence[SampleBlock], value: Value, known: Fill) -> bool:
-    """Tell whether a value fills the border and hardly occurs elsewhere."""
+    """Whether a value fills the border and hardly occurs elsewhere."""
     total = sum(block.pixels[0].size for block in blocks)
     step = max(1, total // _COMPARED)
     reached = rest = seen = 0
@@ -287,11 +321,11 @@ def _is_fill(blocks: Sequence[SampleBlock], value: Value, known: Fill) -> bool:
 
 
 def _straight_from_sides(same: Mask) -> Mask:
-    """Tell which pixels a straight line from a side reaches through such only."""
+    """Find the pixels that a straight line from a side reaches through such only."""
     if not same.any() or same.all():
         return same
-    # The ends of the lines are far fewer than the pixels that they are told from, and
-    # compared in the smallest type that holds them.
+    # The ends of the lines are far fewer than the pixels that are compared with them,
+    # in the smallest type that holds them.
     height, width = same.shape
     ends = np.min_scalar_type(max(height, width))
     rows, columns = np.arange(height, dtype=ends)[:, None], np.arange(width, dtype=ends)
@@ -331,7 +365,7 @@ def _column_run_length(same: Mask) -> npt.NDArray[np.intp]:
 
 
 def _lies_apart(rest: Pixels, value: Value) -> bool:
-    """Tell whether hardly a pixel of ``(samples, n)`` comes near to a value."""
+    """Whether hardly a pixel of ``(samples, n)`` is near to a value."""
     with np.errstate(invalid="ignore"):
         distance = np.abs(rest.astype(np.float64) - np.array(value)[:, None])
     distance = distance.max(axis=0)

@@ -21,18 +21,26 @@ if TYPE_CHECKING:
     from unet_engine.images.no_data import Fill
 
 _SAMPLE_PIXELS = 2**24
-"""Pixels per channel that are looked at: 16 million; smaller images are taken whole."""
+"""Pixels per channel that are measured: 16 million; smaller images are taken whole."""
 
 _SAMPLE_PLANES = 64
+"""Planes of a larger image that are measured: opening each costs time of its own."""
+
 _SAMPLE_BLOCK = 512
+"""Edge of a measured block in pixels, about that of a chunk or tile on disk."""
+
 _FEWEST_BLOCKS = 16
+"""Blocks of a plane at least, so that they do not all lie on one structure."""
+
 _COUNTED = 2**19
 """Values that are counted at a time: fewer bytes of indices than the image has."""
+
 _MEDIAN_OF = 2**16
-"""Values that the median is taken of: it only has to be unremarkable."""
+"""Values that the median is taken of, which need not be exact."""
+
 _RANGE = (-1.0, 5.0)
-"""What ``apply`` clips to. 0 and 1 are percentiles, so honest pixels lie beyond them;
-a hot pixel a hundred times as bright as the rest would upset a network."""
+"""What ``apply`` clips to. 0 and 1 are percentiles, so true pixels lie beyond them; a
+hot pixel a hundred times as bright as the rest would dominate a network's features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class Normalisation:
         Pixel values that become 0 and 1. Equal in a channel that is constant, which
         becomes 0 throughout.
     notes
-        What the user should know about the image, one sentence each.
+        What the user should learn about the image, one sentence each.
     fills
         Values that fill the border of the image and are no data; see ``no_data``.
     neutral
@@ -67,8 +75,8 @@ class Normalisation:
 
         Channels are measured apart, red, green and blue together so that the colour
         stays. Of an image above 16 million pixels, evenly spread blocks are taken,
-        the same ones each time, and a note says how many pixels they hold. Pixels of
-        no data, as ``no_data`` tells, are left out.
+        the same ones each time, and a note has the number of their pixels. Pixels of
+        no data, by the rules of ``no_data``, are left out.
 
         Raises
         ------
@@ -163,12 +171,17 @@ class Normalisation:
         return values.astype(np.float32, copy=False)
 
     def undo(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Bring what a network made back to the range of the image.
+        """Bring the output of a network back to the range of the image.
 
         Parameters
         ----------
         block
             ``(C, ...)`` float32, in which 0 and 1 stand for ``low`` and ``high``.
+
+        Returns
+        -------
+        ndarray
+            ``(C, ...)`` float32 in the unit of the image.
         """
         shape = (-1, *(1,) * (block.ndim - 1))
         low = np.asarray(self.low).reshape(shape)
@@ -204,7 +217,7 @@ def _limits(values: npt.NDArray[Any], low: float, high: float) -> tuple[float, f
 def _percentiles(values: npt.NDArray[Any], wanted: tuple[float, ...]) -> list[float]:
     """Return what ``np.percentile`` does of integers of 8 or 16 bits, 20 times faster.
 
-    They are counted; sorting 16 million of them is what a user would wait for most.
+    They are counted; sorting 16 million of them would take most of the waiting time.
     """
     counts, least = _counts(values), int(np.iinfo(values.dtype).min)
     upto = np.cumsum(counts)
@@ -284,7 +297,7 @@ def _sampled_values(
 def _sides(
     region: tuple[slice, slice], shape: tuple[int, int]
 ) -> tuple[bool, bool, bool, bool]:
-    """Tell at which of its four sides a region ends with the plane."""
+    """Find at which of its four sides a region ends with the plane."""
     rows, columns = region
     return (
         rows.start == 0,
@@ -295,7 +308,7 @@ def _sides(
 
 
 def _sample(image: Image) -> Iterator[tuple[tuple[int, ...], tuple[slice, slice]]]:
-    """Choose the planes and regions that are looked at, evenly spread."""
+    """Choose the planes and regions that are measured, evenly spread."""
     planes = prod(image.leading_shape)
     pixels = prod(image.plane_shape)
     if planes * pixels <= _SAMPLE_PIXELS:
@@ -360,4 +373,4 @@ def _describe_fill(lost: npt.NDArray[np.bool_], fill: Fill) -> str:
 
 def _describe_constant(channel: int, channels: int, value: float) -> str:
     what = "the image" if channels == 1 else f"channel {channel} of the image"
-    return f"{what} is constant (every pixel is {value:g}), so there is nothing to see"
+    return f"{what} is constant (every pixel is {value:g}), so nothing can be found"

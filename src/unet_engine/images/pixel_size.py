@@ -42,16 +42,16 @@ class Step:
 class PixelSize:
     """Steps along T, Z, Y and X, None where they are not known.
 
-    Make one with ``of_micrometres``, or with ``stated`` from what a file says.
+    Make one with ``of_micrometres``, or with ``stated`` from the metadata of a file.
 
     Attributes
     ----------
     t, z, y, x
         Time between two frames; distance of slices, rows and columns.
     note
-        What was stated and cannot be used, in words; empty when there is nothing.
+        A sentence on what was stated and cannot be used; empty when there is nothing.
     printed
-        A resolution for prints, in words, where a file states nothing but that.
+        A clause on a resolution for prints, where a file states nothing but that.
     """
 
     t: Step | None = None
@@ -80,8 +80,8 @@ class PixelSize:
         Parameters
         ----------
         steps
-            Size and unit by axis. A size of None is not stated; a unit that is empty
-            or ``pixel`` says only how the axes compare.
+            Size and unit by axis. A size of None is not stated; with a unit that is
+            empty or ``pixel`` the sizes only compare the axes.
         """
         found: dict[str, Step] = {}
         notes = []
@@ -149,7 +149,7 @@ class PixelSize:
 
 
 def is_size(value: Any) -> bool:
-    """Tell whether a value is a finite number above 0, no text."""
+    """Whether a value is a finite number above 0, no text."""
     if isinstance(value, (bool, str)):
         return False
     try:

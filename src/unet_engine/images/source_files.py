@@ -29,7 +29,7 @@ class Source:
     Attributes
     ----------
     stamps
-        Of the files that say what is where: the TIFF itself, the metadata of a zarr.
+        Of the files that describe the rest: the TIFF itself, the metadata of a zarr.
     folder
         Of the chunks of a zarr; None when the files hold the pixels.
     """
@@ -39,7 +39,7 @@ class Source:
 
     @classmethod
     def of_files(cls, paths: Iterable[Path], folder: Path | None = None) -> Source:
-        """Note how the files are now.
+        """Record size and time of the files as they are now.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class Source:
         return cls({path: _stamp(path) for path in paths}, folder)
 
     def check_unchanged(self) -> None:
-        """Compare the files with how they were; the chunks of a zarr are not looked at.
+        """Compare the files with how they were; the chunks of a zarr are left out.
 
         Raises
         ------

@@ -17,7 +17,10 @@ _PREFIXES = {
 """Symbol and power of ten of the SI prefixes."""
 
 _METRE = Decimal(10) ** 6
+"""In micrometres."""
+
 _INCH = Decimal(25400)
+"""In micrometres."""
 
 _LENGTH_SYMBOLS = {
     **{f"{s}m": _METRE.scaleb(p) for s, p in _PREFIXES.values()},
@@ -55,6 +58,8 @@ _TIME_SYMBOLS = {
     "h": Decimal(3600),
     "d": Decimal(86400),
 }
+"""In seconds. Upper and lower case differ."""
+
 _TIME_NAMES = {
     **{
         f"{prefix}second{plural}": Decimal(1).scaleb(power)
@@ -67,7 +72,7 @@ _TIME_NAMES = {
     **dict.fromkeys(("hr", "hrs", "hour", "hours"), Decimal(3600)),
     **dict.fromkeys(("day", "days"), Decimal(86400)),
 }
-"""In seconds."""
+"""In seconds, in any case."""
 
 _NO_UNITS = {
     "", "pixel", "pixels", "px", "voxel", "voxels", "none", "null", "dimensionless",
@@ -83,7 +88,7 @@ _MISREAD = {
 
 
 def is_no_unit(text: str) -> bool:
-    """Tell whether a text says that sizes have no unit, as ``pixel`` does."""
+    """Whether a text stands for sizes without a unit, as ``pixel`` does."""
     return _plain(text).casefold() in _NO_UNITS
 
 

@@ -94,7 +94,7 @@ def _scene(path: Path, count: int, series: int | None) -> int:
 
 
 def _without_mosaic(path: Path, data: Any, order: str) -> tuple[Any, str]:
-    """Return what has axes that we know; tiles of a mosaic are positions."""
+    """Return data with axes of ``AXES`` only; tiles of a mosaic are positions."""
     order = order.replace("M", "P", "P" not in order)
     # bioio fills up to five axes; colour pixels have their samples beside one channel.
     if "S" in order and "C" in order and data.shape[order.index("C")] == 1:

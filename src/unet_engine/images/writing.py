@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 LABEL_SUFFIXES = (*TIFF_SUFFIXES, ".png")
 """Of label images that are written."""
 
-
 _STACK_AXES = ("", "Z", "TZ")
+"""Leading axes of results whose image is not known, by their number."""
 
 
 def write_labels(
@@ -47,12 +47,12 @@ def write_labels(
         ``.tif`` or ``.tiff`` (OME-TIFF, zlib) for any labels; ``.png`` for one plane
         of ids up to 65535.
     labels
-        ``(*leading, Y, X)`` ids.
+        ``(*leading, Y, X)`` bool or integers: ids from 0 to 2**32 - 1.
     image
         The image they belong to: its axes and pixel size are kept.
     replaceable
-        Mark a TIFF as made by a run, which a later one may replace while nobody has
-        changed it; see ``own_results``. Never for what a person drew.
+        Mark a TIFF as the result of a run, which a later run may replace as long as it
+        is unchanged; see ``own_results``. Never for what a person drew.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def write_labels(
             f"{path}: a PNG holds one plane of labels up to 65535, not "
             f"{ids.shape} {ids.dtype}; write a .tif"
         )
-    # Encoded first: a writer that cannot finish its file would complain once more.
+    # Encoded first: a writer that cannot finish its file would warn once more.
     content: bytes = iio.imwrite(
         "<bytes>", ids, extension=".png", **picture_options(image)
     )
@@ -167,7 +167,7 @@ def _stack_axes(ndim: int, image: Image | None) -> str:
 
 
 def _smallest(labels: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    """Return the labels in the smallest type that TIFF readers know."""
+    """Return the labels in the smallest type that TIFF readers support."""
     if labels.dtype.kind not in "biu" or labels.size == 0:
         raise DataError(
             f"{path}: labels are whole numbers, not {labels.shape} {labels.dtype}"

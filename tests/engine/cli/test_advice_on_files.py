@@ -182,7 +182,7 @@ OF_LABELS = [
     (coloured_picture, "convert each colour to its class"),
     (coloured_tiff, "convert each colour to its class"),
     (two_channels, "save one channel"),
-    (transparent_picture, "save the alpha channel as a grey picture"),
+    (transparent_picture, "save the alpha channel as a grey image"),
     (probability_map, "threshold a probability map"),
     (inverted_labels, "save the labels with 0 as black"),
     (packed, "unpack"),

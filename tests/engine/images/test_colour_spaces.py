@@ -97,7 +97,7 @@ def test_white_that_is_zero_is_turned_over(tmp_path: Path):
         stored = np.iinfo(dtype).max - grey
         tifffile.imwrite(path, stored, photometric="miniswhite", software="x")
         assert np.array_equal(open_image(path).read()[0], grey)
-        with pytest.raises(DataError, match=r"white\.tif says that 0 is white"):
+        with pytest.raises(DataError, match=r"white\.tif is marked with 0 as white"):
             read_labels(path)
     mask = IDS > 3
     tifffile.imwrite(path, ~mask, photometric="miniswhite", software="x")

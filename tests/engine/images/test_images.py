@@ -332,7 +332,9 @@ def test_a_guess_is_told_and_two_are_not_made(tmp_path, caplog):
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, STACK[:, 0], photometric="minisblack")
     open_image(path)
-    assert "does not say what its 3 planes are; they are taken for depth" in caplog.text
+    assert (
+        "does not record what its 3 planes are; they are taken for depth" in caplog.text
+    )
     caplog.clear()
     open_image(path, axes="TYX")
     assert caplog.text == ""

@@ -1,6 +1,6 @@
-"""Tell a mask that was written here, and that nobody changed since, from any other.
+"""Recognise a mask that a run wrote and that is unchanged since.
 
-Such a mask can be made again, so a run may replace it without being asked to. One that
+Such a mask can be made again, so a run may replace it without ``--overwrite``. One that
 a person corrected cannot: its pixels no longer have the digest written with it.
 """
 
@@ -47,5 +47,5 @@ def is_unchanged_result(path: Path) -> bool:
             )
     except Exception:
         # Whatever cannot be read was not written here, or not whole.
-        logger.debug("%s is no result of ours", path, exc_info=True)
+        logger.debug("%s is no result of this program", path, exc_info=True)
         return False

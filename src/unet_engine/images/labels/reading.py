@@ -43,7 +43,7 @@ def read_labels(
     path
         The file.
     negative
-        Take numbers below 0, which may stand for pixels that nobody labelled.
+        Accept numbers below 0, which may stand for pixels that nobody labelled.
     axes, series
         As of ``open_image``.
     missing_chunks
@@ -102,14 +102,14 @@ def class_ids(
     Parameters
     ----------
     labels
-        What ``read_labels`` returned.
+        Integers of any shape, as ``read_labels`` returns them.
     label_values, unlabelled, classes
         As of ``decide_labels``.
 
     Returns
     -------
     list of ndarray
-        uint8 class ids and ``IGNORE``.
+        uint8 class ids and ``IGNORE``, each in the shape of its labels.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _opaque(planes: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     if (colours == colours[:, :1, :1]).all() and (alpha != alpha[0, 0]).any():
         raise DataError(
             f"{path} has one colour, and how opaque it is differs; labels are numbers "
-            "of pixels: save the alpha channel as a grey picture"
+            "of pixels: save the alpha channel as a grey image"
         )
     return colours
 

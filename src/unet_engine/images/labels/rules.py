@@ -1,4 +1,4 @@
-"""What label values mean: the rule that a run follows, and the line that tells it."""
+"""What label values mean: the rule that a run follows, and its description."""
 
 from __future__ import annotations
 
@@ -65,6 +65,16 @@ class LabelRule:
         ----------
         labels
             Whole numbers of any shape and type.
+
+        Returns
+        -------
+        ndarray
+            uint8 of the same shape.
+
+        Raises
+        ------
+        DataError
+            When a label is no whole number.
         """
         ids = whole_numbers(np.asarray(labels), "a label image")
         if self.meaning == "classes":
@@ -98,7 +108,7 @@ class LabelRule:
         else:
             used = {v - self.first for v in self.pixels if v != self.unlabelled}
         if len(used) < 2:
-            # Nothing can be learned at all, and that is told.
+            # Nothing can be learned at all, which is an error of its own.
             return ()
         return tuple(
             f"no pixel of the labels is {name!r} (class {number}), so nothing is "
@@ -108,7 +118,7 @@ class LabelRule:
         )
 
     def describe(self, names: Sequence[str] = ()) -> str:
-        """Return the line that tells what the values mean and how frequent they are.
+        """Return one line on what the values mean and how frequent they are.
 
         Parameters
         ----------

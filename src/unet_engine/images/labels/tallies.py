@@ -33,7 +33,7 @@ class Tally:
     pixels
         Number of pixels of every value.
     places
-        In how many planes or volumes every value occurs; empty where nobody counted.
+        In how many planes or volumes every value occurs; empty where not counted.
     pieces
         Of how many connected pieces every value consists there, over all places.
     """
@@ -79,7 +79,7 @@ class Tally:
         self.places.update(np.unique(values).tolist())
 
     def add(self, block: npt.NDArray[Any]) -> None:
-        """Count the pixels of a further block, without its pieces.
+        """Count the pixels of a further block, of any shape, without its pieces.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Tally:
 
 
 def each_is_one_piece(tallies: Sequence[Tally], without: int | None = None) -> bool:
-    """Tell whether every value above 0 is one connected piece wherever it occurs."""
+    """Whether every value above 0 is one connected piece wherever it occurs."""
     left_out = {0, without}
     places = sum(
         n for t in tallies for value, n in t.places.items() if value not in left_out
@@ -107,6 +107,8 @@ def each_is_one_piece(tallies: Sequence[Tally], without: int | None = None) -> b
 
 def whole_numbers(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.integer[Any]]:
     """Return label values as integers, whatever type they were saved in.
+
+    Of any shape, which stays: uint8 for bool, int64 for floats, else the same dtype.
 
     Raises
     ------

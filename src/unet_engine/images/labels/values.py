@@ -34,7 +34,7 @@ _FEWEST_OBJECTS = 4
 """Values of one piece each from which they are objects beside unlabelled pixels too."""
 
 _FULL = (IGNORE, 2**16 - 1)
-"""White of 8 and 16 bits: the foreground of a mask, or not labelled."""
+"""White of 8 and of 16 bits: the foreground of a mask, or not labelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +71,17 @@ def parse_unlabelled(text: str) -> Unlabelled:
     DataError
         When it is something else.
     """
-    given = text.strip()
-    if given == "none":
+    value = text.strip()
+    if value == "none":
         return "none"
-    if given == "auto":
+    if value == "auto":
         return "auto"
-    if not re.fullmatch(r"-?\d+", given):
+    if not re.fullmatch(r"-?\d+", value):
         raise DataError(
             f"{text!r} is no value of pixels that nobody labelled; give a whole number "
             "such as 255 or -1, none or auto"
         )
-    return int(given)
+    return int(value)
 
 
 def decide_labels(
@@ -131,10 +131,10 @@ def decide_labels(
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """The files of a run and what was said of them."""
+    """The files of a run and the options for them."""
 
     tallies: tuple[Tally, ...]
-    asked: Unlabelled
+    unlabelled: Unlabelled
     known: int | None
     segmented: bool
     wording: Wording
@@ -147,10 +147,10 @@ class _Case:
         white = [v for v in _FULL if found == {0, v}]
         if self.segmented and len(found) == 2 and max(found) > _MOST_CLASSES:
             white = [max(found)] if 0 in found else []
-        if void is None and self.asked == "auto" and white:
+        if void is None and self.unlabelled == "auto" and white:
             self._refuse_many_classes(white[0])
             return self._rule("mask")
-        if void is None and self.asked == "auto":
+        if void is None and self.unlabelled == "auto":
             self._refuse_1_and_white(found)
             self._refuse_mixed(found)
             if IGNORE in found and max(found - {IGNORE}, default=0) <= _MOST_CLASSES:
@@ -168,7 +168,7 @@ class _Case:
     def classes(self) -> LabelRule:
         void = self._negative()
         found = self._values(void)
-        if void is None and self.asked == "auto" and IGNORE in found:
+        if void is None and self.unlabelled == "auto" and IGNORE in found:
             void = IGNORE
         found = self._values(void)
         if not found:
@@ -189,7 +189,7 @@ class _Case:
     def objects(self) -> LabelRule:
         void = self._negative()
         found = self._values(void)
-        if void is None and self.asked == "auto":
+        if void is None and self.unlabelled == "auto":
             self._refuse_stray_white(found)
         if not found:
             self._refuse_empty(void)
@@ -199,7 +199,7 @@ class _Case:
     def mask(self) -> LabelRule:
         void = self._negative()
         found = self._values(void)
-        if void is None and self.asked == "auto":
+        if void is None and self.unlabelled == "auto":
             self._refuse_white_in_one_file(found)
         if not found:
             self._refuse_empty(void)
@@ -222,9 +222,9 @@ class _Case:
     def _rule(self, meaning: Meaning, **fields: Any) -> LabelRule:
         pixels: Counter[int] = sum((t.pixels for t in self.tallies), Counter())
         void = fields.get("unlabelled")
-        if void is None and isinstance(self.asked, int):
-            fields["unlabelled"] = void = self.asked
-        if isinstance(self.asked, int) and void not in pixels:
+        if void is None and isinstance(self.unlabelled, int):
+            fields["unlabelled"] = void = self.unlabelled
+        if isinstance(self.unlabelled, int) and void not in pixels:
             text = f"no pixel of the labels has the unlabelled value {void}"
             fields["notes"] = (*fields.get("notes", ()), text)
         return LabelRule(meaning=meaning, pixels=pixels, **fields)
@@ -243,9 +243,9 @@ class _Case:
 
     def _negative(self) -> int | None:
         """Return the unlabelled value that was named, or -1 if it occurs."""
-        void = self.asked if isinstance(self.asked, int) else None
+        void = self.unlabelled if isinstance(self.unlabelled, int) else None
         negative = {v for v in self._values(void) if v < 0}
-        if negative == {-1} and self.asked == "auto":
+        if negative == {-1} and self.unlabelled == "auto":
             return -1
         if negative:
             name = next(
@@ -253,7 +253,7 @@ class _Case:
             )
             only = min(negative) if len(negative) == 1 else None
             if void is None and only is not None:
-                advice = f"{self._say(only)} if these pixels are not labelled"
+                advice = f"{self._omit(only)} if these pixels are not labelled"
             else:
                 advice = "renumber the labels from 0"
             raise DataError(
@@ -267,12 +267,12 @@ class _Case:
             return self.wording.objects
         return self.wording.values.format(values)
 
-    def _say(self, unlabelled: int | str) -> str:
+    def _omit(self, unlabelled: int | str) -> str:
         return self.wording.unlabelled.format(unlabelled)
 
     def _only_white(self, void: int | None) -> tuple[str, ...]:
         """Name files that would be masks if they were alone."""
-        if self.asked != "auto" or void != IGNORE:
+        if self.unlabelled != "auto" or void != IGNORE:
             return ()
         names = [t.name for t in self.tallies if t.values() == {0, IGNORE}]
         if not names:
@@ -299,7 +299,7 @@ class _Case:
         return ()
 
     def _grey(self, void: int | None) -> bool:
-        """Tell whether values look like a mask that was resampled or compressed.
+        """Whether the values look like a mask that was resampled or compressed.
 
         Then most of what is not nearly black is nearly white, and what is between lies
         at the rims.
@@ -317,7 +317,7 @@ class _Case:
     def _refuse_empty(self, void: int | None) -> None:
         if void is None:
             raise DataError("the label images hold no pixel; give labels of images")
-        white = self.wording.one_class and self.asked == "auto" and void == IGNORE
+        white = self.wording.one_class and self.unlabelled == "auto" and void == IGNORE
         more = f", or {self._pass('mask')} if {void} is the foreground" if white else ""
         raise DataError(
             f"no pixel is labelled, all label values are {void}; label some pixels of "
@@ -328,16 +328,16 @@ class _Case:
         if (self.known or 0) > 2:
             raise DataError(
                 f"the labels hold only 0 and {white}, and there are {self.known} "
-                f"classes; {self._say(white)} if {white} is not labelled, or "
+                f"classes; {self._omit(white)} if {white} is not labelled, or "
                 f"{self._pass('mask')} if {white} is class 1"
             )
 
     def _refuse_1_and_white(self, found: frozenset[int]) -> None:
         if found == {1, IGNORE}:
             raise DataError(
-                f"the labels hold only 1 and {IGNORE}; {self._say(IGNORE)} if "
+                f"the labels hold only 1 and {IGNORE}; {self._omit(IGNORE)} if "
                 f"{IGNORE} is not labelled, or {self._pass('mask')} with "
-                f"{self._say('none')} if it is the foreground and 1 the background"
+                f"{self._omit('none')} if it is the foreground and 1 the background"
             )
 
     def _refuse_mixed(self, found: frozenset[int]) -> None:
@@ -361,7 +361,7 @@ class _Case:
                 raise DataError(
                     f"{small[0].name} holds the values {named(small[0].values())} and "
                     f"{tally.name} {named(tally.values())}: {self._pass('mask')} if "
-                    f"all above 0 is the foreground, or {self._say(top)} if {top} is "
+                    f"all above 0 is the foreground, or {self._omit(top)} if {top} is "
                     "not labelled"
                 )
 
@@ -396,7 +396,7 @@ class _Case:
         highest, others = max(found), found - {max(found)}
         if highest in _FULL and 0 < max(others, default=0) <= _MOST_CLASSES:
             raise DataError(
-                f"the labels hold {named(others)} and {highest}; {self._say(highest)} "
+                f"the labels hold {named(others)} and {highest}; {self._omit(highest)} "
                 f"if {highest} is not labelled, else renumber the classes 0, 1, 2, ..."
             )
 
@@ -417,7 +417,7 @@ class _Case:
                 f"({first} is then the background){more}"
             )
         raise DataError(
-            f"no label is 0, and the values are {named(found)}; {self._say(0)} if they "
+            f"no label is 0, and the values are {named(found)}; {self._omit(0)} if they "
             f"count from 1 ({first} is then the background){more}"
         )
 
@@ -430,7 +430,7 @@ class _Case:
         enough = count >= _FEWEST_OBJECTS or (void is None and count > 1)
         if enough and not self.segmented and each_is_one_piece(self.tallies, void):
             # Among objects, 255 is no more likely to be unlabelled than any number.
-            also = f" with {self._say(void)}" if void == IGNORE else ""
+            also = f" with {self._omit(void)}" if void == IGNORE else ""
             raise DataError(
                 f"the labels hold the values {named(found)}, each in one piece as "
                 f"object ids are; {self._pass('objects')}{also} if each number is an "
@@ -459,8 +459,8 @@ class _Case:
         if highest in _FULL and 0 < others < highest // 2:
             raise DataError(
                 f"the labels hold ids up to {others} and {highest}; "
-                f"{self._say(highest)} if {highest} is not labelled, or "
-                f"{self._say('none')} if it is an object"
+                f"{self._omit(highest)} if {highest} is not labelled, or "
+                f"{self._omit('none')} if it is an object"
             )
 
     def _refuse_white_in_one_file(self, found: frozenset[int]) -> None:
@@ -469,8 +469,8 @@ class _Case:
                 for tally in self.tallies:
                     if {1, white} <= tally.values():
                         raise DataError(
-                            f"{tally.name} holds 1 and {white}; {self._say(white)} if "
-                            f"{white} is not labelled, or {self._say('none')} if it is "
+                            f"{tally.name} holds 1 and {white}; {self._omit(white)} if "
+                            f"{white} is not labelled, or {self._omit('none')} if it is "
                             "the foreground and 1 the background"
                         )
 

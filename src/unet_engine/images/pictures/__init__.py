@@ -1,1 +1,1 @@
-"""PNG, JPEG, BMP and GIF."""
+"""PNG, JPEG, BMP and GIF: ``reading`` their pixels, and their ``pixel_sizes``."""

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from unet_engine.images.image import Image
 
 _INCH = 2
+"""Value of the TIFF tag ResolutionUnit for inches."""
+
 _INCH_UM = 25400.0
+"""Micrometres in an inch."""
+
 _LARGEST_PER_METRE = 2**31 - 1
+"""Pixels per metre that the 32 bits of PNG's chunk pHYs can hold."""
 
 
 def picture_pixel_size(path: Path) -> PixelSize:
@@ -36,7 +41,7 @@ def picture_pixel_size(path: Path) -> PixelSize:
 
 
 def picture_options(image: Image | None) -> dict[str, Any]:
-    """Return how the writer of a PNG is told the size of a pixel."""
+    """Return the options by which the writer of a PNG stores the size of a pixel."""
     edges = None if image is None else image.pixel_size.lengths("XY")
     if edges is None or not all(1 <= 1e6 / e <= _LARGEST_PER_METRE for e in edges):
         return {}

@@ -25,12 +25,14 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_GREY = 0
+"""Colour type of a PNG with one sample a pixel."""
+
 _ORIENTATION = 274
 """EXIF tag; 1 is upright."""
 
 
 def read_picture(path: Path, *, indices: bool = False) -> npt.NDArray[Any]:
-    """Read a picture whole, ``(Y, X)`` or ``(Y, X, S)``.
+    """Read a picture whole, ``(Y, X)`` or ``(Y, X, S)``, in the dtype of its file.
 
     Parameters
     ----------
@@ -51,8 +53,7 @@ def read_picture(path: Path, *, indices: bool = False) -> npt.NDArray[Any]:
         if bits == 16 and colours != _PNG_GREY:
             return _read_deep(path)
         with iio.imopen(path, "r", plugin="pillow") as file:
-            about = file.metadata(exclude_applied=False)
-            mode = about["mode"]
+            mode = file.metadata(exclude_applied=False)["mode"]
             _check_single(path, file)
             wanted = {"P": "P" if indices else None, "CMYK": "RGB"}.get(mode)
             data: npt.NDArray[Any] = np.asarray(file.read(index=0, mode=wanted))
@@ -102,7 +103,7 @@ def _check_single(path: Path, file: Any) -> None:
     frames = int(properties.n_images or 1)
     if frames > 1:
         raise _several(path, f"{frames} frames")
-    # Kept as it is stored, as napari shows it; programs that turn it see another one.
+    # Kept as it is stored, as napari shows it; other programs may turn it.
     with PIL.Image.open(path) as picture:
         orientation = picture.getexif().get(_ORIENTATION, 1)
     if orientation != 1:

@@ -1,4 +1,4 @@
-"""Whether a TIFF holds all that it promises; what is absurd is refused unread."""
+"""Whether a TIFF holds all that its metadata describe; what is absurd is refused."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def check_promises(tif: tifffile.TiffFile, path: Path) -> None:
     Raises
     ------
     DataError
-        When the metadata promise millions of planes, or describe other files.
+        When the metadata describe millions of planes, or other files.
     """
     if not tif.is_ome:
         return
@@ -108,7 +108,7 @@ def check_images(tif: tifffile.TiffFile, path: Path) -> None:
     Raises
     ------
     DataError
-        When the metadata promise more images or planes than there are, or pages
+        When the metadata describe more images or planes than there are, or pages
         belong to none.
     """
     if tif.is_ome and tif.series and tif.series[0].kind == "ome":
@@ -221,12 +221,12 @@ def _check_planes(series: tifffile.TiffPageSeries, path: Path, *, fill: bool) ->
 
 
 def _promised(series: tifffile.TiffPageSeries) -> int:
-    """Return how many planes the description of a file names; 0 when it is silent."""
+    """Return how many planes the description of a file names; 0 when it names none."""
     tif, page = series.keyframe.parent, series.keyframe
     if tif.is_imagej:
-        about = tif.imagej_metadata or {}
-        channels = int(about.get("channels", 1))
-        planes = int(about.get("frames", 1)) * int(about.get("slices", 1))
+        metadata = tif.imagej_metadata or {}
+        channels = int(metadata.get("channels", 1))
+        planes = int(metadata.get("frames", 1)) * int(metadata.get("slices", 1))
         if channels in (page.samplesperpixel, 1):
             return planes
         return planes * channels

@@ -1,4 +1,4 @@
-"""How results are stored in a TIFF."""
+"""Tags and metadata of the TIFF files that are written."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 _OME_AXES = "TZ"
-
+"""Leading axes that OME metadata have names for."""
 
 _BIGTIFF_BYTES = 2**31
+"""Bytes of pixels above which BigTIFF is written: offsets of a TIFF have 32 bits, and
+compression may make noise a little larger."""
 
 
 def tiff_options(

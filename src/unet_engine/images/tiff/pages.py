@@ -113,7 +113,7 @@ class TiffPages:
 
     @staticmethod
     def can_hold(series: tifffile.TiffPageSeries, shape: tuple[int, ...]) -> bool:
-        """Tell whether the pages are planes that make up ``shape``."""
+        """Whether the pages are planes that make up ``shape``."""
         page = series.keyframe
         return bool(page.imagedepth == 1 and shape[-len(page.shape) :] == page.shape)
 
@@ -124,12 +124,12 @@ class TiffPages:
         shape: tuple[int, ...],
         found: Sequence[tifffile.TiffPage | tifffile.TiffFrame | None],
     ) -> TiffPages:
-        """Note where the segments of pages lie; their file may be closed then.
+        """Record where the segments of pages lie; their file may be closed then.
 
         Parameters
         ----------
         series
-            Says how pages are cut.
+            How its pages are cut is that of all.
         shape
             Of all pages together.
         found

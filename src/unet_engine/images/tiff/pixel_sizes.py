@@ -19,6 +19,8 @@ _RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: MICROMETRE}
 """Values of the tag ResolutionUnit; the last two are those of tifffile."""
 
 _INCH = 2
+"""Value of the tag ResolutionUnit for inches."""
+
 _PRINT_RESOLUTIONS = frozenset(
     (1, 72, 90, 96, 100, 120, 144, 150, 180, 192, 200, 220, 240, 250, 300, 350, 360,
      400, 480, 600, 720, 800, 1200, 1440, 2400, 4800)
@@ -29,7 +31,10 @@ _FEWEST_PER_INCH = 25.4
 """Pixels of 1 mm and more are no specimen under a microscope but a print."""
 
 _CENTIMETRE_UM = 1e4
+"""Micrometres in a centimetre."""
+
 _LARGEST_RATIONAL = 2**32 - 1
+"""Pixels per centimetre that the 32-bit numerator of a tag can hold."""
 
 
 def tiff_pixel_size(
@@ -54,14 +59,14 @@ def tiff_pixel_size(
     if tif.is_svs and (microns := _svs_microns(series)) is not None:
         return PixelSize.stated(dict.fromkeys("YX", (microns, MICROMETRE)))
     for stated in tif.shaped_metadata or ():
-        # A stack whose axes OME does not know, as this program writes it.
+        # A stack with axes that OME lacks, as this program writes it.
         if any(f"PhysicalSize{axis}" in stated for axis in "XYZ"):
             return _ome(stated)
     return resolution_pixel_size(resolution, unit)
 
 
 def resolution_pixel_size(resolution: tuple[float, ...], unit: int) -> PixelSize:
-    """Return what the resolution of a picture says of the size of its pixels.
+    """Return the size of pixels that follows from the resolution of an image.
 
     Parameters
     ----------
@@ -72,7 +77,7 @@ def resolution_pixel_size(resolution: tuple[float, ...], unit: int) -> PixelSize
     """
     across, down = resolution
     if unit not in _RESOLUTION_UNITS:
-        # It says no more than whether pixels are square.
+        # It shows no more than whether pixels are square.
         square = across == down
         return PixelSize() if square else _edges(across, down, "")
     if unit == _INCH and _is_print(across, down):
@@ -82,7 +87,7 @@ def resolution_pixel_size(resolution: tuple[float, ...], unit: int) -> PixelSize
 
 
 def size_options(image: Image | None, axes: str) -> dict[str, Any]:
-    """Return how ``tifffile.imwrite`` is told the size of a pixel.
+    """Return the options by which ``tifffile.imwrite`` stores the size of a pixel.
 
     Parameters
     ----------
@@ -131,7 +136,7 @@ def _ome(pixels: Mapping[str, Any]) -> PixelSize:
     size = PixelSize.stated(stated)
     if size.note or "PhysicalSizeXUnit" not in pixels:
         return size
-    # The schema says µm for what has no unit; beside another unit that may be an
+    # By the schema what has no unit is in µm; beside another unit that may be an
     # oversight of the writer.
     bare = [
         a
@@ -213,7 +218,7 @@ def _print(rate: float) -> str:
 
 
 def _is_print(across: float, down: float) -> bool:
-    """Tell whether pixels per inch are those of a print rather than a specimen."""
+    """Whether pixels per inch are those of a print rather than a specimen."""
     square = round(across, 1) == round(down, 1)
     usual = square and round(across, 1) in _PRINT_RESOLUTIONS
     return usual or min(across, down) < _FEWEST_PER_INCH

@@ -28,14 +28,17 @@ from unet_engine.images.tiff.series import choose_series
 
 logger = logging.getLogger(__name__)
 
-# What tifffile has to say of damaged files is said by our errors; without a handler
-# Python would print it beside them.
+# What tifffile logs about damaged files is in the errors of this package; without a
+# handler Python would print it beside them.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _SPARE_AXES = "ZTPR"
+"""What an unknown axis is taken for, in this order."""
+
 _COLOURS = (2, 5, 6, 8)
 """PhotometricInterpretation of RGB, CMYK, YCbCr and CIE Lab."""
 
+# Values of the tags PhotometricInterpretation and PlanarConfiguration.
 _RGB, _SEPARATE = 2, 2
 
 
@@ -58,7 +61,7 @@ def open_tiff(
     series
         Which of the images in the file, from 0, when it holds several.
     labels
-        It holds ids: a palette means its indices, and planes that nobody named are a
+        It holds ids: a palette means its indices, and planes without a name are a
         stack, because labels have no colours.
     fill
         Planes that are missing are read as 0.
@@ -67,12 +70,12 @@ def open_tiff(
     ------
     DataError
         When the file is no TIFF, is truncated or incomplete, holds several different
-        images, has axes that do not fit, or does not say what they are.
+        images, has axes that do not fit, or does not record what they are.
     """
     try:
         with tifffile.TiffFile(path) as tif:
             check_promises(tif, path)
-            if not axes and _has_guessed_colours(tif):
+            if not axes and _has_assumed_colours(tif):
                 axes = _stack_axes(tif, path, colours=not labels)
             with noted_losses(path, fill=fill):
                 check_chain(tif, path)
@@ -97,18 +100,18 @@ def _open_series(
     labels: bool,
 ) -> Image:
     series = chosen[0]
-    given: str = series.axes
+    recorded: str = series.axes
     if int(series.keyframe.photometric) not in _COLOURS and not has_alpha(
         series.keyframe
     ):
         # Samples that are no colour are channels.
-        given = given.replace("S", "C", "C" not in given)
-    if len([a for a in given if a not in AXES]) > 1 and not axes:
+        recorded = recorded.replace("S", "C", "C" not in recorded)
+    if len([a for a in recorded if a not in AXES]) > 1 and not axes:
         raise UnknownAxesError(
             f"{path} does not name its axes, of lengths {tuple(series.shape)}; state "
             f"them with --axes, one letter of {AXES} for each, such as TZYX"
         )
-    known = _known_axes(given)
+    known = _known_axes(recorded)
     shape = tuple(series.shape)
     if len(chosen) > 1:
         known = next(letter for letter in "PRTZ" if letter not in known) + known
@@ -133,7 +136,7 @@ def _open_series(
     else:
         data = TiffPages.of_series(series, shape, pages)
     if not axes:
-        _report_guess(series, path)
+        _report_assumed_depth(series, path)
     data, axes = as_colours(data, axes or known, series.keyframe, path, labels=labels)
     image = Image.from_array(
         data,
@@ -144,11 +147,11 @@ def _open_series(
     return replace(image, source=Source.of_files(files))
 
 
-def _has_guessed_colours(tif: tifffile.TiffFile) -> bool:
-    """Tell whether planes are stored as colours because nobody said what they are.
+def _has_assumed_colours(tif: tifffile.TiffFile) -> bool:
+    """Whether planes are stored as colours because the writer named no axes.
 
     tifffile, and what writes by it, takes the axis of three or four planes for colours
-    when it is told nothing.
+    by default.
     """
     if not tif.series or tif.is_ome or tif.is_imagej:
         return False
@@ -176,17 +179,18 @@ def _stack_axes(tif: tifffile.TiffFile, path: Path, *, colours: bool) -> str:
         others = "".join(axis if axis in AXES else "T" for axis in series.axes)
         choices = [others.replace("S", letter) for letter in "ZCS"]
         raise UnknownAxesError(
-            f"{path} does not say whether its {size} planes are slices, channels or "
-            f"colours; state it with --axes: {choices[0]}, {choices[1]} or {choices[2]}"
+            f"{path} does not record whether its {size} planes are slices, channels "
+            f"or colours; state it with --axes: {choices[0]}, {choices[1]} or "
+            f"{choices[2]}"
         )
     return "".join(axis if axis in AXES else "T" for axis in stack)
 
 
-def _report_guess(series: tifffile.TiffPageSeries, path: Path) -> None:
+def _report_assumed_depth(series: tifffile.TiffPageSeries, path: Path) -> None:
     if unknown := _unknown_axes(series):
         size = series.shape[series.axes.index(unknown)]
         logger.warning(
-            "%s does not say what its %d planes are; they are taken for depth (Z): "
+            "%s does not record what its %d planes are; they are taken for depth (Z): "
             "state --axes if they are not",
             path,
             size,
@@ -197,7 +201,7 @@ def _unknown_axes(series: tifffile.TiffPageSeries) -> str:
     return "".join(a for a in series.axes if a not in AXES)
 
 
-def _known_axes(given: str) -> str:
-    """Return the axes in our letters: an unknown one of a stack is taken for depth."""
-    spare = next(letter for letter in _SPARE_AXES if letter not in given)
-    return "".join(a if a in AXES else spare for a in given)
+def _known_axes(recorded: str) -> str:
+    """Return axes in letters of ``AXES``: an unknown one is taken for depth."""
+    spare = next(letter for letter in _SPARE_AXES if letter not in recorded)
+    return "".join(a if a in AXES else spare for a in recorded)

@@ -86,7 +86,7 @@ def _is_accessory(series: tifffile.TiffPageSeries) -> bool:
 
 
 def _is_one_block(series: tifffile.TiffPageSeries) -> bool:
-    """Tell whether planes lie behind one page that stands for all of them."""
+    """Whether planes lie behind one page that stands for all of them."""
     return series.dataoffset is not None and len(series.pages) * int(
         series.keyframe.size
     ) < int(series.size)

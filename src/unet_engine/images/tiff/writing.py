@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 _TILE = 512
+"""Edge of a tile in pixels: viewers read about as much at a time."""
 
 
 def write_large_tiff(
@@ -54,7 +55,7 @@ def write_large_tiff(
     Returns
     -------
     bool
-        False when ``stop`` said True; nothing is written then.
+        False when ``stop`` returned True; nothing is written then.
     """
     cached = ChunkCache(data)
     try:
