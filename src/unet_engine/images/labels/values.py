@@ -417,8 +417,8 @@ class _Case:
                 f"({first} is then the background){more}"
             )
         raise DataError(
-            f"no label is 0, and the values are {named(found)}; {self._omit(0)} if they "
-            f"count from 1 ({first} is then the background){more}"
+            f"no label is 0, and the values are {named(found)}; {self._omit(0)} if "
+            f"they count from 1 ({first} is then the background){more}"
         )
 
     def _refuse_objects(self, found: frozenset[int], void: int | None) -> None:
@@ -469,9 +469,9 @@ class _Case:
                 for tally in self.tallies:
                     if {1, white} <= tally.values():
                         raise DataError(
-                            f"{tally.name} holds 1 and {white}; {self._omit(white)} if "
-                            f"{white} is not labelled, or {self._omit('none')} if it is "
-                            "the foreground and 1 the background"
+                            f"{tally.name} holds 1 and {white}; {self._omit(white)} "
+                            f"if {white} is not labelled, or {self._omit('none')} if "
+                            "it is the foreground and 1 the background"
                         )
 
     def _refuse_grey_beside_1(
