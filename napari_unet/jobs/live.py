@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from napari_unet.jobs.job import load_torch
 from napari_unet.state.untrained_model import UntrainedModel
-from unet_engine.errors import Cancelled, CheckpointError
+from unet_engine.errors import Cancelled
 from unet_engine.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from unet_engine.prediction.events import TileDone
     from unet_engine.stopping import Stop
 
-_START = "general"
-"""The bundled model whose maps are looked at when the chosen one has none."""
 _MOST_TILES = 144
 """Most tiles of 128 pixels that are predicted of a view: what the features that are
 kept suffice for. Of a larger view it is those around the stroke."""
@@ -79,19 +77,24 @@ class LiveSession:
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
         """Return the image on screen with its features, seen by the chosen model."""
         from unet_engine.interactive.features import FeatureExtractor
+        from unet_engine.models.starting import model_of_planes
 
         channels = order.working_image.image.channels
         key = (order.model, channels)
         if key != self._key:
             checkpoint = self._checkpoint(order.model, channels, stop)
-            base = order.model and self._workspace.store.base_of(order.model)
+            base = self._workspace.store.base_of(
+                order.model.history if order.model else ()
+            )
             seen = self._checkpoint(base, channels, stop)
             # What a tuned model says counts; what it sees is that of its base.
             extractor = FeatureExtractor(
                 seen or checkpoint, opinion=checkpoint if seen else None
             )
             if not extractor.channels:
-                extractor = FeatureExtractor(self._start(channels))
+                extractor = FeatureExtractor(
+                    model_of_planes(self._workspace.store, channels)
+                )
             known = checkpoint if checkpoint and extractor.channels else None
             self._spec = known.spec if known else ModelSpec(in_channels=channels)
             self._extractor, self.learner, self._key = extractor, None, key
@@ -140,15 +143,6 @@ class LiveSession:
         if not model.spec.classes or model.spec.ndim != 2:
             return None
         checkpoint = self._workspace.checkpoint(model, stop)
-        return adapt_checkpoint(checkpoint, in_channels=channels)
-
-    def _start(self, channels: int) -> Checkpoint | None:
-        from unet_engine.models.starting import adapt_checkpoint
-
-        try:
-            checkpoint = self._workspace.store.load(_START)
-        except CheckpointError:
-            return None
         return adapt_checkpoint(checkpoint, in_channels=channels)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import platformdirs
@@ -26,7 +26,7 @@ from unet_engine.models.checkpoint import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "MODELS_VARIABLE",
@@ -246,9 +246,15 @@ class ModelStore:
                 f"space, or name another folder in {MODELS_VARIABLE}"
             )
 
-    def base_of(self, model: ModelInfo) -> ModelInfo | None:
-        """Return the model whose weights one was tuned from, if it is here."""
-        name = model.history[-1].get("base") if model.history else None
+    def base_of(self, history: Sequence[Mapping[str, Any]]) -> ModelInfo | None:
+        """Return the model whose weights were tuned last, if it is here.
+
+        Parameters
+        ----------
+        history
+            Of a model.
+        """
+        name = history[-1].get("base") if history else None
         return next((info for info in self.list() if name and info.name == name), None)
 
     def holds(self, model: ModelInfo) -> bool:

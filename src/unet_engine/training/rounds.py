@@ -168,7 +168,7 @@ def _choose_start(
     if parent is None or not parent.history or not order.restarts:
         return parent, order.start
     here = set(parent.history[-1].get("data", ())) <= set(names)
-    base = store.base_of(parent) if here else None
+    base = store.base_of(parent.history) if here else None
     if base is None:
         return parent, order.start
     classes = order.start.spec.classes

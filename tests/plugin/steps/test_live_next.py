@@ -20,7 +20,7 @@ GREY = (slice(300, 380), slice(380, 460))
 def _enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_unet.jobs.uncertainty_search._SECONDS", 60.0)
     # Filters alone take a fraction of the time, and tell these images apart.
-    monkeypatch.setattr("napari_unet.jobs.live._START", "none such")
+    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
 
 
 @pytest.fixture

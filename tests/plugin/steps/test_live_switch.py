@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do without the bundled start: quicker, and enough to tell these images apart."""
-    monkeypatch.setattr("napari_unet.jobs.live._START", "none such")
+    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_a_network_is_asked_as_well(
     dock: Docked, halves: np.ndarray, monkeypatch: pytest.MonkeyPatch, start: str
 ):
     if start == "general":
-        monkeypatch.setattr("napari_unet.jobs.live._START", start)
+        monkeypatch.setattr("unet_engine.models.starting._PLANES", start)
     else:
         dock.widget.select_model(start)
     begin(dock, halves)
