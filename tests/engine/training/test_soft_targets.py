@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -201,3 +203,33 @@ def test_a_network_learns_the_guess():
     found = Runner(result.checkpoint, "cpu")(pair.image)[1]
     assert found[90:, 80:].mean() > 0.6
     assert found[90:, :50].mean() < 0.4
+
+
+def test_soft_targets_decide_where_no_stroke_is(monkeypatch):
+    x = np.mgrid[:96, :96][1]
+    image = np.select([x < 32, x < 64], [0.0, 0.5], 1.0).astype(np.float32)[None]
+    image += np.random.default_rng(0).normal(0, 0.02, image.shape).astype(np.float32)
+    target = np.full((96, 96), IGNORE, np.uint8)
+    target[40:50, 4:28] = 0
+    target[40:50, 68:92] = 1
+    config = FineTuneConfig(
+        device="cpu", minutes=0, steps=150, crop=64, elastic=0, learning_rate=5e-3
+    )
+    found = []
+    for bright in (0.05, 0.95):
+        # Only of the middle third, where the strokes leave it open.
+        soft = np.zeros((2, 96, 96), np.float32)
+        soft[:, :, 32:64] = np.array([1 - bright, bright])[:, None, None]
+        monkeypatch.setattr(
+            training,
+            "with_soft_targets",
+            lambda pairs, *_, soft=soft, **options: tuple(
+                replace(p, guess=soft) for p in pairs
+            ),
+        )
+        pair = TrainingPair(image, target, "thirds")
+        result = drain(fine_tune(start_checkpoint(SPEC), [pair], config))
+        logits = Runner(result.checkpoint, "cpu")(image)
+        found.append(float(logits[1, :, 40:56].mean()))
+    assert found[0] < 0.3
+    assert found[1] > 0.5
