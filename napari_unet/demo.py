@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 MODEL = "nuclei"
 _FIELD = 3
-"""Where the model is mostly right, and wrong in one place that is easy to see."""
+"""Slice on which the model is mostly right, and wrong in one place easy to see."""
 
 _PICTURE_SIZE = (1440, 900)
+"""Pixels of the window in the picture, width and height: that of a small laptop."""
 _SETTLE_MS = 1500
+"""Milliseconds in which the canvas is drawn before the picture is taken."""
 _WAIT_MS = 300_000
+"""Milliseconds to wait for the prediction: five minutes, for slow CPUs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,14 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     code
-        0, or 1 when there is no prediction or no picture; stderr says why.
+        0, or 1 when there is no prediction or no picture; stderr has the reason.
     """
     arguments = _parser().parse_args(argv)
     picture: Path | None = arguments.screenshot
     if picture is not None and not os.access(picture.resolve().parent, os.W_OK):
         print(f"demo: the folder of {picture} cannot be written to", file=sys.stderr)
         return 1
-    # napari says that on PyQt5 it cannot follow the desktop's theme; nothing to act on.
+    # napari warns that on PyQt5 it cannot follow the desktop's theme: not needed here.
     warnings.filterwarnings("ignore", "System theme detection", UserWarning)
     viewer = napari.Viewer(title="napari U-Net fine-tuning")
     viewer.open_sample("napari-unet-finetune", "ihc_fields")
@@ -58,9 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo = Demo(viewer, picture)
     QTimer.singleShot(0, demo.start)
     napari.run()
-    if demo.fault:
-        print(f"demo: {demo.fault}", file=sys.stderr)
-    return 1 if demo.fault else 0
+    if demo.failure:
+        print(f"demo: {demo.failure}", file=sys.stderr)
+    return 1 if demo.failure else 0
 
 
 class Demo(QObject):
@@ -75,7 +78,7 @@ class Demo(QObject):
 
     Attributes
     ----------
-    fault
+    failure
         Why there is no prediction or no picture; empty when all is well.
     """
 
@@ -84,7 +87,7 @@ class Demo(QObject):
         self._viewer = viewer
         self._picture = picture
         self._dock: UNetWidget = open_dock(viewer)
-        self.fault = "the window was closed before the prediction was there"
+        self.failure = "the window was closed before the prediction was there"
         notification_manager.notification_ready.connect(self._on_notification)
 
     def start(self) -> None:
@@ -102,7 +105,7 @@ class Demo(QObject):
             self._fail("the prediction did not start")
 
     def _on_notification(self, notification: Notification) -> None:
-        if notification.severity >= NotificationSeverity.ERROR and self.fault:
+        if notification.severity >= NotificationSeverity.ERROR and self.failure:
             self._fail(notification.message)
 
     def _on_activity_changed(self) -> None:
@@ -117,28 +120,28 @@ class Demo(QObject):
             return
         view.paint_with(1)
         view.layer.brush_size = 8
-        self.fault = ""
+        self.failure = ""
         if self._picture is not None:
             self._viewer.reset_view()
             QTimer.singleShot(_SETTLE_MS, self._save)
 
     def _save(self) -> None:
-        # Without a window manager napari's notes never fade.
+        # Without a window manager napari's notifications never fade.
         for note in self._dock.window().findChildren(QDialog):
             note.close()
         try:
             self._viewer.screenshot(str(self._picture), canvas_only=False, flash=False)
         except OSError as error:
-            self.fault = f"{self._picture} cannot be written: {error}"
+            self.failure = f"{self._picture} cannot be written: {error}"
         self._viewer.close()
 
     def _fail(self, reason: str) -> None:
-        self.fault = reason
+        self.failure = reason
         if self._picture is not None:
             self._viewer.close()
 
     def _on_time_over(self) -> None:
-        if self.fault:
+        if self.failure:
             self._fail("no prediction came")
 
 

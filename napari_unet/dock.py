@@ -24,15 +24,15 @@ from napari_unet.jobs.data_watch import DataWatch
 from napari_unet.jobs.job import warm_up
 from napari_unet.results.masks import Masks
 from napari_unet.results.objects import source_of_objects
-from napari_unet.results.raised_image import Raising
-from napari_unet.results.reopened_masks import Reopening
+from napari_unet.results.raised_image import ImageRaiser
+from napari_unet.results.reopened_masks import MaskReopener
 from napari_unet.state.workspace import Workspace
 from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
 from napari_unet.steps.correct.section import CorrectSection
 from napari_unet.steps.finetune.section import FineTuneSection
 from napari_unet.steps.new_model.dialog import NewModelDialog
-from napari_unet.steps.new_model.form import Given
+from napari_unet.steps.new_model.form import ModelDefaults
 from napari_unet.steps.objects.section import ObjectsSection
 from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from unet_engine.models.store import ModelStore
 
 _WIDTH = 330
+"""Pixels: the buttons fit side by side, and the image has the rest."""
 _NARROWEST = 40
 """Pixels that a box or a bar is wide at least: a letter or two, and an arrow."""
 
@@ -96,8 +97,8 @@ class UNetWidget(QWidget):
         self.workspace.untrained = _left.get(self.viewer)
         self.workspace.refresh_models()
         self.masks = Masks(self.viewer, self.workspace, self)
-        self.raising = Raising(self.viewer, self.workspace, self.masks)
-        self.reopening = Reopening(self.workspace, self.masks)
+        self.raising = ImageRaiser(self.viewer, self.workspace, self.masks)
+        self.reopening = MaskReopener(self.workspace, self.masks)
         self.predict = PredictSection(self.viewer, self.workspace, self.masks)
         self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
         self.live = LiveRow(self.viewer, self.workspace, self.masks)
@@ -138,7 +139,7 @@ class UNetWidget(QWidget):
             self._docking.on_parent_changed(self)
 
     def select_model(self, name: str) -> None:
-        """Choose a model by its name, having looked again which there are."""
+        """Choose a model by its name, after reading the list of models again."""
         self.workspace.refresh_models(choose=name)
 
     def new_model(self, start: Model | None = None) -> NewModelDialog:
@@ -151,7 +152,7 @@ class UNetWidget(QWidget):
         """
         # Others may have made models meanwhile: the command line, another window.
         self.workspace.refresh_models()
-        dialog = NewModelDialog(self.workspace, self._given(), self)
+        dialog = NewModelDialog(self.workspace, self._model_defaults(), self)
         if start is not None:
             dialog.form.choose_start(start.name)
         dialog.open()
@@ -181,17 +182,17 @@ class UNetWidget(QWidget):
         else:
             self._area.ensureWidgetVisible(target)
 
-    def _given(self) -> Given:
-        """Return what is known of a new model from what is on screen."""
+    def _model_defaults(self) -> ModelDefaults:
+        """Return what a new model starts with, from the chosen image."""
         view = self.masks.current
-        classes = Given().classes
+        classes = ModelDefaults().classes
         if view is not None and view.working_image.counts:
             classes = self.workspace.painted_classes(view.working_image)
         try:
             image, layout = self.predict.form.chosen_image()
         except EngineError:
-            return Given(classes=classes)
-        return Given(
+            return ModelDefaults(classes=classes)
+        return ModelDefaults(
             classes=classes,
             channels=image.channels,
             planes=image.leading_shape[-1] if image.leading_axes.endswith("Z") else 1,
@@ -244,7 +245,12 @@ class UNetWidget(QWidget):
         viewports, views = self.live.live.viewports, self.masks.views
         self.destroyed.connect(
             partial(
-                _let_go, connections, views, self.workspace, viewports, self._data_watch
+                _disconnect_all,
+                connections,
+                views,
+                self.workspace,
+                viewports,
+                self._data_watch,
             )
         )
 
@@ -306,13 +312,13 @@ class UNetWidget(QWidget):
             retired = self.masks.retire(layer)
             self.workspace.forget(layer, edited=True)
             if retired:
-                show_warning(_tell_replaced(layer.name, working_image))
+                show_warning(_describe_replaced(layer.name, working_image))
         else:
             self.workspace.saved.forget(layer, edited=True)
         self.predict.form.reset_choices()
 
 
-def _tell_replaced(name: str, working_image: WorkingImage) -> str:
+def _describe_replaced(name: str, working_image: WorkingImage) -> str:
     """Return what becomes of the mask of a layer that shows another image now."""
     strokes = working_image.annotations.count()
     saved = working_image.annotations.folder is not None
@@ -325,7 +331,7 @@ def _tell_replaced(name: str, working_image: WorkingImage) -> str:
     )
 
 
-def _let_go(
+def _disconnect_all(
     connections: list[tuple[Any, Any]],
     views: Mapping[Any, MaskView],
     workspace: Workspace,

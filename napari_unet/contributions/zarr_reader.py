@@ -77,7 +77,7 @@ def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
     ]
     kept = [axis for axis in full.axes if axis != "C"]
     steps = [full.pixel_size.step(axis) for axis in kept]
-    about: dict[str, Any] = {
+    options: dict[str, Any] = {
         "name": name,
         "scale": [1.0 if step is None else step.size for step in steps],
         "axis_labels": [axis.lower() for axis in kept],
@@ -85,10 +85,10 @@ def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
         "multiscale": len(arrays) > 1,
     }
     if "C" in full.axes:
-        about["channel_axis"] = full.axes.index("C")
+        options["channel_axis"] = full.axes.index("C")
         if full.channels > 1:
-            about["name"] = [f"{name} C{n}" for n in range(full.channels)]
-    return (arrays if len(arrays) > 1 else arrays[0], about, "image")
+            options["name"] = [f"{name} C{n}" for n in range(full.channels)]
+    return (arrays if len(arrays) > 1 else arrays[0], options, "image")
 
 
 def _name(file: Path) -> str:

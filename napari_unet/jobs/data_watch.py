@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 _AT_ONCE = 2**25
-"""Bytes that are compared in the window's thread: some 20 ms."""
+"""Bytes compared in the window's thread, 32 MiB: some 20 ms."""
 
 _BLOCK = 2**24
-"""Bytes of a block that is read in the thread: two of them fit anywhere."""
+"""Bytes of a block that is read in the thread, 16 MiB: two of them fit anywhere."""
 
 _SAMPLES = 4096
 """Pixels that are remembered of an array, to see that it was changed in place."""
 
 
 class DataWatch(QObject):
-    """Tells of image layers whose data were set again.
+    """Watches image layers whose data may be set again.
 
     Attributes
     ----------
@@ -80,17 +80,17 @@ class DataWatch(QObject):
         before, after = self._shown[layer], full_data(layer)
         same = before.is_same(after)
         if same is not None:
-            self._tell(layer, same)
+            self._report(layer, same)
             return
         self._comparing[layer] = run(
             partial(compare_run, before.data, after),
             parent=self,
-            on_result=partial(self._tell, layer),
+            on_result=partial(self._report, layer),
             # What cannot be read any more is not known to be the same.
-            on_error=lambda _: self._tell(layer, False),
+            on_error=lambda _: self._report(layer, False),
         )
 
-    def _tell(self, layer: Any, same: bool) -> None:
+    def _report(self, layer: Any, same: bool) -> None:
         self._comparing.pop(layer, None)
         if layer in self._shown:
             self._shown[layer] = _Shown(full_data(layer))
@@ -114,7 +114,7 @@ class _Shown:
         if after is before:
             return True
         if _is_dask(before) and _is_dask(after):
-            # Its name tells how an array is made; others may still be alike.
+            # Its name identifies how it is made; others may still be equal.
             return True if before.name == after.name else None
         if not (_in_memory(before) and _in_memory(after)):
             return None
@@ -157,7 +157,7 @@ def _sample(data: Any) -> Any:
 
 
 def _in_memory(data: Any) -> bool:
-    """Whether pixels can be looked at without reading a file."""
+    """Whether pixels can be read without a file."""
     return isinstance(data, np.ndarray) and not isinstance(_owner(data), np.memmap)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 _EDGE = 192
+"""Pixels of an edge: a third of the time of a tile of the plan on a CPU."""
 _FEWEST_TILES = 9
 """A plan of fewer tiles is finished too soon to do any of it twice."""
 
@@ -53,7 +54,7 @@ def first_tile(
     try:
         probabilities = predictor.predict(place[0], small)
     except EngineError:
-        # The run that follows comes to the same place, and can say which tile it was.
+        # The run that follows comes to the same place, and its error names the tile.
         return
     yield TileDone(
         index=place[0],

@@ -1,4 +1,4 @@
-"""Run an engine generator in a thread and hear of it on the main thread.
+"""Run an engine generator in a thread; its events arrive on the main thread.
 
 A plain thread and a polling timer, not a superqt worker: that one swallows every
 ``RuntimeError`` (which is what torch raises) without a signal, and replaces the
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_MS = 30
-"""Time between two looks at the queue; one that is empty costs nothing."""
+"""Milliseconds between two polls of the queue; one that is empty costs nothing."""
 
 BATCH = 512
-"""Most events in a delivery, so that a delivery stays short."""
+"""Most events in a delivery, so that the window is not held up for long."""
 
 _running: set[Job] = set()
 
 
 def _ignore(*_: Any) -> None:
-    """Take what nobody asked for."""
+    """Drop what no handler takes."""
 
 
 def _at_once() -> bool:
-    """Have nothing that arrives wait."""
+    """Deliver without delay."""
     return False
 
 
@@ -83,7 +83,7 @@ class Job(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._deliver)
-        # With its parent gone nobody listens any more; the thread must not go on.
+        # Without its parent there is no handler any more; the thread must not go on.
         self.destroyed.connect(self._stop.set)
         application = QCoreApplication.instance()
         if application is not None:
@@ -91,7 +91,7 @@ class Job(QObject):
 
     @property
     def stopping(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether the end was requested."""
         return self._stop.is_set()
 
     def start(self) -> None:
@@ -101,11 +101,11 @@ class Job(QObject):
         self._timer.start()
 
     def stop(self) -> None:
-        """Ask for the end; the result so far still arrives."""
+        """Request the end; the result so far still arrives."""
         self._stop.set()
 
     def discard(self) -> None:
-        """Ask for the end and drop what still arrives; ``on_finished`` is called."""
+        """Request the end and drop what still arrives; ``on_finished`` is called."""
         self._stop.set()
         self._hold = _at_once
         for name in ("on_events", "on_result", "on_error"):
@@ -184,7 +184,7 @@ def run(
     parent
         When this object is destroyed the run stops and nothing is delivered.
     hold
-        Asked before every delivery; while it returns True all of them wait.
+        Called before every delivery; while it returns True all of them wait.
     on_events
         Gets what was yielded since the last call, a few times a second.
     on_result
@@ -206,7 +206,7 @@ def run(
 
 
 def describe_error(error: Exception) -> str:
-    """Return an error as a sentence for people."""
+    """Return an error as a sentence for the user."""
     if isinstance(error, EngineError):
         return str(error)
     return f"{type(error).__name__}: {error}"
@@ -250,7 +250,7 @@ def load_torch() -> None:
 
     An ``import torch`` in a thread holds the lock while the dynamic loader reads some
     hundred megabytes, and the window is frozen meanwhile. A foreign call to ``dlopen``
-    lets go of it; the import then finds the libraries loaded. Windows builds of torch
+    releases it; the import then finds the libraries loaded. Windows builds of torch
     load theirs by foreign calls anyway. Call it off the main thread, and before every
     run: by now a window may draw with an LLVM that triton must not meet.
     """
@@ -272,6 +272,7 @@ def load_torch() -> None:
 
 
 _RTLD_NOW = 2
+"""Flag of ``dlopen`` on Linux and macOS: resolve all symbols at once."""
 
 
 def warm_up() -> None:
@@ -284,5 +285,5 @@ def _import_torch() -> None:
         load_torch()
         importlib.import_module("torch")
     except Exception:
-        # The run that needs it will say what is wrong.
+        # The run that needs it will report what is wrong.
         log.info("torch cannot be imported", exc_info=True)

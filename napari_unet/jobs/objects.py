@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _LARGEST_IN_MEMORY = 2**30
+"""Bytes of ids that are copied into memory, 1 GiB; larger ones stay in their file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class ClassProbabilities:
     Parameters
     ----------
     arrays
-        For all classes but the background, which no split asks for and which is 0.
+        For all classes but the background, which no split needs and which is 0.
     """
 
     def __init__(self, arrays: Sequence[npt.NDArray[np.float32]]) -> None:
@@ -88,11 +89,11 @@ def find_objects(
 ) -> Generator[ObjectsStep, None, FoundObjects | None]:
     """Find the objects and measure them; None when it was stopped."""
     try:
-        objects = yield from _told(
-            "Looking for objects",
+        objects = yield from _named_steps(
+            "Finding objects",
             iter_label_objects(order.mask, order.config, stop=stop),
         )
-        table = yield from _told(
+        table = yield from _named_steps(
             "Measuring",
             iter_measure_objects(
                 objects,
@@ -107,7 +108,7 @@ def find_objects(
         return None
     labels = objects.labels
     if labels.nbytes <= _LARGEST_IN_MEMORY:
-        # Not a file that somebody could clean away under the layer.
+        # Not a file that may be deleted under the layer.
         labels = np.array(labels)
     return FoundObjects(labels=labels, table=table)
 
@@ -121,7 +122,7 @@ def save_table(
     return path
 
 
-def _told(
+def _named_steps(
     what: str, run: Generator[BlockDone, None, Any]
 ) -> Generator[ObjectsStep, None, Any]:
     """Pass the steps of an engine's run on under a name."""

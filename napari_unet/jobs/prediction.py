@@ -70,13 +70,13 @@ def predict_run(
 
 
 class DiscardedOutput(ArrayOutput):
-    """No results: the mask takes the tiles as they come, and is the only copy."""
+    """No output: the mask takes the tiles as they come, and is the only copy."""
 
     def __init__(self) -> None:
         super().__init__(labels=None)
 
     def write(self, *_: Any) -> None:
-        """Let go of a tile."""
+        """Drop a tile."""
 
 
 def denoise_run(
@@ -109,15 +109,15 @@ def fetch_run(trunk: str, stop: Stop) -> Generator[tuple[int, int], None, None]:
     load_torch()
     from unet_engine.models.imagenet import imagenet_weights
 
-    heard: SimpleQueue[tuple[int, int]] = SimpleQueue()
+    progress: SimpleQueue[tuple[int, int]] = SimpleQueue()
 
     def fetch() -> None:
-        imagenet_weights(trunk, progress=lambda *n: heard.put(n), stop=stop)
+        imagenet_weights(trunk, progress=lambda *n: progress.put(n), stop=stop)
 
     # A callback cannot yield, so the download gets a thread of its own.
     with ThreadPoolExecutor(1) as pool:
         download = pool.submit(fetch)
         while not download.done():
             with suppress(Empty):
-                yield heard.get(timeout=0.1)
+                yield progress.get(timeout=0.1)
         download.result()

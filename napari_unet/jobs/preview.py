@@ -1,9 +1,8 @@
-"""A coarse prediction of what is on screen, while the fine one takes its time. No Qt.
+"""A coarse prediction of what is on screen, before the fine one. No Qt.
 
-A multiscale image that is seen from far shows one of its smaller levels. The model
-looks at that level first, at the part of it that is on screen: a glance instead of the
-hundreds of tiles of full resolution below it. It is a preview and nothing else: it
-never enters the mask.
+Of a multiscale image, zoomed out, napari shows a smaller level. The model predicts the
+part of that level on screen first, in one or a few tiles instead of the hundreds of
+full resolution below it. It is a preview only: it never enters the mask.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 _FEWEST_PIXELS = 2**16
-"""A level needs as many for its brightness to be that of the image."""
+"""Pixels that a level needs for its brightness to be that of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingOrder:
-    """A training that was asked for.
+    """What a training needs.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class TrainingOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PretrainingOrder:
-    """A pretraining that was asked for.
+    """What a pretraining needs.
 
     Attributes
     ----------

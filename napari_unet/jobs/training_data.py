@@ -100,7 +100,7 @@ def decide_added(
 
 
 def describe_rules(labelled: Sequence[LabelledImage], classes: Sequence[str]) -> str:
-    """Return what the values mean and what is odd about them."""
+    """Return what the values mean and what is unusual about them."""
     lines: list[str] = []
     for one in labelled:
         lines += [one.rule.describe(classes), *one.rule.notes]

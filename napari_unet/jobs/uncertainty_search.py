@@ -81,13 +81,13 @@ def search_run(
         else _predicted_tiles(order, tuple(places), workspace, stop)
     )
     try:
-        _look(order, survey, tiles, stop)
+        _survey_tiles(order, survey, tiles, stop)
     except Cancelled:
         return []
     return rank_regions(survey, _MOST, skip=seen)
 
 
-def _look(
+def _survey_tiles(
     order: LiveOrder,
     survey: Survey,
     tiles: Generator[TileDone, None, None],
@@ -106,13 +106,13 @@ def _survey(order: LiveOrder, survey: Survey, tile: TileDone) -> None:
     """Add the planes of a tile: one, or those of a volume."""
     assert tile.probabilities is not None
     *depths, rows, columns = tile.inner
-    doubt = entropy(tile.probabilities)
+    uncertainty = entropy(tile.probabilities)
     annotations = order.working_image.annotations
     for offset in product(*(range(d.stop - d.start) for d in depths)):
         deeper = (d.start + o for d, o in zip(depths, offset, strict=True))
         index = (*tile.index, *deeper)
         inner = (rows, columns)
-        survey.add(index, inner, doubt[offset], annotations.touched(index, inner))
+        survey.add(index, inner, uncertainty[offset], annotations.touched(index, inner))
 
 
 def _places(order: LiveOrder, seed: int) -> Iterator[tuple[Index, slice, slice]]:

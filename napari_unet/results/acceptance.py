@@ -35,7 +35,7 @@ class Proposal:
     parts
         The pixels.
     clears
-        They are given back to the model's guess; else they are accepted as they are.
+        They are given back to the prediction; else they are accepted as they are.
     everywhere
         Not on screen only.
     locked
@@ -67,11 +67,11 @@ class Proposal:
 
     @property
     def question(self) -> str:
-        """What the user is asked before very many pixels are changed."""
+        """The question before very many pixels are changed."""
         if self.clears:
             return (
-                f"Clear {self._what()}? They become the model's guess again. Undo "
-                "brings them back."
+                f"Clear {self._what()}? They become the prediction again. Undo brings "
+                "them back."
             )
         return (
             f"Accept {self._what()}? They count as right from then on. Undo takes it "
@@ -144,7 +144,7 @@ class Proposal:
 
 
 def propose_acceptance(viewer: ViewerModel, view: MaskView) -> Proposal:
-    """Return what Accept would say is right: of what is on screen, what is not said.
+    """Return what Accept would label: pixels on screen that have no label yet.
 
     Raises
     ------
@@ -159,11 +159,11 @@ def propose_acceptance(viewer: ViewerModel, view: MaskView) -> Proposal:
     labels = shown.astype(np.uint8)
     where &= working_image.annotations.target(index, region) != labels
     proposal = Proposal(working_image=working_image, clears=False)
-    guessed = working_image.guessed(index, region)
-    if guessed is not None:
-        guessed |= working_image.annotations.touched(index, region)
-        proposal.unknown = int(np.count_nonzero(where & ~guessed))
-        where &= guessed
+    predicted_pixels = working_image.predicted_pixels(index, region)
+    if predicted_pixels is not None:
+        predicted_pixels |= working_image.annotations.touched(index, region)
+        proposal.unknown = int(np.count_nonzero(where & ~predicted_pixels))
+        where &= predicted_pixels
     proposal.locked = _keep_locked(view, where, labels)
     if where.any():
         proposal.parts.append(Part(index, region, where, labels))

@@ -53,12 +53,12 @@ class DenoisedLayers(QObject):
         view = self._views[order.layer]
         for tile in tiles:
             view.write(tile)
-        view.refreshing.ask()
+        view.refreshing.request()
         return view.fits(order)
 
     def finish(self, order: DenoisingOrder) -> None:
         """Show what was written."""
-        self._views[order.layer].refreshing.ask(finished=True)
+        self._views[order.layer].refreshing.request(finished=True)
 
 
 class _DenoisedView(QObject):
@@ -82,7 +82,7 @@ class _DenoisedView(QObject):
             _layer_view(self._array, order.layout, colour=colour),
             name=f"{source.name} denoised",
             rgb=colour,
-            **_look(source, colour=colour),
+            **_appearance(source, colour=colour),
             **placement(source, order.layout, channels=True),
         )
         place = partial(placement, layout=order.layout, channels=True)
@@ -124,7 +124,7 @@ def _layer_view(
     return np.moveaxis(array, 0, layout.channel_axis)
 
 
-def _look(source: ImageLayer, *, colour: bool) -> dict[str, Any]:
+def _appearance(source: ImageLayer, *, colour: bool) -> dict[str, Any]:
     if colour or source.rgb:
         return {}
     return {"contrast_limits": source.contrast_limits, "colormap": source.colormap}

@@ -60,7 +60,7 @@ class MaskView(QObject):
 
     touched = Signal(object)
     unfit = Signal(object)
-    _fault_changed = Signal()
+    _save_error_changed = Signal()
 
     def __init__(
         self,
@@ -83,8 +83,8 @@ class MaskView(QObject):
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
         self.set_classes(self._workspace.classes)
-        self._fault_changed.connect(self._on_fault_changed)
-        self._told = ""
+        self._save_error_changed.connect(self._on_save_error_changed)
+        self._save_error = ""
         self._watch_saving()
 
     def unwatch(self) -> None:
@@ -146,7 +146,7 @@ class MaskView(QObject):
     def set_classes(self, classes: tuple[str, ...]) -> None:
         """Give each class its colour, and its name under the mouse.
 
-        A model without classes says nothing of a mask that is there.
+        A model without classes changes nothing of a mask that is there.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class MaskView(QObject):
             Of the chosen model; those of the strokes keep their values.
         """
         if classes:
-            self.working_image.take_classes(classes, self._workspace.model_about)
+            self.working_image.take_classes(classes, self._workspace.model_identity)
         self.show_classes()
 
     def show_classes(self) -> None:
@@ -204,14 +204,17 @@ class MaskView(QObject):
 
     def _watch_saving(self) -> None:
         # The disk is waited for in a thread; a signal of Qt comes to this one.
-        self.working_image.annotations.watch(self._fault_changed.emit)
-        self._on_fault_changed()
+        self.working_image.annotations.watch(self._save_error_changed.emit)
+        self._on_save_error_changed()
 
-    def _on_fault_changed(self) -> None:
-        told, self._told = self._told, self.working_image.annotations.fault
-        if self._told and self._told != told:
-            show_warning(self._told)
-        if self._told != told:
+    def _on_save_error_changed(self) -> None:
+        before, self._save_error = (
+            self._save_error,
+            self.working_image.annotations.fault,
+        )
+        if self._save_error and self._save_error != before:
+            show_warning(self._save_error)
+        if self._save_error != before:
             self._workspace.touched_changed.emit()
 
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
@@ -221,7 +224,7 @@ class MaskView(QObject):
         self._workspace.touched_changed.emit()
 
     def _on_data(self) -> None:
-        """Follow a mask whose data somebody replaced, if it still fits."""
+        """Follow a mask whose data were replaced, if they still fit."""
         data, mask = self.layer.data, self.working_image.mask
         shape = layer_view(mask, self.working_image.layout).shape
         if not isinstance(data, np.ndarray) or data.shape != shape:
@@ -234,7 +237,7 @@ class MaskView(QObject):
             return
         data = data.reshape(mask.shape)
         if same_memory(data, mask) or np.array_equal(data, mask):
-            # The memory is another, what it says is not.
+            # Other memory with equal values.
             self.working_image.mask = data
             return
         self.working_image.replace_mask(data)

@@ -41,7 +41,7 @@ class Masks(QObject):
     viewer
         Where the layers are.
     workspace
-        Told when a mask appears or goes.
+        Its ``mask_changed`` is emitted when a mask appears or goes.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Masks(QObject):
         self.views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
         self.paused = False
         watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
-        workspace.painting = watch.look
+        workspace.painting = watch.check
         leave_out_brush_box(viewer)
         viewer.layers.events.removing.connect(self._on_removing)
-        self._take_up_left_masks()
-        workspace.layer_changed.connect(self._follow_twin)
+        self._resume_left_masks()
+        workspace.layer_changed.connect(self._follow_same_image)
 
-    def _take_up_left_masks(self) -> None:
+    def _resume_left_masks(self) -> None:
         """Go on with the masks of a dock that was closed."""
         for layer in self.viewer.layers:
             reference, working_image = _left.get(layer, (None, None))
@@ -133,7 +133,7 @@ class Masks(QObject):
         """Return the view of a working image's mask, made if there is none."""
         view = self.of(source)
         if view is not None and view.working_image is not working_image:
-            self._leave(source, view)
+            self._pass_on(source, view)
             view = self.of(source)
         if view is not None:
             self._move(view, source)
@@ -155,13 +155,13 @@ class Masks(QObject):
             self.workspace.mask_changed.emit()
         return view
 
-    def let_go(self, source: Any) -> None:
+    def stop_tracking(self, source: Any) -> None:
         """Stop working on the mask of an image; its layer stays as it is.
 
         Another image layer that shows the same pixels takes it over.
         """
         if (view := self.views.get(source)) is not None:
-            self._leave(source, view)
+            self._pass_on(source, view)
             self.workspace.mask_changed.emit()
 
     def give_up(self, view: MaskView) -> None:
@@ -172,11 +172,11 @@ class Masks(QObject):
         for image in self.workspace.layers_of(view.working_image):
             self.workspace.layer_lost.emit(image, f"{view.layer.name!r} {why}")
         self._release(view)
-        _put_away(view.layer)
+        _hide(view.layer)
         self.workspace.mask_changed.emit()
 
     def retire(self, source: Any) -> bool:
-        """Let go of the mask of a layer that shows another image now.
+        """Stop tracking the mask of a layer that shows another image now.
 
         Returns
         -------
@@ -185,18 +185,18 @@ class Masks(QObject):
             with the earlier pixels takes over.
         """
         view = self.views.get(source)
-        self.let_go(source)
+        self.stop_tracking(source)
         if view is None or view in self.views.values():
             return False
-        _put_away(view.layer)
+        _hide(view.layer)
         return True
 
-    def _leave(self, source: Any, view: MaskView) -> None:
-        """Give the mask of an image to another one that shows the same, or up."""
+    def _pass_on(self, source: Any, view: MaskView) -> None:
+        """Give the mask to another layer of the same image, or stop tracking it."""
         others = self.workspace.layers_of(view.working_image)
-        heir = next((x for x in others if self._is_there(x) and x is not source), None)
-        if heir is not None:
-            self._move(view, heir)
+        other = next((x for x in others if self._is_there(x) and x is not source), None)
+        if other is not None:
+            self._move(view, other)
         else:
             self._release(view)
 
@@ -215,7 +215,7 @@ class Masks(QObject):
         _left[view.layer] = (ref(source), view.working_image)
         view.move_to(source)
 
-    def _follow_twin(self) -> None:
+    def _follow_same_image(self) -> None:
         if (view := self.current) is not None:
             self._move(view, self.workspace.layer)
 
@@ -233,13 +233,13 @@ class Masks(QObject):
                 self.workspace.mask_changed.emit()
             elif layer is view.layer:
                 self._give_up(view, "was deleted")
-                self._tell_what_is_kept(source, view.working_image)
+                self._show_what_is_kept(source, view.working_image)
             elif layer is source:
-                self.let_go(source)
+                self.stop_tracking(source)
 
-    def _tell_what_is_kept(self, source: Any, working_image: WorkingImage) -> None:
-        def tell() -> None:
-            # A viewer that is closing takes all layers away; that needs no word.
+    def _show_what_is_kept(self, source: Any, working_image: WorkingImage) -> None:
+        def show() -> None:
+            # A viewer that is closing removes all layers; that needs no notice.
             if source in self.viewer.layers:
                 show_info(
                     f"The mask is gone. The {count:,} touched pixels are kept and "
@@ -247,10 +247,10 @@ class Masks(QObject):
                 )
 
         if count := sum(working_image.counts.values()):
-            QTimer.singleShot(0, tell)
+            QTimer.singleShot(0, show)
 
 
-def _put_away(layer: Labels) -> None:
-    """Hide a mask that is let go, so that nobody paints on it by mistake."""
+def _hide(layer: Labels) -> None:
+    """Hide a mask that is not tracked any more, so that it is not painted on."""
     layer.mode = "pan_zoom"
     layer.visible = False

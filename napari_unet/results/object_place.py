@@ -23,9 +23,9 @@ Box = list[slice]
 """A part of each axis of the mask."""
 
 _MOST_READ = 2**24
-"""Pixels of a bounding box that are looked at: more would hold the window up."""
+"""Pixels of a bounding box that are read: more would hold the window up."""
 _SHARE = 0.8
-"""What an object takes of the canvas that was larger than it."""
+"""Part of the canvas that an object fills which was larger than that."""
 
 
 def go_to_object(viewer: ViewerModel, view: ObjectsView, row: int) -> bool:

@@ -65,7 +65,7 @@ class ObjectsView:
         Raises
         ------
         DataError
-            When somebody gave the layer data of another shape.
+            When the layer was given data of another shape.
         """
         if self._view(self.working_image.mask).shape != tuple(self.layer.data.shape):
             raise DataError(
@@ -103,7 +103,7 @@ _views: WeakKeyDictionary[Any, ObjectsView] = WeakKeyDictionary()
 
 
 def hand_over(source: Any, other: Any) -> None:
-    """Let another image layer that shows the same pixels have the objects too."""
+    """Make the objects also those of another image layer with the same pixels."""
     if source in _views:
         _views[other] = _views[source]
 
@@ -141,7 +141,7 @@ def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> No
     follow_placement(
         mask.source, layer, partial(placement, layout=mask.working_image.layout)
     )
-    # With its measurements before the viewer tells of it.
+    # With its measurements before the viewer emits its insertion.
     _views[mask.source] = ObjectsView(layer, mask.working_image, found)
     # The layer of touched pixels, if shown, is above the mask and would cover them.
     below = [shown for shown in (mask.layer, mask.overlay) if shown in viewer.layers]

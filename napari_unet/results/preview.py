@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 _AFFINE = ("scale", "translate", "rotate", "shear")
 _OPACITY = 0.35
-"""Paler than a mask."""
+"""From 0 to 1: paler than a mask, which has 0.55."""
 
 
 class PreviewLayer(QObject):
-    """A Labels layer with a part of a smaller level, which gives way to the mask.
+    """A Labels layer with a part of a smaller level, cleared where the mask is there.
 
     The mask has pixels of full resolution in a memory of its own. A preview beside it
-    costs no memory of the mask's, cannot be taken for the model's guess or be trained
-    on, and leaves nothing to undo.
+    costs no memory of the mask's, cannot be taken for the prediction or be trained on,
+    and leaves nothing to undo.
 
     Parameters
     ----------
@@ -91,14 +91,14 @@ class PreviewLayer(QObject):
         """Show a part, but for pixels that the user touched."""
         self._plane[tile.inner] = tile.labels
         self._uncover_touched(tile.inner)
-        self._refreshing.ask()
+        self._refreshing.request()
 
-    def give_way(self, places: Iterable[tuple[Index, Region]]) -> None:
-        """Uncover regions of the mask that say more than a preview."""
+    def uncover(self, places: Iterable[tuple[Index, Region]]) -> None:
+        """Uncover regions of the mask that are better than the preview."""
         for index, region in places:
             if index == self._order.index:
                 self._plane[self._inside(region)] = 0
-                self._refreshing.ask()
+                self._refreshing.request()
 
     def remove(self) -> None:
         """Take the layer away."""

@@ -27,8 +27,8 @@ class ProbabilityLayers:
     viewer
         Gets the layers, above the image.
     made
-        The layers that are there now; kept up to date for those who must tell the
-        dock's own layers from the user's.
+        The layers that are there now; kept up to date, as they are not offered as
+        images to predict.
     """
 
     def __init__(self, viewer: ViewerModel, made: list[ImageLayer]) -> None:
@@ -59,8 +59,11 @@ class ProbabilityLayers:
 
     def _find(self, order: PredictionOrder, name: str) -> ImageLayer | None:
         for layer in self._made:
-            about = layer.metadata
-            if about["working_image"] is order.working_image and about["class"] == name:
+            metadata = layer.metadata
+            if (
+                metadata["working_image"] is order.working_image
+                and metadata["class"] == name
+            ):
                 return layer
         return None
 
@@ -68,19 +71,19 @@ class ProbabilityLayers:
         array = zeros(
             order.working_image.mask.shape, np.float32, f"probability of {name}"
         )
-        about: dict[str, Any] = {"probability": array, "class": name}
+        metadata: dict[str, Any] = {"probability": array, "class": name}
         layer = ImageLayer(
             layer_view(array, order.working_image.layout),
             name=f"{order.layer.name} {name} probability",
             contrast_limits=(0, 1),
             colormap="inferno",
             blending="additive",
-            metadata={**about, "working_image": order.working_image},
+            metadata={**metadata, "working_image": order.working_image},
             **placement(order.layer, order.working_image.layout),
         )
         layout = order.working_image.layout
         follow_placement(order.layer, layer, partial(placement, layout=layout))
-        # Before the viewer tells of it, so that nobody takes it for the user's.
+        # Before the viewer emits its insertion, so that it is not offered as an image.
         self._made.append(layer)
         active = self._viewer.layers.selection.active
         self._viewer.layers.insert(self._viewer.layers.index(order.layer) + 1, layer)

@@ -8,7 +8,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 
 from napari_unet.results.objects import objects_of
-from napari_unet.viewer.visibility import covers_of, why_unseen
+from napari_unet.viewer.visibility import covers_of, why_invisible
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,17 +30,17 @@ _ON_MASK = ("predict", "objects", "live")
 """Of those the ones that are about the mask too."""
 
 
-class Raising(QObject):
-    """Raises the image on which work begins, and says which one it is if it was unseen.
+class ImageRaiser(QObject):
+    """Raises the image on which work begins, and names it if it was not visible.
 
     Parameters
     ----------
     viewer
         Has the layers.
     workspace
-        Tells when an image is chosen or work on it begins.
+        Emits when an image is chosen or work on it begins.
     masks
-        Knows the layers that belong to an image.
+        Has the layers that belong to an image.
     """
 
     def __init__(self, viewer: ViewerModel, workspace: Workspace, masks: Masks) -> None:
@@ -61,8 +61,8 @@ class Raising(QObject):
             chosen = image if view is None else view.layer
             self._viewer.layers.selection.active = chosen
 
-    def _on_work_begun(self, image: Any, activity: str, asked: bool) -> None:
-        """Raise an image, and say which it is if it was not to be seen.
+    def _on_work_begun(self, image: Any, activity: str, by_user: bool) -> None:
+        """Raise an image, and name it if it was not visible.
 
         Parameters
         ----------
@@ -70,23 +70,24 @@ class Raising(QObject):
             What is worked on, or None.
         activity
             What begins.
-        asked
+        by_user
             The user began it just now. Else the layers stay as the user left them.
         """
         if image is None or image not in self._viewer.layers:
             return
-        unseen = why_unseen(self._viewer, image)
+        invisible = why_invisible(self._viewer, image)
         view = self._masks.of(image)
         masked = view is not None and activity in _ON_MASK and not view.layer.visible
-        if asked:
+        if by_user:
             self._raise(image)
             if masked and view is not None:
                 view.layer.visible = True
-        if unseen:
-            still = why_unseen(self._viewer, image)
-            show_info(f"{_DOING[activity]} {image.name}, {_story(unseen, still)}.")
+        if invisible:
+            still = why_invisible(self._viewer, image)
+            change = _describe_change(invisible, still)
+            show_info(f"{_DOING[activity]} {image.name}, {change}.")
         elif masked and view is not None:
-            was = "was hidden and is shown now" if asked else "is hidden"
+            was = "was hidden and is shown now" if by_user else "is hidden"
             show_info(f"{_DOING[activity]} {image.name}. {view.layer.name} {was}.")
 
     def _raise(self, image: ImageLayer) -> None:
@@ -95,7 +96,7 @@ class Raising(QObject):
         image.visible = True
         if image.opacity == 0:
             image.opacity = 1
-        if not why_unseen(self._viewer, image).startswith("is covered"):
+        if not why_invisible(self._viewer, image).startswith("is covered"):
             return
         covers = covers_of(self._viewer, image)
         above = [*covers, *(own for cover in covers for own in self._layers_of(cover))]
@@ -118,8 +119,8 @@ class Raising(QObject):
         return [layer for layer in found if layer in self._viewer.layers]
 
 
-def _story(was: str, now: str) -> str:
-    """Return what became of an image that was not to be seen."""
+def _describe_change(was: str, now: str) -> str:
+    """Return how the visibility of an image changed, as part of a sentence."""
     if not now:
         shown = "is on top now" if was.startswith("is covered") else "is shown now"
         return f"which {was.replace('is', 'was', 1)} and {shown}"

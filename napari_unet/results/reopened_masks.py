@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from unet_engine.places import Index
 
 _SLICE_S = 0.01
-"""How long planes are filled before the window gets its turn."""
+"""Seconds for which planes are filled before the window handles its events."""
 
 
-class Reopening(QObject):
+class MaskReopener(QObject):
     """Shows what was painted earlier: the plane on screen first, then the others.
 
     Parameters
     ----------
     workspace
-        Says which images have strokes.
+        Emits which images have strokes.
     masks
         Where their mask is shown.
     """

@@ -27,8 +27,8 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Claim:
-    """What is said of pixels in a box of one plane.
+class Mark:
+    """The label that the user gave to pixels in a box of one plane.
 
     Attributes
     ----------
@@ -47,30 +47,30 @@ class Claim:
     old: npt.NDArray[Any] | None = None
 
 
-class Statement(tuple[Any, Any, Any]):
-    """An atom for napari's history that changes nothing and carries claims.
+class MarksAtom(tuple[Any, Any, Any]):
+    """An atom for napari's history that changes nothing and carries marks.
 
-    napari replays atoms as ``data[indices] = values``; here both are empty.
+    napari repeats atoms as ``data[indices] = values``; here both are empty.
     """
 
-    claims: tuple[Claim, ...]
+    marks: tuple[Mark, ...]
 
     @classmethod
-    def of(cls, claims: Sequence[Claim], ndim: int) -> Statement:
-        nowhere = (np.zeros(0, np.intp),) * ndim
-        self = cls((nowhere, np.zeros(0, np.uint8), np.zeros(0, np.uint8)))
-        self.claims = tuple(claims)
+    def of(cls, marks: Sequence[Mark], ndim: int) -> MarksAtom:
+        no_pixels = (np.zeros(0, np.intp),) * ndim
+        self = cls((no_pixels, np.zeros(0, np.uint8), np.zeros(0, np.uint8)))
+        self.marks = tuple(marks)
         return self
 
-    def take_claims(self) -> tuple[Claim, ...]:
-        """Return the claims and forget them: the history keeps atoms for long."""
-        claims, self.claims = self.claims, ()
-        return claims
+    def take_marks(self) -> tuple[Mark, ...]:
+        """Return the marks and drop them: the history keeps atoms for long."""
+        marks, self.marks = self.marks, ()
+        return marks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What was and is said of a box of one plane: ``(h, w)`` ids, or ``IGNORE``."""
+    """Labels of a box of one plane before and after: ``(h, w)`` ids, or ``IGNORE``."""
 
     index: Index
     region: Region
@@ -103,7 +103,15 @@ def boxed(
 ) -> tuple[
     tuple[slice, ...], npt.NDArray[np.bool_], npt.NDArray[Any], npt.NDArray[Any]
 ]:
-    """Return an atom of single pixels as a box: slices, pixels, new and old values."""
+    """Return an atom of single pixels as a box: slices, pixels, new and old values.
+
+    Parameters
+    ----------
+    indices
+        ``(n,)`` integers for each axis of the layer.
+    old, new
+        ``(n,)`` values of the pixels, or one for all.
+    """
     arrays = [np.ravel(part) for part in indices]
     starts = [int(part.min()) for part in arrays]
     box = tuple(

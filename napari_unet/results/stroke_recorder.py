@@ -1,7 +1,7 @@
 """What the user does to a mask layer becomes annotations, and so does undoing it.
 
-napari's ``paint`` event tells which pixels *changed*. Painting over what the model
-already got right changes nothing, yet it is a statement of the user's. The brush and
+napari's ``paint`` event has the pixels that *changed*. Painting over what the model
+already got right changes nothing, yet these pixels are labelled then. The brush and
 the polygon of a watched layer therefore enter such pixels in napari's own history too,
 as do "accept" and "clear". All of it is then one kind of history item, and napari's
 undo and redo treat it alike.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.results.stroke_items import Change, Claim, Statement, Stroke, boxed
+from napari_unet.results.stroke_items import Change, Mark, MarksAtom, Stroke, boxed
 from napari_unet.viewer.brush_coverage import (
     BrushCoverage,
     brush_footprint,
@@ -62,7 +62,7 @@ class StrokeRecorder:
         layer.events.paint.connect(self._on_paint)
         # napari emits nothing on undo and redo. Its key bindings, its mouse tools and
         # scripts all come through these methods of the layer.
-        self._plain = {
+        self._originals = {
             name: getattr(layer, name)
             for name in ("paint", "paint_polygon", "undo", "redo")
         }
@@ -75,7 +75,7 @@ class StrokeRecorder:
         layer.undo, layer.redo = self._undo, self._redo
 
     def _give_methods_back(self) -> None:
-        for name in self._plain:
+        for name in self._originals:
             vars(self.layer).pop(name, None)
 
     def disconnect(self) -> None:
@@ -86,14 +86,14 @@ class StrokeRecorder:
         self._give_methods_back()
 
     def pause(self) -> None:
-        """Give the layer its methods back; go on with what its events tell.
+        """Give the layer its methods back; go on with its events alone.
 
         That is all but the pixels which were right before they were painted.
         """
         if not self._paused:
             self._paused = True
             self._give_methods_back()
-            # Undo and redo draw the layer anew, and tell nothing else.
+            # Undo and redo draw the layer anew, and emit nothing else.
             self.layer.events.set_data.connect(self._follow_history)
 
     def resume(self) -> None:
@@ -111,47 +111,47 @@ class StrokeRecorder:
         self.layer._reset_history()
 
     def accept(self, parts: Sequence[Part]) -> int:
-        """Say that pixels are right as they are shown.
+        """Accept pixels as right, with the labels that they have.
 
         Returns
         -------
         int
             How many those are.
         """
-        return self._state([Claim(p.index, p.region, p.where, p.labels) for p in parts])
+        return self._state([Mark(p.index, p.region, p.where, p.labels) for p in parts])
 
     def clear(self, parts: Sequence[Part]) -> int:
-        """Give touched pixels back to the model's guess.
+        """Give touched pixels back to the model's prediction.
 
         Returns
         -------
         int
             How many those are.
         """
-        claims = [Claim(p.index, p.region, p.where, IGNORE) for p in parts]
-        if cleared := self._state(claims):
+        marks = [Mark(p.index, p.region, p.where, IGNORE) for p in parts]
+        if cleared := self._state(marks):
             self.layer.refresh(extent=False)
         return cleared
 
-    def _state(self, claims: Sequence[Claim]) -> int:
-        """Enter claims in napari's history, and so in ours."""
-        claims = [claim for claim in claims if claim.where.any()]
-        if claims:
-            self.layer._save_history(Statement.of(claims, self.layer.ndim))
-        return sum(int(np.count_nonzero(claim.where)) for claim in claims)
+    def _state(self, marks: Sequence[Mark]) -> int:
+        """Enter marks in napari's history, and so in ours."""
+        marks = [mark for mark in marks if mark.where.any()]
+        if marks:
+            self.layer._save_history(MarksAtom.of(marks, self.layer.ndim))
+        return sum(int(np.count_nonzero(mark.where)) for mark in marks)
 
     def _paint(
         self, coord: Sequence[float], new_label: int, *args: Any, **kw: Any
     ) -> None:
         same = self._confirmed(brush_footprint(self.layer, coord), new_label)
         with self._one_item():
-            self._plain["paint"](coord, new_label, *args, **kw)
+            self._originals["paint"](coord, new_label, *args, **kw)
             self._state(same)
 
     def _paint_polygon(self, points: Any, new_label: int) -> None:
         same = self._confirmed(polygon_footprint(self.layer, points), new_label)
         with self._one_item():
-            self._plain["paint_polygon"](points, new_label)
+            self._originals["paint_polygon"](points, new_label)
             self._state(same)
 
     def _one_item(self) -> Any:
@@ -160,79 +160,77 @@ class StrokeRecorder:
             return nullcontext()
         return self.layer.block_history()
 
-    def _confirmed(self, footprint: BrushCoverage, label: int) -> list[Claim]:
-        """Return claims for the pixels that have the label without it being said."""
+    def _confirmed(self, footprint: BrushCoverage, label: int) -> list[Mark]:
+        """Return marks for pixels that have the label but were never touched."""
         have = np.asarray(self.layer.data[footprint.box]) == label
-        claims = self._claims(footprint.box, footprint.covered & have, label)
-        for claim in claims:
-            target = self.working_image.annotations.target(claim.index, claim.region)
-            np.logical_and(claim.where, target != label, out=claim.where)
-        return claims
+        marks = self._marks(footprint.box, footprint.covered & have, label)
+        for mark in marks:
+            target = self.working_image.annotations.target(mark.index, mark.region)
+            np.logical_and(mark.where, target != label, out=mark.where)
+        return marks
 
     def _on_paint(self, event: Any) -> None:
-        claims = [claim for atom in event.value for claim in self._read(atom)]
-        self._keep_guesses(claims)
+        marks = [mark for atom in event.value for mark in self._read(atom)]
+        self._keep_predictions(marks)
         self.working_image.note_classes()
         changes = []
         with self.working_image.annotations.stroke():
-            for claim in claims:
-                before = self.working_image.annotations.target(
-                    claim.index, claim.region
-                )
-                after = np.where(claim.where, claim.label, before).astype(np.uint8)
-                self.working_image.say(claim.index, claim.region, after)
-                changes.append(Change(claim.index, claim.region, before, after))
+            for mark in marks:
+                before = self.working_image.annotations.target(mark.index, mark.region)
+                after = np.where(mark.where, mark.label, before).astype(np.uint8)
+                self.working_image.record_labels(mark.index, mark.region, after)
+                changes.append(Change(mark.index, mark.region, before, after))
         self._done.append(Stroke(event.value, tuple(changes)))
         self._undone.clear()
         self._on_change([(change.index, change.region) for change in changes])
 
-    def _keep_guesses(self, claims: Sequence[Claim]) -> None:
-        """Keep what the model said of the planes that are touched for the first time.
+    def _keep_predictions(self, marks: Sequence[Mark]) -> None:
+        """Keep the prediction of the planes that are touched for the first time.
 
-        napari tells of a change sometimes before and sometimes after it is made;
-        putting the old values back, the last first, is right for both.
+        napari emits a change sometimes before and sometimes after it is made; putting
+        the old values back, the last first, is right for both.
         """
-        for index in {claim.index for claim in claims}:
-            if self.working_image.has_guess(index):
+        for index in {mark.index for mark in marks}:
+            if self.working_image.has_prediction(index):
                 continue
-            guess = self.working_image.mask[index].copy()
-            for claim in reversed(claims):
-                if claim.index == index and claim.old is not None:
-                    guess[claim.region][claim.where] = claim.old[claim.where]
-            self.working_image.keep_guess(index, guess)
+            prediction = self.working_image.mask[index].copy()
+            for mark in reversed(marks):
+                if mark.index == index and mark.old is not None:
+                    prediction[mark.region][mark.where] = mark.old[mark.where]
+            self.working_image.keep_prediction(index, prediction)
 
-    def _read(self, atom: Any) -> Sequence[Claim]:
-        """Return what an atom of napari's history says."""
-        if isinstance(atom, Statement):
-            return atom.take_claims()
+    def _read(self, atom: Any) -> Sequence[Mark]:
+        """Return the marks of an atom of napari's history."""
+        if isinstance(atom, MarksAtom):
+            return atom.take_marks()
         if not hasattr(atom, "slice_key"):
-            return self._claims(*boxed(*atom))
+            return self._marks(*boxed(*atom))
         box = atom.slice_key
         shape = tuple(part.stop - part.start for part in box)
         where = np.ones(shape, bool) if atom.mask is None else atom.mask
         old = np.zeros(shape, np.asarray(atom.old_values).dtype)
         old[where] = np.ravel(atom.old_values)
-        return self._claims(box, where, atom.new_value, old)
+        return self._marks(box, where, atom.new_value, old)
 
-    def _claims(
+    def _marks(
         self,
         box: tuple[slice, ...],
         where: npt.NDArray[np.bool_],
         label: Any,
         old: npt.NDArray[Any] | None = None,
-    ) -> list[Claim]:
+    ) -> list[Mark]:
         """Divide a box of the layer into boxes of the planes of the mask."""
         layout = self.working_image.layout
         *leading, rows, columns = mask_indices(box, layout)
         shape = (*(part.stop - part.start for part in leading), *where.shape[-2:])
         where, old = where.reshape(shape), None if old is None else old.reshape(shape)
         labels = np.reshape(label, shape) if np.ndim(label) else None
-        claims = []
+        marks = []
         for offset in np.ndindex(*shape[:-2]):
             if where[offset].any():
                 index = tuple(p.start + o for p, o in zip(leading, offset, strict=True))
-                claims.append(
-                    Claim(
+                marks.append(
+                    Mark(
                         index,
                         (rows, columns),
                         where[offset].copy(),
@@ -240,18 +238,20 @@ class StrokeRecorder:
                         None if old is None else old[offset],
                     )
                 )
-        return claims
+        return marks
 
     def _undo(self) -> None:
-        self._replay("undo", self._done, self._undone)
+        self._undo_or_redo("undo", self._done, self._undone)
 
     def _redo(self) -> None:
-        self._replay("redo", self._undone, self._done)
+        self._undo_or_redo("redo", self._undone, self._done)
 
-    def _replay(self, name: str, source: deque[Stroke], sink: deque[Stroke]) -> None:
+    def _undo_or_redo(
+        self, name: str, source: deque[Stroke], sink: deque[Stroke]
+    ) -> None:
         history = getattr(self.layer, f"_{name}_history", ())
         item = history[-1] if history else None
-        self._plain[name]()
+        self._originals[name]()
         if item is not None and source and source[-1].is_of(item):
             self._follow(name, source, sink)
 
@@ -271,9 +271,9 @@ class StrokeRecorder:
         back = name == "undo"
         with self.working_image.annotations.stroke("undo" if back else "redo"):
             for change in reversed(stroke.changes) if back else stroke.changes:
-                said = change.before if back else change.after
-                self.working_image.say(change.index, change.region, said)
-        # The model may have guessed anew since the stroke, and napari put its old
-        # guess back.
+                labels = change.before if back else change.after
+                self.working_image.record_labels(change.index, change.region, labels)
+        # There may be a new prediction since the stroke, and napari put the old one
+        # back.
         self.layer.refresh(extent=False)
         self._on_change([(change.index, change.region) for change in stroke.changes])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.viewer.throttled_refresh import ThrottledRefresh
-from napari_unet.viewer.viewport import sees
+from napari_unet.viewer.viewport import is_visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TileDisplay:
-    """Draws the tiles of a mask that are new.
+    """Shows the tiles of a mask that are new.
 
     Parameters
     ----------
@@ -68,19 +68,19 @@ class TileDisplay:
             What is on screen.
         """
         self._waiting += [region for index, region in tiles if index == view[0]]
-        self.look_at(view)
+        self.follow_view(view)
 
-    def look_at(self, view: View) -> None:
+    def follow_view(self, view: View) -> None:
         """Show the tiles that wait for the camera to come."""
         if self._seen is not None and self._seen[0] != view[0]:
             self._waiting.clear()
         self._seen = view
-        if any(sees(view, region) for region in self._waiting):
-            self._refreshing.ask()
+        if any(is_visible(view, region) for region in self._waiting):
+            self._refreshing.request()
 
     def show_all(self) -> None:
         """Show what has arrived, in the thumbnail too."""
-        self._refreshing.ask(finished=True)
+        self._refreshing.request(finished=True)
 
     def _refresh(self, finished: bool) -> None:
         if self._layer not in self._viewer.layers:
@@ -89,7 +89,7 @@ class TileDisplay:
             self._waiting.clear()
             self._layer.refresh(extent=False, thumbnail=finished)
             return
-        shown = [region for region in self._waiting if sees(self._seen, region)]
+        shown = [region for region in self._waiting if is_visible(self._seen, region)]
         self._waiting = [region for region in self._waiting if region not in shown]
         plane = self._working_image.mask[self._seen[0]]
         for region in shown:

@@ -1,4 +1,4 @@
-"""Whether two arrays hold the same, without a copy where that can be told."""
+"""Whether two arrays are equal, without a copy where their memory decides it."""
 
 from __future__ import annotations
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _SHARE = 0.5
-"""Of the memory that is free: the image, the network and napari need the rest."""
+"""Largest part of the free memory for one array: the image, the network and napari
+need the rest."""
 _SPARE_BYTES = 2**30
-"""What is left free on the disk: a disk that fills up under an array ends napari."""
+"""Bytes left free on the disk, 1 GiB: one that fills up under an array ends napari."""
 
 
 def describe_place(array: Any, name: str) -> str:
-    """Return that an array lies on disk, and where; nothing of one in memory."""
+    """Return a sentence on where an array lies on disk; empty for one in memory."""
     if not lies_on_disk(array):
         return ""
     return (

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from napari_unet.viewer.conversion import Layout
 
 _LARGEST_COMPARED = 2**30
-"""Bytes that are compared in the window's thread: a third of a second of work."""
+"""Bytes compared in the window's thread, 1 GiB: a third of a second of work."""
 
 
-def twin_of(
+def same_image_of(
     layer: Any,
     layouts: Sequence[Layout],
     working_images: Mapping[Any, WorkingImage],
@@ -120,7 +120,7 @@ def _part_of_a_file(array: Any) -> tuple[Any, ...] | None:
         whole = whole.base
     if not isinstance(whole, np.memmap) or whole.filename is None:
         return None
-    # A part has the offset of the whole; where it begins tells its address.
+    # A part has the offset of the whole; where it begins follows from its address.
     inside = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
     return (str(whole.filename), whole.offset + inside, array.strides)
 
@@ -132,8 +132,8 @@ def _blank(a: np.ndarray[Any, Any]) -> bool:
 def _made_alike(a: Any, b: Any, *, one_file: bool) -> bool:
     """Whether two lazy arrays come from the same place.
 
-    The name of a dask array tells how it was made; that of one in a container, as
-    HDF5 and zarr have them, where it is in that.
+    The name of a dask array identifies how it was made; that of an array in HDF5 or
+    zarr is its place in the container.
     """
     names = getattr(a, "name", None), getattr(b, "name", None)
     if not isinstance(names[0], str) or names[0] != names[1]:

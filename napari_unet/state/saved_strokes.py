@@ -1,4 +1,4 @@
-"""Strokes that come back with their image: which they are, and what is said of them."""
+"""Strokes that come back with their image, and the sentence that the dock shows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MONTHS = [
 ]
 _TORN = " The one that was being made when the program ended is lost."
 _MOVED = " They were painted when the image was at {0}."
-_CHANGED = " The image is not the same any more: look whether they still fit."
+_CHANGED = " The image is not the same any more: check whether they still fit."
 
 
 class SavedStrokes:
@@ -61,7 +61,7 @@ class SavedStrokes:
         layer
             An image layer.
         in_channels
-            Of the chosen model, which tells what the axes are likely to be.
+            Of the chosen model: an axis of that length is likely to be the channels.
 
         Raises
         ------
@@ -98,13 +98,13 @@ class SavedStrokes:
             return WorkingImage(image, layout, Annotations(identity.shape), unsaved)
         recovery = annotations.recovery
         changed = identity.changed_since(recovery.about)
-        story = _tell(recovery, changed=changed) if recovery.strokes else ""
-        if story and (before := identity.moved_from(recovery.about)):
-            story += _MOVED.format(before)
+        origin_note = _describe(recovery, changed=changed) if recovery.strokes else ""
+        if origin_note and (before := identity.moved_from(recovery.about)):
+            origin_note += _MOVED.format(before)
         if other is not None:
-            story = _tell_other_size(other, identity.shape[-2:])
+            origin_note = _describe_other_size(other, identity.shape[-2:])
         try:
-            return WorkingImage(image, layout, annotations, story)
+            return WorkingImage(image, layout, annotations, origin_note)
         except DataError:
             annotations.close()
             raise
@@ -137,7 +137,7 @@ class SavedStrokes:
         return aside
 
     def forget(self, layer: Any, *, edited: bool) -> None:
-        """Look anew at a layer when it is chosen again.
+        """Identify a layer anew when it is chosen again.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class SavedStrokes:
             self._edited.add(layer)
 
     def _identity(self, layer: Any, image: Image) -> ImageIdentity:
-        """Return what tells an image from others; its pixels are looked at once."""
+        """Return what identifies an image; its pixels are read once."""
         if layer not in self._known:
             path = None if layer in self._edited else layer.source.path
             self._known[layer] = ImageIdentity.of(image, path)
@@ -159,8 +159,8 @@ class SavedStrokes:
         return replace(self._known[layer], axes=image.axes, shape=shape)
 
 
-def _tell(recovery: Recovery, *, changed: bool) -> str:
-    """Return what is to be said of strokes that are back."""
+def _describe(recovery: Recovery, *, changed: bool) -> str:
+    """Return the sentences on strokes that are back."""
     one = recovery.strokes == 1
     count = "Your stroke" if one else f"Your {recovery.strokes:,} strokes"
     parts = [f"{count} of {_day(recovery.time)} {'is' if one else 'are'} back."]
@@ -179,7 +179,7 @@ def _tell(recovery: Recovery, *, changed: bool) -> str:
     return "".join(parts)
 
 
-def _tell_other_size(other: tuple[int, int], now: tuple[int, ...]) -> str:
+def _describe_other_size(other: tuple[int, int], now: tuple[int, ...]) -> str:
     before, after = (f"{width} × {height}" for height, width in (other, now))  # noqa: RUF001
     return (
         f"This image had {before} pixels when you painted on it and has {after} now: "

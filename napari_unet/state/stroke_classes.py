@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
 
-_GUESSED = (
+_ASSUMED = (
     "The names of the classes were not saved with these strokes: they are taken for "
     "those of {0}. Choose another model if that is wrong."
 )
 _GONE = "They were painted for the model {0}, which is not there any more."
 
 
-def about_model(model: Model | None, added: Sequence[str]) -> dict[str, Any]:
-    """Return what identifies a model, as JSON can say it.
+def model_identity(model: Model | None, added: Sequence[str]) -> dict[str, Any]:
+    """Return what identifies a model, as JSON can hold it.
 
     Parameters
     ----------
@@ -39,32 +39,32 @@ def about_model(model: Model | None, added: Sequence[str]) -> dict[str, Any]:
     """
     if model is None:
         return {}
-    about: dict[str, Any] = {"name": model.name, "added": list(added)}
+    identity: dict[str, Any] = {"name": model.name, "added": list(added)}
     if isinstance(model, UntrainedModel):
-        about["untrained"] = {
+        identity["untrained"] = {
             "spec": model.spec.to_dict(),
             "parent": model.parent.name if model.parent else None,
             "imagenet": model.imagenet,
         }
-    return about
+    return identity
 
 
-def model_of(about: Mapping[str, Any], models: Sequence[Model]) -> Model | None:
+def model_of(identity: Mapping[str, Any], models: Sequence[Model]) -> Model | None:
     """Return the model that strokes were painted for, if it is there.
 
     An untrained model that was not trained when the program ended is made again.
 
     Parameters
     ----------
-    about
-        What `about_model` returned.
+    identity
+        What `model_identity` returned.
     models
         Those there are.
     """
     by_name = {model.name: model for model in models}
-    if (known := by_name.get(str(about.get("name")))) is not None:
+    if (known := by_name.get(str(identity.get("name")))) is not None:
         return known
-    untrained = about.get("untrained")
+    untrained = identity.get("untrained")
     if not isinstance(untrained, dict):
         return None
     parent = (
@@ -74,7 +74,7 @@ def model_of(about: Mapping[str, Any], models: Sequence[Model]) -> Model | None:
         return None
     try:
         return UntrainedModel(
-            name=str(about["name"]),
+            name=str(identity["name"]),
             spec=ModelSpec.from_dict(untrained["spec"]),
             parent=parent if isinstance(parent, ModelInfo) else None,
             imagenet=bool(untrained.get("imagenet")),
@@ -83,15 +83,15 @@ def model_of(about: Mapping[str, Any], models: Sequence[Model]) -> Model | None:
         return None
 
 
-def added_to(about: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
+def added_to(identity: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
     """Return the classes added to a model when strokes were painted for it."""
-    if model is None or about.get("name") != model.name:
+    if model is None or identity.get("name") != model.name:
         return ()
-    added = about.get("added", ())
+    added = identity.get("added", ())
     return tuple(name for name in added if name not in model.spec.classes)
 
 
-def why_not_taught(
+def why_not_learned(
     working_image: WorkingImage,
     model: Model,
     classes: Sequence[str],
@@ -144,23 +144,23 @@ def fitting_model(working_image: WorkingImage, models: Sequence[Model]) -> Model
 
 
 def notice(working_image: WorkingImage, model: Model, why: str) -> str:
-    """Return what is to be known of the classes of strokes, or nothing.
+    """Return the sentence on the classes of strokes that the dock shows, or nothing.
 
     Parameters
     ----------
     working_image, model
         The image, and the chosen model.
     why
-        What that returned.
+        What `why_not_learned` returned.
     """
-    if working_image.guessed_names:
-        return _GUESSED.format(model.name)
+    if working_image.assumed_names:
+        return _ASSUMED.format(model.name)
     return f"{why[:1].upper()}{why[1:]}." if why else ""
 
 
-def gone(about: Mapping[str, Any]) -> str:
-    """Return what is said of a model that strokes were painted for."""
-    return _GONE.format(about["name"]) if about.get("name") else ""
+def gone(identity: Mapping[str, Any]) -> str:
+    """Return the sentence on a missing model that strokes were painted for."""
+    return _GONE.format(identity["name"]) if identity.get("name") else ""
 
 
 def classes_for_new(

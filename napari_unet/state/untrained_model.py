@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class UntrainedModel:
     """What a new model will be; its weights are made when it is trained.
 
-    It takes the place of a `ModelInfo` until then. Weights that nobody trained are
-    worth no file: the same are made again from this at any time.
+    It takes the place of a `ModelInfo` until then. Untrained weights need no file: the
+    same are made again from this at any time.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class UntrainedModel:
 
     @property
     def trained(self) -> bool:
-        """Whether it knows its classes already, from a coarser network."""
+        """Whether it was trained for its classes already, as a coarser network."""
         parent = self.parent
         return (
             parent is not None
@@ -62,7 +62,7 @@ class UntrainedModel:
 
     @property
     def transfers(self) -> bool:
-        """Whether it starts from weights that learned something already."""
+        """Whether it starts from trained weights."""
         return self.imagenet or self.parent is not None
 
     @property

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 Values = npt.NDArray[np.uint8]
-"""Class ids, or ``IGNORE`` where nothing is said."""
+"""Class ids, uint8, or ``IGNORE`` where there is no label."""
 
 
 class WorkingImage:
@@ -42,17 +42,17 @@ class WorkingImage:
         What the axes of its layer mean.
     annotations
         What the user touched; by default nothing, and in memory only.
-    story
-        What is to be said of where they come from; empty when there is nothing.
+    origin_note
+        Sentence on where they come from, for the dock; empty when there is nothing.
 
     Attributes
     ----------
     mask
-        ``(*leading, Y, X)`` class ids: the model's guess, and over it what the user
-        touched. Changed in place.
+        ``(*leading, Y, X)`` class ids: the model's prediction, and over it what the
+        user touched. Changed in place.
     annotations
-        What the user touched. Change it by `say` only, in one ``stroke`` for each act
-        of the user.
+        What the user touched. Change it by `record_labels` only, in one ``stroke`` for
+        each act of the user.
     predicted
         Planes in which a prediction wrote anything.
     names
@@ -67,11 +67,11 @@ class WorkingImage:
         image: Image,
         layout: Layout,
         annotations: Annotations | None = None,
-        story: str = "",
+        origin_note: str = "",
     ) -> None:
         self.image = image
         self.layout = layout
-        self.story = story
+        self.origin_note = origin_note
         shape = (*image.leading_shape, *image.plane_shape)
         self.mask = zeros(shape, np.uint8, f"mask of {image.name}")
         self.annotations = annotations or Annotations(shape)
@@ -80,20 +80,20 @@ class WorkingImage:
         self.model: Mapping[str, Any] = {}
         self._tiles: dict[Index, set[tuple[int, int, int, int]]] = {}
         self._tiles_are_replaced = False
-        self._guesses: dict[Index, npt.NDArray[Any]] = {
+        self._predictions: dict[Index, npt.NDArray[Any]] = {
             index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
         }
         self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
 
     def normalisation(self, spec: ModelSpec, stop: Stop = never) -> Normalisation:
-        """Return the brightness of the whole image as the model wants it.
+        """Return the normalisation of the whole image as the model needs it.
 
         Measured once for each kind of model. It reads the image: call it in a job.
 
         Raises
         ------
         Cancelled
-            When ``stop`` said True before a block of the image was read.
+            When ``stop`` returned True before a block of the image was read.
         """
         key = (spec.in_channels, spec.low_percentile, spec.high_percentile)
         if key not in self._normalisations:
@@ -119,11 +119,11 @@ class WorkingImage:
         return self.names[value] if value < len(self.names) else _nameless(value)
 
     @property
-    def guessed_names(self) -> bool:
-        """Whether there are strokes of which nobody knows the names of the classes.
+    def assumed_names(self) -> bool:
+        """Whether the names of the classes of the strokes were never saved.
 
-        Earlier versions did not keep them: they are taken for those of the chosen
-        model, until something is painted.
+        Earlier versions did not keep them: those of the chosen model are assumed, until
+        something is painted.
         """
         return not self.annotations.painted.names and bool(self.counts)
 
@@ -140,7 +140,7 @@ class WorkingImage:
         self.model = model
         if self.annotations.painted.names:
             self.names = _joined(self.names, classes)
-        elif self.guessed_names:
+        elif self.assumed_names:
             made_up = (_nameless(v) for v in range(max(self.counts) + 1))
             self.names = (*classes, *list(made_up)[len(classes) :])
         else:
@@ -168,10 +168,10 @@ class WorkingImage:
         return self.annotations.copy(self.values_in(classes))
 
     def _renumber(self, names: tuple[str, ...]) -> None:
-        """Give the guess of a mask without strokes the values of other names."""
+        """Give the prediction of a mask without strokes the values of other names."""
         before, self.names = self.names, names
         if not self.predicted or names[: len(before)] == before:
-            return  # names without a guess need not be among the new ones
+            return  # names without a prediction need not be among the new ones
         new = _lookup(before, names)
         for index in self.predicted:
             self.mask[index] = new[np.asarray(self.mask[index])]
@@ -202,8 +202,8 @@ class WorkingImage:
             every = _lookup(classes, self.names)[every]
         for depth, labels in zip(product(*depths), every, strict=True):
             index = (*tile.index, *depth)
-            if (guess := self._guesses.get(index)) is not None:
-                guess[region] = labels
+            if (prediction := self._predictions.get(index)) is not None:
+                prediction[region] = labels
                 labels = labels.copy()
                 self.annotations.apply_to(index, labels, region)
             self.mask[index][region] = labels
@@ -214,11 +214,13 @@ class WorkingImage:
             places.append((index, (rows, columns)))
         return places
 
-    def guessed(self, index: Index, region: Region) -> npt.NDArray[np.bool_] | None:
+    def predicted_pixels(
+        self, index: Index, region: Region
+    ) -> npt.NDArray[np.bool_] | None:
         """Return which pixels of a region a prediction has reached, ``(h, w)``.
 
-        None where the mask is no guess of a model: one that is painted by hand, and one
-        whose values somebody else set.
+        None where the mask is no prediction: one that is painted by hand, and one whose
+        values were set by other code.
         """
         if not self.predicted or self._tiles_are_replaced:
             return None
@@ -236,54 +238,55 @@ class WorkingImage:
             ] = True
         return reached
 
-    def say(self, index: Index, region: Region, said: Values) -> None:
-        """Record what the user says of a region, and show it.
+    def record_labels(self, index: Index, region: Region, labels: Values) -> None:
+        """Record the labels that the user gives to a region, and show them.
 
         Parameters
         ----------
         index, region
             The plane, and rows and columns of it.
-        said
-            ``(h, w)``; ``IGNORE`` leaves or gives back a pixel to the model's guess.
+        labels
+            ``(h, w)``; ``IGNORE`` leaves a pixel to the model's prediction, or gives it
+            back.
         """
-        self.annotations.accept(index, region, said)
+        self.annotations.accept(index, region, labels)
         shown = self.mask[index][region]
-        guess = self._guesses.get(index)
-        unsaid = shown if guess is None else guess[region]
-        shown[...] = np.where(said == IGNORE, unsaid, said)
+        prediction = self._predictions.get(index)
+        below = shown if prediction is None else prediction[region]
+        shown[...] = np.where(labels == IGNORE, below, labels)
 
     def show_touched(self, index: Index) -> None:
-        """Write what the user said of a plane over the mask."""
+        """Write the touched pixels of a plane over the mask."""
         self.annotations.apply_to(index, self.mask[index])
 
     def start_anew(self, annotations: Annotations) -> None:
-        """Take other annotations; the mask shows the model's guess again."""
-        for index, guess in self._guesses.items():
-            self.mask[index] = guess
-        self._guesses.clear()
+        """Take other annotations; the mask shows the model's prediction again."""
+        for index, prediction in self._predictions.items():
+            self.mask[index] = prediction
+        self._predictions.clear()
         self.annotations = annotations
-        self.story = ""
+        self.origin_note = ""
         for index in annotations.planes():
-            self.keep_guess(index, self.mask[index].copy())
+            self.keep_prediction(index, self.mask[index].copy())
             self.show_touched(index)
 
-    def has_guess(self, index: Index) -> bool:
-        """Whether the model's guess of a plane is kept apart from the mask."""
-        return index in self._guesses
+    def has_prediction(self, index: Index) -> bool:
+        """Whether the model's prediction of a plane is kept apart from the mask."""
+        return index in self._predictions
 
-    def keep_guess(self, index: Index, guess: npt.NDArray[Any]) -> None:
-        """Keep the model's guess of a plane, as the mask was before its first touch."""
-        self._guesses[index] = guess
+    def keep_prediction(self, index: Index, prediction: npt.NDArray[Any]) -> None:
+        """Keep the prediction of a plane, ``(Y, X)``: its mask before any touch."""
+        self._predictions[index] = prediction
 
     def replace_mask(self, mask: npt.NDArray[Any]) -> None:
         """Take another array for the mask; touched pixels keep their value."""
         self.mask = mask
         self._tiles_are_replaced = True
-        self._guesses.clear()
+        self._predictions.clear()
         for index in self.annotations.planes():
-            self.keep_guess(index, mask[index].copy())
+            self.keep_prediction(index, mask[index].copy())
             height, width = mask.shape[-2:]
-            self.say(
+            self.record_labels(
                 index,
                 (slice(0, height), slice(0, width)),
                 self.annotations.target(index),
@@ -291,7 +294,7 @@ class WorkingImage:
 
 
 class _Polled:
-    """An array-like that asks before each reading whether to stop."""
+    """An array-like that polls ``stop`` before each reading."""
 
     def __init__(self, data: Any, stop: Stop) -> None:
         self.shape, self.dtype = data.shape, data.dtype
@@ -315,11 +318,11 @@ def _nameless(value: int) -> str:
     return f"class {value}"
 
 
-def _lookup(names: Sequence[str], others: Sequence[str]) -> Values:
+def _lookup(names: Sequence[str], names_after: Sequence[str]) -> Values:
     """Return a table from values in one order to those in another that has all."""
     table = np.arange(IGNORE + 1, dtype=np.uint8)
     for value, name in enumerate(names):
-        table[value] = others.index(name)
+        table[value] = names_after.index(name)
     return table
 
 

@@ -1,7 +1,6 @@
 """What is being worked on: images, their masks, what was touched, the chosen model.
 
-Plain state without Qt: the widgets read it, change it, and hear of changes through its
-signals.
+Plain state without Qt: the widgets read it, change it, and follow its signals.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from weakref import WeakKeyDictionary
 from psygnal import Signal
 
 from napari_unet.state import stroke_classes
-from napari_unet.state.same_pixels import twin_of
+from napari_unet.state.same_pixels import same_image_of
 from napari_unet.state.saved_strokes import SavedStrokes
 from napari_unet.state.untrained_model import UntrainedModel, make_checkpoint
 from napari_unet.viewer.conversion import layouts_of
@@ -56,12 +55,12 @@ class Pair:
     @property
     def title(self) -> str:
         """The pair in a list."""
-        given: list[str] = []
+        choices: list[str] = []
         if self.label_values != "auto":
-            given.append(self.label_values)
+            choices.append(self.label_values)
         if self.unlabelled != "auto":
-            given.append(f"{self.unlabelled} unlabelled")
-        kind = f" ({', '.join(given)})" if given else ""
+            choices.append(f"{self.unlabelled} unlabelled")
+        kind = f" ({', '.join(choices)})" if choices else ""
         return f"{self.image.name} + {self.labels.name}{kind}"
 
 
@@ -77,7 +76,7 @@ class Workspace:
     layer
         The chosen image layer, or None.
     models
-        The models of the store, as of the last look, and the untrained model.
+        The models of the store, as they were read last, and the untrained model.
     model
         The chosen model, or None.
     untrained
@@ -150,14 +149,14 @@ class Workspace:
         found = [] if self.working_image is None else [self.working_image]
         if others:
             found += [
-                s for s in self._other_working_images() if not self.why_not_taught(s)
+                s for s in self._other_working_images() if not self.why_not_learned(s)
             ]
         return tuple(s for s in found if s.counts)
 
     def left_out(self) -> tuple[str, ...]:
-        """Return why strokes on other images teach the chosen model nothing."""
+        """Return why the chosen model cannot learn from strokes on other images."""
         reasons = (
-            self.why_not_taught(s) for s in self._other_working_images() if s.counts
+            self.why_not_learned(s) for s in self._other_working_images() if s.counts
         )
         return tuple(reason for reason in reasons if reason)
 
@@ -173,18 +172,18 @@ class Workspace:
         ]
 
     def _close(self, working_image: WorkingImage) -> None:
-        """Let go of the strokes of a working image, unless a layer still shows it."""
+        """Close the strokes of a working image, unless a layer still shows it."""
         if not self.layers_of(working_image):
             working_image.annotations.close()
 
-    def why_not_taught(self, working_image: WorkingImage) -> str:
+    def why_not_learned(self, working_image: WorkingImage) -> str:
         """Return why the chosen model cannot learn from an image, or nothing."""
         if self.model is None or not self.model.spec.classes:
             return ""
         if not working_image.names and working_image.counts:
-            # Nobody knows their names, and no mask was shown that would guess them.
-            working_image.take_classes(self.classes, self.model_about)
-        return stroke_classes.why_not_taught(
+            # Their names were never saved, and no mask was shown that has names.
+            working_image.take_classes(self.classes, self.model_identity)
+        return stroke_classes.why_not_learned(
             working_image, self.model, self.classes, self.models
         )
 
@@ -194,30 +193,30 @@ class Workspace:
         Raises
         ------
         DataError
-            When it has not; the strokes would teach it another class.
+            When it has not; it would learn another class from the strokes.
         """
         working_image = self.working_image
         painted = working_image is not None and bool(working_image.counts)
         if (
             working_image is not None
             and painted
-            and (why := self.why_not_taught(working_image))
+            and (why := self.why_not_learned(working_image))
         ):
             raise DataError(why)
 
     @property
     def class_notice(self) -> str:
-        """What is to be known of the classes painted on the chosen image."""
+        """The sentence on the classes painted on the chosen image, for the dock."""
         working_image = self.working_image
         if working_image is None or self.model is None or not working_image.counts:
             return ""
-        why = self.why_not_taught(working_image) if self.model.spec.classes else ""
+        why = self.why_not_learned(working_image) if self.model.spec.classes else ""
         return stroke_classes.notice(working_image, self.model, why)
 
     @property
-    def model_about(self) -> dict[str, Any]:
+    def model_identity(self) -> dict[str, Any]:
         """What identifies the chosen model, to be saved with strokes."""
-        return stroke_classes.about_model(self.model, self.added_classes)
+        return stroke_classes.model_identity(self.model, self.added_classes)
 
     def painted_classes(self, working_image: WorkingImage) -> tuple[str, ...]:
         """Return the classes of a new model for the strokes of an image."""
@@ -235,8 +234,8 @@ class Workspace:
             return
         model = stroke_classes.model_of(about, self.models)
         if model is None:
-            working_image.story = (
-                f"{working_image.story} {stroke_classes.gone(about)}".strip()
+            working_image.origin_note = (
+                f"{working_image.origin_note} {stroke_classes.gone(about)}".strip()
             )
             return
         if isinstance(model, UntrainedModel) and model is not self.untrained:
@@ -278,10 +277,10 @@ class Workspace:
             # The strokes of one layer may lie in one folder for several layouts.
             self._close(before)
         if (
-            twin := twin_of(layer, (layout,), self._working_images, self.saved)
+            same := same_image_of(layer, (layout,), self._working_images, self.saved)
         ) is not None:
-            self.adopt(layer, twin)
-            return twin
+            self.adopt(layer, same)
+            return same
         working_image = self.saved.make_working_image(layer, image, layout)
         self.adopt(layer, working_image)
         if working_image.annotations.planes():
@@ -327,9 +326,9 @@ class Workspace:
         """Make a layer a working image if there are strokes of its image, or a mask."""
         channels = 1 if self.model is None else self.model.spec.in_channels
         layouts = layouts_of(layer, channels)
-        twin = twin_of(layer, layouts, self._working_images, self.saved)
-        if twin is not None:
-            self.adopt(layer, twin)
+        same = same_image_of(layer, layouts, self._working_images, self.saved)
+        if same is not None:
+            self.adopt(layer, same)
         elif (working_image := self.saved.find(layer, channels)) is not None:
             self.adopt(layer, working_image)
             self._choose_model_of(working_image)
@@ -403,7 +402,7 @@ class Workspace:
         self.refresh_models(choose=untrained.name)
 
     def drop_untrained(self, untrained: Model) -> None:
-        """Let go of an untrained model, as it became a model; any other model stays."""
+        """Drop an untrained model that was trained and saved; any other model stays."""
         if untrained is self.untrained:
             self.untrained = None
 
@@ -426,7 +425,7 @@ class Workspace:
         return self._loaded[1]
 
     def add_class(self, name: str) -> None:
-        """Add a class that the next training will teach the model.
+        """Add a class that the model will learn in the next training.
 
         Raises
         ------
@@ -455,11 +454,11 @@ class Workspace:
             self.pairs_changed.emit()
 
     def begin(self, activity: str) -> None:
-        """Say what is running now."""
+        """Set what is running now."""
         self.activity = activity
         self._model_chosen = self._model_chosen or bool(activity)
         self.activity_changed.emit()
 
     def end(self) -> None:
-        """Say that nothing is running any more."""
+        """Set that nothing is running any more."""
         self.begin("")

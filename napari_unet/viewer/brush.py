@@ -93,7 +93,7 @@ class ReleaseWatch(QObject):
             self._end()
         return bool(super().eventFilter(watched, event))
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """End a stroke that is left over; return whether one is being drawn."""
         if self._drawn_on() is None:
             self._pressed = False

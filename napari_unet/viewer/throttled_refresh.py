@@ -47,7 +47,7 @@ class ThrottledRefresh(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._refresh)
 
-    def ask(self, *, finished: bool = False) -> None:
+    def request(self, *, finished: bool = False) -> None:
         """Refresh at once, or soon after the last refresh."""
         self._finished |= finished
         if finished:

@@ -71,7 +71,7 @@ class ViewportTracker:
             self._on_move(self.view)
 
 
-def sees(view: View, region: Region) -> bool:
+def is_visible(view: View, region: Region) -> bool:
     """Whether any of a region of the plane is on screen."""
     return all(
         part.start < middle + size / 2 and middle - size / 2 < part.stop

@@ -101,7 +101,7 @@ def covers_of(viewer: ViewerModel, layer: Layer) -> list[ImageLayer]:
     return [each for each in above if _is_opaque(each) and shows_slice(viewer, each)]
 
 
-def why_unseen(viewer: ViewerModel, image: ImageLayer) -> str:
+def why_invisible(viewer: ViewerModel, image: ImageLayer) -> str:
     """Return why an image is not visible, as ``is hidden``; empty when it is."""
     if not image.visible or image.opacity == 0:
         return "is hidden"

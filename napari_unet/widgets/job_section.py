@@ -57,7 +57,7 @@ class JobSection(Section):
         super().__init__(title, tooltip, expanded=expanded)
         self._workspace = workspace
         self._activity = activity
-        self._asked = True
+        self._by_user = True
         self._job: Job | None = None
         self._layer: Any = None
         self._lost = ""
@@ -85,7 +85,7 @@ class JobSection(Section):
         """Run ``target``; without the image layer ``layer`` it is pointless."""
         self._layer, self._lost = layer, ""
         self._workspace.begin(self._activity)
-        self._workspace.work_begun.emit(layer, self._activity, self._asked)
+        self._workspace.work_begun.emit(layer, self._activity, self._by_user)
         # Empty, not busy: see `ProgressLine`.
         self.progress.show_share(0, 1)
         self.progress.setVisible(True)

@@ -28,7 +28,7 @@ def test_only_the_chosen_slices_are_painted():
     assert set(np.unique(target[painted])) == {0, 1}
 
 
-def test_the_command_scores_without_and_with_guesses(tmp_path):
+def test_the_command_scores_without_and_with_soft_targets(tmp_path):
     rng = np.random.default_rng(0)
     ids = np.zeros((8, 48, 48), np.uint8)
     ids[:, 10:30, 10:30] = 3

@@ -52,7 +52,7 @@ def make_checkpoint() -> MakeCheckpoint:
 def model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: MakeCheckpoint
 ) -> Checkpoint:
-    """Return a model that the store knows as ``tiny``."""
+    """Return a model that the store has as ``tiny``."""
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     checkpoint = make_checkpoint()
     ModelStore().save("tiny", checkpoint)

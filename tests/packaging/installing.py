@@ -58,7 +58,7 @@ def files_of(distributions: Iterable[str]) -> set[Path]:
 def fresh_environment(
     folder: Path, visible: Iterable[Path], *install: str | Path
 ) -> Path:
-    """Make an environment that sees some files, install into it, return its Python."""
+    """Make an environment with some files, install into it, return its Python."""
     links = folder / "links"
     links.mkdir()
     for path in visible:

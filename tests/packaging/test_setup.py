@@ -27,7 +27,7 @@ def executable(path: Path, text: str) -> Path:
 def checkout(tmp_path: Path) -> Path:
     """Return a checkout whose environment counts installations instead of making them.
 
-    ``other/python3.11`` beside it is first on the path, and says that it is 3.99.
+    ``other/python3.11`` beside it is first on the path, and reports version 3.99.
     """
     for name in "scripts/setup", "scripts/constraints.txt", "pyproject.toml":
         (tmp_path / name).parent.mkdir(exist_ok=True)

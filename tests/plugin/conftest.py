@@ -146,18 +146,18 @@ def plane() -> np.ndarray:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Every message that napari was asked to show, as ``"severity: message"``."""
+def notices(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every notification of napari, as ``"severity: message"``."""
     from napari.utils.notifications import notification_manager
 
     messages: list[str] = []
 
-    def hear(notification: Any) -> None:
+    def record(notification: Any) -> None:
         messages.append(f"{notification.severity}: {notification.message}")
 
-    notification_manager.notification_ready.connect(hear)
+    notification_manager.notification_ready.connect(record)
     yield messages
-    notification_manager.notification_ready.disconnect(hear)
+    notification_manager.notification_ready.disconnect(record)
 
 
 class _DamagedBlock:

@@ -74,7 +74,7 @@ NAMED = sorted(
         for text in messages()
         for kind, pattern in PATTERNS.items()
         for name in re.findall(pattern, text)
-        # The texts of buttons themselves, and what only says that it goes on.
+        # The texts of buttons themselves, and what only reports progress.
         if kind != "chosen" or not text.endswith(name)
     }
 )
@@ -125,26 +125,26 @@ def paint(dock: Docked, name: str, at: int) -> None:
     dock.mask.paint((at, at), dock.widget.workspace.classes.index(name))
 
 
-def test_painting_what_is_asked_for_teaches(
-    dock: Docked, plane: Any, told: list[str]
+def test_painting_as_advised_makes_it_learn(
+    dock: Docked, plane: Any, notices: list[str]
 ) -> None:
     dock.viewer.add_image(plane)
     dock.widget.correct.empty.click()
     dock.mask.brush_size = 12
     train(dock)
-    (first, second) = re.search(r"such as (\w+) and (\w+)", told[-1]).groups()
+    (first, second) = re.search(r"such as (\w+) and (\w+)", notices[-1]).groups()
     paint(dock, second, 30)
     train(dock)
-    assert f"only '{second}' is touched" in told[-1]
-    assert "another class" in told[-1]
+    assert f"only '{second}' is touched" in notices[-1]
+    assert "another class" in notices[-1]
     paint(dock, first, 80)
     train(dock)
-    assert told[-1] == LEARNED
+    assert notices[-1] == LEARNED
 
 
 @pytest.mark.parametrize("way", ["no", "noise"])
-def test_a_model_that_can_be_trained_is_where_the_message_says(
-    dock: Docked, plane: Any, told: list[str], add_model: Any, way: str
+def test_a_model_that_can_be_trained_is_where_the_message_points(
+    dock: Docked, plane: Any, notices: list[str], add_model: Any, way: str
 ) -> None:
     dock.viewer.add_image(plane)
     add_model("eyes", architecture="autoencoder", classes=())
@@ -156,14 +156,14 @@ def test_a_model_that_can_be_trained_is_where_the_message_says(
     dock.widget.fine_tune.train.click()
     picker = dock.widget.predict.form.picker
     if way == "noise":
-        assert "with the button in step 1" in told[-1]
+        assert "with the button in step 1" in notices[-1]
         assert not picker.restart.isHidden()
         picker.restart.click()
 
 
 @pytest.mark.parametrize("values", ["objects", "mask", "classes"])
-def test_adding_labels_again_as_advised_teaches(
-    dock: Docked, plane: Any, told: list[str], values: str
+def test_adding_labels_again_as_advised_makes_it_learn(
+    dock: Docked, plane: Any, notices: list[str], values: str
 ) -> None:
     dock.viewer.add_image(plane, name="cells")
     labels = (plane > 100).astype(np.uint8) * 40
@@ -175,21 +175,21 @@ def test_adding_labels_again_as_advised_teaches(
     pairs.image.value = dock.viewer.layers["cells"]
     pairs.add_pair()
     train(dock)
-    advised = re.findall(r"add it again with the label values (\w+)", told[-1])
+    advised = re.findall(r"add it again with the label values (\w+)", notices[-1])
     assert values in advised
     dock.widget.workspace.remove_pair(dock.widget.workspace.pairs[0])
     pairs.label_values.value = values
     pairs.add_pair()
     train(dock)
     if values == "classes":
-        assert "or add the missing classes in step 2" in told[-1]
+        assert "or add the missing classes in step 2" in notices[-1]
         dock.widget.correct.add_class("third")
         train(dock)
-    assert told[-1] == LEARNED
+    assert notices[-1] == LEARNED
 
 
 def test_objects_are_kept_once_they_were_separated(
-    dock: Docked, plane: Any, told: list[str]
+    dock: Docked, plane: Any, notices: list[str]
 ) -> None:
     dock.viewer.add_image(plane)
     dock.predict()
@@ -198,10 +198,10 @@ def test_objects_are_kept_once_they_were_separated(
     objects.form.method.value = "keep"
     objects.start()
     dock.wait()
-    assert "choose another method and separate the objects first" in told[-1]
-    told.clear()
+    assert "choose another method and separate the objects first" in notices[-1]
+    notices.clear()
     for method in "components", "keep":
         objects.form.method.value = method
         objects.start()
         dock.wait()
-    assert not told
+    assert not notices

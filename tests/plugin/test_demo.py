@@ -29,7 +29,7 @@ def test_brush_is_ready_on_a_prediction(
     viewer.open_sample("napari-unet-finetune", "ihc_fields")
     demo = _demo.Demo(viewer, None)
     demo.start()
-    qtbot.waitUntil(lambda: not demo.fault, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: not demo.failure, timeout=WAIT_MS)
     mask = viewer.layers.selection.active
     assert mask.data.shape == (4, 256, 256)
     assert mask.data.any()
@@ -40,7 +40,7 @@ def test_brush_is_ready_on_a_prediction(
 def test_no_image_is_a_fault(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
     demo = _demo.Demo(make_napari_viewer(), None)
     demo.start()
-    assert "did not start" in demo.fault
+    assert "did not start" in demo.failure
 
 
 def test_picture_in_a_missing_folder_is_refused(

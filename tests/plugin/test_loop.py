@@ -135,7 +135,7 @@ def test_the_loop(
         paint_truth(real_dock, truth, corrected)
         touched = widget.workspace.working_image.annotations.touched(())
         before = real_dock.mask.data.copy()
-        # The model's own guess is judged, not what was painted over it.
+        # The prediction itself is scored, not what was painted over it.
         inside = corrected & ~touched
         assert inside.sum() > 3000
         error_before = np.mean((before != truth)[inside])

@@ -105,7 +105,7 @@ def test_a_lazy_image_is_not_read_in_the_thread_of_the_window(dock: Docked) -> N
     )
     layer = dock.viewer.add_image(lazy, name="lazy", contrast_limits=(0, 255))
     dock.widget.correct.start_empty()
-    # napari draws what is on screen; the dock asks for nothing more.
+    # napari reads what is on screen; the dock reads nothing more.
     readers.clear()
     dock.widget.workspace.saved.forget(layer, edited=False)
     dock.widget.workspace.saved.find(layer)
@@ -134,13 +134,13 @@ class TestArraysLargerThanMemory:
         dock.mask.undo()
         assert not dock.counts
 
-    def test_it_is_said_that_and_where_the_mask_lies_on_disk(
-        self, dock: Docked, plane: np.ndarray, small_memory: None, told: list[str]
+    def test_the_notice_names_where_the_mask_lies_on_disk(
+        self, dock: Docked, plane: np.ndarray, small_memory: None, notices: list[str]
     ) -> None:
         dock.viewer.add_image(np.stack([plane] * 4), name="stack")
         dock.widget.correct.start_empty()
         folder = str(large_arrays.cache_folder())
-        (text,) = [t for t in told if "larger than the memory" in t]
+        (text,) = [t for t in notices if "larger than the memory" in t]
         assert "mask of 'stack'" in text
         assert folder in text
         assert folder in dock.widget.correct.saved.text()
@@ -180,7 +180,7 @@ class TestArraysLargerThanMemory:
         dock: Docked,
         plane: np.ndarray,
         small_memory: None,
-        told: list[str],
+        notices: list[str],
         monkeypatch: Any,
     ) -> None:
         dock.viewer.add_image(np.stack([plane] * 4), name="stack")
@@ -191,13 +191,13 @@ class TestArraysLargerThanMemory:
         monkeypatch.setattr(large_arrays.shutil, "disk_usage", lambda _: usage)
         dock.widget.predict.predict.click()
         assert not dock.widget.workspace.activity
-        assert "probabilities of stack" in told[-1]
+        assert "probabilities of stack" in notices[-1]
         dock.widget.predict.form.scope.value = "this slice"
         dock.predict()
         assert "Failed" not in dock.widget.predict.text.text()
 
-    def test_an_image_with_strokes_but_no_room_for_its_mask_is_told_of(
-        self, dock: Docked, plane: np.ndarray, told: list[str], monkeypatch: Any
+    def test_an_image_with_strokes_but_no_room_for_its_mask_is_reported(
+        self, dock: Docked, plane: np.ndarray, notices: list[str], monkeypatch: Any
     ) -> None:
         layer = dock.viewer.add_image(plane, name="cells")
         dock.widget.correct.start_empty()
@@ -207,11 +207,11 @@ class TestArraysLargerThanMemory:
         monkeypatch.setattr(large_arrays.psutil, "virtual_memory", lambda: memory)
         monkeypatch.setattr(large_arrays.shutil, "disk_usage", lambda _: usage)
         dock.viewer.add_image(layer.data, name="cells")
-        assert "mask of cells" in told[-1]
+        assert "mask of cells" in notices[-1]
         assert dock.widget.workspace.layer is not None
         monkeypatch.undo()
 
-    def test_a_full_disk_is_told_before_anything_is_written(
+    def test_a_full_disk_is_reported_before_anything_is_written(
         self, monkeypatch: Any, small_memory: None, tmp_path: Any
     ) -> None:
         usage = SimpleNamespace(free=2**20)

@@ -28,11 +28,11 @@ _SMALL = 0.25
 """A place that takes less of the canvas is too small to judge."""
 _SHARE = 0.5
 """What it takes of the canvas after the camera came nearer."""
-_LOOKING = "Next: looking for where the guess is least certain…"
+_SEARCHING = "Next: looking for where the guess is least certain…"
 _NOTHING = "Next: nothing stands out as uncertain."
 _AGAIN = "Next: nothing else stands out. It begins anew with the next click."
 _STOPPED = "Next: stopped, as the mask is not the one that was looked at."
-_NO_GUESS = "Next: paint a stroke of two classes, or predict with a trained model."
+_NO_PREDICTION = "Next: paint a stroke of two classes, or predict with a trained model."
 
 
 class NextPlace(QObject):
@@ -72,8 +72,8 @@ class NextPlace(QObject):
         self._fading.timeout.connect(self._unframe)
         for signal in (workspace.layer_changed, workspace.mask_changed):
             signal.connect(self._forget)
-        workspace.touched_changed.connect(self._on_guess_changed)
-        workspace.classes_changed.connect(self._on_guess_changed)
+        workspace.touched_changed.connect(self._on_prediction_changed)
+        workspace.classes_changed.connect(self._on_prediction_changed)
         workspace.activity_changed.connect(self._on_activity_changed)
 
     @property
@@ -94,9 +94,9 @@ class NextPlace(QObject):
         if not order.learn and (
             model is None or not model.trained or not model.spec.classes
         ):
-            self.told.emit(_NO_GUESS)
+            self.told.emit(_NO_PREDICTION)
             return
-        self.told.emit(_LOOKING)
+        self.told.emit(_SEARCHING)
         self._job = run(
             partial(
                 search_run,
@@ -127,7 +127,7 @@ class NextPlace(QObject):
     def _on_finished(self) -> None:
         self._job = None
 
-    def _on_guess_changed(self) -> None:
+    def _on_prediction_changed(self) -> None:
         """Drop what was found; the camera must not leave what is being painted."""
         self._ahead.clear()
         if self._job is not None and not self._job.stopping:
@@ -136,14 +136,14 @@ class NextPlace(QObject):
 
     def _on_activity_changed(self) -> None:
         if self._workspace.activity in ("predict", "train"):
-            self._on_guess_changed()
+            self._on_prediction_changed()
 
     def _forget(self) -> None:
         self._seen.clear()
         self._unframe()
-        looking = self._job is not None and not self._job.stopping
-        self._on_guess_changed()
-        if looking:
+        searching = self._job is not None and not self._job.stopping
+        self._on_prediction_changed()
+        if searching:
             self.told.emit(_STOPPED)
 
     def _go(self, view: MaskView, region: Region) -> None:

@@ -1,4 +1,4 @@
-"""Step 2 of the dock: say where the mask is wrong, and where it is right."""
+"""Step 2 of the dock: correct the mask where it is wrong, accept it where it is not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _HELP = "Paint on the mask what is wrong. Painting over what is right confirms i
 _NO_MASK = "Predict first, or start painting on an empty mask."
 _NEW = "Click a class and paint a few strokes of each on the image, then fine-tune."
 _DAMAGED = "{0:,} blocks of them are damaged on disk and lost."
-_MOST_UNASKED = 100_000
+_MOST_WITHOUT_QUESTION = 100_000
 """Pixels that are accepted or cleared without a question: some objects, not a view."""
 _LABEL = "label"
 """Property of a class button: the value of the mask that it paints."""
@@ -57,7 +57,7 @@ class CorrectSection(Section):
     Parameters
     ----------
     workspace
-        Knows the classes and what was touched.
+        Has the classes and what was touched.
     masks
         The layers that are painted on.
     make_working_image
@@ -68,7 +68,7 @@ class CorrectSection(Section):
     Attributes
     ----------
     objects_wanted
-        The user is content with the mask and wants its objects.
+        The mask is good and the user wants its objects.
     """
 
     objects_wanted = Signal()
@@ -129,7 +129,7 @@ class CorrectSection(Section):
         self.content.addLayout(self._grid)
         self.new_class = button(
             "Add class…",
-            "Paint one more class. The next training teaches it to the model.",
+            "Paint one more class. The model learns it in the next training.",
             self._on_new_class_clicked,
         )
 
@@ -141,13 +141,13 @@ class CorrectSection(Section):
         )
         self.accept = button(
             "Accept this view",
-            "Say that all pixels of the mask on screen, in this slice, are right as "
-            "they are. What is hidden, covered or locked stays. Undo takes it back.",
+            "Mark all pixels of the mask on screen, in this slice, as right. What is "
+            "hidden, covered or locked stays. Undo takes it back.",
             self.accept_view,
         )
         self.clear = button(
             "Clear touched…",
-            "Give touched pixels back to the model's guess. Undo brings them back.",
+            "Give touched pixels back to the prediction. Undo brings them back.",
             lambda: None,
         )
         menu = QMenu(self)
@@ -202,11 +202,11 @@ class CorrectSection(Section):
             view.paint_with(view.working_image.names.index(name))
 
     def accept_view(self) -> None:
-        """Say that what is on screen is right; undo takes it back."""
+        """Accept what is on screen as right; undo takes it back."""
         self._change(propose_acceptance)
 
     def clear_touched(self, *, everywhere: bool) -> None:
-        """Give touched pixels back to the model's guess; undo brings them back.
+        """Give touched pixels back to the model's prediction; undo brings them back.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class CorrectSection(Section):
         self._change(partial(propose_clearing, everywhere=everywhere))
 
     def _change(self, propose: Callable[[ViewerModel, MaskView], Proposal]) -> None:
-        """Do what is proposed, ask before if it is much, and say what was done."""
+        """Do what is proposed, after a question if it is much, and report it."""
         view = self._masks.current
         try:
             if view is None:
@@ -228,7 +228,7 @@ class CorrectSection(Section):
         if not proposal.parts:
             show_info(proposal.refusal)
             return
-        if proposal.count > _MOST_UNASKED:
+        if proposal.count > _MOST_WITHOUT_QUESTION:
             if not self._confirm(proposal.question):
                 return
             # Layers may have gone meanwhile, and a run may have gone on.
@@ -361,43 +361,43 @@ class CorrectSection(Section):
 
     def _show_counts(self, view: MaskView | None) -> None:
         counts = view.working_image.counts if view is not None else {}
-        said = [
+        parts = [
             f"{view.working_image.name_of(label)} {count:,} px"
             for label, count in sorted(counts.items())
             if view is not None
         ]
-        self.clear.setEnabled(bool(said))
+        self.clear.setEnabled(bool(parts))
         if view is not None and (conflicts := view.working_image.annotations.conflicts):
-            said.append(f"{conflicts:,} px of them painted with two, the last counts")
-        self.text.setText(self._describe(said, view))
+            parts.append(f"{conflicts:,} px of them painted with two, the last counts")
+        self.text.setText(self._describe(parts, view))
 
     def _show_saved(self) -> None:
-        """Say which strokes are back, and whether new ones are saved."""
+        """Show which strokes are back, and whether new ones are saved."""
         working_image = self._workspace.working_image
         annotations = None if working_image is None else working_image.annotations
         fault = "" if annotations is None else annotations.fault
         lost = 0 if annotations is None else annotations.damaged
-        parts = [
-            "" if working_image is None else working_image.story,
+        sentences = [
+            "" if working_image is None else working_image.origin_note,
             _DAMAGED.format(lost) if lost else "",
             self._workspace.class_notice,
             "" if working_image is None else describe_place(working_image.mask, "mask"),
             fault,
         ]
-        self.saved.setText(" ".join(part for part in parts if part))
+        self.saved.setText(" ".join(part for part in sentences if part))
         back = (
             working_image is not None
-            and bool(working_image.story)
+            and bool(working_image.origin_note)
             and bool(self._strokes())
         )
         self.anew.setVisible(back and not fault)
 
-    def _describe(self, said: list[str], view: MaskView | None) -> str:
+    def _describe(self, parts: list[str], view: MaskView | None) -> str:
         model = self._workspace.model
         if model is not None and not model.spec.classes:
             return _NO_CLASSES.format(model.name)
-        if said:
-            return f"Touched: {', '.join(said)}"
+        if parts:
+            return f"Touched: {', '.join(parts)}"
         if isinstance(model, UntrainedModel):
             return _NEW
         return _NO_MASK if view is None else _HELP

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
 
 _LIST_HEIGHT = 54
+"""Pixels of the list of pairs: three lines."""
 _VALUES = (
     "classes: each number is a class, 0 the background. objects: each number is an "
     "object, and all above 0 become class 1. mask: what is above 0, or above half of "
     "the highest grey level, becomes class 1. auto: what the labels can only be."
 )
 _UNLABELLED = (
-    "The value of pixels that nobody labelled, such as 255 or -1; none when all are. "
+    "The value of pixels without a label, such as 255 or -1; none when all have one. "
     "auto: -1, or 255 beside classes. With 0, classes count from 1."
 )
 

@@ -47,7 +47,7 @@ class FineTuneSection(TrainingSection):
     viewer
         Whose layers are offered as more training data.
     workspace
-        Knows the model and what was touched, and gets the new model.
+        Has the model and what was touched, and gets the new model.
     """
 
     def __init__(self, viewer: ViewerModel, workspace: Workspace) -> None:
@@ -127,7 +127,7 @@ class FineTuneSection(TrainingSection):
 
     @property
     def config(self) -> FineTuneConfig:
-        """What the form says."""
+        """The settings of the form."""
         self.settings["minutes"].value = self.minutes.value
         self.settings["device"].value = self._workspace.device
         config: FineTuneConfig = self.settings()
@@ -210,7 +210,7 @@ class FineTuneSection(TrainingSection):
             show_warning(text)
             self._workspace.refresh_models()
         else:
-            # The image may have been deleted since; another one is not asked about.
+            # The image may have been deleted since; another one is not predicted.
             there = self._layer is not None and self._layer is self._workspace.layer
             there = there and not self._workspace.closing
             predicts = "predicts now" if there else "is chosen"
@@ -231,7 +231,7 @@ class FineTuneSection(TrainingSection):
         self.pairs.setEnabled(enabled)
 
     def _follow_model(self) -> None:
-        """Take the settings of the paper of a network, and say what will happen."""
+        """Take the settings of the paper of a network, and name the button by it."""
         model = self._workspace.model
         if model is not None and model.spec.classes:
             transfer = (
@@ -251,7 +251,7 @@ class FineTuneSection(TrainingSection):
 
 
 def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
-    """Check that there is something to tell apart."""
+    """Check that there are strokes of two classes."""
     counts = {name for working_image in touched for name in working_image.painted}
     if not counts:
         raise DataError(
@@ -262,5 +262,5 @@ def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
         (name,) = counts
         raise DataError(
             f"only {name!r} is touched so far; paint at least one stroke of another "
-            "class too, so that the model can tell them apart"
+            "class too, so that the model can learn the difference"
         )

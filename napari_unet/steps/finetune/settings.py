@@ -26,7 +26,7 @@ class TrainingSettings(Section):
     form
         Calling it returns the config.
     recipe
-        A line that says what the network's paper sets otherwise than is usual.
+        A line with the settings of the network's paper that differ from the usual.
     """
 
     def __init__(self, config: type, *, leave_out: tuple[str, ...]) -> None:
@@ -40,7 +40,7 @@ class TrainingSettings(Section):
     def follow(self, architecture: str, *, transfer: bool) -> None:
         """Fill in the recipe of a network, and take back that of the last one.
 
-        What the user set stays, but where the recipe says something.
+        What the user set stays, but for the settings of the recipe.
 
         Parameters
         ----------
@@ -65,10 +65,10 @@ class TrainingSettings(Section):
 def _describe(title: str, recipe: Mapping[str, Any]) -> str:
     if not recipe:
         return ""
-    said = ", ".join(
+    text = ", ".join(
         f"{name.replace('_', ' ')} {_word(value)}" for name, value in recipe.items()
     )
-    return f"As usual for {title}: {said}. Change it under Advanced settings."
+    return f"As usual for {title}: {text}. Change it under Advanced settings."
 
 
 def _word(value: Any) -> str:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QProgressBar, QWidget
 
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.prediction import fetch_run
-from napari_unet.steps.new_model.form import Given, ModelForm
+from napari_unet.steps.new_model.form import ModelDefaults, ModelForm
 from napari_unet.widgets.forms import TextLine, column
 from unet_engine.errors import EngineError
 from unet_engine.models.fcn_trunks import FCN_FORMS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
 
 _WIDTH = 440
+"""Pixels of the window: the longest reference fits in two lines."""
 _NEXT = "Then paint a few strokes of each class in step 2, and train it in step 3."
 _FETCHING = "Create fetches {0} MB, unless they are on this computer already."
 
@@ -32,7 +33,7 @@ class NewModelDialog(QDialog):
     ----------
     workspace
         Gets the untrained model.
-    given
+    defaults
         What the fields start with.
     parent
         The dock.
@@ -47,13 +48,15 @@ class NewModelDialog(QDialog):
         The buttons.
     """
 
-    def __init__(self, workspace: Workspace, given: Given, parent: QWidget) -> None:
+    def __init__(
+        self, workspace: Workspace, defaults: ModelDefaults, parent: QWidget
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("New model")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._workspace = workspace
         self._job: Job | None = None
-        self.form = ModelForm(workspace.store, workspace.models, given)
+        self.form = ModelForm(workspace.store, workspace.models, defaults)
         self._lay_out()
         self.form.changed.connect(self._check)
         self._check()
@@ -118,8 +121,8 @@ class NewModelDialog(QDialog):
             on_finished=self._on_finished,
         )
 
-    def _on_bytes(self, heard: list[tuple[int, int]]) -> None:
-        done, total = (count >> 10 for count in heard[-1])
+    def _on_bytes(self, counts: list[tuple[int, int]]) -> None:
+        done, total = (count >> 10 for count in counts[-1])
         self.progress.setRange(0, total)
         self.progress.setValue(done)
 

@@ -28,19 +28,22 @@ if TYPE_CHECKING:
 _ORDER = (("unet", "unet-valid", "unet3d-valid"), tuple(FCN_FORMS), ("autoencoder",))
 """The everyday network first, and groups of those that are alike."""
 _NDIMS = {2: "2-D, plane by plane", 3: "3-D, whole volumes"}
+"""Numbers of dimensions of a network, in words."""
 _REFERENCE_WIDTH = 300
+"""Pixels that the line with the paper is wide at least."""
 _IMAGENET = "imagenet"
 _IMAGENET_WIDTH = 64
+"""Channels of the first level of the classifiers that were trained on ImageNet."""
 _MEGABYTES = {"vgg16": 528, "alexnet": 233}
+"""Size of the file with the weights of each classifier, in MB."""
 _TOOLTIPS = {
     "Name": "Of the model, once it is trained.",
     "Network": "The networks of the literature; the line below names the paper.",
-    "Classes": "Names of what is told apart, separated by commas, the background "
-    "first.",
-    "Works on": "Planes one by one, or volumes as a whole, which sees along Z too and "
-    "takes more memory.",
+    "Classes": "Names of the classes, separated by commas, the background first.",
+    "Works on": "Planes one by one, or volumes as a whole, which uses context along Z "
+    "too and takes more memory.",
     "Channels": "Channels of the images. Colour images have 3.",
-    "Depth": "Number of poolings. Each one doubles how far the network sees.",
+    "Depth": "Number of poolings. Each one doubles the receptive field.",
     "Width": "Channels of the first level; each pooling doubles them. More can learn "
     "more, and take longer.",
     "Poolings along Z": "How many of the poolings also pool along Z. Fewer for a stack "
@@ -51,8 +54,8 @@ _TOOLTIPS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """What is known before the form is filled in.
+class ModelDefaults:
+    """What the fields of a new model start with.
 
     Attributes
     ----------
@@ -76,10 +79,10 @@ class ModelForm(QWidget):
     Parameters
     ----------
     store
-        Says which names are taken.
+        Its names are taken already.
     models
         Those a new one may start from.
-    given
+    defaults
         What the fields start with.
 
     Attributes
@@ -92,11 +95,13 @@ class ModelForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, store: ModelStore, models: Sequence[Any], given: Given) -> None:
+    def __init__(
+        self, store: ModelStore, models: Sequence[Any], defaults: ModelDefaults
+    ) -> None:
         super().__init__()
         self._store = store
         self._models = [model for model in models if isinstance(model, ModelInfo)]
-        self._given = given
+        self._defaults = defaults
         self._offered_name = ""
         self._make_fields()
         self._lay_out()
@@ -129,9 +134,9 @@ class ModelForm(QWidget):
         )
         # Else its height is that of a narrower text.
         self.reference.setMinimumWidth(_REFERENCE_WIDTH)
-        self.classes = QLineEdit(", ".join(self._given.classes))
+        self.classes = QLineEdit(", ".join(self._defaults.classes))
         self.ndim = QComboBox()
-        self.channels = _spin(1, 1024, self._given.channels)
+        self.channels = _spin(1, 1024, self._defaults.channels)
         self.depth, self.width = _spin(1, 8), _spin(1, 512)
         self.z_poolings = _spin(0, 8)
         self.start = QComboBox()
@@ -228,7 +233,7 @@ class ModelForm(QWidget):
 
     def _on_network_changed(self) -> None:
         row = ARCHITECTURES[self.architecture]
-        # Nobody is to see it half changed.
+        # No signal while it is half changed.
         with QSignalBlocker(self):
             if self.name.text() == self._offered_name:
                 self._offered_name = self._store.free_name(self.architecture)
@@ -255,7 +260,9 @@ class ModelForm(QWidget):
         depth = self.depth.value()
         self.z_poolings.setMaximum(depth)
         self.z_poolings.setValue(
-            z_poolings_for(self._given.planes, depth, elongation=self._given.elongation)
+            z_poolings_for(
+                self._defaults.planes, depth, elongation=self._defaults.elongation
+            )
         )
         self.changed.emit()
 
@@ -274,7 +281,7 @@ class ModelForm(QWidget):
         self._on_start_changed()
 
     def _on_start_changed(self) -> None:
-        """Show what is decided by the start, and let nobody change it."""
+        """Show what the start decides, and make it read-only."""
         row, parent = ARCHITECTURES[self.architecture], self.parent_model
         imagenet = self.start.currentData() == _IMAGENET
         if parent is not None:

@@ -32,7 +32,7 @@ _METHODS = {
     "components": "Keeps what is connected in one piece: for long or branched ones.",
     "keep": "Finds none: measures the ids of the objects layer as they are.",
 }
-_SPLITS = "Splits objects along {0}, as {1} says."
+_SPLITS = "Splits objects along {0}, by {1}."
 _SIZE_TIP = (
     "Edge of a pixel, such as 0.5, or Z, Y, X such as 2, 0.5, 0.5. Taken from the "
     "layer where it has units; empty: sizes in pixels."
@@ -43,8 +43,8 @@ _BOUNDARY_WORDS = ("bound", "border", "membrane", "edge", "contour", "outline", 
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What is known of a mask.
+class MaskInfo:
+    """What the form needs of a mask.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class ObjectsForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._given: Given | None = None
+        self._mask: MaskInfo | None = None
         self._known: tuple[float, ...] | None = None
         self._make_choices()
         self._lay_out()
@@ -115,7 +115,7 @@ class ObjectsForm(QWidget):
             "Boundary",
             self.boundary.native,
             "A class that lies between objects. Where its probability is on screen, "
-            "that says where objects part.",
+            "objects are split along it.",
         )
         add_row(form, "Pixel (µm)", self.pixel_size, _SIZE_TIP)
         self.fill_holes.native.setToolTip(tips["fill_holes"])
@@ -131,7 +131,7 @@ class ObjectsForm(QWidget):
 
     @property
     def config(self) -> ObjectConfig:
-        """What the form says."""
+        """The settings of the form."""
         for name in _OWN_ROWS:
             self.settings[name].value = getattr(self, name).value
         config: ObjectConfig = self.settings()
@@ -145,13 +145,13 @@ class ObjectsForm(QWidget):
     @property
     def ndim(self) -> int:
         """In how many dimensions an object extends."""
-        volume = self._given is not None and self._given.volume
+        volume = self._mask is not None and self._mask.volume
         return 3 if volume and self.extent.value == VOLUMES else 2
 
     @property
     def boundary_class(self) -> int | None:
         """The class that lies between objects, if one was chosen."""
-        names = () if self._given is None else self._given.classes
+        names = () if self._mask is None else self._mask.classes
         name = self.boundary.value
         return names.index(name) if name in names[1:] else None
 
@@ -178,26 +178,26 @@ class ObjectsForm(QWidget):
         DataError
             As `scale`.
         """
-        assert self._given is not None
-        given = self._given
-        shown = displayed_sizes(given.source, given.layout)
+        assert self._mask is not None
+        mask = self._mask
+        shown = displayed_sizes(mask.source, mask.layout)
         return self.scale or tuple(shown[axis] for axis in "ZYX"[-self.ndim :])
 
-    def follow(self, given: Given | None) -> None:
+    def follow(self, mask: MaskInfo | None) -> None:
         """Fit the form to another mask, or to what changed of this one."""
-        before, self._given = self._given, given
-        if given is not None:
-            if before is None or given.classes != before.classes:
+        before, self._mask = self._mask, mask
+        if mask is not None:
+            if before is None or mask.classes != before.classes:
                 self._fill_boundary()
-            moved = before is None or given.source is not before.source
+            moved = before is None or mask.source is not before.source
             untouched = self.pixel_size.text() == _format(self._known)
             if moved or untouched:
                 self._fill_pixel_size()
-        if given != before:
+        if mask != before:
             self._show_state()
 
     def _boundary_choices(self, _: Any) -> list[str]:
-        names = () if self._given is None else self._given.classes
+        names = () if self._mask is None else self._mask.classes
         return [_NO_CLASS, *names[1:]]
 
     def _fill_boundary(self) -> None:
@@ -208,18 +208,18 @@ class ObjectsForm(QWidget):
 
     def _fill_pixel_size(self, *_: Any) -> None:
         self._known = None
-        if (given := self._given) is not None:
-            self._known = pixel_size_um(given.source, given.layout, self.ndim)
-            note = size_note(given.source, given.layout, self.ndim)
+        if (mask := self._mask) is not None:
+            self._known = pixel_size_um(mask.source, mask.layout, self.ndim)
+            note = size_note(mask.source, mask.layout, self.ndim)
             self.pixel_size.setPlaceholderText(note or "not known")
             self.pixel_size.setToolTip(f"{note}. {_SIZE_TIP}" if note else _SIZE_TIP)
         self.pixel_size.setText(_format(self._known))
 
     def _show_state(self, *_: Any) -> None:
-        given = self._given
-        parts = given is not None and len(given.classes) > 2
+        mask = self._mask
+        parts = mask is not None and len(mask.classes) > 2
         set_row_visible(
-            self._rows, self.extent.native, given is not None and given.volume
+            self._rows, self.extent.native, mask is not None and mask.volume
         )
         split = self.method.value == "watershed"
         set_row_visible(self._rows, self.boundary.native, parts and not self.keeps)
@@ -239,9 +239,9 @@ class ObjectsForm(QWidget):
         line = _METHODS[self.method.value]
         if self.boundary_class is None or self.method.value != "watershed":
             return line
-        said = self._given is not None and self._given.probabilities
+        probable = self._mask is not None and self._mask.probabilities
         return _SPLITS.format(
-            self.boundary.value, "its probability" if said else "the mask"
+            self.boundary.value, "its probability" if probable else "the mask"
         )
 
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unet.jobs.objects import ClassProbabilities, find_objects, save_table
 from napari_unet.jobs.orders import ObjectsOrder
 from napari_unet.results.objects import objects_of, show_objects
-from napari_unet.steps.objects.form import Given, ObjectsForm
+from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
 from napari_unet.steps.objects.table import dock_table, table_in
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine
@@ -47,14 +47,14 @@ class ObjectsSection(JobSection):
     viewer
         Gets the objects as a layer.
     workspace
-        Told when it runs.
+        Its ``activity`` is set while a run lasts.
     masks
         Where the mask of the chosen image is.
 
     Attributes
     ----------
     finished
-        A run ended, and the section has grown by what it says of it.
+        A run ended, and the section has grown by the sentence on it.
     """
 
     finished = Signal()
@@ -115,7 +115,7 @@ class ObjectsSection(JobSection):
         self._show_state()
 
     def start(self) -> None:
-        """Find the objects as the form says, unless something is running."""
+        """Find the objects by the settings of the form, unless something is running."""
         if self._workspace.activity:
             return
         self._show_state()
@@ -136,11 +136,11 @@ class ObjectsSection(JobSection):
             on_result=partial(self._on_result, order, view),
         )
 
-    def _given(self, view: MaskView) -> Given:
+    def _mask_info(self, view: MaskView) -> MaskInfo:
         """Return what the form needs to know of a mask."""
         working_image = view.working_image
         leading = working_image.layout.leading
-        return Given(
+        return MaskInfo(
             source=view.source,
             layout=working_image.layout,
             volume=leading.endswith("Z") and working_image.mask.shape[-3] > 1,
@@ -216,7 +216,7 @@ class ObjectsSection(JobSection):
         self._show_state()
 
     def choose_file(self) -> None:
-        """Ask where the table goes, and write it there."""
+        """Let the user choose a file for the table, and write it."""
         if self.objects is None:
             return
         dialog = QFileDialog(self, "Save the table of the objects")
@@ -280,9 +280,9 @@ class ObjectsSection(JobSection):
         self.form.setEnabled(enabled)
 
     def _show_state(self, *_: Any) -> None:
-        """Follow the mask of the chosen image, and say what there is of it."""
+        """Follow the mask of the chosen image, and show what there is of it."""
         view = self._masks.current
-        self.form.follow(None if view is None else self._given(view))
+        self.form.follow(None if view is None else self._mask_info(view))
         text, tooltip = _MEASURE if self.form.keeps else _SEPARATE
         self.separate.setText(text)
         self.separate.setToolTip(tooltip)
@@ -310,5 +310,5 @@ def _describe(objects: ObjectsView) -> str:
     median = f"median {what} {np.median(table[name]):.4g} {unit}"
     line = f"{count:,} {'object' if count == 1 else 'objects'}, {median}."
     left_out = describe_left_out(table)
-    told = f"{left_out[:1].upper()}{left_out[1:]}." if left_out else ""
-    return " ".join(filter(None, (line, told, objects.outdated)))
+    sentence = f"{left_out[:1].upper()}{left_out[1:]}." if left_out else ""
+    return " ".join(filter(None, (line, sentence, objects.outdated)))

@@ -27,9 +27,9 @@ NAME = "U-Net table of objects"
 """Of the dock."""
 
 _HEIGHT = 200
-"""Pixels of the dock: a title, the header and half a dozen rows."""
-_LOOKED_AT = 50
-"""Rows whose texts decide how wide a column is: all would take seconds."""
+"""Pixels of the dock's height: a title, the header and half a dozen rows."""
+_MEASURED_ROWS = 50
+"""Rows whose texts decide how wide a column is: a million would take seconds."""
 _NOTHING = "There are no objects of the chosen image: separate them in step 4."
 _GONE = "Object {0} has no pixels any more where it was measured; measure again."
 
@@ -138,7 +138,7 @@ class _View(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.verticalHeader().hide()
-        self.horizontalHeader().setResizeContentsPrecision(_LOOKED_AT)
+        self.horizontalHeader().setResizeContentsPrecision(_MEASURED_ROWS)
         self.setSortingEnabled(True)
 
     def keyPressEvent(self, event: Any) -> None:
@@ -167,7 +167,7 @@ class ObjectsTable(QWidget):
     model, rows
         What is listed, and its view.
     text
-        Whose objects they are, and what is odd about them.
+        Whose objects they are, and what the user should notice about them.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -201,7 +201,7 @@ class ObjectsTable(QWidget):
         self._describe()
 
     def _listen(self, view: Any = None) -> None:
-        """Hear of what is picked in the layer of these objects and in no other."""
+        """Follow what is picked in the layer of these objects and in no other."""
         if self._shown is not None:
             with suppress(ValueError):
                 self._shown.layer.events.selected_label.disconnect(self._on_label)

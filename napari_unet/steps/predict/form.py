@@ -1,4 +1,4 @@
-"""The form of step 1: which image, which model, which planes, where."""
+"""The form of step 1: image, model, planes, device and settings."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class PredictionForm(QWidget):
     def _lay_out(self) -> None:
         self._rows = form = rows()
         add_row(form, "Image", self.image.native, "The image layer to segment.")
-        add_row(form, "Model", self.picker, "The network that draws the mask.")
+        add_row(form, "Model", self.picker, "The network that predicts the mask.")
         form.addRow(self.picker.text)
         form.addRow(self.picker.restart)
         add_row(
@@ -107,7 +107,7 @@ class PredictionForm(QWidget):
             "First axes",
             self.axes.native,
             "What the axes before rows and columns are. Slices are segmented one by "
-            "one; channels are seen together by the model.",
+            "one; all channels are input of the model at once.",
         )
         add_row(
             form,
@@ -136,7 +136,7 @@ class PredictionForm(QWidget):
 
     @property
     def config(self) -> PredictConfig:
-        """What the form says."""
+        """The settings of the form."""
         with self.settings.changed.blocked():
             self.settings["device"].value = self._workspace.device
             self.settings["probabilities"].value = self.probability.value
@@ -171,7 +171,7 @@ class PredictionForm(QWidget):
 
     @property
     def this_slice_only(self) -> bool:
-        """Whether only the slice on screen is asked for."""
+        """Whether only the slice on screen is to be predicted."""
         return self.scope.native.isVisibleTo(self) and self.scope.value == THIS_SLICE
 
     def chosen_image(self) -> tuple[Image, Layout]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ModelPicker(QWidget):
-    """The list of models, and a menu to make, learn, open and look for others.
+    """The list of models, and a menu to make, pretrain, open and refresh them.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class ModelPicker(QWidget):
     text
         A line about the chosen model.
     restart
-        Asks for a new network on the chosen model; shown for one without classes.
+        Button for a new network from the chosen model; shown for one without classes.
     changed
         A model was chosen, or the list is another.
     new_wanted
-        A new model is asked for, on a model or on None.
+        A new model is wanted, started from a model or from None.
     pretraining_wanted
-        Learning without labels is asked for.
+        Learning without labels is wanted.
     """
 
     changed = Signal()
@@ -84,7 +84,7 @@ class ModelPicker(QWidget):
                 ("open", "Open model file…",
                  "Add a model file (.safetensors) to your models.",
                  self._on_open_triggered),
-                ("refresh", "Refresh list", "Look again which models there are.",
+                ("refresh", "Refresh list", "Read the list of models again.",
                  self.refresh),
             )
         }  # fmt: skip
@@ -110,7 +110,7 @@ class ModelPicker(QWidget):
             show_error(str(error))
 
     def refresh(self, *_: Any) -> None:
-        """Look again which models there are, and say which files are damaged.
+        """Read the list of models again, and show which files are damaged.
 
         A trained model that could not be saved is tried first: it may be one of them.
         """
@@ -153,7 +153,7 @@ class ModelPicker(QWidget):
 
 
 def describe_model(model: Model | None) -> str:
-    """Return a line about a model for people."""
+    """Return a line about a model for the user."""
     if model is None:
         return "No model yet: make a new one, or open a file, in the … menu."
     spec = model.spec

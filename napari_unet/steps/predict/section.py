@@ -1,4 +1,4 @@
-"""Step 1 of the dock: a model draws a mask, or takes the noise away."""
+"""Step 1 of the dock: a model predicts a mask, or takes the noise away."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from unet_engine.prediction.events import Denoised, Prediction, TileDenoised
 
 
-_PREDICT = ("Predict", "Draw the mask. Pixels that you touched stay as they are.")
+_PREDICT = ("Predict", "Predict the mask. Pixels that you touched stay as they are.")
 _NO_MODEL = "There is no model. Make a new one or open a file in the … menu."
 _NOISE = "The model is untrained: its mask is noise until you fine-tune it."
-_TELLING_S = 0.4
-"""Least time between two counts of tiles: a new text paints the whole window."""
+_TEXT_PAUSE_S = 0.4
+"""Least seconds between two counts of tiles: a new text repaints the whole window."""
 _DENOISE = ("Denoise", "Add an image layer without the noise of this image.")
 
 
@@ -66,7 +66,7 @@ class PredictSection(JobSection):
     def __init__(self, viewer: ViewerModel, workspace: Workspace, masks: Masks) -> None:
         super().__init__(
             "1  Predict",
-            "A model draws a mask on an image.",
+            "A model predicts the mask of an image.",
             workspace,
             activity="predict",
         )
@@ -76,7 +76,7 @@ class PredictSection(JobSection):
         self._viewport: ViewportTracker | None = None
         self._preview: PreviewLayer | None = None
         self._speed = SpeedMeter()
-        self._told = 0.0
+        self._text_shown_at = 0.0
         self.form = PredictionForm(viewer, workspace)
         self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
         self.content.addWidget(self.form)
@@ -93,7 +93,7 @@ class PredictSection(JobSection):
         self.progress.setToolTip("Finished tiles")
 
     def start(self) -> None:
-        """Predict what the form says, unless something is running."""
+        """Predict by the settings of the form, unless something is running."""
         if self._workspace.activity:
             return
         if refusal := self._refusal():
@@ -101,7 +101,7 @@ class PredictSection(JobSection):
             show_warning(refusal)
             return
         try:
-            if self._restores:
+            if self._denoises:
                 self._start_denoising()
             else:
                 self._start_prediction()
@@ -109,15 +109,15 @@ class PredictSection(JobSection):
             show_error(str(error))
 
     def _predict_again(self) -> None:
-        """Predict with a new model: the user may look at another image by now."""
-        self._asked = False
+        """Predict with a new model; the user may have chosen another image by now."""
+        self._by_user = False
         try:
             self.start()
         finally:
-            self._asked = True
+            self._by_user = True
 
     @property
-    def _restores(self) -> bool:
+    def _denoises(self) -> bool:
         """Whether the chosen model has no classes, and gives an image."""
         model = self._workspace.model
         return model is not None and not model.spec.classes
@@ -166,9 +166,9 @@ class PredictSection(JobSection):
             shape = (len(model.spec.classes) - 1, *working_image.mask.shape)
             name = f"probabilities of {layer.name}"
             check_room_for(shape, np.float32, planes * shape[0], name)
-        viewport = self._look_at(layer, working_image.layout)
+        viewport = self._track_viewport(layer, working_image.layout)
         preview = None
-        # A mask that is there already tells more than a glance from afar.
+        # A mask that is there already is better than a coarse preview.
         if model.spec.ndim == 2 and viewport.view[0] not in working_image.predicted:
             preview = wanted_preview(layer, working_image.layout, viewport.view)
         return PredictionOrder(
@@ -191,7 +191,7 @@ class PredictSection(JobSection):
         shape = (channels, *image.leading_shape, *image.plane_shape)
         name = f"denoised {layer.name}"
         check_room_for(shape, np.float32, planes * channels, name)
-        viewport = self._look_at(layer, layout)
+        viewport = self._track_viewport(layer, layout)
         return DenoisingOrder(
             layer=layer,
             image=image,
@@ -202,27 +202,27 @@ class PredictSection(JobSection):
             near=lambda: viewport.view,
         )
 
-    def _look_at(self, layer: ImageLayer, layout: Layout) -> ViewportTracker:
+    def _track_viewport(self, layer: ImageLayer, layout: Layout) -> ViewportTracker:
         """Follow the camera and the sliders until the run ends."""
         self._viewport = ViewportTracker(self._viewer, layer, layout, self._on_move)
-        self._speed, self._told = SpeedMeter(), 0.0
+        self._speed, self._text_shown_at = SpeedMeter(), 0.0
         return self._viewport
 
     def _on_move(self, view: View) -> None:
-        mask = None if self._restores else self._masks.of(self._workspace.layer)
+        mask = None if self._denoises else self._masks.of(self._workspace.layer)
         if mask is not None:
-            mask.tiles.look_at(view)
+            mask.tiles.follow_view(view)
 
     def _on_tiles(
-        self, order: PredictionOrder, heard: list[PreviewTile | TileDone]
+        self, order: PredictionOrder, events: list[PreviewTile | TileDone]
     ) -> None:
         view = self._masks.of(order.layer)
         if view is None:
             return
-        glances = [each for each in heard if isinstance(each, PreviewTile)]
-        tiles = [each for each in heard if isinstance(each, TileDone)]
-        if glances:
-            self._show_preview(order, view, glances)
+        previews = [each for each in events if isinstance(each, PreviewTile)]
+        tiles = [each for each in events if isinstance(each, TileDone)]
+        if previews:
+            self._show_preview(order, view, previews)
         if not tiles:
             return
         classes = order.model.spec.classes
@@ -231,35 +231,35 @@ class PredictSection(JobSection):
         if self._viewport is not None:
             view.tiles.show(written, self._viewport.view)
         if self._preview is not None:
-            self._preview.give_way(written)
+            self._preview.uncover(written)
         if order.config.probabilities:
             self._probability.write(order, tiles)
         self._show_tiles(tiles)
 
     def _show_preview(
-        self, order: PredictionOrder, view: MaskView, glances: list[PreviewTile]
+        self, order: PredictionOrder, view: MaskView, previews: list[PreviewTile]
     ) -> None:
         if self._preview is None:
             self._preview = PreviewLayer(
                 self._viewer,
                 order.layer,
                 order.working_image,
-                glances[0].order,
+                previews[0].order,
                 self,
                 painting=self._workspace.painting,
             )
             self._preview.set_classes(len(self._workspace.classes))
-            view.touched.connect(self._preview.give_way)
-        for glance in glances:
-            self._preview.write(glance)
-        self._show_progress(0, 1, glances[0].order.text)
+            view.touched.connect(self._preview.uncover)
+        for preview in previews:
+            self._preview.write(preview)
+        self._show_progress(0, 1, previews[0].order.text)
 
     def _on_result(self, order: PredictionOrder, result: Prediction | None) -> None:
         if (view := self._masks.of(order.layer)) is not None:
             view.tiles.show_all()
         self._probability.finish(order)
         if result is not None:
-            self._tell_result(order, result)
+            self._show_result(order, result)
 
     def _on_denoised_tiles(
         self, order: DenoisingOrder, tiles: list[TileDenoised]
@@ -270,9 +270,9 @@ class PredictSection(JobSection):
 
     def _on_denoised(self, order: DenoisingOrder, result: Denoised) -> None:
         self._denoised.finish(order)
-        self._tell_result(order, result)
+        self._show_result(order, result)
 
-    def _tell_result(
+    def _show_result(
         self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised
     ) -> None:
         self._speed.remember(order.model.spec, order.config)
@@ -281,14 +281,14 @@ class PredictSection(JobSection):
         count = f"{total}" if result.complete else f"Stopped. {done} of {total}"
         line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
         model = self._workspace.model
-        noise = [] if model is None or self._restores or model.trained else [_NOISE]
+        noise = [] if model is None or self._denoises or model.trained else [_NOISE]
         self.text.setText(" ".join([line, *noise, *map(_sentence, result.notes)]))
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.form.setEnabled(enabled)
 
     def _on_form_changed(self) -> None:
-        text, tooltip = _DENOISE if self._restores else _PREDICT
+        text, tooltip = _DENOISE if self._denoises else _PREDICT
         self.predict.setText(text)
         self.predict.setToolTip(tooltip)
         if not self._workspace.activity:
@@ -297,12 +297,12 @@ class PredictSection(JobSection):
             self.text.setText(refused or self.form.describe_plan())
 
     def _show_tiles(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
-        self._speed.hear(tiles)
+        self._speed.record(tiles)
         done, total = tiles[-1].done, tiles[-1].total
         now = time.monotonic()
-        if not done or (now - self._told < _TELLING_S and done < total):
+        if not done or (now - self._text_shown_at < _TEXT_PAUSE_S and done < total):
             return
-        self._told = now
+        self._text_shown_at = now
         text = f"Tile {done} of {total}"
         if (left := self._speed.seconds_left()) is not None:
             text += f" · {minutes_seconds(left)} left"
@@ -326,7 +326,7 @@ def _sentence(note: str) -> str:
 
 def _untrained(untrained: UntrainedModel) -> str:
     return (
-        f"{untrained.name} is untrained and would draw noise. "
+        f"{untrained.name} is untrained and would predict noise. "
         "Paint a few strokes of each "
         "class in step 2, then press Fine-tune."
     )

@@ -35,7 +35,7 @@ class SpeedMeter:
         self._first = self.done = self.total = 0
         self._pixels = 0
 
-    def hear(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
+    def record(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
         """Count tiles that were finished since the last call."""
         self.done, self.total = tiles[-1].done, tiles[-1].total
         if not self.done:
@@ -47,7 +47,7 @@ class SpeedMeter:
             self._pixels += sum(map(_pixels_of, tiles))
 
     def seconds_left(self) -> float | None:
-        """Return the time until all is done; None before two tiles tell it."""
+        """Return the seconds until all is done; None before two tiles are finished."""
         if self.done == self._first:
             return None
         each = (self._last - self._since) / (self.done - self._first)
@@ -79,7 +79,7 @@ def _recalled(spec: ModelSpec, config: PredictConfig) -> float | None:
 
 
 def describe_time(seconds: float) -> str:
-    """Return a rough time for people: ``about 40 s``."""
+    """Return a rough time for the user: ``about 40 s``."""
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
         if seconds < limit:
             return f"about {_rounded(seconds / unit)} {name}"
@@ -87,7 +87,7 @@ def describe_time(seconds: float) -> str:
 
 
 def _rounded(number: float) -> int:
-    """Round to one digit, or two: nobody knows it better."""
+    """Round to one digit, or two: the measured speed is no more precise."""
     step = 5 if number > 20 else 1
     return max(1, step * round(number / step))
 

@@ -1,4 +1,4 @@
-"""Between steps 1 and 2, when asked for: a model learns from images without labels."""
+"""Between steps 1 and 2, on demand: a model learns from images without labels."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _NEXT = "Start a new U-Net from it, or take the noise off this image, in step 1.
 
 
 class PretrainSection(TrainingSection):
-    """Time, settings, Pretrain and Stop, the curve; hidden until it is asked for.
+    """Time, settings, Pretrain and Stop, the curve; hidden until it is opened.
 
     Parameters
     ----------
     viewer
         Whose image layers are learned from.
     workspace
-        Knows the chosen image, and gets the new model.
+        Has the chosen image, and gets the new model.
     form
-        Knows what the axes of the chosen image mean, and which layers are results.
+        Has the meaning of the axes of the chosen image, and which layers are results.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class PretrainSection(TrainingSection):
 
     @property
     def config(self) -> PretrainConfig:
-        """What the form says."""
+        """The settings of the form."""
         self.settings["minutes"].value = self.minutes.value
         self.settings["device"].value = self._workspace.device
         config: PretrainConfig = self.settings()
@@ -189,7 +189,7 @@ class PretrainSection(TrainingSection):
         self.close_button.setEnabled(enabled)
 
     def _show_others(self) -> None:
-        """Say what is learned from."""
+        """Show what is learned from."""
         try:
             image, _ = self._form.chosen_image()
             others = self._others(image)

@@ -27,7 +27,7 @@ _OPERATIONS = (
 
 
 def state(notes: Annotations) -> tuple[Any, ...]:
-    """Return all that can be told of annotations."""
+    """Return all that can be read of annotations."""
     planes = b"".join(notes.target((z,)).tobytes() for z in range(SHAPE[0]))
     return planes, notes.classes(), notes.conflicts, notes.planes()
 
@@ -55,7 +55,7 @@ def act(notes: Annotations, number: int) -> None:
 
 
 def paint(folder: Path, done: int) -> None:
-    """Make all acts, and tell of each that is made."""
+    """Make all acts, and print each that is made."""
     # Many generations, some of them begun while strokes are made.
     stroke_log.GROWN_BYTES = 4000
     notes = Annotations.open(folder, SHAPE)

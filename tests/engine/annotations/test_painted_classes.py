@@ -115,10 +115,10 @@ def without_names(path: Path) -> None:
     data = path.read_bytes()
     header, *others = scan(data)
     listing, _ = struct.unpack_from("<QQ", header.payload)
-    said = json.loads(header.payload[16:])
-    del said["painted"]
+    header_data = json.loads(header.payload[16:])
+    del header_data["painted"]
     length = len(header.payload) - 16
-    text = json.dumps(said).encode().ljust(length)
+    text = json.dumps(header_data).encode().ljust(length)
     rest = data[listing : others[0].end]
     new = struct.pack("<QQ", listing, listing + len(rest)) + text
     parts = [frame(Kind.HEADER, header.number, new), rest]
@@ -192,7 +192,7 @@ def test_the_record_stands_before_the_first_act_that_needs_it(tmp_path: Path) ->
     assert records[-2:] == [Kind.CLASSES, Kind.STROKE]
 
 
-def test_the_header_alone_tells_what_a_file_is_about(tmp_path: Path) -> None:
+def test_the_header_alone_identifies_a_file(tmp_path: Path) -> None:
     notes = Annotations.open(tmp_path / "s", SHAPE)
     notes.name_classes([f"class number {k}" for k in range(254)])
     paint(notes, 253)

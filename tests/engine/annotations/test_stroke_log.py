@@ -24,13 +24,13 @@ SQUARE = (slice(10, 20), slice(30, 50))
 
 
 def paint(notes, label=1, z=0, at=(10, 30), size=(10, 20)):
-    """Say that a box is of a class; one stroke."""
+    """Label a box with a class; one stroke."""
     region = tuple(slice(a, a + n) for a, n in zip(at, size, strict=True))
     notes.accept((z,), region, np.full(size, label, np.uint8))
 
 
 def contents(notes):
-    """Return all that can be told of annotations."""
+    """Return all that can be read of annotations."""
     planes = [notes.target((z,)) for z in range(notes.shape[0])]
     return np.stack(planes), notes.classes(), notes.conflicts
 
@@ -73,7 +73,7 @@ def small_generations(monkeypatch):
 
 def test_strokes_come_back(folder):
     notes = Annotations.open(folder, SHAPE)
-    assert not folder.exists(), "an image that is only looked at leaves nothing"
+    assert not folder.exists(), "an image that is only shown leaves nothing"
     paint(notes)
     paint(notes, 2, z=2, at=(250, 250), size=(20, 20))
     assert notes.strokes == 2
@@ -157,7 +157,7 @@ def test_of_contradictory_strokes_the_newest_wins_and_they_are_counted(folder):
     notes = Annotations.open(folder, SHAPE)
     paint(notes, 1)
     paint(notes, 1)
-    assert notes.conflicts == 0, "to say it twice is no contradiction"
+    assert notes.conflicts == 0, "the same label twice is no contradiction"
     paint(notes, 2, at=(15, 30))
     assert notes.classes() == {1: 100, 2: 200}
     assert notes.conflicts == 100
@@ -220,7 +220,7 @@ def large_journal(folder):
     return shape, notes
 
 
-def test_opening_reads_no_block_before_it_is_asked_for(folder, monkeypatch):
+def test_opening_reads_no_block_before_it_is_requested(folder, monkeypatch):
     from unet_engine.annotations import block_file
 
     shape, painted = large_journal(folder)
@@ -328,7 +328,7 @@ def test_any_flipped_byte_of_blocks_and_index_costs_a_block_at_most(folder):
         again.close()
 
 
-def test_a_damaged_block_is_told_of_and_counts_no_more(folder):
+def test_a_damaged_block_is_reported_and_counts_no_more(folder):
     shape, painted = large_journal(folder)
     path = file_of(folder)
     data = bytearray(path.read_bytes())
@@ -378,7 +378,7 @@ def test_a_stack_may_have_grown(folder):
 
 
 class Disk:
-    """``os.write`` and ``os.fsync`` of a disk that is full or broken when told so."""
+    """``os.write`` and ``os.fsync`` of a disk that is full or broken on demand."""
 
     def __init__(self, monkeypatch):
         self.full = self.broken = False
@@ -404,25 +404,27 @@ def disk(monkeypatch):
 
 
 @pytest.mark.parametrize("saved_before", [0, 1])
-def test_a_full_disk_is_told_at_once_and_painting_goes_on(folder, disk, saved_before):
-    notes, told = Annotations.open(folder, SHAPE), []
-    notes.watch(lambda: told.append(notes.fault))
+def test_a_full_disk_is_reported_at_once_and_painting_goes_on(
+    folder, disk, saved_before
+):
+    notes, reports = Annotations.open(folder, SHAPE), []
+    notes.watch(lambda: reports.append(notes.fault))
     for z in range(saved_before):
         paint(notes, 1, z=z)
     disk.full = True
     paint(notes, 1, z=1)
-    assert len(told) == 1
-    assert "No space left" in told[0]
+    assert len(reports) == 1
+    assert "No space left" in reports[0]
     if saved_before:
         other = Annotations.open(folder, SHAPE)
         assert other.count() == 200, "what was saved is untouched"
         other.close()
     paint(notes, 2, z=2)
     assert notes.planes()[-2:] == ((1,), (2,))
-    assert len(told) == 1
+    assert len(reports) == 1
     disk.full = False
     paint(notes, 3, z=0, at=(100, 100))
-    assert told[-1] == notes.fault == ""
+    assert reports[-1] == notes.fault == ""
     notes.close()
     assert_same(Annotations.open(folder, SHAPE), notes)
     data = file_of(folder).read_bytes()
@@ -452,16 +454,16 @@ def test_no_room_for_a_new_generation_harms_nothing(folder, disk, caplog):
     assert_same(Annotations.open(folder, SHAPE), notes)
 
 
-def test_a_disk_that_fails_late_is_told_and_strokes_are_written_again(
+def test_a_disk_that_fails_late_is_reported_and_strokes_are_written_again(
     folder, disk, monkeypatch
 ):
     monkeypatch.setattr(syncing, "SYNC_S", 0.01)
-    notes, told = Annotations.open(folder, SHAPE), threading.Event()
+    notes, reports = Annotations.open(folder, SHAPE), threading.Event()
     paint(notes)
     disk.broken = True
-    notes.watch(told.set)
+    notes.watch(reports.set)
     paint(notes, 2, z=1)
-    assert told.wait(30)
+    assert reports.wait(30)
     assert "saving is tried again" in notes.fault
     disk.broken = False
     paint(notes, 2, z=2)
@@ -472,7 +474,7 @@ def test_a_disk_that_fails_late_is_told_and_strokes_are_written_again(
     assert again.strokes == 3, "a stroke that was written twice counts once"
     acts = [r.number for r in scan(file_of(folder).read_bytes()) if is_act(r)]
     assert acts[-2:] == [2, 3]
-    assert acts.count(2) == 2, "nobody knew whether it was on the disk"
+    assert acts.count(2) == 2, "it was not known whether it was on the disk"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -492,7 +492,7 @@ def test_an_unfinished_run_goes_on_or_starts_anew_as_advised(
     assert len(calls) == 9 + 1, "one tile was begun twice"
 
 
-# What is told beside a result
+# What is printed beside a result
 
 
 def size_without_unit(folder: Path) -> Command:
@@ -554,12 +554,12 @@ def test_the_advice_beside_a_result_can_be_followed(
     command = run(folder)
     capfd.readouterr()
     assert main(command) == 0
-    told = "\n".join([*capfd.readouterr(), caplog.text])
-    found = re.search(advice, told)
-    assert found, told
+    printed = "\n".join([*capfd.readouterr(), caplog.text])
+    found = re.search(advice, printed)
+    assert found, printed
     caplog.clear()
     code = main(follow(command, found))
-    told = "\n".join([*capfd.readouterr(), caplog.text])
-    assert code == 0, told
+    printed = "\n".join([*capfd.readouterr(), caplog.text])
+    assert code == 0, printed
     # A file that states its size wrongly does so still.
-    assert run is size_without_unit or not re.search(advice, told)
+    assert run is size_without_unit or not re.search(advice, printed)

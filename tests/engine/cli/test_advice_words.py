@@ -119,7 +119,7 @@ def test_the_commands_that_print_a_message_have_the_options_it_names(
     package = module.rpartition("/")[0]
     known = PRINTED_BY.get(module, PRINTED_BY.get(package))
     if known is None:
-        # Nobody wrote down who prints it; one command at least can be followed.
+        # The command that prints it is not recorded; one at least can be followed.
         known = {next((c for c in sorted(OPENING) if option in options_of(c)), "demo")}
     commands = ONLY_THERE.get((module, option), known)
     others = {o: command for command, o in re.findall(OF_ANOTHER_COMMAND, text)}

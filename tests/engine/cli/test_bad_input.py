@@ -62,9 +62,9 @@ def segment(source: Path, out: Path, *options: str) -> int:
 
 
 def assert_one_line(stderr: str, *phrases: str) -> None:
-    # What the labels mean is told before, where that is clear.
-    told = stderr.strip().splitlines()
-    lines = [line for line in told if not line.startswith("labels: ")]
+    # What the labels mean is printed before, where that is clear.
+    printed = stderr.strip().splitlines()
+    lines = [line for line in printed if not line.startswith("labels: ")]
     assert len(lines) == 1, stderr
     assert lines[0].startswith("napari-unet: error: ")
     for phrase in phrases:
@@ -111,7 +111,7 @@ def test_only_nan_is_refused(folder: Path, capsys: pytest.CaptureFixture):
     assert not (folder / "out.tif").exists()
 
 
-def test_what_is_odd_about_a_training_image_is_told(
+def test_what_is_odd_about_a_training_image_is_noted(
     folder: Path, capsys: pytest.CaptureFixture
 ):
     holes = np.where(np.eye(64) > 0, np.nan, SQUARE).astype(np.float32)
@@ -119,9 +119,9 @@ def test_what_is_odd_about_a_training_image_is_told(
     tifffile.imwrite(folder / "images" / "b.tif", np.full((64, 64), 7, np.uint8))
     data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
     main(["finetune", *data, "--out=new", *TINY, "--steps=1"])
-    told = capsys.readouterr().err
-    assert "a: 64 of 4096 pixels are NaN" in told
-    assert "b: the image is constant" in told
+    printed = capsys.readouterr().err
+    assert "a: 64 of 4096 pixels are NaN" in printed
+    assert "b: the image is constant" in printed
 
 
 def test_labels_of_another_shape_are_refused_by_evaluate_too(
@@ -221,7 +221,7 @@ def full(*_: object, **__: object) -> None:
     raise OSError(28, os.strerror(28))
 
 
-def test_a_model_that_fits_nowhere_is_told(
+def test_a_model_that_fits_nowhere_is_reported(
     folder: Path,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -293,7 +293,7 @@ def test_extreme_settings_are_refused(
 # Models
 
 
-def test_models_lists_strict_json_whatever_the_history_says(
+def test_models_lists_strict_json_whatever_the_history_holds(
     store: ModelStore,
     make_checkpoint: Callable[..., Checkpoint],
     capsys: pytest.CaptureFixture,
@@ -350,7 +350,7 @@ def test_a_fault_of_the_program_is_one_line_with_its_place(
     folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(*_: object, **__: object) -> None:
-        raise ValueError("a\nlong story")
+        raise ValueError("a\nlong text")
 
     monkeypatch.setattr("unet_engine.cli.predict.open_selected", fail)
     assert segment(folder / "images" / "a.tif", folder / "out.tif") == 1
@@ -358,6 +358,6 @@ def test_a_fault_of_the_program_is_one_line_with_its_place(
         capsys.readouterr().err,
         "a.tif: stopped by ValueError in fail",
         "test_bad_input.py",
-        "a long story",
+        "a long text",
         "report",
     )

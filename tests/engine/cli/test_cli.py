@@ -51,7 +51,7 @@ def saved(store: ModelStore) -> set[str]:
 
 @pytest.fixture
 def model(store: ModelStore, make_checkpoint: Callable[..., Checkpoint]) -> Checkpoint:
-    """Return a model that the store knows as ``tiny``."""
+    """Return a model that the store has as ``tiny``."""
     checkpoint = make_checkpoint()
     store.save("tiny", checkpoint)
     return checkpoint
@@ -114,9 +114,9 @@ def evaluate(folder: Path, *options: str) -> int:
 
 def assert_one_line(stderr: str, *phrases: str) -> None:
     """Assert that stderr is one error line that contains the phrases."""
-    # What the labels mean is told before, where that is clear.
-    told = stderr.strip().splitlines()
-    lines = [line for line in told if not line.startswith("labels: ")]
+    # What the labels mean is printed before, where that is clear.
+    printed = stderr.strip().splitlines()
+    lines = [line for line in printed if not line.startswith("labels: ")]
     assert len(lines) == 1, stderr
     assert lines[0].startswith("napari-unet: error: ")
     for phrase in phrases:
@@ -303,7 +303,7 @@ def test_predict_refuses_bad_images_in_one_line(
     ],
     ids=["constant", "nan", "1xN", "bool", "signed", "offset"],
 )
-def test_predict_takes_odd_images_and_says_what_is_odd(
+def test_predict_takes_odd_images_and_notes_what_is_odd(
     tmp_path: Path,
     model: Checkpoint,
     capsys: pytest.CaptureFixture,
@@ -440,7 +440,7 @@ def test_a_failure_of_torch_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ):
     def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("cuDNN error\nand a long story")
+        raise RuntimeError("cuDNN error\nand a long text")
 
     source = write(tmp_path / "a.tif", noise(32, 32))
     out = tmp_path / "mask.tif"
@@ -640,7 +640,7 @@ def test_classes_are_counted_from_the_labels(folder: Path, store: ModelStore):
     assert store.info("new").spec.classes == ("background", "class 1", "class 2")
 
 
-def test_labels_without_data_are_not_learned_from_and_told(
+def test_labels_without_data_are_not_learned_from_and_noted(
     folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
 ):
     paths = sorted((folder / "images").iterdir())
@@ -798,7 +798,7 @@ def test_overwrite_replaces_a_model_when_the_training_succeeds(
     assert store.info("tiny").history[-1]["steps"] > 0
 
 
-def test_a_training_that_learned_nothing_says_so_and_saves_nothing(
+def test_a_training_that_learned_nothing_reports_it_and_saves_nothing(
     folder: Path,
     model: Checkpoint,
     store: ModelStore,

@@ -128,7 +128,7 @@ def test_one_result_that_is_there_is_kept(
     assert not out.exists()
     assert segment(images / "a.tif", out) == 0
     if suffix == ".tif":
-        # One that a run wrote is replaced, until somebody changes it.
+        # One that a run wrote is replaced, until it is changed.
         assert segment(images / "a.tif", out) == 0
         tifffile.imwrite(out, 1 - tifffile.imread(out))
     assert segment(images / "a.tif", out) == 1

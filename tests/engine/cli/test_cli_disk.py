@@ -55,7 +55,7 @@ def test_from_zarr_to_ome_zarr_and_not_twice(
     np.testing.assert_array_equal(read_labels(out), expected)
 
 
-def test_where_the_result_goes_is_said_once(
+def test_where_the_result_goes_is_printed_once(
     tmp_path: Path, model: Checkpoint, capfd: pytest.CaptureFixture
 ):
     source = write_zarr(tmp_path / "a.zarr", 40, 40)
@@ -64,7 +64,7 @@ def test_where_the_result_goes_is_said_once(
         assert "state once where" in capfd.readouterr().err
 
 
-def test_axes_are_asked_for(
+def test_unknown_axes_are_refused(
     tmp_path: Path, model: Checkpoint, capfd: pytest.CaptureFixture
 ):
     source, out = write_zarr(tmp_path / "a.zarr", 2, 40, 50), tmp_path / "m.ome.zarr"

@@ -270,13 +270,13 @@ def test_starts_that_cannot_be_are_refused(
     assert phrase in error
 
 
-def test_imagenet_weights_are_fetched_when_asked_for(
+def test_imagenet_weights_are_fetched_when_requested(
     folder: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ):
-    asked = []
+    architectures = []
 
     def fetched(spec: ModelSpec, seed: int, **options: object) -> Checkpoint:
-        asked.append(spec.architecture)
+        architectures.append(spec.architecture)
         options["progress"](1, 0)
         options["progress"](2, 4)
         small = dataclasses.replace(spec, width=2, dense_width=4)
@@ -284,7 +284,7 @@ def test_imagenet_weights_are_fetched_when_asked_for(
 
     monkeypatch.setattr(starting, "start_imagenet", fetched)
     finetune(folder, "masks", "--architecture=fcn32s-alexnet", "--imagenet")
-    assert asked == ["fcn32s-alexnet"]
+    assert architectures == ["fcn32s-alexnet"]
 
 
 # pretraining

@@ -42,9 +42,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def assert_refused(code: int, stderr: str, *phrases: str) -> None:
     assert code == 1
-    # What the values mean is told before, where that is clear.
-    told = stderr.strip().splitlines()
-    assert len([line for line in told if not line.startswith("labels: ")]) == 1
+    # What the values mean is printed before, where that is clear.
+    printed = stderr.strip().splitlines()
+    assert len([line for line in printed if not line.startswith("labels: ")]) == 1
     for phrase in ("napari-unet: error: ", *phrases):
         assert phrase in stderr
 
@@ -65,7 +65,7 @@ def test_labels_and_table_are_written(mask: Path, tmp_path: Path, capsys):
     assert rows[2]["mean intensity"] == "7"
 
 
-def test_components_are_not_split_and_only_what_is_asked_for_is_written(
+def test_components_are_not_split_and_only_what_is_requested_is_written(
     mask: Path, tmp_path: Path, capsys
 ):
     table = tmp_path / "out.csv"
@@ -83,9 +83,9 @@ def test_a_stack_is_one_volume_or_many_planes(tmp_path: Path, capsys):
     tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "ZYX"})
     table = tmp_path / "out.csv"
     assert objects(path, "--table", table) == 0
-    told = capsys.readouterr()
-    assert "1 object in 3-D" in told.out
-    assert "--scale Z,Y,X" in told.err
+    printed = capsys.readouterr()
+    assert "1 object in 3-D" in printed.out
+    assert "--scale Z,Y,X" in printed.err
     assert objects(path, "--table", table) == 1
     assert "is there already" in capsys.readouterr().err
     table.unlink()
@@ -382,7 +382,7 @@ def test_z_away_from_the_plane_is_no_volume(tmp_path: Path, capsys):
     assert objects(path, *options, "--planes") == 0
 
 
-def test_how_many_objects_are_too_small_is_told_and_how_to_keep_them(
+def test_how_many_objects_are_too_small_is_reported_and_how_to_keep_them(
     tmp_path: Path, capsys
 ):
     spots = np.zeros((50, 50), np.uint8)
@@ -390,13 +390,13 @@ def test_how_many_objects_are_too_small_is_told_and_how_to_keep_them(
     path, out = tmp_path / "spots.tif", tmp_path / "out.tif"
     tifffile.imwrite(path, spots)
     assert objects(path, "-o", out) == 0
-    told = capsys.readouterr().out
-    assert "1 object in 2-D; 2 of fewer than 30 pixels left out" in told
-    assert "--min-size 0" in told
+    printed = capsys.readouterr().out
+    assert "1 object in 2-D; 2 of fewer than 30 pixels left out" in printed
+    assert "--min-size 0" in printed
     assert objects(path, "-o", out, "--min-size", 0, "--overwrite") == 0
-    told = capsys.readouterr().out
-    assert "3 objects" in told
-    assert "left out" not in told
+    printed = capsys.readouterr().out
+    assert "3 objects" in printed
+    assert "left out" not in printed
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
@@ -417,7 +417,7 @@ def test_grey_rims_are_no_objects(tmp_path: Path, capsys, suffix: str):
     np.testing.assert_array_equal(read_labels(out) > 0, grey > 127)
 
 
-def test_label_values_of_a_mask_say_what_an_object_is(tmp_path: Path, capsys):
+def test_label_values_of_a_mask_define_what_an_object_is(tmp_path: Path, capsys):
     values = np.zeros((30, 40), np.int16)
     values[2:12, 2:12], values[2:12, 20:30], values[20:29, 5:15] = 1, 2, -1
     path, out, table = tmp_path / "m.tif", tmp_path / "o.tif", tmp_path / "o.csv"

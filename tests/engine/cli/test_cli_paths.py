@@ -88,7 +88,7 @@ def test_a_dash_is_no_path(tmp_path: Path, capsys: pytest.CaptureFixture):
 
 
 @pytest.mark.parametrize("edge", [0.2, 0.50001, 0.8])
-def test_a_mask_and_an_image_of_other_pixels_are_told(
+def test_a_mask_and_an_image_of_other_pixels_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture, edge: float
 ):
     for name, size in (("m", edge), ("a", 0.5)):
@@ -98,9 +98,9 @@ def test_a_mask_and_an_image_of_other_pixels_are_told(
     mask, image = str(tmp_path / "m.ome.tif"), str(tmp_path / "a.ome.tif")
     measure = ["objects", mask, "--image", image, "--table"]
     assert main([*measure, str(tmp_path / "a.csv")]) == 0
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     line = f"a pixel of the mask is {edge:g} x {edge:g} µm and one of the image 0.5"
-    assert (line in told) == (edge != 0.50001)
+    assert (line in printed) == (edge != 0.50001)
     assert main([*measure, str(tmp_path / "b.csv"), "--scale", "0.5"]) == 0
     assert "a pixel of the mask" not in capsys.readouterr().err
 
@@ -112,7 +112,7 @@ def test_an_address_is_no_path(text: str, capsys: pytest.CaptureFixture):
     assert f"{text} is an address; copy the file" in capsys.readouterr().err
 
 
-def test_a_name_that_is_too_long_is_told(
+def test_a_name_that_is_too_long_is_reported(
     tmp_path: Path, model: Checkpoint, capsys: pytest.CaptureFixture
 ):
     assert segment(write(tmp_path / "a.tif"), tmp_path / f"{'m' * 300}.tif") == 1

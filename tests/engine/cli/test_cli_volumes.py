@@ -76,7 +76,7 @@ def test_two_labelled_slices_are_learned_predicted_and_measured(
     assert main(["predict", str(image), str(out), *options]) == 0
     found, truth = tifffile.imread(out), tifffile.imread(stacks / "truth" / "stack.tif")
     assert found.shape == truth.shape
-    # Slices that nobody labelled, between those that were.
+    # Slices without labels, between those that have some.
     assert np.mean(found[4:7] != truth[4:7]) < 0.05
     capsys.readouterr()
     data = f"--images={stacks / 'images'}", f"--labels={stacks / 'truth'}"
@@ -134,7 +134,7 @@ def write_stack(folder: Path, depth: int, **metadata: object) -> Path:
     ("depth", "spacing", "poolings"),
     [(14, 0.1, 1), (100, 0.1, 3), (100, 0.4, 1), (3, 0.1, 0)],
 )
-def test_poolings_along_z_follow_the_stack_and_are_told(
+def test_poolings_along_z_follow_the_stack_and_are_printed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
@@ -145,10 +145,10 @@ def test_poolings_along_z_follow_the_stack_and_are_told(
     folder = write_stack(tmp_path, depth, spacing=spacing)
     spec = chosen(folder, monkeypatch, "--ndim=3", "--width=2")
     assert spec.z_poolings == poolings
-    told = capsys.readouterr().err
-    assert f"{poolings} of 3 poolings go along Z" in told
-    assert f"{depth} slices" in told
-    assert ("4.0 times as far apart" in told) == (spacing > 0.1)
+    printed = capsys.readouterr().err
+    assert f"{poolings} of 3 poolings go along Z" in printed
+    assert f"{depth} slices" in printed
+    assert ("4.0 times as far apart" in printed) == (spacing > 0.1)
 
 
 def test_valid_padding_pools_less_along_z_than_would_look_out_of_the_stack(
@@ -162,7 +162,7 @@ def test_valid_padding_pools_less_along_z_than_would_look_out_of_the_stack(
         assert spec.footprint.halo[0] < depth
 
 
-def test_poolings_that_are_asked_for_are_taken(
+def test_poolings_that_are_requested_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     folder = write_stack(tmp_path, 14)

@@ -256,7 +256,7 @@ def test_workers_leave_the_threads_of_others_alone(monkeypatch: pytest.MonkeyPat
     assert later == [before]
 
 
-def test_a_stop_is_heard_between_two_blocks():
+def test_a_stop_takes_effect_between_two_blocks():
     workers = Workers(1)
     done: list[int] = []
 
@@ -272,7 +272,7 @@ def test_a_stop_is_heard_between_two_blocks():
     assert 2 <= len(done) < 200
 
 
-def test_a_failure_in_a_block_is_told_and_the_others_end(
+def test_a_failure_in_a_block_is_raised_and_the_others_end(
     make_checkpoint: Callable[[ModelSpec], Checkpoint], monkeypatch: pytest.MonkeyPatch
 ):
     spec = SPECS["plane"]

@@ -111,7 +111,7 @@ def image(edge: int = 96) -> Image:
     return Image.from_array(pixels, "YX", name="noise")
 
 
-def test_a_long_run_calibrates_and_tells_how_fast_it_was(
+def test_a_long_run_calibrates_and_records_its_speed(
     make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(inference, "_LONG_RUN", 96 * 96)
@@ -120,7 +120,7 @@ def test_a_long_run_calibrates_and_tells_how_fast_it_was(
     checkpoint = make_checkpoint(SPEC)
     config = PredictConfig(device="cpu")
     predict(image(), checkpoint, config, near=((), (5.0, 5.0)))
-    assert recall(SPEC, "cpu").block_edge == 0, "somebody waits for the first tile"
+    assert recall(SPEC, "cpu").block_edge == 0, "the user waits for the first tile"
     predict(image(), checkpoint, config)
     assert recall(SPEC, "cpu").block_edge == 64
     assert recall(SPEC, "cpu").seconds_per_megapixel > 0

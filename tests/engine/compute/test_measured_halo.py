@@ -1,4 +1,4 @@
-"""Tests of the measured halo: found, kept with the model, and told."""
+"""Tests of the measured halo: found, kept with the model, and reported."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_volumes_are_measured_along_each_axis(make_checkpoint: Callable):
     assert measured.measured_halo in spec.halo_choices
 
 
-def test_a_prediction_with_it_has_smaller_tiles_and_says_so(near_sighted: Checkpoint):
+def test_a_prediction_with_it_has_smaller_tiles_and_a_note(near_sighted: Checkpoint):
     image = Image.from_array(pixels()[0], "YX", name="noise")
     exact = PredictConfig(device="cpu", tile=32, probabilities=True)
     quick = dataclasses.replace(exact, halo="measured")

@@ -140,7 +140,7 @@ def test_weights_that_are_not_those_of_the_spec_are_refused(
             "not enough CPU memory; use smaller tiles",
         ),
         (MemoryError("Unable to allocate 9 TiB"), OutOfMemoryError, "9 TiB"),
-        (RuntimeError("cuDNN error\nlong story"), EngineError, "cuDNN error; if"),
+        (RuntimeError("cuDNN error\nlong text"), EngineError, "cuDNN error; if"),
     ],
 )
 def test_errors_of_torch_become_the_engines_own(
@@ -182,7 +182,7 @@ def test_training_takes_half_of_the_bits_only_where_that_is_native(
     assert devices.training_precision("cpu") == torch.float32
 
 
-def test_prediction_takes_half_of_the_bits_only_where_it_is_asked_for_and_native(
+def test_prediction_takes_half_of_the_bits_only_where_it_is_requested_and_native(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)

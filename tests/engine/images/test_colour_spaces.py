@@ -134,7 +134,7 @@ def test_alpha_beside_grey_is_no_channel(tmp_path: Path):
     assert np.array_equal(read_labels(path), IDS)
 
 
-def test_a_fourth_sample_of_unknown_meaning_is_asked_for(tmp_path: Path):
+def test_a_fourth_sample_of_unknown_meaning_is_refused(tmp_path: Path):
     path = tmp_path / "infrared.tif"
     stored = np.dstack([COLOUR, IDS])
     tifffile.imwrite(path, stored, photometric="rgb", extrasamples=["unspecified"])

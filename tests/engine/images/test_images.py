@@ -33,7 +33,7 @@ class Counting:
         return block
 
     def __array__(self, *args, **kwargs):
-        raise AssertionError("the whole image was asked for")
+        raise AssertionError("the whole image was read")
 
 
 @st.composite
@@ -226,7 +226,7 @@ def test_tiff_stacks_keep_axes_and_values(tmp_path, kind):
         {},
         {"compression": "zlib", "rowsperstrip": 7},
         {"compression": "zlib", "tile": (16, 16)},
-        # Of tifffile itself it may be a guess, see test_tiff_axes.
+        # Of tifffile itself it may be an assumption, see test_tiff_axes.
         {"planarconfig": "separate", "rowsperstrip": 9, "software": "another"},
     ],
 )
@@ -328,7 +328,7 @@ def test_unknown_axes_are_depth_and_the_caller_knows_better(tmp_path):
         open_image(path, axes="YX")
 
 
-def test_a_guess_is_told_and_two_are_not_made(tmp_path, caplog):
+def test_an_assumption_is_logged_and_two_are_not_made(tmp_path, caplog):
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, STACK[:, 0], photometric="minisblack")
     open_image(path)
@@ -519,7 +519,7 @@ def test_a_complex_tiff_is_refused_with_advice(tmp_path):
         open_image(path)
 
 
-def test_a_file_that_vanished_is_told(tmp_path):
+def test_a_file_that_vanished_is_reported(tmp_path):
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", **TIFFS["zlib"])
     image = open_image(path)
@@ -609,7 +609,7 @@ def test_what_lies_beyond_the_percentiles_is_kept_up_to_a_limit():
 
 
 @pytest.mark.parametrize("value", [0, 7, 65535])
-def test_a_constant_image_becomes_zero_and_says_so(value):
+def test_a_constant_image_becomes_zero_with_a_note(value):
     norm, image = brightness(np.full((16, 16), value, np.uint16))
     assert not norm.apply(image.read()).any()
     [note] = norm.notes

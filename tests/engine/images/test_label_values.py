@@ -131,7 +131,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("labels", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-def test_what_values_leave_open_is_asked_and_each_answer_works(
+def test_ambiguous_values_are_refused_and_each_choice_works(
     labels: list[np.ndarray],
 ):
     with pytest.raises(DataError) as refused:
@@ -283,7 +283,7 @@ def test_a_file_that_would_be_a_mask_alone_is_named():
     assert note.startswith("b.tif")
 
 
-# what is told
+# what is reported
 
 
 def test_the_line_names_values_classes_and_shares():
@@ -369,7 +369,7 @@ def test_the_order_of_files_changes_nothing_and_targets_are_classes(
 def test_advice_of_a_refusal_is_an_answer(
     files: list[np.ndarray], values: LabelValues, classes: int | None
 ):
-    """Whoever follows advice is never asked the same question again."""
+    """Following the advice never leads to the same refusal again."""
     options = {"values": values, "classes": classes}
     try:
         decide(*files, **options)

@@ -123,7 +123,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, suffix):
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_folder_that_refuses_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_refuses_is_reported(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"No such file.*choose another folder"):
         write_labels(tmp_path / "missing" / "labels.tif", PLANE)
     (tmp_path / "file").write_text("")
@@ -182,7 +182,7 @@ def test_masks_of_other_types_are_read(tmp_path, array, dtype):
     assert np.array_equal(found, array)
 
 
-def test_negative_numbers_are_read_when_asked_for(tmp_path):
+def test_negative_numbers_are_read_when_requested(tmp_path):
     values = PLANE.astype(np.int16) - 2
     tifffile.imwrite(tmp_path / "mask.tif", values)
     found = read_labels(tmp_path / "mask.tif", negative=True)

@@ -1,4 +1,4 @@
-"""A mask that a run wrote may be replaced by another run, until somebody changes it."""
+"""A mask that a run wrote may be replaced by another run, until it is changed."""
 
 from pathlib import Path
 

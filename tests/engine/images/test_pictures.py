@@ -101,7 +101,7 @@ def test_cmyk_jpeg_becomes_rgb(tmp_path: Path):
     assert image.read().min() > 250
 
 
-def test_a_picture_marked_as_turned_is_told(tmp_path: Path, caplog):
+def test_a_picture_marked_as_turned_is_reported(tmp_path: Path, caplog):
     path = tmp_path / "turned.jpg"
     exif = PIL.Image.Exif()
     exif[274] = 6
@@ -149,14 +149,14 @@ def test_images_that_cannot_be_read_are_named(tmp_path: Path, caplog, monkeypatc
     assert "hidden" not in caplog.text
 
 
-def test_a_format_of_a_vendor_asks_for_bioio(tmp_path: Path, monkeypatch):
+def test_a_format_of_a_vendor_needs_bioio(tmp_path: Path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bioio", None)
     (tmp_path / "a.czi").write_bytes(b"1")
     with pytest.raises(DataError, match=r"a\.czi needs bioio.*\[bioio\]") as refusal:
         open_image(tmp_path / "a.czi")
-    said = str(refusal.value).replace(str(tmp_path), "")
-    assert len(said) < 100, "one line of a terminal"
-    assert "\n" not in said
+    message = str(refusal.value).replace(str(tmp_path), "")
+    assert len(message) < 100, "one line of a terminal"
+    assert "\n" not in message
 
 
 class Opened:

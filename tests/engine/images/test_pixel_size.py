@@ -47,7 +47,7 @@ def test_lengths_are_known_in_every_spelling(text, factor):
 
 
 @pytest.mark.parametrize("text", ["MM", "parsnip", "?m", "s", "pixel", "", "mum", "M"])
-def test_what_is_no_known_length_is_not_guessed(text):
+def test_what_is_no_known_length_is_not_assumed(text):
     assert micrometres(text) is None
 
 

@@ -71,7 +71,7 @@ def test_as_many_planes_as_promised_are_read(tmp_path: Path):
         assert np.array_equal(found, STACK), name
 
 
-def test_missing_planes_of_an_ome_tiff_are_zero_when_that_is_asked_for(tmp_path: Path):
+def test_missing_planes_of_an_ome_tiff_are_zero_when_that_is_requested(tmp_path: Path):
     path = write_pages(tmp_path / "cut.ome.tif", STACK, ome(9))
     with pytest.raises(DataError, match="--missing-chunks fill"):
         open_image(path)

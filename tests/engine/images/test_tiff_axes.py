@@ -1,4 +1,4 @@
-"""Tests of TIFFs that do not say what their planes are: asked for, not guessed."""
+"""Tests of TIFFs that do not state what their planes are: refused, not assumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STACK = np.random.default_rng(0).integers(0, 2, (3, 40, 50)).astype(np.uint8)
 
 
-def write_unsaid(path: Path, planes: np.ndarray) -> Path:
+def write_without_axes(path: Path, planes: np.ndarray) -> Path:
     """Write planes without a word about them, as most scripts do."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -31,11 +31,11 @@ def write_unsaid(path: Path, planes: np.ndarray) -> Path:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("planes", [3, 4])
-def test_planes_that_may_be_colours_are_asked_for(
+def test_planes_that_may_be_colours_are_refused(
     tmp_path: Path, planes: int, dtype: type
 ):
     pixels = np.resize(STACK, (planes, 40, 50)).astype(dtype)
-    path = write_unsaid(tmp_path / "a.tif", pixels)
+    path = write_without_axes(tmp_path / "a.tif", pixels)
     with pytest.raises(DataError, match="--axes: ZYX, CYX or SYX"):
         open_image(path)
     stack = open_image(path, axes="ZYX")
@@ -47,15 +47,15 @@ def test_planes_that_may_be_colours_are_asked_for(
     np.testing.assert_array_equal(colours.read(), pixels[:3])
 
 
-def test_a_series_of_such_planes_is_asked_for(tmp_path: Path):
-    path = write_unsaid(tmp_path / "a.tif", np.stack([STACK] * 5))
+def test_a_series_of_such_planes_is_refused(tmp_path: Path):
+    path = write_without_axes(tmp_path / "a.tif", np.stack([STACK] * 5))
     with pytest.raises(DataError, match="--axes: TZYX, TCYX or TSYX"):
         open_image(path)
     assert open_image(path, axes="TZYX").leading_shape == (5, 3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_what_another_program_says_are_colours_are(tmp_path: Path, dtype: type):
+def test_what_another_program_marks_as_colours_are_colours(tmp_path: Path, dtype: type):
     path = tmp_path / "a.tif"
     options = {"photometric": "rgb", "planarconfig": "separate"}
     tifffile.imwrite(path, STACK.astype(dtype), software="another", **options)
@@ -65,11 +65,11 @@ def test_what_another_program_says_are_colours_are(tmp_path: Path, dtype: type):
 
 
 def test_colours_that_lie_side_by_side_are_colours(tmp_path: Path):
-    path = write_unsaid(tmp_path / "a.tif", np.moveaxis(STACK, 0, -1))
+    path = write_without_axes(tmp_path / "a.tif", np.moveaxis(STACK, 0, -1))
     assert open_image(path).rgb
 
 
-def test_named_axes_are_not_asked_for(tmp_path: Path):
+def test_named_axes_are_taken(tmp_path: Path):
     for axes in ("ZYX", "CYX"):
         tifffile.imwrite(
             tmp_path / "a.tif", STACK, photometric="rgb", metadata={"axes": axes}
@@ -78,11 +78,11 @@ def test_named_axes_are_not_asked_for(tmp_path: Path):
 
 
 def test_labels_have_no_colours_and_are_a_stack(tmp_path: Path):
-    path = write_unsaid(tmp_path / "a.tif", STACK)
+    path = write_without_axes(tmp_path / "a.tif", STACK)
     np.testing.assert_array_equal(read_labels(path), STACK)
 
 
-def test_the_command_line_asks_and_takes_the_answer(
+def test_the_command_line_refuses_and_takes_the_option(
     tmp_path: Path,
     capfd: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,7 +90,7 @@ def test_the_command_line_asks_and_takes_the_answer(
 ):
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     ModelStore().save("tiny", make_checkpoint())
-    source, out = write_unsaid(tmp_path / "a.tif", STACK), tmp_path / "m.tif"
+    source, out = write_without_axes(tmp_path / "a.tif", STACK), tmp_path / "m.tif"
     command = ["predict", str(source), str(out), "--model=tiny", "--device=cpu"]
     assert main(command) == 1
     assert "slices, channels or colours; state it with --axes" in capfd.readouterr().err

@@ -100,7 +100,7 @@ def test_axes_that_an_array_names_are_taken(tmp_path):
     assert open_image(old).axes == "CYX"
 
 
-def test_axes_that_cannot_be_guessed_are_asked_for(tmp_path):
+def test_axes_that_are_unknown_are_refused(tmp_path):
     path = write_array(tmp_path / "bare.zarr", STACK[0])
     with pytest.raises(DataError, match="--axes"):
         open_image(path)
@@ -216,7 +216,7 @@ def test_a_zarr_without_metadata_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"zarr_format": 9}'])
 @pytest.mark.parametrize("name", [".zattrs", "0/.zarray", ".zgroup"])
-def test_damaged_metadata_are_told(tmp_path, name, content):
+def test_damaged_metadata_are_reported(tmp_path, name, content):
     path = write_ome_zarr(tmp_path / "a.zarr", "0.4")
     (path / name).write_text(content)
     if content in ("{}", '{"zarr_format": 9}') and name == ".zattrs":
@@ -227,7 +227,7 @@ def test_damaged_metadata_are_told(tmp_path, name, content):
         open_image(path)
 
 
-def test_a_multiscale_without_what_it_needs_is_told(tmp_path):
+def test_a_multiscale_without_what_it_needs_is_reported(tmp_path):
     path = write_ome_zarr(tmp_path / "a.zarr", "0.4")
     (path / ".zattrs").write_text(json.dumps({"multiscales": [{"axes": AXES}]}))
     with pytest.raises(DataError, match=r"metadata of .* cannot be read"):
@@ -338,7 +338,7 @@ def test_of_a_chunk_too_large_to_keep_only_a_part_is_read(monkeypatch):
     assert data.keys == [(slice(3, 9), slice(60, 66))]
 
 
-def test_what_a_dask_array_fails_with_is_told():
+def test_what_a_dask_array_fails_with_is_reported():
     def fail(block: np.ndarray) -> np.ndarray:
         raise KeyError("the graph is broken")
 

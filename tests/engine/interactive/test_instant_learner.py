@@ -1,4 +1,4 @@
-"""Tests of the instant learner and of the features it sees."""
+"""Tests of the instant learner and of its features."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestFeatures:
         assert gradient[0, 0, :, :20].max() < 1e-3
 
     @pytest.mark.parametrize("channels", [1, 3])
-    def test_there_are_as_many_fine_features_as_said(self, channels):
+    def test_there_are_as_many_fine_features_as_documented(self, channels):
         spec = ModelSpec(depth=2, width=4, in_channels=channels)
         size = GRID + 2 * MARGIN
         block = np.zeros((channels, size, size), np.float32)
@@ -121,18 +121,18 @@ class TestFeatures:
         assert torch.equal(plain(block)[..., filters], mean[..., filters])
         assert not torch.allclose(plain(block), mean, atol=1e-3)
 
-    def test_an_opinion_turns_with_the_image(self):
+    def test_tuned_probabilities_turn_with_the_image(self):
         extractor = FeatureExtractor(opinion=trained())
         size = GRID + 2 * MARGIN
         rng = np.random.default_rng(0)
         block = rng.random((1, size, size), dtype=np.float32)
-        said = extractor(block)[..., -extractor.opinions :]
+        tuned = extractor(block)[..., -extractor.opinions :]
         upside_down = extractor(block[:, ::-1, ::-1].copy())
         turned = upside_down[..., -extractor.opinions :].flip(0, 1)
-        assert torch.allclose(said.sum(dim=-1), torch.tensor(1.0), atol=1e-4)
-        assert torch.allclose(turned, said, atol=1e-4)
+        assert torch.allclose(tuned.sum(dim=-1), torch.tensor(1.0), atol=1e-4)
+        assert torch.allclose(turned, tuned, atol=1e-4)
 
-    def test_a_model_that_learned_nothing_is_not_asked(self):
+    def test_a_model_that_learned_nothing_is_left_out(self):
         assert FeatureExtractor(start_checkpoint(TINY)).channels == 0
         assert FeatureExtractor(trained()).channels == 1
 
@@ -172,20 +172,20 @@ class TestClassifier:
         # What is painted looks otherwise than most of the image, in half of all it is.
         touched, labels = pixels(200, 0.8, -0.4)
         rest, truth = pixels(2000, 1.0, 1.0)
-        said = np.stack([truth == 0, truth == 1], axis=1).astype(np.float32)
+        tuned = np.stack([truth == 0, truth == 1], axis=1).astype(np.float32)
 
         def right(*others: np.ndarray) -> float:
             classifier = PixelClassifier(8)
             classifier.fit(touched, labels, *others)
             return float(np.mean(classifier.probabilities(rest).argmax(1) == truth))
 
-        known, told = right(rest[::2]), right(rest[::2], said[::2])
-        assert right() + 0.02 < known < told
+        known, with_tuned = right(rest[::2]), right(rest[::2], tuned[::2])
+        assert right() + 0.02 < known < with_tuned
         assert known > 0.9
-        assert told > 0.97
+        assert with_tuned > 0.97
 
     @pytest.mark.parametrize("others", [False, True])
-    def test_a_short_stroke_beside_many_long_ones_is_heard(self, others: bool):
+    def test_a_short_stroke_beside_many_long_ones_counts(self, others: bool):
         rng = np.random.default_rng(0)
 
         def pixels(count: int, label: int) -> np.ndarray:
@@ -198,8 +198,8 @@ class TestClassifier:
         classifier.fit(touched, labels, rest)
 
         def found(label: int) -> float:
-            answers = classifier.probabilities(pixels(1000, label)).argmax(axis=1)
-            return float(np.mean(answers == label))
+            predicted = classifier.probabilities(pixels(1000, label)).argmax(axis=1)
+            return float(np.mean(predicted == label))
 
         assert found(1) > 0.4
         assert found(0) > 0.98
@@ -210,7 +210,7 @@ class TestClassifier:
 
 
 class TestLearner:
-    def test_two_strokes_tell_the_halves_apart(self):
+    def test_two_strokes_separate_the_halves(self):
         source = live_image(stripes())
         learner = InstantLearner(2)
         strokes = painted((300, 330), TWO)
@@ -241,7 +241,7 @@ class TestLearner:
         assert learner.learn([(source, on_data)]) == 2800
         assert not learner.note, "the strokes there are gone"
 
-    def test_a_padded_border_teaches_nothing_that_a_background_stroke_on_it_says(self):
+    def test_a_padded_border_adds_nothing_to_a_background_stroke_on_it(self):
         inner = stripes(200, 330)
         padded = np.pad(inner, ((40, 40), (0, 0)))
         at = {label: (slice(80, 100), part[1]) for label, part in TWO.items()}
@@ -280,7 +280,7 @@ class TestLearner:
         assert before[0, 50, 50] > 0.9
         assert after[1, 50, 50] > 0.9
 
-    def test_the_block_in_view_comes_first_and_stop_is_heard(self):
+    def test_the_block_in_view_comes_first_and_stop_takes_effect(self):
         source = live_image(stripes(600, 600))
         learner = InstantLearner(2)
         learner.learn([(source, painted((600, 600), TWO))])
@@ -314,7 +314,7 @@ class TestLearner:
             small.features((), 0, column)
         assert len(calls) == 4
 
-    def test_strokes_on_slices_of_a_stack_teach_all_slices(self):
+    def test_strokes_on_slices_of_a_stack_suffice_for_all_slices(self):
         stack = np.stack([stripes(), stripes(), stripes()[::-1]])
         source = live_image(stack)
         learner = InstantLearner(3)
@@ -360,21 +360,21 @@ class TestLearner:
 
     def test_only_blocks_with_strokes_are_looked_at(self):
         source = live_image(stripes(2 * BLOCK, 2 * BLOCK))
-        asked = []
+        polled = []
         strokes = painted((2 * BLOCK, 2 * BLOCK), TWO)
         target = strokes.target
-        strokes.target = lambda *place: asked.append(place) or target(*place)
+        strokes.target = lambda *place: polled.append(place) or target(*place)
         source.touched(strokes)
-        assert [place[1][0].start for place in asked] == [0, 0]
+        assert [place[1][0].start for place in polled] == [0, 0]
 
     def test_learning_stops_and_goes_on_where_it_was(self):
         source = live_image(stripes())
         strokes = painted((300, 330), TWO)
-        learner, asked = InstantLearner(2), []
+        learner, polled = InstantLearner(2), []
 
         def second() -> bool:
-            asked.append(True)
-            return len(asked) == 2
+            polled.append(True)
+            return len(polled) == 2
 
         with pytest.raises(Cancelled):
             learner.learn([(source, strokes)], second)
@@ -400,7 +400,7 @@ class TestLearner:
         source.features = None
         assert learner.learn([(source, strokes)]) == 2800
 
-    def test_without_a_stroke_it_says_what_to_do(self):
+    def test_without_a_stroke_the_error_names_what_to_do(self):
         learner = InstantLearner(2)
         with pytest.raises(DataError, match="nothing is painted yet"):
             learner.learn([(live_image(stripes()), Annotations((300, 330)))])
@@ -413,21 +413,21 @@ class TestLearner:
 
 
 class TestOpinion:
-    def test_what_a_tuned_model_says_counts_half(self):
+    def test_probabilities_of_a_tuned_model_count_half(self):
         base, tuned = trained(), trained()
-        heard = live_image(stripes(), FeatureExtractor(base, opinion=tuned))
+        source = live_image(stripes(), FeatureExtractor(base, opinion=tuned))
         region = np.s_[0:128, 0:128]
         learner = InstantLearner(2)
-        learner.learn([(heard, painted((300, 330), TWO))])
-        assert heard.opinions == 2
-        rows = heard.features((), 0, 0)[region].reshape(128 * 128, -1)
+        learner.learn([(source, painted((300, 330), TWO))])
+        assert source.opinions == 2
+        rows = source.features((), 0, 0)[region].reshape(128 * 128, -1)
         assert learner._classifier is not None
         own = learner._classifier.probabilities(rows[:, :-2])
         expected = (own + rows[:, -2:].astype(np.float32)) / 2
-        found = learner.probabilities(heard, (), region)
+        found = learner.probabilities(source, (), region)
         np.testing.assert_allclose(found.reshape(2, -1).T, expected, atol=1e-3)
 
-    def test_a_network_that_does_not_take_the_blocks_is_not_asked(self):
+    def test_a_network_that_does_not_take_the_blocks_is_left_out(self):
         deep = trained(ModelSpec(depth=5, width=2))
         assert FeatureExtractor(deep).channels == 0
         assert FeatureExtractor(opinion=deep).opinions == 0

@@ -33,8 +33,8 @@ def survey_of(*planes: np.ndarray, touched: np.ndarray | None = None) -> Survey:
                     slice(top, min(top + 200, height)),
                     slice(left, min(left + 300, width)),
                 )
-                said = None if touched is None else touched[inner]
-                survey.add(index, inner, plane[inner], said)
+                labelled = None if touched is None else touched[inner]
+                survey.add(index, inner, plane[inner], labelled)
     return survey
 
 
@@ -108,7 +108,7 @@ class TestRanking:
         assert worth[1, 1] > 2 * worth[3, 3] > 0
         assert [cell_of(r) for r in rank_regions(survey_of(plane), 2)] == [(1, 1)]
 
-    def test_places_that_were_looked_at_are_left_out(self):
+    def test_places_that_were_shown_are_left_out(self):
         survey = survey_of(doubt((1, 1), (3, 4)))
         first, second = rank_regions(survey, 2)
         assert rank_regions(survey, 2, skip=[first]) == [second]
@@ -118,7 +118,7 @@ class TestRanking:
         assert rank_regions(survey_of(doubt()), 5) == []
         assert rank_regions(Survey(PLANE), 5) == []
 
-    def test_a_sliver_that_was_seen_says_nothing_of_its_cell(self):
+    def test_a_sliver_that_was_predicted_does_not_score_its_cell(self):
         survey = Survey(PLANE)
         survey.add((), (slice(0, CELL), slice(0, 20)), np.ones((CELL, 20)))
         assert rank_regions(survey, 5) == []

@@ -119,7 +119,7 @@ def test_a_model_that_overflows_ends_at_its_first_tile_and_leaves_nothing(
     assert out.exists()
 
 
-def test_an_overflow_of_16_bits_asks_for_32(make_checkpoint: Callable):
+def test_an_overflow_of_16_bits_needs_32(make_checkpoint: Callable):
     model = make_checkpoint()
     runner = Runner(model, "cpu", "full")
     block = np.zeros((1, 32, 32), "f4")

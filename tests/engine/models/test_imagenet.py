@@ -78,34 +78,34 @@ def test_weights_are_fetched_once_and_checked(
 ):
     weights = {"features.0.weight": torch.arange(6.0).reshape(2, 3)}
     url = publish(saved(tmp_path, weights))
-    heard: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     found = imagenet_weights(
-        "vgg16", url=url, progress=lambda done, total: heard.append((done, total))
+        "vgg16", url=url, progress=lambda done, total: progress.append((done, total))
     )
     np.testing.assert_array_equal(
         found["features.0.weight"], [[0, 1, 2], [3, 4, 5]], strict=False
     )
     size = next(served[0].iterdir()).stat().st_size
-    assert heard[-1] == (size, size)
+    assert progress[-1] == (size, size)
     next(served[0].iterdir()).unlink()
     again = imagenet_weights("vgg16", url=url)
     np.testing.assert_array_equal(again["features.0.weight"], weights.popitem()[1])
     assert [path.name for path in cache.iterdir()] == [url.rpartition("/")[2]]
 
 
-def test_progress_is_told_in_parts_and_stop_leaves_nothing(
+def test_progress_is_reported_in_parts_and_stop_leaves_nothing(
     publish: Callable[..., str], tmp_path: Path
 ):
     url = publish(bytes(3 << 20))
-    heard: list[int] = []
+    progress: list[int] = []
     with pytest.raises(Cancelled):
         fetch(
             url,
             tmp_path / "cache",
-            progress=lambda done, total: heard.append(done),
-            stop=lambda: len(heard) >= 2,
+            progress=lambda done, total: progress.append(done),
+            stop=lambda: len(progress) >= 2,
         )
-    assert heard == [1 << 20, 2 << 20]
+    assert progress == [1 << 20, 2 << 20]
     assert not list((tmp_path / "cache").iterdir())
 
 
@@ -130,8 +130,8 @@ def test_a_damaged_file_in_the_cache_is_named(
         fetch(url, tmp_path)
 
 
-def test_offline_says_what_to_do(cache: Path):
-    # Port 9 is reserved for discarding; nothing listens on it.
+def test_offline_the_error_names_what_to_do(cache: Path):
+    # Port 9 is reserved for discarding; no server runs on it.
     with pytest.raises(CheckpointError) as error:
         imagenet_weights("alexnet", url="http://127.0.0.1:9/alexnet-7be5be79.pth")
     assert "check the connection" in str(error.value)

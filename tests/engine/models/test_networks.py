@@ -116,10 +116,10 @@ def test_tiles_equal_the_whole_to_the_last_digit(spec: ModelSpec):
 
 
 @every_network
-def test_no_pixel_looks_beyond_the_halo(spec: ModelSpec):
+def test_no_pixel_depends_on_input_beyond_the_halo(spec: ModelSpec):
     network = network_of(spec).double()
     for module in network.modules():
-        # An average looks at all that a maximum may look at.
+        # An average depends on all that a maximum may depend on.
         for name, child in module.named_children():
             if isinstance(child, (nn.MaxPool2d, nn.MaxPool3d)):
                 kind = nn.AvgPool2d if spec.ndim == 2 else nn.AvgPool3d
@@ -132,7 +132,7 @@ def test_no_pixel_looks_beyond_the_halo(spec: ModelSpec):
 
 
 def assert_stays_in_outer(network: nn.Module, spec: ModelSpec, axis: int) -> None:
-    """Ask which input pixels the inner region of a tile has a gradient to."""
+    """Return which input pixels the inner region of a tile has a gradient to."""
     halo, divisor = spec.footprint.halo[axis], spec.footprint.divisor[axis]
     inner = divisor + 1
     outer = spec.footprint.allowed_size(inner + 2 * halo, axis)

@@ -41,7 +41,7 @@ def test_a_spec_is_frozen():
         ModelSpec().depth = 5
 
 
-def test_an_unknown_key_asks_for_an_update():
+def test_an_unknown_key_needs_an_update():
     with pytest.raises(SpecError, match=r"future_setting.*update"):
         ModelSpec.from_dict({**ModelSpec().to_dict(), "future_setting": 1})
 

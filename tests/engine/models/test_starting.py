@@ -121,12 +121,12 @@ def test_imagenet_weights_start_a_trunk(monkeypatch):
         if n.startswith("features.")
     }
     classifier = {n: w.astype(np.float32) for n, w in classifier.items()}
-    asked = []
+    fetched = []
     monkeypatch.setattr(
-        warm_starts, "imagenet_weights", lambda n, **o: asked.append(n) or classifier
+        warm_starts, "imagenet_weights", lambda n, **o: fetched.append(n) or classifier
     )
     start = start_imagenet(spec)
-    assert asked == ["alexnet"]
+    assert fetched == ["alexnet"]
     name = "features.3.weight"
     assert np.array_equal(start.weights[name], classifier[name])
     assert np.allclose(
@@ -214,7 +214,7 @@ class TestFeatures:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_who_is_said_to_start_from_another_does(name):
+def test_what_may_start_from_another_does(name):
     pretrained = ModelSpec(architecture="autoencoder", depth=2, width=4, classes=())
     parents = [start_checkpoint(pretrained)]
     parents += [

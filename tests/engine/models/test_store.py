@@ -199,7 +199,7 @@ def test_an_impossible_spec_is_refused(saved, spec):
 
 
 @pytest.mark.parametrize("version", ["2", "99", "zero", "-1", "9" * 5000])
-def test_a_newer_format_asks_for_an_update(saved, version):
+def test_a_newer_format_needs_an_update(saved, version):
     rewrite_header(saved, lambda h: h["__metadata__"].update(version=version))
     with pytest.raises(CheckpointError, match="update"):
         read_info(saved)
@@ -220,7 +220,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
             Checkpoint.load(path)
 
 
-def test_the_header_is_plain_json_and_says_whose_it_is(saved):
+def test_the_header_is_plain_json_with_its_format(saved):
     content = saved.read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])["__metadata__"]
@@ -309,7 +309,7 @@ def test_unknown_names_are_answered_with_the_known_ones(store, checkpoint, bundl
         store.load("yours.safetensors")
 
 
-def test_broken_files_are_left_out_and_told(store, checkpoint, caplog):
+def test_broken_files_are_left_out_and_reported(store, checkpoint, caplog):
     store.save("good", checkpoint)
     (store.root / "bad.safetensors").write_bytes(b"nonsense")
     (store.root / "notes.txt").write_text("not a model")
@@ -343,7 +343,7 @@ def test_lineage_goes_back_to_the_first_ancestor(store, checkpoint, bundled):
     assert store.lineage("nuclei") == ("nuclei",)
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_training(tmp_path, checkpoint):
+def test_a_folder_that_cannot_be_made_is_reported_before_training(tmp_path, checkpoint):
     (tmp_path / "file").write_text("in the way")
     store = ModelStore(tmp_path / "file" / "models")
     with pytest.raises(DataError, match="NAPARI_UNET_MODELS"):
@@ -352,7 +352,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_training(tmp_path, checkpoi
         store.save("mine", checkpoint)
 
 
-def test_a_full_disk_is_told_before_training(store, monkeypatch):
+def test_a_full_disk_is_reported_before_training(store, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(DataError, match="full"):
@@ -364,7 +364,7 @@ def test_check_writable_leaves_nothing_behind(store):
     assert list(store.root.iterdir()) == []
 
 
-def test_a_read_only_folder_is_told_before_training(store, monkeypatch):
+def test_a_read_only_folder_is_reported_before_training(store, monkeypatch):
     def refuse(self, *args):
         raise PermissionError(13, "Permission denied")
 

@@ -189,7 +189,7 @@ def test_stopping_leaves_nothing(tmp_path: Path, values: npt.NDArray[np.uint8]):
             pytest.raises(Cancelled),
             label_zarr(tmp_path / "o.zarr", flat, wide, stop=lambda: True) as out,
         ):
-            # While objects are looked for, or while levels are made.
+            # While objects are found, or while levels are made.
             if end:
                 label_objects(flat, out=out, stop=lambda: True)
     assert os.listdir(tmp_path) == ["m.zarr"]

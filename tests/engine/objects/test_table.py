@@ -107,7 +107,7 @@ def test_volumes_are_measured_with_the_distance_of_their_slices():
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 1000), st.integers(2, 4))
-def test_ids_of_planes_are_told_apart(seed: int, planes: int):
+def test_ids_of_planes_are_kept_apart(seed: int, planes: int):
     labels = np.random.default_rng(seed).integers(0, 4, (planes, 9, 8))
     objects = Objects(labels=labels, classes=NO_CLASSES, ndim=2)
     table = measure_objects(objects, axes="TYX")

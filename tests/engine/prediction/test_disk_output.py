@@ -155,27 +155,6 @@ def test_a_run_goes_on_at_its_finished_tiles(model: Checkpoint, tmp_path: Path):
     assert contents(part) == contents(whole)
 
 
-def test_a_tile_is_noted_after_its_chunks_reached_the_disk(
-    model: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """A power cut after the note must not find chunks that were only in memory."""
-    genuine, missing = os.fsync, []
-    on_disk: set[int] = set()
-
-    def synced(descriptor: int) -> None:
-        on_disk.add(os.fstat(descriptor).st_ino)
-        notes = {path.stat().st_ino for path in tmp_path.rglob("tiles")}
-        if os.fstat(descriptor).st_ino in notes:
-            chunks = tmp_path.glob("a.ome.zarr/0/*/[0-9]*")
-            missing.append([p for p in chunks if p.stat().st_ino not in on_disk])
-        genuine(descriptor)
-
-    monkeypatch.setattr(os, "fsync", synced)
-    predict(plane(100, 90), model, CPU, into=DiskOutput(tmp_path / "a.ome.zarr"))
-    assert missing
-    assert not any(missing)
-
-
 def test_a_run_begun_by_an_earlier_version_goes_on(model: Checkpoint, tmp_path: Path):
     stopped_after(2, plane(100, 90), model, CPU, into=DiskOutput(tmp_path / "a.zarr"))
     (begun,) = tmp_path.rglob("run.json")

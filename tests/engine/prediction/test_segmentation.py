@@ -140,10 +140,10 @@ def test_a_model_without_classes_cannot_segment(make_checkpoint: Callable):
         predict(plane(20, 24), make_checkpoint(spec), CPU)
 
 
-def test_the_whole_is_what_the_network_says_of_the_image(model: Checkpoint):
+def test_the_whole_is_the_output_of_the_network(model: Checkpoint):
     image = plane(40, 53)
     block = Normalisation.measure(image).apply(image.read())
-    # Only what its poolings ask for is added.
+    # Only what its poolings need is added.
     expected = Runner(model, "cpu")(np.pad(block, ((0, 0), (0, 0), (0, 3)), "reflect"))
     found = predict(image, model, WHOLE)
     np.testing.assert_allclose(found.probabilities, expected[..., :53], atol=1e-5)
@@ -266,7 +266,7 @@ def test_a_given_normalisation_is_used_and_its_notes_passed_on(model: Checkpoint
         )
 
 
-def test_only_the_planes_asked_for_are_predicted(model: Checkpoint):
+def test_only_the_planes_requested_are_predicted(model: Checkpoint):
     stack = plane(4, 40, 36, axes="ZYX")
     everything = predict(stack, model, CPU)
     some = predict(stack, model, CPU, indices=[(2,), (1,), (2,)])
@@ -435,7 +435,7 @@ def test_the_nearest_tiles_and_planes_come_first(model: Checkpoint):
     np.testing.assert_array_equal(result.labels, predict(stack, model, CPU).labels)
 
 
-def test_the_order_follows_where_the_user_looks(model: Checkpoint):
+def test_the_order_follows_the_viewport(model: Checkpoint):
     stack = plane(3, 64, 64, axes="ZYX")
     place = [((0,), (0.0, 0.0))]
     run = iter_predict(stack, model, CPU, near=lambda: place[0])
@@ -527,7 +527,7 @@ def test_tiles_are_halved_when_memory_runs_out(
     short_of_memory(200 * 200)
     events, result = events_of(iter_predict(image, model, config))
     assert len(events) == 4
-    assert "halved" in events[0].notes[-1], "told as soon as it happens"
+    assert "halved" in events[0].notes[-1], "reported as soon as it happens"
     assert result.complete
     assert "halved" in result.notes[-1]
     assert_same(result, expected)
@@ -588,7 +588,7 @@ def test_a_failure_of_torch_is_an_engine_error(
         next(run)
 
 
-def test_the_plan_says_what_will_happen(model: Checkpoint):
+def test_the_plan_describes_what_will_happen(model: Checkpoint):
     plan = plan_prediction(plane(3, 100, 60, axes="ZYX"), model.spec, CPU)
     assert plan.planes == ((0,), (1,), (2,))
     assert plan.total == 3 * 4 * 2
@@ -667,7 +667,7 @@ def test_mean_over_the_flips_in_tiles_equals_the_whole(
     assert_same(predict(image, checkpoint, AVERAGED), whole)
 
 
-def test_the_published_unet_takes_the_mean_unless_told_not_to(
+def test_the_published_unet_takes_the_mean_unless_set_otherwise(
     make_checkpoint: Callable,
 ):
     spec = ModelSpec(architecture="unet-valid", depth=1, width=2)

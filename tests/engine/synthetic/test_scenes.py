@@ -85,7 +85,7 @@ def test_there_is_something_to_find_and_something_around_it(family):
         ("granules", "granule"),
     ],
 )
-def test_what_is_named_stands_out_where_the_mask_says(family, task):
+def test_what_is_named_stands_out_inside_the_mask(family, task):
     scenes = [draw_scene(family, 128, seed=seed) for seed in range(6)]
     here = np.median([contrast(scene, scene.masks[task]) for scene in scenes])
     # The same mask a quarter of the image away lies on anything.

@@ -1,4 +1,4 @@
-"""Tiles cover an image exactly once and see what the whole image sees."""
+"""Tiles cover an image exactly once, with the context that the whole image gives."""
 
 from dataclasses import replace
 

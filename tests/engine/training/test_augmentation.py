@@ -26,7 +26,7 @@ def source(augmentation, count=8):
 STILL = Augmentation(elastic=0, flips=False, scaling=1, intensity=0)
 
 
-def test_nothing_asked_for_changes_nothing():
+def test_nothing_requested_changes_nothing():
     images, targets = source(STILL)
     varied, truth = vary(STILL, images, targets)
     assert torch.allclose(varied, images, atol=1e-4)

@@ -98,7 +98,7 @@ class TestRun:
         assert error(result.checkpoint, unseen) < 0.05
         assert error(start_checkpoint(SPEC), unseen) > 0.1
 
-    def test_events_tell_the_whole_run(self, run):
+    def test_events_report_the_whole_run(self, run):
         events, result = run
         steps = [e for e in events if isinstance(e, Step)]
         looks = [e for e in events if isinstance(e, Validation)]
@@ -113,7 +113,7 @@ class TestRun:
         seconds = [e.seconds for e in events]
         assert seconds == sorted(seconds)
 
-    def test_best_look_is_returned(self, run):
+    def test_best_evaluation_is_returned(self, run):
         events, result = run
         looks = [e for e in events if isinstance(e, Validation)]
         assert result.after.iou == pytest.approx(max(e.iou for e in looks), abs=1e-4)
@@ -123,7 +123,7 @@ class TestRun:
         assert all(isinstance(value, float) for value in left)
         assert left[-1] == 0
 
-    def test_history_tells_where_the_model_comes_from(self, run, trained):
+    def test_history_records_where_the_model_comes_from(self, run, trained):
         _, result = train(trained, config=with_(steps=12))
         first, *rest = result.checkpoint.history
         assert first == trained.history[0]
@@ -214,7 +214,7 @@ class TestEnd:
         with pytest.raises(StopIteration):
             next(run)
 
-    def test_no_improvement_keeps_the_very_model_and_says_so(self, trained):
+    def test_no_improvement_keeps_the_very_model_with_a_note(self, trained):
         _, result = train(trained, config=with_(steps=2, learning_rate=1.0))
         assert not result.improved
         assert result.checkpoint is trained
@@ -284,7 +284,7 @@ class TestErrors:
         with pytest.raises(EngineError, match="shapes cannot be multiplied"):
             train()
 
-    def test_short_memory_halves_the_batch_and_says_so(self, monkeypatch):
+    def test_short_memory_halves_the_batch_with_a_note(self, monkeypatch):
         draw = Optimisation._draw
 
         def scarce(self):
@@ -297,7 +297,7 @@ class TestErrors:
         assert result.steps == 3
         assert any("1 crops instead of 4" in note for note in result.notes)
 
-    def test_no_memory_at_all_says_what_to_do(self, monkeypatch):
+    def test_no_memory_at_all_names_what_to_do(self, monkeypatch):
         def fails(*_):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
@@ -410,10 +410,10 @@ class TestBest:
         assert not _is_better(bad, Look(loss=9.0, iou=0.0), harm=5.0)
 
     @pytest.mark.parametrize(("pixels", "kept"), [(400, 4), (40_000, 1)])
-    def test_few_held_out_strokes_do_not_make_an_early_look_the_best(
+    def test_few_held_out_strokes_do_not_make_an_early_evaluation_the_best(
         self, pixels, kept
     ):
-        """The second look is better by chance, more than a few strokes can tell."""
+        """The second evaluation is better by chance."""
         target = np.full((300, 300), IGNORE, np.uint8)
         target.flat[:pixels] = 1
         held_out = TrainingPair(np.zeros((1, 300, 300), np.float32), target)

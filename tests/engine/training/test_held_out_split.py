@@ -79,7 +79,7 @@ def test_one_stroke_of_each_class_is_shared_by_both_sides():
     assert classes(split.training) == classes(split.validation) == {0, 1}
 
 
-def test_one_tiny_spot_validates_on_what_it_learns_and_says_so():
+def test_one_tiny_spot_validates_on_what_it_learns_with_a_note():
     target = blank()
     target[100, 100:103] = 0
     target[101, 100:103] = 1
@@ -106,7 +106,7 @@ def test_corrections_are_on_both_sides_as_what_was_right_is():
         assert (split.training[0].target[wrong] == 1).sum() >= 200
 
 
-def test_single_correction_judges_and_teaches():
+def test_single_correction_is_held_out_and_learned_from():
     target = blank()
     target[100:, :] = 0
     target[200:, :] = 1
@@ -178,10 +178,10 @@ def test_any_strokes_leave_labels_on_both_sides(strokes, fraction, seed):
 
 
 @pytest.mark.parametrize(
-    ("corners", "told"),
+    ("corners", "noted"),
     [([(10, 10), (40, 20)], True), ([(10, 10), (150, 20)], False)],
 )
-def test_labels_all_in_one_spot_are_told_of(corners, told):
+def test_labels_all_in_one_spot_are_noted(corners, noted):
     target = np.full((200, 240), IGNORE, np.uint8)
     for label, (y, x) in enumerate(corners):
         target[y : y + 9, x : x + 30] = label
@@ -189,6 +189,6 @@ def test_labels_all_in_one_spot_are_told_of(corners, told):
     notes = split_pairs([pair], fraction=0.2).notes
     assert any(
         "within 39 x 40 pixels of an image of 200 x 240" in n for n in notes
-    ) == (told)
+    ) == (noted)
     # Of two images no spot is all there is.
     assert not any("within" in n for n in split_pairs([pair] * 2, fraction=0.2).notes)

@@ -40,7 +40,7 @@ def test_crop_without_labels_has_no_loss_and_no_gradient(loss, logits, target):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_what_an_unlabelled_pixel_says_does_not_matter(loss, logits, target):
+def test_the_output_at_an_unlabelled_pixel_does_not_matter(loss, logits, target):
     target[:, 2] = IGNORE
     other = logits.detach().clone()
     other[:, :, 2] = 50.0

@@ -94,7 +94,7 @@ class TestCheck:
             ([pair(both()), pair(both(), 3, "rgb")], "rgb has 3 channels"),
         ],
     )
-    def test_what_cannot_teach_is_refused(self, pairs, message):
+    def test_what_cannot_be_learned_from_is_refused(self, pairs, message):
         with pytest.raises(DataError, match=message):
             check_pairs(pairs, SPEC)
 
@@ -175,7 +175,7 @@ class TestCrops:
         without = np.all(crops.targets == IGNORE, axis=(1, 2))
         assert 0.35 < without.mean() < 0.65
 
-    def test_of_a_pair_with_a_guess_they_lie_where_something_is_guessed(self):
+    def test_of_a_pair_with_soft_targets_they_lie_on_these(self):
         target = unlabelled((400, 400))
         target[50, 50] = 1
         guess = np.zeros((2, 400, 400), np.float16)
@@ -191,7 +191,7 @@ class TestCrops:
         # Not on the stroke alone.
         assert (crops.targets[:, 4, 4] == IGNORE).mean() > 0.9
 
-    def test_of_a_pair_whose_guess_is_empty_they_lie_at_its_labels(self):
+    def test_of_a_pair_with_empty_soft_targets_they_lie_at_its_labels(self):
         target = unlabelled((400, 400))
         target[50, 50] = 1
         crops = CropSampler(

@@ -99,7 +99,7 @@ class TestRun:
         assert all(math.isnan(look.iou) for look in looks)
         assert looks[0].step == 0
 
-    def test_history_holds_no_nan_and_says_what_it_is(self, tmp_path):
+    def test_history_holds_no_nan_and_is_marked_as_pretraining(self, tmp_path):
         model = trained()[1].checkpoint
         record = model.history[-1]
         assert record["pretrained"]
@@ -155,7 +155,7 @@ class TestRun:
         assert restored.image[:, 1].any()
         assert not restored.image[:, 0].any()
 
-    def test_tiny_image_is_judged_by_itself_and_that_is_said(self):
+    def test_tiny_image_validates_on_itself_with_a_note(self):
         _, result = train([Image.from_array(noisy(0, 8), "YX")], steps=3)
         assert any("too small" in note for note in result.notes)
 
@@ -187,7 +187,7 @@ class TestRefusals:
         with pytest.raises(SpecError, match="crop"):
             PretrainConfig(crop=8)
 
-    def test_prediction_of_classes_and_of_images_are_told_apart(self):
+    def test_prediction_of_classes_and_of_images_are_distinct(self):
         with pytest.raises(SpecError, match="cannot segment"):
             predict(image(0), start_checkpoint(SPEC), CPU)
         with pytest.raises(SpecError, match="background, foreground"):

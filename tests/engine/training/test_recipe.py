@@ -84,7 +84,7 @@ def test_published_network_learns_with_the_published_recipe():
 
 
 @pytest.mark.parametrize("spec", [UNET, VALID], ids=["padded", "valid"])
-def test_crop_that_is_learned_is_as_large_as_asked_for(spec):
+def test_crop_that_is_learned_is_as_large_as_requested(spec):
     images, targets, weights, _ = learner(spec)._draw()
     halo = 0 if spec is UNET else spec.footprint.halo[0]
     spec.check_input(images.shape[2:])
@@ -93,7 +93,7 @@ def test_crop_that_is_learned_is_as_large_as_asked_for(spec):
     assert weights is None
 
 
-def test_unpadded_network_is_told_the_centre_of_its_input():
+def test_unpadded_network_learns_the_centre_of_its_input():
     calm = learner(VALID, elastic=0, flips=False, scaling=1.0, intensity=0)
     images, targets, *_ = calm._draw()
     halo = VALID.footprint.halo[0]
@@ -115,7 +115,7 @@ def test_dice_can_be_left_out():
     assert both.step(1e-3) > alone.step(1e-3) + 0.1
 
 
-def test_optimiser_is_the_one_asked_for():
+def test_optimiser_is_the_one_requested():
     published = learner(optimiser="sgd")._optimiser
     assert isinstance(published, MomentumSGD)
     assert published.momentum == 0.99

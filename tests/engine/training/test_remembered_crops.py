@@ -46,7 +46,7 @@ def names(crops):
 
 
 def model(bias, **spec):
-    """A model that says the same everywhere: the class with the larger bias."""
+    """A model that predicts the same everywhere: the class with the larger bias."""
     made = start_checkpoint(replace(SPEC, **spec))
     weights = {key: value.copy() for key, value in made.weights.items()}
     head = [key for key in weights if weights[key].shape[:1] == (2,)]
@@ -231,7 +231,7 @@ class TestForgettingCheck:
         result = replace(tuned(old), improved=False)
         assert check_forgetting(result, old, [of_class(0)], []) == (result, [])
 
-    def test_it_tells_what_was_forgotten(self):
+    def test_it_measures_what_was_forgotten(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
         found = compare(old, new, [of_class(0)], device="cpu")
         assert (found.before, found.after, found.crops) == (1.0, 0.0, 1)
@@ -257,7 +257,7 @@ class TestForgettingCheck:
         assert compare(old, old, [pair((3, 20, 20))], device="cpu") is None
         assert compare(old, old, [pair(channels=2)], device="cpu") is None
 
-    def test_a_training_is_told_and_its_model_records_it(self):
+    def test_a_training_reports_it_and_its_model_records_it(self):
         old, new = model((5.0, -5.0)), model((-5.0, 5.0))
         here = pair(name="here")
         result, kept = check_forgetting(

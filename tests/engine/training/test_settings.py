@@ -1,4 +1,4 @@
-"""Settings refuse what cannot be run and say what is usual."""
+"""Settings refuse what cannot be run and name what is usual."""
 
 from dataclasses import FrozenInstanceError, fields
 from inspect import getdoc

@@ -163,7 +163,7 @@ class TestReading:
             ({"metadata": {"axes": "ZYX"}}, None),
         ],
     )
-    def test_distance_of_the_slices_is_what_the_file_says(
+    def test_distance_of_the_slices_is_that_of_the_file(
         self, tmp_path, options, elongation
     ):
         path = tmp_path / "stack.ome.tif" if "ome" in options else tmp_path / "a.tif"
@@ -260,7 +260,7 @@ class TestAugmentation:
         assert varied.shape == (4, 1, 6, 24, 24)
         assert truth.shape == weights.shape == (4, 6, 24, 24)
         known = truth != IGNORE
-        # A slice stays a slice: what nobody annotated is whole, and in its place.
+        # A slice stays a slice: what is not annotated is whole, and in its place.
         order = [[2, 3][bool(one[3].eq(IGNORE).all())] for one in truth]
         assert set(order) <= {2, 3}
         assert all(one[z].eq(IGNORE).all() for one, z in zip(truth, order, strict=True))
@@ -320,7 +320,7 @@ class TestSplit:
         assert np.array_equal(judge.target[held], target[held])
         for side in (learn, judge):
             assert set(np.flatnonzero(class_counts(side.target))) == {0, 1}
-        # A block goes through all slices: none is judged where its neighbour taught.
+        # A block goes through all slices: none is held out whose neighbour is learned.
         columns = held.any(axis=0)
         assert np.all((learn.target >= HELD_OUT)[:, columns])
 
@@ -368,15 +368,15 @@ class TestSplit:
         pair = TrainingPair(np.zeros((1, *target.shape), np.float32), target)
         split = split_pairs([pair], fraction=0.2, seed=seed)
         judged = sum(class_counts(p.target) for p in split.validation)
-        taught = sum(class_counts(p.target) for p in split.training)
+        learned = sum(class_counts(p.target) for p in split.training)
         assert judged.sum() > 0
-        assert np.array_equal(taught > 0, class_counts(target) > 0)
+        assert np.array_equal(learned > 0, class_counts(target) > 0)
         if not split.notes:
-            assert np.array_equal(judged + taught, class_counts(target))
+            assert np.array_equal(judged + learned, class_counts(target))
 
 
 class Threshold(torch.nn.Module):
-    """Says class 1 where the image is above one half."""
+    """Predicts class 1 where the image is above one half."""
 
     def forward(self, x):
         return torch.cat((torch.zeros_like(x), 9 * (x - 0.5).sign()), dim=1)
@@ -398,7 +398,7 @@ class TestValidation:
             assert found.sum() == mistakes
             assert np.array_equal(found, (truth != target))
 
-    def test_change_away_from_labels_is_told(self):
+    def test_change_away_from_labels_is_noted(self):
         image = np.full((1, 40, 40, 40), 0.9, np.float32)
         target = np.full(image.shape[1:], IGNORE, np.uint8)
         target[0, :2, :2] = 1
@@ -469,7 +469,7 @@ def tuned():
 
 
 class TestTraining:
-    def test_three_annotated_slices_teach_all_the_others(self, tuned):
+    def test_three_annotated_slices_suffice_for_all_the_others(self, tuned):
         assert tuned.improved
         image, truth = tubes()
         found = Runner(tuned.checkpoint, "cpu")(image).argmax(axis=0)
@@ -513,7 +513,7 @@ class TestTraining:
         rest = np.s_[:, 28:]
         assert np.mean(after[rest] != before[rest]) < 0.05
 
-    def test_short_memory_halves_the_batch_and_says_so(self, monkeypatch):
+    def test_short_memory_halves_the_batch_with_a_note(self, monkeypatch):
         draw = Optimisation._draw
 
         def scarce(self):

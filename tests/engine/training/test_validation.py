@@ -12,7 +12,7 @@ SPEC = ModelSpec(depth=2, width=4)
 
 
 class Threshold(nn.Module):
-    """Says class 1 where the image is above one half, at odds of 1 to 3."""
+    """Predicts class 1 where the image is above one half, at odds of 1 to 3."""
 
     def __init__(self):
         super().__init__()
@@ -61,7 +61,7 @@ def test_tiles_without_labels_are_not_computed():
     assert network.pixels <= 330**2
 
 
-def test_looks_are_limited_and_see_every_class():
+def test_evaluations_are_limited_and_cover_every_class():
     pairs = [pair((256, 256), seed) for seed in range(12)]
     for one in pairs[1:]:
         one.target[:] = 0
@@ -73,7 +73,7 @@ def test_looks_are_limited_and_see_every_class():
         assert any(view.pair is pairs[0] for view in views)
 
 
-def test_longer_runs_look_at_more():
+def test_longer_runs_evaluate_more():
     def config(minutes=0.0, steps=0):
         return FineTuneConfig(minutes=minutes, steps=steps)
 
@@ -93,7 +93,7 @@ def test_mistakes_are_where_the_labels_differ():
     assert np.array_equal(found[0], wrong)
 
 
-def test_change_away_from_labels_is_told():
+def test_change_away_from_labels_is_noted():
     one = pair((256, 256))
     one.target[:] = IGNORE
     one.target[:4, :4] = 1

@@ -1,4 +1,4 @@
-"""The reader of model files: verified, copied once, told in plain words when not."""
+"""The reader of model files: verified, copied once, or reported why not."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_other_files_are_left_to_other_readers(name: str) -> None:
     assert model_reader.get_reader(["a.safetensors", name]) is None
 
 
-def test_model_joins_the_store(model_file: Path, told: list[str]) -> None:
+def test_model_joins_the_store(model_file: Path, notices: list[str]) -> None:
     assert read(model_file) == NOTHING_TO_SHOW
     loaded = ModelStore().load("cells")
     np.testing.assert_array_equal(loaded.weights["weight"][2], [8, 9, 10, 11])
-    assert told == ["info: Added to the models: cells."]
+    assert notices == ["info: Added to the models: cells."]
 
 
 def test_several_models_join_the_store(
@@ -114,24 +114,27 @@ def empty(path: Path) -> None:
         (empty, "no model file"),
     ],
 )
-def test_unusable_file_is_told_of_and_leaves_nothing(
-    damage: Callable[[Path], None], reason: str, model_file: Path, told: list[str]
+def test_unusable_file_is_reported_and_leaves_nothing(
+    damage: Callable[[Path], None], reason: str, model_file: Path, notices: list[str]
 ) -> None:
     damage(model_file)
     assert read(model_file) == NOTHING_TO_SHOW
-    (message,) = told
+    (message,) = notices
     assert message.startswith("error: cells.safetensors was not added.")
     assert reason in message
     assert not list(ModelStore().root.iterdir())
 
 
-def test_folder_that_cannot_be_written_to_is_told_of(
-    model_file: Path, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_folder_that_cannot_be_written_to_is_reported(
+    model_file: Path,
+    notices: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAPARI_UNET_MODELS", str(tmp_path / "file" / "models"))
     assert read(model_file) == NOTHING_TO_SHOW
-    (message,) = told
+    (message,) = notices
     assert message.startswith("error: ")
     assert "NAPARI_UNET_MODELS" in message
 

@@ -1,4 +1,4 @@
-"""Samples: what they say they are, opened through napari's own menu path."""
+"""Samples: as documented, opened through napari's own menu path."""
 
 from __future__ import annotations
 

@@ -71,16 +71,16 @@ def test_levels_scale_names_and_nothing_read(tmp_path: Path, counted: list[Any])
     path = write(tmp_path / "brain.ome.zarr", PIXELS, "czyx")
     reader = zarr_reader.get_reader(str(path))
     assert reader is not None
-    ((levels, about, kind),) = reader(str(path))
+    ((levels, options, kind),) = reader(str(path))
     assert kind == "image"
     assert all(isinstance(level, da.Array) for level in levels)
     assert [level.shape[-1] for level in levels] == [256, 128, 64]
-    assert about["multiscale"]
-    assert about["channel_axis"] == 0
-    assert about["name"] == ["brain C0", "brain C1"]
-    assert about["scale"] == [2.0, 0.5, 0.5]
-    assert about["units"] == ["um"] * 3
-    assert about["axis_labels"] == ["z", "y", "x"]
+    assert options["multiscale"]
+    assert options["channel_axis"] == 0
+    assert options["name"] == ["brain C0", "brain C1"]
+    assert options["scale"] == [2.0, 0.5, 0.5]
+    assert options["units"] == ["um"] * 3
+    assert options["axis_labels"] == ["z", "y", "x"]
     assert not counted
     np.testing.assert_array_equal(levels[1], PIXELS[..., ::2, ::2])
 
@@ -88,8 +88,8 @@ def test_levels_scale_names_and_nothing_read(tmp_path: Path, counted: list[Any])
 def test_missing_chunks_are_filled(tmp_path: Path):
     path = write(tmp_path / "a.zarr", PIXELS[0, 0], "yx", levels=1)
     next(path.glob("0/0.0")).unlink()
-    ((data, about, _),) = zarr_reader.read_images(str(path))
-    assert not about["multiscale"]
+    ((data, options, _),) = zarr_reader.read_images(str(path))
+    assert not options["multiscale"]
     assert not np.asarray(data[:64, :64]).any()
     np.testing.assert_array_equal(data[64:], PIXELS[0, 0, 64:])
 
@@ -120,8 +120,8 @@ def test_a_prediction_reads_what_it_needs(
     dock: Docked, tmp_path: Path, counted: list[Any]
 ):
     path = write(tmp_path / "slide.zarr", PIXELS[0], "zyx")
-    ((levels, about, _),) = zarr_reader.read_images(str(path))
-    layer = dock.viewer.add_image(levels, contrast_limits=(0, 255), **about)
+    ((levels, options, _),) = zarr_reader.read_images(str(path))
+    layer = dock.viewer.add_image(levels, contrast_limits=(0, 255), **options)
     layer.data_level = 0
     dock.viewer.dims.set_current_step(0, 1)
     form = dock.widget.predict.form

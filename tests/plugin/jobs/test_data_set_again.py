@@ -85,14 +85,14 @@ def test_other_pixels_are_another_image(
     plane: np.ndarray,
     other: Callable[..., Any],
     tmp_path: Path,
-    told: list[str],
+    notices: list[str],
 ) -> None:
     layer = painted.mask
     changed = plane.copy()
     changed[-1, -1] += 1
     set_again(painted, other(changed, tmp_path))
-    assert "'cells' shows other pixels than before" in told[-1]
-    assert "What was painted is saved with those" in told[-1]
+    assert "'cells' shows other pixels than before" in notices[-1]
+    assert "What was painted is saved with those" in notices[-1]
     assert painted.mask is None
     assert painted.counts == {}
     assert not layer.visible
@@ -100,22 +100,22 @@ def test_other_pixels_are_another_image(
     painted.widget.correct.empty.click()
     assert painted.mask is not layer
     set_again(painted, plane)
-    assert "'cells' shows other pixels than before" in told[-1]
+    assert "'cells' shows other pixels than before" in notices[-1]
     painted.widget.correct.start_empty()
     assert set(painted.counts) == {0, 1}, "strokes come back with their pixels"
 
 
-def test_another_shape_is_another_image(painted: Docked, told: list[str]) -> None:
+def test_another_shape_is_another_image(painted: Docked, notices: list[str]) -> None:
     set_again(painted, np.zeros((2, 64, 64), np.uint8))
-    assert "shows other pixels" in told[-1]
+    assert "shows other pixels" in notices[-1]
     assert painted.mask is None
 
 
-def test_a_filter_in_place_is_seen(painted: Docked, told: list[str]) -> None:
+def test_a_filter_in_place_is_seen(painted: Docked, notices: list[str]) -> None:
     data = painted.viewer.layers["cells"].data
     data //= 2
     set_again(painted, data)
-    assert "shows other pixels" in told[-1]
+    assert "shows other pixels" in notices[-1]
 
 
 def test_nothing_is_forgotten_before_the_first_stroke(
@@ -203,12 +203,12 @@ def test_a_mask_in_other_memory_keeps_strokes_and_undo(painted: Docked) -> None:
 
 
 def test_a_mask_that_cannot_be_painted_any_more_is_let_go_in_words(
-    painted: Docked, told: list[str]
+    painted: Docked, notices: list[str]
 ) -> None:
     layer = painted.mask
     layer.data = da.from_array(layer.data, chunks=32)
-    assert "painting on it does not count" in told[-1]
-    assert "'cells mask'" in told[-1]
+    assert "painting on it does not count" in notices[-1]
+    assert "'cells mask'" in notices[-1]
     assert painted.mask is None
     assert not layer.visible
     painted.widget.correct.empty.click()

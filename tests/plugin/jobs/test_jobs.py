@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
 
-class Heard:
-    """What a run told, in order."""
+class Received:
+    """What a run delivered, in order."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.threads: set[Any] = set()
 
     def handlers(self) -> dict[str, Callable[..., None]]:
-        def hear(name: str) -> Callable[..., None]:
+        def record(name: str) -> Callable[..., None]:
             def handler(*args: Any) -> None:
                 self.threads.add(QThread.currentThread())
                 self.calls.append((name, args[0] if args else None))
@@ -34,7 +34,7 @@ class Heard:
             return handler
 
         names = ("on_events", "on_result", "on_error", "on_finished")
-        return {name: hear(name) for name in names}
+        return {name: record(name) for name in names}
 
     @property
     def names(self) -> list[str]:
@@ -80,13 +80,13 @@ def wait_for(job: _jobs.Job, qtbot: QtBot) -> None:
 def test_events_then_result_then_finished_on_the_main_thread(
     qtbot: QtBot, parent: QObject
 ) -> None:
-    heard = Heard()
-    wait_for(_jobs.run(count_to(1500), parent=parent, **heard.handlers()), qtbot)
-    assert heard.events == list(range(1500))
-    assert heard.names == ["on_result", "on_finished"]
-    assert ("on_result", "done") in heard.calls
-    assert heard.threads == {QThread.currentThread()}
-    assert len(heard.calls) < 100, "events come in batches"
+    received = Received()
+    wait_for(_jobs.run(count_to(1500), parent=parent, **received.handlers()), qtbot)
+    assert received.events == list(range(1500))
+    assert received.names == ["on_result", "on_finished"]
+    assert ("on_result", "done") in received.calls
+    assert received.threads == {QThread.currentThread()}
+    assert len(received.calls) < 100, "events come in batches"
 
 
 def test_the_job_works_off_the_main_thread(qtbot: QtBot, parent: QObject) -> None:
@@ -111,61 +111,61 @@ def test_every_error_arrives_a_runtime_error_too(
         yield 1
         raise error
 
-    heard = Heard()
-    wait_for(_jobs.run(target, parent=parent, **heard.handlers()), qtbot)
-    assert heard.names == ["on_error", "on_finished"]
-    assert ("on_error", error) in heard.calls
+    received = Received()
+    wait_for(_jobs.run(target, parent=parent, **received.handlers()), qtbot)
+    assert received.names == ["on_error", "on_finished"]
+    assert ("on_error", error) in received.calls
 
 
 def test_an_error_before_the_first_event_arrives(qtbot: QtBot, parent: QObject) -> None:
     def target(stop: Any) -> Generator[int, None, None]:
         raise RuntimeError("at once")
 
-    heard = Heard()
-    wait_for(_jobs.run(target, parent=parent, **heard.handlers()), qtbot)
-    assert heard.names == ["on_error", "on_finished"]
+    received = Received()
+    wait_for(_jobs.run(target, parent=parent, **received.handlers()), qtbot)
+    assert received.names == ["on_error", "on_finished"]
 
 
 def test_stop_returns_the_result_so_far(qtbot: QtBot, parent: QObject) -> None:
-    heard = Heard()
-    job = _jobs.run(forever, parent=parent, **heard.handlers())
-    qtbot.waitUntil(lambda: bool(heard.events))
+    received = Received()
+    job = _jobs.run(forever, parent=parent, **received.handlers())
+    qtbot.waitUntil(lambda: bool(received.events))
     job.stop()
     wait_for(job, qtbot)
-    assert ("on_result", "the best so far") in heard.calls
+    assert ("on_result", "the best so far") in received.calls
 
 
 def test_discard_drops_the_result_and_still_finishes(
     qtbot: QtBot, parent: QObject
 ) -> None:
-    heard = Heard()
-    job = _jobs.run(forever, parent=parent, **heard.handlers())
+    received = Received()
+    job = _jobs.run(forever, parent=parent, **received.handlers())
     job.discard()
     wait_for(job, qtbot)
-    assert heard.calls == [("on_finished", None)]
+    assert received.calls == [("on_finished", None)]
 
 
 def test_a_fault_in_a_handler_still_finishes(qtbot: QtBot, parent: QObject) -> None:
-    heard = Heard()
-    handlers = heard.handlers()
+    received = Received()
+    handlers = received.handlers()
 
     def fail(_: Any) -> None:
         raise ValueError("layer is gone")
 
     handlers["on_events"] = fail
     wait_for(_jobs.run(forever, parent=parent, **handlers), qtbot)
-    assert heard.names == ["on_error", "on_finished"]
+    assert received.names == ["on_error", "on_finished"]
 
 
 def test_a_run_ends_with_its_parent(qtbot: QtBot) -> None:
-    heard = Heard()
+    received = Received()
     parent = QObject()
-    job = _jobs.run(forever, parent=parent, **heard.handlers())
+    job = _jobs.run(forever, parent=parent, **received.handlers())
     thread = job._thread
     parent.deleteLater()
     del job
     qtbot.waitUntil(lambda: not thread.is_alive(), timeout=5000)
-    assert "on_result" not in heard.names
+    assert "on_result" not in received.names
 
 
 def test_messages_for_people() -> None:

@@ -158,7 +158,7 @@ def test_a_layer_of_a_file_is_known_when_it_was_renamed(
     assert session(stack + 1, path, name="a second channel").mask is None
 
 
-def test_changed_pixels_are_told_of(
+def test_changed_pixels_are_reported(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
     path, mask = painted
@@ -167,7 +167,7 @@ def test_changed_pixels_are_told_of(
     assert "not the same any more" in line(docked)
 
 
-def test_an_image_of_another_size_gets_none_and_says_so(
+def test_an_image_of_another_size_gets_none_with_a_notice(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
     path, mask = painted
@@ -196,7 +196,7 @@ def test_strokes_on_a_slice_that_is_gone_are_kept(
     np.testing.assert_array_equal(again.mask.data[2], mask[2])
 
 
-def test_a_stroke_that_was_cut_short_is_told_of(
+def test_a_stroke_that_was_cut_short_is_reported(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
     path, _ = painted
@@ -211,7 +211,7 @@ def test_start_anew_sets_strokes_aside(
     session: Any,
     stack: np.ndarray,
     painted: tuple[Path, np.ndarray],
-    told: list[str],
+    notices: list[str],
 ) -> None:
     path, _ = painted
     docked = session(stack, path)
@@ -221,39 +221,39 @@ def test_start_anew_sets_strokes_aside(
     assert docked.counts == {}
     assert line(docked) == ""
     assert docked.widget.correct.anew.isHidden()
-    assert "3 strokes were set aside" in told[-1]
+    assert "3 strokes were set aside" in notices[-1]
     docked.mask.undo()
     assert docked.counts == {}, "nothing of them is left to undo"
     docked.mask.paint((1, 60, 60), 1)
     seen = np.array(docked.mask.data)
     end(docked)
     np.testing.assert_array_equal(session(stack, path).mask.data, seen)
-    folder = Path(told[-1].split(" in ", 1)[1].rstrip("."))
+    folder = Path(notices[-1].split(" in ", 1)[1].rstrip("."))
     assert any(folder.glob("*.strokes")), "nothing is deleted"
 
 
-def test_start_anew_keeps_the_models_guess(session: Any, plane: np.ndarray) -> None:
+def test_start_anew_keeps_the_prediction(session: Any, plane: np.ndarray) -> None:
     docked = session(plane)
     docked.predict()
-    guess = np.array(docked.mask.data)
+    prediction = np.array(docked.mask.data)
     docked.mask.paint((30, 30), 1)
     docked.mask.paint((60, 60), 0)
     docked.widget.correct.clear.menu().actions()[-1].trigger()
-    np.testing.assert_array_equal(docked.mask.data, guess)
+    np.testing.assert_array_equal(docked.mask.data, prediction)
 
 
-def test_start_anew_without_strokes_says_why_not(
-    session: Any, plane: np.ndarray, told: list[str]
+def test_start_anew_without_strokes_names_the_reason(
+    session: Any, plane: np.ndarray, notices: list[str]
 ) -> None:
     docked = session(plane)
     docked.widget.correct.start_anew()
     docked.widget.correct.empty.click()
     docked.widget.correct.start_anew()
-    assert [text.startswith("warning: there are no") for text in told] == [True] * 2
+    assert [text.startswith("warning: there are no") for text in notices] == [True] * 2
 
 
-def test_a_full_disk_is_told_at_once_and_painting_goes_on(
-    session: Any, plane: np.ndarray, told: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_reported_at_once_and_painting_goes_on(
+    session: Any, plane: np.ndarray, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docked = session(plane)
     docked.widget.correct.empty.click()
@@ -268,10 +268,10 @@ def test_a_full_disk_is_told_at_once_and_painting_goes_on(
     docked.mask.paint((30, 30), 1)
     assert docked.counts
     assert "No space left on device" in line(docked)
-    assert len(told) == 1
-    assert "not being saved" in told[0]
+    assert len(notices) == 1
+    assert "not being saved" in notices[0]
     docked.mask.paint((60, 60), 0)
-    assert len(told) == 1, "once is enough"
+    assert len(notices) == 1, "once is enough"
     full[0] = False
     docked.mask.paint((10, 10), 1)
     assert line(docked) == ""
@@ -280,8 +280,8 @@ def test_a_full_disk_is_told_at_once_and_painting_goes_on(
     np.testing.assert_array_equal(session(plane).mask.data, seen)
 
 
-def test_a_second_window_says_that_it_does_not_save(
-    session: Any, plane: np.ndarray, told: list[str]
+def test_a_second_window_warns_that_it_does_not_save(
+    session: Any, plane: np.ndarray, notices: list[str]
 ) -> None:
     first = session(plane)
     first.widget.correct.empty.click()
@@ -289,12 +289,12 @@ def test_a_second_window_says_that_it_does_not_save(
     second = session(plane)
     np.testing.assert_array_equal(second.mask.data, first.mask.data)
     assert "Another window works on this image" in line(second)
-    assert "Another window works on this image" in told[-1]
+    assert "Another window works on this image" in notices[-1]
     assert second.widget.correct.anew.isHidden()
     second.mask.paint((60, 60), 0)
     assert set(second.counts) == {0, 1}
     second.widget.correct.start_anew()
-    assert "Another window" in told[-1]
+    assert "Another window" in notices[-1]
     first.mask.paint((80, 80), 1)
     seen = np.array(first.mask.data)
     end(second)
@@ -390,7 +390,7 @@ def test_strokes_of_a_newer_version_are_left_alone(
     np.testing.assert_array_equal(session(stack, path).mask.data, mask)
 
 
-def test_the_day_is_told_as_people_do() -> None:
+def test_the_day_is_named_as_usual() -> None:
     now = datetime.now()
     assert saved_strokes._day(now.timestamp()) == "today"
     assert saved_strokes._day(datetime(2019, 11, 21).timestamp()) == "21 Nov 2019"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Desk:
+class Session:
     """A mask layer that is watched, without a viewer."""
 
     def __init__(self, shape: tuple[int, ...], axes: str) -> None:
@@ -42,8 +42,8 @@ class Desk:
     def target(self, *index: int) -> np.ndarray:
         return self.working_image.annotations.target(index)
 
-    def guess(self, label: int, index: tuple[int, ...] = ()) -> None:
-        """Let a model guess one class everywhere in a plane."""
+    def set_prediction(self, label: int, index: tuple[int, ...] = ()) -> None:
+        """Write a prediction of one class everywhere in a plane."""
         height, width = self.working_image.mask.shape[-2:]
         inner = (slice(0, height), slice(0, width))
         labels = np.full((height, width), label, np.uint8)
@@ -56,24 +56,24 @@ class Desk:
 
 
 @pytest.fixture
-def session() -> Desk:
-    return Desk((40, 50), "YX")
+def session() -> Session:
+    return Session((40, 50), "YX")
 
 
 @pytest.fixture
-def stack() -> Desk:
-    return Desk((3, 40, 50), "ZYX")
+def stack() -> Session:
+    return Session((3, 40, 50), "ZYX")
 
 
-def test_paint_is_truth_of_the_changed_pixels(session: Desk) -> None:
+def test_paint_is_truth_of_the_changed_pixels(session: Session) -> None:
     session.layer.brush_size = 5
     session.layer.paint((20, 20), 1)
     assert session.counts == {1: int(session.layer.data.sum())}
     np.testing.assert_array_equal(session.target() == 1, session.layer.data == 1)
 
 
-def test_painting_what_is_right_already_confirms_it(session: Desk) -> None:
-    session.guess(1)
+def test_painting_what_is_right_already_confirms_it(session: Session) -> None:
+    session.set_prediction(1)
     session.layer.paint((20, 20), 1)
     painted = session.counts[1]
     assert painted > 50
@@ -81,8 +81,8 @@ def test_painting_what_is_right_already_confirms_it(session: Desk) -> None:
     assert session.counts == {1: painted}
 
 
-def test_a_confirmation_is_undone_by_itself(session: Desk) -> None:
-    session.guess(1)
+def test_a_confirmation_is_undone_by_itself(session: Session) -> None:
+    session.set_prediction(1)
     session.layer.paint((10, 10), 0)
     wrong = session.counts
     session.layer.paint((30, 30), 1)
@@ -93,14 +93,14 @@ def test_a_confirmation_is_undone_by_itself(session: Desk) -> None:
     assert (session.layer.data == 1).all()
 
 
-def test_erasing_says_background(session: Desk) -> None:
-    session.guess(1)
+def test_erasing_is_background(session: Session) -> None:
+    session.set_prediction(1)
     session.layer.paint((20, 20), 0)
     assert set(session.counts) == {0}
     assert session.layer.data[20, 20] == 0
 
 
-def test_fill_and_polygon_and_setitem(session: Desk) -> None:
+def test_fill_and_polygon_and_setitem(session: Session) -> None:
     session.layer.paint_polygon([(5, 5), (5, 15), (15, 15), (15, 5)], 2)
     assert session.counts == {2: 121}
     session.layer.fill((10, 10), 1)
@@ -113,15 +113,15 @@ def test_fill_and_polygon_and_setitem(session: Desk) -> None:
     assert not session.layer.data.any()
 
 
-def test_polygon_confirms_what_it_encloses(session: Desk) -> None:
-    session.guess(1)
+def test_polygon_confirms_what_it_encloses(session: Session) -> None:
+    session.set_prediction(1)
     session.layer.paint_polygon([(5, 5), (5, 15), (15, 15), (15, 5)], 1)
     assert session.counts[1] >= 100
     session.layer.undo()
     assert session.counts == {}
 
 
-def test_undo_and_redo_go_back_and_forth(session: Desk) -> None:
+def test_undo_and_redo_go_back_and_forth(session: Session) -> None:
     states = [session.target()]
     for place, label in (((10, 10), 1), ((12, 12), 2), ((14, 14), 0)):
         session.layer.paint(place, label)
@@ -136,7 +136,7 @@ def test_undo_and_redo_go_back_and_forth(session: Desk) -> None:
     np.testing.assert_array_equal(session.target(), states[-1])
 
 
-def test_a_new_stroke_ends_the_redo(session: Desk) -> None:
+def test_a_new_stroke_ends_the_redo(session: Session) -> None:
     session.layer.paint((10, 10), 1)
     session.layer.undo()
     session.layer.paint((30, 30), 2)
@@ -144,14 +144,14 @@ def test_a_new_stroke_ends_the_redo(session: Desk) -> None:
     assert set(session.counts) == {2}
 
 
-def test_undo_without_history_does_nothing(session: Desk) -> None:
+def test_undo_without_history_does_nothing(session: Session) -> None:
     session.layer.undo()
     session.layer.redo()
     assert session.counts == {}
     assert session.changes == []
 
 
-def test_a_drag_of_the_mouse_is_one_undo(session: Desk) -> None:
+def test_a_drag_of_the_mouse_is_one_undo(session: Session) -> None:
     with session.layer.block_history():
         for column in range(10, 30, 2):
             session.layer.paint((20, column), 1, refresh=False)
@@ -161,7 +161,7 @@ def test_a_drag_of_the_mouse_is_one_undo(session: Desk) -> None:
     assert session.counts == {}
 
 
-def test_more_strokes_than_napari_remembers(session: Desk) -> None:
+def test_more_strokes_than_napari_remembers(session: Session) -> None:
     session.layer.brush_size = 1
     for number in range(130):
         session.layer.paint(divmod(number, 50), 1)
@@ -171,17 +171,17 @@ def test_more_strokes_than_napari_remembers(session: Desk) -> None:
     np.testing.assert_array_equal(session.target() == 1, session.layer.data == 1)
 
 
-def test_touched_pixels_survive_a_prediction(session: Desk) -> None:
+def test_touched_pixels_survive_a_prediction(session: Session) -> None:
     session.layer.paint((10, 10), 1)
     session.layer.paint((30, 30), 0)
     kept = session.target()
-    session.guess(2)
+    session.set_prediction(2)
     np.testing.assert_array_equal(session.layer.data, np.where(kept == IGNORE, 2, kept))
 
 
-def test_undo_after_a_prediction_shows_the_new_guess(session: Desk) -> None:
+def test_undo_after_a_prediction_shows_the_new_one(session: Session) -> None:
     session.layer.paint((10, 10), 1)
-    session.guess(2)
+    session.set_prediction(2)
     session.layer.undo()
     assert session.counts == {}
     assert (session.layer.data == 2).all()
@@ -189,21 +189,21 @@ def test_undo_after_a_prediction_shows_the_new_guess(session: Desk) -> None:
     assert session.layer.data[10, 10] == 1
 
 
-def part(session: Desk, index: tuple[int, ...], region: tuple[slice, slice]) -> Part:
-    """All pixels of a region that are not said to be what they are."""
+def part(session: Session, index: tuple[int, ...], region: tuple[slice, slice]) -> Part:
+    """All pixels of a region whose label is not the class that they show."""
     shown = session.working_image.mask[index][region].copy()
-    said = session.working_image.annotations.target(index, region)
-    return Part(index, region, said != shown, shown)
+    labels = session.working_image.annotations.target(index, region)
+    return Part(index, region, labels != shown, shown)
 
 
-def touched(session: Desk, index: tuple[int, ...]) -> Part:
-    said = session.working_image.annotations.target(index)
-    whole = slice(0, said.shape[0]), slice(0, said.shape[1])
-    return Part(index, whole, said != IGNORE, said)
+def touched(session: Session, index: tuple[int, ...]) -> Part:
+    labels = session.working_image.annotations.target(index)
+    whole = slice(0, labels.shape[0]), slice(0, labels.shape[1])
+    return Part(index, whole, labels != IGNORE, labels)
 
 
-def test_accept_says_the_region_is_right_and_undo_takes_it_back(session: Desk) -> None:
-    session.guess(1)
+def test_accept_labels_the_region_and_undo_takes_it_back(session: Session) -> None:
+    session.set_prediction(1)
     session.layer.paint((5, 5), 0)
     before = session.counts
     region = (slice(0, 20), slice(10, 30))
@@ -215,8 +215,8 @@ def test_accept_says_the_region_is_right_and_undo_takes_it_back(session: Desk) -
     assert session.counts == before
 
 
-def test_clear_gives_pixels_back_and_undo_restores_them(stack: Desk) -> None:
-    stack.guess(1, (0,))
+def test_clear_gives_pixels_back_and_undo_restores_them(stack: Session) -> None:
+    stack.set_prediction(1, (0,))
     stack.layer.paint((0, 10, 10), 2)
     stack.layer.paint((2, 10, 10), 2)
     kept = stack.counts
@@ -233,12 +233,12 @@ def test_clear_gives_pixels_back_and_undo_restores_them(stack: Desk) -> None:
     assert stack.layer.data[0, 10, 10] == 2
 
 
-def test_slices_are_apart(stack: Desk) -> None:
+def test_slices_are_apart(stack: Session) -> None:
     stack.layer.paint((1, 20, 20), 1)
     assert stack.working_image.annotations.planes() == ((1,),)
 
 
-def test_painting_in_three_dimensions(stack: Desk) -> None:
+def test_painting_in_three_dimensions(stack: Session) -> None:
     stack.layer.n_edit_dimensions = 3
     stack.layer.brush_size = 5
     stack.layer.paint((1, 20, 20), 1)
@@ -249,14 +249,14 @@ def test_painting_in_three_dimensions(stack: Desk) -> None:
 
 
 def test_a_mask_over_channels() -> None:
-    session = Desk((3, 2, 40, 50), "ZCYX")
+    session = Session((3, 2, 40, 50), "ZCYX")
     assert session.layer.data.shape == (3, 1, 40, 50)
     session.layer.paint((1, 0, 20, 20), 1)
     assert session.working_image.annotations.planes() == ((1,),)
     assert session.working_image.mask[1, 20, 20] == 1
 
 
-def test_brush_at_the_border_and_on_scaled_layers(session: Desk) -> None:
+def test_brush_at_the_border_and_on_scaled_layers(session: Session) -> None:
     session.layer.scale = (2, 1)
     for place in ((0, 0), (39, 49), (0, 25)):
         session.layer.paint(place, 1)
@@ -265,7 +265,7 @@ def test_brush_at_the_border_and_on_scaled_layers(session: Desk) -> None:
 
 
 @pytest.mark.parametrize("tool", ["paint", "undo", "redo", "paint_polygon"])
-def test_a_layer_that_is_let_go_is_as_it_was(session: Desk, tool: str) -> None:
+def test_a_layer_that_is_let_go_is_as_it_was(session: Session, tool: str) -> None:
     watched: Callable[..., Any] = getattr(session.layer, tool)
     session.recorder.disconnect()
     assert getattr(session.layer, tool) != watched
@@ -273,12 +273,12 @@ def test_a_layer_that_is_let_go_is_as_it_was(session: Desk, tool: str) -> None:
     assert session.counts == {}
 
 
-def test_another_array_for_the_mask(session: Desk) -> None:
+def test_another_array_for_the_mask(session: Session) -> None:
     session.layer.paint((10, 10), 1)
     session.working_image.replace_mask(np.full((40, 50), 2, np.int64))
     assert session.working_image.mask[10, 10] == 1
     assert session.working_image.mask[30, 30] == 2
-    session.working_image.say(
+    session.working_image.record_labels(
         (), (slice(10, 11), slice(10, 11)), np.full((1, 1), IGNORE, np.uint8)
     )
     assert session.working_image.mask[10, 10] == 2

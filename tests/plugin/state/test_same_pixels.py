@@ -76,7 +76,7 @@ def twins(
 
 @EVERY
 def test_strokes_of_one_are_on_the_other(
-    twins: tuple[Docked, Any, Any], told: list[str]
+    twins: tuple[Docked, Any, Any], notices: list[str]
 ) -> None:
     docked, first, second = twins
     before = docked.counts
@@ -92,7 +92,7 @@ def test_strokes_of_one_are_on_the_other(
     assert len(masks(docked)) == 1
     working_image = docked.widget.workspace.working_image
     assert working_image.annotations.fault == ""
-    assert not [text for text in told if BUSY in text]
+    assert not [text for text in notices if BUSY in text]
 
 
 def test_undo_on_one_takes_back_the_last_stroke_of_both(
@@ -144,7 +144,9 @@ def test_when_one_is_deleted_the_other_goes_on(
     assert strokes(docked) == 3
 
 
-def test_strokes_teach_once(twins: tuple[Docked, Any, Any], plane: np.ndarray) -> None:
+def test_strokes_are_learned_from_once(
+    twins: tuple[Docked, Any, Any], plane: np.ndarray
+) -> None:
     docked, _, _ = twins
     other = add(docked, plane.T.copy(), name="another image")
     choose(docked, other)

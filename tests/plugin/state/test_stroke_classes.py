@@ -138,8 +138,8 @@ def test_a_prediction_is_shown_by_the_names_of_the_strokes(
     assert untouched.any() or not expected.any()
 
 
-def test_a_class_that_the_model_lacks_is_not_taught_as_another(
-    session: Callable[..., Docked], plane: Any, add_model: Any, told: list[str]
+def test_a_class_that_the_model_lacks_is_not_learned_as_another(
+    session: Callable[..., Docked], plane: Any, add_model: Any, notices: list[str]
 ) -> None:
     add_model("axons", classes=("background", "axon"))
     add_model("cells", classes=("background", "cell"))
@@ -151,8 +151,8 @@ def test_a_class_that_the_model_lacks_is_not_taught_as_another(
     assert "'axon', which cells does not have" in docked.widget.correct.saved.text()
     docked.widget.fine_tune.train.click()
     assert not docked.widget.workspace.activity
-    assert "choose the model axons in step 1" in told[-1]
-    assert "\n" not in told[-1]
+    assert "choose the model axons in step 1" in notices[-1]
+    assert "\n" not in notices[-1]
     # Each of the ways that it offers leads on.
     docked.widget.select_model("axons")
     assert order_of(docked).classes == ("background", "axon")
@@ -187,7 +187,7 @@ def test_another_image_whose_classes_the_model_lacks_is_named_and_left_out(
     assert not docked.widget.fine_tune.left_out.text()
 
 
-def test_grey_images_teach_a_model_of_colour(
+def test_a_model_of_colour_learns_from_grey_images(
     session: Callable[..., Docked], plane: Any, add_model: Any
 ) -> None:
     add_model("colour", in_channels=3)
@@ -203,7 +203,7 @@ def test_grey_images_teach_a_model_of_colour(
     assert not docked.widget.fine_tune.left_out.text()
 
 
-def test_strokes_of_an_earlier_version_say_whose_classes_they_are_taken_for(
+def test_the_notice_on_strokes_of_an_earlier_version_names_their_classes(
     session: Callable[..., Docked],
     plane: Any,
     add_model: Any,

@@ -1,4 +1,4 @@
-"""Accept and Clear act on what is seen and not locked, ask before much, and report."""
+"""Accept and Clear act on visible pixels that are not locked, and report."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def look_at(docked: Docked, y: float, x: float, *, pixels: float) -> None:
     camera.center, camera.zoom = (0, y, x), 200 / pixels
 
 
-def guess(docked: Docked, labels: np.ndarray, index: tuple[int, ...] = ()) -> None:
-    """Let a model have guessed the labels of a plane."""
+def set_prediction(
+    docked: Docked, labels: np.ndarray, index: tuple[int, ...] = ()
+) -> None:
+    """Write labels as the prediction of a plane."""
     height, width = labels.shape
     tile = TileDone(
         index=index,
@@ -44,12 +46,12 @@ def guess(docked: Docked, labels: np.ndarray, index: tuple[int, ...] = ()) -> No
 
 @pytest.fixture
 def cells(dock: Docked, plane: np.ndarray) -> Docked:
-    """A plane of 96 x 96, seen as a whole, of which the right half is guessed cell."""
+    """A plane of 96 x 96, all on screen, whose right half is predicted as cell."""
     dock.viewer.add_image(plane, name="cells")
     dock.widget.correct.start_empty()
     labels = np.zeros(plane.shape, np.uint8)
     labels[:, SIDE // 2 :] = 1
-    guess(dock, labels)
+    set_prediction(dock, labels)
     look_at(dock, 47.5, 47.5, pixels=120)
     return dock
 
@@ -73,54 +75,54 @@ def paint_square(docked: Docked, start: int, stop: int, label: int) -> None:
         docked.mask.data_setitem(tuple(part.ravel() for part in grid), label)
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, reply: Any) -> list[str]:
-    """Have questions answered; return what was asked."""
-    asked: list[str] = []
+def reply_with(monkeypatch: pytest.MonkeyPatch, reply: Any) -> list[str]:
+    """Reply to all questions; return their texts."""
+    questions: list[str] = []
 
     def question(_parent: Any, _title: str, text: str) -> Any:
-        asked.append(text)
+        questions.append(text)
         return reply() if callable(reply) else reply
 
     monkeypatch.setattr(QMessageBox, "question", question)
-    return asked
+    return questions
 
 
-def test_accept_reports_what_it_did_and_is_one_undo(cells: Docked, told: list[str]):
+def test_accept_reports_what_it_did_and_is_one_undo(cells: Docked, notices: list[str]):
     look_at(cells, 19.5, 47.5, pixels=19.9)
     accept(cells)
-    assert told == ["info: Accepted 400 pixels on 1 slice of cells: "
+    assert notices == ["info: Accepted 400 pixels on 1 slice of cells: "
                     "200 background, 200 cell."]  # fmt: skip
     assert touched(cells)[10:30, 38:58].all()
     assert touched(cells).sum() == 400
     accept(cells)
-    assert told[-1] == (
+    assert notices[-1] == (
         "info: Nothing to accept: all of cells on screen is touched already."
     )
     cells.mask.undo()
     assert cells.counts == {}
 
 
-def test_clear_takes_the_screen_and_no_more(cells: Docked, told: list[str]):
+def test_clear_takes_the_screen_and_no_more(cells: Docked, notices: list[str]):
     paint_square(cells, 20, 60, 1)
     look_at(cells, 19.5, 47.5, pixels=19.9)
     clear(cells)
-    assert told[-1] == "info: Cleared 200 pixels on 1 slice of cells: 200 cell."
+    assert notices[-1] == "info: Cleared 200 pixels on 1 slice of cells: 200 cell."
     assert not touched(cells)[10:30, 38:58].any()
     assert cells.counts == {1: 1400}
     clear(cells)
-    assert "Nothing to clear: no pixel of cells on screen is touched" in told[-1]
+    assert "Nothing to clear: no pixel of cells on screen is touched" in notices[-1]
     clear(cells, everywhere=True)
-    assert told[-1].startswith("info: Cleared 1,400 pixels on 1 slice of cells")
+    assert notices[-1].startswith("info: Cleared 1,400 pixels on 1 slice of cells")
     assert cells.counts == {}
     cells.mask.undo()
     cells.mask.undo()
     assert cells.counts == {1: 1600}
 
 
-def test_a_view_of_one_pixel(cells: Docked, told: list[str]):
+def test_a_view_of_one_pixel(cells: Docked, notices: list[str]):
     look_at(cells, 50.1, 30.2, pixels=0.5)
     accept(cells)
-    assert told[-1].startswith("info: Accepted 1 pixel on 1 slice")
+    assert notices[-1].startswith("info: Accepted 1 pixel on 1 slice")
     assert touched(cells)[50, 30]
 
 
@@ -138,14 +140,14 @@ def test_a_turned_layer_is_accepted_where_it_is_seen(cells: Docked):
 
 @pytest.mark.parametrize("hidden", ["cells", "cells mask"])
 def test_nothing_hidden_is_accepted_or_cleared(
-    cells: Docked, told: list[str], hidden: str
+    cells: Docked, notices: list[str], hidden: str
 ):
     paint_square(cells, 20, 40, 1)
     kept = cells.counts
     cells.viewer.layers[hidden].visible = False
     for act in (accept, clear):
         act(cells)
-        assert told[-1].startswith(f"warning: {hidden} is hidden")
+        assert notices[-1].startswith(f"warning: {hidden} is hidden")
     clear(cells, everywhere=True)
     assert cells.counts == kept
     cells.viewer.layers[hidden].visible = True
@@ -153,7 +155,7 @@ def test_nothing_hidden_is_accepted_or_cleared(
     assert touched(cells).all()
 
 
-def test_nothing_below_another_image_is_accepted(cells: Docked, told: list[str]):
+def test_nothing_below_another_image_is_accepted(cells: Docked, notices: list[str]):
     source = cells.widget.workspace.layer
     above = cells.viewer.add_image(np.ones((SIDE, 40), np.uint8), name="above")
     cells.widget.predict.form.image.value = source
@@ -164,16 +166,16 @@ def test_nothing_below_another_image_is_accepted(cells: Docked, told: list[str])
     assert touched(cells)[:, 40:].all()
     above.scale = (1, 3)
     accept(cells)
-    assert told[-1].startswith("warning: cells is covered by above")
+    assert notices[-1].startswith("warning: cells is covered by above")
     above.blending = "additive"
     accept(cells)
     assert touched(cells).all()
 
 
-def test_a_layer_beside_the_view(cells: Docked, told: list[str]):
+def test_a_layer_beside_the_view(cells: Docked, notices: list[str]):
     look_at(cells, 500, 500, pixels=20)
     accept(cells)
-    assert "no pixel of cells is on screen" in told[-1]
+    assert "no pixel of cells is on screen" in notices[-1]
     assert cells.counts == {}
 
 
@@ -184,13 +186,13 @@ def test_only_the_class_that_is_shown_is_accepted(cells: Docked):
     assert set(cells.counts) == {1}
 
 
-def test_preserved_labels_stay(cells: Docked, told: list[str]):
+def test_preserved_labels_stay(cells: Docked, notices: list[str]):
     paint_square(cells, 10, 20, 1)
     paint_square(cells, 60, 70, 0)
     cells.mask.preserve_labels = True
     clear(cells)
     assert cells.counts == {1: 100}
-    assert "100 pixels with a label stay" in told[-1]
+    assert "100 pixels with a label stay" in notices[-1]
     accept(cells)
     assert cells.counts == {0: SIDE * SIDE // 2 - 100, 1: 100}
     cells.mask.preserve_labels = False
@@ -198,42 +200,42 @@ def test_preserved_labels_stay(cells: Docked, told: list[str]):
     assert touched(cells).all()
 
 
-def test_a_locked_mask_stays(cells: Docked, told: list[str]):
+def test_a_locked_mask_stays(cells: Docked, notices: list[str]):
     if not hasattr(cells.mask, "locked"):
         pytest.skip("this napari locks no layers")
     cells.mask.locked = True
     accept(cells)
-    assert "cells mask is locked" in told[-1]
+    assert "cells mask is locked" in notices[-1]
     assert cells.counts == {}
 
 
-def test_what_no_prediction_reached_stays_open(cells: Docked, told: list[str]):
+def test_what_no_prediction_reached_stays_open(cells: Docked, notices: list[str]):
     working_image = cells.widget.workspace.working_image
     working_image._tiles[()] = {(0, SIDE, 0, 60)}
     paint_square(cells, 70, 80, 1)
     accept(cells)
     assert touched(cells)[:, :60].all()
     assert touched(cells)[:, 60:].sum() == 100
-    assert f"{SIDE * 36 - 100:,} pixels on screen are not predicted yet" in told[-1]
+    assert f"{SIDE * 36 - 100:,} pixels on screen are not predicted yet" in notices[-1]
 
 
 def test_a_slice_without_prediction_is_not_accepted(
-    dock: Docked, plane: np.ndarray, told: list[str]
+    dock: Docked, plane: np.ndarray, notices: list[str]
 ):
     dock.viewer.add_image(np.stack([plane] * 3), name="stack")
     dock.widget.correct.start_empty()
-    guess(dock, np.ones(plane.shape, np.uint8), (1,))
+    set_prediction(dock, np.ones(plane.shape, np.uint8), (1,))
     look_at(dock, 47.5, 47.5, pixels=120)
     dock.viewer.dims.set_current_step(0, 0)
     accept(dock)
-    assert "not predicted yet" in told[-1]
+    assert "not predicted yet" in notices[-1]
     dock.viewer.dims.set_current_step(0, 1)
     accept(dock)
     assert dock.widget.workspace.working_image.annotations.planes() == ((1,),)
 
 
 def test_a_slice_that_the_image_has_not(
-    cells: Docked, plane: np.ndarray, told: list[str]
+    cells: Docked, plane: np.ndarray, notices: list[str]
 ):
     source = cells.widget.workspace.layer
     cells.viewer.add_image(np.stack([plane] * 3), name="stack", visible=False)
@@ -250,15 +252,15 @@ def test_a_slice_that_the_image_has_not(
     cells.widget.predict.form.image.value = stack
     cells.viewer.dims.set_current_step(0, 4)
     accept(cells)
-    assert "the slice on screen is not one of stack" in told[-1]
+    assert "the slice on screen is not one of stack" in notices[-1]
 
 
-def test_nothing_without_a_mask(dock: Docked, plane: np.ndarray, told: list[str]):
+def test_nothing_without_a_mask(dock: Docked, plane: np.ndarray, notices: list[str]):
     dock.widget.correct.accept_view()
-    assert "no image is open" in told[-1]
+    assert "no image is open" in notices[-1]
     dock.viewer.add_image(plane, name="cells")
     dock.widget.correct.clear_touched(everywhere=False)
-    assert "there is no mask of cells" in told[-1]
+    assert "there is no mask of cells" in notices[-1]
 
 
 @pytest.mark.parametrize(
@@ -271,14 +273,16 @@ def test_nothing_without_a_mask(dock: Docked, plane: np.ndarray, told: list[str]
     ],
 )
 def test_colours_series_and_channels(
-    dock: Docked, shape: tuple[int, ...], options: dict[str, Any], told: list[str]
+    dock: Docked, shape: tuple[int, ...], options: dict[str, Any], notices: list[str]
 ):
     pixels = np.random.default_rng(0).integers(0, 99, shape, np.uint8)
     dock.viewer.add_image(pixels, name="cells", **options)
     dock.widget.correct.start_empty()
     look_at(dock, 19.5, 24.5, pixels=9.9)
     accept(dock)
-    assert told[-1] == "info: Accepted 100 pixels on 1 slice of cells: 100 background."
+    assert (
+        notices[-1] == "info: Accepted 100 pixels on 1 slice of cells: 100 background."
+    )
     (index,) = dock.widget.workspace.working_image.annotations.planes()
     assert touched(dock, *index)[15:25, 20:30].all()
     clear(dock)
@@ -297,21 +301,21 @@ def large(dock: Docked) -> Docked:
 def test_much_is_accepted_and_cleared_after_a_question(
     large: Docked, monkeypatch: pytest.MonkeyPatch
 ):
-    asked = answer(monkeypatch, QMessageBox.StandardButton.No)
+    questions = reply_with(monkeypatch, QMessageBox.StandardButton.No)
     accept(large)
-    assert asked[0].startswith(
+    assert questions[0].startswith(
         "Accept 160,000 pixels on 1 slice of large: 160,000 background?"
     )
     assert large.counts == {}
-    asked = answer(monkeypatch, QMessageBox.StandardButton.Yes)
+    questions = reply_with(monkeypatch, QMessageBox.StandardButton.Yes)
     accept(large)
     assert large.counts == {0: 160_000}
     clear(large, everywhere=True)
-    assert asked[1].startswith("Clear 160,000 pixels")
+    assert questions[1].startswith("Clear 160,000 pixels")
     assert large.counts == {}
     look_at(large, 199.5, 199.5, pixels=300)
     accept(large)
-    assert len(asked) == 2
+    assert len(questions) == 2
 
 
 def test_the_question_is_one_message_box(large: Docked):
@@ -330,7 +334,7 @@ def test_the_question_is_one_message_box(large: Docked):
 
 
 def test_a_layer_that_goes_while_the_question_is_open(
-    large: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
+    large: Docked, monkeypatch: pytest.MonkeyPatch, notices: list[str]
 ):
     working_image = large.widget.workspace.working_image
 
@@ -338,34 +342,34 @@ def test_a_layer_that_goes_while_the_question_is_open(
         large.viewer.layers.remove("large")
         return QMessageBox.StandardButton.Yes
 
-    answer(monkeypatch, lose)
+    reply_with(monkeypatch, lose)
     accept(large)
     assert working_image.counts == {}
-    assert told == []
+    assert notices == []
 
 
 def test_what_changes_while_the_question_is_open_is_not_accepted(
-    large: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
+    large: Docked, monkeypatch: pytest.MonkeyPatch, notices: list[str]
 ):
     def go_on() -> Any:
         large.widget.workspace.working_image.mask[:100] = 1
         return QMessageBox.StandardButton.Yes
 
-    answer(monkeypatch, go_on)
+    reply_with(monkeypatch, go_on)
     accept(large)
     assert large.counts == {0: 120_000}
-    assert "Accepted 120,000 pixels" in told[-1]
+    assert "Accepted 120,000 pixels" in notices[-1]
 
 
 def test_a_view_that_no_memory_holds(
-    large: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
+    large: Docked, monkeypatch: pytest.MonkeyPatch, notices: list[str]
 ):
     memory = SimpleNamespace(available=10**6)
     monkeypatch.setattr(
         "napari_unet.viewer.visible_pixels.psutil.virtual_memory", lambda: memory
     )
     accept(large)
-    assert "160,000 pixels are on screen" in told[-1] and "zoom in" in told[-1]
+    assert "160,000 pixels are on screen" in notices[-1] and "zoom in" in notices[-1]
     look_at(large, 199.5, 199.5, pixels=100)
     accept(large)
     assert sum(large.counts.values()) > 9_000
@@ -397,7 +401,7 @@ def test_a_view_in_a_window_is_what_the_canvas_shows(
     shown_dock.viewer.add_image(plane, name="cells")
     shown_dock.widget.correct.start_empty()
     shown_dock.bot.wait(200)
-    # No draw follows: the layers do not know of it yet.
+    # No draw follows: the layers are not updated yet.
     camera = camera_of(shown_dock.viewer)
     width = shown_dock.viewer.window._qt_viewer.canvas.native.width()
     camera.center, camera.zoom = (0, 40, 40), width / 20.4

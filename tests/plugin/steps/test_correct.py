@@ -85,12 +85,12 @@ def test_accept_view_takes_the_screen_and_no_more(masked: Docked) -> None:
     assert annotations.planes() == ((1,),)
 
 
-def test_accept_in_three_dimensions_says_why_not(
-    masked: Docked, told: list[str]
+def test_accept_in_three_dimensions_names_the_reason(
+    masked: Docked, notices: list[str]
 ) -> None:
     masked.viewer.dims.ndisplay = 3
     masked.widget.correct.accept.click()
-    assert "2D display" in told[0]
+    assert "2D display" in notices[0]
     assert masked.counts == {}
 
 
@@ -127,17 +127,19 @@ def test_deleting_the_touched_layer_unticks_the_box(masked: Docked) -> None:
     masked.mask.paint((0, 20, 20), 1)
 
 
-def test_touched_pixels_outlive_the_mask_layer(masked: Docked, told: list[str]) -> None:
+def test_touched_pixels_outlive_the_mask_layer(
+    masked: Docked, notices: list[str]
+) -> None:
     masked.mask.paint((0, 20, 20), 1)
     masked.viewer.layers.remove(masked.mask)
-    masked.bot.waitUntil(lambda: bool(told))
-    assert "kept" in told[0]
+    masked.bot.waitUntil(lambda: bool(notices))
+    assert "kept" in notices[0]
     masked.widget.correct.empty.click()
     assert masked.mask.data[0, 20, 20] == 1
     assert set(masked.counts) == {1}
 
 
-def test_add_class(masked: Docked, told: list[str]) -> None:
+def test_add_class(masked: Docked, notices: list[str]) -> None:
     masked.widget.correct.add_class("debris")
     buttons = masked.widget.correct.class_buttons
     assert [button.text() for button in buttons] == ["background", "cell", "debris"]
@@ -145,13 +147,13 @@ def test_add_class(masked: Docked, told: list[str]) -> None:
     assert masked.mask.selected_label == 2
     assert masked.mask.colormap.map(2)[-1] == 1
     masked.widget.correct.add_class("debris")
-    assert "'debris' cannot be a new class" in told[0]
+    assert "'debris' cannot be a new class" in notices[0]
 
 
-def test_a_label_beyond_the_classes(masked: Docked, told: list[str]) -> None:
+def test_a_label_beyond_the_classes(masked: Docked, notices: list[str]) -> None:
     masked.mask.selected_label = 7
     assert masked.mask.selected_label == 1
-    assert "no class beyond 'cell'" in told[0]
+    assert "no class beyond 'cell'" in notices[0]
 
 
 def test_converting_the_mask_to_another_type(masked: Docked) -> None:
@@ -163,7 +165,7 @@ def test_converting_the_mask_to_another_type(masked: Docked) -> None:
     assert masked.mask.data[0, 20, 20] == masked.mask.data[0, 60, 60] == 1
 
 
-def test_a_mask_of_another_shape_is_let_go(masked: Docked, told: list[str]) -> None:
+def test_a_mask_of_another_shape_is_let_go(masked: Docked, notices: list[str]) -> None:
     layer = masked.mask
     layer.data = np.zeros((5, 5), np.uint8)
     assert masked.mask is None

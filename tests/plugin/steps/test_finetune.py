@@ -1,4 +1,4 @@
-"""Step 3: what is trained on, what is saved, and what is said."""
+"""Step 3: what is trained on, what is saved, and what is shown."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ def train(docked: Docked) -> None:
     docked.wait()
 
 
-def look(iou: float, *, best: bool = True) -> Validation:
+def each(iou: float, *, best: bool = True) -> Validation:
     return Validation(step=0, loss=1.0, iou=iou, best=best, seconds=0.0)
 
 
 def unimproved(order: Any, workspace: Any, stop: Any) -> Generator[Any, None, Any]:
-    yield look(0.5)
+    yield each(0.5)
     yield Step(step=1, loss=0.7, seconds=1.0, seconds_left=3.0)
     result = FineTuned(
         checkpoint=workspace.checkpoint(order.model), improved=False,
-        before=look(0.5), after=look(0.5), steps=1, stopped=False,
+        before=each(0.5), after=each(0.5), steps=1, stopped=False,
         notes=("The old one is kept.",),
     )  # fmt: skip
     return Trained(result=result)
 
 
 def test_the_new_model_is_saved_chosen_and_predicts(
-    painted: Docked, told: list[str]
+    painted: Docked, notices: list[str]
 ) -> None:
     before = painted.mask.data.copy()
     touched = touched_pixels(painted)
@@ -87,7 +87,7 @@ def test_the_new_model_is_saved_chosen_and_predicts(
 
 @pytest.mark.parametrize("after", [0.7, 0.88])
 def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
-    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch, after: float
+    painted: Docked, notices: list[str], monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
     def compare(result: Any, *_: Any, **__: Any) -> Any:
         found = ForgettingCheck(before=0.9, after=after, crops=3)
@@ -101,7 +101,7 @@ def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
     forgot = after < 0.85
     assert workspace.model.name == ("tiny" if forgot else "tiny-ft")
     assert ("tiny stays chosen; tiny-ft is in the list" in text) == forgot
-    assert any("stays chosen" in message for message in told) == forgot
+    assert any("stays chosen" in message for message in notices) == forgot
 
 
 def test_crops_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
@@ -114,23 +114,23 @@ def test_crops_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
     assert sum((crop.target < 2).sum() for crop in kept) == touched.sum()
 
 
-def test_a_second_training_starts_anew_and_hears_the_first(
+def test_a_second_training_starts_anew_and_uses_the_first(
     painted: Docked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = []
+    received = []
 
-    def listen(start: Any, *rest: Any, previous: Any, **limits: Any) -> Any:
-        heard.append((len(start.history), previous and len(previous.history)))
+    def record(start: Any, *rest: Any, previous: Any, **limits: Any) -> Any:
+        received.append((len(start.history), previous and len(previous.history)))
         return fine_tune(start, *rest, previous=previous, **limits)
 
-    monkeypatch.setattr("unet_engine.training.rounds.fine_tune", listen)
+    monkeypatch.setattr("unet_engine.training.rounds.fine_tune", record)
     train(painted)
     painted.wait()
     assert painted.widget.workspace.model.name == "tiny-ft"
     painted.mask.paint((1, 20, 20), 0)
     train(painted)
     painted.wait()
-    (first, nothing), (second, before) = heard
+    (first, nothing), (second, before) = received
     assert nothing is None
     assert (second, before) == (first, first + 1)
 
@@ -152,15 +152,15 @@ def test_names(name: str, tuned: str) -> None:
     assert _training_runs.tuned_name(name) == tuned
 
 
-def test_learned_nothing_says_so_and_keeps_the_model(
-    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch
+def test_learned_nothing_is_reported_and_keeps_the_model(
+    painted: Docked, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_unet.steps.finetune.section.train_run", unimproved)
     train(painted)
     assert painted.widget.workspace.model.name == "tiny"
     assert "tiny-ft" not in painted.widget.workspace.store.names()
     assert "Nothing learned" in painted.widget.fine_tune.text.text()
-    assert any("old one is kept" in message for message in told)
+    assert any("old one is kept" in message for message in notices)
 
 
 def test_a_model_that_is_not_better_is_not_saved(
@@ -169,9 +169,9 @@ def test_a_model_that_is_not_better_is_not_saved(
     from unet_engine.training import rounds
 
     def learn_nothing(checkpoint: Any, *_: Any, **__: Any) -> Any:
-        yield look(0.5)
+        yield each(0.5)
         return FineTuned(
-            checkpoint=checkpoint, improved=False, before=look(0.5), after=look(0.5),
+            checkpoint=checkpoint, improved=False, before=each(0.5), after=each(0.5),
             steps=1, stopped=False,
         )  # fmt: skip
 
@@ -196,32 +196,32 @@ def test_stop_keeps_the_best(painted: Docked) -> None:
     assert section.train.isEnabled()
 
 
-def test_nothing_touched(dock: Docked, plane: Any, told: list[str]) -> None:
+def test_nothing_touched(dock: Docked, plane: Any, notices: list[str]) -> None:
     dock.viewer.add_image(plane)
     dock.widget.correct.empty.click()
     dock.widget.fine_tune.train.click()
-    assert "nothing is touched yet" in told[0]
-    assert "background and cell" in told[0]
+    assert "nothing is touched yet" in notices[0]
+    assert "background and cell" in notices[0]
     assert not dock.widget.workspace.activity
 
 
-def test_one_class_touched(dock: Docked, plane: Any, told: list[str]) -> None:
+def test_one_class_touched(dock: Docked, plane: Any, notices: list[str]) -> None:
     dock.viewer.add_image(plane)
     dock.widget.correct.empty.click()
     dock.mask.paint((20, 20), 1)
     dock.widget.fine_tune.train.click()
-    assert "only 'cell' is touched" in told[0]
+    assert "only 'cell' is touched" in notices[0]
     assert not dock.widget.workspace.activity
 
 
-def test_no_model(painted: Docked, told: list[str]) -> None:
+def test_no_model(painted: Docked, notices: list[str]) -> None:
     painted.widget.workspace.choose_model(None)
     painted.widget.fine_tune.train.click()
-    assert "no model to tune" in told[0]
+    assert "no model to tune" in notices[0]
 
 
 def test_an_error_gives_the_buttons_back(
-    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch
+    painted: Docked, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
@@ -229,20 +229,20 @@ def test_an_error_gives_the_buttons_back(
 
     monkeypatch.setattr("napari_unet.steps.finetune.section.train_run", fail)
     train(painted)
-    assert any("mat1 and mat2" in message for message in told)
+    assert any("mat1 and mat2" in message for message in notices)
     assert painted.widget.fine_tune.train.isEnabled()
     assert painted.widget.predict.predict.isEnabled()
 
 
 def test_a_folder_that_cannot_be_written_to(
-    painted: Docked, told: list[str], monkeypatch: pytest.MonkeyPatch
+    painted: Docked, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full() -> None:
         raise DataError("the disk is full; free some space")
 
     monkeypatch.setattr(painted.widget.workspace.store, "check_writable", full)
     train(painted)
-    assert any("free some space" in message for message in told)
+    assert any("free some space" in message for message in notices)
     assert not painted.widget.fine_tune.curve.steps
 
 
@@ -264,12 +264,12 @@ def test_layer_deleted_while_training(painted: Docked, name: str) -> None:
     assert text.startswith(f"Stopped: {name!r} was deleted. ")
 
 
-def test_data_changed_while_training(painted: Docked, told: list[str]) -> None:
+def test_data_changed_while_training(painted: Docked, notices: list[str]) -> None:
     train_without_end(painted)
     painted.viewer.layers["cells"].data = np.zeros((2, 64, 64), np.uint8)
     painted.wait()
     assert painted.widget.fine_tune.train.isEnabled()
-    assert not any("failed" in message.lower() for message in told)
+    assert not any("failed" in message.lower() for message in notices)
 
 
 def test_viewer_closed_while_training(real_dock: Docked, plane: Any) -> None:
@@ -308,21 +308,21 @@ def test_a_pair_alone_is_enough(dock: Docked, plane: Any) -> None:
     assert dock.widget.workspace.model.name == "tiny-ft"
 
 
-def test_labels_of_another_shape(dock: Docked, plane: Any, told: list[str]) -> None:
+def test_labels_of_another_shape(dock: Docked, plane: Any, notices: list[str]) -> None:
     dock.viewer.add_image(plane, name="cells")
     pair(dock, np.zeros((5, 5), np.uint8))
-    assert "5 x 5 pixels" in told[0]
+    assert "5 x 5 pixels" in notices[0]
     assert not dock.widget.workspace.pairs
 
 
 def test_object_ids_taken_for_classes(
-    dock: Docked, plane: Any, told: list[str]
+    dock: Docked, plane: Any, notices: list[str]
 ) -> None:
     dock.viewer.add_image(plane, name="cells")
     pair(dock, (plane > 100).astype(int) * 300)
     dock.be_quick()
     train(dock)
-    assert any("object ids" in message for message in told)
+    assert any("object ids" in message for message in notices)
     assert dock.widget.workspace.model.name == "tiny"
 
 
@@ -360,7 +360,7 @@ def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
     assert second.name == "cells (1,)"
 
 
-def test_planes_whose_strokes_are_damaged_teach_nothing(
+def test_planes_whose_strokes_are_damaged_are_not_learned_from(
     painted: Docked, damage: Callable[..., None]
 ) -> None:
     order = painted.widget.fine_tune._make_order()
@@ -411,7 +411,7 @@ def lose_the_folder(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("way", ["save again", "refresh list"])
 def test_a_model_that_cannot_be_saved_is_kept_and_saved_later(
     painted: Docked,
-    told: list[str],
+    notices: list[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     way: str,
@@ -444,8 +444,8 @@ def test_a_model_that_cannot_be_saved_is_kept_and_saved_later(
     assert not section.save_again.isVisibleTo(section)
 
 
-def test_what_added_labels_mean_is_shown_and_asked(
-    dock: Docked, plane: Any, told: list[str]
+def test_what_added_labels_mean_is_shown_or_refused(
+    dock: Docked, plane: Any, notices: list[str]
 ) -> None:
     dock.viewer.add_image(plane, name="cells")
     dock.be_quick()
@@ -462,10 +462,10 @@ def test_what_added_labels_mean_is_shown_and_asked(
     assert "2 unlabelled" in meaning
     dock.widget.fine_tune.pairs.unlabelled.value = "two"
     pair(dock, ids.astype(np.uint8))
-    assert "'two' is no value" in told[-1]
+    assert "'two' is no value" in notices[-1]
 
 
-def test_strokes_without_data_are_left_out_and_the_result_says_so(
+def test_strokes_without_data_are_left_out_and_noted_in_the_result(
     dock: Docked, plane: Any
 ) -> None:
     image = plane.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The button "Next": the camera goes to where the guess is least certain."""
+"""The button "Next": the camera goes to where the prediction is least certain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GREY = (slice(300, 380), slice(380, 460))
 @pytest.fixture(autouse=True)
 def _enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_unet.jobs.uncertainty_search._SECONDS", 60.0)
-    # Filters alone take a fraction of the time, and tell these images apart.
+    # Filters alone take a fraction of the time, and separate these classes.
     monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
 
 
@@ -34,7 +34,7 @@ def image() -> np.ndarray:
 
 @pytest.fixture
 def by_brightness(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A guess that is unsure of grey and of nothing else."""
+    """A prediction that is uncertain of grey and of nothing else."""
 
     def probabilities(_: Any, source: Any, index: Any, inner: Any) -> np.ndarray:
         pixels = source.image.read(index, inner)[0]
@@ -81,18 +81,18 @@ def where(docked: Docked) -> tuple[float, ...]:
     return tuple(camera_of(docked.viewer).center[-2:])
 
 
-def test_the_camera_goes_to_what_the_strokes_do_not_tell(
+def test_the_camera_goes_to_what_the_strokes_leave_uncertain(
     dock: Docked, image: np.ndarray, by_brightness: None
 ):
     begin(dock, image)
     strokes(dock)
-    said = go_on(dock)
-    assert said == "Next: is the mask right here? Paint where it is not."
+    line = go_on(dock)
+    assert line == "Next: is the mask right here? Paint where it is not."
     y, x = where(dock)
     assert 256 <= y <= 384
     assert 256 <= x <= 512
     assert camera_of(dock.viewer).zoom == 3, "a place of that size is seen well"
-    assert not dock.mask.data[400:, 400:].any(), "Next draws nothing"
+    assert not dock.mask.data[400:, 400:].any(), "Next changes nothing"
 
 
 def test_it_goes_on_and_begins_anew_when_there_is_no_more(
@@ -170,23 +170,25 @@ def test_a_placed_image_is_looked_at_where_it_is(
         (400, 300, 1),
     ):
         region = (slice(rows, rows + 40), slice(columns, columns + 10))
-        working_image.say((), region, np.full((40, 10), label, np.uint8))
+        working_image.record_labels((), region, np.full((40, 10), label, np.uint8))
     go_on(dock)
     y, x = where(dock)
     assert 256 <= (y - 1000) / 0.5 <= 384
     assert 256 <= (x + 200) / 0.5 <= 512
 
 
-def test_without_strokes_the_model_tells(dock: Docked, image: np.ndarray):
+def test_without_strokes_the_model_decides(dock: Docked, image: np.ndarray):
     dock.widget.select_model("nuclei")
     begin(dock, image)
-    said = go_on(dock)
-    assert "right here" in said or said == "Next: nothing stands out as uncertain."
+    line = go_on(dock)
+    assert "right here" in line or line == "Next: nothing stands out as uncertain."
     assert dock.widget.workspace.activity == ""
     assert not dock.mask.data.any()
 
 
-def test_with_nothing_to_go_by_it_says_what_to_do(dock: Docked, image: np.ndarray):
+def test_with_nothing_to_go_by_the_line_names_what_to_do(
+    dock: Docked, image: np.ndarray
+):
     begin(dock, image)
     stroke(dock, 60, 60, 0)
     assert not dock.widget.workspace.model.trained

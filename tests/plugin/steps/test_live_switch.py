@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do without the bundled start: quicker, and enough to tell these images apart."""
+    """Do without the bundled model: quicker, and enough to separate these classes."""
     monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
 
 
@@ -88,7 +88,7 @@ def learned(docked: Docked) -> None:
     settle(docked)
 
 
-def test_strokes_without_data_are_left_out_and_the_line_says_so(
+def test_strokes_without_data_are_left_out_with_a_note_in_the_line(
     dock: Docked, halves: np.ndarray
 ):
     image = halves.astype(np.float32)
@@ -178,7 +178,9 @@ def test_slices_of_a_stack_are_predicted_when_they_are_turned_to(
     assert not dock.mask.data[2].any()
 
 
-def test_strokes_on_other_images_teach_too(painted: Docked, halves: np.ndarray):
+def test_strokes_on_other_images_are_learned_from_too(
+    painted: Docked, halves: np.ndarray
+):
     learned(painted)
     layer = painted.viewer.add_image(halves[::-1])
     painted.widget.predict.form.image.value = layer
@@ -229,7 +231,7 @@ def test_tiles_wait_for_the_end_of_a_stroke(painted: Docked):
 
 
 @pytest.mark.parametrize("lost", ["image", "mask"])
-def test_layers_may_go_in_the_midst(painted: Docked, lost: str, told: list[str]):
+def test_layers_may_go_in_the_midst(painted: Docked, lost: str, notices: list[str]):
     stroke(painted, 60, 30, 0)
     stroke(painted, 60, 160, 1)
     live = painted.widget.live.live
@@ -239,7 +241,7 @@ def test_layers_may_go_in_the_midst(painted: Docked, lost: str, told: list[str])
     settle(painted)
     assert live.on
     assert "empty mask" in painted.widget.live.text.text()
-    assert not [line for line in told if "error" in line.lower()]
+    assert not [line for line in notices if "error" in line.lower()]
 
 
 def test_a_closed_dock_leaves_the_camera_alone(real_dock: Docked, halves: np.ndarray):
@@ -256,8 +258,8 @@ def test_a_closed_dock_leaves_the_camera_alone(real_dock: Docked, halves: np.nda
     mask.paint((10, 10), 1)
 
 
-def test_an_error_is_told_in_the_line_and_not_in_a_window(
-    painted: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
+def test_an_error_is_shown_in_the_line_and_not_in_a_window(
+    painted: Docked, monkeypatch: pytest.MonkeyPatch, notices: list[str]
 ):
     from unet_engine.errors import DataError
     from unet_engine.interactive.learner import InstantLearner
@@ -270,11 +272,11 @@ def test_an_error_is_told_in_the_line_and_not_in_a_window(
     assert painted.widget.live.text.text() == (
         "Live: the strokes are of an image of another size"
     )
-    assert not told
+    assert not notices
 
 
 @pytest.mark.parametrize("start", ["general", "nuclei"])
-def test_a_network_is_asked_as_well(
+def test_a_network_adds_features(
     dock: Docked, halves: np.ndarray, monkeypatch: pytest.MonkeyPatch, start: str
 ):
     if start == "general":

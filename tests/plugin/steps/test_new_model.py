@@ -67,7 +67,7 @@ def paint_both_classes(docked: Docked) -> None:
 
 
 def test_describe_paint_train_predict(
-    dock: Docked, plane: Any, store: ModelStore, told: list[str]
+    dock: Docked, plane: Any, store: ModelStore, notices: list[str]
 ) -> None:
     dock.viewer.add_image(plane, name="cells")
     untrained = make_untrained(dock)
@@ -84,7 +84,7 @@ def test_describe_paint_train_predict(
     assert [m.name for m in dock.widget.workspace.models].count("mine") == 1
     assert "tile" in dock.widget.predict.text.text()
     assert dock.mask.data[35, 35] == 1
-    assert not [m for m in told if m.startswith(("error", "warning"))]
+    assert not [m for m in notices if m.startswith(("error", "warning"))]
     # What is known already takes longer to become better.
     dock.be_quick(steps=60)
     dock.fine_tune()
@@ -92,18 +92,18 @@ def test_describe_paint_train_predict(
 
 
 def test_an_untrained_model_draws_no_mask(
-    dock: Docked, plane: Any, told: list[str]
+    dock: Docked, plane: Any, notices: list[str]
 ) -> None:
     dock.viewer.add_image(plane)
     make_untrained(dock)
     assert "mine is untrained" in dock.widget.predict.text.text()
     dock.widget.predict.predict.click()
-    assert "Paint a few strokes of each class" in told[0]
+    assert "Paint a few strokes of each class" in notices[0]
     assert not dock.widget.workspace.activity
     assert dock.mask is None
 
 
-def test_an_untrained_model_file_says_that_its_mask_is_noise(
+def test_an_untrained_model_file_warns_that_its_mask_is_noise(
     dock: Docked, plane: Any
 ) -> None:
     dock.viewer.add_image(plane)
@@ -159,7 +159,7 @@ def set_size(form: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (set_size, "fits no computer"),
         (lambda form: form.classes.setText("cell"), "2 to 254 classes"),
@@ -170,7 +170,7 @@ def set_size(form: Any) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_in_the_form(
-    dock: Docked, monkeypatch: pytest.MonkeyPatch, spoil: Any, said: str
+    dock: Docked, monkeypatch: pytest.MonkeyPatch, spoil: Any, message: str
 ) -> None:
     built: list[Any] = []
     monkeypatch.setattr(
@@ -180,7 +180,7 @@ def test_what_cannot_be_is_refused_in_the_form(
     dialog.form.name.setText("fine")
     assert dialog.create.isEnabled()
     spoil(dialog.form)
-    assert said in dialog.text.text()
+    assert message in dialog.text.text()
     assert not dialog.create.isEnabled()
     dialog.form.name.setText("fine")
     dialog.form.classes.setText("a, b")
@@ -343,7 +343,7 @@ def weights_at(
     path.rename(folder / name)
     server = HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
     address = f"http://127.0.0.1:{server.server_port}/{name}"
-    # Nobody listens on the discard port.
+    # No server runs on the discard port.
     monkeypatch.setattr(
         imagenet, "_published_url", lambda _: f"http://127.0.0.1:9/{name}"
     )
@@ -355,7 +355,7 @@ def weights_at(
     server.server_close()
 
 
-def ask_for_imagenet(docked: Docked) -> NewModelDialog:
+def choose_imagenet(docked: Docked) -> NewModelDialog:
     dialog = open_form(docked)
     dialog.form.choose_network("fcn32s-alexnet")
     dialog.form.start.setCurrentIndex(1)
@@ -365,10 +365,10 @@ def ask_for_imagenet(docked: Docked) -> NewModelDialog:
     return dialog
 
 
-def test_imagenet_offline_is_said_in_the_form(
+def test_imagenet_offline_is_shown_in_the_form(
     dock: Docked, weights_at: Callable[[], None]
 ) -> None:
-    dialog = ask_for_imagenet(dock)
+    dialog = choose_imagenet(dock)
     assert not dialog.form.isEnabled()
     dock.bot.waitUntil(dialog.form.isEnabled, timeout=30_000)
     assert "could not be fetched" in dialog.text.text()
@@ -385,7 +385,7 @@ def test_imagenet_weights_are_fetched_before_the_training(
     dock: Docked, weights_at: Callable[[], None], tmp_path: Path
 ) -> None:
     weights_at()
-    ask_for_imagenet(dock)
+    choose_imagenet(dock)
     workspace = dock.widget.workspace
     dock.bot.waitUntil(lambda: workspace.untrained is not None, timeout=30_000)
     assert workspace.untrained.imagenet
@@ -423,7 +423,7 @@ def wait_for_the_end(docked: Docked, parts: list[int]) -> None:
 def test_cancel_ends_the_download(
     dock: Docked, endless: list[int], tmp_path: Path
 ) -> None:
-    dialog = ask_for_imagenet(dock)
+    dialog = choose_imagenet(dock)
     dock.bot.waitUntil(lambda: dialog.progress.value() > 0, timeout=30_000)
     dialog.cancel.click()
     wait_for_the_end(dock, endless)
@@ -434,7 +434,7 @@ def test_cancel_ends_the_download(
 def test_the_end_of_the_dock_ends_the_download(
     real_dock: Docked, endless: list[int]
 ) -> None:
-    dialog = ask_for_imagenet(real_dock)
+    dialog = choose_imagenet(real_dock)
     real_dock.bot.waitUntil(lambda: dialog.progress.value() > 0, timeout=30_000)
     real_dock.viewer.window.remove_dock_widget(real_dock.widget)
     real_dock.widget.deleteLater()

@@ -143,13 +143,13 @@ def test_without_units_sizes_are_in_pixels_until_they_are_typed(
 
 
 @pytest.mark.parametrize("typed", ["a", "0", "-1", "1, 2, 3", "inf", "nan"])
-def test_what_is_no_size_is_told(
-    dock: Docked, disks: Any, told: list[str], typed: str
+def test_what_is_no_size_is_reported(
+    dock: Docked, disks: Any, notices: list[str], typed: str
 ) -> None:
     show_mask(dock, disks)
     dock.widget.objects.form.pixel_size.setText(typed)
     separate(dock)
-    assert repr(typed) in told[0]
+    assert repr(typed) in notices[0]
     assert "cells objects" not in dock.viewer.layers
     assert dock.widget.objects.separate.isEnabled()
 
@@ -239,19 +239,21 @@ def test_a_mask_on_disk_has_objects_of_a_lazy_image(
     assert isinstance(objects.data, np.memmap), "ids that are kept stay where they are"
 
 
-def test_nothing_to_keep_is_told(dock: Docked, disks: Any, told: list[str]) -> None:
+def test_nothing_to_keep_is_reported(
+    dock: Docked, disks: Any, notices: list[str]
+) -> None:
     show_mask(dock, disks)
     dock.widget.objects.form.method.value = "keep"
     separate(dock)
-    assert "there are no objects to keep" in told[0]
+    assert "there are no objects to keep" in notices[0]
 
 
-def test_no_mask_is_told(dock: Docked, plane: Any, told: list[str]) -> None:
+def test_no_mask_is_reported(dock: Docked, plane: Any, notices: list[str]) -> None:
     separate(dock)
     dock.viewer.add_image(plane)
     separate(dock)
-    assert len(told) == 2
-    assert all("There is no mask yet" in message for message in told)
+    assert len(notices) == 2
+    assert all("There is no mask yet" in message for message in notices)
     assert not dock.widget.correct.objects.isEnabled()
 
 
@@ -359,10 +361,10 @@ def bounded(dock: Docked, add_model: Callable[..., Any]) -> Docked:
     return dock
 
 
-def test_a_boundary_class_is_offered_and_guessed_by_its_name(bounded: Docked) -> None:
+def test_a_boundary_class_is_offered_and_chosen_by_its_name(bounded: Docked) -> None:
     form = bounded.widget.objects.form
     assert form.boundary.value == "boundary"
-    assert "as the mask says" in form.text.text()
+    assert "by the mask" in form.text.text()
     mask = bounded.mask.data.copy()
     mask[20:60, 49:51] = 2
     bounded.mask.data = mask
@@ -374,7 +376,7 @@ def test_a_boundary_class_is_offered_and_guessed_by_its_name(bounded: Docked) ->
     assert "necks" in form.text.text()
 
 
-def test_probabilities_on_screen_say_where_objects_part(bounded: Docked) -> None:
+def test_probabilities_on_screen_decide_where_objects_part(bounded: Docked) -> None:
     view = bounded.widget.masks.current
     order = type(
         "Order", (), {"working_image": view.working_image, "layer": view.source}
@@ -398,7 +400,7 @@ def test_probabilities_on_screen_say_where_objects_part(bounded: Docked) -> None
     ProbabilityLayers(bounded.viewer, hidden).write(order, [tile])
     separate(bounded)
     assert objects_layer(bounded).data.max() == 2
-    assert "as its probability says" in bounded.widget.objects.form.text.text()
+    assert "by its probability" in bounded.widget.objects.form.text.text()
 
 
 def test_the_button_of_step_2_opens_step_4(dock: Docked, disks: Any) -> None:
@@ -433,17 +435,20 @@ def test_the_table_is_saved_as_csv(measured: Docked, tmp_path: Path) -> None:
     assert "Saved objects.csv" in measured.widget.objects.text.text()
 
 
-def test_saving_a_table_of_an_older_mask_says_so(
-    measured: Docked, tmp_path: Path, told: list[str]
+def test_saving_a_table_of_an_older_mask_shows_a_notice(
+    measured: Docked, tmp_path: Path, notices: list[str]
 ) -> None:
     measured.mask.paint((80, 20), 1)
     save_as(measured, tmp_path / "old.csv")
     assert len((tmp_path / "old.csv").read_text().splitlines()) == 4
-    assert any("You worked on the mask" in message for message in told)
+    assert any("You worked on the mask" in message for message in notices)
 
 
-def test_a_table_that_cannot_be_saved_is_told_and_the_old_one_stays(
-    measured: Docked, tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_table_that_cannot_be_saved_is_reported_and_the_old_one_stays(
+    measured: Docked,
+    tmp_path: Path,
+    notices: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old = tmp_path / "objects.csv"
     old.write_text("precious")
@@ -454,7 +459,7 @@ def test_a_table_that_cannot_be_saved_is_told_and_the_old_one_stays(
     monkeypatch.setattr(os, "replace", full)
     measured.widget.objects.save_table(str(old))
     measured.wait()
-    assert any("No space left" in message for message in told)
+    assert any("No space left" in message for message in notices)
     assert old.read_text() == "precious"
     assert os.listdir(tmp_path) == ["objects.csv"]
     assert measured.widget.objects.save.isEnabled()
@@ -480,7 +485,7 @@ def going(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 def start(docked: Docked, mask: np.ndarray) -> None:
-    """Look for objects and wait for the first step."""
+    """Start to find objects and wait for the first step."""
     show_mask(docked, mask)
     section = docked.widget.objects
     click(docked, section.separate)
@@ -493,7 +498,7 @@ def test_cancel_leaves_everything_as_it_was(dock: Docked, disks: Any) -> None:
     section = dock.widget.objects
     assert not section.separate.isEnabled()
     assert not section.form.isEnabled()
-    assert "Looking for objects: 1 of" in section.text.text()
+    assert "Finding objects: 1 of" in section.text.text()
     click(dock, section.cancel)
     dock.wait()
     assert "Stopped. Nothing was changed." in section.text.text()
@@ -517,7 +522,7 @@ def test_a_mask_that_is_painted_during_the_run_is_an_older_one(
 @pytest.mark.usefixtures("going")
 @pytest.mark.parametrize("gone", ["cells", "cells mask"])
 def test_a_layer_that_vanishes_during_the_run_ends_it(
-    dock: Docked, disks: Any, told: list[str], gone: str
+    dock: Docked, disks: Any, notices: list[str], gone: str
 ) -> None:
     start(dock, disks)
     dock.viewer.layers.remove(gone)
@@ -525,11 +530,11 @@ def test_a_layer_that_vanishes_during_the_run_ends_it(
     assert "cells objects" not in dock.viewer.layers
     assert dock.widget.objects.separate.isEnabled()
     assert dock.widget.objects.text.text() == f"Stopped: {gone!r} was deleted."
-    assert not [m for m in told if m.startswith("error")]
+    assert not [m for m in notices if m.startswith("error")]
 
 
 def test_an_error_gives_the_buttons_back(
-    dock: Docked, disks: Any, told: list[str], monkeypatch: pytest.MonkeyPatch
+    dock: Docked, disks: Any, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
         raise MemoryError("cannot allocate 40 GiB")
@@ -538,7 +543,7 @@ def test_an_error_gives_the_buttons_back(
     monkeypatch.setattr(_objects, "find_objects", fail)
     show_mask(dock, disks)
     separate(dock)
-    assert any("cannot allocate" in message for message in told)
+    assert any("cannot allocate" in message for message in notices)
     assert dock.widget.objects.separate.isEnabled()
 
 

@@ -200,7 +200,7 @@ def test_the_slider_goes_to_a_slice_of_the_object(dock: Docked, elongated: int) 
         assert (layer.data[z] == label).any()
         middle = [(p.min() + p.max()) / 2 for p in np.nonzero(layer.data[z] == label)]
         np.testing.assert_allclose((y, x), middle, atol=1)
-    assert z < 5, "the bridge draws the middle of the first one down"
+    assert z < 5, "the bridge moves the middle of the first one down"
 
 
 def test_a_hollow_object_is_shown_in_a_slice_that_it_has(dock: Docked) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def whole_prediction(docked: Docked, image: np.ndarray, axes: str, **kw: Any) -> Any:
-    """What the engine says without the plugin."""
+    """The prediction of the engine without the plugin."""
     from unet_engine.images import Image
     from unet_engine.prediction.segmentation import predict
 
@@ -167,33 +167,33 @@ def test_probability_layer(dock: Docked, plane: Any) -> None:
     assert dock.widget.predict.form.image.value.name == "cells"
 
 
-def test_no_image(dock: Docked, told: list[str]) -> None:
+def test_no_image(dock: Docked, notices: list[str]) -> None:
     dock.widget.predict.predict.click()
-    assert "there is no image" in told[0]
+    assert "there is no image" in notices[0]
     assert dock.widget.predict.predict.isEnabled()
 
 
-def test_no_model(dock: Docked, plane: Any, told: list[str]) -> None:
+def test_no_model(dock: Docked, plane: Any, notices: list[str]) -> None:
     dock.viewer.add_image(plane)
     dock.widget.workspace.choose_model(None)
     dock.widget.predict.predict.click()
-    assert "no model" in told[0]
+    assert "no model" in notices[0]
     assert not dock.widget.workspace.activity
 
 
 def test_wrong_channel_count(
-    dock: Docked, plane: Any, add_model: Callable[..., Any], told: list[str]
+    dock: Docked, plane: Any, add_model: Callable[..., Any], notices: list[str]
 ) -> None:
     add_model("four", in_channels=4)
     dock.widget.select_model("four")
     dock.viewer.add_image(plane)
     dock.predict()
-    assert any("the model takes 4" in message for message in told)
+    assert any("the model takes 4" in message for message in notices)
     assert dock.widget.predict.predict.isEnabled()
 
 
 def test_runtime_error_in_the_worker_gives_the_buttons_back(
-    dock: Docked, plane: Any, told: list[str], monkeypatch: pytest.MonkeyPatch
+    dock: Docked, plane: Any, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
         raise RuntimeError("CUDA error: device-side assert triggered")
@@ -202,7 +202,7 @@ def test_runtime_error_in_the_worker_gives_the_buttons_back(
     monkeypatch.setattr("napari_unet.steps.predict.section.predict_run", fail)
     dock.viewer.add_image(plane)
     dock.predict()
-    assert any("device-side assert" in message for message in told)
+    assert any("device-side assert" in message for message in notices)
     assert dock.widget.predict.predict.isEnabled()
     assert dock.widget.predict.form.isEnabled()
 
@@ -253,13 +253,13 @@ def test_cancel_keeps_finished_tiles(dock: Docked, running: ImageLayer) -> None:
 
 
 def test_image_deleted_during_the_run(
-    dock: Docked, running: ImageLayer, told: list[str]
+    dock: Docked, running: ImageLayer, notices: list[str]
 ) -> None:
     dock.viewer.layers.remove(running)
     dock.wait()
     assert dock.widget.predict.predict.isEnabled()
     assert dock.widget.predict.text.text() == f"Stopped: {running.name!r} was deleted."
-    assert not [m for m in told if m.startswith("error")]
+    assert not [m for m in notices if m.startswith("error")]
 
 
 def test_mask_deleted_during_the_run(dock: Docked, running: ImageLayer) -> None:
@@ -281,14 +281,14 @@ def test_a_mask_that_becomes_another_thing_ends_the_run(
 
 
 def test_all_layers_deleted_during_the_run(
-    dock: Docked, running: ImageLayer, plane: Any, told: list[str]
+    dock: Docked, running: ImageLayer, plane: Any, notices: list[str]
 ) -> None:
     dock.mask.paint((0, 10, 10), 1)
     painted = dock.counts
     dock.viewer.layers.clear()
     dock.wait()
     assert dock.widget.predict.text.text().startswith("Stopped: ")
-    assert not [m for m in told if m.startswith("error")]
+    assert not [m for m in notices if m.startswith("error")]
     dock.viewer.add_image(running.data, name=running.name)
     dock.bot.waitUntil(lambda: not dock.widget.reopening.busy)
     assert dock.counts == painted
@@ -337,11 +337,11 @@ def test_open_model_file(dock: Docked, add_model: Any, tmp_path: Any) -> None:
     assert "from a friend" in store.names()
 
 
-def test_open_what_is_no_model(dock: Docked, told: list[str], tmp_path: Any) -> None:
+def test_open_what_is_no_model(dock: Docked, notices: list[str], tmp_path: Any) -> None:
     path = tmp_path / "notes.safetensors"
     path.write_text("not a model")
     dock.widget.predict.form.picker.open_model(str(path))
-    assert "no model file" in told[0]
+    assert "no model file" in notices[0]
     assert dock.widget.predict.form.picker.model.value.name == "tiny"
 
 
@@ -367,14 +367,14 @@ def test_opening_the_dock_and_painting_imports_no_torch() -> None:
     ],
     ids=["1xN", "3x3", "constant", "nan", "inf", "bool", "offset"],
 )
-def test_odd_images(dock: Docked, image: np.ndarray, told: list[str]) -> None:
+def test_odd_images(dock: Docked, image: np.ndarray, notices: list[str]) -> None:
     dock.viewer.add_image(image, contrast_limits=(0, 1))
     dock.predict()
     assert dock.mask.data.shape == image.shape
-    assert not [message for message in told if message.startswith("error")]
+    assert not [message for message in notices if message.startswith("error")]
 
 
-def test_what_a_prediction_will_do_is_told_before(
+def test_what_a_prediction_will_do_is_shown_before(
     dock: Docked, plane: Any, add_model: Callable[..., Any]
 ) -> None:
     text = dock.widget.predict.text
@@ -400,7 +400,7 @@ def test_tiles_and_the_mean_over_flips_are_advanced_settings(
     dock.viewer.add_image(plane)
     assert "1 tile " in text.text()
     form.settings["tile"].value = 32
-    assert "9 tiles " in text.text(), "what it means is told before"
+    assert "9 tiles " in text.text(), "what it means is shown before"
     form.probability.value = True
     form.settings["average_flips"].value = "on"
     dock.predict()
@@ -419,7 +419,7 @@ def test_training_runs_on_the_device_of_step_1(dock: Docked) -> None:
 
 
 def test_a_device_that_is_not_there(
-    dock: Docked, plane: Any, told: list[str], monkeypatch: pytest.MonkeyPatch
+    dock: Docked, plane: Any, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
@@ -427,12 +427,12 @@ def test_a_device_that_is_not_there(
     dock.viewer.add_image(plane)
     dock.widget.predict.form.device.value = "cuda"
     dock.predict()
-    assert any(m.startswith("error") and "cuda" in m for m in told)
+    assert any(m.startswith("error") and "cuda" in m for m in notices)
     assert dock.widget.predict.predict.isEnabled()
 
 
-def test_refresh_tells_of_damaged_files(
-    dock: Docked, told: list[str], add_model: Callable[..., Any]
+def test_refresh_reports_damaged_files(
+    dock: Docked, notices: list[str], add_model: Callable[..., Any]
 ) -> None:
     store = dock.widget.workspace.store
     (store.root / "half.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
@@ -440,4 +440,4 @@ def test_refresh_tells_of_damaged_files(
     picker = dock.widget.predict.form.picker
     picker.actions_by_name["refresh"].trigger()
     assert "new" in [name for name, _ in picker._choices(None)]
-    assert "half.safetensors is left out" in told[0]
+    assert "half.safetensors is left out" in notices[0]

@@ -67,7 +67,7 @@ def test_pretrain_then_train_a_unet_that_starts_from_it(
     assert workspace.model.spec.classes == ()
     assert section.text.text().startswith("Saved as cells-pretrained: loss ")
     assert len(section.curve.steps) == 6
-    assert all(np.isfinite(look.loss) for look in section.curve.validations)
+    assert all(np.isfinite(each.loss) for each in section.curve.validations)
     picker = ready.widget.predict.form.picker
     assert "2 planes of 96 x 96 pixels" in ready.widget.predict.text.text()
     picker.restart.click()
@@ -112,17 +112,17 @@ def test_colour_images_are_seen_in_colour(dock: Docked, plane: Any) -> None:
     assert dock.widget.pretrain._make_order().spec.in_channels == 3
 
 
-def test_no_image(dock: Docked, told: list[str]) -> None:
+def test_no_image(dock: Docked, notices: list[str]) -> None:
     dock.widget.open_pretraining()
     dock.widget.pretrain.pretrain.click()
-    assert "there is no image" in told[0]
+    assert "there is no image" in notices[0]
     assert not dock.widget.workspace.activity
 
 
 def wait_until_it_learned(docked: Docked) -> None:
     curve = docked.widget.pretrain.curve
     docked.bot.waitUntil(
-        lambda: any(look.best and look.step for look in curve.validations),
+        lambda: any(each.best and each.step for each in curve.validations),
         timeout=60_000,
     )
 
@@ -168,7 +168,7 @@ def test_dock_closed_while_it_learns(
     real_dock.bot.waitUntil(lambda: not thread.is_alive(), timeout=20_000)
 
 
-def test_learned_nothing_says_so(
+def test_learned_nothing_is_reported(
     ready: Docked, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -188,7 +188,7 @@ def eyes(dock: Docked, add_model: Callable[..., ModelInfo]) -> Docked:
     return dock
 
 
-def test_a_model_without_classes_says_what_it_is_for(eyes: Docked, plane: Any) -> None:
+def test_a_model_without_classes_names_its_purpose(eyes: Docked, plane: Any) -> None:
     eyes.viewer.add_image(plane)
     widget = eyes.widget
     assert widget.predict.predict.text() == "Denoise"
@@ -203,10 +203,10 @@ def test_a_model_without_classes_says_what_it_is_for(eyes: Docked, plane: Any) -
     assert widget.predict.form.picker.restart.isHidden()
 
 
-def test_it_cannot_be_tuned(eyes: Docked, plane: Any, told: list[str]) -> None:
+def test_it_cannot_be_tuned(eyes: Docked, plane: Any, notices: list[str]) -> None:
     eyes.viewer.add_image(plane)
     eyes.widget.fine_tune.train.click()
-    assert "start a new U-Net from it" in told[0]
+    assert "start a new U-Net from it" in notices[0]
     assert not eyes.widget.workspace.activity
 
 
@@ -229,7 +229,7 @@ def denoised(docked: Docked, source: Any) -> Any:
 
 
 def expected(docked: Docked, data: Any, axes: str, name: str, **kw: Any) -> Any:
-    """What the engine says without the plugin."""
+    """The result of the engine without the plugin."""
     checkpoint = docked.widget.workspace.store.load(name)
     return denoise(Image.from_array(data, axes, **kw), checkpoint).image
 
@@ -305,13 +305,13 @@ def test_this_slice_only(eyes: Docked, plane: Any) -> None:
 
 
 def test_channels_that_do_not_fit(
-    dock: Docked, plane: Any, add_model: Callable[..., ModelInfo], told: list[str]
+    dock: Docked, plane: Any, add_model: Callable[..., ModelInfo], notices: list[str]
 ) -> None:
     add_model("four", architecture="autoencoder", classes=(), in_channels=4)
     dock.widget.select_model("four")
     dock.viewer.add_image(plane)
     dock.predict()
-    assert "the model takes 4" in told[0]
+    assert "the model takes 4" in notices[0]
     assert len(dock.viewer.layers) == 1
     assert dock.widget.predict.predict.isEnabled()
 
@@ -352,10 +352,10 @@ def test_what_is_on_screen_comes_first_and_cancel_keeps_it(
 
 @pytest.mark.parametrize("name", ["stack", "stack denoised"])
 def test_layer_deleted_during_the_run(
-    eyes: Docked, running: Any, name: str, told: list[str]
+    eyes: Docked, running: Any, name: str, notices: list[str]
 ) -> None:
     eyes.viewer.layers.remove(name)
     eyes.wait()
     assert eyes.widget.predict.predict.isEnabled()
-    assert not [m for m in told if m.startswith("error")]
+    assert not [m for m in notices if m.startswith("error")]
     assert name not in eyes.viewer.layers

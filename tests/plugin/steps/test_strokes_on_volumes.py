@@ -1,4 +1,4 @@
-"""Strokes on a few slices of a stack teach a model of volumes."""
+"""A model of volumes learns from strokes on a few slices of a stack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPEC = {"ndim": 3, "depth": 1, "width": 4}
 
 
 class Guarded:
-    """A large stack of which only what is asked for is made."""
+    """A large stack of which only what is read is made."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.ndim, self.dtype = shape, len(shape), np.dtype(np.uint8)
@@ -87,7 +87,7 @@ def test_strokes_become_one_volume(painted: Docked) -> None:
     assert pair.name == "cells"
 
 
-def test_a_stack_whose_strokes_are_damaged_teaches_nothing(
+def test_a_stack_whose_strokes_are_damaged_is_not_learned_from(
     painted: Docked, damage: Callable[..., None]
 ) -> None:
     order = order_of(painted)
@@ -99,7 +99,7 @@ def test_a_stack_whose_strokes_are_damaged_teaches_nothing(
 
 
 def test_one_click_makes_a_model_that_predicts_the_stack(
-    painted: Docked, told: list[str]
+    painted: Docked, notices: list[str]
 ) -> None:
     painted.fine_tune()
     workspace = painted.widget.workspace
@@ -107,7 +107,7 @@ def test_one_click_makes_a_model_that_predicts_the_stack(
     assert workspace.model.spec.ndim == 3
     touched = workspace.working_image.annotations.touched((2,))
     assert (painted.mask.data[2][touched] == 1).any()
-    assert not any("error" in message.lower() for message in told)
+    assert not any("error" in message.lower() for message in notices)
 
 
 def test_an_added_pair_is_learned_as_a_volume(

@@ -30,9 +30,9 @@ def paused(monkeypatch: pytest.MonkeyPatch) -> Paused:
 
 
 def until_computed(docked: Docked, paused: Paused, count: int) -> None:
-    """Wait until tiles are computed, and somebody had the time to draw them."""
+    """Wait until tiles are computed, and there was time to show them."""
     paused.let(count)
-    docked.bot.waitUntil(lambda: len(paused.heard) >= count, timeout=8_000)
+    docked.bot.waitUntil(lambda: len(paused.received) >= count, timeout=8_000)
     docked.bot.wait(250)
 
 
@@ -77,12 +77,12 @@ def test_tiles_wait_for_the_end_of_a_stroke(dock: Docked, paused: Paused, tool: 
     assert dock.widget.workspace.activity == "predict"
     for _ in stroke:
         pass
-    said = view.working_image.annotations.target(())
+    labels = view.working_image.annotations.target(())
     paused.let(99)
     dock.wait()
-    np.testing.assert_array_equal(mask.data, np.where(said == IGNORE, 1, said))
-    assert (said != IGNORE).any()
-    np.testing.assert_array_equal(view.working_image.annotations.target(()), said)
+    np.testing.assert_array_equal(mask.data, np.where(labels == IGNORE, 1, labels))
+    assert (labels != IGNORE).any()
+    np.testing.assert_array_equal(view.working_image.annotations.target(()), labels)
 
 
 def test_undo_after_a_stroke_during_a_run_shows_the_tiles(dock: Docked, paused: Paused):

@@ -175,8 +175,8 @@ def test_a_stroke_goes_on_when_the_dock_is_closed_in_its_midst(painted: Docked) 
         layer.paint((60, 40), 1)
     _commands.open_dock(painted.viewer)
     assert painted.widget.workspace.working_image is not None
-    said = painted.widget.workspace.working_image.annotations.target(())
-    assert (said[60, 20], said[60, 40]) == (1, 1)
+    labels = painted.widget.workspace.working_image.annotations.target(())
+    assert (labels[60, 20], labels[60, 40]) == (1, 1)
     layer.undo()
     assert painted.counts == before
 
@@ -194,13 +194,13 @@ def test_a_mask_made_while_it_is_closed_is_left_as_napari_made_it(
 
 
 def test_a_training_goes_on_and_can_be_stopped_in_the_dock_opened_again(
-    painted: Docked, told: list[str]
+    painted: Docked, notices: list[str]
 ) -> None:
     painted.mask.paint((60, 60), 0)
     painted.be_quick(steps=100_000)
     painted.widget.fine_tune.train.click()
     by_its_x(painted)
-    painted.bot.waitUntil(lambda: any("The training goes on" in m for m in told))
+    painted.bot.waitUntil(lambda: any("The training goes on" in m for m in notices))
     _commands.open_dock(painted.viewer)
     assert painted.widget.workspace.activity == "train"
     assert painted.widget.fine_tune.cancel.isEnabled()

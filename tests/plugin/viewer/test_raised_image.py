@@ -1,4 +1,4 @@
-"""Work on an image that is not to be seen says which one, and shows it."""
+"""Work on an image that is not visible names it and shows it."""
 
 from __future__ import annotations
 
@@ -67,30 +67,30 @@ WORK = [
 
 
 @pytest.mark.parametrize(("activity", "begins"), WORK)
-def test_work_on_a_hidden_image_says_which_and_shows_it(
-    two: Docked, told: list[str], activity: str, begins: str
+def test_work_on_a_hidden_image_names_and_shows_it(
+    two: Docked, notices: list[str], activity: str, begins: str
 ):
     two.viewer.layers["above"].visible = False
     two.viewer.layers["cells"].visible = False
     press(two, activity)
-    assert f"info: {begins}, which was hidden and is shown now." in told
+    assert f"info: {begins}, which was hidden and is shown now." in notices
     assert two.viewer.layers["cells"].visible
     two.wait()
     two.wait()
 
 
-def test_work_on_a_covered_image_brings_it_to_the_top(two: Docked, told: list[str]):
+def test_work_on_a_covered_image_brings_it_to_the_top(two: Docked, notices: list[str]):
     points = two.viewer.add_points(np.zeros((1, 2)), name="points")
     press(two, "predict")
     two.wait()
-    assert told[0] == (
+    assert notices[0] == (
         "info: Predicting cells, which was covered by above and is on top now."
     )
     assert names(two) == ["above", "cells", "cells mask", "points"]
     assert points.visible
-    told.clear()
+    notices.clear()
     two.predict()
-    assert told == []
+    assert notices == []
 
 
 def test_masks_move_with_their_images(two: Docked):
@@ -150,40 +150,42 @@ def test_an_image_that_goes_or_comes_moves_nothing(two: Docked, plane: np.ndarra
     ],
 )
 def test_what_covers_an_image(
-    two: Docked, told: list[str], options: dict[str, Any], seen: bool
+    two: Docked, notices: list[str], options: dict[str, Any], seen: bool
 ):
     for name, value in options.items():
         setattr(two.viewer.layers["above"], name, value)
     two.predict()
-    assert any("covered by above" in each for each in told) is not seen
+    assert any("covered by above" in each for each in notices) is not seen
 
 
-def test_an_image_beside_the_view_says_how_to_see_it(two: Docked, told: list[str]):
+def test_the_notice_on_an_image_beside_the_view_names_how_to_see_it(
+    two: Docked, notices: list[str]
+):
     camera_of(two.viewer).center = (0, 900, 900)
     two.predict()
-    assert told[0] == (
+    assert notices[0] == (
         "info: Predicting cells, which lies outside the view; reset the view to see it."
     )
 
 
-def test_a_hidden_mask_is_shown(two: Docked, told: list[str]):
+def test_a_hidden_mask_is_shown(two: Docked, notices: list[str]):
     two.viewer.layers["above"].visible = False
     two.widget.correct.start_empty()
     two.mask.visible = False
     two.predict()
-    assert told[0] == (
+    assert notices[0] == (
         "info: Predicting cells. cells mask was hidden and is shown now."
     )
     assert two.mask.visible
 
 
 def test_a_prediction_after_a_training_leaves_the_layers_alone(
-    two: Docked, told: list[str]
+    two: Docked, notices: list[str]
 ):
     press(two, "train")
     two.viewer.layers["cells"].visible = False
-    told.clear()
+    notices.clear()
     two.wait()
     two.wait()
-    assert "info: Predicting cells, which is hidden." in told
+    assert "info: Predicting cells, which is hidden." in notices
     assert not two.viewer.layers["cells"].visible

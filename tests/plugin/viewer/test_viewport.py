@@ -1,4 +1,4 @@
-"""What is looked at comes first, and only what is looked at is drawn."""
+"""The viewport is predicted first, and only tiles in it are drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_unet.steps.predict import time_left as _speed
 from napari_unet.steps.predict.form import THIS_SLICE
 from napari_unet.steps.predict.time_left import SpeedMeter, describe_time
 from napari_unet.viewer.conversion import Layout
-from napari_unet.viewer.viewport import camera_of, sees, shown_view
+from napari_unet.viewer.viewport import camera_of, is_visible, shown_view
 from unet_engine.labels import IGNORE
 from unet_engine.prediction.events import TileDone
 
@@ -30,11 +30,11 @@ TILE = 32
 class Paused:
     """Predictions that wait before every tile until the test lets them go on.
 
-    ``label`` is given to all pixels, as what an untrained model says is anything.
+    ``label`` is given to all pixels, as an untrained model predicts anything.
     """
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
         self.label: int | None = None
         self._gate = threading.Semaphore(0)
         self._real = _runs.predict_run
@@ -51,7 +51,7 @@ class Paused:
                 return end.value
             if self.label is not None:
                 event.labels.fill(self.label)
-            self.heard.append(event)
+            self.received.append(event)
             yield event
 
     def let(self, count: int) -> None:
@@ -61,7 +61,7 @@ class Paused:
 
     @property
     def tiles(self) -> list[TileDone]:
-        return [event for event in self.heard if isinstance(event, TileDone)]
+        return [event for event in self.received if isinstance(event, TileDone)]
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def paused(monkeypatch: pytest.MonkeyPatch) -> Paused:
 
 def advance(docked: Docked, paused: Paused, count: int) -> None:
     """Wait until some more events came and were dealt with."""
-    wanted = len(paused.heard) + count
+    wanted = len(paused.received) + count
     paused.let(count)
-    docked.bot.waitUntil(lambda: len(paused.heard) >= wanted, timeout=8_000)
+    docked.bot.waitUntil(lambda: len(paused.received) >= wanted, timeout=8_000)
     docked.bot.wait(200)
 
 
@@ -176,9 +176,9 @@ def test_view_of_a_turned_layer(dock: Docked):
 
 def test_what_sees_what():
     view = ((), (100.0, 100.0), (40.0, 80.0))
-    assert sees(view, (slice(0, 81), slice(0, 61)))
-    assert not sees(view, (slice(0, 80), slice(0, 61)))
-    assert not sees(view, (slice(90, 110), slice(140, 160)))
+    assert is_visible(view, (slice(0, 81), slice(0, 61)))
+    assert not is_visible(view, (slice(0, 80), slice(0, 61)))
+    assert not is_visible(view, (slice(90, 110), slice(140, 160)))
 
 
 def test_only_tiles_on_screen_are_uploaded(dock: Docked, paused: Paused):
@@ -262,10 +262,10 @@ def test_a_preview_gives_way_to_tiles_and_goes(dock: Docked, previewed: Paused):
     previewed.let(1000)
     dock.wait()
     assert "slide preview" not in dock.viewer.layers
-    previewed.heard.clear()
+    previewed.received.clear()
     previewed.let(1000)
     dock.predict()
-    kinds = {type(event).__name__ for event in previewed.heard}
+    kinds = {type(event).__name__ for event in previewed.received}
     assert kinds == {"TileDone"}, "where there is a mask no preview is needed"
 
 
@@ -285,7 +285,7 @@ def test_a_preview_does_not_cover_what_is_touched(dock: Docked, paused: Paused):
     dock.widget.correct.empty.click()
     working_image = dock.widget.workspace.working_image
     region = (slice(200, 280), slice(200, 280))
-    working_image.say((), region, np.zeros((80, 80), np.uint8))
+    working_image.record_labels((), region, np.zeros((80, 80), np.uint8))
     before = working_image.annotations.target((), region).copy()
     dock.widget.predict.predict.click()
     paused.label = 1
@@ -311,10 +311,10 @@ def test_no_preview_at_full_resolution(dock: Docked, paused: Paused):
     layer.data_level = 0
     paused.let(1000)
     dock.predict()
-    assert {type(event).__name__ for event in paused.heard} == {"TileDone"}
+    assert {type(event).__name__ for event in paused.received} == {"TileDone"}
 
 
-def test_the_time_is_told_before_once_it_is_known(
+def test_the_time_is_shown_before_once_it_is_known(
     dock: Docked, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(_speed, "_known", {})
@@ -334,20 +334,20 @@ def test_speed_of_a_run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     speed = SpeedMeter()
 
-    def hear(done: int) -> None:
+    def record(done: int) -> None:
         inner = (slice(0, 500), slice(0, 1000))
         nothing = np.zeros((1, 1), np.uint8)
         tile = {"labels": nothing, "probabilities": None, "done": done, "total": 10}
-        speed.hear([TileDone(index=(), inner=inner, **tile)])
+        speed.record([TileDone(index=(), inner=inner, **tile)])
 
-    hear(0)
-    hear(1)
+    record(0)
+    record(1)
     assert speed.seconds_left() is None
     now[0] += 2
-    hear(2)
+    record(2)
     assert speed.seconds_left() == pytest.approx(16)
     now[0] += 4
-    hear(3)
+    record(3)
     assert speed.seconds_left() == pytest.approx(21)
 
 
@@ -360,7 +360,7 @@ def test_times_for_people(seconds: float, text: str):
     assert describe_time(seconds) == f"about {text}"
 
 
-def test_notes_are_told_when_they_come(
+def test_notes_are_shown_when_they_come(
     dock: Docked, monkeypatch: pytest.MonkeyPatch, paused: Paused
 ):
     real = paused.run
@@ -439,7 +439,7 @@ def test_prediction_of_a_large_image_begins_with_a_small_tile(
 
 
 def test_mask_of_a_plane_that_no_graphics_card_takes(
-    dock: Docked, monkeypatch: pytest.MonkeyPatch, told: list[str]
+    dock: Docked, monkeypatch: pytest.MonkeyPatch, notices: list[str]
 ):
     monkeypatch.setattr("napari_unet.viewer.conversion.LARGEST_TEXTURE", 64)
     monkeypatch.setattr("napari_unet.viewer.conversion._SMALLEST_LEVEL", 40)
@@ -456,4 +456,4 @@ def test_mask_of_a_plane_that_no_graphics_card_takes(
     rows, columns = dock.widget.masks.current.region
     assert (rows, columns) == (slice(20, 61), slice(40, 81))
     dock.widget.correct.class_buttons[1].click()
-    assert "too large for napari to paint on" in told[-1]
+    assert "too large for napari to paint on" in notices[-1]

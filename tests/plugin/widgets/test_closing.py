@@ -1,4 +1,4 @@
-"""Closing napari while something runs: what is asked, and what is kept."""
+"""Closing napari while something runs: which question appears, and what is kept."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ STAY = QMessageBox.StandardButton.Cancel
 
 
 class Person:
-    """Answers the questions that appear, and counts them."""
+    """Replies to the questions that appear, and keeps their texts."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.questions: list[str] = []
         self.prospects: list[str] = []
-        self.answer = SAVE
+        self.reply = SAVE
         self.timer = QTimer()
-        self.timer.timeout.connect(self._look)
+        self.timer.timeout.connect(self._respond)
         self.timer.start(20)
 
-    def _look(self) -> None:
+    def _respond(self) -> None:
         box = QApplication.activeModalWidget()
         if isinstance(box, QMessageBox):
-            self.asked.append(box.text())
+            self.questions.append(box.text())
             self.prospects.append(box.informativeText())
-            box.button(self.answer).click()
+            box.button(self.reply).click()
         elif isinstance(box, QDialog):
-            self.asked.append(box.windowTitle())
+            self.questions.append(box.windowTitle())
             box.accept()
 
 
@@ -116,7 +116,7 @@ def wait_until_closed(docked: Docked, native: Any) -> None:
 
 
 @pytest.mark.parametrize("close", [by_its_x, by_shortcut, by_quitting])
-def test_closing_asks_once_and_keeps_the_best(
+def test_closing_shows_one_question_and_keeps_the_best(
     training: Docked,
     store: ModelStore,
     person: Person,
@@ -125,18 +125,18 @@ def test_closing_asks_once_and_keeps_the_best(
     native = window(training)
     close(training)
     wait_until_closed(training, native)
-    assert person.asked == ["tiny is being fine-tuned."]
+    assert person.questions == ["tiny is being fine-tuned."]
     assert "tiny-ft" in [model.name for model in store.list()]
 
 
 def test_keep_training_changes_nothing(
     training: Docked, store: ModelStore, person: Person
 ) -> None:
-    person.answer = STAY
+    person.reply = STAY
     for close in (by_its_x, by_shortcut, by_quitting):
         close(training)
     training.bot.wait(50)
-    assert len(person.asked) == 3
+    assert len(person.questions) == 3
     assert window(training).isVisible()
     assert training.widget.workspace.activity == "train"
     assert not window(training)._quit_app
@@ -147,10 +147,10 @@ def test_keep_training_changes_nothing(
     assert training.widget.workspace.model.name == "tiny-ft"
 
 
-def test_the_question_tells_whether_there_is_anything_to_save(
+def test_the_question_names_whether_there_is_anything_to_save(
     training: Docked, person: Person
 ) -> None:
-    person.answer = STAY
+    person.reply = STAY
     by_its_x(training)
     training.widget.fine_tune._evaluations = []
     by_its_x(training)
@@ -164,23 +164,23 @@ def test_the_question_tells_whether_there_is_anything_to_save(
 def test_close_without_saving_saves_nothing(
     training: Docked, store: ModelStore, person: Person
 ) -> None:
-    person.answer = WITHOUT
+    person.reply = WITHOUT
     native = window(training)
     by_its_x(training)
     wait_until_closed(training, native)
     assert _jobs.stop_all(60)
-    assert len(person.asked) == 1
+    assert len(person.questions) == 1
     assert "tiny-ft" not in [model.name for model in store.list()]
 
 
-def test_who_pressed_stop_is_not_asked(
+def test_after_stop_there_is_no_question(
     training: Docked, store: ModelStore, person: Person
 ) -> None:
     native = window(training)
     training.widget.fine_tune.stop()
     by_its_x(training)
     wait_until_closed(training, native)
-    assert person.asked == []
+    assert person.questions == []
     assert "tiny-ft" in [model.name for model in store.list()]
 
 
@@ -189,7 +189,7 @@ def test_a_model_that_cannot_be_saved_keeps_napari_open(
     store: ModelStore,
     person: Person,
     monkeypatch: pytest.MonkeyPatch,
-    told: list[str],
+    notices: list[str],
 ) -> None:
     away = store.root.with_name("unmounted")
     monkeypatch.setattr(_training_runs, "folders_for_windows", tuple)
@@ -199,30 +199,30 @@ def test_a_model_that_cannot_be_saved_keeps_napari_open(
     training.bot.waitUntil(lambda: not training.widget.workspace.activity)
     training.bot.wait(50)
     assert window(training).isVisible()
-    assert any("kept in memory" in message for message in told)
-    person.answer = STAY
+    assert any("kept in memory" in message for message in notices)
+    person.reply = STAY
     by_its_x(training)
     training.bot.wait(50)
-    assert person.asked[-1] == "The model tiny-ft could not be saved."
+    assert person.questions[-1] == "The model tiny-ft could not be saved."
     store.root.unlink()
     away.rename(store.root)
-    person.answer = SAVE
+    person.reply = SAVE
     native = window(training)
     by_its_x(training)
     wait_until_closed(training, native)
     assert "tiny-ft" in [model.name for model in store.list()]
 
 
-def test_a_script_is_not_asked_and_the_best_is_kept(
+def test_a_script_gets_no_question_and_the_best_is_kept(
     training: Docked, store: ModelStore, person: Person
 ) -> None:
     training.viewer.close()
     assert all(job.wait(60) for job in list(_jobs._running))
-    assert person.asked == []
+    assert person.questions == []
     assert "tiny-ft" in [model.name for model in store.list()]
 
 
-def test_quitting_in_another_window_asks_too(
+def test_quitting_in_another_window_shows_the_question_too(
     training: Docked,
     store: ModelStore,
     person: Person,
@@ -236,13 +236,13 @@ def test_quitting_in_another_window_asks_too(
     start(training)
     second = other.window._qt_window
     second.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
-    person.answer = STAY
+    person.reply = STAY
     second.close(quit_app=True, confirm_need=True)
-    assert person.asked == ["tiny-ft is being fine-tuned."]
+    assert person.questions == ["tiny-ft is being fine-tuned."]
     assert second.isVisible()
     second.windowHandle().close()
     # napari's own question comes before ours where it takes the close for a person's.
-    assert set(person.asked[1:]) <= {"Close Window?"}
+    assert set(person.questions[1:]) <= {"Close Window?"}
     assert training.widget.workspace.activity == "train"
     training.widget.fine_tune.abandon()
     training.wait()
@@ -258,7 +258,7 @@ def test_a_prediction_ends_with_its_window(
     by_its_x(shown_dock)
     wait_until_closed(shown_dock, native)
     assert all(job.wait(60) for job in list(_jobs._running))
-    assert set(person.asked) <= {"Close Window?"}, "that is napari's own question"
+    assert set(person.questions) <= {"Close Window?"}, "that is napari's own question"
 
 
 _TRAIN_AND_CLOSE = """
@@ -281,23 +281,23 @@ form = dock.fine_tune.settings
 form["steps"].value, form["crop"].value, form["batch"].value = 100000, 32, 1
 form["learning_rate"].value = 0.01
 dock.fine_tune.train.click()
-asked = []
-def look():
+questions = []
+def respond():
     box = QApplication.activeModalWidget()
-    if box is not None and not asked:
-        asked.append(box)
+    if box is not None and not questions:
+        questions.append(box)
         box.button(QMessageBox.StandardButton.Save).click()
 def close():
     if any(x.best and x.step for x in dock.fine_tune._evaluations):
         closer.stop()
         %s
 timer, closer = QTimer(), QTimer()
-timer.timeout.connect(look)
+timer.timeout.connect(respond)
 closer.timeout.connect(close)
 timer.start(20)
 closer.start(20)
 napari.run()
-assert len(asked) == %d
+assert len(questions) == %d
 print("ended")
 """
 
