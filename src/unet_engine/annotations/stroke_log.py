@@ -44,8 +44,8 @@ GROWN_BYTES = 2**18
 """Bytes of acts after which a new generation begins, if blocks are not much more."""
 
 _BUSY = (
-    "Another window works on this image: what is painted here is not saved. Close one "
-    "of the two, then open the image again."
+    "Another window works on this image ({holder}): what is painted here is not saved. "
+    "Close one of the two, then open the image again."
 )
 _OVERTAKEN = (
     "Another window has painted on this image since it was opened here: what is "
@@ -252,8 +252,8 @@ class StrokeLog:
         """Become the one who writes, or learn that another one does."""
         try:
             self._lock = FolderLock(self.folder)
-        except BlockingIOError:
-            self._refuse(_BUSY)
+        except BlockingIOError as error:
+            self._refuse(_BUSY.format(holder=error.strerror))
         except OSError as error:
             self._tell(error)
 
@@ -317,7 +317,7 @@ class StrokeLog:
     def _tell(self, error: OSError) -> None:
         logger.warning("strokes cannot be saved in %s: %s", self.folder, error)
         if isinstance(error, BlockingIOError):
-            self._refuse(_BUSY)
+            self._refuse(_BUSY.format(holder=error.strerror))
             return
         self._set_fault(
             f"Strokes are not being saved: {error.strerror or error} "

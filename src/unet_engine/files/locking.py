@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import socket
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from weakref import finalize
+
+import filelock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
-    import msvcrt
-
 _NAME = ".lock"
+_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+_HOLDER_AT = 1
+"""Offset of the holder in the file: on Windows the first byte is locked, and a locked
+byte cannot be read."""
+_HOLDER_BYTES = 1024
+"""Most that is read of the holder: more than any host name takes."""
+
+
+class LocksUnsupportedError(OSError):
+    """The drive of a folder does not support locks."""
 
 
 class FolderLock:
@@ -30,31 +39,59 @@ class FolderLock:
     Raises
     ------
     BlockingIOError
-        When somebody else holds it.
+        When somebody else holds it; ``strerror`` names process, host and time.
+    LocksUnsupportedError
+        When its drive does not support locks.
     OSError
         When the folder cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
-        handle = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        # A lock file without a lock, which is what filelock makes on a drive without
+        # locks, would stay after a crash.
+        self._lock = filelock.FileLock(
+            folder / _NAME,
+            blocking=False,
+            thread_local=False,
+            fallback_to_soft=False,
+            on_acquired=_write_holder,
+        )
         try:
-            _take(handle)
+            self._lock.acquire()
+        except filelock.Timeout:
+            holder = _read_holder(folder / _NAME)
+            raise BlockingIOError(errno.EAGAIN, holder, str(folder)) from None
         except OSError as error:
-            os.close(handle)
-            raise BlockingIOError(
-                error.errno, "another program is writing to the folder", str(folder)
-            ) from error
-        self.release = finalize(self, _close, handle)
+            if error.errno not in _UNSUPPORTED:
+                raise
+            message = "the drive does not support file locks"
+            raise LocksUnsupportedError(error.errno, message, str(folder)) from error
+
+    def release(self) -> None:
         """Let others have it; does nothing the second time."""
+        with suppress(OSError):
+            self._lock.release()
 
 
-def _take(handle: int) -> None:
-    if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    else:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-
-
-def _close(handle: int) -> None:
+def _write_holder(handle: int) -> None:
+    """Write who holds the lock into its file, if the disk has room for that."""
+    holder = {
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "since": time.strftime("%Y-%m-%d %H:%M"),
+    }
     with suppress(OSError):
-        os.close(handle)
+        os.ftruncate(handle, 0)
+        os.lseek(handle, _HOLDER_AT, os.SEEK_SET)
+        os.write(handle, json.dumps(holder).encode())
+
+
+def _read_holder(path: Path) -> str:
+    """Return who holds a lock, as far as that can be read."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(_HOLDER_AT)
+            holder = json.loads(file.read(_HOLDER_BYTES) or b"")
+        return "process {process} on {host} since {since}".format(**holder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
 from unet_engine.files.atomic import whole_file
+from unet_engine.files.locking import FolderLock, LocksUnsupportedError
 from unet_engine.images.formats import UNFINISHED
 
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unet_engine.images.source_files import Source
-
-try:
-    import fcntl
-except ImportError:  # Windows opens the file for one program only when asked to.
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +76,7 @@ class FinishedTiles:
         self._listing = self._folder / "files"
         self._tiles = self._folder / "tiles"
         self._file: FileIO | None = None
+        self._lock: FolderLock | None = None
 
     @property
     def exists(self) -> bool:
@@ -127,8 +124,8 @@ class FinishedTiles:
         if begun is not None and begun != identity:
             changed = self._changed_chunks(begun, identity, inputs)
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
         self._file = self._tiles.open("ab+", buffering=0)
-        self._lock(self._file)
         if begun is None:
             self._file.truncate(0)
         finished = self._read(self._file)
@@ -211,6 +208,9 @@ class FinishedTiles:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def remove(self) -> None:
         """Take the journal away: the results are finished."""
@@ -219,17 +219,19 @@ class FinishedTiles:
         self._identity.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _lock(self, file: FileIO) -> None:
-        if fcntl is None:
-            return
+    def _take_lock(self) -> None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.close()
+            self._lock = FolderLock(self._folder)
+        except BlockingIOError as error:
             raise DataError(
-                f"another run is writing to {self._folder.parent}; wait for its end, "
-                "or stop it first"
+                f"another run is writing to {self._folder.parent} ({error.strerror}); "
+                "wait for its end, or stop it first"
             ) from None
+        except LocksUnsupportedError as error:
+            raise DataError(
+                f"{self._folder.parent} cannot be written tile by tile: "
+                f"{error.strerror}; write to a local drive and copy the result"
+            ) from error
 
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
