@@ -152,7 +152,10 @@ def test_packed_pixels_are_unpacked(tmp_path: Path, bits: int, tile):
     values = np.random.default_rng(bits).integers(0, 2**bits, (32, 48))
     values = values.astype(np.uint8 if bits <= 8 else np.uint16)
     options = {"photometric": "minisblack", "software": "x", "metadata": None}
-    tifffile.imwrite(path, values, bitspersample=bits, tile=tile, **options)
+    try:
+        tifffile.imwrite(path, values, bitspersample=bits, tile=tile, **options)
+    except NotImplementedError:
+        pytest.skip("the oldest imagecodecs unpacks pixels and packs none")
     found = open_image(path).read()[0]
     assert np.array_equal(found, values)
 
