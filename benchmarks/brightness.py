@@ -19,6 +19,7 @@ import unet_engine.images.normalisation as normalisation
 from unet_engine.images import Image, Normalisation
 
 EDGE = 4096
+"""Pixels of an edge: reading 16 megapixels takes longer than any constant cost."""
 
 
 def images() -> dict[str, tuple[np.ndarray, str]]:

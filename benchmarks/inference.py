@@ -58,6 +58,8 @@ OURS: dict[str, dict[str, Any]] = {
     "half": {"precision": "half"},
 }
 MONAI = {"monai_025": (0.25, "constant"), "monai_050_gaussian": (0.5, "gaussian")}
+"""Overlap of the windows as part of their edge, and how they are blended: the defaults
+of MONAI, and a common choice for smooth borders."""
 COLUMNS = (
     "method",
     "backend",

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the rows that are asked for and return the exit code."""
+    """Run the chosen rows and return the exit code."""
     arguments = _parser().parse_args(argv)
     if arguments.list:
         print("\n".join(ROWS))
@@ -61,7 +61,7 @@ def run_row(
     Parameters
     ----------
     name, setting, arguments
-        The row, and what the command line says.
+        The row, and the options of the command line.
     needed
         Another row needs the model, which is not there, even if the figures are.
     """

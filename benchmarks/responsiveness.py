@@ -40,20 +40,26 @@ if TYPE_CHECKING:
     from napari_unet.state.working_image import WorkingImage
 
 VIEWPORT = 1024
+"""Pixels of an edge of the part of the image on screen, at a zoom of about 1."""
 CASES = {"plane": (4096, 4096), "stack": (16, 1024, 1024)}
+"""Shapes of the images: a plane of many tiles, and many planes of few."""
 QUICK_CASES = {"plane": (4096, 4096), "stack": (4, 1024, 1024)}
+"""Those of a quick run, which is for trying the command."""
 COLUMNS = (
     "image", "first_tile_s", "full_viewport_s", "cancel_s", "block_p99_ms",
     "block_max_ms", "idle_p99_ms", "draw_ms", "tiles", "seconds",
 )  # fmt: skip
 _TICK_MS = 5
+"""Milliseconds between two ticks: shorter than a frame at 60 Hz."""
 _SCREEN = "1440x900x24"
 _WINDOW = (1440, 900)
+"""Width and height of the window in pixels: that of a small laptop."""
 _LIMIT_S = 300.0
+"""Seconds after which waiting for the window counts as a failure."""
 
 
 class Pulse:
-    """A timer whose late ticks tell how long the event loop was blocked."""
+    """A timer whose late ticks measure how long the event loop was blocked."""
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
@@ -88,7 +94,7 @@ class Watch:
     Parameters
     ----------
     working_image
-        Its tiles are heard of.
+        Its tiles are followed.
     index
         The plane on screen.
     region
@@ -105,13 +111,13 @@ class Watch:
         self._written, self._uploaded = np.zeros(shape, bool), np.zeros(shape, bool)
         self._index, self._region = index, region
         self._write = working_image.write_tile
-        # Told of every tile before anything is shown of it.
+        # Called for every tile before anything is shown of it.
         working_image.write_tile = self._on_tile  # type: ignore[method-assign]
         self.tiles = 0
         self.first = self.full = 0.0
 
     def follow(self, layer: Any, canvas: Any) -> None:
-        """Hear of uploads and draws."""
+        """Follow uploads and draws."""
         layer.events.set_data.connect(self._on_upload)
         layer.events.labels_update.connect(self._on_partial_upload)
         canvas.events.draw.connect(self._on_draw, position="last")
@@ -179,7 +185,7 @@ class Bench:
         return self.widget.predict
 
     def warm_up(self, pixels: npt.NDArray[Any]) -> None:
-        """Predict a small image, as anybody did who looks at a second one."""
+        """Predict a small image, as was done before any second image."""
         self.viewer.add_image(pixels[:256, :256], name="small")
         self._settle(1.0)
         self._click(self._section.predict)

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SIZES = (4_000, 10_000, 20_000, 40_000)
+"""Pixels of an edge: up to a whole slide of 1.6 gigapixels."""
 QUICK_SIZES = (1_000, 4_000, 8_000)
+"""Pixels of an edge in a quick run, which is for trying the command."""
 CHUNK = 512
+"""Pixels of an edge of the chunks that the image is read in, as in usual OME-Zarr."""
 SAMPLE = "dsb2018_nuclei/images/*.*"
 COLUMNS = ("edge", "network", "seconds", "s_per_mpx", "peak_rss_mb", "growth_mb")
 

@@ -7,8 +7,8 @@
 
 Each round takes the next of three images, paints strokes where the present prediction
 is most wrong, learns from all strokes so far, and scores other images of the set.
-Nobody sees the truth but the simulated user. ``--plot`` draws how good the mask is
-after how much of the user's time; with ``--rows`` that of earlier runs.
+Only the simulated user has the truth. ``--plot`` draws how good the mask is after how
+much of the user's time; with ``--rows`` that of earlier runs.
 """
 
 from __future__ import annotations
@@ -57,8 +57,11 @@ SETS = (
 )
 METHODS = ("forest", "naive_unet", "live", "live_finetune", "live_finetune_guided")
 ROUNDS, STROKES = 5, 5
+"""Rounds of a study, and strokes of each class in a round."""
 NAIVE_SECONDS = 20.0
+"""Training time of ``naive_unet`` in a round, on a CPU."""
 TUNE_SECONDS = 30.0
+"""Training time of the network in a round, on a CPU: what a user may wait."""
 QUICK = 0.1
 """Share of the training time in a quick run, which is for trying the command."""
 

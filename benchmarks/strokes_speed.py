@@ -4,9 +4,10 @@
 
     python benchmarks/strokes_speed.py --steps 80
 
-The bundled model ``nuclei`` looks at coins, which it never saw (``skimage.data.coins``;
-the truth is Otsu's threshold, filled and opened). Its largest mistakes are painted over
-with the truth, as a user would, and the model is tuned on nothing else.
+The bundled model ``nuclei`` predicts coins, on which it was not trained
+(``skimage.data.coins``; the truth is Otsu's threshold, filled and opened). Its largest
+mistakes are painted over with the truth, as a user would, and the model is tuned on
+nothing else.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 The simulated user of ``strokes_planes.py`` paints on slices at a quarter, a half and
 three quarters of the depth; the others are scored. Side by side: strokes alone, and
-strokes with what the instant learner guesses around them.
+strokes with soft targets of the instant learner around them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def paint(truth: Mask, planes: list[int], strokes: int, seed: int) -> Mask:
 
 
 def train(
-    image: Image, target: Mask, steps: int, *, guesses: bool
+    image: Image, target: Mask, steps: int, *, soft_targets: bool
 ) -> tuple[npt.NDArray[np.float32], float]:
     """Return the probability of the foreground, ``(Z, Y, X)``, and the seconds."""
     pixels = Normalisation.measure(image).apply(
@@ -78,9 +78,11 @@ def train(
     recipe = ARCHITECTURES["unet"].recipe
     config = FineTuneConfig(**{**recipe, "minutes": 0.0, "steps": steps})
     start = start_checkpoint(ModelSpec.for_architecture("unet", ndim=3))
-    teach = fine_tuning.with_soft_targets if guesses else lambda pairs, *_, **__: pairs
+    add = (
+        fine_tuning.with_soft_targets if soft_targets else lambda pairs, *_, **__: pairs
+    )
     began = time.monotonic()
-    with mock.patch.object(fine_tuning, "with_soft_targets", teach):
+    with mock.patch.object(fine_tuning, "with_soft_targets", add):
         run = fine_tuning.fine_tune(
             start,
             [TrainingPair(pixels, target)],
@@ -94,20 +96,20 @@ def train(
 
 
 def study(folder: Path, steps: int, strokes: int, seed: int) -> list[dict[str, Any]]:
-    """Return the figures without and with guesses."""
+    """Return the figures without and with soft targets."""
     image, truth = read_stack(folder)
     planes = [len(truth) * quarter // 4 for quarter in (1, 2, 3)]
     target = paint(truth, planes, strokes, seed)
     others = np.setdiff1d(np.arange(len(truth)), planes)
     rows = []
-    for guesses in (False, True):
-        found, seconds = train(image, target, steps, guesses=guesses)
+    for soft_targets in (False, True):
+        found, seconds = train(image, target, steps, soft_targets=soft_targets)
         scoring = Scoring()
         scoring.add(truth[others], found[others])
         figures = scoring.scores()._asdict()
         figures = {name: round(float(value), 3) for name, value in figures.items()}
         rows.append(
-            {"dataset": folder.name, "guesses": guesses, "seed": seed}
+            {"dataset": folder.name, "soft_targets": soft_targets, "seed": seed}
             | figures
             | {"seconds": round(seconds, 1)}
         )

@@ -1,4 +1,4 @@
-"""Batches of crops, real and generated, with the answers to every task."""
+"""Batches of crops, real and generated, with the targets of every task."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ SETS = {
 """How often a set is drawn from, and what its objects are."""
 
 REAL_SHARE = 0.25
+"""Part of the crops that are real: the sets are few, the scenes endless."""
 WEIGHTS = {
     "transmission_section": 3.0,
     "milled_block": 3.0,
@@ -51,13 +52,14 @@ WEIGHTS = {
 """How often a family is drawn; 1 if it is not here."""
 
 _FEW, _SMALL = 16, 256
+"""Images of a set, and pixels of their edge, in a quick evaluation."""
 _DIVISOR = 32
 """A multiple of what any U-Net of up to 5 poolings takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Crops and what is asked of them.
+    """Crops and their targets.
 
     Attributes
     ----------
@@ -65,7 +67,7 @@ class Batch:
         ``(N, 3, Y, X)`` float32, normalised.
     target
         ``(N, Y, X)`` int64 of background, interior, boundary, or ``IGNORE``.
-    answers
+    task_targets
         ``(N, tasks, Y, X)`` uint8: 0, 1 or ``IGNORE``.
     measures, valid
         ``(N, 2, Y, X)`` float32: distance to the next edge and clean brightness, and
@@ -74,17 +76,17 @@ class Batch:
 
     images: Tensor
     target: Tensor
-    answers: Tensor
+    task_targets: Tensor
     measures: Tensor
     valid: Tensor
 
 
 class Crop(NamedTuple):
-    """A crop and what is asked of it; the parts are those of a ``Batch``."""
+    """A crop and its targets; the parts are those of a ``Batch``, without ``N``."""
 
     image: npt.NDArray[np.float32]
     target: npt.NDArray[np.uint8]
-    answers: npt.NDArray[np.uint8]
+    task_targets: npt.NDArray[np.uint8]
     measures: npt.NDArray[np.float32]
     valid: npt.NDArray[np.float32]
 
@@ -102,7 +104,7 @@ class Crop(NamedTuple):
         return cls(
             image=picture.astype(np.float32),
             target=scene.target,
-            answers=scene.task_targets(),
+            task_targets=scene.task_targets(),
             measures=np.stack([distance_target(scene.target), brightness]),
             valid=np.stack([known, unknown + (clean is not None)]),
         )
@@ -160,7 +162,7 @@ class RealCrops:
         return cls(kept, held)
 
     def draw(self, rng: np.random.Generator, size: int) -> Crop:
-        """Draw a crop of ``size`` pixels, zoomed, with its answers."""
+        """Draw a crop of ``size`` pixels, zoomed, with its targets."""
         names = list(self.images)
         weights = np.array([SETS[name][0] for name in names])
         images = self.images[rng.choice(names, p=weights / weights.sum())]
@@ -178,7 +180,7 @@ class RealCrops:
         )
         scene.target[ids < 0] = IGNORE
         crop = Crop.of(scene, np.repeat(pixels, 3 // len(pixels), axis=0))
-        crop.answers[:, ids < 0] = IGNORE
+        crop.task_targets[:, ids < 0] = IGNORE
         return crop
 
     def evaluate(self, network: nn.Module, *, quick: bool = False) -> dict[str, float]:
@@ -210,13 +212,13 @@ def draw_batch(real: RealCrops, count: int, size: int, *, seed: Sequence[int]) -
         taken = real.images and rng.random() < REAL_SHARE
         crop = real.draw(rng, size) if taken else _generate(rng, size)
         crops.append(crop.turned(rng))
-    images, targets, answers, measures, valid = (
+    images, targets, task_targets, measures, valid = (
         torch.from_numpy(np.stack(parts)) for parts in zip(*crops, strict=True)
     )
     return Batch(
         images=images,
         target=targets.long(),
-        answers=answers,
+        task_targets=task_targets,
         measures=measures,
         valid=valid,
     )

@@ -46,8 +46,11 @@ if TYPE_CHECKING:
     from unet_engine.models.networks.unet import UNet
 
 SPEC = ModelSpec(in_channels=3, classes=("background", "interior", "boundary"))
+"""Three channels, for colour images too; the U-Net with its default depth and width."""
 PEAK = 2e-3
+"""Highest learning rate of the schedule."""
 SAVE_SECONDS = 120.0
+"""Between two savings of the training: at most so much is lost by an interruption."""
 
 
 @dataclass

@@ -50,8 +50,10 @@ if TYPE_CHECKING:
 # The stained set is an eighth as large; its images are drawn more often to make up.
 FLUORESCENT, STAINED = "dsb2018_nuclei", "dsb2018_histology"
 SETS = {FLUORESCENT: 1.0, STAINED: 6.0}
+"""How often the images of a set are drawn, relative to each other."""
 SPEC = ModelSpec(classes=("background", "nucleus"))
 HELD_OUT = 0.15
+"""Part of the images that is held out for the figures of the model card."""
 
 
 def is_held_out(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What ``general`` is asked beside its own classes: heads that are not kept, losses."""
+"""Auxiliary tasks of ``general`` beside its own classes: extra heads and losses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unet_engine.models.networks.unet import UNet
 
 COARSE_WEIGHT = 0.4
+"""Weight of the losses on coarser levels: deep supervision, less than the finest."""
 MEASURES = 2
 """Outputs of a head that are no classes: distance to an edge, and clean brightness."""
 
@@ -57,7 +58,7 @@ class MultiTask(nn.Module):
 
 
 def task_losses(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """Return the loss of each task where its answer is known, at any level.
+    """Return the loss of each task where its target is known, at any level.
 
     Parameters
     ----------
@@ -67,11 +68,11 @@ def task_losses(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
     batch
         What is true.
     """
-    factor = batch.answers.shape[-1] // outputs.shape[-1]
-    known = _coarser((batch.answers != IGNORE).float(), factor)
-    truth = _coarser((batch.answers == 1).float(), factor)
+    factor = batch.task_targets.shape[-1] // outputs.shape[-1]
+    known = _coarser((batch.task_targets != IGNORE).float(), factor)
+    truth = _coarser((batch.task_targets == 1).float(), factor)
     share = truth.sum(dim=(0, 2, 3)) / known.sum(dim=(0, 2, 3)).clamp(min=1)
-    # Rare answers count more, but not so much that everything is found everywhere.
+    # Rare classes count more, but not so much that everything is found everywhere.
     weight = (1 / share.clamp(min=1e-4) - 1).sqrt().clamp(1, 5)[:, None, None]
     each = functional.binary_cross_entropy_with_logits(
         outputs[:, : len(TASKS)], truth, pos_weight=weight, reduction="none"

@@ -62,7 +62,7 @@ class Setting:
     limits: dict[str, Any]
 
     def start_of(self, name: str) -> str:
-        """Name how a row starts: what a classifier below it knows."""
+        """Name the weights a row starts from: those of a classifier, or random ones."""
         backbone = NETWORKS[ROWS[name].network].backbone
         if not backbone:
             return "random weights"

@@ -103,7 +103,7 @@ notes), Long et al. 2015, tables 1 and 2."""
 
 
 def key_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return what tells a measurement from another: row, scale and start."""
+    """Return what identifies a measurement: row, scale and start."""
     return record["row"], record["scale"], record["start"]
 
 

@@ -43,6 +43,7 @@ class Network:
 
 
 _CROPS: dict[Scale, dict[str, Any]] = {"quick": {}, "full": {"crop": 256, "batch": 8}}
+"""Pixels of an edge of a crop, and crops in a batch, where they are not the default."""
 
 
 def _fcn(stride: int, trunk: str) -> Network:
@@ -52,7 +53,7 @@ def _fcn(stride: int, trunk: str) -> Network:
         backbone={"vgg16": "VGG-16", "alexnet": "AlexNet"}[trunk],
         coarser=coarser,
         spec={"quick": {"width": 16, "dense_width": 256}, "full": {}},
-        # Without normalisation there are no statistics that ask for gentle steps.
+        # Without normalisation there are no statistics that need small steps.
         config={scale: {**_CROPS[scale], "statistics": "batch"} for scale in _CROPS},
         # Each finer one goes on where the coarser one ended.
         minutes={"quick": 2.5, "full": 8.0},
@@ -60,6 +61,7 @@ def _fcn(stride: int, trunk: str) -> Network:
 
 
 NETWORKS: dict[str, Network] = {
+    # Quick: small enough for a CPU; full: the published width, for a GPU.
     "unet": Network(
         architecture="unet",
         spec={"quick": {}, "full": {"width": 64}},
@@ -99,7 +101,7 @@ class Row:
     spec, config
         Fields of ``ModelSpec`` and ``FineTuneConfig`` that this row is about.
     note
-        What the row is about, for people.
+        What the row is about, in words.
     minutes
         Longest training at each scale, if not as usual for the network.
     """
@@ -114,7 +116,9 @@ class Row:
 
 
 _UNVARIED = {"flips": False, "scaling": 1.0, "intensity": 0.0}
+"""Settings that switch off all augmentation but the elastic deformation."""
 _FEW_IMAGES: dict[Scale, float] = {"quick": 4.0}
+"""Minutes for trainings on two images, which converge earlier."""
 
 ROWS: dict[str, Row] = (
     {

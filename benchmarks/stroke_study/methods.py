@@ -1,4 +1,4 @@
-"""What learns from the strokes: the tools that users have, and this one."""
+"""The methods compared: the tools that users have, and this one."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 
 CLASSES = ("background", "foreground")
 VIEWPORT = 512
+"""Pixels of an edge of what is on screen around a stroke."""
 
 
 class Method(ABC):
-    """Learns from the strokes on some images and tells what is on others.
+    """Learns from the strokes on some images and predicts others.
 
     Parameters
     ----------
@@ -259,12 +260,12 @@ class LiveFineTune(Live):
         live = super().probability(subject)
         if self._model is None:
             return live
-        # As Live asks it: in half precision where that is quick, from several sides.
-        asked = {"average_flips": "on", "precision": "half"}
-        return (live + self.opinion(subject, **asked)) / 2
+        # As Live predicts: in half precision where that is fast, averaged over flips.
+        settings = {"average_flips": "on", "precision": "half"}
+        return (live + self.tuned_probability(subject, **settings)) / 2
 
-    def opinion(self, subject: Subject, **options: Any) -> Floats:
-        """Return what the network alone says; the options are those of predictions."""
+    def tuned_probability(self, subject: Subject, **options: Any) -> Floats:
+        """Return the output of the network alone; options are those of predictions."""
         assert self._model is not None
         config = PredictConfig(probabilities=True, **options)
         image = match_channels(subject.image, self._start.spec.in_channels)
@@ -281,11 +282,11 @@ class TunedAlone(LiveFineTune):
     def probability(self, subject: Subject) -> Floats:
         if self._model is None:
             return np.zeros(subject.truth.shape, np.float32)
-        return self.opinion(subject)
+        return self.tuned_probability(subject)
 
 
 def start_for(trained: Sequence[Subject], base: Checkpoint | None) -> Checkpoint:
-    """Return what a network starts from: random weights, or what a base sees."""
+    """Return what a network starts from: random weights, or those of a base."""
     channels = trained[0].image.channels
     if base is None:
         return start_checkpoint(ModelSpec(in_channels=channels, classes=CLASSES))
@@ -293,7 +294,7 @@ def start_for(trained: Sequence[Subject], base: Checkpoint | None) -> Checkpoint
 
 
 def normalised(subject: Subject) -> Floats:
-    """Return an image as the networks see it, ``(C, Y, X)``."""
+    """Return an image as input of the networks, ``(C, Y, X)`` float32."""
     image = subject.image
     return Normalisation.measure(image).apply(image.read())
 
@@ -310,7 +311,7 @@ def annotations_of(target: Mask) -> Annotations:
 def _crop(
     image: Floats, target: Mask, random: np.random.Generator, size: int = 192
 ) -> tuple[Floats, Mask]:
-    """Cut a crop around a random painted pixel, mirrored beyond the border."""
+    """Cut a crop of ``size`` pixels around a painted one, mirrored at the border."""
     places = np.argwhere(target != IGNORE)
     y, x = places[random.integers(len(places))] + random.integers(0, size, 2)
     image = np.pad(image, ((0, 0), (size, size), (size, size)), mode="symmetric")

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     Rows = Sequence[dict[str, Any]]
 
 STROKE_SECONDS = 3.0
-"""What a user takes for a stroke."""
+"""Time of a user for a stroke: paint and move on, without thinking for long."""
 MEAN = "mean of the sets"
 _COLUMNS = 4
+"""Panels side by side at most."""
 
 
 def user_seconds(rows: Rows, strokes: int) -> list[float]:
@@ -70,7 +71,7 @@ def _mean(
 
 
 def draw(rows: Rows, strokes: int, path: Path) -> None:
-    """Write a picture with a panel for each set; the ending tells the format."""
+    """Write a picture with a panel for each set, in the format of the ending."""
     from matplotlib.figure import Figure
 
     panels = curves(rows, strokes)

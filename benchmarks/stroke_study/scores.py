@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _BINS = 1000
+"""Of the histogram of probabilities: scores are exact to a thousandth of them."""
 
 
 class Scores(NamedTuple):
@@ -20,7 +21,7 @@ class Scores(NamedTuple):
     iou
         Where the probability is 0.5 or more.
     best_iou
-        At the best threshold, which nobody knows before.
+        At the best threshold, which is not known before.
     ap
         Average precision: the area below precision against recall.
     """

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 TRAINED = 3
+"""Images that the user corrects: the first of each set."""
 TESTED = 5
+"""Images that are scored: enough to average, few enough for every round."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +32,7 @@ class Subject:
     image
         One plane, of one channel or in colour.
     truth
-        ``(Y, X)`` uint8, 1 on what is looked for.
+        ``(Y, X)`` uint8, 1 on the foreground.
     """
 
     name: str

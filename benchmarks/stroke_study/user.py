@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.uint8]
 
 STEPS = 25
+"""Pixels that a stroke walks at most: a short scribble."""
 BRUSH = disk(3)
 """Reaches 3 pixels around its middle."""
 _MOVES = np.array([(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x])
+"""Steps to the eight neighbours of a pixel, ``(y, x)``."""
 _TURN = 0.3
+"""Probability of a new direction at each step."""
 
 
 class SimulatedUser:
@@ -118,5 +121,5 @@ def suggested(
 
 
 def nothing_painted(truth: Mask) -> Mask:
-    """Return the target of an image that nobody touched."""
+    """Return the target of an untouched image."""
     return np.full_like(truth, IGNORE)

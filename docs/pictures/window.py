@@ -38,9 +38,9 @@ SIZE = (1440, 1000)
 """Width and height of the window in pixels."""
 _PLUGIN = "napari-unet-finetune"
 _SETTLE_MS = 700
-"""Until napari has drawn what was changed last."""
+"""Milliseconds until napari has drawn the last change."""
 _MOVE_MS = 25
-"""Between two events of the mouse, so that each is one."""
+"""Milliseconds between two mouse events, so that they are not merged."""
 _Part = TypeVar("_Part", bound=QWidget)
 
 

@@ -22,7 +22,7 @@ def model_page(card: Path) -> str:
         The card, ``NAME.md``, which lies beside ``NAME.safetensors``.
     """
     file = card.with_suffix(".safetensors")
-    # The header alone would not tell how many weights there are.
+    # The header alone has no number of weights.
     with safe_open(file, framework="np") as opened:
         metadata = opened.metadata()
         weights = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118

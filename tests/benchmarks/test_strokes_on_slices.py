@@ -43,7 +43,7 @@ def test_the_command_scores_without_and_with_soft_targets(tmp_path):
     command += ["--data", str(tmp_path), "--set", "discs", "--steps", "2"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [row["guesses"] for row in rows] == [False, True]
+    assert [row["soft_targets"] for row in rows] == [False, True]
     assert all(0 <= row["ap"] <= 1 for row in rows)
 
 

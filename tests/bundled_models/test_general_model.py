@@ -59,11 +59,11 @@ def test_a_batch_depends_on_its_seed_and_on_nothing_else(crops, data):
     real = crops.RealCrops.read(data)
     batch, again = (crops.draw_batch(real, 6, 32, seed=(0, 4)) for _ in range(2))
     other = crops.draw_batch(real, 6, 32, seed=(0, 5))
-    for part in "images", "target", "answers", "measures", "valid":
+    for part in "images", "target", "task_targets", "measures", "valid":
         assert torch.equal(getattr(batch, part), getattr(again, part))
     assert not torch.equal(batch.images, other.images)
     assert batch.images.shape == (6, 3, 32, 32)
-    assert batch.answers.shape == (6, len(TASKS), 32, 32)
+    assert batch.task_targets.shape == (6, len(TASKS), 32, 32)
 
 
 def test_images_are_held_out_by_their_names_and_never_drawn(crops, data):
@@ -78,18 +78,18 @@ def test_images_are_held_out_by_their_names_and_never_drawn(crops, data):
     assert real.held_out
 
 
-def test_beyond_the_image_nothing_is_claimed(crops, data):
+def test_beyond_the_image_nothing_is_labelled(crops, data):
     real = crops.RealCrops.read(data)
     crop = real.draw(np.random.default_rng(0), 160)
     beyond = crop.target == IGNORE
     assert 0.2 < beyond.mean() < 1
-    assert (crop.answers[:, beyond] == IGNORE).all()
+    assert (crop.task_targets[:, beyond] == IGNORE).all()
     assert (crop.valid[0][beyond] == 0).all()
 
 
-def test_an_unanswered_task_has_no_gradient(tasks, crops, data):
+def test_a_task_without_targets_has_no_gradient(tasks, crops, data):
     batch = crops.draw_batch(crops.RealCrops.read(data), 3, 32, seed=(1, 1))
-    batch = replace(batch, answers=torch.full_like(batch.answers, IGNORE))
+    batch = replace(batch, task_targets=torch.full_like(batch.task_targets, IGNORE))
     for size in 32, 16:
         outputs = torch.randn(3, len(TASKS) + tasks.MEASURES, size, size)
         outputs.requires_grad_()

@@ -1,4 +1,4 @@
-"""Procedural scenes: true to their seed, and their answers to what they show."""
+"""Procedural scenes: true to their seed, and their targets to what they show."""
 
 import numpy as np
 import pytest
@@ -52,9 +52,9 @@ def test_scenes_are_whole_at_any_size(family, size):
         assert scene.target.shape == (size, size)
         assert scene.target.dtype == np.uint8
         assert set(np.unique(scene.target)) <= {0, 1, 2, IGNORE}
-        answers = scene.task_targets()
-        assert answers.shape == (len(TASKS), size, size)
-        assert set(np.unique(answers)) <= {0, 1, IGNORE}
+        targets = scene.task_targets()
+        assert targets.shape == (len(TASKS), size, size)
+        assert set(np.unique(targets)) <= {0, 1, IGNORE}
         assert not set(scene.absent) & set(scene.masks)
 
 
