@@ -15,7 +15,7 @@ import numpy as np
 
 from unet_engine.annotations.blocks import EDGE, Blocks, overlaps
 from unet_engine.annotations.painted_classes import PaintedClasses
-from unet_engine.annotations.recovery import Recovery
+from unet_engine.annotations.recovery import Recovery, newest_file, recover
 from unet_engine.annotations.stroke_log import StrokeLog
 from unet_engine.errors import DataError
 from unet_engine.labels import IGNORE
@@ -97,6 +97,35 @@ class Annotations:
         notes._take_up(found)
         notes._painted = found.header.painted
         notes._journal = journal
+        return notes
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Annotations:
+        """Read annotations as they are saved; changes stay in memory.
+
+        Nothing is written or locked: they may be open in a window.
+
+        Parameters
+        ----------
+        path
+            Their folder.
+
+        Raises
+        ------
+        DataError
+            When there are none, or they cannot be read.
+        """
+        if newest_file(Path(path)) is None:
+            raise DataError(f"there are no strokes in {path}; choose another folder")
+        found = recover(Path(path), (1, 1))
+        if found.recovery.about is None:
+            raise DataError(
+                f"the strokes in {path} are damaged at their beginning; open the image "
+                "in napari, which reads what is left of them, and paint one more"
+            )
+        notes = cls(found.header.shape)
+        notes._take_up(found)
+        notes._painted = found.header.painted
         return notes
 
     @property

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +200,27 @@ class StrokeStore:
                 return height, width
         return None
 
+    def of_file(self, image: Image, path: Path) -> tuple[Path, ...]:
+        """Return the folders of all strokes on a file, wherever the file was then.
+
+        Those of its layers under any name, and of layers with other axes.
+
+        Parameters
+        ----------
+        image
+            As opened from the file.
+        path
+            Of the file.
+        """
+        identity = ImageIdentity.of(image, path)
+        return tuple(
+            folder
+            for folder, header in stroke_folders(self.root)
+            if _same_file(
+                header.about, replace(identity, name=str(header.about.get("name")))
+            )
+        )
+
     def set_aside(self, folder: Path) -> Path:
         """Give a folder of strokes a name under which no image finds it.
 
@@ -243,6 +264,29 @@ class StrokeStore:
     def _siblings(self, identity: ImageIdentity) -> Iterator[tuple[Path, Header]]:
         """Yield the strokes of all images of the same file."""
         yield from _in_group(self._group(identity))
+
+
+def stroke_folders(folder: Path) -> tuple[tuple[Path, Header], ...]:
+    """Return all folders with strokes in a folder, of a store or a part of one.
+
+    Parameters
+    ----------
+    folder
+        The root of a store, or in it the folder of a file, or of one of its layers.
+
+    Returns
+    -------
+    tuple
+        Each folder with the header of its newest file. Those that were set aside are
+        left out.
+    """
+    if (header := read_about(folder)) is not None:
+        return ((folder, header),)
+    try:
+        groups = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+    except OSError:
+        return ()
+    return tuple(found for group in groups for found in _in_group(group))
 
 
 def _in_group(group: Path) -> Iterator[tuple[Path, Header]]:

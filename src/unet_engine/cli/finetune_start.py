@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from unet_engine.cli.image_options import LabelledData
+    from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
-    from unet_engine.training.labelled_images import LabelledImage
 
 _FRESH = ("ndim", "depth", "width", "z_poolings", "dense_width")
 """Options that are fields of the spec of a fresh model."""
@@ -137,11 +136,23 @@ def start_from_parent(
 
 def start_fresh(
     arguments: argparse.Namespace,
-    data: LabelledData,
+    images: Sequence[Image],
+    classes: Sequence[str],
     seed: int,
     stop: Stop,
 ) -> Checkpoint:
     """Make a model that fits the data, with random weights or those of ImageNet.
+
+    Parameters
+    ----------
+    arguments
+        Of `add_start_options`.
+    images, classes
+        Of the data; ``--classes`` come first.
+    seed
+        Of random weights.
+    stop
+        Polled while weights are fetched.
 
     Raises
     ------
@@ -150,7 +161,7 @@ def start_fresh(
     """
     from unet_engine.models.starting import start_checkpoint, start_imagenet
 
-    spec = _fresh_spec(arguments, data)
+    spec = _fresh_spec(arguments, images, classes)
     if not arguments.imagenet:
         return start_checkpoint(spec, seed)
     with bar(1.0, "fetching ImageNet weights", quiet=arguments.quiet) as progress:
@@ -161,29 +172,31 @@ def start_fresh(
         return start_imagenet(spec, seed, progress=show, stop=stop)
 
 
-def _fresh_spec(arguments: argparse.Namespace, data: LabelledData) -> ModelSpec:
+def _fresh_spec(
+    arguments: argparse.Namespace, images: Sequence[Image], classes: Sequence[str]
+) -> ModelSpec:
     # Grey and colour images together are all seen in grey.
-    options = {"in_channels": min(one.image.channels for one in data.images)} | {
+    options = {"in_channels": min(image.channels for image in images)} | {
         name: getattr(arguments, name) for name in _FRESH
     }
     given = {name: value for name, value in options.items() if value is not None}
     architecture = arguments.architecture or ModelSpec().architecture
     spec = ModelSpec.for_architecture(
-        architecture, classes=arguments.classes or data.class_names, **given
+        architecture, classes=arguments.classes or tuple(classes), **given
     )
     if spec.ndim == 3 and spec.z_poolings is None:
-        return _fit_to_stacks(spec, data.images, quiet=arguments.quiet)
+        return _fit_to_stacks(spec, images, quiet=arguments.quiet)
     return spec
 
 
 def _fit_to_stacks(
-    spec: ModelSpec, data: Sequence[LabelledImage], *, quiet: bool
+    spec: ModelSpec, images: Sequence[Image], *, quiet: bool
 ) -> ModelSpec:
     """Pool along Z as often as the thinnest stack allows, and say so."""
-    for one in data:
-        check_axes(one.image, spec)
-    planes = min(one.image.leading_shape[-1] for one in data)
-    elongation = min(one.image.elongation or 1.0 for one in data)
+    for image in images:
+        check_axes(image, spec)
+    planes = min(image.leading_shape[-1] for image in images)
+    elongation = min(image.elongation or 1.0 for image in images)
     poolings = z_poolings_for(planes, spec.depth, elongation=elongation)
     fitted = dataclasses.replace(spec, z_poolings=poolings)
     padded = ARCHITECTURES[spec.architecture].padded

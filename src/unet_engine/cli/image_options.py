@@ -54,19 +54,19 @@ class LabelledData:
         return default_names(self.rule.classes)
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
+def add_data_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options that ``read_labelled`` reads."""
     parser.add_argument(
         "--images",
         type=parse_path,
-        required=True,
+        required=required,
         metavar="DIR",
         help="folder of images",
     )
     parser.add_argument(
         "--labels",
         type=parse_path,
-        required=True,
+        required=required,
         metavar="DIR",
         help="folder of label images with the same names",
     )
@@ -110,12 +110,26 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
 
 
 def open_selected(
-    path: Path, arguments: argparse.Namespace, *, labels: bool = False
+    path: Path,
+    arguments: argparse.Namespace,
+    *,
+    labels: bool = False,
+    axes: str | None = None,
 ) -> Image:
-    """Open an image, or labels, as the options of ``add_image_options`` say."""
+    """Open an image, or labels, as the options of ``add_image_options`` say.
+
+    Parameters
+    ----------
+    path, arguments
+        The file and the options.
+    labels
+        The file holds labels.
+    axes
+        A letter for each axis, where the options do not name them.
+    """
     image = open_image(
         path,
-        axes=arguments.axes,
+        axes=arguments.axes or axes,
         missing_chunks=arguments.missing_chunks,
         series=arguments.series,
         labels=labels,
