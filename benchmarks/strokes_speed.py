@@ -29,7 +29,7 @@ from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def tune(
     checkpoint: Checkpoint, pair: TrainingPair, config: FineTuneConfig
 ) -> FineTuned:
     """Drain a training."""
-    run = fine_tune(checkpoint, [pair], config)
+    run = iter_fine_tune(checkpoint, [pair], config)
     return drain(run)
 
 

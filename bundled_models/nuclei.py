@@ -36,7 +36,7 @@ from unet_engine.models.store import crops_path
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.events import Step
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.pairs import TrainingPair, targets_from_instances
 from unet_engine.training.remembered_crops import cut_crops, save_crops
 
@@ -120,7 +120,7 @@ def train(
     """Train to the limits of the config, or until Ctrl-C."""
     interrupted: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
-    run = fine_tune(checkpoint, pairs, config, stop=lambda: bool(interrupted))
+    run = iter_fine_tune(checkpoint, pairs, config, stop=lambda: bool(interrupted))
     with tqdm(unit="step") as bar:
 
         def show(event: Step | Validation) -> None:

@@ -23,7 +23,7 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.events import Validation
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def measure(name: str, setting: Setting) -> dict[str, Any]:
     images = read_part(setting.data, data, "training", row.images)
     pairs = make_pairs(images, data, checkpoint.spec, config.border_weight)
     started = time.monotonic()
-    result = _train(name, fine_tune(checkpoint, pairs, config))
+    result = _train(name, iter_fine_tune(checkpoint, pairs, config))
     minutes = (time.monotonic() - started) / 60
     path = setting.model_of(name)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from unet_engine.models.starting import start_checkpoint, start_features
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class LiveFineTune(Live):
             for subject, target in zip(self.trained, targets, strict=True)
         ]
         config = self._config(time.monotonic() - started)
-        run = fine_tune(self._start, pairs, config, previous=self._model)
+        run = iter_fine_tune(self._start, pairs, config, previous=self._model)
         result = drain(run)
         self._model = result.checkpoint if result.improved else None
 

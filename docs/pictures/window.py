@@ -97,8 +97,8 @@ class Window:
         _click(buttons[-1], place)
         self.settle()
 
-    def set_number(self, name: str, value: float) -> None:
-        """Put a number into the field beside its name, all digits at once."""
+    def set_number(self, name: str, value: float) -> float:
+        """Put a number into the field beside its name, and return the one before."""
         label = self.find(QLabel, lambda part: part.text() == name, self.dock)
         beside = label.mapToGlobal(label.rect().center()).y()
         field = self.find(
@@ -107,10 +107,14 @@ class Window:
             self.dock,
         )
         line = field.findChild(QLineEdit)
+        before = float(line.text())
         line.selectAll()
+        # All digits at once: the field corrects what is too small so far.
         line.insert(f"{value:g}")
         QTest.keyClick(line, Qt.Key.Key_Return)
+        line.deselect()
         self.settle()
+        return before
 
     def choose(self, item: str, root: QWidget | None = None) -> None:
         """Choose an item of the drop-down list that has it, with the keyboard."""
@@ -165,10 +169,12 @@ class Window:
         canvas = self._canvas()
         places = [self._on_canvas(canvas, place) for place in points]
         _move(canvas, places[0], pressed=False)
+        self.settle(_MOVE_MS * 4)
         QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=places[0])
         for start, end in pairwise(places):
             for part in range(1, 6):
                 _move(canvas, start + (end - start) * (part / 5), pressed=True)
+        self.settle(_MOVE_MS * 4)
         QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=places[-1])
         # Away from the image, so that its circle is in no picture.
         _move(canvas, QPoint(-40, -40), pressed=False)
@@ -197,11 +203,15 @@ class Window:
         ------
         TimeoutError
             When it is still busy after that time.
+        RuntimeError
+            When it shows that it failed.
         """
         # A training is followed by a prediction.
         for _ in range(2):
             self.until(self._is_idle, seconds=seconds)
             self.settle()
+        if self._shows("Failed"):
+            raise RuntimeError("the dock shows that what it did has failed")
 
     def _is_idle(self) -> bool:
         buttons = self.dock.findChildren(QAbstractButton)

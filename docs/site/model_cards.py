@@ -48,11 +48,15 @@ def _product(shape: list[int]) -> int:
 def _facts(file: Path, spec: dict[str, Any], digest: str, numbers: int) -> str:
     rows = {
         "file": f"`{file.name}`, {file.stat().st_size / 2**20:.1f} MiB",
-        "numbers in its arrays": f"{numbers:,}",
+        "weights and statistics": f"{numbers:,} numbers",
         "SHA-256 of the weights": f"`{digest}`",
-        **{name: f"`{value}`" for name, value in spec.items() if value is not None},
+        **{name: _shown(value) for name, value in spec.items() if value is not None},
     }
     return "| | |\n|---|---|\n" + "\n".join(f"| {k} | {v} |" for k, v in rows.items())
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else f"`{value}`"
 
 
 def _history(history: list[dict[str, Any]]) -> str:

@@ -122,12 +122,12 @@ def pretrain_run(
     """Train a new model without labels and save it, if it learned anything."""
     load_torch()
     from unet_engine.models.starting import start_checkpoint
-    from unet_engine.training.pretraining import pretrain
+    from unet_engine.training.pretraining import iter_pretrain
 
     workspace.store.check_writable()
     start = start_checkpoint(order.spec, order.config.seed)
     trained = yield from train_and_save(
-        pretrain(start, order.images, order.config, stop=stop),
+        iter_pretrain(start, order.images, order.config, stop=stop),
         workspace.store,
         order.name,
         folders=folders_for_windows(),

@@ -23,7 +23,7 @@ from .images import (
 from .labels import IGNORE
 from .models.checkpoint import Checkpoint, ModelInfo
 from .models.spec import ModelSpec
-from .models.starting import start_checkpoint, start_from
+from .models.starting import start_checkpoint, start_from, with_classes
 from .models.store import ModelStore
 from .objects import (
     ObjectConfig,
@@ -39,7 +39,12 @@ from .prediction.disk_output import DiskOutput
 from .prediction.events import Denoised, Prediction, TileDone
 from .prediction.segmentation import iter_predict, predict
 from .training.config import FineTuneConfig, PretrainConfig
-from .training.events import FineTuned, Step, Validation
+from .training.evaluation import Evaluation, evaluate
+from .training.events import FineTuned, Note, Step, Validation
+from .training.labelled_files import open_labelled
+from .training.labelled_images import LabelledImage, PaintedImage
+from .training.pretraining import pretrain
+from .training.rounds import fine_tune
 
 __all__ = [
     "IGNORE",
@@ -51,16 +56,20 @@ __all__ = [
     "Denoised",
     "DiskOutput",
     "EngineError",
+    "Evaluation",
     "FineTuneConfig",
     "FineTuned",
     "Image",
     "ImageIdentity",
+    "LabelledImage",
     "ModelInfo",
     "ModelSpec",
     "ModelStore",
+    "Note",
     "ObjectConfig",
     "Objects",
     "OutOfMemoryError",
+    "PaintedImage",
     "PredictConfig",
     "Prediction",
     "PretrainConfig",
@@ -71,17 +80,22 @@ __all__ = [
     "TileDone",
     "Validation",
     "denoise",
+    "evaluate",
+    "fine_tune",
     "iter_denoise",
     "iter_predict",
     "label_objects",
     "list_images",
     "measure_objects",
     "open_image",
+    "open_labelled",
     "pair_folders",
     "predict",
+    "pretrain",
     "read_labels",
     "start_checkpoint",
     "start_from",
+    "with_classes",
     "write_labels",
     "write_probabilities",
     "write_table",

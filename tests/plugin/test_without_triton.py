@@ -83,7 +83,7 @@ ALL_ARCHITECTURES = """
     from unet_engine.images import Image
     from unet_engine.prediction.segmentation import predict
     from unet_engine.models.spec import ModelSpec
-    from unet_engine.training.fine_tuning import fine_tune
+    from unet_engine.training.fine_tuning import iter_fine_tune
     from unet_engine.models.starting import start_checkpoint
 
     for name, row in ARCHITECTURES.items():
@@ -99,7 +99,8 @@ ALL_ARCHITECTURES = """
                 (pixels[None] / 255).astype(np.float32), (pixels > 127).astype(np.uint8)
             )
             recipe = {**row.recipe, "minutes": 0, "steps": 1, "crop": 32, "batch": 1}
-            list(fine_tune(checkpoint, [pair], FineTuneConfig(device="cpu", **recipe)))
+            config = FineTuneConfig(device="cpu", **recipe)
+            list(iter_fine_tune(checkpoint, [pair], config))
             print(name, ndim, flush=True)
     viewer.close()
 """

@@ -14,16 +14,12 @@ from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.errors import DataError, SpecError
 from unet_engine.images.labels.values import Wording
-from unet_engine.labels import IGNORE
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-    import numpy as np
-    import numpy.typing as npt
 
     from unet_engine.metrics import Confusion, LabelKind
     from unet_engine.models.checkpoint import Checkpoint
@@ -154,59 +150,22 @@ def measure(
         Right and wrong pixels of all images, and the scores that fit the labels; or
         None when stopped.
     """
-    from unet_engine.metrics import Confusion, average_reports
     from unet_engine.prediction.segmentation import predict
+    from unet_engine.training.evaluation import Evaluator
 
-    confusion = Confusion(len(checkpoint.spec.classes))
-    reports = []
+    evaluator = Evaluator(len(checkpoint.spec.classes), kind)
     with bar(len(data), "evaluating", quiet=quiet) as progress:
         for one in data:
             with batch.attempt(Path(one.image.name or one.name)):
                 prediction = predict(one.image, checkpoint, config, stop=stop)
                 if not prediction.complete:
                     return None
-                target = one.target()
-                confusion.add(target, prediction.labels)
-                if kind != "classes" and (target != IGNORE).any():
-                    reports.append(_report(one, target, prediction.labels, kind))
+                evaluator.add(one, prediction.labels)
                 tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
                 batch.done += 1
             progress.update()
-    if kind == "classes":
-        return confusion, {
-            "pixel_accuracy": confusion.pixel_accuracy,
-            "mean_accuracy": confusion.mean_accuracy,
-            "frequency_weighted_iou": confusion.frequency_weighted_iou,
-        }
-    return confusion, average_reports(reports)
-
-
-def _report(
-    one: LabelledImage,
-    target: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.uint8],
-    kind: LabelKind,
-) -> dict[str, float]:
-    import numpy as np
-    from scipy import ndimage
-
-    from unet_engine.metrics import average_reports, report
-
-    instances = one.object_ids()
-    if instances is None:
-        return report(target, labels, kind)
-    counted = np.where(target == IGNORE, 0, labels)
-    # Objects go on from plane to plane along Z, and not from frame to frame.
-    spatial = 3 if one.image.leading_axes.endswith("Z") else 2
-    shape = (-1, *labels.shape[-spatial:])
-    return average_reports(
-        [
-            report(truth, ndimage.label(found > 0)[0], kind)
-            for truth, found in zip(
-                instances.reshape(shape), counted.reshape(shape), strict=True
-            )
-        ]
-    )
+    measured = evaluator.result()
+    return measured.confusion, dict(measured.scores)
 
 
 def summarise(confusion: Confusion, classes: Sequence[str]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         Before the training when it could not be saved or the images cannot be used;
         after it when nothing was learned.
     """
-    from unet_engine.training.pretraining import pretrain
+    from unet_engine.training.pretraining import iter_pretrain
 
     store = ModelStore()
     check_name(store, arguments)
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint = _start(arguments, store, images, config.seed)
     with stop_on_interrupt(STOPPING) as stop:
         events = train_and_save(
-            pretrain(checkpoint, images, config, stop=stop, attempt=attempt),
+            iter_pretrain(checkpoint, images, config, stop=stop, attempt=attempt),
             store,
             arguments.out,
             overwrite=arguments.overwrite,

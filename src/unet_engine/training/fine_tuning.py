@@ -1,4 +1,4 @@
-"""Train a model: ``fine_tune`` yields what happens and returns the best weights."""
+"""Train a model: ``iter_fine_tune`` yields events and returns the best weights."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _GUESSING = 0.15
 """Most of the time of a training that goes into what it is taught."""
 
 
-def fine_tune(
+def iter_fine_tune(
     checkpoint: Checkpoint,
     pairs: Sequence[TrainingPair],
     config: FineTuneConfig | None = None,

@@ -21,6 +21,7 @@ import torch
 from unet_engine.compute.devices import choose_device
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import DataError, SpecError
+from unet_engine.generators import discard, drain
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.no_data import recorded_target
 from unet_engine.labels import HELD_OUT
@@ -72,12 +73,63 @@ def pretrain(
     config: PretrainConfig | None = None,
     *,
     stop: Stop = never,
+    on_event: Callable[[Step | Validation], object] = discard,
+) -> FineTuned:
+    """Train a copy of a model without classes to take the noise out of images.
+
+    It runs ``iter_pretrain`` to its end. ``start_from`` makes a network of classes from
+    what comes out.
+
+    Parameters
+    ----------
+    checkpoint
+        Of an ``autoencoder`` without classes, from ``start_checkpoint``.
+    images
+        Any number of images and stacks, without labels.
+    config
+        Limits and settings; None for the defaults.
+    stop
+        Polled before every step; True ends the training and keeps its best weights.
+    on_event
+        Called with every step and every validation.
+
+    Returns
+    -------
+    FineTuned
+        With the very checkpoint that came in when nothing better was found.
+
+    Raises
+    ------
+    EngineError
+        As ``iter_pretrain`` raises them.
+
+    Examples
+    --------
+    >>> from unet_engine import Image, ModelSpec, PretrainConfig
+    >>> from unet_engine import pretrain, start_checkpoint
+    >>> from unet_engine.synthetic.nuclei import nuclei
+    >>> pixels, _ = nuclei((64, 64), seed=0)
+    >>> spec = ModelSpec(architecture="autoencoder", classes=(), depth=2, width=4)
+    >>> config = PretrainConfig(steps=3, minutes=0, crop=32, batch=2)
+    >>> image = Image.from_array(pixels, "YX")
+    >>> pretrain(start_checkpoint(spec), [image], config).checkpoint.spec.classes
+    ()
+    """
+    return drain(iter_pretrain(checkpoint, images, config, stop=stop), on_event)
+
+
+def iter_pretrain(
+    checkpoint: Checkpoint,
+    images: Sequence[Image],
+    config: PretrainConfig | None = None,
+    *,
+    stop: Stop = never,
     attempt: Attempt | None = None,
 ) -> Generator[Step | Validation, None, FineTuned]:
     """Train a copy of a model without classes to take the noise out of images.
 
-    Like ``fine_tune``: stopped, it returns the best weights so far, and a loss that is
-    not finite ends it.
+    Like ``iter_fine_tune``: stopped, it returns the best weights so far, and a loss
+    that is not finite ends it.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """One round of training: images with labels, a model to start from, a new model saved.
 
-The dock, the command line and scripts train by `train_round`.
+The dock and the command line train by ``train_round``; scripts that save what they like
+themselves, by ``fine_tune``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
+from unet_engine.generators import discard, drain
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.starting import model_of_planes, with_classes
 from unet_engine.stopping import never
+from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.events import Note, Saving
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.forgetting import check_forgetting
 from unet_engine.training.labelled_images import training_pairs
 from unet_engine.training.pairs import recorded_pairs
@@ -22,12 +25,11 @@ from unet_engine.training.saving import Trained, save_trained
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Generator, Iterable, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.models.store import ModelStore
     from unet_engine.stopping import Stop
-    from unet_engine.training.config import FineTuneConfig
     from unet_engine.training.events import FineTuned, Step, Validation
     from unet_engine.training.labelled_images import LabelledImage, PaintedImage
     from unet_engine.training.pairs import TrainingPair
@@ -93,8 +95,8 @@ def train_round(
     Yields
     ------
     Note, Step, Validation or Saving
-        What is odd about the data, then as of ``fine_tune``, then that the model is
-        about to be saved.
+        What is odd about the data, then as of ``iter_fine_tune``, then that the model
+        is about to be saved.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def train_round(
     """
     pairs, left_out = yield from _read_pairs(order)
     base, start = _choose_start(order, store, {pair.name for pair in pairs})
-    result = yield from fine_tune(
+    result = yield from iter_fine_tune(
         start,
         pairs,
         order.config,
@@ -132,6 +134,76 @@ def train_round(
         overwrite=order.overwrite,
         folders=folders,
     )
+
+
+def fine_tune(
+    checkpoint: Checkpoint,
+    data: Iterable[LabelledImage | PaintedImage],
+    config: FineTuneConfig | None = None,
+    *,
+    features_from: Checkpoint | None = None,
+    stop: Stop = never,
+    on_event: Callable[[Note | Step | Validation], object] = discard,
+) -> FineTuned:
+    """Train a copy of a model on images with labels or strokes.
+
+    Pixels that nobody labelled take no part. A part of the others is held out, and the
+    weights that were best there are returned. Nothing is saved: see ``ModelStore``.
+
+    Parameters
+    ----------
+    checkpoint
+        The model to start from, which is not changed. ``with_classes`` gives it others.
+    data
+        Images with label images, as ``open_labelled`` returns them, or with strokes.
+    config
+        Limits and settings; None for the defaults.
+    features_from
+        A model of planes whose features help an untrained model of volumes.
+    stop
+        Polled before every step; True ends the training and keeps its best weights.
+    on_event
+        Called with every step, every validation, and what is odd about the data.
+
+    Returns
+    -------
+    FineTuned
+        ``checkpoint`` is the new model, or the very one that came in when nothing
+        better was found.
+
+    Raises
+    ------
+    DataError
+        When no pixel is labelled, or the data do not fit the model.
+    EngineError
+        As ``iter_fine_tune`` raises them.
+
+    Examples
+    --------
+    >>> from unet_engine import FineTuneConfig, Image, ModelSpec
+    >>> from unet_engine import fine_tune, open_labelled, start_checkpoint
+    >>> from unet_engine.synthetic.nuclei import nuclei
+    >>> pixels, truth = nuclei((64, 64), seed=0)
+    >>> image = Image.from_array(pixels, "YX", name="generated")
+    >>> data = open_labelled([(image, truth)], values="objects")
+    >>> model = start_checkpoint(ModelSpec(depth=2, width=4))
+    >>> config = FineTuneConfig(steps=3, minutes=0, crop=32, batch=2)
+    >>> fine_tune(model, data, config).checkpoint.spec.classes
+    ('background', 'foreground')
+    """
+    config = config or FineTuneConfig()
+    order = Round(start=checkpoint, data=tuple(data), config=config, name="")
+    return drain(_tune(order, features_from, stop), on_event)
+
+
+def _tune(
+    order: Round, features_from: Checkpoint | None, stop: Stop
+) -> Generator[Note | Step | Validation, None, FineTuned]:
+    pairs, left_out = yield from _read_pairs(order)
+    result = yield from iter_fine_tune(
+        order.start, pairs, order.config, features_from=features_from, stop=stop
+    )
+    return replace(result, notes=(*result.notes, *left_out))
 
 
 def _read_pairs(

@@ -156,7 +156,7 @@ def test_given_settings_reach_the_run(
         raise DataError("enough")
         yield
 
-    monkeypatch.setattr(rounds, "fine_tune", note)
+    monkeypatch.setattr(rounds, "iter_fine_tune", note)
     finetune(folder, "--steps=7", "--no-flips", "--learning-rate=0.01", "--seed=3")
     finetune(folder)
     finetune(folder, "--minutes=3", "--steps=9", "--statistics=batch")
@@ -755,7 +755,7 @@ def test_models_that_cannot_learn_from_planes_are_refused(
 
 
 def refuse_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "fine_tune", None)
+    monkeypatch.setattr(rounds, "iter_fine_tune", None)
 
 
 def test_a_taken_name_is_refused_before_the_training(
@@ -918,7 +918,7 @@ def test_ctrl_c_before_anything_was_learned_saves_nothing(
             os.kill(os.getpid(), signal.SIGINT)
         return (yield from run)
 
-    monkeypatch.setattr(rounds, "fine_tune", interrupted)
+    monkeypatch.setattr(rounds, "iter_fine_tune", interrupted)
     assert finetune(folder, "--minutes=5") == 130
     printed = capfd.readouterr()
     assert printed.out == ""

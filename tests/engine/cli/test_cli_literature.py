@@ -192,7 +192,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
         seen.checkpoint, seen.pairs, seen.config = checkpoint, list(pairs), config
         return genuine(checkpoint, pairs, config, **options)
 
-    monkeypatch.setattr(rounds, "fine_tune", spy)
+    monkeypatch.setattr(rounds, "iter_fine_tune", spy)
     return seen
 
 

@@ -17,7 +17,7 @@ from unet_engine.models.starting import adapt_checkpoint
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import plan_prediction, predict
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_training_measures_anew_and_a_changed_model_forgets(make_checkpoint: Cal
     target = (pixels(64)[0] > 0.5).astype(np.uint8)
     pair = TrainingPair(image=pixels(64), target=target)
     config = FineTuneConfig(device="cpu", steps=30, minutes=0, crop=32, batch=2)
-    result = drain(fine_tune(checkpoint, [pair], config))
+    result = drain(iter_fine_tune(checkpoint, [pair], config))
     assert result.improved
     found = result.checkpoint.spec
     again = measure_halo(result.checkpoint, [pair.image], device="cpu").spec

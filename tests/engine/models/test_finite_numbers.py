@@ -21,7 +21,7 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import iter_predict, predict
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def test_neither_a_prediction_nor_a_training_begins_with_it(make_checkpoint: Cal
     with pytest.raises(CheckpointError, match="infinite"):
         predict(picture(), model, CPU)
     with pytest.raises(CheckpointError, match="infinite"):
-        next(fine_tune(model, [pair], FineTuneConfig(device="cpu", steps=1)))
+        next(iter_fine_tune(model, [pair], FineTuneConfig(device="cpu", steps=1)))
     with pytest.raises(CheckpointError, match="infinite"):
         FeatureExtractor(
             replace(model, history=({"name": "a", "steps": 1},)), average=False

@@ -16,7 +16,7 @@ from unet_engine.training import fine_tuning as training
 from unet_engine.training import optimisation as learner
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.events import FineTuned, Step, Validation
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.run import TrainingRun, _is_better
@@ -57,7 +57,7 @@ def drained(run):
 
 def train(checkpoint=None, pairs=PAIRS, config=CONFIG, **kwargs):
     start = start_checkpoint(SPEC) if checkpoint is None else checkpoint
-    return drained(fine_tune(start, pairs, config, **kwargs))
+    return drained(iter_fine_tune(start, pairs, config, **kwargs))
 
 
 def with_(**changes):
@@ -208,7 +208,7 @@ class TestEnd:
         assert left[0] > left[-1]
 
     def test_run_can_be_closed_at_any_time(self):
-        run = fine_tune(start_checkpoint(SPEC), PAIRS, CONFIG)
+        run = iter_fine_tune(start_checkpoint(SPEC), PAIRS, CONFIG)
         next(run), next(run)
         run.close()
         with pytest.raises(StopIteration):
@@ -274,7 +274,7 @@ class TestErrors:
         target = np.zeros((64, 64), np.uint8)
         one_class = TrainingPair(PAIRS[0].image, target)
         with pytest.raises(DataError, match="two classes"):
-            next(fine_tune(start_checkpoint(SPEC), [one_class], CONFIG))
+            next(iter_fine_tune(start_checkpoint(SPEC), [one_class], CONFIG))
 
     def test_errors_of_torch_become_the_engines(self, monkeypatch):
         def fails(*_):

@@ -83,9 +83,9 @@ import numpy as np
 from unet_engine.training.config import FineTuneConfig, PretrainConfig
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.images import Image
-from unet_engine.training.pretraining import pretrain
+from unet_engine.training.pretraining import iter_pretrain
 from unet_engine.models.spec import ModelSpec
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.models.starting import start_checkpoint
 
 pixels = np.random.default_rng(0).random((64, 64)).astype(np.float32)
@@ -93,10 +93,10 @@ pair = TrainingPair(pixels[None], (pixels > 0.5).astype(np.uint8), "a")
 common = {"device": "cpu", "minutes": 0.0, "steps": 2, "crop": 32, "batch": 1}
 start = start_checkpoint(ModelSpec(depth=2, width=4))
 for optimiser in "adamw", "sgd":
-    list(fine_tune(start, [pair], FineTuneConfig(optimiser=optimiser, **common)))
+    list(iter_fine_tune(start, [pair], FineTuneConfig(optimiser=optimiser, **common)))
 bare = ModelSpec(architecture="autoencoder", classes=(), depth=2, width=4)
 image = Image.from_array(pixels, "YX")
-list(pretrain(start_checkpoint(bare), [image], PretrainConfig(**common)))
+list(iter_pretrain(start_checkpoint(bare), [image], PretrainConfig(**common)))
 print("torch._dynamo" in sys.modules)
 """
 

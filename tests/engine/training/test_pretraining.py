@@ -20,10 +20,10 @@ from unet_engine.prediction.denoising import denoise, iter_denoise
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig, PretrainConfig
 from unet_engine.training.events import Step, Validation
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
-from unet_engine.training.pretraining import DenoisingOptimisation, blind, pretrain
+from unet_engine.training.pretraining import DenoisingOptimisation, blind, iter_pretrain
 
 SPEC = ModelSpec(architecture="autoencoder", depth=2, width=8, classes=())
 CONFIG = PretrainConfig(
@@ -64,7 +64,7 @@ def drained(run):
 
 def train(images=IMAGES, spec=SPEC, **changes):
     config = dataclasses.replace(CONFIG, **changes)
-    return drained(pretrain(start_checkpoint(spec), images, config))
+    return drained(iter_pretrain(start_checkpoint(spec), images, config))
 
 
 @cache
@@ -112,7 +112,7 @@ class TestRun:
     def test_stopped_run_returns_the_best_so_far(self):
         polls = iter(range(1000))
         start = start_checkpoint(SPEC)
-        run = pretrain(start, IMAGES, CONFIG, stop=lambda: next(polls) >= 40)
+        run = iter_pretrain(start, IMAGES, CONFIG, stop=lambda: next(polls) >= 40)
         events, result = drained(run)
         assert result.stopped
         assert result.steps == 40
@@ -122,7 +122,7 @@ class TestRun:
     def test_infinite_loss_ends_the_run_and_keeps_the_model(self, monkeypatch):
         monkeypatch.setattr(DenoisingOptimisation, "_step", lambda self, rate: math.nan)
         start = start_checkpoint(SPEC)
-        _, result = drained(pretrain(start, IMAGES, CONFIG))
+        _, result = drained(iter_pretrain(start, IMAGES, CONFIG))
         assert result.steps == 1
         assert result.checkpoint is start
         assert any("infinite" in note for note in result.notes)
@@ -134,7 +134,7 @@ class TestRun:
 
     def test_it_can_go_on(self):
         _, result = drained(
-            pretrain(
+            iter_pretrain(
                 trained()[1].checkpoint,
                 IMAGES,
                 dataclasses.replace(CONFIG, steps=8, learning_rate=1e-3),
@@ -170,16 +170,16 @@ class TestRefusals:
     )
     def test_models_that_cannot_be_pretrained(self, spec, message):
         with pytest.raises(SpecError, match=message):
-            next(pretrain(start_checkpoint(spec), IMAGES, CONFIG))
+            next(iter_pretrain(start_checkpoint(spec), IMAGES, CONFIG))
 
     def test_no_image(self):
         with pytest.raises(DataError, match="at least one"):
-            next(pretrain(start_checkpoint(SPEC), [], CONFIG))
+            next(iter_pretrain(start_checkpoint(SPEC), [], CONFIG))
 
     def test_channels_that_do_not_fit(self):
         spec = dataclasses.replace(SPEC, in_channels=2)
         with pytest.raises(DataError, match="channel"):
-            next(pretrain(start_checkpoint(spec), IMAGES, CONFIG))
+            next(iter_pretrain(start_checkpoint(spec), IMAGES, CONFIG))
 
     def test_settings_are_checked(self):
         with pytest.raises(SpecError, match="never end"):
@@ -299,7 +299,7 @@ def test_pretrained_model_starts_a_unet_that_learns():
         device="cpu", minutes=0, steps=40, crop=48, learning_rate=1e-2, elastic=0
     )
     assert not Optimisation(start, [pair], config, "cpu").frozen
-    _, result = drained(fine_tune(start, [pair], config))
+    _, result = drained(iter_fine_tune(start, [pair], config))
     assert result.improved
     assert result.checkpoint.trained
     assert len(result.checkpoint.history) == 2

@@ -10,7 +10,7 @@ from unet_engine.generators import drain
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.optimisers import AdamW, MomentumSGD
 from unet_engine.training.pairs import TrainingPair
@@ -37,7 +37,7 @@ PAIRS = tuple(discs(seed) for seed in range(3))
 
 
 def train(spec, **changes):
-    run = fine_tune(
+    run = iter_fine_tune(
         start_checkpoint(spec), PAIRS, dataclasses.replace(CONFIG, **changes)
     )
     return drain(run)

@@ -87,7 +87,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             stopped=options["stop"](),
         )  # fmt: skip
 
-    monkeypatch.setattr(rounds, "fine_tune", train)
+    monkeypatch.setattr(rounds, "iter_fine_tune", train)
     return started
 
 
@@ -234,7 +234,7 @@ def test_what_was_not_better_is_not_saved(
             stopped=False,
         )  # fmt: skip
 
-    monkeypatch.setattr(rounds, "fine_tune", learn_nothing)
+    monkeypatch.setattr(rounds, "iter_fine_tune", learn_nothing)
     events, trained = run(order(), store)
     assert trained.model is None
     assert trained.unsaved is None

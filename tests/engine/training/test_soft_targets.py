@@ -17,7 +17,7 @@ from unet_engine.models.starting import start_checkpoint
 from unet_engine.stopping import never
 from unet_engine.training import fine_tuning as training
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.losses import masked_guess
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.soft_targets import with_soft_targets
@@ -149,9 +149,11 @@ def test_a_model_of_planes_gives_the_features_of_the_slices_of_a_volume(monkeypa
     )
     volumes = start_checkpoint(ModelSpec(depth=1, width=2, ndim=3))
     planes = start_checkpoint(SPEC)
-    list(fine_tune(volumes, [volume], config, features_from=planes))
-    list(fine_tune(volumes, [volume], config))
-    list(fine_tune(planes, [pair], config, features_from=start_checkpoint(SPEC, 1)))
+    list(iter_fine_tune(volumes, [volume], config, features_from=planes))
+    list(iter_fine_tune(volumes, [volume], config))
+    list(
+        iter_fine_tune(planes, [pair], config, features_from=start_checkpoint(SPEC, 1))
+    )
     assert used == [planes, None, planes]
 
 
@@ -165,7 +167,7 @@ def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
     )
     spec = ModelSpec(depth=2, width=4, ndim=3)
     result = drain(
-        fine_tune(start_checkpoint(spec), [TrainingPair(image, target)], config)
+        iter_fine_tune(start_checkpoint(spec), [TrainingPair(image, target)], config)
     )
     assert result.improved
     found = Runner(result.checkpoint, "cpu")(image)[1]
@@ -196,7 +198,7 @@ def test_a_network_learns_the_soft_targets():
     config = FineTuneConfig(
         device="cpu", minutes=0, steps=200, crop=64, elastic=0, learning_rate=5e-3
     )
-    result = drain(fine_tune(start_checkpoint(SPEC), [pair], config))
+    result = drain(iter_fine_tune(start_checkpoint(SPEC), [pair], config))
     assert result.improved
     found = Runner(result.checkpoint, "cpu")(pair.image)[1]
     assert found[90:, 80:].mean() > 0.6

@@ -19,7 +19,7 @@ from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.augmentation import Augmentation
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.crops import CropSampler, crop_shape, volume_around
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.held_out_split import FEW_IMAGES, split_pairs
 from unet_engine.training.optimisation import Optimisation, _far_from_labels
 from unet_engine.training.pairs import (
@@ -74,7 +74,7 @@ def with_(**changes):
 
 
 def train(spec=THIN, pairs=None, config=CONFIG, checkpoint=None):
-    run = fine_tune(
+    run = iter_fine_tune(
         checkpoint or start_checkpoint(spec), pairs or [annotated()[0]], config
     )
     return drain(run)

@@ -11,7 +11,7 @@ import pytest
 from napari_unet.jobs import training as _training_runs
 from unet_engine.errors import DataError
 from unet_engine.training.events import FineTuned, ForgettingCheck, Step, Validation
-from unet_engine.training.fine_tuning import fine_tune
+from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.labelled_images import training_pairs
 from unet_engine.training.remembered_crops import load_remembered
 from unet_engine.training.saving import Trained
@@ -121,9 +121,9 @@ def test_a_second_training_starts_anew_and_uses_the_first(
 
     def record(start: Any, *rest: Any, previous: Any, **limits: Any) -> Any:
         received.append((len(start.history), previous and len(previous.history)))
-        return fine_tune(start, *rest, previous=previous, **limits)
+        return iter_fine_tune(start, *rest, previous=previous, **limits)
 
-    monkeypatch.setattr("unet_engine.training.rounds.fine_tune", record)
+    monkeypatch.setattr("unet_engine.training.rounds.iter_fine_tune", record)
     train(painted)
     painted.wait()
     assert painted.widget.workspace.model.name == "tiny-ft"
@@ -175,7 +175,7 @@ def test_a_model_that_is_not_better_is_not_saved(
             steps=1, stopped=False,
         )  # fmt: skip
 
-    monkeypatch.setattr(rounds, "fine_tune", learn_nothing)
+    monkeypatch.setattr(rounds, "iter_fine_tune", learn_nothing)
     train(painted)
     assert "tiny-ft" not in painted.widget.workspace.store.names()
 
