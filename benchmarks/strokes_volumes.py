@@ -83,7 +83,7 @@ def train(
     )
     began = time.monotonic()
     with mock.patch.object(fine_tuning, "with_soft_targets", add):
-        run = fine_tuning.fine_tune(
+        run = fine_tuning.iter_fine_tune(
             start,
             [TrainingPair(pixels, target)],
             config,

@@ -909,7 +909,7 @@ def test_ctrl_c_before_anything_was_learned_saves_nothing(
     monkeypatch: pytest.MonkeyPatch,
     presses: int,
 ):
-    genuine = rounds.fine_tune
+    genuine = rounds.iter_fine_tune
 
     def interrupted(*arguments: object, **options: object) -> Iterator[object]:
         run = genuine(*arguments, **options)

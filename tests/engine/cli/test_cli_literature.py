@@ -186,7 +186,7 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Note what trainings start with, and let them run."""
-    seen, genuine = Seen(), rounds.fine_tune
+    seen, genuine = Seen(), rounds.iter_fine_tune
 
     def spy(checkpoint, pairs, config, **options):
         seen.checkpoint, seen.pairs, seen.config = checkpoint, list(pairs), config

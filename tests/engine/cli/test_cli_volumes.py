@@ -109,7 +109,7 @@ def chosen(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Mode
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("unet_engine.training.rounds.fine_tune", note)
+    monkeypatch.setattr("unet_engine.training.rounds.iter_fine_tune", note)
     data = f"--images={folder / 'images'}", f"--labels={folder / 'labels'}"
     main(["finetune", *data, "--out=new", *options])
     return seen[0]
