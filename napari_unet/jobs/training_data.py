@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.images import Tally, decide_labels
-from unet_engine.images.labels.values import Wording
+from unet_engine.images.labels.choices import Wording
 from unet_engine.training.labelled_images import LabelledImage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unet_engine.images import Image
-    from unet_engine.images.labels.values import LabelValues, Unlabelled
+    from unet_engine.images.labels.choices import LabelValues, Unlabelled
 
 
 _WORDING = Wording(

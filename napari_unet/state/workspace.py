@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.viewer.conversion import Layout
     from unet_engine.devices import Device
     from unet_engine.images import Image
-    from unet_engine.images.labels.values import LabelValues, Unlabelled
+    from unet_engine.images.labels.choices import LabelValues, Unlabelled
     from unet_engine.stopping import Stop
 
 

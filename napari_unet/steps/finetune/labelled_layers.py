@@ -15,7 +15,7 @@ from napari_unet.viewer.conversion import labelled_layout
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import Section, TextLine, add_row, rows
 from unet_engine.errors import EngineError
-from unet_engine.images.labels.values import LABEL_VALUES, parse_unlabelled
+from unet_engine.images.labels.choices import LABEL_VALUES, parse_unlabelled
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

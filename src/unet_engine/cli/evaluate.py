@@ -13,7 +13,7 @@ from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
 from unet_engine.cli.options import add_config_options, config_from
 from unet_engine.cli.progress import add_quiet_option, bar, tell
 from unet_engine.errors import DataError, SpecError
-from unet_engine.images.labels.values import Wording
+from unet_engine.images.labels.choices import Wording
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 

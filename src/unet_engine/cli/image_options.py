@@ -15,8 +15,8 @@ from unet_engine.cli.pairing import chosen_pairs, paired_files
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Tally, decide_labels, open_image, read_labels
+from unet_engine.images.labels.choices import COMMAND_LINE
 from unet_engine.images.labels.rules import default_names
-from unet_engine.images.labels.values import COMMAND_LINE
 from unet_engine.training.labelled_images import LabelledImage
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from unet_engine.cli.batch import Batch
     from unet_engine.images import Image, LabelRule
-    from unet_engine.images.labels.values import Wording
+    from unet_engine.images.labels.choices import Wording
     from unet_engine.images.zarr.chunks import MissingChunks
 
 _Read = TypeVar("_Read")

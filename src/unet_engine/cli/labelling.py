@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError
-from unet_engine.images.labels.values import LABEL_VALUES, parse_unlabelled
+from unet_engine.images.labels.choices import LABEL_VALUES, parse_unlabelled
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unet_engine.images import LabelRule
-    from unet_engine.images.labels.values import Unlabelled
+    from unet_engine.images.labels.choices import Unlabelled
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:

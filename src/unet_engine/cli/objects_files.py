@@ -14,7 +14,7 @@ from unet_engine.cli.labelling import tell_rule
 from unet_engine.cli.progress import tell
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
-from unet_engine.images.labels.values import Wording
+from unet_engine.images.labels.choices import Wording
 from unet_engine.images.pictures.reading import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:

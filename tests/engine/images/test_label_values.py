@@ -14,12 +14,12 @@ from scipy import ndimage
 
 from unet_engine.errors import DataError
 from unet_engine.images import LabelRule, Tally, class_ids, decide_labels
-from unet_engine.images.labels.values import Wording
+from unet_engine.images.labels.choices import Wording
 from unet_engine.labels import IGNORE
 from unet_engine.synthetic.nuclei import nuclei
 
 if TYPE_CHECKING:
-    from unet_engine.images.labels.values import LabelValues, Unlabelled
+    from unet_engine.images.labels.choices import LabelValues, Unlabelled
 
 RNG = np.random.default_rng(0)
 

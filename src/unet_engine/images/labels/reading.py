@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.images.labels.values import LabelValues, Unlabelled
+    from unet_engine.images.labels.choices import LabelValues, Unlabelled
     from unet_engine.images.zarr.chunks import MissingChunks
 
 
