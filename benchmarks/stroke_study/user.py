@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import disk
 
-from unet_engine.interactive.where_to_look import Survey, entropy, rank_regions
+from unet_engine.interactive.where_to_look import Survey, entropy, rank_suggestions
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def suggested(
     classes = np.stack([1 - probability, probability])
     survey.add((), everything, entropy(classes), target != IGNORE)
     where = np.zeros(target.shape, dtype=bool)
-    for region in rank_regions(survey, count):
+    for region in rank_suggestions(survey, count):
         where[region.rows, region.columns] = True
     return where if where.any() else ~where
 

@@ -89,7 +89,7 @@ class LiveSession:
             seen = self._checkpoint(base, channels, stop)
             # What a tuned model says counts; what it sees is that of its base.
             extractor = FeatureExtractor(
-                seen or checkpoint, opinion=checkpoint if seen else None
+                seen or checkpoint, tuned=checkpoint if seen else None
             )
             if not extractor.channels:
                 extractor = FeatureExtractor(

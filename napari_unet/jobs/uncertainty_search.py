@@ -15,10 +15,10 @@ from napari_unet.jobs.prediction import DiscardedOutput
 from unet_engine.errors import Cancelled
 from unet_engine.interactive.where_to_look import (
     CELL,
-    Region,
+    Suggestion,
     Survey,
     entropy,
-    rank_regions,
+    rank_suggestions,
     sample_tiles,
 )
 from unet_engine.prediction.config import PredictConfig
@@ -46,9 +46,9 @@ def search_run(
     order: LiveOrder,
     session: LiveSession,
     workspace: Workspace,
-    seen: Collection[Region],
+    seen: Collection[Suggestion],
     stop: Stop,
-) -> Generator[None, None, list[Region]]:
+) -> Generator[None, None, list[Suggestion]]:
     """Look at the view and around it, then anywhere, while there is time.
 
     What the strokes teach is asked if there are any of two classes, else the model.
@@ -84,7 +84,7 @@ def search_run(
         _survey_tiles(order, survey, tiles, stop)
     except Cancelled:
         return []
-    return rank_regions(survey, _MOST, skip=seen)
+    return rank_suggestions(survey, _MOST, skip=seen)
 
 
 def _survey_tiles(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.results.masks import Masks
     from napari_unet.state.workspace import Workspace
     from napari_unet.steps.correct.live import Live
-    from unet_engine.interactive.where_to_look import Region
+    from unet_engine.interactive.where_to_look import Suggestion
 
 _SHOWN_MS = 2000
 _SMALL = 0.25
@@ -64,8 +64,8 @@ class NextPlace(QObject):
         self._masks = masks
         self._live = live
         self._job: Job | None = None
-        self._ahead: list[Region] = []
-        self._seen: list[Region] = []
+        self._ahead: list[Suggestion] = []
+        self._seen: list[Suggestion] = []
         self._frame: Shapes | None = None
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
@@ -111,7 +111,7 @@ class NextPlace(QObject):
             on_finished=self._on_finished,
         )
 
-    def _on_found(self, view: MaskView, found: list[Region]) -> None:
+    def _on_found(self, view: MaskView, found: list[Suggestion]) -> None:
         if view is not self._masks.current:
             return
         if found:
@@ -146,7 +146,7 @@ class NextPlace(QObject):
         if searching:
             self.told.emit(_STOPPED)
 
-    def _go(self, view: MaskView, region: Region) -> None:
+    def _go(self, view: MaskView, region: Suggestion) -> None:
         self._seen.append(region)
         corners = _corners(view, region)
         world = np.array([view.layer.data_to_world(corner) for corner in corners])
@@ -193,7 +193,7 @@ class NextPlace(QObject):
             self._viewer.layers.remove(frame)
 
 
-def _corners(view: MaskView, region: Region) -> np.ndarray[Any, Any]:
+def _corners(view: MaskView, region: Suggestion) -> np.ndarray[Any, Any]:
     """Return the corners of a region in pixels of the mask layer."""
     leading = list(region.index)
     axis = view.working_image.layout.stretched_axis

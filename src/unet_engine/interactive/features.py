@@ -1,4 +1,4 @@
-"""Features of pixels for a classifier: filters, and what a trained network sees.
+"""Features of pixels for a classifier: filters, and maps of a trained network.
 
 The filters are those of the pixel classifiers (intensity, edges, texture at several
 scales: Sommer et al. 2011, ilastik); the network adds the maps of its decoder.
@@ -29,25 +29,34 @@ if TYPE_CHECKING:
 
 OCTAVES = 5
 """Scales of the filters: standard deviations of 1, 2, 4, 8 and 16 pixels."""
+
 LEVELS = 3
-"""Levels of a network's decoder that are used, the finest first. Coarser ones tell the
-strokes apart by where they lie, not by what they show."""
+"""Levels of a network's decoder that are used, the finest first. Coarser ones separate
+the strokes by where they lie, not by what they show."""
+
 HALVED = 2
-"""What a network sees of the image at half its size is used as well: the finest map of
-it, for structures that are larger than those of the training."""
+"""The finest map of the image at half its size is used as well, for structures that are
+larger than those of the training."""
+
 MARGIN = 64
 """Context that a block needs on each side, in pixels."""
+
 GRID = 2 ** (OCTAVES - 1)
 """Corners of blocks lie on multiples of it, so that all share one coarse grid."""
 
 _SYMMETRIES = ((0, False), (2, False), (1, True), (3, True))
 """Quarter turns and whether a flip follows: the half turn, and Y and X exchanged. A
-network answers a little differently for each; the mean tells more of the image and less
-of how it lies."""
+network's maps differ a little for each; their mean depends less on how the image
+lies."""
+
 _FIRST = 1.0
+"""Standard deviation of the finest smoothing, in pixels."""
+
 _NEXT = 3.0**0.5
 """Smoothing in pixels of the own grid, from 1 to 2: after it every second remains."""
+
 _RADIUS = 4
+"""Pixels of a kernel on each side: two standard deviations of the widest."""
 
 
 class FeatureExtractor:
@@ -60,9 +69,9 @@ class FeatureExtractor:
         trained; None for filters alone.
     device
         As ``choose_device`` names it.
-    opinion
-        A model that was tuned on the strokes: what it says comes last among the
-        features. Its own maps are no use, as they were made to tell the strokes apart.
+    tuned
+        A model that was tuned on the strokes: its probabilities come last among the
+        features. Its own maps are no use, as they were fitted to the strokes.
     average
         Over symmetries of the image: better, for four times the work of the networks.
     """
@@ -72,19 +81,19 @@ class FeatureExtractor:
         checkpoint: Checkpoint | None = None,
         device: str = "cpu",
         *,
-        opinion: Checkpoint | None = None,
+        tuned: Checkpoint | None = None,
         average: bool = True,
     ) -> None:
         self._device = device
         self._symmetries = _SYMMETRIES if average else _SYMMETRIES[:1]
-        model = checkpoint or opinion
+        model = checkpoint or tuned
         self._title = model.title if model else "the model"
         self._network = _usable(checkpoint, device)
-        self._tuned = _usable(opinion, device)
+        self._tuned = _usable(tuned, device)
 
     @property
-    def opinions(self) -> int:
-        """How many of the last features are probabilities of a tuned model."""
+    def n_tuned_channels(self) -> int:
+        """Number of the last features, which are probabilities of a tuned model."""
         return self._tuned.spec.out_channels if self._tuned else 0
 
     @property
@@ -118,7 +127,7 @@ class FeatureExtractor:
         image = torch.from_numpy(block)[None].to(self._device)
         maps = [*filter_responses(image), *self._network_maps(image)]
         if self._tuned:
-            maps += self._mean(partial(_opinion, self._tuned), image)
+            maps += self._mean(partial(_tuned_probabilities, self._tuned), image)
         inner = slice(MARGIN, -MARGIN)
         joined = torch.cat([m[0, :, inner, inner] for m in maps])
         return joined.permute(1, 2, 0).cpu().contiguous()
@@ -129,12 +138,13 @@ class FeatureExtractor:
         part: tuple[slice, slice],
         shape: Sequence[int],
     ) -> Tensor:
-        """Return the features of a part of a plane, ``(h, w, features)``.
+        """Return the features of a part of a plane, ``(h, w, features)`` float32.
 
         Parameters
         ----------
         read
-            Gives the normalised pixels of slices inside the plane, ``(C, h, w)``.
+            Returns the normalised pixels of slices inside the plane, ``(C, h, w)``
+            float32.
         part
             Rows and columns; they begin on multiples of ``GRID``.
         shape
@@ -164,9 +174,9 @@ class FeatureExtractor:
             return []
         decode = partial(_decoded, self._network)
         small = functional.avg_pool2d(image, HALVED)
-        fitted = _padded(small, self._network.spec.footprint.divisor)
+        fit_classifier = _padded(small, self._network.spec.footprint.divisor)
         height, width = small.shape[2:]
-        coarse = self._mean(decode, fitted)[0][..., :height, :width]
+        coarse = self._mean(decode, fit_classifier)[0][..., :height, :width]
         maps = [*self._mean(decode, image), coarse]
         return [_enlarge(m, image.shape[2:]) for m in maps]
 
@@ -200,7 +210,7 @@ def _decoded(network: UNet, image: Tensor) -> list[Tensor]:
     return maps[: -LEVELS - 1 : -1]
 
 
-def _opinion(network: UNet, image: Tensor) -> list[Tensor]:
+def _tuned_probabilities(network: UNet, image: Tensor) -> list[Tensor]:
     return [network(image).float().softmax(dim=1)]
 
 
@@ -213,7 +223,7 @@ def _padded(image: Tensor, divisor: Sequence[int]) -> Tensor:
 
 
 def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:
-    """Return a network that has learned and takes blocks, or None."""
+    """Return the network of a trained model that fits the blocks, or None."""
     if checkpoint is None or not checkpoint.history:
         return None
     spec = checkpoint.spec

@@ -1,7 +1,7 @@
 """The instant learner: a classifier that is fitted anew after every stroke.
 
-What is dear, the features of the pixels, is computed once per block and kept; what a
-stroke asks for is a fit of well under a second on the touched pixels.
+What takes time, the features of the pixels, is computed once per block and kept; a
+stroke needs a fit of well under a second on the touched pixels.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import match_channels
 from unet_engine.images.no_data import describe_unrecorded, unrecorded
 from unet_engine.interactive.pixel_classifier import (
-    MOST_OTHERS,
+    MOST_UNLABELLED,
     PixelClassifier,
-    fitted,
-    judge,
+    class_probabilities,
+    fit_classifier,
 )
 from unet_engine.labels import IGNORE, most_probable_class
 from unet_engine.prediction.events import TileDone
@@ -44,15 +44,20 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "TILE", "FeatureCache", "InstantLearner", "PixelClassifier"]
 
 BLOCK = 256
-"""Edge of the squares whose features are kept."""
+"""Edge in pixels of the squares whose features are kept."""
+
 TILE = 128
-"""Edge of what is predicted at a time; divides a block."""
+"""Edge in pixels of what is predicted at a time; divides a block."""
+
 _CACHE_BYTES = 1 << 30
-_BLOCK_OTHERS = 512
+"""Bytes of features that are kept by default, 1 GiB; the oldest blocks go first."""
+
+_BLOCK_UNLABELLED = 512
 """Pixels of a block with strokes that nobody touched and that are learned from."""
+
 _BLOCK_PIXELS = 8192
 """Most touched pixels of a block that are learned from: an accepted view must neither
-fill the memory nor drown the strokes beside it."""
+fill the memory nor outweigh the strokes beside it."""
 
 
 class FeatureCache:
@@ -94,9 +99,9 @@ class FeatureCache:
         return self._extractor.count_fine(self.image.channels)
 
     @property
-    def opinions(self) -> int:
-        """Number of the last features that are what a tuned model says."""
-        return self._extractor.opinions
+    def n_tuned_channels(self) -> int:
+        """Number of the last features, which are probabilities of a tuned model."""
+        return self._extractor.n_tuned_channels
 
     def blocks(self, region: Sequence[slice]) -> Iterator[tuple[int, int]]:
         """Yield row and column of the blocks that meet a region of the plane."""
@@ -132,9 +137,9 @@ class FeatureCache:
         return [_cell(row, column, shape, TILE) for row, column in tiles]
 
     def features(self, index: Index, row: int, column: int) -> Halves:
-        """Return the features of a block, ``(h, w, features)``, computed if need be.
+        """Return the features of a block, computed if need be.
 
-        They are those in the cache: not to be changed.
+        ``(h, w, features)`` float16; those in the cache, not to be changed.
         """
         key = (index, row, column)
         if key in self._cache:
@@ -151,19 +156,19 @@ class FeatureCache:
         return self._cache[key]
 
     def lost(self, index: Index, row: int, column: int) -> npt.NDArray[np.bool_] | None:
-        """Tell where a block has no data, ``(h, w)``; None if nowhere.
+        """Return where a block has no data, ``(h, w)`` bool; None if nowhere.
 
-        Known once its features are.
+        It is known once the features of the block are.
         """
         return self._lost.get((index, row, column))
 
     @property
     def unrecorded(self) -> int:
-        """How many touched pixels have no data, and were not learned from."""
+        """Number of touched pixels without data, which are not learned from."""
         return sum(touched.unrecorded for touched in self._touched.values())
 
     def forget_blocks(self) -> None:
-        """Give the memory of the blocks back; what was learned from is kept."""
+        """Free the memory of the blocks; what was learned from is kept."""
         self._cache.clear()
 
     def touched(self, annotations: Annotations, stop: Stop = never) -> list[Touched]:
@@ -181,7 +186,7 @@ class FeatureCache:
         DataError
             When the annotations are of an image of another size.
         Cancelled
-            When ``stop`` said True; the blocks so far are kept.
+            When ``stop`` returned True; the blocks so far are kept.
         """
         shape = (*self.image.leading_shape, *self.image.plane_shape)
         if annotations.shape != shape:
@@ -202,20 +207,20 @@ class FeatureCache:
         return [t for t in self._touched.values() if len(t.labels)]
 
     def _touch(self, annotations: Annotations, key: Key) -> None:
-        """Take up what was said of a block, unless it is known."""
+        """Read the strokes on a block, unless they are the same as before."""
         index, row, column = key
         target = annotations.target(index, self.inner(row, column))
         known = self._touched.get(key)
         if known is not None and np.array_equal(known.target, target):
             return
         touched = target.ravel() != IGNORE
-        found = self.features(index, row, column) if touched.any() else _NOTHING
+        found = self.features(index, row, column) if touched.any() else _NO_FEATURES
         recorded = np.ones_like(touched)
         if (lost := self.lost(index, row, column)) is not None:
             recorded = ~lost.ravel()
         random = np.random.default_rng((*index, row, column))
         where = _some(np.flatnonzero(touched & recorded), _BLOCK_PIXELS, random)
-        other = _some(np.flatnonzero(~touched & recorded), _BLOCK_OTHERS, random)
+        other = _some(np.flatnonzero(~touched & recorded), _BLOCK_UNLABELLED, random)
         rows = found.reshape(-1, found.shape[-1])
         self._touched[key] = Touched(
             target,
@@ -237,7 +242,7 @@ class FeatureCache:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Touched:
-    """What was said of a block, and what is learned from it.
+    """The strokes on a block, and what is learned from them.
 
     Attributes
     ----------
@@ -245,8 +250,8 @@ class Touched:
         ``(h, w)`` class ids, ``IGNORE`` where nobody painted.
     features, labels
         Of touched pixels, ``(n, features)`` and ``(n,)``.
-    others
-        Features of some pixels that nobody touched.
+    unlabelled
+        ``(m, features)`` of some pixels that nobody touched.
     unrecorded
         How many touched pixels were left out because the image has no data there.
     """
@@ -254,11 +259,12 @@ class Touched:
     target: Ids
     features: Halves
     labels: Ids
-    others: Halves
+    unlabelled: Halves
     unrecorded: int
 
 
-_NOTHING = np.zeros((0, 0, 1), np.float16)
+_NO_FEATURES = np.zeros((0, 0, 1), np.float16)
+"""Of a block without strokes."""
 
 
 def _some(
@@ -275,10 +281,10 @@ def _spans(region: Sequence[slice], shape: Sequence[int], edge: int) -> list[ran
     return [range(start // edge, -(-stop // edge)) for start, stop in bounds]
 
 
-def _spread(others: Sequence[Halves]) -> Halves:
+def _spread(unlabelled: Sequence[Halves]) -> Halves:
     """Join some rows of each, so that they are not too many."""
-    each = -(-MOST_OTHERS // len(others))
-    return np.concatenate([rows[:: -(-len(rows) // each) or 1] for rows in others])
+    each = -(-MOST_UNLABELLED // len(unlabelled))
+    return np.concatenate([rows[:: -(-len(rows) // each) or 1] for rows in unlabelled])
 
 
 def _cell(row: int, column: int, shape: Sequence[int], edge: int) -> Region:
@@ -295,7 +301,7 @@ def _apart(square: Sequence[int], edge: int, at: Sequence[float]) -> float:
 
 
 class InstantLearner:
-    """Learns from the strokes on one or several images and predicts what is seen.
+    """Learns from the strokes on one or several images and predicts the viewport.
 
     Parameters
     ----------
@@ -338,7 +344,7 @@ class InstantLearner:
         DataError
             Without strokes of two classes, or when strokes do not fit their image.
         Cancelled
-            When ``stop`` said True; what was learned before stays.
+            When ``stop`` returned True; what was learned before stays.
         """
         found = [t for image, strokes in painted for t in image.touched(strokes, stop)]
         note = describe_unrecorded(sum(image.unrecorded for image, _ in painted))
@@ -355,12 +361,12 @@ class InstantLearner:
                 "the image has data"
             )
         source = painted[0][0]
-        classifier = fitted(
+        classifier = fit_classifier(
             PixelClassifier(source.fine, self._seed),
             np.concatenate([t.features for t in found]),
             classes,
-            _spread([t.others for t in found]),
-            source.opinions,
+            _spread([t.unlabelled for t in found]),
+            source.n_tuned_channels,
         )
         self._count = max(self._count, int(classifier.classes[-1]) + 1)
         self._classifier = classifier
@@ -370,7 +376,10 @@ class InstantLearner:
     def probabilities(
         self, source: FeatureCache, index: Index, inner: Region
     ) -> Floats:
-        """Return the probabilities of a part of a block, ``(classes, h, w)``."""
+        """Return the probabilities of a part of a block, ``(classes, h, w)`` float32.
+
+        Where the image has no data, class 0 has probability 1.
+        """
         assert self._classifier is not None
         row, column = (part.start // BLOCK for part in inner)
         within = tuple(
@@ -379,7 +388,9 @@ class InstantLearner:
         )
         features = source.features(index, row, column)[within]
         rows = features.reshape(-1, features.shape[-1])
-        known = judge(self._classifier, rows, self._count, source.opinions)
+        known = class_probabilities(
+            self._classifier, rows, self._count, source.n_tuned_channels
+        )
         found = known.T.reshape(self._count, *features.shape[:2])
         lost = source.lost(index, row, column)
         if lost is not None and lost[within].any():

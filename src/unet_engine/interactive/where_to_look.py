@@ -1,7 +1,7 @@
-"""Where would a correction help most? Where the guess is least certain, spread out.
+"""Where a correction helps most: where the prediction is least certain, spread out.
 
 Uncertainty sampling (Settles 2009, *Active learning literature survey*, section 3.1):
-the entropy of the probabilities, pooled to cells of about the size of what a person
+the entropy of the probabilities, pooled to squares of about the size of what a person
 looks at, and ranked so that no two of a list show the same.
 """
 
@@ -24,20 +24,24 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
 
 CELL = 128
-"""Edge in pixels of what is looked at as one place."""
+"""Edge in pixels of a square of the image that is suggested as one place."""
+
 _BRUSH = 9
 """Uncertainty is averaged over a square as wide as a brush, in pixels."""
-_LEAST_SEEN = 0.25
-"""Smallest share of a cell that must be known for it to be ranked."""
+
+_LEAST_PREDICTED = 0.25
+"""Smallest share of a square that must be predicted for it to be ranked."""
+
 _LEAST = 0.1
-"""Uncertainty below which a place is not worth a look."""
+"""Uncertainty below which a place is not suggested."""
+
 _AGAIN = 0.5
-"""What a place is worth for each better one in the same slice, of a stack."""
+"""Factor on a place's rank for each better one in the same slice, of a stack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """A place to look at.
+class Suggestion:
+    """A place where a correction would help.
 
     Attributes
     ----------
@@ -46,7 +50,7 @@ class Region:
     rows, columns
         Of the plane.
     uncertainty
-        From 0, sure, to 1, all classes equally likely everywhere.
+        From 0, certain, to 1, all classes equally probable everywhere.
     """
 
     index: tuple[int, ...]
@@ -56,7 +60,7 @@ class Region:
 
 
 def entropy(probabilities: npt.ArrayLike) -> Floats:
-    """Return the entropy of class probabilities, 1 where all are equally likely.
+    """Return the entropy of class probabilities, 1 where all are equal.
 
     Parameters
     ----------
@@ -86,7 +90,7 @@ class Survey:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shape = shape
         self._sums: dict[Cell, float] = {}
-        self._seen: dict[Cell, int] = {}
+        self._predicted: dict[Cell, int] = {}
 
     def add(
         self,
@@ -104,26 +108,27 @@ class Survey:
         inner
             Rows and columns of the tile.
         uncertainty
-            ``(h, w)`` in [0, 1], such as `entropy`.
+            ``(h, w)`` floats in [0, 1], such as `entropy`.
         touched
-            ``(h, w)``, where the user spoke: nothing is uncertain there.
+            ``(h, w)`` bool, where the user painted: nothing is uncertain there.
         """
         known = uncertainty if touched is None else np.where(touched, 0, uncertainty)
-        # The border of every object is uncertain, and a stroke there tells little. A
+        # The border of every object is uncertain, and a stroke there helps little. A
         # thin line averaged over a brush and squared counts for less than a patch.
-        worth = uniform_filter(np.asarray(known, np.float32), _BRUSH, mode="nearest")
-        worth **= 2
+        pooled = uniform_filter(np.asarray(known, np.float32), _BRUSH, mode="nearest")
+        pooled **= 2
         rows, columns = inner
         for row, column in product(*(_cells_of(part) for part in inner)):
-            part = worth[
-                _within(row, rows, len(worth)), _within(column, columns, worth.shape[1])
+            part = pooled[
+                _within(row, rows, len(pooled)),
+                _within(column, columns, pooled.shape[1]),
             ]
             cell = (tuple(index), row, column)
             self._sums[cell] = self._sums.get(cell, 0.0) + float(part.sum())
-            self._seen[cell] = self._seen.get(cell, 0) + part.size
+            self._predicted[cell] = self._predicted.get(cell, 0) + part.size
 
-    def regions(self) -> Iterator[Region]:
-        """Yield the cells of which enough was seen, in no order."""
+    def suggestions(self) -> Iterator[Suggestion]:
+        """Yield the squares of which enough was predicted, in no order."""
         for cell, total in self._sums.items():
             index, row, column = cell
             rows, columns = (
@@ -131,38 +136,38 @@ class Survey:
                 for k, size in zip((row, column), self.shape, strict=True)
             )
             area = (rows.stop - rows.start) * (columns.stop - columns.start)
-            if self._seen[cell] >= _LEAST_SEEN * area:
-                yield Region(
+            if self._predicted[cell] >= _LEAST_PREDICTED * area:
+                yield Suggestion(
                     index=index,
                     rows=rows,
                     columns=columns,
-                    # Small cells at the border hold less of what could be learned.
-                    uncertainty=(total / self._seen[cell] * area / CELL**2) ** 0.5,
+                    # Small ones at the border hold less of what could be learned.
+                    uncertainty=(total / self._predicted[cell] * area / CELL**2) ** 0.5,
                 )
 
 
-def rank_regions(
-    survey: Survey, count: int, *, skip: Collection[Region] = ()
-) -> list[Region]:
-    """Return the places that are most worth a look, the best first.
+def rank_suggestions(
+    survey: Survey, count: int, *, skip: Collection[Suggestion] = ()
+) -> list[Suggestion]:
+    """Return the most uncertain places, the first one first.
 
-    No two of them touch, also not from slice to slice, and in a stack a place is worth
+    No two of them touch, also not from slice to slice, and in a stack a place counts
     half as much for each better one in its slice.
 
     Parameters
     ----------
     survey
-        What was seen.
+        Of what was predicted.
     count
         Most places to return.
     skip
-        Places that were looked at: neither they nor their neighbours are returned.
+        Places that were shown: neither they nor their neighbours are returned.
     """
-    left = {_cell(r): r for r in survey.regions() if r.uncertainty >= _LEAST}
-    for seen in skip:
-        _take_out(left, _cell(seen))
+    left = {_cell(r): r for r in survey.suggestions() if r.uncertainty >= _LEAST}
+    for shown in skip:
+        _take_out(left, _cell(shown))
     taken: dict[Index, int] = {}
-    ranked: list[Region] = []
+    ranked: list[Suggestion] = []
     while left and len(ranked) < count:
         cell, best = max(
             left.items(),
@@ -259,17 +264,17 @@ def _cells_of(part: slice) -> range:
 
 
 def _within(cell: int, part: slice, size: int) -> slice:
-    """Return the pixels of a tile that lie in a row or column of cells."""
+    """Return the pixels of a tile that lie in a row or column of squares."""
     start = max(0, cell * CELL - part.start)
     return slice(start, min(size, (cell + 1) * CELL - part.start))
 
 
-def _cell(region: Region) -> Cell:
+def _cell(region: Suggestion) -> Cell:
     return region.index, region.rows.start // CELL, region.columns.start // CELL
 
 
-def _take_out(left: dict[Cell, Region], cell: Cell) -> None:
-    """Drop a cell and those that touch it."""
+def _take_out(left: dict[Cell, Suggestion], cell: Cell) -> None:
+    """Drop a square and those that touch it."""
     index, row, column = cell
     for moved in product((-1, 0, 1), repeat=len(index) + 2):
         *planes, down, right = moved

@@ -37,14 +37,14 @@ class Varied(NamedTuple):
         ``(N, crop, crop)`` int64, ``IGNORE`` there.
     weights
         ``(N, crop, crop)`` float32, or None.
-    guesses
+    soft_targets
         ``(N, classes, crop, crop)`` float32, or None.
     """
 
     images: Tensor
     targets: Tensor
     weights: Tensor | None
-    guesses: Tensor | None
+    soft_targets: Tensor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Augmentation:
         crop: int,
         generator: torch.Generator,
         weights: Tensor | None = None,
-        guesses: Tensor | None = None,
+        soft_targets: Tensor | None = None,
     ) -> Varied:
         """Vary a batch.
 
@@ -98,16 +98,16 @@ class Augmentation:
         crop
             Edge of the result in the plane; the slices are as many as before.
         generator
-            Source of chance, on the CPU.
+            Random numbers, on the CPU.
         weights
             float32 of the pixels in the shape of the targets, or None.
-        guesses
+        soft_targets
             float32 in the shape of the images but for the channels, or None; they
             move with the images and keep their values.
         """
         batch, channels = targets.shape[:-2], images.shape[1]
-        if guesses is not None:
-            images = torch.cat((images, guesses), dim=1)
+        if soft_targets is not None:
+            images = torch.cat((images, soft_targets), dim=1)
         grid = self._grid(crop, generator, *batch)
         if len(batch) == 2:
             order = self._slice_order(*batch, generator).to(images.device)
@@ -123,7 +123,7 @@ class Augmentation:
             perturb(images[:, :channels], self.intensity, generator),
             targets,
             weights,
-            None if guesses is None else images[:, channels:],
+            None if soft_targets is None else images[:, channels:],
         )
 
     def _slice_order(

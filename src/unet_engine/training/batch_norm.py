@@ -26,21 +26,26 @@ if TYPE_CHECKING:
     from unet_engine.training.pairs import TrainingPair
 
 SHARE = 0.5
+"""Of the images' statistics, against the model's own: each half."""
+
 _EDGE = 512
+"""Edge in pixels of the part of an image that is measured: quick, and many pixels."""
+
 _MOST_IMAGES = 8
+"""Images that are measured: more change the statistics little."""
 
 
 class Renormalised(NamedTuple):
-    """A model that met other images.
+    """A model with statistics of other images.
 
     Attributes
     ----------
     checkpoint
         With statistics between its own and those of the images.
     shift
-        How far what its first layer gives lies from what it gave in the training: the
+        How far the statistics of its first layer lie from those of the training: the
         mean squared distance of the means, in variances. Measured: 0.0 to 0.04 on
-        images of a kind that it has seen, 0.2 to 0.8 on much darker ones.
+        images of a kind that it was trained on, 0.2 to 0.8 on much darker ones.
     """
 
     checkpoint: Checkpoint
@@ -58,7 +63,7 @@ def renormalised(
     checkpoint
         A padded network; without batch normalisation it stays as it is.
     pairs
-        Images, at least one; the labels are not looked at.
+        Images, at least one; the labels are not used.
     share
         Of the images' statistics, from 0 to 1.
     """
@@ -70,7 +75,7 @@ def renormalised(
     }
     for layer in layers.values():
         layer.reset_running_stats()
-        # None: the plain mean over what is seen.
+        # None: the plain mean over all images.
         layer.momentum = None
     network.eval()
     for layer in layers.values():
@@ -82,8 +87,8 @@ def renormalised(
     for name, layer in layers.items():
         for part in ("running_mean", "running_var"):
             own = np.asarray(weights[f"{name}.{part}"])
-            seen = getattr(layer, part).numpy()
-            weights[f"{name}.{part}"] = (1 - share) * own + share * seen
+            measured = getattr(layer, part).numpy()
+            weights[f"{name}.{part}"] = (1 - share) * own + share * measured
     return Renormalised(replace(checkpoint, weights=weights), shift)
 
 

@@ -31,7 +31,10 @@ Weights = npt.NDArray[np.float32]
 SIGMA = 5.0
 """Reach of the extra weight in pixels, as published."""
 _REACH = 6
+"""Sigmas beyond which the extra weight is 0 in float32."""
+
 _MOST_BALANCE = 10.0
+"""Largest weight of a rare class, lest a few pixels dominate all others."""
 
 
 def border_weights(
@@ -84,11 +87,16 @@ def border_weights(
 def balance_weights(target: npt.NDArray[np.uint8]) -> Weights:
     """Weigh each pixel by how rare its class is: ``w_c``.
 
+    Parameters
+    ----------
+    target
+        uint8 class ids of any shape; ``IGNORE`` where nobody labelled.
+
     Returns
     -------
     ndarray
         float32 of the same shape: pixels / (classes * pixels of the class), so 1 on
-        the average, and at most 10, lest a few pixels drown all others. 1 where
+        the average, and at most 10, lest a few pixels dominate all others. 1 where
         nobody labelled.
     """
     counts = class_counts(target)
@@ -109,6 +117,11 @@ def separate_objects(instances: Ids) -> Ids:
     ----------
     instances
         ``(..., Y, X)`` object ids; 0 and below are background.
+
+    Returns
+    -------
+    ndarray
+        The ids in the same shape and dtype, 0 in the gaps.
     """
     highest = np.iinfo(instances.dtype).max
     lowest = ndimage.minimum_filter(np.where(instances > 0, instances, highest), size=3)

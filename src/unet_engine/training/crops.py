@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _VOXELS = 1
 """Voxels in a crop of a volume for each pixel in a crop of a plane."""
+
 _THIN = 2.0
 """Depth of a stack, in depths of a crop, up to which it is not cut."""
 
@@ -37,7 +38,7 @@ class CropShape(NamedTuple):
     Attributes
     ----------
     learned
-        Pixels that the network answers for.
+        Pixels that the network predicts.
     margin
         Context that a network without padding needs on each side; else 0.
     """
@@ -46,13 +47,13 @@ class CropShape(NamedTuple):
     margin: tuple[int, ...]
 
     @property
-    def seen(self) -> tuple[int, ...]:
+    def outer(self) -> tuple[int, ...]:
         """Size of the network's input."""
         return tuple(n + 2 * m for n, m in zip(self.learned, self.margin, strict=True))
 
     @property
     def inner(self) -> tuple[slice, ...]:
-        """Where in its input the network answers."""
+        """Which part of its input the network predicts."""
         return tuple(
             slice(m, m + n) for n, m in zip(self.learned, self.margin, strict=True)
         )
@@ -92,7 +93,7 @@ def crop_shape(
 def volume_around(
     labelled: npt.NDArray[np.bool_], spec: ModelSpec, crop: int
 ) -> tuple[slice, ...]:
-    """Return the box around the labelled voxels, with what the crops see of the rest.
+    """Return the box around the labelled voxels, with what the crops read around it.
 
     Parameters
     ----------
@@ -100,6 +101,11 @@ def volume_around(
         ``(Z, Y, X)`` bool, True somewhere.
     spec, crop
         As for ``crop_shape``.
+
+    Returns
+    -------
+    tuple of slice
+        Of Z, Y and X, inside the volume.
     """
     (box,) = ndimage.find_objects(labelled.astype(np.uint8))
     return with_context(box, labelled.shape, spec, crop)
@@ -108,9 +114,9 @@ def volume_around(
 def with_context(
     box: Sequence[slice], shape: tuple[int, ...], spec: ModelSpec, crop: int
 ) -> tuple[slice, ...]:
-    """Enlarge a box of labelled voxels by what crops see of the rest of a volume."""
+    """Enlarge a box of labelled voxels by what crops read around it in a volume."""
     # A crop is turned and zoomed, and its centre moves by a third of it.
-    context = [2 * size for size in crop_shape(spec, [shape], crop).seen]
+    context = [2 * size for size in crop_shape(spec, [shape], crop).outer]
     return tuple(
         slice(max(0, part.start - reach), min(size, part.stop + reach))
         for part, reach, size in zip(box, context, shape, strict=True)
@@ -134,7 +140,7 @@ def _nearest(size: float, divisor: int) -> int:
 
 
 class Crops(NamedTuple):
-    """What a training step sees.
+    """The input of a training step.
 
     Attributes
     ----------
@@ -144,7 +150,7 @@ class Crops(NamedTuple):
         ``(N, *shape)`` uint8.
     weights
         ``(N, *shape)`` float32, or None when all pixels count alike.
-    guesses
+    soft_targets
         ``(N, classes, *shape)`` float32, 0 where nothing is known, or None when
         nothing is known anywhere.
     """
@@ -152,7 +158,7 @@ class Crops(NamedTuple):
     images: npt.NDArray[np.float32]
     targets: npt.NDArray[np.uint8]
     weights: npt.NDArray[np.float32] | None
-    guesses: npt.NDArray[np.float32] | None = None
+    soft_targets: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +173,8 @@ class CropSampler:
     """Draw crops around labelled pixels, with replacement.
 
     A crop is centred near a labelled pixel: half of the time of a class chosen evenly,
-    so that a rare class is seen, else of any class as often as it occurs. Each pair
-    counts by its weight, whatever its size.
+    so that a rare class is not missed, else of any class as often as it occurs. Each
+    pair counts by its weight, whatever its size.
 
     Parameters
     ----------
@@ -180,15 +186,16 @@ class CropSampler:
         Largest distance per axis of the crop's centre from the labelled pixel, which
         stays in the crop.
     generator
-        Source of chance.
+        Random numbers.
     anywhere
         Share of the crops that may be centred on any pixel, labelled or not; of a pair
-        with a guess on any that is guessed, if there is one.
+        with soft targets on any pixel that has one, if there is one.
     margin
         Border per axis that nothing is learned from.
     """
 
     _MOST_CENTRES = 16384
+    """Pixels of a class and pair that are remembered as centres: 128 KiB."""
 
     def __init__(
         self,
@@ -209,9 +216,9 @@ class CropSampler:
         self._margin = tuple(margin or (0,) * len(self._shape))
         self._generator = generator
         self._weighted_pixels = any(p.pixel_weights is not None for p in pairs)
-        guesses = [len(p.guess) for p in pairs if p.guess is not None]
-        self._classes_guessed = guesses[0] if guesses else 0
-        self._guessed = [self._guessed_pixels(p) for p in self._pairs]
+        soft_targets = [len(p.soft_target) for p in pairs if p.soft_target is not None]
+        self._soft_classes = soft_targets[0] if soft_targets else 0
+        self._soft_pixels = [self._find_soft_pixels(p) for p in self._pairs]
         self._centres: dict[int, list[_Centres]] = {}
         self._shares: list[npt.NDArray[np.float64]] = []
         for index, pair in enumerate(self._pairs):
@@ -229,14 +236,14 @@ class CropSampler:
     def draw(self, count: int) -> Crops:
         """Draw crops, mirrored beyond the image, where their target is ``IGNORE``."""
         crops = [self._crop(*self._choose()) for _ in range(count)]
-        images, targets, weights, guesses = (
+        images, targets, weights, soft_targets = (
             np.stack(part) for part in zip(*crops, strict=True)
         )
         return Crops(
             images,
             targets,
             weights if self._weighted_pixels else None,
-            guesses if self._classes_guessed else None,
+            soft_targets if self._soft_classes else None,
         )
 
     def _choose(self) -> tuple[TrainingPair, int]:
@@ -244,12 +251,12 @@ class CropSampler:
         rng = self._generator
         if rng.random() < self._anywhere:
             index = self._weighted(range(len(self._pairs)))
-            pair, guessed = self._pairs[index], self._guessed[index]
-            if guessed is None:
+            pair, soft_pixels = self._pairs[index], self._soft_pixels[index]
+            if soft_pixels is None:
                 return pair, int(rng.integers(pair.target.size))
-            if guessed.size:
-                return pair, int(rng.choice(guessed))
-            # Time ran out before anything of this pair was guessed: its labels remain.
+            if soft_pixels.size:
+                return pair, int(rng.choice(soft_pixels))
+            # Time ran out before this pair got any soft target: its labels remain.
         if rng.random() < 0.5:
             label = int(rng.choice(self._classes))
             candidates = self._centres[label]
@@ -260,11 +267,11 @@ class CropSampler:
             chosen = self._lookup[index, label]
         return self._pairs[chosen.pair], int(rng.choice(chosen.pixels))
 
-    def _guessed_pixels(self, pair: TrainingPair) -> npt.NDArray[np.int64] | None:
-        """Return where something is guessed; None without a guess or for everywhere."""
-        if pair.guess is None:
+    def _find_soft_pixels(self, pair: TrainingPair) -> npt.NDArray[np.int64] | None:
+        """Return where soft targets are; None without any or for everywhere."""
+        if pair.soft_target is None:
             return None
-        known = pair.guess.any(axis=0)
+        known = pair.soft_target.any(axis=0)
         return None if known.all() else self._some(np.flatnonzero(known))
 
     def _some(self, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -283,7 +290,7 @@ class CropSampler:
         image = read_reflected(lambda at: pair.image[:, *at], outer, shape)
         target = np.full(self._shape, IGNORE, dtype=np.uint8)
         weights = np.ones(self._shape, dtype=np.float32)
-        guess = np.zeros((self._classes_guessed, *self._shape), dtype=np.float32)
+        soft_target = np.zeros((self._soft_classes, *self._shape), dtype=np.float32)
         inside = tuple(
             slice(max(0, low), min(high, n))
             for (low, high), n in zip(outer, shape, strict=True)
@@ -295,9 +302,9 @@ class CropSampler:
         target[local] = pair.target[inside]
         if pair.pixel_weights is not None:
             weights[local] = pair.pixel_weights[inside]
-        if pair.guess is not None:
-            guess[:, *local] = pair.guess[:, *inside]
-        return image.astype(np.float32, copy=False), target, weights, guess
+        if pair.soft_target is not None:
+            soft_target[:, *local] = pair.soft_target[:, *inside]
+        return image.astype(np.float32, copy=False), target, weights, soft_target
 
     def _starts(self, centre: Sequence[np.intp], shape: Sequence[int]) -> Iterator[int]:
         """Yield where a crop begins along each axis."""

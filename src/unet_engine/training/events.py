@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """One look at the pixels that were held out.
+    """One evaluation on the pixels that were held out.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.held_out_split import split_pairs
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.pairs import check_pairs, class_counts, guessed
+from unet_engine.training.pairs import check_pairs, class_counts, have_soft_targets
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.soft_targets import with_soft_targets
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
@@ -38,16 +38,22 @@ _ADVICE = (
     "The training did not make the model better on the held-out pixels. Label more "
     "pixels, train longer, or use another learning rate."
 )
-_LEEWAY = 0.05
+_TOLERANCE = 0.05
+"""Loss of IoU up to which later weights are preferred to the best, with soft targets:
+where few pixels are held out, less is noise."""
+
 _STROKE_NOISE = 8.0
 """Two standard errors of an IoU times the root of its pixels, where a stroke has a
-hundred: a few held-out strokes do not tell which look was best. With half of it, one
-early look at five strokes took the AP of a training on retinas from 0.79 to 0.33."""
-_FAMILIAR = 0.15
-"""Shift of the first layer below which its statistics are kept. Measured on six sets:
-new ones serve dark vessels and nuclei, and harm tissue in electron microscopes."""
-_GUESSING = 0.15
-"""Most of the time of a training that goes into what it is taught."""
+hundred: a few held-out strokes do not show which evaluation was best. With half of it,
+an early one on five strokes took the AP of a training on retinas from 0.79 to 0.33."""
+
+_LEAST_SHIFT = 0.15
+"""Shift of the first layer below which its statistics are kept. Measured on the sets of
+"A few strokes on images of a new kind" in benchmarks/RESULTS.md: new ones improve dark
+vessels and nuclei, and worsen tissue in electron microscopes."""
+
+_MOST_SOFT_TARGET_TIME = 0.15
+"""Share of the time of a training that the soft targets may take."""
 
 
 def iter_fine_tune(
@@ -61,10 +67,10 @@ def iter_fine_tune(
 ) -> Generator[Step | Validation, None, FineTuned]:
     """Train a copy of a model on the labelled pixels.
 
-    The weights that are judged and returned are a moving average of those that learn.
-    With a limit in steps and no other, the same seed gives the same weights on a CPU.
-    A trained model, one with a history, keeps its normalisation statistics, and where
-    nobody labelled it is held near to what it said before.
+    The weights that are evaluated and returned are an exponential moving average of
+    those that learn. With a limit in steps and no other, the same seed gives the same
+    weights on a CPU. A trained model, one with a history, keeps its normalisation
+    statistics, and where nobody labelled it is kept near to its former prediction.
 
     Parameters
     ----------
@@ -76,13 +82,15 @@ def iter_fine_tune(
         Limits and settings; None for the defaults.
     previous
         A model that was tuned on some of these labels before, if this one starts
-        anew: what it says counts as much as what the strokes let guess.
+        anew: its probabilities count as much in the soft targets as those of the
+        instant learner.
     features_from
-        A model of planes whose features, beside those of filters, tell apart the
-        slices of a volume, for a model of volumes that is not trained yet; see
+        A model of planes whose features, beside those of filters, are used for the
+        soft targets of a volume, for a model of volumes that is not trained yet; see
         `models.starting.model_of_planes`. None: filters alone.
     stop
-        Polled before every step; when it says True the best model so far is returned.
+        Polled before every step; when it returns True the best model so far is
+        returned.
 
     Yields
     ------
@@ -98,7 +106,7 @@ def iter_fine_tune(
     Raises
     ------
     DataError
-        When the pairs cannot teach this model; before anything is computed.
+        When this model cannot learn from the pairs; before anything is computed.
     OutOfMemoryError
         When not even one crop fits the device.
     EngineError
@@ -132,9 +140,9 @@ def _start(
 ) -> TrainingRun:
     started = time.monotonic()
     if checkpoint.fresh_head and checkpoint.spec.ndim == 2:
-        # The features come from images that were perhaps quite unlike these.
+        # The statistics come from images that were perhaps quite unlike these.
         checkpoint, shift = renormalised(checkpoint, pairs)
-        if config.statistics == "auto" and shift < _FAMILIAR:
+        if config.statistics == "auto" and shift < _LEAST_SHIFT:
             config = dataclasses.replace(config, statistics="frozen")
     split = split_pairs(
         pairs,
@@ -146,16 +154,16 @@ def _start(
     if not checkpoint.trained:
         training = with_soft_targets(
             training,
-            # Averaged over symmetries they cost steps, and teach no better.
+            # Averaged over symmetries they cost steps, and are no better targets.
             FeatureExtractor(
                 checkpoint if checkpoint.spec.ndim == 2 else features_from,
                 device,
-                opinion=previous,
+                tuned=previous,
                 average=False,
             ),
             len(checkpoint.spec.classes),
             stop,
-            seconds=60 * config.minutes * _GUESSING or math.inf,
+            seconds=60 * config.minutes * _MOST_SOFT_TARGET_TIME or math.inf,
         )
     held_out = HeldOut(
         split.validation,
@@ -172,14 +180,14 @@ def _start(
         record={"data": sorted({pair.name for pair in pairs})},
         notes=split.notes,
         advice=_ADVICE,
-        leeway=_leeway(split.validation) if guessed(training) else 0.0,
+        tolerance=_tolerance(split.validation) if have_soft_targets(training) else 0.0,
         started=started,
     )
 
 
-def _leeway(held_out: Sequence[TrainingPair]) -> float:
+def _tolerance(held_out: Sequence[TrainingPair]) -> float:
     pixels = sum(int(class_counts(pair.target).sum()) for pair in held_out)
-    return max(_LEEWAY, _STROKE_NOISE / math.sqrt(max(1, pixels)))
+    return max(_TOLERANCE, _STROKE_NOISE / math.sqrt(max(1, pixels)))
 
 
 def _find_mistakes(

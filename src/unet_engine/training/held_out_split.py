@@ -1,4 +1,4 @@
-"""Which labelled pixels a training learns from and which it is judged by."""
+"""Which labelled pixels a training learns from and which are held out."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FEW_IMAGES = 5
 """With fewer labelled images than this, parts of images are held out, not images; and
 with fewer labelled slices of a volume parts of slices, not slices."""
 
-_JUDGED_BY_TRAINING = (
-    "Too little is labelled to hold a part of it out: the model was judged by the "
-    "pixels it learned from. Label more places to get a figure you can trust."
+_VALIDATED_ON_TRAINING = (
+    "Too little is labelled to hold a part of it out: the model was evaluated on the "
+    "pixels it learned from. Label more places to get a reliable figure."
 )
 _ONE_SPOT = (
     "All that is labelled lies within {} pixels of an image of {}; the model learns "
@@ -29,10 +29,19 @@ _ONE_SPOT = (
 )
 _SPOT = 4
 """What is labelled is one spot when each side of the image is so many times as long."""
+
 _EDGES = (128, 64, 32, 16)
+"""Edges of held-out blocks in pixels, the first that leaves enough of them: neighbours
+of a held-out pixel look like it, so large blocks are the harder test."""
+
 _ALL = 2**31
+"""Depth of a block in slices: more than any volume has."""
+
 _ENOUGH_BLOCKS = 8
+"""Labelled blocks from which a random choice has about the share that is wanted."""
+
 _TRIES = 32
+"""Random choices of images, of which that with most classes on both sides is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,10 @@ class Split:
     training
         Pairs to learn from; held-out pixels are ``HELD_OUT``. Each has labelled pixels.
     validation
-        Pairs to be judged by; all other pixels are ``IGNORE``. Never empty, and each
+        Pairs to evaluate on; all other pixels are ``IGNORE``. Never empty, and each
         has labelled pixels.
     notes
-        What the user should know about the split.
+        What the user should know about the split, one sentence each.
     """
 
     training: tuple[TrainingPair, ...]
@@ -67,8 +76,8 @@ def split_pairs(
     Whole images when at least ``FEW_IMAGES`` are mostly labelled, neighbouring slices
     of volumes with as many such slices, square blocks of the others. Both sides keep
     labelled pixels, and every class where that is possible. Where nothing can be
-    spared the training pixels also validate, and a note says so: a figure without a
-    single correction in it would not tell whether the corrections were learned.
+    spared the training pixels also validate, with a note: a figure without a single
+    correction in it would not show whether the corrections were learned.
 
     Parameters
     ----------
@@ -80,7 +89,7 @@ def split_pairs(
         Same seed, same split.
     mistakes
         For each pair True, in the shape of its target, where the model to be tuned is
-        wrong; pixels that it gets right and wrong are held out alike.
+        wrong, bool; pixels that it predicts rightly and wrongly are held out alike.
     """
     generator = np.random.default_rng(seed)
     mistakes = mistakes or [np.zeros(pair.target.shape, dtype=bool) for pair in pairs]
@@ -99,18 +108,18 @@ def split_pairs(
         if len(_labelled_slices(pair)) < FEW_IMAGES:
             partial.append((pair, wrong))
             continue
-        learn, judge = _hold_out_slices(pair, fraction, generator)
-        training, validation = [*training, *learn], [*validation, *judge]
-    learn, judge = _hold_out_blocks(partial, fraction, generator)
+        learn, validate = _hold_out_slices(pair, fraction, generator)
+        training, validation = [*training, *learn], [*validation, *validate]
+    learn, validate = _hold_out_blocks(partial, fraction, generator)
     notes = _spot_notes([pair.target for pair, _ in known])
-    if partial and not judge:
-        learn = judge = [pair for pair, _ in partial]
-        notes = (_JUDGED_BY_TRAINING, *notes)
-    return Split((*training, *learn), (*validation, *judge), notes)
+    if partial and not validate:
+        learn = validate = [pair for pair, _ in partial]
+        notes = (_VALIDATED_ON_TRAINING, *notes)
+    return Split((*training, *learn), (*validation, *validate), notes)
 
 
 def _spot_notes(targets: Sequence[npt.NDArray[np.uint8]]) -> tuple[str, ...]:
-    """Say so where the labels of the only plane that has some lie all in one spot."""
+    """Return a note where the labels of the only plane that has some are one spot."""
     if len(targets) != 1:
         return ()
     shape = targets[0].shape[-2:]
@@ -249,8 +258,8 @@ def _stratify(
 def _block_sizes(ndim: int) -> list[tuple[int, ...]]:
     """Return the sizes to try, the best ones first.
 
-    In a volume a block goes through all slices, lest the slices beside it give away
-    what it holds; only where that is too much it is of one slice.
+    In a volume a block goes through all slices, as the slices beside it look nearly
+    like it; only where that is too much it is of one slice.
     """
     squares = [(edge, edge) for edge in _EDGES]
     if ndim == 2:
@@ -318,11 +327,11 @@ def _divide(
             training.append(pair)
             continue
         learn = pair.target.copy()
-        judge = np.full_like(pair.target, IGNORE)
+        validate = np.full_like(pair.target, IGNORE)
         for region in regions:
-            judge[region] = pair.target[region]
-            learn[region][judge[region] < HELD_OUT] = HELD_OUT
-        validation.append(replace(pair, target=judge))
+            validate[region] = pair.target[region]
+            learn[region][validate[region] < HELD_OUT] = HELD_OUT
+        validation.append(replace(pair, target=validate))
         if class_counts(learn).any():
             training.append(replace(pair, target=learn))
     return training, validation

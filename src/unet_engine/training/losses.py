@@ -38,33 +38,40 @@ def masked_cross_entropy(
     return (weights * each).sum() / (weights * labelled).sum().clamp(min=1e-6)
 
 
-def masked_guess(logits: Tensor, guess: Tensor, mask: Tensor) -> Tensor:
-    """Average the cross entropy with what pixels are guessed to be; 0 without any.
+def soft_cross_entropy(logits: Tensor, soft_target: Tensor, mask: Tensor) -> Tensor:
+    """Average the cross entropy with soft targets; 0 without any.
+
+    Hinton, Vinyals, Dean 2015, "Distilling the knowledge in a neural network",
+    section 2, at temperature 1.
 
     Parameters
     ----------
     logits
         ``(N, classes, *spatial)`` float32.
-    guess
-        Probabilities in the shape of the logits, 0 throughout where nothing is known.
+    soft_target
+        Float32 probabilities in the shape of the logits, 0 throughout where there is
+        no target.
     mask
         ``(N, *spatial)`` bool, the pixels that count.
     """
-    known = guess.sum(dim=1) * mask
-    each = -(guess * logits.log_softmax(dim=1)).sum(dim=1)
+    known = soft_target.sum(dim=1) * mask
+    each = -(soft_target * logits.log_softmax(dim=1)).sum(dim=1)
     return (each * mask).sum() / known.sum().clamp(min=1)
 
 
 def masked_dice(logits: Tensor, target: Tensor) -> Tensor:
     """Average 1 - soft Dice over the classes that are labelled in the batch.
 
-    Milletari et al. 2016, over the labelled pixels of the batch taken together, so
-    that a crop with a few labelled pixels weighs little. 0 without labelled pixels.
+    Milletari et al. 2016, "V-Net", section 3, over the labelled pixels of the batch
+    taken together, so that a crop with a few labelled pixels weighs little. 0 without
+    labelled pixels.
 
     Parameters
     ----------
-    logits, target
-        As for ``masked_cross_entropy``.
+    logits
+        ``(N, classes, *spatial)`` float32.
+    target
+        ``(N, *spatial)`` int64 class ids, or ``IGNORE``.
     """
     classes = logits.shape[1]
     labelled = target != IGNORE
@@ -85,7 +92,8 @@ def masked_divergence(logits: Tensor, reference: Tensor, mask: Tensor) -> Tensor
     Parameters
     ----------
     logits, reference
-        ``(N, classes, *spatial)``: what a network says and what it should stay near to.
+        ``(N, classes, *spatial)`` float32: of the network, and of one that it should
+        stay near to.
     mask
         ``(N, *spatial)`` bool.
 

@@ -1,4 +1,9 @@
-"""A network while it learns: weights, their average, optimiser, crops, teacher."""
+"""A network while it learns: weights, their average, optimiser, crops, teacher.
+
+A trained model that learns from partial labels is distilled from itself: where nobody
+labelled, its former weights are the teacher (Li and Hoiem 2016, "Learning without
+forgetting", section 3).
+"""
 
 from __future__ import annotations
 
@@ -23,10 +28,10 @@ from unet_engine.training.losses import (
     masked_cross_entropy,
     masked_dice,
     masked_divergence,
-    masked_guess,
+    soft_cross_entropy,
 )
 from unet_engine.training.optimisers import AdamW, Group, MomentumSGD
-from unet_engine.training.pairs import TrainingPair, guessed, near_labels
+from unet_engine.training.pairs import TrainingPair, have_soft_targets, near_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,22 +45,41 @@ if TYPE_CHECKING:
     from unet_engine.training.optimisers import Optimiser
 
 _DICE = 0.5
+"""Weight of the Dice loss against the cross entropy, which is 1."""
+
 _TEACHER = 5.0
 """Weight of the parent's prediction where nobody labelled. Below 1 the rest of the
 image collapses onto the class of the strokes; above 10 little is learned."""
-_GUESS = 1.0
-"""Weight of what the strokes let guess where nobody labelled, against the strokes."""
-_HEAD_PACE = 10.0
-"""Learning rate of a fresh last layer, in those of layers that know much already."""
+
+_SOFT_TARGET_WEIGHT = 1.0
+"""Weight of the soft targets where nobody labelled, against the labels."""
+
+_HEAD_RATE_FACTOR = 10.0
+"""Learning rate of a new last layer, in those of the trained layers below it."""
+
 _ANYWHERE = 0.5
+"""Share of the crops that are centred on any pixel, where teacher or soft targets have
+something to learn there."""
+
 _MOMENTUM = 0.99
+"""Of the moving average of the weights: the last hundred steps or so count."""
+
 _YOUNG_MOMENTUM = 0.95
-"""Of the mean in a short training from strokes: it must forget the start in time."""
+"""The same in a short training from strokes: it must forget the start in time."""
+
 _SGD_MOMENTUM = 0.99
+"""As in Ronneberger et al. 2015, section 3."""
+
 _CLIP = 5.0
+"""Largest norm of a step's gradient: above it is shortened, so that a rare large one
+does no harm."""
+
 _DECAY = 1e-4
+"""Weight decay of kernels, times the learning rate."""
+
 # Measured: in 3-D channels last is faster too, by about a twentieth on a CPU.
 _FORMAT = {4: torch.channels_last, 5: torch.channels_last_3d}
+# By the number of spatial dimensions.
 _POOL = {2: functional.max_pool2d, 3: functional.max_pool3d}
 
 
@@ -131,11 +155,11 @@ class Optimisation:
         self.average = WeightAverage(
             self.network,
             self._placed(load_network(checkpoint)),
-            _YOUNG_MOMENTUM if guessed(pairs) else _MOMENTUM,
+            _YOUNG_MOMENTUM if have_soft_targets(pairs) else _MOMENTUM,
         )
         self._teacher: nn.Module | None = None
         partial = any((pair.target == IGNORE).any() for pair in pairs)
-        if checkpoint.trained and partial and not guessed(pairs):
+        if checkpoint.trained and partial and not have_soft_targets(pairs):
             self._teacher = self._placed(_make_teacher(checkpoint))
         groups = _groups(self.network, fresh_head=checkpoint.fresh_head)
         self._optimiser = _make_optimiser(groups, config)
@@ -153,13 +177,13 @@ class Optimisation:
     ) -> CropSampler:
         if config.border_weight:
             pairs = [weigh_pieces(pair, config.border_weight) for pair in pairs]
-        *slices, _, seen = self._crop.seen
+        *slices, _, edge = self._crop.outer
         return CropSampler(
             pairs,
-            shape=(*slices, *2 * (self._augmentation.source_size(seen),)),
+            shape=(*slices, *2 * (self._augmentation.source_size(edge),)),
             jitter=[size // 3 for size in self._crop.learned],
             generator=np.random.default_rng(config.seed),
-            anywhere=_ANYWHERE if self._teacher or guessed(pairs) else 0.0,
+            anywhere=_ANYWHERE if self._teacher or have_soft_targets(pairs) else 0.0,
             margin=self._crop.margin,
         )
 
@@ -177,7 +201,7 @@ class Optimisation:
                     return self._step(learning_rate)
             except OutOfMemoryError as error:
                 if self.batch == 1:
-                    size = " x ".join(map(str, self._crop.seen))
+                    size = " x ".join(map(str, self._crop.outer))
                     raise OutOfMemoryError(
                         f"a crop of {size} pixels does not fit the memory of "
                         f"{self.device}; use a smaller crop, or the CPU"
@@ -203,7 +227,7 @@ class Optimisation:
             self._optimiser.step(learning_rate)
             self.average.update(self.network)
             return value
-        # Seen in bfloat16 on a processor, in small volumes: the loss is a number and
+        # Found in bfloat16 on a processor, in small volumes: the loss is a number and
         # a gradient is not. One such step would spoil all weights.
         if self._dtype == torch.float32:
             return float("nan")
@@ -211,7 +235,7 @@ class Optimisation:
         return value
 
     def weights(self) -> dict[str, npt.NDArray[Any]]:
-        """Return a copy of the averaged weights."""
+        """Return a copy of the averaged weights: arrays by name, in their shapes."""
         return {
             name: tensor.detach().cpu().contiguous().numpy().copy()
             for name, tensor in self.average.network.state_dict().items()
@@ -221,34 +245,36 @@ class Optimisation:
         crops = self._sampler.draw(self.batch)
         # Apple's GPUs lack some of the resampling.
         place = "cpu" if self.device == "mps" else self.device
-        images, targets, weights, guesses = self._augmentation(
+        images, targets, weights, soft_targets = self._augmentation(
             torch.from_numpy(crops.images).to(place),
             torch.from_numpy(crops.targets).to(place),
-            self._crop.seen[-1],
+            self._crop.outer[-1],
             self._generator,
             *(
                 None if part is None else torch.from_numpy(part).to(place)
-                for part in (crops.weights, crops.guesses)
+                for part in (crops.weights, crops.soft_targets)
             ),
         )
-        # A network without padding says nothing about the margin of its input.
+        # A network without padding does not predict the margin of its input.
         inner = (slice(None), *self._crop.inner)
         images = images.to(self.device)
         return Varied(
             images.contiguous(memory_format=_FORMAT[images.ndim]),
             targets[inner].to(self.device),
             None if weights is None else weights[inner].to(self.device),
-            None if guesses is None else guesses[:, *inner].to(self.device),
+            None if soft_targets is None else soft_targets[:, *inner].to(self.device),
         )
 
     def _loss(self, logits: Tensor, batch: Varied) -> Tensor:
-        images, targets, weights, guesses = batch
+        images, targets, weights, soft_targets = batch
         truth = targets.masked_fill(targets == HELD_OUT, IGNORE)
         loss = masked_cross_entropy(logits, truth, weights)
         if self._dice:
             loss = loss + self._dice * masked_dice(logits, truth)
-        if guesses is not None:
-            loss = loss + _GUESS * masked_guess(logits, guesses, targets == IGNORE)
+        if soft_targets is not None:
+            loss = loss + _SOFT_TARGET_WEIGHT * soft_cross_entropy(
+                logits, soft_targets, targets == IGNORE
+            )
         if self._teacher is None:
             return loss
         with torch.no_grad(), self._precision():
@@ -286,7 +312,7 @@ class Optimisation:
 
 
 def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
-    """Return the model as it came in, to hold the unlabelled pixels."""
+    """Return the model as it came in, to keep the unlabelled pixels as they are."""
     return folded_network(checkpoint)
 
 
@@ -299,7 +325,7 @@ def _groups(network: nn.Module, *, fresh_head: bool) -> list[Group]:
             Group(
                 parameters=[p for p in named if (p.ndim > 1) == kernel],
                 decay=_DECAY if kernel else 0.0,
-                pace=_HEAD_PACE if head and fresh_head else 1.0,
+                rate_factor=_HEAD_RATE_FACTOR if head and fresh_head else 1.0,
             )
             for kernel in (True, False)
         ]
@@ -311,7 +337,7 @@ def _is_head(name: str) -> bool:
 
 
 def _far_from_labels(targets: Tensor, near: Sequence[int]) -> Tensor:
-    """Do as ``dataset.far_from_labels`` for a batch, on any device."""
+    """Do as ``pairs.far_from_labels`` for a batch, on any device."""
     labelled = (targets != IGNORE).float().unsqueeze(1)
     # Axis by axis: a window of three axes has thousands of voxels.
     for axis, reach in enumerate(near):
@@ -339,7 +365,7 @@ def _make_augmentation(config: FineTuneConfig, crop: CropShape) -> Augmentation:
     if len(crop.learned) == 3:
         # The points of the coarse grid lie nearer in the smaller crop of a volume;
         # displacements of the size of their distance would fold it.
-        elastic *= min(1.0, crop.seen[-1] / config.crop)
+        elastic *= min(1.0, crop.outer[-1] / config.crop)
     return Augmentation(
         elastic=elastic,
         flips=config.flips,

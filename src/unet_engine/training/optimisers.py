@@ -31,13 +31,13 @@ class Group:
         At least one.
     decay
         Share of a weight, times the learning rate, that a step takes off.
-    pace
+    rate_factor
         Their learning rate, in those of the training.
     """
 
     parameters: Sequence[nn.Parameter]
     decay: float = 0.0
-    pace: float = 1.0
+    rate_factor: float = 1.0
 
 
 class Optimiser(ABC):
@@ -53,7 +53,7 @@ class Optimiser(ABC):
         self._groups = tuple(groups)
 
     def forget_gradients(self) -> None:
-        """Let go of the gradients, and of their memory."""
+        """Free the gradients and their memory."""
         for group in self._groups:
             for parameter in group.parameters:
                 parameter.grad = None
@@ -65,12 +65,12 @@ class Optimiser(ABC):
         Parameters
         ----------
         learning_rate
-            Of a group whose pace is 1.
+            Of a group whose rate factor is 1.
         """
         for group in self._groups:
             weights = [p for p in group.parameters if p.grad is not None]
             if weights:
-                self._change(weights, learning_rate * group.pace, group.decay)
+                self._change(weights, learning_rate * group.rate_factor, group.decay)
 
     @abstractmethod
     def _change(

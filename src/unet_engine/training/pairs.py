@@ -1,7 +1,4 @@
-"""What a training learns from: images with what is known about them.
-
-Numpy only; the network's side of a training lives in ``training``.
-"""
+"""What a training learns from: images with their labels and soft targets. No torch."""
 
 from __future__ import annotations
 
@@ -24,15 +21,16 @@ if TYPE_CHECKING:
 
 
 NEAR = 12
-"""Distance from a label, in pixels, up to which the old guess is not to be trusted:
-where a part of an object was corrected, the guess about the rest of it is as wrong."""
+"""Distance from a label, in pixels, up to which the parent's prediction is unreliable:
+where a part of an object was corrected, that of the rest of it is as wrong."""
 
 _AXES = {2: "(C, Y, X)", 3: "(C, Z, Y, X)"}
+"""Axes of a training image by its spatial dimensions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingPair:
-    """An image plane or volume and what is known about it.
+    """An image plane or volume, its labels and soft targets.
 
     Parameters
     ----------
@@ -48,9 +46,9 @@ class TrainingPair:
     pixel_weights
         float32 from 0 in the shape of the target, how much each labelled pixel counts
         in the loss; None: all alike.
-    guess
-        ``(classes, *spatial)`` float16 or float32, what each pixel that nobody labelled
-        may be, as probabilities; 0 throughout where nothing is known. None: nothing is.
+    soft_target
+        ``(classes, *spatial)`` float16 or float32, the probabilities of the classes of
+        pixels that nobody labelled; 0 throughout where there are none. None: nowhere.
     unrecorded
         How many labelled pixels were left out because the image has no data there.
 
@@ -65,7 +63,7 @@ class TrainingPair:
     name: str = ""
     weight: float = 1.0
     pixel_weights: npt.NDArray[np.float32] | None = None
-    guess: npt.NDArray[np.floating[Any]] | None = None
+    soft_target: npt.NDArray[np.floating[Any]] | None = None
     unrecorded: int = 0
 
     def __post_init__(self) -> None:
@@ -93,10 +91,13 @@ class TrainingPair:
             raise DataError(f"{name}weight {self.weight} is not a number above 0")
         if self.pixel_weights is not None:
             _check_pixel_weights(self.pixel_weights, self.target.shape, name)
-        if self.guess is not None and self.guess.shape[1:] != self.target.shape:
+        if (
+            self.soft_target is not None
+            and self.soft_target.shape[1:] != self.target.shape
+        ):
             raise DataError(
-                f"{name}the guess is {_size(self.guess.shape[1:])} and the labels are "
-                f"{_size(self.target.shape)}; give one of the same size"
+                f"{name}the soft target is {_size(self.soft_target.shape[1:])} and the "
+                f"labels are {_size(self.target.shape)}; give one of the same size"
             )
 
 
@@ -142,7 +143,12 @@ def targets_from_instances(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.ui
     Parameters
     ----------
     labels
-        Object ids of any integer type; 0 and below are background.
+        Object ids of any shape and integer type; 0 and below are background.
+
+    Returns
+    -------
+    ndarray
+        uint8 of the same shape.
     """
     return (np.asarray(labels) > 0).astype(np.uint8)
 
@@ -184,7 +190,7 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
         raise DataError(
             f"the labels have class {present[-1]} but the model has "
             f"{len(spec.classes)} classes ({', '.join(spec.classes)}); give it more "
-            "classes, or say that the labels are object ids"
+            "classes, or mark the labels as object ids"
         )
 
 
@@ -205,25 +211,29 @@ def _check_dimensions(pair: TrainingPair, spec: ModelSpec) -> None:
     if spec.ndim == 3 and not padded and slices <= halo:
         raise DataError(
             f"{name} has {slices} slices, and {spec.architecture} without padding "
-            f"looks {halo} slices up and down; give stacks of {halo + 1} or more, pool "
-            "less along Z (z_poolings), or use the architecture unet"
+            f"needs {halo} slices above and below; give stacks of {halo + 1} or more, "
+            "pool less along Z (z_poolings), or use the architecture unet"
         )
 
 
-def guessed(pairs: Sequence[TrainingPair]) -> bool:
-    """Whether anything is guessed where nobody labelled."""
-    return any(pair.guess is not None for pair in pairs)
+def have_soft_targets(pairs: Sequence[TrainingPair]) -> bool:
+    """Whether any pair has soft targets where nobody labelled."""
+    return any(pair.soft_target is not None for pair in pairs)
 
 
 def class_counts(target: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Count the pixels of each class id, ``(HELD_OUT,)``; the unlabelled left out."""
+    """Count the pixels of each class id, ``(HELD_OUT,)`` int64.
+
+    ``target`` is uint8 of any shape; its unlabelled and held-out pixels are left out.
+    """
     return np.bincount(target.ravel(), minlength=256)[:HELD_OUT]
 
 
 def near_labels(spec: ModelSpec) -> tuple[int, ...]:
     """Return ``NEAR`` per axis: along Z in slices, fewer where they lie far apart.
 
-    How far, the poolings tell: those that leave Z out are there to make up for it.
+    How far follows from the poolings: those that leave Z out are there to make up for
+    it.
     """
     if spec.ndim == 2:
         return NEAR, NEAR
@@ -234,7 +244,20 @@ def near_labels(spec: ModelSpec) -> tuple[int, ...]:
 def far_from_labels(
     target: npt.NDArray[np.uint8], near: Sequence[int]
 ) -> npt.NDArray[np.bool_]:
-    """Return where no label is as near as ``near`` pixels along each axis."""
+    """Return where no label is as near as ``near`` pixels along each axis.
+
+    Parameters
+    ----------
+    target
+        ``(*spatial)`` uint8 class ids, ``IGNORE`` where nobody labelled.
+    near
+        Pixels along each axis, as of `near_labels`.
+
+    Returns
+    -------
+    ndarray
+        ``(*spatial)`` bool.
+    """
     size = [2 * reach + 1 for reach in near]
     labelled = ndimage.maximum_filter(target != IGNORE, size=size)
     return ~np.asarray(labelled, dtype=bool)

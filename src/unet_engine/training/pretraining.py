@@ -1,11 +1,12 @@
 """Pretrain an encoder-decoder on images without labels: it learns to take noise away.
 
-The network sees images in which a few pixels are replaced by a neighbour, and is asked
-for the values that were there ("blind spots": Krull, Buchholz, Jug 2019, Noise2Void, on
-the denoising autoencoder of Vincent et al. 2008). Noise that is independent from pixel
-to pixel cannot be told from the neighbours, so what it learns is the image below it.
-Adding noise and removing it again would teach to remove the added noise only, as no
-clean image is at hand. Noise with a pattern, such as lines, is learned as image.
+The network gets images in which a few pixels are replaced by a neighbour, and has to
+predict the values that were there ("blind spots": Krull, Buchholz, Jug 2019,
+Noise2Void, on the denoising autoencoder of Vincent et al. 2008). Noise that is
+independent from pixel to pixel cannot be predicted from the neighbours, so what it
+learns is the image below it. Adding noise and removing it again would train it to
+remove the added noise only, as no clean image is at hand. Noise with a pattern, such as
+lines, is learned as image.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from unet_engine.training.held_out_split import split_pairs
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.run import TrainingRun
-from unet_engine.training.validation import Look
+from unet_engine.training.validation import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -53,16 +54,26 @@ if TYPE_CHECKING:
 
 _SHARE = 0.05
 """Of the pixels that become blind spots: the more, the more is learned in a step."""
+
 _REACH = 2
+"""Pixels along Y and X from which the neighbour of a blind spot is drawn: a square of 5
+by 5, as of Krull et al. 2019, section 4."""
+
 _TILE = 256
+"""Edge of an evaluated tile in pixels."""
+
 _MOST_TILES = 16
+"""Tiles that are evaluated: a million pixels, evenly chosen."""
+
 _MOST_VALUES = 2**26
+"""Values of all images that are kept in memory: 256 MiB of float32."""
+
 _ADVICE = (
     "The pretraining did not make the model better on the pixels that were held out. "
     "Train longer, give more images, or use another learning rate."
 )
 _SMALL = (
-    "The images are too small to hold a part of them out: the model was judged by "
+    "The images are too small to hold a part of them out: the model was evaluated on "
     "the pixels it learned from."
 )
 
@@ -267,12 +278,13 @@ def blind(
     known
         ``(N, Y, X)`` bool, the pixels that may be replaced.
     generator
-        Source of chance, on the CPU.
+        Random numbers, on the CPU.
 
     Returns
     -------
     blinded, spots
-        The images, and ``(N, 1, Y, X)`` float32, 1 where a pixel was replaced.
+        ``(N, C, Y, X)`` float32, the images with replaced pixels, and ``(N, 1, Y, X)``
+        float32, 1 where a pixel was replaced.
     """
     count, _, height, width = images.shape
     shape = (count, height, width)
@@ -298,7 +310,7 @@ def _moved(positions: Tensor, steps: Tensor, size: int) -> Tensor:
 
 
 class BlindSpots:
-    """Judge a network by blind spots that are the same at every look.
+    """Evaluate a network on blind spots that are the same each time.
 
     Parameters
     ----------
@@ -321,7 +333,7 @@ class BlindSpots:
         count = min(len(tiles), _MOST_TILES)
         self._tiles = [tiles[i * len(tiles) // count] for i in range(count)]
 
-    def evaluate(self, network: nn.Module, device: str) -> Look:
+    def evaluate(self, network: nn.Module, device: str) -> Evaluation:
         """Measure the mean square error at the blind spots, in evaluation mode."""
         generator = torch.Generator().manual_seed(0)
         total = values = 0.0
@@ -332,7 +344,7 @@ class BlindSpots:
                 found = network(blinded.to(device)).float().cpu()
                 total += float(((found - image) ** 2 * spots).sum())
                 values += float(spots.sum()) * image.shape[1]
-        return Look(loss=total / max(1.0, values), iou=math.nan)
+        return Evaluation(loss=total / max(1.0, values), iou=math.nan)
 
 
 def _read_tile(pair: TrainingPair, tile: Tile) -> tuple[Tensor, Tensor]:

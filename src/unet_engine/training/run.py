@@ -1,4 +1,4 @@
-"""The course of a training: steps, looks at what was held out, the best weights."""
+"""The course of a training: steps, evaluations on the held-out set, best weights."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig
     from unet_engine.training.optimisation import Optimisation
-    from unet_engine.training.validation import Look
+    from unet_engine.training.validation import Evaluation
 
     Weights = dict[str, npt.NDArray[Any]]
 
-_GENTLE = 0.3
+_FROZEN_RATE = 0.3
 """Share of the learning rate that a model with frozen statistics is tuned at: these
 cannot follow large changes of the weights."""
 
-_BOLD = 2.0
+_FRESH_HEAD_RATE = 2.0
 """The same for a start under other classes, which has half a minute to get far, if its
 statistics follow."""
 
-_HARM = 5.0
+_CHANGE_COST = 5.0
 """What a changed share of the unlabelled rest costs, in IoU."""
 
 
-class Judge(Protocol):
-    """Says how good a network is."""
+class Evaluator(Protocol):
+    """Measures how good a network is."""
 
-    def evaluate(self, network: nn.Module, device: str) -> Look:
-        """Look at what was held out."""
+    def evaluate(self, network: nn.Module, device: str) -> Evaluation:
+        """Measure a network in evaluation mode on the held-out set."""
 
 
 class TrainingRun:
-    """The state of one training: where it is, and the best it has seen.
+    """The state of one training: where it is, and the best weights so far.
 
     Parameters
     ----------
@@ -53,19 +53,19 @@ class TrainingRun:
         The model that came in.
     config
         Limits and settings.
-    learner
+    optimisation
         Takes the steps.
-    judge
+    evaluator
         Chooses the best weights.
     record
         For the history of the model.
     notes
-        What the user should know from the start.
+        What the user should know from the start, one sentence each.
     advice
-        Said when nothing better was found.
-    leeway
+        Note where nothing better was found.
+    tolerance
         Loss of IoU up to which later weights are preferred to the best: on few
-        held-out pixels less says nothing, and later weights have seen more.
+        held-out pixels less is noise, and later weights have learned from more crops.
     started
         Of ``time.monotonic``; now when it is None.
     """
@@ -74,44 +74,46 @@ class TrainingRun:
         self,
         checkpoint: Checkpoint,
         config: FineTuneConfig,
-        learner: Optimisation,
-        judge: Judge,
+        optimisation: Optimisation,
+        evaluator: Evaluator,
         *,
         record: dict[str, Any],
         notes: Sequence[str],
         advice: str,
-        leeway: float = 0.0,
+        tolerance: float = 0.0,
         started: float | None = None,
     ) -> None:
         self._started = time.monotonic() if started is None else started
         self._checkpoint = checkpoint
         self._config = config
-        self._learner = learner
-        self._judge = judge
+        self._optimisation = optimisation
+        self._evaluator = evaluator
         self._record = record
         self._notes = list(notes)
         self._advice = advice
-        self._leeway = leeway
-        self._schedule = _schedule(config, pace=_pace(checkpoint, learner))
+        self._tolerance = tolerance
+        self._schedule = _schedule(
+            config, rate_factor=_rate_factor(checkpoint, optimisation)
+        )
         self._count = 0
-        self._looked_at = 0
-        self._next_look = 0.0
+        self._evaluated_at = 0
+        self._next_evaluation = 0.0
         self._stopped = self._diverged = False
         self._before: Validation | None = None
         self._best: tuple[Validation, Weights] | None = None
-        self._first_look: Look | None = None
-        self._best_look: Look | None = None
-        self._highest: Look | None = None
+        self._first: Evaluation | None = None
+        self._best_evaluation: Evaluation | None = None
+        self._highest: Evaluation | None = None
 
     def events(self, stop: Stop) -> Generator[Step | Validation, None, FineTuned]:
         """Train until a limit or ``stop``; yield what happens, return the best."""
-        yield self._look()
+        yield self._evaluate()
         while self._goes_on(stop):
             yield self._step()
-            if self._is_time_to_look():
-                yield self._look()
-        if self._has_learned_since_look():
-            yield self._look()
+            if self._is_evaluation_due():
+                yield self._evaluate()
+        if self._has_learned_since_evaluation():
+            yield self._evaluate()
         return self._result()
 
     def _goes_on(self, stop: Stop) -> bool:
@@ -121,24 +123,26 @@ class TrainingRun:
         return not self._stopped
 
     def _step(self) -> Step:
-        loss = self._learner.step(self._schedule.learning_rate(self._progress()))
+        loss = self._optimisation.step(self._schedule.learning_rate(self._progress()))
         self._count += 1
         self._diverged = not math.isfinite(loss)
         seconds = self._seconds()
-        pace = (seconds - self._before.seconds) / self._count if self._before else 0.0
-        left = self._schedule.seconds_left(self._count, seconds, pace)
+        step_seconds = (
+            (seconds - self._before.seconds) / self._count if self._before else 0.0
+        )
+        left = self._schedule.seconds_left(self._count, seconds, step_seconds)
         return Step(step=self._count, loss=loss, seconds=seconds, seconds_left=left)
 
-    def _is_time_to_look(self) -> bool:
-        return not self._diverged and self._progress() >= self._next_look
+    def _is_evaluation_due(self) -> bool:
+        return not self._diverged and self._progress() >= self._next_evaluation
 
-    def _has_learned_since_look(self) -> bool:
-        return self._count > self._looked_at and not self._diverged
+    def _has_learned_since_evaluation(self) -> bool:
+        return self._count > self._evaluated_at and not self._diverged
 
-    def _look(self) -> Validation:
+    def _evaluate(self) -> Validation:
         started = time.monotonic()
-        found = self._judge.evaluate(
-            self._learner.average.network, self._learner.device
+        found = self._evaluator.evaluate(
+            self._optimisation.average.network, self._optimisation.device
         )
         validation = Validation(
             step=self._count,
@@ -148,26 +152,33 @@ class TrainingRun:
             seconds=self._seconds(),
         )
         if self._before is None:
-            self._before, self._first_look = validation, found
+            self._before, self._first = validation, found
         elif validation.best:
-            self._best, self._best_look = (validation, self._learner.weights()), found
-        self._looked_at = self._count
+            self._best, self._best_evaluation = (
+                (validation, self._optimisation.weights()),
+                found,
+            )
+        self._evaluated_at = self._count
         cost = time.monotonic() - started
         self._schedule = self._schedule.sparing(cost)
-        self._next_look = self._schedule.next_look(self._count, self._seconds(), cost)
+        self._next_evaluation = self._schedule.next_evaluation(
+            self._count, self._seconds(), cost
+        )
         return validation
 
-    def _is_best(self, found: Look) -> bool:
-        if self._first_look is None:
+    def _is_best(self, found: Evaluation) -> bool:
+        if self._first is None:
             return True
-        # Harm to the rest ranks the candidates but forbids none of them: a model that
+        # Change of the rest ranks the candidates but forbids none of them: a model that
         # was wrong nearly everywhere has to change nearly everywhere.
-        if not _is_better(found, self._first_look, harm=0.0):
+        if not _is_better(found, self._first, change_cost=0.0):
             return False
-        if self._highest is None or _is_better(found, self._highest, harm=_HARM):
+        if self._highest is None or _is_better(
+            found, self._highest, change_cost=_CHANGE_COST
+        ):
             self._highest = found
             return True
-        return found.iou >= self._highest.iou - self._leeway
+        return found.iou >= self._highest.iou - self._tolerance
 
     def _result(self) -> FineTuned:
         assert self._before is not None
@@ -176,15 +187,15 @@ class TrainingRun:
                 "The loss became infinite and the training ended there. "
                 "Use a lower learning rate."
             )
-        if self._learner.batch < self._config.batch:
+        if self._optimisation.batch < self._config.batch:
             self._notes.append(
-                f"Memory was short: a step had {self._learner.batch} crops instead of "
-                f"{self._config.batch}. Use a smaller crop to have more of them."
+                f"Memory was short: a step had {self._optimisation.batch} crops "
+                f"instead of {self._config.batch}. Use a smaller crop to have more."
             )
         if self._best is None:
             self._notes.append(self._advice)
-        elif self._best_look and self._best_look.missed:
-            self._notes.append(self._describe_missed(self._best_look.missed))
+        elif self._best_evaluation and self._best_evaluation.missed:
+            self._notes.append(self._describe_missed(self._best_evaluation.missed))
         after = self._best[0] if self._best else self._before
         return FineTuned(
             checkpoint=self._trained(),
@@ -233,17 +244,17 @@ class TrainingRun:
         return time.monotonic() - self._started
 
 
-def _pace(checkpoint: Checkpoint, learner: Optimisation) -> float:
+def _rate_factor(checkpoint: Checkpoint, optimisation: Optimisation) -> float:
     if checkpoint.fresh_head:
-        return 1.0 if learner.frozen else _BOLD
-    return _GENTLE if learner.frozen else 1.0
+        return 1.0 if optimisation.frozen else _FRESH_HEAD_RATE
+    return _FROZEN_RATE if optimisation.frozen else 1.0
 
 
-def _schedule(config: FineTuneConfig, *, pace: float) -> Schedule:
+def _schedule(config: FineTuneConfig, *, rate_factor: float) -> Schedule:
     return Schedule(
         steps=config.steps,
         seconds=60 * config.minutes,
-        peak=config.learning_rate * pace,
+        peak=config.learning_rate * rate_factor,
     )
 
 
@@ -253,11 +264,11 @@ def _figures(validation: Validation) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def _is_better(new: Look, old: Look, *, harm: float) -> bool:
-    """Compare by IoU, what the user sees, less harm; where that is equal, by loss."""
+def _is_better(new: Evaluation, old: Evaluation, *, change_cost: float) -> bool:
+    """Compare by IoU less the cost of changes; where that is equal, by loss."""
     if not math.isfinite(new.loss):
         return False
     if math.isnan(new.iou):
         return new.loss < old.loss
-    score, best = (round(look.iou - harm * look.changed, 4) for look in (new, old))
+    score, best = (round(one.iou - change_cost * one.changed, 4) for one in (new, old))
     return (score, -new.loss) > (best, -old.loss)

@@ -1,4 +1,4 @@
-"""When a training warms up, cools down, looks at the held-out pixels, and ends."""
+"""When a training warms up, decays, evaluates the held-out pixels, and ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import math
 from dataclasses import dataclass, replace
 
 _WARM_UP = 0.05
-_LOOKS = 20
+"""Share of a run in which the learning rate rises to its peak."""
+
+_EVALUATIONS = 20
+"""Evaluations of a run: each is a chance to find the best weights."""
+
 _FEWEST_STEPS = 10
-"""Between two looks, where the steps end the run."""
-_MOST_TIME_LOOKING = 0.12
-_REST = 1.0
+"""Steps between two evaluations, where the steps end the run."""
+
+_MOST_TIME_EVALUATING = 0.12
+"""Share of the time that evaluations may take, where the clock ends the run."""
+
+_FINISHING_S = 1.0
 """Seconds that the step that is under way and the measuring of the halo may take."""
-_MOST_TIME_RESTING = 0.05
+
+_MOST_TIME_FINISHING = 0.05
+"""Share of the time that is kept for these at most."""
+
 _STARTING = 0.02
 """So much of the time may pass before the first step of a run that ends by steps."""
 
@@ -30,7 +40,7 @@ class Schedule:
     peak
         Highest learning rate.
     ending
-        Seconds kept free for the last look at the held-out pixels and what follows it.
+        Seconds kept free for the last evaluation and what follows it.
     """
 
     steps: int
@@ -39,8 +49,8 @@ class Schedule:
     ending: float = 0.0
 
     def sparing(self, cost: float) -> Schedule:
-        """Keep the seconds of a look and of a rest free; at most a quarter."""
-        rest = min(_REST, _MOST_TIME_RESTING * self.seconds)
+        """Keep the seconds of an evaluation and of the end free; at most a quarter."""
+        rest = min(_FINISHING_S, _MOST_TIME_FINISHING * self.seconds)
         return replace(self, ending=min(cost + rest, self.seconds / 4))
 
     def progress(self, step: int, elapsed: float) -> float:
@@ -55,41 +65,44 @@ class Schedule:
         return min(1.0, max(self._by_steps(step), over))
 
     def learning_rate(self, progress: float) -> float:
-        """Return the learning rate: a short linear warm-up, then half a cosine."""
+        """Return the learning rate: a short linear warm-up, then half a cosine.
+
+        Loshchilov and Hutter 2017, "SGDR", section 3, without restarts.
+        """
         warm = min(1.0, 0.1 + 0.9 * progress / _WARM_UP)
         return self.peak * warm * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def next_look(self, step: int, elapsed: float, cost: float) -> float:
-        """Return the progress at which to look at the held-out pixels again.
+    def next_evaluation(self, step: int, elapsed: float, cost: float) -> float:
+        """Return the progress at which to evaluate the held-out pixels again.
 
         Parameters
         ----------
         step, elapsed
             Where the run is, in steps and in seconds.
         cost
-            Seconds that a look takes. Only counts where the clock ends the run:
-            a run that ends by steps looks after the same steps on any machine.
+            Seconds that an evaluation takes. Only counts where the clock ends the run:
+            a run that ends by steps evaluates after the same steps on any machine.
         """
-        share = 1 / _LOOKS
+        share = 1 / _EVALUATIONS
         if self.steps:
             share = max(share, _FEWEST_STEPS / self.steps)
         if self._ends_by_clock(step, elapsed):
-            share = max(share, cost / _MOST_TIME_LOOKING / self.seconds)
+            share = max(share, cost / _MOST_TIME_EVALUATING / self.seconds)
         return self.progress(step, elapsed) + share
 
-    def seconds_left(self, step: int, elapsed: float, pace: float) -> float:
+    def seconds_left(self, step: int, elapsed: float, step_seconds: float) -> float:
         """Estimate the seconds to the end.
 
         Parameters
         ----------
         step, elapsed
             Where the run is, in steps and in seconds.
-        pace
-            Mean seconds of a step so far, the looks in between included.
+        step_seconds
+            Mean seconds of a step so far, the evaluations in between included.
         """
         left = [self.seconds - elapsed] if self.seconds else []
         if self.steps:
-            left.append((self.steps - step) * pace)
+            left.append((self.steps - step) * step_seconds)
         return max(0.0, min(left))
 
     def _ends_by_clock(self, step: int, elapsed: float) -> bool:

@@ -1,8 +1,10 @@
-"""What the strokes let guess about the pixels that nobody labelled.
+"""Soft targets for the pixels that nobody labelled, from the labelled ones.
 
-A network that learns from strokes alone is free to say anything elsewhere. The instant
-learner answers everywhere, from the same strokes; as a soft target it shows the network
-where to start from, which then sees more than a classifier of pixels can.
+A network that learns from strokes alone is unconstrained elsewhere. The instant learner
+gives probabilities everywhere, from the same strokes; as soft targets they tell the
+network where to start from, whose receptive field is larger than that of a classifier
+of pixels (Hinton, Vinyals, Dean 2015, section 2). "A few strokes on images of a new
+kind" in benchmarks/RESULTS.md has what they are worth.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.interactive.pixel_classifier import (
-    MOST_OTHERS,
+    MOST_UNLABELLED,
     PixelClassifier,
-    fitted,
-    judge,
+    class_probabilities,
+    fit_classifier,
 )
 from unet_engine.labels import HELD_OUT, IGNORE
 
@@ -36,10 +38,13 @@ if TYPE_CHECKING:
     Part = tuple[int | slice, ...]
 
 _EDGE = 256
+"""Edge of a block in pixels, as of the blocks of the instant learner."""
+
 _MOST_BLOCKS = 36
-"""Blocks that are guessed at, over all images: those nearest to the strokes."""
+"""Blocks that get soft targets, over all images: those nearest to the strokes."""
+
 _MOSTLY = 0.5
-"""An image of which more is labelled has no need of guesses."""
+"""Labelled share of an image above which it needs no soft targets."""
 
 
 def with_soft_targets(
@@ -50,20 +55,20 @@ def with_soft_targets(
     *,
     seconds: float = inf,
 ) -> tuple[TrainingPair, ...]:
-    """Return the pairs with a guess around their strokes.
+    """Return the pairs with soft targets around their strokes.
 
-    Of volumes the slices are guessed at, those with strokes first. Images that are
+    Of volumes each slice is taken for itself, those with strokes first. Images that are
     mostly labelled and strokes of one class alone stay as they are, and so does
-    everything when ``stop`` says True.
+    everything when ``stop`` returns True.
 
     Parameters
     ----------
     pairs
-        What is learned from; held-out pixels teach nothing.
+        What is learned from; held-out pixels are not used.
     extractor
         Gives the features of planes.
     classes
-        Of the model that is taught.
+        Number of classes of the model that is trained.
     stop
         Polled before every block.
     seconds
@@ -87,16 +92,18 @@ def with_soft_targets(
     classifier = _fit(pairs, blocks, features, extractor)
     if classifier is None:
         return tuple(pairs)
-    guesses = {
+    soft_targets = {
         i: np.zeros((classes, *pairs[i].target.shape), np.float16) for i in sparse
     }
     for (number, i), found in features.items():
         rows = found.reshape(-1, found.shape[-1])
-        known = judge(classifier, rows, classes, extractor.opinions)
+        known = class_probabilities(
+            classifier, rows, classes, extractor.n_tuned_channels
+        )
         part = blocks[number][1]
-        guesses[i][:, *part] = known.T.reshape(classes, *found.shape[:2])
+        soft_targets[i][:, *part] = known.T.reshape(classes, *found.shape[:2])
     return tuple(
-        replace(pair, guess=guesses[i]) if i in guesses else pair
+        replace(pair, soft_target=soft_targets[i]) if i in soft_targets else pair
         for i, pair in enumerate(pairs)
     )
 
@@ -142,8 +149,8 @@ def _fit(
     features: dict[tuple[int, int], Halves],
     extractor: FeatureExtractor,
 ) -> PixelClassifier | None:
-    rows, labels, others = [], [], []
-    each = max(1, MOST_OTHERS // len(features))
+    rows, labels, unlabelled = [], [], []
+    each = max(1, MOST_UNLABELLED // len(features))
     for (number, i), found in features.items():
         target = pairs[i].target[blocks[number][1]]
         labelled = target < HELD_OUT
@@ -151,14 +158,14 @@ def _fit(
         labels.append(target[labelled])
         rest = np.argwhere(target == IGNORE)
         chosen = rest[np.random.default_rng(number).permutation(len(rest))[:each]]
-        others.append(found[tuple(chosen.T)])
+        unlabelled.append(found[tuple(chosen.T)])
     classes = np.concatenate(labels)
     if len(np.unique(classes)) < 2:
         return None
-    return fitted(
+    return fit_classifier(
         PixelClassifier(extractor.count_fine(len(pairs[0].image))),
         np.concatenate(rows),
         classes,
-        np.concatenate(others),
-        extractor.opinions,
+        np.concatenate(unlabelled),
+        extractor.n_tuned_channels,
     )

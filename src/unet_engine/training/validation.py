@@ -1,4 +1,4 @@
-"""How a model does on the pixels that were held out."""
+"""Evaluation of a model on the pixels that were held out."""
 
 from __future__ import annotations
 
@@ -32,26 +32,44 @@ if TYPE_CHECKING:
     from unet_engine.training.config import FineTuneConfig
 
 _TILE = 256
+"""Edge of a tile in pixels."""
+
 _VOLUME_TILE = 320
-"""Of as many pixels as a tile of a volume has voxels."""
+"""Edge of a square of as many pixels as a tile of a volume has voxels."""
+
 _HALO = {2: 32, 3: 8}
-"""Context on each side, in pixels: enough to judge by, a third of what is exact or, in
-3-D, where context is most of the cost, less."""
-_LOOK_SHARE = 0.02
+"""Context on each side, in pixels: enough to compare weights by, a third of what is
+exact or, in 3-D, where context is most of the cost, less."""
+
+_EVALUATED_SHARE = 0.02
+"""Pixels of an evaluation, in those of all steps of the run."""
+
 _PIXELS_A_MINUTE = 250_000
+"""Pixels of an evaluation for each minute of the run: about an eighth of its time on a
+CPU in all evaluations."""
+
+# Pixels of an evaluation at least, by dimensions, and at most.
 _FEWEST_PIXELS, _MOST_PIXELS = {2: 300_000, 3: 800_000}, 8_000_000
+
 _MOST_CHECKED = 1_000_000
+"""Labelled pixels of a pair above which its mistakes are not looked up: that would take
+many seconds before the first step."""
+
 _MOST_VOXELS = 2_000_000
+"""Voxels of a volume that are checked for mistakes: some seconds on a CPU."""
+
+# By the number of spatial dimensions.
 _FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def affordable_pixels(config: FineTuneConfig, ndim: int = 2) -> int:
-    """Return how many pixels or voxels a look may take: more in a longer run.
+    """Return how many pixels or voxels an evaluation may take: more in a longer run.
 
-    The more there are, the less chance has a part in which weights are best. A pixel
-    in a step costs about three of a look, so twenty looks take an eighth of a run.
+    The more there are, the less the choice of the best weights depends on chance. A
+    pixel in a step costs about three of an evaluation, so twenty evaluations take an
+    eighth of a run.
     """
-    steps = config.steps * config.batch * config.crop**2 * _LOOK_SHARE
+    steps = config.steps * config.batch * config.crop**2 * _EVALUATED_SHARE
     time = config.minutes * _PIXELS_A_MINUTE
     wanted = min(limit for limit in (steps, time) if limit)
     return int(min(max(wanted, _FEWEST_PIXELS[ndim]), _MOST_PIXELS))
@@ -64,8 +82,8 @@ class _View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What a look at the held-out pixels found.
+class Evaluation:
+    """The scores of a network on the held-out pixels.
 
     Attributes
     ----------
@@ -75,9 +93,9 @@ class Look:
         Mean IoU over the classes; NaN without classes.
     changed
         Share of the unlabelled pixels, away from labels, whose class is another one
-        than at the first look; 0 where that was not asked for.
+        than at the first evaluation; 0 where nothing is watched.
     missed
-        Classes that are there and were found nowhere.
+        Classes that are there and were predicted nowhere.
     """
 
     loss: float
@@ -94,13 +112,13 @@ class HeldOut:
     pairs
         Targets are ``IGNORE`` but for the held-out pixels.
     spec
-        Of the model to be judged.
+        Of the model to be evaluated.
     pixels
-        About the most that a look may take.
+        About the most that an evaluation may take.
     seed
         Chooses the tiles when there are more.
     watched
-        All that is labelled, the same images: what changes away from it is told.
+        All that is labelled, the same images: what changes away from it is counted.
     """
 
     def __init__(
@@ -117,15 +135,15 @@ class HeldOut:
         self._views = _affordable(views, pixels, np.random.default_rng(seed))
         near = near_labels(spec)
         far = {id(pair.image): far_from_labels(pair.target, near) for pair in watched}
-        nowhere = np.zeros((1,) * spec.ndim, dtype=bool)
+        none = np.zeros((1,) * spec.ndim, dtype=bool)
         self._rest = [
-            far.get(id(view.pair.image), nowhere)[view.tile.inner_slices]
+            far.get(id(view.pair.image), none)[view.tile.inner_slices]
             for view in self._views
         ]
         self._first: list[npt.NDArray[np.uint8]] = []
 
-    def evaluate(self, network: nn.Module, device: str) -> Look:
-        """Judge a network in evaluation mode."""
+    def evaluate(self, network: nn.Module, device: str) -> Evaluation:
+        """Evaluate a network in evaluation mode."""
         confusion = Confusion(self._classes)
         total, changed = 0.0, 0
         found = []
@@ -145,7 +163,7 @@ class HeldOut:
         for first, labels, rest in zip(self._first, found, self._rest, strict=True):
             if rest.any():
                 changed += int(np.count_nonzero((first != labels) & rest))
-        return Look(
+        return Evaluation(
             loss=total / max(1, confusion.pixels),
             iou=confusion.mean_iou,
             changed=changed / max(1, sum(int(rest.sum()) for rest in self._rest)),
@@ -156,7 +174,7 @@ class HeldOut:
 def find_mistakes(
     pairs: Sequence[TrainingPair], network: nn.Module, spec: ModelSpec, device: str
 ) -> list[npt.NDArray[np.bool_]]:
-    """Find the labelled pixels that a network in evaluation mode gets wrong.
+    """Find the labelled pixels that a network in evaluation mode predicts wrongly.
 
     Parameters
     ----------
@@ -225,13 +243,13 @@ def _affordable(
 ) -> tuple[_View, ...]:
     """Choose views at random up to the pixel limit, those with a new class first."""
     shuffled = [views[i] for i in generator.permutation(len(views))]
-    seen = np.zeros(HELD_OUT, dtype=bool)
+    covered = np.zeros(HELD_OUT, dtype=bool)
     first: list[_View] = []
     rest: list[_View] = []
     for view in shuffled:
         present = class_counts(view.pair.target[view.tile.inner_slices]) > 0
-        (first if np.any(present & ~seen) else rest).append(view)
-        seen |= present
+        (first if np.any(present & ~covered) else rest).append(view)
+        covered |= present
     chosen: list[_View] = []
     pixels = 0
     for view in (*first, *rest):

@@ -122,13 +122,13 @@ class TestFeatures:
         assert not torch.allclose(plain(block), mean, atol=1e-3)
 
     def test_tuned_probabilities_turn_with_the_image(self):
-        extractor = FeatureExtractor(opinion=trained())
+        extractor = FeatureExtractor(tuned=trained())
         size = GRID + 2 * MARGIN
         rng = np.random.default_rng(0)
         block = rng.random((1, size, size), dtype=np.float32)
-        tuned = extractor(block)[..., -extractor.opinions :]
+        tuned = extractor(block)[..., -extractor.n_tuned_channels :]
         upside_down = extractor(block[:, ::-1, ::-1].copy())
-        turned = upside_down[..., -extractor.opinions :].flip(0, 1)
+        turned = upside_down[..., -extractor.n_tuned_channels :].flip(0, 1)
         assert torch.allclose(tuned.sum(dim=-1), torch.tensor(1.0), atol=1e-4)
         assert torch.allclose(turned, tuned, atol=1e-4)
 
@@ -356,7 +356,7 @@ class TestLearner:
         accepted = painted((300, 330), {0: np.s_[:256, :150]})
         (touched,) = source.touched(accepted)
         assert len(touched.labels) == len(touched.features) == 8192
-        assert len(touched.others) == 512
+        assert len(touched.unlabelled) == 512
 
     def test_only_blocks_with_strokes_are_looked_at(self):
         source = live_image(stripes(2 * BLOCK, 2 * BLOCK))
@@ -415,11 +415,11 @@ class TestLearner:
 class TestOpinion:
     def test_probabilities_of_a_tuned_model_count_half(self):
         base, tuned = trained(), trained()
-        source = live_image(stripes(), FeatureExtractor(base, opinion=tuned))
+        source = live_image(stripes(), FeatureExtractor(base, tuned=tuned))
         region = np.s_[0:128, 0:128]
         learner = InstantLearner(2)
         learner.learn([(source, painted((300, 330), TWO))])
-        assert source.opinions == 2
+        assert source.n_tuned_channels == 2
         rows = source.features((), 0, 0)[region].reshape(128 * 128, -1)
         assert learner._classifier is not None
         own = learner._classifier.probabilities(rows[:, :-2])
@@ -430,4 +430,4 @@ class TestOpinion:
     def test_a_network_that_does_not_take_the_blocks_is_left_out(self):
         deep = trained(ModelSpec(depth=5, width=2))
         assert FeatureExtractor(deep).channels == 0
-        assert FeatureExtractor(opinion=deep).opinions == 0
+        assert FeatureExtractor(tuned=deep).n_tuned_channels == 0

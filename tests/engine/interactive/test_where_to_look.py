@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from unet_engine.interactive.where_to_look import (
     CELL,
-    Region,
+    Suggestion,
     Survey,
     entropy,
-    rank_regions,
+    rank_suggestions,
     sample_tiles,
 )
 
@@ -38,7 +38,7 @@ def survey_of(*planes: np.ndarray, touched: np.ndarray | None = None) -> Survey:
     return survey
 
 
-def cell_of(region: Region) -> tuple[int, int]:
+def cell_of(region: Suggestion) -> tuple[int, int]:
     return region.rows.start // CELL, region.columns.start // CELL
 
 
@@ -69,7 +69,7 @@ class TestEntropy:
 class TestRanking:
     def test_the_least_certain_comes_first(self):
         plane = np.maximum(doubt((1, 1), by=0.6), doubt((3, 4), by=0.9))
-        ranked = rank_regions(survey_of(plane), 5)
+        ranked = rank_suggestions(survey_of(plane), 5)
         assert [cell_of(region) for region in ranked] == [(3, 4), (1, 1)]
         assert ranked[0].rows == slice(3 * CELL, 4 * CELL)
         assert ranked[0].uncertainty > ranked[1].uncertainty
@@ -77,12 +77,12 @@ class TestRanking:
     def test_what_is_touched_is_not_uncertain(self):
         plane = np.maximum(doubt((1, 1), by=0.6), doubt((3, 4), by=0.9))
         touched = doubt((3, 4)) > 0.5
-        ranked = rank_regions(survey_of(plane, touched=touched), 5)
+        ranked = rank_suggestions(survey_of(plane, touched=touched), 5)
         assert [cell_of(region) for region in ranked] == [(1, 1)]
 
     def test_neighbours_are_not_both_named(self):
         plane = doubt((1, 1), (1, 2), (2, 2), (4, 4))
-        ranked = rank_regions(survey_of(plane), 9)
+        ranked = rank_suggestions(survey_of(plane), 9)
         assert len(ranked) == 2
         assert (4, 4) in [cell_of(region) for region in ranked]
 
@@ -90,11 +90,11 @@ class TestRanking:
         busy = np.maximum(doubt((0, 0), (0, 3), (4, 0), by=0.9), 0)
         calm = doubt((2, 5), by=0.7)
         sure = doubt()
-        ranked = rank_regions(survey_of(busy, sure, sure, calm), 2)
+        ranked = rank_suggestions(survey_of(busy, sure, sure, calm), 2)
         assert [region.index for region in ranked] == [(0,), (3,)]
 
     def test_neighbours_in_the_next_slice_are_not_named(self):
-        ranked = rank_regions(survey_of(doubt((2, 2)), doubt((2, 3))), 9)
+        ranked = rank_suggestions(survey_of(doubt((2, 2)), doubt((2, 3))), 9)
         assert len(ranked) == 1
 
     def test_a_patch_counts_for_more_than_a_border(self):
@@ -104,31 +104,31 @@ class TestRanking:
             plane[3 * CELL : 4 * CELL, 3 * CELL + column] = 1
         patch, border = plane[CELL : 2 * CELL], plane[3 * CELL : 4 * CELL]
         assert patch.sum() > border.sum() > 0.9 * patch.sum()
-        worth = {cell_of(r): r.uncertainty for r in survey_of(plane).regions()}
+        worth = {cell_of(r): r.uncertainty for r in survey_of(plane).suggestions()}
         assert worth[1, 1] > 2 * worth[3, 3] > 0
-        assert [cell_of(r) for r in rank_regions(survey_of(plane), 2)] == [(1, 1)]
+        assert [cell_of(r) for r in rank_suggestions(survey_of(plane), 2)] == [(1, 1)]
 
     def test_places_that_were_shown_are_left_out(self):
         survey = survey_of(doubt((1, 1), (3, 4)))
-        first, second = rank_regions(survey, 2)
-        assert rank_regions(survey, 2, skip=[first]) == [second]
-        assert rank_regions(survey, 2, skip=[first, second]) == []
+        first, second = rank_suggestions(survey, 2)
+        assert rank_suggestions(survey, 2, skip=[first]) == [second]
+        assert rank_suggestions(survey, 2, skip=[first, second]) == []
 
     def test_a_sure_image_has_no_place_to_look_at(self):
-        assert rank_regions(survey_of(doubt()), 5) == []
-        assert rank_regions(Survey(PLANE), 5) == []
+        assert rank_suggestions(survey_of(doubt()), 5) == []
+        assert rank_suggestions(Survey(PLANE), 5) == []
 
     def test_a_sliver_that_was_predicted_does_not_score_its_cell(self):
         survey = Survey(PLANE)
         survey.add((), (slice(0, CELL), slice(0, 20)), np.ones((CELL, 20)))
-        assert rank_regions(survey, 5) == []
+        assert rank_suggestions(survey, 5) == []
 
     def test_the_rest_at_the_border_is_worth_its_size(self):
         survey = Survey((CELL + 10, CELL))
         survey.add(
             (), (slice(0, CELL + 10), slice(0, CELL)), np.ones((CELL + 10, CELL))
         )
-        whole, rest = sorted(survey.regions(), key=lambda r: r.rows.start)
+        whole, rest = sorted(survey.suggestions(), key=lambda r: r.rows.start)
         assert whole.uncertainty == pytest.approx(1)
         assert rest.uncertainty == pytest.approx((10 / CELL) ** 0.5)
 

@@ -37,8 +37,8 @@ def losses(spec: ModelSpec, steps: int, crop: int) -> list[float]:
     recipe.update(crop=crop, batch=1, minutes=0, steps=steps, device="cpu")
     config = FineTuneConfig(**recipe)
     pairs = [blobs(spec.ndim, seed) for seed in range(2)]
-    learner = Optimisation(start_checkpoint(spec), pairs, config, "cpu")
-    return [learner.step(config.learning_rate) for _ in range(steps)]
+    optimisation = Optimisation(start_checkpoint(spec), pairs, config, "cpu")
+    return [optimisation.step(config.learning_rate) for _ in range(steps)]
 
 
 @pytest.mark.parametrize(("name", "ndim"), ROWS)

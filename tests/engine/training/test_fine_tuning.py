@@ -13,14 +13,14 @@ from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
 from unet_engine.training import fine_tuning as training
-from unet_engine.training import optimisation as learner
+from unet_engine.training import optimisation as optimisation
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.events import FineTuned, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.run import TrainingRun, _is_better
-from unet_engine.training.validation import HeldOut, Look
+from unet_engine.training.validation import Evaluation, HeldOut
 
 SPEC = ModelSpec(depth=2, width=8)
 CONFIG = FineTuneConfig(
@@ -81,7 +81,7 @@ def error(checkpoint, pair):
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_learns_in_either_precision(monkeypatch, precision):
-    monkeypatch.setattr(learner, "training_precision", lambda device: precision)
+    monkeypatch.setattr(optimisation, "training_precision", lambda device: precision)
     _, result = train()
     assert error(result.checkpoint, discs(9)) < 0.05
     kept = {weights.dtype.name for weights in result.checkpoint.weights.values()}
@@ -224,7 +224,10 @@ class TestEnd:
     def test_a_class_that_is_found_nowhere_is_named(self, monkeypatch):
         # The loss falls all the same, so these weights are kept.
         looks = iter(
-            [Look(loss=0.9, iou=0.4), *[Look(loss=0.5, iou=0.45, missed=(1,))] * 99]
+            [
+                Evaluation(loss=0.9, iou=0.4),
+                *[Evaluation(loss=0.5, iou=0.45, missed=(1,))] * 99,
+            ]
         )
         monkeypatch.setattr(HeldOut, "evaluate", lambda *_: next(looks))
         _, result = train(config=with_(steps=2))
@@ -251,7 +254,7 @@ class TestEnd:
     def test_a_gradient_that_is_no_number_spoils_no_weight(self, monkeypatch, half):
         """In half precision the training goes on in full; in full it has diverged."""
         dtype = torch.bfloat16 if half else torch.float32
-        monkeypatch.setattr(learner, "training_precision", lambda _: dtype)
+        monkeypatch.setattr(optimisation, "training_precision", lambda _: dtype)
         backward, calls = torch.autograd.backward, iter(range(999))
 
         def spoils_one(loss):
@@ -397,17 +400,21 @@ class TestAdapt:
 
 class TestBest:
     def test_harm_to_the_rest_ranks_the_candidates(self):
-        harmful = Look(loss=0.1, iou=0.9, changed=0.2)
-        gentle = Look(loss=0.1, iou=0.8, changed=0.01)
-        assert _is_better(gentle, harmful, harm=5.0)
-        assert _is_better(harmful, gentle, harm=0.0)
+        harmful = Evaluation(loss=0.1, iou=0.9, changed=0.2)
+        gentle = Evaluation(loss=0.1, iou=0.8, changed=0.01)
+        assert _is_better(gentle, harmful, change_cost=5.0)
+        assert _is_better(harmful, gentle, change_cost=0.0)
 
     def test_same_iou_is_decided_by_the_loss(self):
-        assert _is_better(Look(loss=0.1, iou=0.9), Look(loss=0.2, iou=0.9), harm=5.0)
+        assert _is_better(
+            Evaluation(loss=0.1, iou=0.9),
+            Evaluation(loss=0.2, iou=0.9),
+            change_cost=5.0,
+        )
 
     def test_infinite_loss_is_never_better(self):
-        bad = Look(loss=math.nan, iou=1.0)
-        assert not _is_better(bad, Look(loss=9.0, iou=0.0), harm=5.0)
+        bad = Evaluation(loss=math.nan, iou=1.0)
+        assert not _is_better(bad, Evaluation(loss=9.0, iou=0.0), change_cost=5.0)
 
     @pytest.mark.parametrize(("pixels", "kept"), [(400, 4), (40_000, 1)])
     def test_few_held_out_strokes_do_not_make_an_early_evaluation_the_best(
@@ -418,18 +425,18 @@ class TestBest:
         target.flat[:pixels] = 1
         held_out = TrainingPair(np.zeros((1, 300, 300), np.float32), target)
         ious = [0.2, 0.76, 0.3, 0.65, 0.66]
-        judge = SimpleNamespace(
-            evaluate=lambda *_: Look(loss=1.0, iou=ious[run._count]),
+        evaluator = SimpleNamespace(
+            evaluate=lambda *_: Evaluation(loss=1.0, iou=ious[run._count]),
         )
-        learner = SimpleNamespace(
+        optimisation = SimpleNamespace(
             average=SimpleNamespace(network=None), device="cpu", frozen=True, batch=1,
             step=lambda _: 1.0, weights=lambda: {"step": np.array(run._count)},
         )  # fmt: skip
         run = TrainingRun(
             start_checkpoint(SPEC), FineTuneConfig(steps=4, minutes=0, batch=1),
-            learner, judge, record={}, notes=(), advice="",
-            leeway=training._leeway([held_out]),
+            optimisation, evaluator, record={}, notes=(), advice="",
+            tolerance=training._tolerance([held_out]),
         )  # fmt: skip
-        run._is_time_to_look = lambda: True
+        run._is_evaluation_due = lambda: True
         _, result = drained(run.events(lambda: False))
         assert result.checkpoint.weights["step"] == kept

@@ -54,9 +54,9 @@ def test_of_many_images_whole_ones_are_held_out(number):
 def test_of_few_images_blocks_are_held_out():
     split = split_pairs([labelled(s) for s in range(FEW_IMAGES - 1)], fraction=0.2)
     assert all(np.any(p.target == IGNORE) for p in split.validation)
-    for judge in split.validation:
-        learn = next(p for p in split.training if p.name == judge.name)
-        assert np.all((judge.target != IGNORE) == (learn.target == HELD_OUT))
+    for validate in split.validation:
+        learn = next(p for p in split.training if p.name == validate.name)
+        assert np.all((validate.target != IGNORE) == (learn.target == HELD_OUT))
 
 
 @pytest.mark.parametrize("number", [1, 4, 9])
@@ -85,7 +85,7 @@ def test_one_tiny_spot_validates_on_what_it_learns_with_a_note():
     target[101, 100:103] = 1
     split = split_pairs([pair(target)], fraction=0.2)
     assert count(split.training) == count(split.validation) == 6
-    assert "judged by the pixels it learned from" in split.notes[0]
+    assert "evaluated on the pixels it learned from" in split.notes[0]
 
 
 def wrong_in(region, shape=(256, 256)):
@@ -113,7 +113,7 @@ def test_single_correction_is_held_out_and_learned_from():
     target[20:24, 20:24] = 1
     wrong = wrong_in(np.s_[20:24, 20:24])
     split = split_pairs([pair(target)], fraction=0.1, mistakes=[wrong])
-    assert "judged by the pixels it learned from" in split.notes[0]
+    assert "evaluated on the pixels it learned from" in split.notes[0]
     assert np.all(split.validation[0].target[wrong] == 1)
     assert np.all(split.training[0].target[wrong] == 1)
 
@@ -172,7 +172,7 @@ def test_any_strokes_leave_labels_on_both_sides(strokes, fraction, seed):
     split = split_pairs(pairs, fraction=fraction, seed=seed)
     assert count(split.validation) > 0
     assert classes(split.training) == classes(pairs)
-    if not any("judged by the pixels" in note for note in split.notes):
+    if not any("evaluated on the pixels" in note for note in split.notes):
         assert count(split.training) + count(split.validation) == count(pairs)
         assert count(split.training) >= count(pairs) / 2
 

@@ -28,7 +28,10 @@ def split(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
 
 def ours(kind: str, module: nn.Module) -> Optimiser:
     kernels, others = split(module)
-    groups = [Group(parameters=kernels, decay=0.1), Group(parameters=others, pace=10)]
+    groups = [
+        Group(parameters=kernels, decay=0.1),
+        Group(parameters=others, rate_factor=10),
+    ]
     return AdamW(groups) if kind == "adamw" else MomentumSGD(groups, 0.99)
 
 

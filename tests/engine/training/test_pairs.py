@@ -178,16 +178,16 @@ class TestCrops:
     def test_of_a_pair_with_soft_targets_they_lie_on_these(self):
         target = unlabelled((400, 400))
         target[50, 50] = 1
-        guess = np.zeros((2, 400, 400), np.float16)
-        guess[1, 40:60, 40:60] = 1
+        soft_target = np.zeros((2, 400, 400), np.float16)
+        soft_target[1, 40:60, 40:60] = 1
         crops = CropSampler(
-            [replace(pair(target), guess=guess)],
+            [replace(pair(target), soft_target=soft_target)],
             shape=(9, 9),
             jitter=(0, 0),
             generator=np.random.default_rng(0),
             anywhere=1.0,
         ).draw(100)
-        assert (crops.guesses[:, 1, 4, 4] == 1).all()
+        assert (crops.soft_targets[:, 1, 4, 4] == 1).all()
         # Not on the stroke alone.
         assert (crops.targets[:, 4, 4] == IGNORE).mean() > 0.9
 
@@ -195,7 +195,7 @@ class TestCrops:
         target = unlabelled((400, 400))
         target[50, 50] = 1
         crops = CropSampler(
-            [replace(pair(target), guess=np.zeros((2, 400, 400), np.float16))],
+            [replace(pair(target), soft_target=np.zeros((2, 400, 400), np.float16))],
             shape=(9, 9),
             jitter=(0, 0),
             generator=np.random.default_rng(0),

@@ -222,14 +222,14 @@ class TestBlindSpots:
 
     def test_only_spots_have_a_loss(self):
         pair = TrainingPair(noisy(0)[None] / 100, np.zeros((96, 96), np.uint8))
-        learner = DenoisingOptimisation(
+        optimisation = DenoisingOptimisation(
             start_checkpoint(SPEC), [pair], CONFIG.for_training(), "cpu"
         )
-        batch = learner._draw()
+        batch = optimisation._draw()
         images, targets, weights, _ = batch
         assert weights is None
         output = torch.zeros_like(images, requires_grad=True)
-        loss = learner._loss(output, batch)
+        loss = optimisation._loss(output, batch)
         loss.backward()
         spots = targets[:, -1:] > 0
         assert (output.grad[spots] != 0).all()
@@ -238,11 +238,11 @@ class TestBlindSpots:
 
     def test_crops_are_pixels_of_the_image(self):
         pair = TrainingPair(noisy(0)[None] / 100, np.zeros((96, 96), np.uint8))
-        learner = DenoisingOptimisation(
+        optimisation = DenoisingOptimisation(
             start_checkpoint(SPEC), [pair], CONFIG.for_training(), "cpu"
         )
         values = set(np.round(pair.image.ravel(), 4))
-        _, targets, *_ = learner._draw()
+        _, targets, *_ = optimisation._draw()
         drawn = set(np.round(targets[:, 0].numpy().ravel(), 4))
         assert len(drawn - values) < 0.02 * len(drawn)
 

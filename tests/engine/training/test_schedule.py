@@ -41,18 +41,18 @@ def test_rate_warms_up_and_cools_down():
 
 
 def test_evaluations_do_not_depend_on_the_clock_where_steps_end_the_run():
-    assert by_steps(400).next_look(100, 1e6, 50) == pytest.approx(0.25 + 1 / 20)
+    assert by_steps(400).next_evaluation(100, 1e6, 50) == pytest.approx(0.25 + 1 / 20)
     both = Schedule(steps=400, seconds=1000, peak=1.0)
-    assert both.next_look(100, 10, 99) == by_steps(400).next_look(100, 0, 0)
+    assert both.next_evaluation(100, 10, 99) == by_steps(400).next_evaluation(100, 0, 0)
 
 
 def test_short_runs_evaluate_rarely():
-    assert by_steps(40).next_look(0, 0, 0) == pytest.approx(10 / 40)
+    assert by_steps(40).next_evaluation(0, 0, 0) == pytest.approx(10 / 40)
 
 
 def test_slow_evaluations_are_rarer_where_time_ends_the_run():
-    assert by_time().next_look(0, 10, 0.01) == pytest.approx(0.1 + 1 / 20)
-    assert by_time().next_look(0, 10, 6) == pytest.approx(0.1 + 6 / 0.12 / 100)
+    assert by_time().next_evaluation(0, 10, 0.01) == pytest.approx(0.1 + 1 / 20)
+    assert by_time().next_evaluation(0, 10, 6) == pytest.approx(0.1 + 6 / 0.12 / 100)
 
 
 def test_time_of_the_last_evaluation_and_of_a_rest_is_kept_free():
@@ -66,7 +66,7 @@ def test_time_of_the_last_evaluation_and_of_a_rest_is_kept_free():
 
 def test_time_left_is_that_of_the_nearer_limit():
     both = Schedule(steps=100, seconds=50, peak=1.0)
-    assert both.seconds_left(10, 20, pace=2) == 30
-    assert both.seconds_left(95, 20, pace=2) == 10
-    assert by_steps().seconds_left(100, 20, pace=2) == 0
-    assert by_time().seconds_left(3, 120, pace=2) == 0
+    assert both.seconds_left(10, 20, step_seconds=2) == 30
+    assert both.seconds_left(95, 20, step_seconds=2) == 10
+    assert by_steps().seconds_left(100, 20, step_seconds=2) == 0
+    assert by_time().seconds_left(3, 120, step_seconds=2) == 0

@@ -18,7 +18,7 @@ from unet_engine.stopping import never
 from unet_engine.training import fine_tuning as training
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.losses import masked_guess
+from unet_engine.training.losses import soft_cross_entropy
 from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.soft_targets import with_soft_targets
 
@@ -36,17 +36,19 @@ def halves(size: int = 128) -> TrainingPair:
     return TrainingPair(image, target, "halves")
 
 
-def guess(*pairs: TrainingPair, stop=never):
+def add_soft_targets(*pairs: TrainingPair, stop=never):
     return with_soft_targets(pairs, FeatureExtractor(), 2, stop)
 
 
 def test_strokes_are_carried_to_where_nobody_painted():
-    (pair,) = guess(halves())
-    assert pair.guess is not None
-    assert pair.guess.shape == (2, 128, 128)
-    np.testing.assert_allclose(pair.guess.sum(axis=0, dtype=np.float32), 1, atol=2e-3)
-    assert pair.guess[0, 90:, :50].mean() > 0.65
-    assert pair.guess[1, 90:, 80:].mean() > 0.65
+    (pair,) = add_soft_targets(halves())
+    assert pair.soft_target is not None
+    assert pair.soft_target.shape == (2, 128, 128)
+    np.testing.assert_allclose(
+        pair.soft_target.sum(axis=0, dtype=np.float32), 1, atol=2e-3
+    )
+    assert pair.soft_target[0, 90:, :50].mean() > 0.65
+    assert pair.soft_target[1, 90:, 80:].mean() > 0.65
 
 
 def test_probabilities_of_a_tuned_model_count_as_much():
@@ -55,17 +57,17 @@ def test_probabilities_of_a_tuned_model_count_as_much():
     weights["head.weight"] = np.zeros_like(weights["head.weight"])
     weights["head.bias"] = np.array([-9.0, 9.0], np.float32)
     sure = Checkpoint(SPEC, weights, ({"name": "sure"},))
-    (alone,) = guess(halves())
-    (with_opinion,) = with_soft_targets(
-        [halves()], FeatureExtractor(opinion=sure), 2, never
+    (alone,) = add_soft_targets(halves())
+    (with_tuned,) = with_soft_targets(
+        [halves()], FeatureExtractor(tuned=sure), 2, never
     )
-    assert alone.guess is not None
-    assert with_opinion.guess is not None
+    assert alone.soft_target is not None
+    assert with_tuned.soft_target is not None
     # Half for the one that is sure, wherever; the rest for the strokes.
-    assert with_opinion.guess[1].min() > 0.499
-    assert with_opinion.guess[1, 20:26, 10:40].mean() < 0.75
-    assert with_opinion.guess[1, 20:26, -40:-10].mean() > 0.85
-    assert alone.guess[1, 20:26, 10:40].mean() < 0.35
+    assert with_tuned.soft_target[1].min() > 0.499
+    assert with_tuned.soft_target[1, 20:26, 10:40].mean() < 0.75
+    assert with_tuned.soft_target[1, 20:26, -40:-10].mean() > 0.85
+    assert alone.soft_target[1, 20:26, 10:40].mean() < 0.35
 
 
 def test_held_out_pixels_are_not_learned_from():
@@ -74,8 +76,8 @@ def test_held_out_pixels_are_not_learned_from():
     other = halves()
     other.target[other.target == 1] = IGNORE
     # Of one class alone there are no soft targets.
-    assert guess(pair)[0].guess is None
-    assert guess(other)[0].guess is None
+    assert add_soft_targets(pair)[0].soft_target is None
+    assert add_soft_targets(other)[0].soft_target is None
 
 
 def test_images_that_are_labelled_get_no_soft_targets():
@@ -83,9 +85,9 @@ def test_images_that_are_labelled_get_no_soft_targets():
     dense.target[:] = 0
     dense.target[:, 64:] = 1
     sparse = halves()
-    kept, taught = guess(dense, sparse)
+    kept, targeted = add_soft_targets(dense, sparse)
     assert kept is dense
-    assert taught.guess is not None
+    assert targeted.soft_target is not None
 
 
 def test_only_blocks_near_the_strokes_of_a_large_image_get_soft_targets():
@@ -94,16 +96,16 @@ def test_only_blocks_near_the_strokes_of_a_large_image_get_soft_targets():
     target = np.full(image.shape[1:], IGNORE, np.uint8)
     target[5:9, 5:50] = 0
     target[20:29, 5:50] = 1
-    (pair,) = guess(TrainingPair(image, target))
-    assert pair.guess is not None
-    known = pair.guess.sum(axis=0) > 0
+    (pair,) = add_soft_targets(TrainingPair(image, target))
+    assert pair.soft_target is not None
+    known = pair.soft_target.sum(axis=0) > 0
     assert known[:, : 256 * 10].all()
     assert not known[:, 256 * 20 :].any()
 
 
 def test_stop_leaves_everything_as_it_is():
     pair = halves()
-    assert guess(pair, stop=lambda: True) == (pair,)
+    assert add_soft_targets(pair, stop=lambda: True) == (pair,)
 
 
 def test_when_time_is_short_the_blocks_with_strokes_get_soft_targets():
@@ -111,9 +113,9 @@ def test_when_time_is_short_the_blocks_with_strokes_get_soft_targets():
     pair.target[:] = IGNORE
     pair.target[300:310, 310:350] = 1
     pair.target[300:310, 260:290] = 0
-    (taught,) = with_soft_targets([pair], FeatureExtractor(), 2, never, seconds=0)
-    assert taught.guess is not None
-    known = taught.guess.sum(axis=0) > 0
+    (targeted,) = with_soft_targets([pair], FeatureExtractor(), 2, never, seconds=0)
+    assert targeted.soft_target is not None
+    known = targeted.soft_target.sum(axis=0) > 0
     # One block is begun in any case.
     assert 0 < known.sum() <= 256**2
 
@@ -123,14 +125,14 @@ def test_slices_with_strokes_get_soft_targets_first():
     image = np.repeat(plane.image[:, None], 60, axis=1)
     target = np.full(image.shape[1:], IGNORE, np.uint8)
     target[20] = plane.target
-    (pair,) = guess(TrainingPair(image, target))
-    assert pair.guess is not None
-    assert pair.guess.shape == (2, 60, 128, 128)
-    known = np.flatnonzero((pair.guess.sum(axis=0) > 0).all(axis=(1, 2)))
+    (pair,) = add_soft_targets(TrainingPair(image, target))
+    assert pair.soft_target is not None
+    assert pair.soft_target.shape == (2, 60, 128, 128)
+    known = np.flatnonzero((pair.soft_target.sum(axis=0) > 0).all(axis=(1, 2)))
     # As many as there is time for, around the slice that was painted.
     np.testing.assert_array_equal(known, np.arange(20 - 18, 20 + 18))
-    assert pair.guess[1, known, 90:, 80:].mean() > 0.65
-    assert pair.guess[0, known, 90:, :50].mean() > 0.65
+    assert pair.soft_target[1, known, 90:, 80:].mean() > 0.65
+    assert pair.soft_target[0, known, 90:, :50].mean() > 0.65
 
 
 def test_a_model_of_planes_gives_the_features_of_the_slices_of_a_volume(monkeypatch):
@@ -177,8 +179,10 @@ def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
 
 def test_soft_targets_of_another_size_are_refused():
     pair = halves()
-    with pytest.raises(DataError, match="guess is 9 x 9"):
-        TrainingPair(pair.image, pair.target, guess=np.zeros((2, 9, 9), np.float32))
+    with pytest.raises(DataError, match="soft target is 9 x 9"):
+        TrainingPair(
+            pair.image, pair.target, soft_target=np.zeros((2, 9, 9), np.float32)
+        )
 
 
 def test_the_loss_is_that_of_the_masked_pixels_that_are_known():
@@ -186,11 +190,11 @@ def test_the_loss_is_that_of_the_masked_pixels_that_are_known():
     logits[0, 1, 0, 0] = 3.0
     probabilities = torch.tensor([[[[1.0, 0.5, 0.0]], [[0.0, 0.5, 0.0]]]])
     mask = torch.tensor([[[False, True, True]]])
-    loss = masked_guess(logits, probabilities, mask)
+    loss = soft_cross_entropy(logits, probabilities, mask)
     # The first pixel is not asked for, nothing is known of the last.
     assert float(loss) == pytest.approx(np.log(2))
     nothing = torch.zeros_like(mask)
-    assert float(masked_guess(logits, probabilities, nothing)) == 0
+    assert float(soft_cross_entropy(logits, probabilities, nothing)) == 0
 
 
 def test_a_network_learns_the_soft_targets():

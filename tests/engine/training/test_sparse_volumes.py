@@ -185,7 +185,7 @@ class TestCrops:
     ):
         spec = ROWS[name]
         shape = crop_shape(spec, [(depth, edge, edge)], crop)
-        spec.check_input(shape.seen)
+        spec.check_input(shape.outer)
         divisor = spec.footprint.divisor
         assert shape.learned[0] < depth + divisor[0]
         assert shape.learned[1] == shape.learned[2] < edge + divisor[1]
@@ -238,7 +238,7 @@ class TestCrops:
         labelled[100, 150, 140:160] = True
         box = volume_around(labelled, UNET, 64)
         assert labelled[box].sum() == 20
-        seen = crop_shape(UNET, [labelled.shape], 64).seen
+        seen = crop_shape(UNET, [labelled.shape], 64).outer
         assert box[0] == slice(100 - 2 * seen[0], 101 + 2 * seen[0])
         assert box[2].stop - box[2].start < 200
 
@@ -313,12 +313,12 @@ class TestSplit:
         target[5, 50:54, 4:70] = target[22, 60:64, 4:70] = 1
         pair = TrainingPair(np.zeros((1, *target.shape), np.float32), target)
         split = split_pairs([pair], fraction=0.2)
-        (learn,), (judge,) = split.training, split.validation
+        (learn,), (validate,) = split.training, split.validation
         assert not split.notes
-        assert np.array_equal(learn.target == HELD_OUT, judge.target != IGNORE)
-        held = judge.target != IGNORE
-        assert np.array_equal(judge.target[held], target[held])
-        for side in (learn, judge):
+        assert np.array_equal(learn.target == HELD_OUT, validate.target != IGNORE)
+        held = validate.target != IGNORE
+        assert np.array_equal(validate.target[held], target[held])
+        for side in (learn, validate):
             assert set(np.flatnonzero(class_counts(side.target))) == {0, 1}
         # A block goes through all slices: none is held out whose neighbour is learned.
         columns = held.any(axis=0)
@@ -339,8 +339,8 @@ class TestSplit:
         chosen = tuple(range(2, 2 + slices))
         pair, _ = annotated(chosen)
         split = split_pairs([pair], fraction=0.2)
-        (learn,), (judge,) = split.training, split.validation
-        held = (judge.target != IGNORE).all(axis=(1, 2))
+        (learn,), (validate,) = split.training, split.validation
+        held = (validate.target != IGNORE).all(axis=(1, 2))
         assert held.sum() == round(0.2 * slices)
         assert np.all(np.diff(np.flatnonzero(held)) == 1)
         assert np.all(learn.target[held] == HELD_OUT)
@@ -391,8 +391,8 @@ class TestValidation:
         wrong[55, :7] = 1 - wrong[55, :7]
         for truth, mistakes in ((target, 0), (wrong, 7 * 80)):
             pair = TrainingPair(image, truth)
-            judge = HeldOut([pair], UNET, pixels=10**8, seed=0)
-            look = judge.evaluate(Threshold(), "cpu")
+            validate = HeldOut([pair], UNET, pixels=10**8, seed=0)
+            look = validate.evaluate(Threshold(), "cpu")
             assert (look.iou == 1) == (not mistakes)
             (found,) = find_mistakes([pair], Threshold(), UNET, "cpu")
             assert found.sum() == mistakes
@@ -403,10 +403,10 @@ class TestValidation:
         target = np.full(image.shape[1:], IGNORE, np.uint8)
         target[0, :2, :2] = 1
         pair = TrainingPair(image, target)
-        judge = HeldOut([pair], UNET, pixels=10**8, seed=0, watched=[pair])
-        assert judge.evaluate(Threshold(), "cpu").changed == 0
+        validate = HeldOut([pair], UNET, pixels=10**8, seed=0, watched=[pair])
+        assert validate.evaluate(Threshold(), "cpu").changed == 0
         image[:] = 0.1
-        assert judge.evaluate(Threshold(), "cpu").changed == 1
+        assert validate.evaluate(Threshold(), "cpu").changed == 1
 
 
 class TestLearner:
@@ -458,7 +458,7 @@ class TestLearner:
     def test_elastic_deformation_shrinks_with_the_crop(self):
         pair, _ = annotated()
         learner = Optimisation(start_checkpoint(THIN), [pair], with_(crop=192), "cpu")
-        share = learner._crop.seen[-1] / 192
+        share = learner._crop.outer[-1] / 192
         assert share < 0.5
         assert learner._augmentation.elastic == pytest.approx(10 * share)
 

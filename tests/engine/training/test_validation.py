@@ -97,8 +97,8 @@ def test_change_away_from_labels_is_noted():
     one = pair((256, 256))
     one.target[:] = IGNORE
     one.target[:4, :4] = 1
-    judge = HeldOut([one], SPEC, pixels=10**7, seed=0, watched=[one])
-    assert judge.evaluate(Threshold(), "cpu").changed == 0
+    held_out = HeldOut([one], SPEC, pixels=10**7, seed=0, watched=[one])
+    assert held_out.evaluate(Threshold(), "cpu").changed == 0
 
     class Never(Threshold):
         def forward(self, x):
@@ -106,5 +106,5 @@ def test_change_away_from_labels_is_noted():
 
     far = np.ones((256, 256), bool)
     far[: 4 + NEAR, : 4 + NEAR] = False
-    changed = judge.evaluate(Never(), "cpu").changed
+    changed = held_out.evaluate(Never(), "cpu").changed
     assert abs(changed - np.mean(one.image[0][far] > 0.5)) < 1e-9
