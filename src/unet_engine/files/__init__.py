@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all, and one lock."""
+"""Files that appear whole or not at all (``atomic``), and one lock (``locking``)."""

@@ -59,7 +59,7 @@ def whole_folder(
     hidden = target.with_name(f".{secrets.token_hex(8)}")
     try:
         if target.exists() and not replace:
-            raise FileExistsError(errno.EEXIST, "there is something already")
+            raise FileExistsError(errno.EEXIST, "it exists already")
         hidden.mkdir()
         yield hidden / target.name
         if target.exists():

@@ -1,1 +1,9 @@
-"""From an image to a mask: plan, tiles, output."""
+"""From an image to a mask, or to a restored image.
+
+In go an ``Image``, a ``Checkpoint`` and a ``PredictConfig`` (``config``), out comes a
+``Prediction`` (``events``). ``segmentation`` and ``denoising`` are the two ways in.
+They make a ``plan`` of tiles (``tile_size`` chooses how large), run it in a
+``tile_loop``, which reads and predicts tile by tile (``tile_predictor``), and write
+each tile to an output: arrays (``outputs``) or files (``disk_output``), where
+``finished_tiles`` records what an interrupted run has done, so that it can resume.
+"""

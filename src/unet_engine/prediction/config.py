@@ -29,7 +29,7 @@ class PredictConfig:
         Predict each tile in its 8 flips and turns and take the mean: a little better,
         8 times slower. auto does so if the paper of the network does.
     halo
-        exact: as much context around a tile as the network can see, so that tiles
+        exact: the whole receptive field of the network around a tile, so that tiles
         equal the whole. measured: as much as was found to change a probability by
         over 0.001; a little faster.
     precision

@@ -15,7 +15,7 @@ from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Denoised, TileDenoised
-from unet_engine.prediction.plan import looked_at, plan_prediction
+from unet_engine.prediction.plan import current_place, plan_prediction
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
@@ -93,7 +93,12 @@ def iter_denoise(
     _check_restores(spec)
     image = keep_chunks(match_channels(image, spec.in_channels))
     plan = plan_prediction(
-        image, spec, config, indices, watched=near is not None, place=looked_at(near)
+        image,
+        spec,
+        config,
+        indices,
+        watched=near is not None,
+        place=current_place(near),
     )
     normalisation = measure_normalisation(image, spec, plan)
     with translated_errors():
@@ -135,7 +140,7 @@ def _check_restores(spec: ModelSpec) -> None:
 def _as_recorded(
     pixels: npt.NDArray[np.float32], image: Image, index: Index, tile: Tile
 ) -> npt.NDArray[np.float32]:
-    """Put what was read where nothing was recorded: there is no restored value.
+    """Keep the pixels of the image where nothing was recorded: none is restored there.
 
     ``pixels`` are ``(C, *inner)``, and NaN in every channel of such a place.
     """

@@ -26,7 +26,7 @@ from unet_engine.images.zarr.writing import (
 )
 from unet_engine.prediction.finished_tiles import (
     FinishedTiles,
-    Inputs,
+    InputFiles,
     describe_changes,
 )
 from unet_engine.tiling.tiles import reflect_indices
@@ -48,13 +48,16 @@ _RECORD = "napari-unet-finetune"
 """Attribute of a finished image: what it was made from."""
 
 _LARGEST_CHUNK = 1024
-_SECONDS_BETWEEN_COMMITS = 0.5
+"""Edge of a chunk in pixels: 1 MiB of class ids, as viewers read quickly."""
+
+_COMMIT_INTERVAL_S = 0.5
+"""Seconds of work that a power cut can cost; a flush of each tile would cost more."""
 
 
 class DiskOutput:
-    """Results that are written as tiles finish; an interrupted run can go on.
+    """Results that are written as tiles finish; an interrupted run can resume.
 
-    Memory does not grow with the image. A run that was killed goes on at its finished
+    Memory does not grow with the image. A run that was killed resumes at its finished
     tiles, and what it gives is byte for byte what an uninterrupted one gives. No chunk
     is shared by two tiles. A TIFF cannot be filled so: its tiles are gathered in a
     hidden OME-Zarr beside it, which becomes the TIFF at the end.
@@ -68,8 +71,8 @@ class DiskOutput:
     overwrite
         Delete what is there first, unfinished runs included.
     resume
-        Take results that are finished and the same for what was asked for; with
-        ``overwrite`` go on with an unfinished run.
+        Accept finished results of the same run; with ``overwrite`` resume an
+        unfinished one.
     """
 
     def __init__(
@@ -82,8 +85,8 @@ class DiskOutput:
     ) -> None:
         paths = [labels] if probabilities is None else [labels, probabilities]
         self._targets = [_Target(Path(os.path.realpath(path))) for path in paths]
-        self._journal = FinishedTiles(self._targets[0].store)
-        self._overwrite = overwrite and not (resume and self._journal.exists)
+        self._finished_tiles = FinishedTiles(self._targets[0].store)
+        self._overwrite = overwrite and not (resume and self._finished_tiles.exists)
         self._resume = resume and not overwrite
         self._plan: PredictionPlan
         self._identity: dict[str, Any] = {}
@@ -94,7 +97,7 @@ class DiskOutput:
 
     @property
     def unfinished(self) -> Path | None:
-        """Where the finished tiles lie that the same run would go on at."""
+        """Where the finished tiles lie at which the same run would resume."""
         return self._targets[0].store if self._begun and not self._complete else None
 
     @property
@@ -114,10 +117,10 @@ class DiskOutput:
 
     @property
     def block_edge(self) -> int:
-        """Blocks of the run that is gone on with."""
+        """Blocks of the run that is resumed."""
         if self._overwrite:
             return 0
-        block_edge = self._journal.begun_with("blocks")
+        block_edge = self._finished_tiles.begun_with("blocks")
         return block_edge if type(block_edge) is int and block_edge > 0 else 0
 
     def begin(self, run: PredictionRun) -> AbstractSet[int]:
@@ -134,11 +137,11 @@ class DiskOutput:
         with self._named_errors():
             if self._finished_before():
                 self._complete = True
-                self._journal.remove()
+                self._finished_tiles.remove()
                 self._open(run, anew=False)
                 return frozenset(range(run.plan.total))
             self._make_room()
-            finished = self._journal.open(self._identity, self._inputs(run))
+            finished = self._finished_tiles.open(self._identity, self._inputs(run))
             for leftover in self._leftovers():
                 leftover.unlink(missing_ok=True)
             self._open(run, anew=not finished)
@@ -156,7 +159,7 @@ class DiskOutput:
         labels: npt.NDArray[np.uint8],
         probabilities: npt.NDArray[np.float32],
     ) -> None:
-        """Write the chunks of a tile.
+        """Write the chunks of a tile: ``(*inner)`` labels and their probabilities.
 
         Raises
         ------
@@ -168,11 +171,11 @@ class DiskOutput:
             for target in self._targets[1:]:
                 chunks += target.write(index, tile, probabilities)
             self._unwritten.append((self._plan.number(index, tile), chunks))
-            if time.monotonic() - self._committed > _SECONDS_BETWEEN_COMMITS:
+            if time.monotonic() - self._committed > _COMMIT_INTERVAL_S:
                 self._commit()
 
     def finish(self, stop: Stop) -> bool:
-        """Make the smaller levels, or the TIFF; False when ``stop`` said True.
+        """Make the smaller levels, or the TIFF; False when ``stop`` returned True.
 
         Raises
         ------
@@ -186,7 +189,7 @@ class DiskOutput:
             for target in self._targets:
                 if not target.finish(stop, {_RECORD: self._identity}):
                     return False
-            self._journal.remove()
+            self._finished_tiles.remove()
             for target in self._targets:
                 target.remove_store()
         self._complete = True
@@ -194,7 +197,7 @@ class DiskOutput:
 
     def discard(self) -> None:
         """Delete what was begun, of which no tile is finished."""
-        self._journal.remove()
+        self._finished_tiles.remove()
         with self._named_errors():
             for target in self._targets:
                 if target.store.exists():
@@ -202,13 +205,13 @@ class DiskOutput:
         self._begun = False
 
     def close(self) -> None:
-        """Note the last tiles, if the disk still takes a line, and let go."""
+        """Record the last tiles, if the disk has room for a line, and close."""
         with suppress(OSError):
             self._commit()
-        self._journal.close()
+        self._finished_tiles.close()
 
-    def _inputs(self, run: PredictionRun) -> Inputs | None:
-        """Tell which files the tiles are made from, if the image lies in any."""
+    def _inputs(self, run: PredictionRun) -> InputFiles | None:
+        """Return the files that the tiles are made from, if the image lies in any."""
         image = run.image
         if image.source is None:
             return None
@@ -234,14 +237,14 @@ class DiskOutput:
             ]
             return files_of(image.data, image.key((*index, *region)))
 
-        return Inputs(source=image.source, chunks_of=chunks_of)
+        return InputFiles(source=image.source, chunks_of=chunks_of)
 
     def _commit(self) -> None:
-        """Let chunks reach the disk, and only then the journal."""
+        """Flush chunks to the disk, and only then record their tiles."""
         for _, chunks in self._unwritten:
             for chunk in chunks:
                 _flush(chunk)
-        self._journal.append(number for number, _ in self._unwritten)
+        self._finished_tiles.append(number for number, _ in self._unwritten)
         self._unwritten.clear()
         self._committed = time.monotonic()
 
@@ -250,11 +253,11 @@ class DiskOutput:
             target.open(run, probabilities=number == 1, anew=anew)
 
     def _finished_before(self) -> bool:
-        """Tell whether the very same results are there already, and asked for."""
+        """Whether the same results are there already, and are to be accepted."""
         first = self._targets[0]
-        if self._overwrite or self._journal.exists:
+        if self._overwrite or self._finished_tiles.exists:
             return False
-        if not self._resume and not self._journal.has_traces:
+        if not self._resume and not self._finished_tiles.has_traces:
             return False
         record = first.record()
         if record is None:
@@ -267,13 +270,13 @@ class DiskOutput:
         return True
 
     def _make_room(self) -> None:
-        """Make sure that nothing of others is written over."""
-        goes_on = self._journal.exists and not self._overwrite
+        """Make sure that no other file is written over."""
+        resumes = self._finished_tiles.exists and not self._overwrite
         for target in self._targets:
             if self._overwrite:
                 target.delete()
-            elif not goes_on:
-                target.check_free(self._journal)
+            elif not resumes:
+                target.check_free(self._finished_tiles)
 
     def _leftovers(self) -> Iterator[Path]:
         """Find the files that were being written when a run was killed."""
@@ -311,7 +314,7 @@ class _Target:
 
     @property
     def array(self) -> Any:
-        """The result as it lies on disk, in our order of axes."""
+        """The result as it lies on disk, ``([classes,] *leading, Y, X)``."""
         if self.is_zarr or self.store.exists():
             return self._multiscale.as_written(self._array)
         return open_image(self.path, axes=self._multiscale.axes).data
@@ -344,7 +347,7 @@ class _Target:
         return [self.store / "0" / encode(number) for number in numbers]
 
     def finish(self, stop: Stop, attributes: dict[str, Any]) -> bool:
-        """Make what was asked for from the full resolution."""
+        """Make the result from the full resolution: smaller levels, or the TIFF."""
         if self.is_zarr:
             return self._multiscale.finish(stop, attributes)
         return write_large_tiff(
@@ -365,7 +368,7 @@ class _Target:
         record = attributes.get(_RECORD)
         return record if isinstance(record, dict) else None
 
-    def check_free(self, journal: FinishedTiles) -> None:
+    def check_free(self, finished_tiles: FinishedTiles) -> None:
         """Refuse to write into what is there; a TIFF is replaced when it is complete.
 
         Raises
@@ -377,8 +380,8 @@ class _Target:
             if self.store.exists():
                 shutil.rmtree(self.store)
             return
-        others = (p for p in self.store.rglob("*") if not journal.owns(p))
-        if self.store.is_file() or any(p.is_file() for p in others):
+        foreign = (p for p in self.store.rglob("*") if not finished_tiles.owns(p))
+        if self.store.is_file() or any(p.is_file() for p in foreign):
             raise DataError(
                 f"{self.path} is there already; choose another name, or pass "
                 "--overwrite to delete it first"

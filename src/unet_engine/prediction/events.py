@@ -23,12 +23,12 @@ class TileDone:
     labels
         ``(h, w)`` uint8 class ids.
     probabilities
-        ``(classes, h, w)`` float32 in [0, 1], or None when they were not asked for.
+        ``(classes, h, w)`` float32 in [0, 1], or None without
+        ``PredictConfig.probabilities``.
     done, total
         Tiles finished so far, this one included, and tiles in the run.
     notes
-        What happened so far, such as that memory ran out and how it goes on; one
-        sentence each.
+        What happened so far, such as that memory ran out; one sentence each.
     """
 
     index: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""``Journal``: which tiles of a run are on disk, whatever ends it."""
+"""``FinishedTiles``: which tiles of a run are on disk, whatever ends it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class InputFiles:
     """The files that the tiles of a run are made from.
 
     Attributes
@@ -50,7 +50,7 @@ class Inputs:
     source
         All of them.
     chunks_of
-        Gives the names of the chunks that a tile is made from, by its number.
+        Returns the names of the chunks that a tile is made from, by its number.
     """
 
     source: Source
@@ -67,7 +67,7 @@ class FinishedTiles:
     Parameters
     ----------
     home
-        The folder of the results; the journal lies in a hidden folder in it.
+        The folder of the results; the record lies in a hidden folder in it.
     """
 
     def __init__(self, home: Path) -> None:
@@ -85,7 +85,7 @@ class FinishedTiles:
 
     @property
     def has_traces(self) -> bool:
-        """True when a run was begun here, even if its journal was being removed."""
+        """True when a run was begun here, even if its record was being removed."""
         return self._folder.exists()
 
     def begun_with(self, part: str) -> Any:
@@ -94,13 +94,13 @@ class FinishedTiles:
         return None if begun is None else begun.get(part)
 
     def owns(self, path: Path) -> bool:
-        """Tell whether a file is part of the journal."""
+        """Whether a file is part of the record."""
         return self._folder in path.parents
 
     def open(
-        self, identity: Mapping[str, Any], inputs: Inputs | None = None
+        self, identity: Mapping[str, Any], inputs: InputFiles | None = None
     ) -> set[int]:
-        """Begin a run or go on with it; return the numbers of its finished tiles.
+        """Begin a run or resume it; return the numbers of its finished tiles.
 
         Where chunks of the image changed since it was begun, as a damaged one that was
         copied again, the tiles that were made from them are no longer finished.
@@ -154,9 +154,9 @@ class FinishedTiles:
         self,
         begun: Mapping[str, Any],
         identity: Mapping[str, Any],
-        inputs: Inputs | None,
+        inputs: InputFiles | None,
     ) -> set[str]:
-        """Return the chunks that tell two runs apart.
+        """Return the chunks in which two runs differ.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class FinishedTiles:
         return changed
 
     def _read(self, file: FileIO) -> set[int]:
-        """Return the numbers that are noted, and drop one that was cut short."""
+        """Return the numbers on record, and drop one that was cut short."""
         file.seek(0)
         # What follows the last end of line was cut short.
         *lines, rest = file.read().split(b"\n")
@@ -189,13 +189,13 @@ class FinishedTiles:
         return finished
 
     def append(self, numbers: Iterable[int]) -> None:
-        """Note tiles whose chunks are on disk."""
+        """Record tiles whose chunks are on disk."""
         self._append(map(str, numbers))
 
-    def _append(self, notes: Iterable[str]) -> None:
+    def _append(self, entries: Iterable[str]) -> None:
         if self._file is None:
             return
-        lines = "".join(f"{note}\n" for note in notes).encode()
+        lines = "".join(f"{entry}\n" for entry in entries).encode()
         written = self._file.write(lines)
         if written != len(lines):
             # Half a number would run into the next one.
@@ -204,7 +204,7 @@ class FinishedTiles:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Let another run go on here."""
+        """Close the file, so that another run can resume here."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -213,7 +213,7 @@ class FinishedTiles:
             self._lock = None
 
     def remove(self) -> None:
-        """Take the journal away: the results are finished."""
+        """Delete the record: the results are finished."""
         self.close()
         # The identity first: without it there is no unfinished run.
         self._identity.unlink(missing_ok=True)
@@ -235,7 +235,7 @@ class FinishedTiles:
 
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Say in which parts two identities differ; empty when they do not."""
+    """Describe in which parts two identities differ; empty when they do not."""
     changes = []
     for part, name in _NAMES.items():
         old, new = before.get(part), now.get(part)
@@ -249,8 +249,8 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _without_files(identity: Mapping[str, Any]) -> dict[str, Any]:
     image = identity.get("image")
-    others = {**image, "files": None} if isinstance(image, dict) else image
-    return {**identity, "image": others}
+    rest = {**image, "files": None} if isinstance(image, dict) else image
+    return {**identity, "image": rest}
 
 
 def _report(lost: AbstractSet[int]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unet_engine.tiling.tiles import Tile
 
 _SAME_NUMBERS_SINCE = "0.1.0"
-"""The version that last changed what a tile holds: runs begun since then go on."""
+"""The version that last changed what a tile holds: runs begun since then can resume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,7 +52,7 @@ class PredictionRun:
     block_edge: int
 
     def identity(self) -> dict[str, Any]:
-        """Return it as JSON types, by what a user would call the parts.
+        """Return it as JSON types, by names that messages use.
 
         Runs of the same identity give the same results, tile by tile.
         """
@@ -102,7 +102,7 @@ class Output(Protocol):
 
     @property
     def fixed_grid(self) -> bool:
-        """Whether the tiles must be the same in every run, wherever somebody looks."""
+        """Whether the tiles must be the same in every run, wherever the viewport is."""
 
     @property
     def block_edge(self) -> int:
@@ -118,16 +118,16 @@ class Output(Protocol):
         labels: npt.NDArray[np.uint8],
         probabilities: npt.NDArray[np.float32],
     ) -> None:
-        """Take the ``(*inner)`` labels and ``(classes, *inner)`` probabilities."""
+        """Take ``(*inner)`` uint8 labels and ``(classes, *inner)`` probabilities."""
 
     def finish(self, stop: Stop) -> bool:
-        """Do what is left after the last tile; False when ``stop`` said True."""
+        """Do what is left after the last tile; False when ``stop`` returned True."""
 
     def discard(self) -> None:
-        """Take away what ``begin`` made: the model can fill none of it."""
+        """Delete what ``begin`` made: the model can fill none of it."""
 
     def close(self) -> None:
-        """Let go of what ``begin`` opened; finished tiles stay."""
+        """Close what ``begin`` opened; finished tiles stay."""
 
 
 class ArrayOutput:
@@ -138,7 +138,7 @@ class ArrayOutput:
     labels
         ``(*leading, Y, X)``, for uint8 class ids.
     probabilities
-        ``(classes, *leading, Y, X)``, for float32; None to let them go.
+        ``(classes, *leading, Y, X)``, for float32; None to discard them.
     """
 
     def __init__(self, labels: Any, probabilities: Any = None) -> None:
@@ -172,7 +172,7 @@ class ArrayOutput:
         labels: npt.NDArray[np.uint8],
         probabilities: npt.NDArray[np.float32],
     ) -> None:
-        """Put a tile in its place."""
+        """Write the ``(*inner)`` labels and probabilities of a tile into the arrays."""
         where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
         self.labels[where] = labels
         if self.probabilities is not None:
@@ -190,7 +190,7 @@ class ArrayOutput:
 
 
 def _described_fills(normalisation: Normalisation) -> dict[str, Any]:
-    """Name what is no data, if anything is: most runs have no such part."""
+    """Return the fills that are no data, if any: most runs have no such part."""
     if not any(normalisation.fills):
         return {}
     fills = [[list(value) for value in fill] for fill in normalisation.fills]

@@ -30,8 +30,8 @@ class PredictionPlan:
     shape
         Shape of the labels, ``(*leading, Y, X)``.
     planes
-        Positions to predict, along the leading axes that the network does not see:
-        all of them for a network of planes, all but Z for one of volumes.
+        Positions to predict, along the leading axes that are not spatial axes of the
+        network: all of them for a network of planes, all but Z for one of volumes.
     tiles
         Tiles of each position.
     nbytes
@@ -96,7 +96,7 @@ def _memory(nbytes: int) -> str:
 
 
 def check_axes(image: Image, spec: ModelSpec) -> None:
-    """Check that an image has the axes that a network sees.
+    """Check that an image has the axes that a network takes.
 
     Raises
     ------
@@ -133,10 +133,9 @@ def plan_prediction(
     on_disk
         The results are written as tiles finish and need no memory.
     watched
-        Somebody looks at the tiles as they finish: smaller ones, unless the tile is
-        given.
+        The tiles are shown as they finish: smaller ones, unless their size is set.
     place
-        What is looked at: as few tiles as can be cover it.
+        Where the viewport is: as few tiles as can be cover it.
 
     Raises
     ------
@@ -146,15 +145,15 @@ def plan_prediction(
     check_axes(image, spec)
     split = len(image.leading_shape) - (spec.ndim - 2)
     chosen = image.indices() if indices is None else _inside(image, indices)
-    seen = (*image.leading_shape[split:], *image.plane_shape)
+    spatial = (*image.leading_shape[split:], *image.plane_shape)
     footprint = spec.footprint_with(
         spec.measured_halo if config.halo == "measured" else None
     )
     view = None if place is None or len(place) < 3 else place[1:]
     sizes, origin = choose_tile_size(
-        seen, spec, footprint, edge=config.tile, watched=watched, view=view
+        spatial, spec, footprint, edge=config.tile, watched=watched, view=view
     )
-    tiles = TilePlan.for_shape(seen, tile=sizes, footprint=footprint, origin=origin)
+    tiles = TilePlan.for_shape(spatial, tile=sizes, footprint=footprint, origin=origin)
     shape = (*image.leading_shape, *image.plane_shape)
     results = prod(shape) * (1 + 4 * len(spec.classes) * config.probabilities)
     return PredictionPlan(
@@ -178,13 +177,13 @@ def _inside(image: Image, indices: Iterable[Index]) -> Iterator[Index]:
         yield tuple(index)
 
 
-def looked_at(near: Near) -> Place | None:
+def current_place(near: Near) -> Place | None:
     """Return where ``near`` is now."""
     return near() if callable(near) else near
 
 
 def nearest_first(plan: PredictionPlan, near: Near) -> Iterator[tuple[Index, Tile]]:
-    """Give every tile of every plane, nearest first to where ``near`` is now."""
+    """Yield every tile of every plane, nearest first to where ``near`` is now."""
     jobs = ((index, tile) for index in plan.planes for tile in plan.tiles)
     if near is None:
         # Of a time series larger than memory the list of tiles is large, too.
@@ -193,7 +192,7 @@ def nearest_first(plan: PredictionPlan, near: Near) -> Iterator[tuple[Index, Til
     waiting = list(jobs)[::-1]
     last: Place | None = None
     while waiting:
-        place = looked_at(near)
+        place = current_place(near)
         if place is not None and place != last:
             waiting.sort(key=partial(_distance, place), reverse=True)
             last = place
@@ -205,15 +204,15 @@ def _distance(
 ) -> tuple[tuple[int, ...], float, float]:
     """Order by the distance along each leading axis, the outermost first.
 
-    In a plane first come tiles of which something is seen, then those that lie
-    nearest beyond it.
+    In a plane first come tiles that meet the viewport, then those that lie nearest
+    beyond it.
     """
-    (index, tile), (here, point, *seen) = job, place
+    (index, tile), (here, point, *extent) = job, place
     steps = tuple(abs(i - h) for i, h in zip(index, here, strict=False))
     # A network of volumes has Z, the last leading axis, among its spatial ones.
     depth = here[len(index) :]
     middle = (*depth, *point)
-    sizes = (*(0.0,) * len(depth), *(seen[0] if seen else (0.0, 0.0)))
+    sizes = (*(0.0,) * len(depth), *(extent[0] if extent else (0.0, 0.0)))
     beyond = [
         max(start - (m + size / 2), m - size / 2 - stop, 0.0)
         for (start, stop), m, size in zip(tile.inner, middle, sizes, strict=True)

@@ -20,7 +20,7 @@ from unet_engine.prediction.events import Prediction, TileDone
 from unet_engine.prediction.outputs import ArrayOutput, PredictionRun
 from unet_engine.prediction.plan import (
     PredictionPlan,
-    looked_at,
+    current_place,
     plan_prediction,
 )
 from unet_engine.prediction.tile_loop import (
@@ -51,7 +51,7 @@ _LONG_RUN = 2**24
 """Pixels from which on a calibration of about two of them in a hundred pays."""
 
 _TIMED_RUN = 2**20
-"""Pixels from which on the time of a run tells that of others."""
+"""Pixels from which on the time of a run predicts that of others."""
 
 
 def predict(
@@ -142,15 +142,15 @@ def iter_predict(
     config, spec = config or PredictConfig(), checkpoint.spec
     _check_segments(spec)
     image = keep_chunks(match_channels(image, spec.in_channels))
-    planned = _planning(image, config, indices, near, into)
-    plan = planned(spec)
+    plan_for = _planner(image, config, indices, near, into)
+    plan = plan_for(spec)
     results = _in_memory(plan, spec, config) if into is None else into
     fingerprint = _fingerprint(image)
     if normalisation is None:
         normalisation = measure_normalisation(image, spec, plan)
     if config.halo == "measured" and spec.measured_halo is None:
         checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
-        plan = planned(checkpoint.spec)
+        plan = plan_for(checkpoint.spec)
     predictor = TilePredictor(
         image,
         checkpoint,
@@ -175,7 +175,7 @@ def iter_predict(
         complete = yield from _fill(results, run, predictor, stop, near)
     seconds = time.monotonic() - started
     if complete:
-        _keep_pace(run, seconds)
+        _keep_speed(run, seconds)
     return _result(results, run, predictor, complete, seconds)
 
 
@@ -204,7 +204,7 @@ def _check_segments(spec: ModelSpec) -> None:
         )
 
 
-def _planning(
+def _planner(
     image: Image,
     config: PredictConfig,
     indices: Iterable[Index] | None,
@@ -220,11 +220,11 @@ def _planning(
         indices=None if indices is None else tuple(indices),
         on_disk=into is not None,
         watched=watched,
-        place=looked_at(near) if watched else None,
+        place=current_place(near) if watched else None,
     )
 
 
-def _keep_pace(run: PredictionRun, seconds: float) -> None:
+def _keep_speed(run: PredictionRun, seconds: float) -> None:
     """Remember how fast a long run in the usual settings was."""
     config, pixels = run.config, run.plan.pixels
     usual = config.average_flips == "auto" and config.precision == "full"
@@ -311,7 +311,7 @@ def _in_memory(
 
 
 def halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:
-    """Say what a measured halo may have changed; nothing of the exact one."""
+    """Describe what a measured halo may have changed; ``()`` for the exact one."""
     if config.halo == "exact" or spec.measured_halo is None:
         return ()
     across, exact = spec.measured_halo[-1], spec.footprint.halo[-1]

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from unet_engine.tiling.tiles import Tile
 
 _SEARCHED_PIXELS = 2**26
-"""Size of an image up to which the tile is looked for that cannot be read: seconds."""
+"""Pixels of an image up to which the tile that cannot be read is searched for, which
+takes seconds."""
 
 
 class TileLoop:

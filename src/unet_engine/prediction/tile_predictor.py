@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from unet_engine.tiling.tiles import Footprint
 
 _SMALLEST_TILE = 64
+"""Edge in pixels below which a tile is not halved: nearly all of it would be halo."""
+
 _HALVINGS = 4
+"""Times that a tile is halved: then the CPU takes over."""
 
 
 class TilePredictor:
-    """Reads, prepares and predicts tiles; takes smaller bites when memory runs out."""
+    """Reads, prepares and predicts tiles; halves them when memory runs out."""
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class TilePredictor:
         if len(normalisation.low) != image.channels:
             raise DataError(
                 f"the normalisation was measured on {len(normalisation.low)} channels "
-                f"and the model sees {image.channels}; measure it on this image"
+                f"and the model takes {image.channels}; measure it on this image"
             )
         self._image = normalisation.marked(image)
         self._checkpoint = checkpoint
@@ -83,11 +86,11 @@ class TilePredictor:
 
     @property
     def retreats(self) -> tuple[str, ...]:
-        """What was given up so far for want of memory, a sentence each."""
+        """What was reduced so far for want of memory, a sentence each."""
         return tuple(self._notes)
 
     def close(self) -> None:
-        """Give back the memory that the network keeps from tile to tile."""
+        """Free the memory that the network keeps from tile to tile."""
         self._runner.release_memory()
 
     def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
@@ -98,7 +101,7 @@ class TilePredictor:
         Raises
         ------
         Cancelled
-            When ``stop`` said True within the tile.
+            When ``stop`` returned True within the tile.
         DataError
             When it cannot be read, or the file changed since it was opened.
         """
@@ -136,12 +139,12 @@ class TilePredictor:
         block = self._normalisation.apply(pixels)
         found: list[npt.NDArray[np.float32]] = []
         for symmetry, view in views:
-            seen = tuple(
+            local = tuple(
                 slice(low - start, high - start)
                 for (low, high), (start, _) in zip(view.outer, outer, strict=True)
             )
             inner = symmetry.place(_within(view), view.outer_shape)
-            result = self._runner(symmetry(block[(slice(None), *seen)]), inner)
+            result = self._runner(symmetry(block[(slice(None), *local)]), inner)
             found.append(symmetry.undo(result))
         total = sum(found[1:], start=found[0])
         mean = np.ascontiguousarray(total / len(found), np.float32)
@@ -172,7 +175,7 @@ class TilePredictor:
 
 
 def _of_no_data(spec: ModelSpec) -> npt.NDArray[np.float32]:
-    """Return what a pixel of no data gets: background for sure, or no number."""
+    """Return what a pixel of no data gets: probability 1 of background, or NaN."""
     result = np.full(spec.out_channels, 0 if spec.classes else np.nan, np.float32)
     if spec.classes:
         result[0] = 1

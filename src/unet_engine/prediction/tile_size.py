@@ -1,4 +1,4 @@
-"""How large the tiles of a prediction are, and where their grid lies."""
+"""How large the tiles of a prediction are, and where the first one begins."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ if TYPE_CHECKING:
     from unet_engine.tiling.tiles import Footprint
 
     Sizes = tuple[int, ...]
-    View = tuple[tuple[float, float], tuple[float, float]]
+    Viewport = tuple[tuple[float, float], tuple[float, float]]
 
 _WORKING_MEMORY = {2: 2**30, 3: 2**31}
 """Bytes that a tile may take inside the network, in a plane and in a volume, where
 most of a tile is halo."""
 
 _LARGEST = 1536
-"""Edge beyond which a smaller share of halo no longer pays for the memory."""
+"""Edge in pixels beyond which a smaller share of halo no longer pays for the memory."""
 
 _WATCHED = {2: 512, 3: 96}
-"""Edge of a tile that appears within half a second on a computer without a GPU."""
+"""Edge in pixels, by dimensions, of a tile that appears within half a second on a
+computer without a GPU; see "A click on Predict" in benchmarks/RESULTS.md."""
 
 _STEP = 32
+"""Pixels by which an edge that needs too much memory is shortened: all poolings of the
+usual networks divide it."""
+
 _LARGEST_VIEW = 2048
-"""Edge of a view that is waited for; beyond it the first tiles count, not the last."""
+"""Edge in pixels of a viewport that is waited for; beyond it the first tiles count, not
+the last."""
 
 
 def choose_tile_size(
@@ -36,9 +41,9 @@ def choose_tile_size(
     *,
     edge: int = 0,
     watched: bool = False,
-    view: View | None = None,
+    view: Viewport | None = None,
 ) -> tuple[Sizes, Sizes]:
-    """Choose the edges of the tiles and the origin of their grid.
+    """Choose the edges of the tiles and where the first one begins.
 
     Parameters
     ----------
@@ -49,9 +54,10 @@ def choose_tile_size(
     edge
         Of a tile in a plane, and of as many voxels in a volume; 0: as large as suits.
     watched
-        Somebody waits for the tiles.
+        The tiles are shown as they finish.
     view
-        Middle and size, ``(y, x)``, of what is on screen: tiles begin where it does.
+        Middle and size, ``(y, x)`` in pixels, of the viewport: tiles begin where it
+        does.
 
     Returns
     -------
@@ -60,7 +66,7 @@ def choose_tile_size(
     """
     origin = (0,) * len(shape)
     if edge:
-        return _given_sizes(shape, edge), origin
+        return _sizes_for(shape, edge), origin
     largest = _affordable_edge(
         shape, spec, footprint, _WATCHED[len(shape)] if watched else _LARGEST
     )
@@ -124,7 +130,7 @@ def _outer_sizes(shape: Sizes, footprint: Footprint, edge: int) -> Sizes:
     return tuple(map(min, sizes, shape)) if footprint.padded else tuple(sizes)
 
 
-def _given_sizes(shape: Sizes, edge: int) -> Sizes:
+def _sizes_for(shape: Sizes, edge: int) -> Sizes:
     """Return the edges of a tile: as many voxels in a volume as pixels in a plane."""
     if len(shape) == 2:
         return edge, edge
