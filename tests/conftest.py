@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from unet_engine.annotations.store import FOLDER_VARIABLE as STROKES_VARIABLE
+from unet_engine.annotations.store import STROKES_VARIABLE
 from unet_engine.compute.calibration import CACHE_VARIABLE
 from unet_engine.models.store import MODELS_VARIABLE
 

@@ -210,7 +210,7 @@ class MaskView(QObject):
     def _on_save_error_changed(self) -> None:
         before, self._save_error = (
             self._save_error,
-            self.working_image.annotations.fault,
+            self.working_image.annotations.save_error,
         )
         if self._save_error and self._save_error != before:
             show_warning(self._save_error)

@@ -97,9 +97,9 @@ class SavedStrokes:
             unsaved = f"{error}. What is painted here is not saved."
             return WorkingImage(image, layout, Annotations(identity.shape), unsaved)
         recovery = annotations.recovery
-        changed = identity.changed_since(recovery.about)
+        changed = identity.changed_since(recovery.image_info)
         origin_note = _describe(recovery, changed=changed) if recovery.strokes else ""
-        if origin_note and (before := identity.moved_from(recovery.about)):
+        if origin_note and (before := identity.moved_from(recovery.image_info)):
             origin_note += _MOVED.format(before)
         if other is not None:
             origin_note = _describe_other_size(other, identity.shape[-2:])
@@ -123,9 +123,9 @@ class SavedStrokes:
             When they are not saved, or cannot be moved.
         """
         folder = working_image.annotations.folder
-        if folder is None or working_image.annotations.fault:
+        if folder is None or working_image.annotations.save_error:
             raise DataError(
-                working_image.annotations.fault
+                working_image.annotations.save_error
                 or "there are no saved strokes that could be set aside"
             )
         identity = self._identity(layer, working_image.image)

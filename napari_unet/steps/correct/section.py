@@ -375,7 +375,7 @@ class CorrectSection(Section):
         """Show which strokes are back, and whether new ones are saved."""
         working_image = self._workspace.working_image
         annotations = None if working_image is None else working_image.annotations
-        fault = "" if annotations is None else annotations.fault
+        fault = "" if annotations is None else annotations.save_error
         lost = 0 if annotations is None else annotations.damaged
         sentences = [
             "" if working_image is None else working_image.origin_note,

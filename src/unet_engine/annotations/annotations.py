@@ -1,6 +1,6 @@
 """``Annotations``: what the user touched, sparse and in blocks.
 
-A touched pixel is truth; all others are ``IGNORE``, the model's guess.
+A touched pixel is ground truth; all others are ``IGNORE`` and show the prediction.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Annotations:
         self.recovery = Recovery()
         self._blocks = Blocks()
         self._elsewhere = Blocks()
-        self._journal: StrokeLog | None = None
+        self._log: StrokeLog | None = None
         self._act: Act | None = None
         self._painted = PaintedClasses()
         self._values: npt.NDArray[np.uint8] | None = None
@@ -69,21 +69,21 @@ class Annotations:
         path: str | os.PathLike[str],
         shape: Sequence[int],
         *,
-        about: Mapping[str, Any] | None = None,
+        image_info: Mapping[str, Any] | None = None,
     ) -> Annotations:
-        """Take up annotations from where they were saved, and save every change there.
+        """Load annotations from where they were saved, and save every change there.
 
-        What does not fit in memory as a whole is read when it is asked for. See
-        ``recovery`` for what was found, ``fault`` for whether saving works.
+        Blocks are read at their first use, as all may not fit the memory. See
+        ``recovery`` for what was found, ``save_error`` for whether saving works.
 
         Parameters
         ----------
         path
             A folder; made with the first change when there is none.
         shape
-            As above. Planes with strokes that it does not have are kept, unseen.
-        about
-            What identifies the image; anything JSON can say. Without it nothing does.
+            As above. Planes with strokes that it does not have are kept, out of reach.
+        image_info
+            What identifies the image, as JSON types. Without it nothing does.
 
         Raises
         ------
@@ -91,13 +91,13 @@ class Annotations:
             When there are strokes of another height and width or other axes there, or
             such that cannot be read.
         """
-        notes = cls(shape)
-        journal = StrokeLog(Path(path), notes.shape, about or {})
-        found = journal.open()
-        notes._take_up(found)
-        notes._painted = found.header.painted
-        notes._journal = journal
-        return notes
+        opened = cls(shape)
+        log = StrokeLog(Path(path), opened.shape, image_info or {})
+        found = log.open()
+        opened._load(found)
+        opened._painted = found.header.painted
+        opened._log = log
+        return opened
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Annotations:
@@ -129,20 +129,20 @@ class Annotations:
         return notes
 
     @property
-    def fault(self) -> str:
+    def save_error(self) -> str:
         """Why changes are not being saved, for the user; empty when all is well."""
-        return "" if self._journal is None else self._journal.fault
+        return "" if self._log is None else self._log.save_error
 
     @property
     def folder(self) -> Path | None:
         """Where changes are saved, once there are any; None for those in memory."""
-        saved = self._journal is not None and self._journal.exists
-        return self._journal.folder if saved and self._journal is not None else None
+        saved = self._log is not None and self._log.exists
+        return self._log.folder if saved and self._log is not None else None
 
     @property
     def strokes(self) -> int:
-        """How often something was said that was not undone; 0 for those in memory."""
-        return 0 if self._journal is None else self._journal.strokes
+        """Number of strokes that were not undone; 0 for those in memory."""
+        return 0 if self._log is None else self._log.strokes
 
     @property
     def painted(self) -> PaintedClasses:
@@ -152,16 +152,16 @@ class Annotations:
     def name_classes(
         self, names: Sequence[str], model: Mapping[str, Any] | None = None
     ) -> None:
-        """Say what the values mean, before the first pixel is given one of them.
+        """Name the classes of the values, before the first pixel gets one of them.
 
         It is saved together with the next act.
 
         Parameters
         ----------
         names
-            By value. Those that were given before stay what they are.
+            By value. Names that a value has already stay what they are.
         model
-            What identifies the chosen model; anything JSON can say.
+            What identifies the chosen model, as JSON types.
 
         Raises
         ------
@@ -175,12 +175,12 @@ class Annotations:
                 f"{', '.join(names)}; add new classes after those"
             )
         self._painted = PaintedClasses(names=names, model=dict(model or {}))
-        if self._journal is not None:
-            self._journal.set_painted(self._painted)
+        if self._log is not None:
+            self._log.set_painted(self._painted)
 
     @property
     def conflicts(self) -> int:
-        """Touched pixels that were given one class and later another, which counts."""
+        """Touched pixels that got one class and later another, which counts."""
         return self._blocks.conflicts
 
     @property
@@ -188,20 +188,20 @@ class Annotations:
         """Blocks on disk that could not be read; what was painted in them is lost."""
         return self._blocks.damaged
 
-    def watch(self, on_fault: Callable[[], None] | None) -> None:
-        """Have a function called when ``fault`` changed, from any thread."""
-        if self._journal is not None:
-            self._journal.on_fault = on_fault
+    def watch(self, on_save_error: Callable[[], None] | None) -> None:
+        """Call a function when ``save_error`` changes, from any thread."""
+        if self._log is not None:
+            self._log.on_save_error = on_save_error
 
     def close(self) -> None:
         """Bring everything to the disk; further changes stay in memory."""
-        if self._journal is not None:
-            self._journal.close()
+        if self._log is not None:
+            self._log.close()
 
     def resume(self) -> None:
         """Save changes again after ``close``; those between come along with them."""
-        if self._journal is not None:
-            self._journal.resume()
+        if self._log is not None:
+            self._log.resume()
 
     @contextmanager
     def stroke(self, act: Act = "stroke") -> Iterator[None]:
@@ -224,7 +224,7 @@ class Annotations:
             self._settle(act)
 
     def set(self, indices: Sequence[npt.ArrayLike], values: npt.ArrayLike) -> None:
-        """Note that pixels were given a value.
+        """Set pixels to a class.
 
         Parameters
         ----------
@@ -232,21 +232,26 @@ class Annotations:
             An index array for each axis of ``shape``, as the paint event of a Labels
             layer holds them; of a pixel that occurs twice, the last value counts.
         values
-            A class id for each pixel, or one for all; ``IGNORE`` forgets them.
+            A class id for each pixel, or one for all; ``IGNORE`` clears them.
 
         Raises
         ------
         DataError
             When an index lies outside the image or a value is no class id.
         """
-        *where, given = np.broadcast_arrays(*self._checked(indices), np.asarray(values))
-        ids = _class_ids(given.ravel())
+        *where, ids = np.broadcast_arrays(*self._checked(indices), np.asarray(values))
+        ids = _class_ids(ids.ravel())
         with self.stroke():
             for index, key, y, x, chosen in _split([w.ravel() for w in where]):
                 self._blocks.own(index, key).ids[y, x] = ids[chosen]
 
     def clear(self, indices: Sequence[npt.ArrayLike]) -> None:
-        """Forget pixels: they are the model's guess again.
+        """Clear pixels, which show the prediction again.
+
+        Parameters
+        ----------
+        indices
+            An integer index array for each axis of ``shape``.
 
         Raises
         ------
@@ -259,6 +264,16 @@ class Annotations:
         """Return the class id of each pixel, ``IGNORE`` where nobody touched it.
 
         ``set`` with these values takes a later stroke back.
+
+        Parameters
+        ----------
+        indices
+            An integer index array for each axis of ``shape``, of one shape.
+
+        Returns
+        -------
+        ndarray
+            uint8 of that shape.
 
         Raises
         ------
@@ -280,7 +295,7 @@ class Annotations:
         region: Sequence[slice],
         labels: npt.ArrayLike,
     ) -> None:
-        """Note that a whole region is correct as it is.
+        """Set a whole region to the classes it shows: it is correct as it is.
 
         Parameters
         ----------
@@ -289,7 +304,7 @@ class Annotations:
         region
             Slices of height and width.
         labels
-            ``(h, w)`` class ids of the region.
+            ``(h, w)`` integer class ids of the region.
 
         Raises
         ------
@@ -305,7 +320,7 @@ class Annotations:
                 f"{len(rows)} x {len(columns)} pixels"
             )
         with self.stroke():
-            self._say(self._blocks, index, (rows, columns), ids)
+            self._write_region(self._blocks, index, (rows, columns), ids)
 
     def apply_to(
         self,
@@ -320,7 +335,7 @@ class Annotations:
         index
             Position along the leading axes.
         labels
-            ``(h, w)`` class ids of the region, changed in place.
+            ``(h, w)`` integer class ids of the region, changed in place.
         region
             Slices of height and width; the whole plane by default.
 
@@ -416,7 +431,7 @@ class Annotations:
         return sum(self.classes().values())
 
     def copy(self, values: Mapping[int, int] | None = None) -> Annotations:
-        """Return an independent copy, for a run that must not see later strokes.
+        """Return an independent copy, for a run that later strokes must not change.
 
         It is in memory only, shares what does not change, and may be read in a thread.
 
@@ -438,8 +453,8 @@ class Annotations:
                 other._values = other._values[self._values]
         return other
 
-    def _take_up(self, found: Found) -> None:
-        """Make the blocks and acts of a journal ours."""
+    def _load(self, found: Found) -> None:
+        """Take over the blocks and acts of a log."""
         height, width = self.shape[-2:]
         for index, key, block in found.blocks:
             if key[0] * EDGE < height and key[1] * EDGE < width:
@@ -449,7 +464,9 @@ class Annotations:
                 y, x = box.corner
                 rows = range(y, min(y + box.ids.shape[0], height))
                 columns = range(x, min(x + box.ids.shape[1], width))
-                self._say(self._home(box.index), box.index, (rows, columns), box.ids)
+                self._write_region(
+                    self._home(box.index), box.index, (rows, columns), box.ids
+                )
             for blocks in (self._blocks, self._elsewhere):
                 blocks.settle(undo=act.act == "undo")
         elsewhere = len(self._elsewhere.planes())
@@ -463,22 +480,22 @@ class Annotations:
     def _settle(self, act: Act) -> None:
         """Count and save what was changed."""
         boxes = self._blocks.settle(undo=act == "undo")
-        journal = self._journal
-        if journal is None or not boxes:
+        log = self._log
+        if log is None or not boxes:
             return
-        journal.append(act, boxes)
-        if journal.grown:
+        log.append(act, boxes)
+        if log.grown:
             copies = self._blocks.share(), self._elsewhere.share()
-            journal.compact(copies, time.time())
+            log.compact(copies, time.time())
 
-    def _say(
+    def _write_region(
         self,
         blocks: Blocks,
         index: Index,
         region: tuple[range, range],
         ids: npt.NDArray[np.uint8],
     ) -> None:
-        """Write what is said of a region; where nothing is or was, nothing is made."""
+        """Write the ids of a region; where nothing is or was, no block is made."""
         for key, there, here in overlaps(*region):
             if blocks.find(index, key) is not None or np.any(ids[here] != IGNORE):
                 blocks.own(index, key).ids[there] = ids[here]

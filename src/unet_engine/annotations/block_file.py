@@ -1,4 +1,4 @@
-"""The blocks of a stroke journal in a file, read when they are asked for."""
+"""The blocks in a file of a stroke log, each read at its first use."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from weakref import finalize
 import numpy as np
 
 from unet_engine.annotations.blocks import EDGE, Block
+from unet_engine.annotations.records import COMPRESSION
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ BINARY = getattr(os, "O_BINARY", 0)
 """Flag without which Windows changes bytes of a file."""
 
 _PLACE = struct.Struct("<H")
-_FASTEST = 1
+"""Number of leading axes, before the position of a block."""
+
 _KEPT = 256
 """Blocks that were read last and stay in memory: 16 MB."""
 
@@ -76,7 +78,7 @@ class BlockFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BlockOnDisk:
-    """A block of a file, read when it is asked for.
+    """A block of a file, read by ``load``.
 
     Attributes
     ----------
@@ -105,7 +107,7 @@ class BlockOnDisk:
         """
         payload = self.file.read(self.offset, self.length)
         if len(payload) != self.length or zlib.crc32(payload) != self.checksum:
-            raise DataError("a block of the stroke journal is damaged on disk")
+            raise DataError("a block of the stroke log is damaged on disk")
         return payload
 
     def load(self) -> Block:
@@ -134,7 +136,7 @@ def pack_block(index: Index, key: Key, block: Block | StoredBlock) -> bytes:
     if loaded.repaints is not None:
         ids += loaded.repaints.tobytes()
     place = np.array([*index, *key], "<i8").tobytes()
-    return _PLACE.pack(len(index)) + place + zlib.compress(ids, _FASTEST)
+    return _PLACE.pack(len(index)) + place + zlib.compress(ids, COMPRESSION)
 
 
 def unpack_ids(payload: bytes) -> Block:

@@ -26,6 +26,7 @@ EDGE = 256
 
 Key = tuple[int, int]
 """Row and column of a block in its plane."""
+
 Counts = dict[int, int]
 """Touched pixels of each class."""
 
@@ -39,8 +40,8 @@ class Block:
     ids
         ``(EDGE, EDGE)`` uint8 class ids, ``IGNORE`` where nobody touched it.
     repaints
-        The same shape: how often a pixel was given another class than it had. None
-        where none was.
+        The same shape and dtype: how often a pixel got another class than it had. None
+        where none did.
     """
 
     ids: npt.NDArray[np.uint8]
@@ -64,7 +65,7 @@ class Block:
 
     @property
     def conflicts(self) -> int:
-        """Touched pixels that were given two classes."""
+        """Touched pixels that got two classes."""
         if self.repaints is None:
             return 0
         return int(np.count_nonzero((self.repaints > 0) & (self.ids != IGNORE)))
@@ -100,7 +101,7 @@ class Blocks:
     Attributes
     ----------
     conflicts
-        Touched pixels that were given two classes; the newer one counts.
+        Touched pixels that got two classes; the newer one counts.
     damaged
         Blocks on disk that could not be read.
     """
@@ -113,7 +114,7 @@ class Blocks:
         self._before: dict[tuple[Index, Key], Block | None] = {}
 
     def add_stored(self, index: Index, key: Key, block: StoredBlock) -> None:
-        """Take up a block without reading it."""
+        """Add a block without reading it."""
         self._planes.setdefault(index, {})[key] = block
         self._count(block.counts)
         self.conflicts += block.conflicts
@@ -140,7 +141,7 @@ class Blocks:
     def find(self, index: Index, key: Key) -> Block | None:
         """Return a block, or None where there is none. It must not be changed.
 
-        One on disk that is damaged is forgotten.
+        One on disk that is damaged is left out from then on.
         """
         block = self._planes.get(index, {}).get(key)
         if block is None or isinstance(block, Block):
@@ -188,7 +189,7 @@ class Blocks:
         Returns
         -------
         list
-            What is said now of every changed part; one box in a block at most.
+            The class ids of every changed part now; one box in a block at most.
         """
         boxes = []
         for (index, key), before in self._before.items():
@@ -218,10 +219,10 @@ class Blocks:
         self, old: Block, block: Block, box: tuple[slice, slice], *, undo: bool
     ) -> Block:
         """Count what changed in a block, and how often pixels were repainted."""
-        said, says = old.ids[box], block.ids[box]
-        for sign, ids in ((-1, said), (1, says)):
+        before, after = old.ids[box], block.ids[box]
+        for sign, ids in ((-1, before), (1, after)):
             self._counts += sign * np.bincount(ids.ravel(), minlength=IGNORE + 1)
-        changed = (said != says) & (said != IGNORE) & (says != IGNORE)
+        changed = (before != after) & (before != IGNORE) & (after != IGNORE)
         if block.repaints is None and (undo or not changed.any()):
             return block
         repaints = (
@@ -234,7 +235,7 @@ class Blocks:
             part[changed & (part > 0)] -= 1
         else:
             part[changed & (part < np.iinfo(np.uint8).max)] += 1
-            part[(said == IGNORE) & (says != IGNORE)] = 0
+            part[(before == IGNORE) & (after != IGNORE)] = 0
         block = Block(block.ids, repaints)
         self.conflicts += block.conflicts - old.conflicts
         return block

@@ -20,18 +20,17 @@ class PaintedClasses:
     Attributes
     ----------
     names
-        Of the classes, by value; empty where nobody knows, as in files of earlier
+        Of the classes, by value; empty where they are unknown, as in files of earlier
         versions.
     model
-        What identifies the model for which the last stroke was painted; anything JSON
-        can say.
+        What identifies the model for which the last stroke was painted, as JSON types.
     """
 
     names: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can say it."""
+        """Return it as JSON types."""
         return {"names": list(self.names), "model": dict(self.model)}
 
     @classmethod
@@ -60,7 +59,7 @@ def pack_classes(painted: PaintedClasses, number: int) -> bytes:
 
 
 def unpack_classes(record: Record) -> PaintedClasses:
-    """Return what a record says.
+    """Return what a record holds.
 
     Raises
     ------

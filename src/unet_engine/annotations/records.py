@@ -1,4 +1,4 @@
-"""The records of a stroke journal: numbered, checksummed, found again after damage.
+"""The records of a stroke log: numbered, checksummed, found again after damage.
 
 A record is a head of 28 bytes and a payload. The head has a checksum of its own: where
 bytes are damaged, the next record is found by its first bytes and a head that is whole.
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Act = Literal["stroke", "undo", "redo"]
-"""What the user did; undo and redo say again what was said before and after."""
+"""What the user did; undo and redo hold the class ids from before and after."""
 
 _MAGIC = b"\xb5UNs"
 _HEAD = struct.Struct("<4sBxxxIQI")
 _CHECKSUM = struct.Struct("<I")
 HEAD_BYTES = _HEAD.size + _CHECKSUM.size
-"""What comes before the payload of a record."""
+"""Bytes before the payload of a record."""
+
 _ACT = struct.Struct("<dHI")
-_FASTEST = 1
+COMPRESSION = 1
+"""Level of zlib for class ids: the fastest, as a stroke waits for it; ids of strokes
+are so uniform that higher levels save little."""
 
 
 class Kind(IntEnum):
@@ -59,7 +62,7 @@ class Record:
     Attributes
     ----------
     kind, number
-        Acts are numbered from 1; blocks and indices bear the number of the last act
+        Acts are numbered from 1; blocks and indices have the number of the last act
         that they contain.
     payload
         Its bytes.
@@ -80,7 +83,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Box:
-    """What is said of a box of one plane.
+    """The class ids of a box of one plane.
 
     Attributes
     ----------
@@ -89,7 +92,7 @@ class Box:
     corner
         First row and first column.
     ids
-        ``(h, w)`` uint8 class ids, ``IGNORE`` where nothing is said.
+        ``(h, w)`` uint8 class ids, ``IGNORE`` where nothing is painted.
     """
 
     index: tuple[int, ...]
@@ -108,7 +111,7 @@ class ActRecord:
     time
         When, in seconds since 1970.
     boxes
-        What is said of every changed part after it.
+        The class ids of every changed part after it.
     """
 
     act: Act
@@ -130,7 +133,7 @@ def pack_act(act: Act, number: int, boxes: Sequence[Box]) -> bytes:
     table = np.array(places, "<i8").tobytes()
     ids = b"".join(np.ascontiguousarray(box.ids).tobytes() for box in boxes)
     head = _ACT.pack(time.time(), leading, len(boxes))
-    return frame(_KINDS[act], number, head + zlib.compress(table + ids, _FASTEST))
+    return frame(_KINDS[act], number, head + zlib.compress(table + ids, COMPRESSION))
 
 
 def unpack_act(record: Record) -> ActRecord:

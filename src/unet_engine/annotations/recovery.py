@@ -1,4 +1,4 @@
-"""What is left of a journal when it is opened, whatever ended the program before."""
+"""What is left of a stroke log when it is opened, whatever ended the program before."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from unet_engine.places import Index
 
 SUFFIX = ".strokes"
-"""Of the files of a journal, which are numbered; the highest number is the newest."""
+"""Of the files of a log, which are numbered; the highest number is the newest."""
+
 _DAMAGED = ".damaged"
 _ATTEMPTS = 5
+"""Times that a log is opened while another window begins new files in it."""
+
 _COUNTS: dict[Act, int] = {"stroke": 1, "undo": -1, "redo": 1}
+"""By how much an act changes the number of strokes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +47,8 @@ class Recovery:
         Whether one more was being written when the program ended.
     elsewhere
         Planes with strokes that the image does not have any more. They are kept.
-    about
-        What identified the image then; None when nobody knows.
+    image_info
+        What identified the image then; None when that is damaged.
     """
 
     strokes: int = 0
@@ -52,19 +56,19 @@ class Recovery:
     lost: int = 0
     cut: bool = False
     elsewhere: int = 0
-    about: Mapping[str, Any] | None = None
+    image_info: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """A journal as it was read.
+    """A stroke log as it was read.
 
     Attributes
     ----------
     header
         Of its newest file; as new when that was damaged.
     blocks
-        Plane, place in it, and the block, which is read when it is asked for.
+        Plane, place in it, and the block, which is read at its first use.
     acts
         What the user did after that.
     number
@@ -76,7 +80,7 @@ class Found:
     damaged
         Whether something between could not be read.
     recovery
-        The same in a few words.
+        The same, for the user.
     """
 
     header: Header
@@ -96,7 +100,7 @@ def counted(strokes: int, act: Act) -> int:
 
 
 def newest_file(folder: Path) -> Path | None:
-    """Return the newest file of a journal, or None where there is none."""
+    """Return the newest file of a log, or None where there is none."""
     try:
         found = [p for p in folder.iterdir() if p.suffix == SUFFIX and p.stem.isdigit()]
     except OSError:
@@ -104,8 +108,8 @@ def newest_file(folder: Path) -> Path | None:
     return max(found, key=lambda path: int(path.stem), default=None)
 
 
-def read_about(folder: Path) -> Header | None:
-    """Return the header of a journal, or None where there is none that is whole."""
+def read_newest_header(folder: Path) -> Header | None:
+    """Return the header of a log, or None where there is none that is whole."""
     path = newest_file(folder)
     try:
         return None if path is None else read_header(path)
@@ -114,14 +118,14 @@ def read_about(folder: Path) -> Header | None:
 
 
 def recover(folder: Path, shape: tuple[int, ...]) -> Found:
-    """Read what is left of a journal; nothing of its blocks.
+    """Read what is left of a log; nothing of its blocks.
 
     Parameters
     ----------
     folder
         Its folder; it may be missing.
     shape
-        Of the labels, for a journal whose header is damaged.
+        Of the labels, for a log whose header is damaged.
 
     Raises
     ------
@@ -184,7 +188,7 @@ def _summarise(generation: int, read: Generation, shape: tuple[int, ...]) -> Fou
             time=acts[-1].time if acts else header.time,
             lost=number - header.number - len(acts),
             cut=read.cut,
-            about=None if read.header is None else read.header.about,
+            image_info=None if read.header is None else read.header.image_info,
         ),
     )
 

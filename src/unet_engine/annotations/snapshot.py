@@ -1,10 +1,10 @@
-"""A generation of a stroke journal: its header, its blocks and where they lie.
+"""A generation of a stroke log: its header, its blocks and where they lie.
 
 ::
 
     header | block | block | ... | index | act | act | ...
 
-The index says where each block lies and what it counts, so that a file is opened
+The index holds where each block lies and what it counts, so that a file is opened
 without reading its blocks. Where header or index is damaged, all of it is searched.
 """
 
@@ -34,6 +34,7 @@ from unet_engine.annotations.painted_classes import (
     unpack_classes,
 )
 from unet_engine.annotations.records import (
+    COMPRESSION,
     HEAD_BYTES,
     Kind,
     Record,
@@ -54,14 +55,15 @@ if TYPE_CHECKING:
 
 FORMAT = "napari-unet strokes"
 VERSION = 1
+"""Of the format; a file with a higher one is refused."""
+
 _OFFSETS = struct.Struct("<QQ")
 _INDEX = struct.Struct("<HIH")
-_FASTEST = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What a journal is about.
+    """What a stroke log is of, and where it stands.
 
     Attributes
     ----------
@@ -73,8 +75,8 @@ class Header:
         How many strokes they contain, those that were undone aside.
     time
         Of the last act, in seconds since 1970.
-    about
-        What identifies the image; anything JSON can say.
+    image_info
+        What identifies the image, as JSON types.
     painted
         What the values mean; nothing in files of earlier versions.
     """
@@ -83,7 +85,7 @@ class Header:
     number: int = 0
     strokes: int = 0
     time: float = 0.0
-    about: Mapping[str, Any] = field(default_factory=dict)
+    image_info: Mapping[str, Any] = field(default_factory=dict)
     painted: PaintedClasses = field(default_factory=PaintedClasses)
 
 
@@ -96,7 +98,7 @@ class Generation:
     header
         None when it is damaged.
     blocks
-        Plane, place in it, and the block, which is read when it is asked for.
+        Plane, place in it, and the block, which is read at its first use.
     acts
         Records of what the user did after that.
     number
@@ -110,7 +112,7 @@ class Generation:
     cut
         Whether anything comes after ``end``.
     painted
-        What the values mean, as of the last record that tells; else the header's.
+        What the values mean, as of the last record of it; else the header's.
     """
 
     header: Header | None
@@ -243,7 +245,7 @@ def _search(file: BlockFile, header: Header | None) -> Generation:
 
 
 def _painted(header: Header | None, records: Sequence[Record]) -> PaintedClasses:
-    """Return what the last whole record says of the classes, else the header."""
+    """Return the classes of the last whole record of them, else of the header."""
     for record in reversed(records):
         if record.kind is Kind.CLASSES:
             with suppress(ValueError):
@@ -252,17 +254,17 @@ def _painted(header: Header | None, records: Sequence[Record]) -> PaintedClasses
 
 
 def _pack_header(header: Header, listing: int, tail: int) -> bytes:
-    said = {
+    values = {
         "format": FORMAT,
         "version": VERSION,
         "edge": EDGE,
         "shape": header.shape,
         "strokes": header.strokes,
         "time": header.time,
-        "about": dict(header.about),
+        "about": dict(header.image_info),
         "painted": header.painted.to_dict(),
     }
-    payload = _OFFSETS.pack(listing, tail) + json.dumps(said).encode()
+    payload = _OFFSETS.pack(listing, tail) + json.dumps(values).encode()
     return frame(Kind.HEADER, header.number, payload)
 
 
@@ -273,19 +275,19 @@ def _read_header(file: BlockFile) -> tuple[Header, int, int] | None:
     if record is None or record.kind is not Kind.HEADER:
         return None
     listing, tail = _OFFSETS.unpack_from(record.payload)
-    said = json.loads(record.payload[_OFFSETS.size :])
-    if said["version"] > VERSION or said["edge"] != EDGE:
+    values = json.loads(record.payload[_OFFSETS.size :])
+    if values["version"] > VERSION or values["edge"] != EDGE:
         raise DataError(
             "the strokes of this image were saved by a newer version of this program; "
             "update it to work on them"
         )
     header = Header(
-        shape=tuple(said["shape"]),
+        shape=tuple(values["shape"]),
         number=record.number,
-        strokes=said["strokes"],
-        time=said["time"],
-        about=said["about"],
-        painted=PaintedClasses.from_dict(said.get("painted", {})),
+        strokes=values["strokes"],
+        time=values["time"],
+        image_info=values["about"],
+        painted=PaintedClasses.from_dict(values.get("painted", {})),
     )
     return header, listing, tail
 
@@ -307,7 +309,7 @@ def _pack_index(
         )
     ]  # fmt: skip
     head = _INDEX.pack(leading, len(rows), len(classes)) + bytes(classes)
-    return head + zlib.compress(np.array(table, "<i8").tobytes(), _FASTEST)
+    return head + zlib.compress(np.array(table, "<i8").tobytes(), COMPRESSION)
 
 
 def _unpack_index(

@@ -15,7 +15,7 @@ import numpy as np
 import platformdirs
 
 from unet_engine.annotations.annotations import Annotations
-from unet_engine.annotations.recovery import newest_file, read_about
+from unet_engine.annotations.recovery import newest_file, read_newest_header
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,17 +26,20 @@ if TYPE_CHECKING:
     from unet_engine.annotations.snapshot import Header
     from unet_engine.images import Image
 
-FOLDER_VARIABLE = "NAPARI_UNET_STROKES"
+STROKES_VARIABLE = "NAPARI_UNET_STROKES"
 """Environment variable that names another folder for the user's strokes."""
 
 _ASIDE = ".aside-"
 _SAMPLES = 2**14
+"""Pixels of an image in memory of which its digest is: read in milliseconds."""
+
 _NAME_LETTERS = 24
+"""Letters of an image's name in that of its folder, for people who look into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageIdentity:
-    """What tells an image from others. Make one with ``of``.
+    """What identifies an image. Make one with ``of``.
 
     Attributes
     ----------
@@ -67,8 +70,8 @@ class ImageIdentity:
         """Describe an image.
 
         Of an array in memory a few thousand pixels are read, of any other none, as that
-        may take long: one that comes from no file is known by its name in dask, which
-        tells how it was made.
+        may take long: one that comes from no file is identified by its name in dask,
+        which is a digest of how it was made.
 
         Parameters
         ----------
@@ -90,8 +93,8 @@ class ImageIdentity:
             blank=sample is None or bool((sample == sample.flat[0]).all()),
         )
 
-    def about(self) -> dict[str, Any]:
-        """Return it as JSON can say it."""
+    def image_info(self) -> dict[str, Any]:
+        """Return it as JSON types."""
         return {
             "path": self.path,
             "name": self.name,
@@ -100,20 +103,20 @@ class ImageIdentity:
             "stamp": self.stamp,
         }
 
-    def moved_from(self, about: Mapping[str, Any] | None) -> str:
-        """Return the path that an earlier ``about`` saw; empty if it is still that."""
-        before = str((about or {}).get("path") or "")
+    def moved_from(self, image_info: Mapping[str, Any] | None) -> str:
+        """Return the path in an earlier ``image_info``; empty if it is still that."""
+        before = str((image_info or {}).get("path") or "")
         same = not self.path or before == self.path or _leads_to(before, self.path)
         return "" if same else before
 
-    def changed_since(self, about: Mapping[str, Any] | None) -> bool:
-        """Whether the pixels are others than those that an earlier ``about`` saw."""
-        if not about:
+    def changed_since(self, image_info: Mapping[str, Any] | None) -> bool:
+        """Whether the pixels are others than those of an earlier ``image_info``."""
+        if not image_info:
             return False
-        before = about.get("digest")
+        before = image_info.get("digest")
         if before and self.digest:
             return bool(before != self.digest)
-        return bool(about.get("stamp") != self.stamp)
+        return bool(image_info.get("stamp") != self.stamp)
 
 
 class StrokeStore:
@@ -127,7 +130,7 @@ class StrokeStore:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        folder = root or os.environ.get(FOLDER_VARIABLE) or _user_folder()
+        folder = root or os.environ.get(STROKES_VARIABLE) or _user_folder()
         self.root = Path(folder).expanduser()
 
     def has_any(self) -> bool:
@@ -140,7 +143,7 @@ class StrokeStore:
     def find(self, identity: ImageIdentity) -> Path | None:
         """Return the folder of the strokes of an image; None when it has none.
 
-        One whose layer had another name then is known by its pixels.
+        One whose layer had another name then is found by its pixels.
         """
         own = self._folder(identity)
         if newest_file(own) is not None:
@@ -149,7 +152,7 @@ class StrokeStore:
             same_size = header.shape[-2:] == identity.shape[-2:]
             if (
                 same_size
-                and _same_pixels(header.about, identity)
+                and _same_pixels(header.image_info, identity)
                 and _fits(header, identity)
             ):
                 return folder
@@ -171,7 +174,7 @@ class StrokeStore:
             if (
                 same_size
                 and _fits(header, identity)
-                and _same_file(header.about, identity)
+                and _same_file(header.image_info, identity)
             ):
                 return folder
         return None
@@ -185,7 +188,9 @@ class StrokeStore:
             When there are some that cannot be read.
         """
         folder = self.find(identity) or self._folder(identity)
-        return Annotations.open(folder, identity.shape, about=identity.about())
+        return Annotations.open(
+            folder, identity.shape, image_info=identity.image_info()
+        )
 
     def of_other_size(self, identity: ImageIdentity) -> tuple[int, int] | None:
         """Return height and width of an image of the same file that has strokes too.
@@ -195,7 +200,10 @@ class StrokeStore:
         if not identity.path or self.find(identity) is not None:
             return None
         for _, header in self._siblings(identity):
-            if _fits(header, identity) and header.about.get("name") == identity.name:
+            if (
+                _fits(header, identity)
+                and header.image_info.get("name") == identity.name
+            ):
                 height, width = header.shape[-2:]
                 return height, width
         return None
@@ -222,7 +230,7 @@ class StrokeStore:
         )
 
     def set_aside(self, folder: Path) -> Path:
-        """Give a folder of strokes a name under which no image finds it.
+        """Rename a folder of strokes, so that no image finds it.
 
         Returns
         -------
@@ -296,38 +304,47 @@ def _in_group(group: Path) -> Iterator[tuple[Path, Header]]:
     except OSError:
         return
     for folder in folders:
-        if _ASIDE not in folder.name and (header := read_about(folder)) is not None:
+        if (
+            _ASIDE not in folder.name
+            and (header := read_newest_header(folder)) is not None
+        ):
             yield folder, header
 
 
-def _same_file(about: Mapping[str, Any], identity: ImageIdentity) -> bool:
+def _same_file(image_info: Mapping[str, Any], identity: ImageIdentity) -> bool:
     """Whether strokes are of the file of an image, which had another path then.
 
     That is so where both paths lead to one file, and where nothing, or another file, is
     left at the old path and the file at the new one has the same pixels. A copy of a
     file that is still in its place is an image of its own.
     """
-    before = str(about.get("path") or "")
+    before = str(image_info.get("path") or "")
     if not before:
         return False
     if before == identity.path or _leads_to(before, identity.path):
-        return about.get("name") == identity.name or _same_pixels(about, identity)
+        return image_info.get("name") == identity.name or _same_pixels(
+            image_info, identity
+        )
     old = Path(before)
-    stamp = str(about.get("stamp") or "")
+    stamp = str(image_info.get("stamp") or "")
     if old.exists() and _stamp(old) == stamp:
         return False
-    if identity.digest and about.get("digest"):
-        if about["digest"] != identity.digest or _size(stamp) != _size(identity.stamp):
+    if identity.digest and image_info.get("digest"):
+        if image_info["digest"] != identity.digest or _size(stamp) != _size(
+            identity.stamp
+        ):
             return False
         if not identity.blank:
             return True
     # Read lazily, or blank: a move keeps name, size and time of a file.
-    named = old.name == Path(identity.path).name and about.get("name") == identity.name
+    named = (
+        old.name == Path(identity.path).name and image_info.get("name") == identity.name
+    )
     return named and stamp == identity.stamp
 
 
-def _same_pixels(about: Mapping[str, Any], identity: ImageIdentity) -> bool:
-    return not identity.blank and about.get("digest") == identity.digest != ""
+def _same_pixels(image_info: Mapping[str, Any], identity: ImageIdentity) -> bool:
+    return not identity.blank and image_info.get("digest") == identity.digest != ""
 
 
 def _leads_to(one: str, other: str) -> bool:
@@ -342,7 +359,7 @@ def _size(stamp: str) -> str:
 
 
 def _fits(header: Header, identity: ImageIdentity) -> bool:
-    return header.about.get("axes") == identity.axes
+    return header.image_info.get("axes") == identity.axes
 
 
 def _short_hash(key: Any) -> str:
@@ -377,7 +394,7 @@ def _stamp(path: Path) -> str:
         status = path.stat()
     except OSError:
         return ""
-    # The time of a folder is that of its last new entry, and says nothing of pixels.
+    # The time of a folder is that of its last new entry, whatever its pixels.
     return "" if path.is_dir() else f"{status.st_size} {status.st_mtime_ns}"
 
 

@@ -1,7 +1,8 @@
-"""``StrokeLog``: what the user said, on disk as soon as it is said.
+"""``StrokeLog``: what the user painted, on disk as soon as it is painted.
 
 A folder with one file per generation. What the user does is appended to the newest one;
-when that has grown, a new one begins, with the blocks as they are then.
+when that has grown, a new one begins, with the blocks as they are then (a write-ahead
+log with checkpoints).
 """
 
 from __future__ import annotations
@@ -62,27 +63,27 @@ class StrokeLog:
         Where it is, or will be with the first act.
     shape
         Of the label array, leading axes included.
-    about
-        What identifies the image; anything JSON can say.
+    image_info
+        What identifies the image, as JSON types.
 
     Attributes
     ----------
-    fault
-        Why acts are not being saved, in words for the user; empty when they are.
-    on_fault
-        Called when ``fault`` changed, from any thread.
+    save_error
+        Why acts are not being saved, a sentence for the user; empty when they are.
+    on_save_error
+        Called when ``save_error`` changed, from any thread.
     strokes
         How many were made, those that were undone aside.
     """
 
     def __init__(
-        self, folder: Path, shape: tuple[int, ...], about: Mapping[str, Any]
+        self, folder: Path, shape: tuple[int, ...], image_info: Mapping[str, Any]
     ) -> None:
         self.folder = folder
-        self.fault = ""
-        self.on_fault: Callable[[], None] | None = None
+        self.save_error = ""
+        self.on_save_error: Callable[[], None] | None = None
         self.strokes = 0
-        self._header = Header(shape=shape, about=about)
+        self._header = Header(shape=shape, image_info=image_info)
         self._number = 0
         self._generation = 0
         self._end, self._limit = 0, GROWN_BYTES
@@ -132,7 +133,9 @@ class StrokeLog:
         except DataError:
             self.close()
             raise
-        self._outdated = found.damaged or found.header.about != self._header.about
+        self._outdated = (
+            found.damaged or found.header.image_info != self._header.image_info
+        )
         self._header = replace(self._header, shape=shape, painted=found.header.painted)
         self._number, self.strokes = found.number, found.recovery.strokes
         self._generation, self._end = found.generation, found.end
@@ -153,7 +156,7 @@ class StrokeLog:
         act
             Which.
         boxes
-            What is said of every changed part after it, at least one.
+            The class ids of every changed part after it, at least one.
         """
         with self._mutex:
             self.strokes = counted(self.strokes, act)
@@ -205,7 +208,7 @@ class StrokeLog:
         self._compacting.start()
 
     def close(self) -> None:
-        """Bring everything to the disk and let others write here."""
+        """Flush everything to the disk and let others write here."""
         if self._compacting is not None:
             self._compacting.join()
         with self._mutex:
@@ -215,7 +218,7 @@ class StrokeLog:
                 self._save()
             self._closed = True
         self._disk.finish()
-        self._let_go()
+        self._release()
 
     def resume(self) -> None:
         """Save again after ``close``, unless another window has written meanwhile."""
@@ -226,7 +229,7 @@ class StrokeLog:
 
     def __del__(self) -> None:
         with suppress(AttributeError):
-            self._let_go()
+            self._release()
 
     def _common_shape(self, before: tuple[int, ...]) -> tuple[int, ...]:
         """Return a shape with the slices of both; those that are gone may come back."""
@@ -249,18 +252,18 @@ class StrokeLog:
         self._limit = blocks_end + blocks_end // 8 + GROWN_BYTES
 
     def _take_lock(self) -> None:
-        """Become the one who writes, or learn that another one does."""
+        """Take the lock of the folder, or refuse where another program has it."""
         try:
             self._lock = FolderLock(self.folder)
         except BlockingIOError as error:
             self._refuse(_BUSY.format(holder=error.strerror))
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
     def _refuse(self, why: str) -> None:
         self._refused = True
         self._unsaved.clear()
-        self._set_fault(why)
+        self._set_save_error(why)
 
     def _save(self) -> None:
         """Append what is not saved."""
@@ -270,10 +273,10 @@ class StrokeLog:
             assert self._handle is not None
             self._write(self._handle)
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
     def _begin(self) -> bool:
-        """Make the folder and its first file, or go on in the one that was opened."""
+        """Make the folder and its first file, or append to the one that was opened."""
         self.folder.mkdir(parents=True, exist_ok=True)
         late = self._lock is None
         if self._lock is None:
@@ -311,32 +314,32 @@ class StrokeLog:
         self._torn = False
         self._end += len(data)
         records, self._unsaved = self._unsaved, []
-        self._set_fault("")
+        self._set_save_error("")
         self._disk.add(handle, records)
 
-    def _tell(self, error: OSError) -> None:
+    def _report(self, error: OSError) -> None:
         logger.warning("strokes cannot be saved in %s: %s", self.folder, error)
         if isinstance(error, BlockingIOError):
             self._refuse(_BUSY.format(holder=error.strerror))
             return
-        self._set_fault(
+        self._set_save_error(
             f"Strokes are not being saved: {error.strerror or error} "
             f"({self.folder}). Painting goes on; saving is tried again with the next "
             "stroke."
         )
 
-    def _set_fault(self, fault: str) -> None:
-        if fault != self.fault:
-            self.fault = fault
-            if self.on_fault is not None:
-                self.on_fault()
+    def _set_save_error(self, save_error: str) -> None:
+        if save_error != self.save_error:
+            self.save_error = save_error
+            if self.on_save_error is not None:
+                self.on_save_error()
 
     def _on_sync_failure(self, records: list[bytes], error: OSError) -> None:
         with self._mutex:
-            # Nobody knows which of them are on the disk. They are written again: of
-            # two with one number the last counts.
+            # Which of them are on the disk is unknown. They are written again: of two
+            # with one number the last counts.
             self._unsaved[:0] = records
-            self._tell(error)
+            self._report(error)
 
     def _compact(self, header: Header, blocks: Sequence[Blocks]) -> None:
         temporary = self.folder / f".{self._generation + 1}{SUFFIX}"
@@ -356,7 +359,7 @@ class StrokeLog:
                 self._limit = max(self._limit, self._end + GROWN_BYTES)
 
     def _take_over(self, temporary: Path) -> None:
-        """Go on in a new file, with the acts that came while it was written."""
+        """Switch to a new file, with the acts that came while it was written."""
         base = temporary.stat().st_size
         since = b"".join(self._since or ())
         if since:
@@ -372,13 +375,13 @@ class StrokeLog:
         self._end = base + len(since)
         self._set_limit(base)
         self._unsaved.clear()
-        self._disk.forget()
+        self._disk.drop()
         retire(old, damaged=self._damaged)
         self._torn = self._damaged = self._outdated = False
         self._handle = self._open_file()
-        self._set_fault("")
+        self._set_save_error("")
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

@@ -1,4 +1,4 @@
-"""``DiskSync``: brings what was written to the disk itself, in a thread."""
+"""``DiskSync``: flushes what was written to the disk itself, in a thread."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SYNC_S = 0.5
-"""Longest time between a stroke and the attempt to bring it to the disk."""
+"""Most seconds between a stroke and the attempt to flush it to the disk."""
 
 
 class DiskSync:
-    """Waits for the disk, so that whoever paints does not.
+    """Waits for the disk, so that painting does not.
 
     What is written survives the end of the process; only a power cut can lose what is
     not on the disk yet.
@@ -34,7 +34,7 @@ class DiskSync:
         self._hurry = threading.Event()
 
     def add(self, handle: int, records: list[bytes]) -> None:
-        """Bring records to the disk soon.
+        """Flush records to the disk soon.
 
         Parameters
         ----------
@@ -54,14 +54,14 @@ class DiskSync:
                 )
                 self._thread.start()
 
-    def forget(self) -> None:
-        """Leave what is not on the disk yet: it is in another file now."""
+    def drop(self) -> None:
+        """Do not flush what is not on the disk yet: it is in another file now."""
         handle, _ = self._take()
         if handle is not None:
             os.close(handle)
 
     def finish(self) -> None:
-        """Bring everything to the disk now."""
+        """Flush everything to the disk now."""
         self._sync()
         self._hurry.set()
 
@@ -93,7 +93,7 @@ class DiskSync:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Bring the names of a folder to the disk; where there is a way to."""
+    """Flush the names in a folder to the disk, where the system can."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

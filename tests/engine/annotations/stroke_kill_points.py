@@ -135,7 +135,7 @@ def check(folder: Path, made: int, states: list[tuple[Any, ...]]) -> None:
             names,
         )
         assert max(notes.classes(), default=0) < len(names)
-    assert not notes.fault
+    assert not notes.save_error
     assert len(list(folder.glob("*.strokes"))) <= 1, "no leftovers"
     # It goes on as if nothing had been.
     with notes.stroke():

@@ -44,7 +44,7 @@ def test_strokes_of_an_earlier_version_open_and_are_painted_on(store):
     assert (notes.strokes, notes.conflicts) == (4, 375)
     assert notes.painted.names == ("background", "cell", "nucleolus")
     assert notes.painted.model == {"name": "nuclei"}
-    assert (notes.recovery.lost, notes.recovery.cut, notes.fault) == (0, False, "")
+    assert (notes.recovery.lost, notes.recovery.cut, notes.save_error) == (0, False, "")
     with notes.stroke():
         notes.accept((2,), (slice(0, 9), slice(0, 9)), np.full((9, 9), 2, np.uint8))
     notes.close()

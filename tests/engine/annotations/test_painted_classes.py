@@ -46,7 +46,7 @@ def test_names_that_come_later_are_back_too(tmp_path: Path) -> None:
         notes.name_classes(names)
         paint(notes, len(names) - 1, row=len(names))
     # As after the program was killed: nothing is closed, the lock aside.
-    notes._journal._let_go()  # type: ignore[union-attr]
+    notes._log._release()  # type: ignore[union-attr]
     assert Annotations.open(tmp_path / "s", SHAPE).painted.names == names
 
 

@@ -59,7 +59,7 @@ def test_a_power_cut_costs_no_stroke_that_was_synced(recorder, seed, tmp_path):
             (folder / path.name).write_bytes(data)
         notes = Annotations.open(folder, SHAPE)
         assert state(notes) in states[synced : made + 2], (synced, made)
-        assert (notes.fault, notes.recovery.lost) == ("", 0)
+        assert (notes.save_error, notes.recovery.lost) == ("", 0)
         notes.close()
         most = max(most, made - synced)
     assert 0 < most <= BETWEEN_SYNCS + 1

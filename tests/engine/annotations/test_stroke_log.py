@@ -48,7 +48,7 @@ def file_of(folder: Path) -> Path:
 
 def settle(notes):
     """Wait for a new generation that is being written."""
-    thread = notes._journal._compacting
+    thread = notes._log._compacting
     if thread is not None:
         thread.join()
 
@@ -56,7 +56,7 @@ def settle(notes):
 def begin_generation(notes):
     """Write all blocks to a new file, and wait for it."""
     settle(notes)
-    notes._journal.compact((notes._blocks.share(), notes._elsewhere.share()), 0.0)
+    notes._log.compact((notes._blocks.share(), notes._elsewhere.share()), 0.0)
     settle(notes)
 
 
@@ -92,7 +92,7 @@ def test_what_is_written_needs_no_close(folder):
     notes = Annotations.open(folder, SHAPE)
     paint(notes)
     # A process that is killed closes nothing; its lock goes with it.
-    notes._journal._lock.release()
+    notes._log._lock.release()
     assert_same(Annotations.open(folder, SHAPE), notes)
 
 
@@ -194,7 +194,7 @@ def test_strokes_made_while_a_generation_begins_are_in_it(folder, monkeypatch):
         assert go_on.wait(30)
 
     monkeypatch.setattr(stroke_log, "write_generation", slow)
-    notes._journal.compact((notes._blocks.share(), notes._elsewhere.share()), 0.0)
+    notes._log.compact((notes._blocks.share(), notes._elsewhere.share()), 0.0)
     paint(notes, 2, z=1)
     assert int(file_of(folder).stem) == 1, "and they are saved meanwhile"
     go_on.set()
@@ -408,7 +408,7 @@ def test_a_full_disk_is_reported_at_once_and_painting_goes_on(
     folder, disk, saved_before
 ):
     notes, reports = Annotations.open(folder, SHAPE), []
-    notes.watch(lambda: reports.append(notes.fault))
+    notes.watch(lambda: reports.append(notes.save_error))
     for z in range(saved_before):
         paint(notes, 1, z=z)
     disk.full = True
@@ -424,7 +424,7 @@ def test_a_full_disk_is_reported_at_once_and_painting_goes_on(
     assert len(reports) == 1
     disk.full = False
     paint(notes, 3, z=0, at=(100, 100))
-    assert reports[-1] == notes.fault == ""
+    assert reports[-1] == notes.save_error == ""
     notes.close()
     assert_same(Annotations.open(folder, SHAPE), notes)
     data = file_of(folder).read_bytes()
@@ -464,10 +464,10 @@ def test_a_disk_that_fails_late_is_reported_and_strokes_are_written_again(
     notes.watch(reports.set)
     paint(notes, 2, z=1)
     assert reports.wait(30)
-    assert "saving is tried again" in notes.fault
+    assert "saving is tried again" in notes.save_error
     disk.broken = False
     paint(notes, 2, z=2)
-    assert notes.fault == ""
+    assert notes.save_error == ""
     notes.close()
     again = Annotations.open(folder, SHAPE)
     assert_same(again, notes)
@@ -481,12 +481,12 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     notes = Annotations.open(tmp_path / "file" / "strokes", SHAPE)
     paint(notes)
-    assert "not being saved" in notes.fault
-    assert str(tmp_path) in notes.fault
+    assert "not being saved" in notes.save_error
+    assert str(tmp_path) in notes.save_error
     assert notes.count() == 200
     (tmp_path / "file").unlink()
     paint(notes, 2, z=1)
-    assert notes.fault == ""
+    assert notes.save_error == ""
     notes.close()
     assert_same(Annotations.open(tmp_path / "file" / "strokes", SHAPE), notes)
 
@@ -500,7 +500,7 @@ def test_a_folder_that_was_removed_meanwhile_is_made_again(folder):
     paint(notes, 2, z=1)
     settle(notes)
     paint(notes, 2, z=2)
-    assert notes.fault == ""
+    assert notes.save_error == ""
     notes.close()
     assert_same(Annotations.open(folder, SHAPE), notes)
 
@@ -510,7 +510,7 @@ def test_a_second_window_works_without_saving(folder):
     paint(first)
     second = Annotations.open(folder, SHAPE)
     assert_same(first, second)
-    assert "Another window" in second.fault
+    assert "Another window" in second.save_error
     before = file_of(folder).read_bytes()
     paint(second, 2, z=1)
     assert second.classes() == {1: 200, 2: 200}
@@ -525,8 +525,8 @@ def test_two_windows_that_begin_together(folder):
     first, second = Annotations.open(folder, SHAPE), Annotations.open(folder, SHAPE)
     paint(first)
     paint(second, 2)
-    assert first.fault == ""
-    assert "Another window" in second.fault
+    assert first.save_error == ""
+    assert "Another window" in second.save_error
     first.close()
     assert_same(Annotations.open(folder, SHAPE), first)
 
@@ -536,7 +536,7 @@ def test_a_window_that_was_overtaken_does_not_write_over_the_other(folder):
     paint(other)
     other.close()
     paint(late, 2, z=1)
-    assert "since it was opened" in late.fault
+    assert "since it was opened" in late.save_error
     late.close()
     assert_same(Annotations.open(folder, SHAPE), other)
 
@@ -546,7 +546,7 @@ def test_closed_annotations_can_go_on(folder):
     paint(notes)
     notes.close()
     other = Annotations.open(folder, SHAPE)
-    assert other.fault == "", "what is closed is open to others"
+    assert other.save_error == "", "what is closed is open to others"
     other.close()
     paint(notes, 2, z=1)
     notes.resume()
@@ -559,7 +559,7 @@ def test_closed_annotations_can_go_on(folder):
     again.close()
     notes.resume()
     paint(notes, 2, z=2)
-    assert "since it was opened" in notes.fault
+    assert "since it was opened" in notes.save_error
     notes.close()
     assert_same(Annotations.open(folder, SHAPE), again)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet_engine.annotations.store import FOLDER_VARIABLE, ImageIdentity, StrokeStore
+from unet_engine.annotations.store import STROKES_VARIABLE, ImageIdentity, StrokeStore
 from unet_engine.errors import DataError
 from unet_engine.images import Image
 
@@ -101,15 +101,17 @@ def test_other_pixels_have_another_digest():
 
 
 def test_a_changed_image_is_noticed(file):
-    about = identity(path=file).about()
-    assert not identity(path=file).changed_since(about)
-    assert identity(255 - PIXELS, path=file).changed_since(about)
+    image_info = identity(path=file).image_info()
+    assert not identity(path=file).changed_since(image_info)
+    assert identity(255 - PIXELS, path=file).changed_since(image_info)
     os.utime(file, (1, 1))
-    assert not identity(path=file).changed_since(about), "a copy has the same pixels"
+    assert not identity(path=file).changed_since(image_info), (
+        "a copy has the same pixels"
+    )
     lazy = Lazy(PIXELS)
-    about = identity(lazy, path=file).about()
+    image_info = identity(lazy, path=file).image_info()
     file.write_bytes(b"another image")
-    assert identity(lazy, path=file).changed_since(about)
+    assert identity(lazy, path=file).changed_since(image_info)
     assert not identity(path=file).changed_since(None)
 
 
@@ -150,9 +152,9 @@ def test_a_name_makes_no_path(store):
 
 
 def test_the_folder_is_named_by_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "mine"))
+    monkeypatch.setenv(STROKES_VARIABLE, str(tmp_path / "mine"))
     assert StrokeStore().root == tmp_path / "mine"
-    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.delenv(STROKES_VARIABLE)
     assert StrokeStore().root.name == "strokes"
     assert "napari-unet-finetune" in str(StrokeStore().root)
 
@@ -169,7 +171,7 @@ def test_strokes_are_found_by_the_pixels_when_the_file_moved(store, file, target
     again = identity(path=now, name=now.stem)
     notes = store.open(again)
     assert notes.strokes == 1
-    assert again.moved_from(notes.recovery.about) == str(file)
+    assert again.moved_from(notes.recovery.image_info) == str(file)
     # A new stroke goes there too, and the old folder is that of the new place.
     notes.set((0, 9, 9), 1)
     notes.close()

@@ -224,7 +224,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path):
             folder.mkdir()
             (folder / content).touch()
         assert os.listdir(target) == [content]
-    with pytest.raises(DataError, match="something already"), whole_folder(target):
+    with pytest.raises(DataError, match="exists already"), whole_folder(target):
         pass
     with pytest.raises(DataError, match="No such file"), whole_folder(tmp_path / "a/b"):
         pass

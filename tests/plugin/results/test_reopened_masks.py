@@ -320,7 +320,7 @@ def test_a_dock_that_is_closed_leaves_the_image_to_others_and_goes_on_later(
     assert view is not None
     view.layer.paint((60, 60), 0)
     assert again.workspace.working_image is not None
-    assert again.workspace.working_image.annotations.fault == ""
+    assert again.workspace.working_image.annotations.save_error == ""
     seen = np.array(view.layer.data)
     docked.viewer.layers.clear()
     np.testing.assert_array_equal(session(plane).mask.data, seen)

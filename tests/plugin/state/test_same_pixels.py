@@ -91,7 +91,7 @@ def test_strokes_of_one_are_on_the_other(
     assert strokes(docked) == 3
     assert len(masks(docked)) == 1
     working_image = docked.widget.workspace.working_image
-    assert working_image.annotations.fault == ""
+    assert working_image.annotations.save_error == ""
     assert not [text for text in notices if BUSY in text]
 
 
@@ -136,7 +136,7 @@ def test_when_one_is_deleted_the_other_goes_on(
     docked.mask.paint((50, 50), 1)
     annotations = docked.widget.workspace.working_image.annotations
     assert annotations.strokes == 3
-    assert annotations.fault == ""
+    assert annotations.save_error == ""
     docked.viewer.layers.clear()
     # What was painted after the first was gone is on disk too.
     again = add(docked, stays.data, path, name="cells")

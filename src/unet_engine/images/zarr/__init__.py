@@ -1,1 +1,6 @@
-"""Zarr arrays and OME-Zarr images."""
+"""Zarr arrays and OME-Zarr images.
+
+``ome_zarr`` opens them lazily, by ``chunks``, which refuses missing and damaged chunks
+and keeps those that were used last. ``writing`` makes an OME-Zarr image whose full
+resolution is filled region by region.
+"""

@@ -27,6 +27,7 @@ MissingChunks = Literal["refuse", "fill"]
 """What a chunk that is not there means: it was lost, or it holds the fill value."""
 
 _CACHE_BYTES = 2**27
+"""Bytes of chunks that are kept, 128 MiB: those of a tile and its neighbours."""
 
 
 class ZarrPixels:
@@ -38,7 +39,7 @@ class ZarrPixels:
     Parameters
     ----------
     array
-        A ``zarr.Array``; chunks are looked for when it lies in a folder.
+        A ``zarr.Array``; chunks are checked when it lies in a folder.
     missing
         ``"refuse"`` them, or ``"fill"`` them as zarr does.
     """
@@ -186,7 +187,10 @@ class RecentBlocks:
     def get(
         self, key: Hashable, read: Callable[[], npt.NDArray[Any]]
     ) -> npt.NDArray[Any]:
-        """Return the array of a key, read when it is not kept."""
+        """Return the array of a key, of any shape, read when it is not kept.
+
+        It is the one that is kept: not to be changed.
+        """
         with self._lock:
             if key in self._blocks:
                 self._blocks.move_to_end(key)
@@ -213,7 +217,7 @@ def files_of(data: Any, key: Sequence[int | slice]) -> set[str]:
 def keep_chunks(image: Image) -> Image:
     """Return the image with a cache of its chunks, if its data come in chunks.
 
-    The cache is for one run: it does not see changes of the data.
+    The cache is for one run: changes of the data do not reach it.
     """
     data = image.data
     if isinstance(data, ChunkCache) or not isinstance(

@@ -42,7 +42,7 @@ _LETTERS = {
 
 
 def is_zarr(path: Path) -> bool:
-    """Tell whether a folder is a zarr, or is called one."""
+    """Whether a folder is a zarr, or is named as one."""
     return path.is_dir() and (
         path.suffix.lower() == ZARR_SUFFIX
         or any((path / name).is_file() for name in _METADATA)
@@ -50,7 +50,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def holds_zarr(path: Path) -> bool:
-    """Tell whether a folder has the metadata of a zarr group or array."""
+    """Whether a folder has the metadata of a zarr group or array."""
     names = [name for name in _METADATA if name != ".zattrs"]
     return any((path / name).is_file() for name in names)
 
@@ -328,7 +328,7 @@ def _array_image(
 def _check_size(
     path: Path, folder: Path, data: ZarrPixels, missing: MissingChunks
 ) -> None:
-    """Refuse what the chunks that are there cannot be, without looking at all."""
+    """Refuse a size that the chunks cannot hold, as soon as enough are counted."""
     itemsize = data.dtype.itemsize
     check_segment(path, prod(data.chunks) * itemsize)
     # Whoever fills leaves most chunks of a sparse label image out.

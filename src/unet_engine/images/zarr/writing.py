@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 _AXIS_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _UNITS = {MICROMETRE: "micrometer", SECOND: "second"}
 _SMALLEST_LEVEL = 1024
+"""Height or width in pixels from which on a smaller level is made: a screen's."""
+
 _COLOURS = ((0, 200, 90), (240, 120, 0), (60, 130, 240), (220, 60, 160))
+"""Red, green and blue of the classes, 0 to 255, in turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,12 @@ class Multiscale:
         Parameters
         ----------
         anew
-            Make it again; whoever made it before was perhaps killed while doing so.
+            Make it again: the process that made it was perhaps killed while doing so.
+
+        Returns
+        -------
+        zarr.Array
+            Of ``dtype``, its axes in the order on disk, see ``key``.
         """
         import zarr
 
@@ -100,7 +108,7 @@ class Multiscale:
         Returns
         -------
         bool
-            False when ``stop`` said True; the levels are made anew the next time.
+            False when ``stop`` returned True; the levels are made anew the next time.
         """
         import zarr
 
