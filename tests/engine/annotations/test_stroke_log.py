@@ -207,7 +207,7 @@ def test_strokes_made_while_a_generation_begins_are_in_it(folder, monkeypatch):
     assert again.strokes == 3
 
 
-def large_journal(folder):
+def large_log(folder):
     """Save many planes as blocks; return how many there are."""
     shape = (40, 512, 512)
     notes = Annotations.open(folder, shape)
@@ -223,7 +223,7 @@ def large_journal(folder):
 def test_opening_reads_no_block_before_it_is_requested(folder, monkeypatch):
     from unet_engine.annotations import block_file
 
-    shape, painted = large_journal(folder)
+    shape, painted = large_log(folder)
     read = []
     genuine = block_file.BlockFile.read
 
@@ -246,7 +246,7 @@ def test_opening_reads_no_block_before_it_is_requested(folder, monkeypatch):
 
 
 def test_a_copy_outlives_the_file_and_does_not_see_later_strokes(folder):
-    shape, painted = large_journal(folder)
+    shape, painted = large_log(folder)
     notes = Annotations.open(folder, shape)
     copy = notes.copy()
     paint(notes, 2, z=5)
@@ -270,7 +270,7 @@ def three_strokes(folder):
 
 
 @pytest.mark.parametrize("kept", [0, 1, 27, 28, 40, -1])
-def test_a_journal_cut_off_in_mid_record_is_recovered_up_to_it(folder, kept):
+def test_a_log_cut_off_in_mid_record_is_recovered_up_to_it(folder, kept):
     states, ends = three_strokes(folder)
     with file_of(folder).open("rb+") as file:
         file.truncate(ends[2] - 1 if kept == -1 else ends[1] + kept)
@@ -329,7 +329,7 @@ def test_any_flipped_byte_of_blocks_and_index_costs_a_block_at_most(folder):
 
 
 def test_a_damaged_block_is_reported_and_counts_no_more(folder):
-    shape, painted = large_journal(folder)
+    shape, painted = large_log(folder)
     path = file_of(folder)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -564,7 +564,7 @@ def test_closed_annotations_can_go_on(folder):
     assert_same(Annotations.open(folder, SHAPE), again)
 
 
-def test_a_journal_of_a_newer_version_is_left_alone(folder, monkeypatch):
+def test_a_log_of_a_newer_version_is_left_alone(folder, monkeypatch):
     from unet_engine.annotations import snapshot
 
     monkeypatch.setattr(snapshot, "VERSION", 2)
