@@ -118,13 +118,13 @@ class Annotations:
         if newest_file(Path(path)) is None:
             raise DataError(f"there are no strokes in {path}; choose another folder")
         found = recover(Path(path), (1, 1))
-        if found.recovery.about is None:
+        if found.recovery.image_info is None:
             raise DataError(
                 f"the strokes in {path} are damaged at their beginning; open the image "
                 "in napari, which reads what is left of them, and paint one more"
             )
         notes = cls(found.header.shape)
-        notes._take_up(found)
+        notes._load(found)
         notes._painted = found.header.painted
         return notes
 

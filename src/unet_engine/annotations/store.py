@@ -225,7 +225,8 @@ class StrokeStore:
             folder
             for folder, header in stroke_folders(self.root)
             if _same_file(
-                header.about, replace(identity, name=str(header.about.get("name")))
+                header.image_info,
+                replace(identity, name=str(header.image_info.get("name"))),
             )
         )
 
@@ -288,7 +289,7 @@ def stroke_folders(folder: Path) -> tuple[tuple[Path, Header], ...]:
         Each folder with the header of its newest file. Those that were set aside are
         left out.
     """
-    if (header := read_about(folder)) is not None:
+    if (header := read_newest_header(folder)) is not None:
         return ((folder, header),)
     try:
         groups = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.annotations.store import FOLDER_VARIABLE
+from unet_engine.annotations.store import STROKES_VARIABLE
 from unet_engine.cli.finetune_start import (
     add_start_options,
     architecture_of,
@@ -64,7 +64,7 @@ def add_parser(commands: Any) -> None:
         "without: images whose strokes are looked for, or a folder of strokes, all of "
         "which are taken unless there are images too (without a folder, images are "
         "looked for among the strokes that were saved on this computer, or where "
-        f"{FOLDER_VARIABLE} says)",
+        f"{STROKES_VARIABLE} says)",
     )
     parser.add_argument(
         "--out",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.annotations.store import (
-    FOLDER_VARIABLE,
+    STROKES_VARIABLE,
     ImageIdentity,
     StrokeStore,
     stroke_folders,
@@ -131,7 +131,7 @@ def find_strokes(
         if not inside:
             raise DataError(
                 f"there are no strokes in {folder}; give the folder where they were "
-                f"saved ({(store or StrokeStore()).root}, or what {FOLDER_VARIABLE} "
+                f"saved ({(store or StrokeStore()).root}, or what {STROKES_VARIABLE} "
                 "named then), or the images that were painted on"
             )
         found += [_open(strokes, None, open_file) for strokes, _ in inside]
@@ -155,7 +155,7 @@ def _of_image(
 def _open(folder: Path, path: Path | None, open_file: OpenFile) -> SavedStrokes:
     """Open strokes and their image, where it was or is now."""
     strokes = Annotations.read(folder)
-    about = strokes.recovery.about or {}
+    about = strokes.recovery.image_info or {}
     name = str(about.get("name") or folder.name)
     path = path or _image_path(folder, name, str(about.get("path") or ""))
     image = _fitting(path, strokes, str(about.get("axes") or ""), open_file)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unet_engine.annotations.store import FOLDER_VARIABLE, ImageIdentity, StrokeStore
+from unet_engine.annotations.store import STROKES_VARIABLE, ImageIdentity, StrokeStore
 from unet_engine.cli import main
 from unet_engine.images import Image
 from unet_engine.models.spec import ModelSpec
@@ -58,7 +58,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StrokeStore:
     """The user's strokes; there are models as well."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "strokes"))
+    monkeypatch.setenv(STROKES_VARIABLE, str(tmp_path / "strokes"))
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     spec = ModelSpec(depth=2, width=4, classes=NAMES)
     trained = replace(start_checkpoint(spec), history=({"data": ["other"]},))
@@ -319,7 +319,7 @@ def test_strokes_in_use_are_read_and_nothing_is_written(
     after = {p: p.read_bytes() for p in store.root.rglob("*") if p.is_file()}
     assert after == before
     notes.accept((), (slice(50, 52), slice(10, 40)), np.ones((2, 30), np.uint8))
-    assert not notes.fault
+    assert not notes.save_error
     notes.close()
 
 

@@ -97,13 +97,13 @@ def test_strokes_name_the_process_that_has_their_folder(holder, tmp_path):
     notes = Annotations.open(tmp_path, SHAPE)
     paint(notes)
     assert f"Another window works on this image (process {holder.pid} on " in (
-        notes.fault
+        notes.save_error
     )
     holder.communicate("")
     # What the advice asks for: the other is closed, the image opened again.
     again = Annotations.open(tmp_path, SHAPE)
     paint(again)
-    assert again.fault == ""
+    assert again.save_error == ""
     again.close()
 
 
@@ -138,15 +138,15 @@ def test_a_drive_without_locks_is_named_and_strokes_go_on_elsewhere(
 ):
     notes = Annotations.open(tmp_path / "network", SHAPE)
     paint(notes)
-    assert "not being saved: the drive does not support file locks" in notes.fault
-    assert str(tmp_path / "network") in notes.fault
+    assert "not being saved: the drive does not support file locks" in notes.save_error
+    assert str(tmp_path / "network") in notes.save_error
     assert notes.count() == 81
     with pytest.raises(DataError, match="support file locks; write to a local"):
         FinishedTiles(tmp_path / "network").open({})
     without_locks.undo()
     elsewhere = Annotations.open(tmp_path / "local", SHAPE)
     paint(elsewhere)
-    assert elsewhere.fault == ""
+    assert elsewhere.save_error == ""
     elsewhere.close()
 
 
@@ -161,5 +161,5 @@ def painted(tmp_path):
 def test_strokes_on_a_drive_without_locks_are_shown(painted, without_locks, tmp_path):
     again = Annotations.open(tmp_path, SHAPE)
     assert again.count() == 81
-    assert "does not support file locks" in again.fault
+    assert "does not support file locks" in again.save_error
     again.close()
