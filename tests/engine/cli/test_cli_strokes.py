@@ -51,7 +51,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
             stopped=False,
         )  # fmt: skip
 
-    monkeypatch.setattr(rounds, "fine_tune", train)
+    monkeypatch.setattr(rounds, "iter_fine_tune", train)
     return started
 
 
