@@ -9,9 +9,10 @@ the values of label images mean, ``folders`` pairs images with labels, and ``wri
 writes results. Sizes of pixels are in ``pixel_size`` and ``units``.
 """
 
+from unet_engine.images.channels import match_channels
 from unet_engine.images.folders import Pairing, list_images, match_folders, pair_folders
 from unet_engine.images.formats import IMAGE_SUFFIXES
-from unet_engine.images.image import Image, match_channels
+from unet_engine.images.image import Image
 from unet_engine.images.labels.reading import class_ids, read_labels
 from unet_engine.images.labels.rules import LabelRule
 from unet_engine.images.labels.tallies import Tally

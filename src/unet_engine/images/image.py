@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.errors import DataError, EngineError
+from unet_engine.images.axes import (
+    channels_first,
+    check_axes,
+    check_dtype,
+    count_channels,
+    title_of,
+)
 from unet_engine.images.no_data import RUN, missing
 from unet_engine.images.pixel_size import PixelSize
 
@@ -19,12 +26,6 @@ if TYPE_CHECKING:
     from unet_engine.images.no_data import Fill
     from unet_engine.images.source_files import Source
 
-AXES = "TZPRCYXS"
-"""Letters an axis may have: time, depth, position, row of positions, channel, height,
-width, and the samples of a colour pixel."""
-
-_CHANNEL_AXES = "CS"
-"""The axes of which every position is a channel."""
 
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in the luminance (ITU-R BT.709)."""
@@ -106,9 +107,9 @@ class Image:
             When axes and array do not fit, or pixels are no real numbers.
         """
         shape = tuple(int(n) for n in data.shape)
-        _check_axes(axes, shape, name)
-        _check_dtype(data.dtype, name)
-        count, rgb = _count_channels(axes, shape, rgb, name)
+        check_axes(axes, shape, name)
+        check_dtype(data.dtype, name)
+        count, rgb = count_channels(axes, shape, rgb, name)
         if pixel_size is None:
             pixel_size = PixelSize.of_micrometres(
                 x=pixel_size_um, y=pixel_size_um, z=slice_step_um
@@ -223,7 +224,7 @@ class Image:
         """Read the selected channels, of a colour image its colours."""
         key = self.key((*map(int, index), *region))
         try:
-            block = _channels_first(np.asarray(self.data[key]), self.axes)
+            block = channels_first(np.asarray(self.data[key]), self.axes)
         except (EngineError, MemoryError):
             raise
         except Exception as error:
@@ -345,114 +346,8 @@ class Image:
 
     @property
     def _title(self) -> str:
-        return _title(self.name)
-
-
-def match_channels(image: Image, in_channels: int) -> Image:
-    """Return the view of an image that a model of ``in_channels`` channels takes.
-
-    A colour image becomes its luminance for a model of one channel, and a single
-    channel becomes a grey image of three for a model of colour.
-
-    Raises
-    ------
-    DataError
-        When the counts differ in any other way.
-    """
-    if image.channels == in_channels:
-        return image
-    if image.rgb and in_channels == 1:
-        return image.to_grey()
-    if image.channels == 1 and in_channels == 3 and not image.grey:
-        return image.to_colour()
-    kind = "a colour image" if image.rgb else "an image"
-    advice = (
-        "choose one channel of the image (Split Stack in napari, or --channel 0)"
-        if in_channels == 1
-        else "choose an image with as many"
-    )
-    raise DataError(
-        f"{_title(image.name)} is {kind} with {_count(image.channels)}, "
-        f"the model takes {_count(in_channels)}; {advice}, "
-        "or train a model for images like this one"
-    )
-
-
-def _count(channels: int) -> str:
-    return f"{channels} channel{'s' * (channels != 1)}"
-
-
-def _title(name: str) -> str:
-    return f"the image {name!r}" if name else "the image"
+        return title_of(self.name)
 
 
 def _describe(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:
-    if len(axes) != len(shape):
-        raise DataError(
-            f"{_title(name)} has {len(shape)} axes of lengths {shape}, "
-            f"but {axes!r} names {len(axes)}; give one letter of {AXES} for each"
-        )
-    if unknown := sorted(set(axes) - set(AXES)):
-        raise DataError(
-            f"axes {axes!r} of {_title(name)}: {', '.join(unknown)} is not a letter "
-            f"of {AXES}"
-        )
-    if len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):
-        raise DataError(
-            f"axes {axes!r} of {_title(name)}: an image needs Y and X, "
-            "and each letter once"
-        )
-    if set(_CHANNEL_AXES) <= set(axes):
-        raise DataError(
-            f"{_title(name)} has channels C and colour samples S at once "
-            f"(axes {axes!r}); save one channel, or the channels without colour"
-        )
-    if 0 in shape:
-        raise DataError(f"{_title(name)} has no pixels: its shape is {shape}")
-
-
-def _check_dtype(dtype: Any, name: str) -> None:
-    try:
-        kind = np.dtype(dtype).kind
-    except TypeError:
-        kind = "O"
-    if kind == "c":
-        raise DataError(
-            f"{_title(name)} has complex numbers ({dtype}); take the magnitude "
-            "(np.abs) or the phase (np.angle) first"
-        )
-    if kind not in "biuf":
-        raise DataError(
-            f"{_title(name)} holds {dtype}, not numbers; convert it to integers or "
-            "floats first"
-        )
-
-
-def _count_channels(
-    axes: str, shape: tuple[int, ...], rgb: bool, name: str
-) -> tuple[int, bool]:
-    """Return the channels without alpha and whether they are red, green and blue."""
-    axis = next((a for a in axes if a in _CHANNEL_AXES), None)
-    count = 1 if axis is None else shape[axes.index(axis)]
-    if rgb and count not in (3, 4):
-        raise DataError(
-            f"{_title(name)} is marked as RGB but has {count} channel(s); "
-            "RGB needs 3, or 4 with alpha"
-        )
-    if rgb or (axis == "S" and count in (3, 4)):
-        return 3, True
-    if axis == "S" and count == 2:
-        return 1, False  # grey and alpha
-    return count, False
-
-
-def _channels_first(block: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
-    kept = [a for a in axes if a in "CSYX"]
-    if not set(kept) & set(_CHANNEL_AXES):
-        block, kept = block[None], ["C", *kept]
-    order = (kept.index("S" if "S" in kept else "C"), kept.index("Y"), kept.index("X"))
-    return block.transpose(order)

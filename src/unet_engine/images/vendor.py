@@ -7,9 +7,10 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError, UnknownAxesError
+from unet_engine.images.axes import AXES
 from unet_engine.images.claims import check_claim
 from unet_engine.images.formats import BIOIO_ADVICE
-from unet_engine.images.image import AXES, Image
+from unet_engine.images.image import Image
 from unet_engine.images.pixel_size import PixelSize
 from unet_engine.images.source_files import Source
 

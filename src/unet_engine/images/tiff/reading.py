@@ -11,8 +11,9 @@ import numpy as np
 import tifffile
 
 from unet_engine.errors import DataError, UnknownAxesError
+from unet_engine.images.axes import AXES
 from unet_engine.images.colours import as_colours, has_alpha
-from unet_engine.images.image import AXES, Image
+from unet_engine.images.image import Image
 from unet_engine.images.pixel_size import reported
 from unet_engine.images.source_files import Source
 from unet_engine.images.tiff.completeness import (

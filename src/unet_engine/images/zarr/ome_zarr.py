@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError, UnknownAxesError
+from unet_engine.images.axes import AXES
 from unet_engine.images.claims import COMPRESSION, check_claim, check_segment
-from unet_engine.images.image import AXES, Image
+from unet_engine.images.image import Image
 from unet_engine.images.pixel_size import PixelSize, is_size, reported
 from unet_engine.images.source_files import Source
 from unet_engine.images.zarr.chunks import MissingChunks, ZarrPixels
