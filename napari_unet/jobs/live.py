@@ -18,7 +18,8 @@ from unet_engine.models.spec import ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Generator, Set
 
-    from napari_unet.jobs.orders import LiveOrder, Tile
+    from napari_unet.jobs.orders import LiveOrder
+    from napari_unet.state.live_state import Tile
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace

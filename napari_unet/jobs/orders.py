@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
 
+    from napari_unet.state.live_state import Tile
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from unet_engine.objects import ObjectConfig, SemanticMask
     from unet_engine.places import Index, Place, Region, View
     from unet_engine.prediction.config import PredictConfig
-
-    Tile = tuple[Index, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

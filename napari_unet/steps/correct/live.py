@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.live import Learned, LiveSession, live_run
 from napari_unet.jobs.orders import LiveOrder
+from napari_unet.state.live_state import Learning, LiveEvent, LiveState, WaitingTile
 from napari_unet.viewer.brush import WAIT_MS
 from napari_unet.viewer.viewport import ViewportTracker, shown_view
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_unet.jobs.orders import Tile
     from napari_unet.results.mask import MaskView
     from napari_unet.results.masks import Masks
     from napari_unet.state.working_image import WorkingImage
@@ -78,10 +78,8 @@ class Live(QObject):
         self._job: Job | None = None
         self._view: MaskView | None = None
         self.viewports: list[ViewportTracker] = []
-        self._fresh: set[Tile] = set()
-        self._held: list[tuple[LiveOrder, set[Tile], TileDone]] = []
+        self._state = LiveState()
         self._near: tuple[float, float] | None = None
-        self._news = self._follows = self._moved = False
         self._since = 0.0
         self._note = ""
         self._soon = QTimer(self)
@@ -128,11 +126,12 @@ class Live(QObject):
             return
         view.touched.connect(self._on_touched)
         self._look_at(view)
-        self._fresh, self._near = set(), None
-        self._news = True
+        self._near = None
+        image = view.working_image
         # A prediction is not replaced before there is a stroke that says more.
-        self._follows = not view.working_image.predicted or bool(
-            view.working_image.counts
+        kept = image.predicted and not image.counts
+        self._note_event(
+            LiveEvent.PREDICTED_IMAGE_CHOSEN if kept else LiveEvent.IMAGE_CHOSEN
         )
         self._ask()
 
@@ -147,7 +146,7 @@ class Live(QObject):
         self._ask()
 
     def _leave(self, view: MaskView) -> None:
-        self._held.clear()
+        self._note_event(LiveEvent.IMAGE_LEFT)
         if self._job is not None:
             self._job.discard()
         # It may be gone, and its signals with it.
@@ -156,8 +155,7 @@ class Live(QObject):
 
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         self._since = time.perf_counter()
-        self._fresh = set()
-        self._news = self._follows = True
+        self._note_event(LiveEvent.PAINTED)
         if places:
             y, x = ((part.start + part.stop) / 2 for part in places[-1][1])
             self._near = (y, x)
@@ -166,21 +164,24 @@ class Live(QObject):
         self._ask()
 
     def _on_move(self, _: View) -> None:
-        self._moved = True
+        self._note_event(LiveEvent.CAMERA_MOVED)
         if not self._soon.isActive():
             self._soon.start(_MOVING_MS)
 
     def _on_model_changed(self) -> None:
         if self.on:
-            self._news = True
+            self._note_event(LiveEvent.MODEL_CHOSEN)
 
     def _on_activity_changed(self) -> None:
         if self._workspace.activity == "predict":
-            self._news = self._follows = False
+            self._note_event(LiveEvent.PREDICTION_STARTED)
         if self._workspace.activity and self._job is not None:
             self._job.stop()
         elif not self._workspace.activity:
             self._ask()
+
+    def _note_event(self, event: LiveEvent) -> None:
+        self._state = self._state.after(event)
 
     def _ask(self) -> None:
         if self.on:
@@ -197,14 +198,14 @@ class Live(QObject):
             return
         if self._viewer.dims.ndisplay != 2:
             return
-        self._moved = False
         order = self.make_order(view)
         if not order.learn:
             self.told.emit(_TWO if _classes_of(order.painted) else _NO_STROKE)
             self.take_session().learner = None
-        elif not self._follows:
+        if not self._state.may_run(learnable=order.learn):
             return
-        self._launch(replace(order, learn=order.learn and self._news))
+        due = self._state.learning is Learning.DUE
+        self._launch(replace(order, learn=order.learn and due))
 
     def _tell_preparation(self) -> None:
         """Ask no longer for strokes that are there, before they are learned from."""
@@ -227,7 +228,7 @@ class Live(QObject):
             learn=len(_classes_of(painted)) > 1,
             look=lambda: there if viewport is None else viewport.view,
             near=self._near,
-            fresh=frozenset(self._fresh),
+            fresh=self._state.fresh,
         )
 
     def take_session(self) -> LiveSession:
@@ -239,12 +240,12 @@ class Live(QObject):
     def _launch(self, order: LiveOrder) -> None:
         if order.learn and (self.session is None or self.session.learner is None):
             self.told.emit(_PREPARING)
-        self._news, self._near = False, None
-        fresh = self._fresh
+        self._note_event(LiveEvent.RUN_STARTED)
+        self._near = None
         self._job = run(
             partial(live_run, order, self.take_session()),
             parent=self,
-            on_events=partial(self._on_events, order, fresh),
+            on_events=partial(self._on_events, order, self._state.generation),
             on_result=partial(self._on_result, order),
             on_error=self._on_error,
             on_finished=self._on_finished,
@@ -260,35 +261,43 @@ class Live(QObject):
         )
 
     def _on_events(
-        self, order: LiveOrder, fresh: set[Tile], events: list[Learned | TileDone]
+        self, order: LiveOrder, generation: int, events: list[Learned | TileDone]
     ) -> None:
         notes = [event.note for event in events if isinstance(event, Learned)]
         self._note = notes[-1] if notes else self._note
         if self._workspace.activity == "predict":
             return
-        tiles = [event for event in events if not isinstance(event, Learned)]
-        self._held += [(order, fresh, tile) for tile in tiles]
+        self._state = self._state.with_waiting(
+            WaitingTile(
+                generation=generation,
+                working_image=order.working_image,
+                classes=order.classes,
+                tile=event,
+            )
+            for event in events
+            if not isinstance(event, Learned)
+        )
         self._show()
 
     def _show(self) -> None:
         """Write tiles into the mask, but not under a brush that is being drawn."""
         view = self._view
-        if view is None or not self._held:
+        if view is None or not self._state.waiting:
             return
         if self._workspace.painting():
             QTimer.singleShot(WAIT_MS, self._show)
             return
-        held, self._held = self._held, []
+        image = view.working_image
+        tiles = [t for t in self._state.waiting if t.working_image is image]
+        self._state = self._state.with_written(tiles)
         written: list[tuple[Index, Region]] = []
-        for order, fresh, tile in held:
-            if order.working_image is view.working_image:
-                written += view.working_image.write_tile(tile, order.classes)
-                fresh.add((tile.index, tile.inner[0].start, tile.inner[1].start))
+        for waiting in tiles:
+            written += image.write_tile(waiting.tile, waiting.classes)
         view.tiles.show(written, self.viewports[0].view)
 
     def _on_result(self, order: LiveOrder, complete: bool) -> None:
         if order.learn and not complete:
-            self._news = self._news or self._workspace.activity != "predict"
+            self._note_event(LiveEvent.LEARNING_STOPPED)
         if order.learn and complete:
             seconds = time.perf_counter() - self._since if self._since else 0.0
             self._since = 0.0
@@ -302,7 +311,7 @@ class Live(QObject):
         self._job = None
         if not self.on:
             self.session = None
-        elif self._news or self._moved:
+        elif self._state.runs_again:
             self._ask()
 
 

@@ -64,7 +64,9 @@ def settle(docked: Docked) -> None:
     """Wait until Live has nothing to do."""
     live = docked.widget.live.live
     docked.bot.waitUntil(
-        lambda: not live.running and not live._soon.isActive() and not live._held,
+        lambda: (
+            not live.running and not live._soon.isActive() and not live._state.waiting
+        ),
         timeout=60_000,
     )
 
@@ -224,7 +226,7 @@ def test_tiles_wait_for_the_end_of_a_stroke(painted: Docked):
     with painted.mask.block_history():
         painted.mask.paint((100, 50), 1)
         live._on_touched([])
-        painted.bot.waitUntil(lambda: bool(live._held), timeout=60_000)
+        painted.bot.waitUntil(lambda: bool(live._state.waiting), timeout=60_000)
         assert painted.mask.data[100, 50] == 1
     settle(painted)
     assert painted.mask.data[100, 50] == 1
