@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scaling import Mirrored, sample
 
-from napari_unet.viewer.viewport import camera_of
+from napari_unet.viewer.private import camera_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,7 +37,8 @@ from napari_unet.steps.objects.section import ObjectsSection
 from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
 from napari_unet.viewer.conversion import elongation_of, image_of
-from napari_unet.viewer.docking import Docking, dock_of, unwrapped
+from napari_unet.viewer.docking import Docking, dock_of
+from napari_unet.viewer.private import unwrapped
 from napari_unet.widgets.closing import Closing
 from napari_unet.widgets.forms import Section, column
 from unet_engine.errors import DataError, EngineError

@@ -13,9 +13,6 @@ from napari_unet.results.stroke_recorder import StrokeRecorder
 from napari_unet.results.tile_display import TileDisplay
 from napari_unet.results.touched_layer import add_touched_layer, update_touched_layer
 from napari_unet.state.equal_arrays import same_memory
-from napari_unet.viewer.brush import (
-    is_drawn_on,
-)
 from napari_unet.viewer.conversion import (
     class_colormap,
     layer_view,
@@ -23,6 +20,7 @@ from napari_unet.viewer.conversion import (
     touched_colormap,
 )
 from napari_unet.viewer.placement import follow_placement, put
+from napari_unet.viewer.private import is_drawn_on
 from napari_unet.viewer.viewport import shown_index, shown_region
 
 if TYPE_CHECKING:

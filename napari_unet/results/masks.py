@@ -15,10 +15,10 @@ from napari_unet.state.large_arrays import describe_place
 from napari_unet.viewer.brush import (
     ReleaseWatch,
     draw_without_brush,
-    leave_out_brush_box,
 )
 from napari_unet.viewer.conversion import add_mask_layer, placement
 from napari_unet.viewer.placement import follow_placement
+from napari_unet.viewer.private import leave_out_brush_box
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.viewer.viewport import camera_of, canvas_size, shown_index
+from napari_unet.viewer.private import camera_of, canvas_size
+from napari_unet.viewer.viewport import shown_index
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:

@@ -22,6 +22,14 @@ from napari_unet.viewer.brush_coverage import (
     polygon_footprint,
 )
 from napari_unet.viewer.conversion import mask_indices
+from napari_unet.viewer.private import (
+    history_limit,
+    is_drawn_on,
+    redo_history,
+    reset_history,
+    save_in_history,
+    undo_history,
+)
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
@@ -56,7 +64,7 @@ class StrokeRecorder:
         self.layer = layer
         self.working_image = working_image
         self._on_change = on_change
-        limit = getattr(layer, "_history_limit", 100)
+        limit = history_limit(layer)
         self._done: deque[Stroke] = deque(maxlen=limit)
         self._undone: deque[Stroke] = deque(maxlen=limit)
         layer.events.paint.connect(self._on_paint)
@@ -108,7 +116,7 @@ class StrokeRecorder:
         """Leave nothing to undo: other annotations were taken."""
         self._done.clear()
         self._undone.clear()
-        self.layer._reset_history()
+        reset_history(self.layer)
 
     def accept(self, parts: Sequence[Part]) -> int:
         """Accept pixels as right, with the labels that they have.
@@ -137,7 +145,7 @@ class StrokeRecorder:
         """Enter marks in napari's history, and so in ours."""
         marks = [mark for mark in marks if mark.where.any()]
         if marks:
-            self.layer._save_history(MarksAtom.of(marks, self.layer.ndim))
+            save_in_history(self.layer, MarksAtom.of(marks, self.layer.ndim))
         return sum(int(np.count_nonzero(mark.where)) for mark in marks)
 
     def _paint(
@@ -156,7 +164,7 @@ class StrokeRecorder:
 
     def _one_item(self) -> Any:
         """Group what follows into one undo, unless a stroke of the mouse does so."""
-        if getattr(self.layer, "_block_history", False):
+        if is_drawn_on(self.layer):
             return nullcontext()
         return self.layer.block_history()
 
@@ -249,7 +257,7 @@ class StrokeRecorder:
     def _undo_or_redo(
         self, name: str, source: deque[Stroke], sink: deque[Stroke]
     ) -> None:
-        history = getattr(self.layer, f"_{name}_history", ())
+        history = (undo_history if name == "undo" else redo_history)(self.layer)
         item = history[-1] if history else None
         self._originals[name]()
         if item is not None and source and source[-1].is_of(item):
@@ -258,8 +266,8 @@ class StrokeRecorder:
     def _follow_history(self, *_: Any) -> None:
         """Follow what napari undid and did again without us."""
         for name, source, sink, found in (
-            ("undo", self._done, self._undone, self.layer._redo_history),
-            ("redo", self._undone, self._done, self.layer._undo_history),
+            ("undo", self._done, self._undone, redo_history(self.layer)),
+            ("redo", self._undone, self._done, undo_history(self.layer)),
         ):
             while source and any(source[-1].is_of(item) for item in found):
                 self._follow(name, source, sink)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage.draw import polygon2mask
 
+from napari_unet.viewer.private import painted_axes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,11 +81,3 @@ def polygon_footprint(layer: Labels, points: Any) -> BrushCoverage:
     plane = tuple(int(n) for n in np.asarray(box)[axes])
     filled = polygon2mask(plane, corners[:, axes] - start[axes])
     return BrushCoverage.of(start, filled.reshape(box))
-
-
-def painted_axes(layer: Labels) -> list[int]:
-    """Return the axes that napari paints along: the displayed ones as a rule."""
-    painted = getattr(layer, "_get_dims_to_paint", None)
-    if painted is not None:
-        return sorted(int(axis) for axis in painted())
-    return list(range(layer.ndim - layer.n_edit_dimensions, layer.ndim))

@@ -15,6 +15,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from napari_unet.viewer.private import unwrapped, window_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,17 +28,6 @@ _RUNS = {
     "pretrain": "pretraining",
     "objects": "separation of objects",
 }
-
-
-def unwrapped(viewer: Any) -> Any:
-    """Return the viewer behind the proxy that napari hands to plugins."""
-    return getattr(viewer, "__wrapped__", viewer)
-
-
-def window_of(viewer: Any) -> QMainWindow | None:
-    """Return the window of a viewer; None when it has none, or none any more."""
-    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
-    return window if window is not None and isalive(window) else None
 
 
 def dock_of(viewer: Any) -> Any:

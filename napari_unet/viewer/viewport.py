@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.viewer.conversion import full_data, mask_indices
+from napari_unet.viewer.private import camera_of, canvas_size
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -79,11 +80,6 @@ def is_visible(view: View, region: Region) -> bool:
     )
 
 
-def camera_of(viewer: ViewerModel) -> Any:
-    """Return the camera; napari 0.9 gave it another place."""
-    return getattr(viewer, "scene", viewer).camera
-
-
 def shown_view(viewer: ViewerModel, source: ImageLayer, layout: Layout) -> View:
     """Return what is on screen of an image.
 
@@ -146,11 +142,3 @@ def shown_region(viewer: ViewerModel, layer: Labels) -> tuple[slice, slice]:
 
 def _spatial(layout: Layout) -> list[int]:
     return [layout.axes.index(axis) for axis in "YX"]
-
-
-def canvas_size(viewer: ViewerModel) -> tuple[int, int]:
-    """Return height and width of the canvas in pixels."""
-    # A viewer with a window has a proxy of that name too, in napari before 0.9.
-    if "canvas" in type(viewer).model_fields:
-        return tuple(viewer.canvas.size)
-    return tuple(viewer._canvas_size)

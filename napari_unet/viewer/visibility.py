@@ -10,7 +10,12 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 
 from napari_unet.viewer.conversion import full_data
-from napari_unet.viewer.viewport import camera_of, canvas_size
+from napari_unet.viewer.private import (
+    camera_of,
+    canvas_size,
+    grid_box_corners,
+    is_in_grid,
+)
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ class Frame:
     @classmethod
     def of(cls, viewer: ViewerModel) -> Frame:
         """Return what is on screen now; layers are updated with the next draw only."""
-        grid = _grid_corners(viewer)
+        grid = grid_box_corners(viewer) if is_in_grid(viewer) else None
         if grid is not None:
             return cls(np.min(grid, axis=0), np.max(grid, axis=0))
         camera = camera_of(viewer)
@@ -95,7 +100,7 @@ def plane_shape(layer: Layer) -> tuple[int, int]:
 
 def covers_of(viewer: ViewerModel, layer: Layer) -> list[ImageLayer]:
     """Return the opaque images above a layer."""
-    if _in_grid(viewer) or layer not in viewer.layers:
+    if is_in_grid(viewer) or layer not in viewer.layers:
         return []
     above = viewer.layers[viewer.layers.index(layer) + 1 :]
     return [each for each in above if _is_opaque(each) and shows_slice(viewer, each)]
@@ -146,20 +151,3 @@ def _is_opaque(layer: Any) -> bool:
         return False
     see_through = layer.rgb and full_data(layer).shape[-1] == 4
     return layer.opacity == 1 and str(layer.blending) in _OPAQUE and not see_through
-
-
-def _grid_corners(viewer: ViewerModel) -> Points | None:
-    """Return the corners of what a box of the grid shows; None without a grid."""
-    window = getattr(viewer, "window", None)
-    if window is None or not _in_grid(viewer):
-        return None
-    canvas = window._qt_viewer.canvas
-    corners = getattr(canvas, "_viewbox_corners_in_world", None)
-    return None if corners is None else np.array(corners, float)[:, -2:]
-
-
-def _in_grid(viewer: ViewerModel) -> bool:
-    """Whether the layers are shown side by side."""
-    # napari 0.9 gave the grid another place.
-    place = viewer.canvas if "canvas" in type(viewer).model_fields else viewer
-    return bool(place.grid.enabled)

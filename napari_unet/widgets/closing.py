@@ -18,7 +18,14 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_unet.viewer.docking import window_of
+from napari_unet.viewer.private import (
+    close_window,
+    is_canvas_visible,
+    keep_open,
+    quits_application,
+    settle_question,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +129,7 @@ class Closing(QObject):
 
     def _holds(self, window: QMainWindow) -> bool:
         """Whether a window must stay open for now."""
-        quits = bool(getattr(window, "_quit_app", False))
+        quits = quits_application(window)
         concerned = [c for c in _alive() if quits or c.belongs_to(window)]
         ends = [section for closing in concerned for section in closing.open_ends]
         if not ends or not _is_used(window):
@@ -197,7 +204,7 @@ def _stay(window: QMainWindow) -> None:
     for closing in _alive():
         closing.go_on_working()
     if isalive(window):
-        window._quit_app = False
+        keep_open(window)
         _settle_questions(window)
 
 
@@ -209,10 +216,8 @@ def _settle_questions(window: QMainWindow) -> None:
     """
     training = [closing for closing in _alive() if closing.trains]
     for each in _windows_like(window):
-        state = getattr(each, "_is_close_dialog", None)
-        if isinstance(state, dict):
-            state[True] = not training
-            state[False] = not any(closing.belongs_to(each) for closing in training)
+        ours = any(closing.belongs_to(each) for closing in training)
+        settle_question(each, on_quit=not training, on_close=not ours)
 
 
 def _question(window: QMainWindow, ends: Sequence[TrainingSection]) -> QMessageBox:
@@ -254,15 +259,10 @@ def _windows_like(window: QMainWindow) -> list[QMainWindow]:
 
 def _is_used(window: QMainWindow) -> bool:
     """Whether the user closes the window: a script's close hides the canvas first."""
-    canvas = getattr(window, "_qt_viewer", window)
-    return bool(window.isVisible() and canvas.isVisible())
+    return bool(window.isVisible() and is_canvas_visible(window))
 
 
 def _close(window: QMainWindow, quits: bool) -> None:
     """Close a window without any question."""
-    if not isalive(window):
-        return
-    if hasattr(window, "_quit_app"):
-        window.close(quit_app=quits)
-    else:
-        window.close()
+    if isalive(window):
+        close_window(window, quits=quits)

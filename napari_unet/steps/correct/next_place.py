@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.uncertainty_search import search_run
 from napari_unet.viewer.conversion import placement
-from napari_unet.viewer.viewport import camera_of, canvas_size
+from napari_unet.viewer.private import camera_of, canvas_size
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_unet.state import large_arrays
-from napari_unet.viewer.viewport import camera_of
+from napari_unet.viewer.private import camera_of
 from unet_engine.labels import IGNORE
 from unet_engine.prediction.events import TileDone
 

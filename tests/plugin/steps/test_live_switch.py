@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.viewer.viewport import camera_of
+from napari_unet.viewer.private import camera_of
 
 if TYPE_CHECKING:
     from conftest import Docked

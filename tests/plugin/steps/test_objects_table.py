@@ -11,7 +11,7 @@ from qtpy.QtGui import QGuiApplication
 
 from napari_unet.steps.objects.form import PLANES
 from napari_unet.steps.objects.table import NAME, ObjectsModel, ObjectsTable, table_in
-from napari_unet.viewer.viewport import camera_of, canvas_size
+from napari_unet.viewer.private import camera_of, canvas_size
 
 if TYPE_CHECKING:
     from conftest import Docked

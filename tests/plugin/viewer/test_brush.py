@@ -13,8 +13,7 @@ from qtpy.QtWidgets import QApplication, QDialog
 from test_viewport import Paused, noise, start
 
 from napari_unet.viewer import brush as _brush
-from napari_unet.viewer.brush import is_drawn_on
-from napari_unet.viewer.viewport import camera_of
+from napari_unet.viewer.private import camera_of, is_drawn_on
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:

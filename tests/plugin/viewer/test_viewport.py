@@ -15,7 +15,8 @@ from napari_unet.steps.predict import time_left as _speed
 from napari_unet.steps.predict.form import THIS_SLICE
 from napari_unet.steps.predict.time_left import SpeedMeter, describe_time
 from napari_unet.viewer.conversion import Layout
-from napari_unet.viewer.viewport import camera_of, is_visible, shown_view
+from napari_unet.viewer.private import camera_of
+from napari_unet.viewer.viewport import is_visible, shown_view
 from unet_engine.labels import IGNORE
 from unet_engine.prediction.events import TileDone
 
