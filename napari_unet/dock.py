@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_warning
@@ -26,6 +26,7 @@ from napari_unet.results.masks import Masks
 from napari_unet.results.objects import source_of_objects
 from napari_unet.results.raised_image import ImageRaiser
 from napari_unet.results.reopened_masks import MaskReopener
+from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.workspace import Workspace
 from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
@@ -37,9 +38,9 @@ from napari_unet.steps.objects.section import ObjectsSection
 from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
 from napari_unet.viewer.conversion import elongation_of, image_of
-from napari_unet.viewer.docking import Docking, dock_of
 from napari_unet.viewer.private import unwrapped
 from napari_unet.widgets.closing import Closing
+from napari_unet.widgets.docking import Docking, dock_of
 from napari_unet.widgets.forms import Section, column
 from unet_engine.errors import DataError, EngineError
 
@@ -59,8 +60,12 @@ _WIDTH = 330
 _NARROWEST = 40
 """Pixels that a box or a bar is wide at least: a letter or two, and an arrow."""
 
-_left: WeakKeyDictionary[Any, UntrainedModel] = WeakKeyDictionary()
-"""The untrained model of every viewer, for a dock that is closed and opened again."""
+
+@dataclass
+class LeftModel:
+    """The untrained model of a viewer, for a dock that is opened again."""
+
+    untrained: UntrainedModel | None = None
 
 
 class UNetWidget(QWidget):
@@ -95,7 +100,8 @@ class UNetWidget(QWidget):
         self.viewer = unwrapped(napari_viewer)
         self.workspace = Workspace(store)
         self.workspace.refused.connect(show_warning)
-        self.workspace.untrained = _left.get(self.viewer)
+        self._left = of_viewer(self.viewer, LeftModel)
+        self.workspace.untrained = self._left.untrained
         self.workspace.refresh_models()
         self.masks = Masks(self.viewer, self.workspace, self)
         self.raising = ImageRaiser(self.viewer, self.workspace, self.masks)
@@ -278,7 +284,9 @@ class UNetWidget(QWidget):
             if event.value is not painted:
                 self.viewer.layers.selection.active = painted
             return
-        source = self.masks.source_of(event.value) or source_of_objects(event.value)
+        source = self.masks.source_of(event.value) or source_of_objects(
+            self.viewer, event.value
+        )
         if event.value in self.predict.form.layers():
             source = event.value
         if source is not None and not self.workspace.activity:
@@ -289,10 +297,7 @@ class UNetWidget(QWidget):
             section.follow_theme(self.viewer.theme)
 
     def _keep_untrained(self) -> None:
-        if self.workspace.untrained is not None:
-            _left[self.viewer] = self.workspace.untrained
-        else:
-            _left.pop(self.viewer, None)
+        self._left.untrained = self.workspace.untrained
 
     def _on_data_renewed(self, layer: Any) -> None:
         """Go on with a layer that shows the same image from another array."""

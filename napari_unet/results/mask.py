@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from napari_unet.viewer.conversion import (
     placement,
     touched_colormap,
 )
-from napari_unet.viewer.placement import follow_placement, put
+from napari_unet.viewer.placement import put
 from napari_unet.viewer.private import is_drawn_on
 from napari_unet.viewer.viewport import shown_index, shown_region
 
@@ -102,9 +101,7 @@ class MaskView(QObject):
     def move_to(self, source: Any) -> None:
         """Put the mask on another image layer that shows the same pixels."""
         self.source = source
-        place = partial(placement, layout=self.working_image.layout)
-        follow_placement(source, self.layer, place)
-        put(self.layer, place(source))
+        put(self.layer, placement(source, layout=self.working_image.layout))
         if self.overlay is not None:
             self.show_touched(False)
             self.show_touched(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -12,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_unet.results.mask import MaskView
 from napari_unet.results.objects import hand_over
 from napari_unet.state.large_arrays import describe_place
+from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.brush import (
     ReleaseWatch,
     draw_without_brush,
@@ -21,16 +23,43 @@ from napari_unet.viewer.placement import follow_placement
 from napari_unet.viewer.private import leave_out_brush_box
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
     from napari.layers import Labels
 
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
 
-_left: WeakKeyDictionary[Labels, tuple[ReferenceType[Any], WorkingImage]] = (
-    WeakKeyDictionary()
-)
-"""Image layer and working image of every mask, for a dock that is opened again."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeftMask:
+    """What a mask layer belongs to, for a dock that is opened again.
+
+    Attributes
+    ----------
+    source, working_image
+        The image layer, and what is known about it.
+    unfollow
+        Ends that the mask follows the place of the image layer.
+    """
+
+    source: ReferenceType[Any]
+    working_image: WorkingImage
+    unfollow: Callable[[], None]
+
+
+class LeftMasks:
+    """The mask layers of a viewer.
+
+    Attributes
+    ----------
+    masks
+        By mask layer.
+    """
+
+    def __init__(self) -> None:
+        self.masks: WeakKeyDictionary[Labels, LeftMask] = WeakKeyDictionary()
 
 
 class Masks(QObject):
@@ -50,6 +79,7 @@ class Masks(QObject):
         super().__init__(parent)
         self.viewer = viewer
         self.workspace = workspace
+        self._left = of_viewer(viewer, LeftMasks).masks
         self.views: WeakKeyDictionary[Any, MaskView] = WeakKeyDictionary()
         self.paused = False
         watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
@@ -62,12 +92,11 @@ class Masks(QObject):
     def _resume_left_masks(self) -> None:
         """Go on with the masks of a dock that was closed."""
         for layer in self.viewer.layers:
-            reference, working_image = _left.get(layer, (None, None))
-            source = None if reference is None else reference()
-            if working_image is not None and source in self.viewer.layers:
-                working_image.annotations.resume()
-                self.workspace.adopt(source, working_image)
-                self._watch(source, working_image, layer)
+            left = self._left.get(layer)
+            if left is not None and (source := left.source()) in self.viewer.layers:
+                left.working_image.annotations.resume()
+                self.workspace.adopt(source, left.working_image)
+                self._watch(source, left.working_image, layer)
 
     def _watch(
         self, source: Any, working_image: WorkingImage, layer: Labels
@@ -145,11 +174,8 @@ class Masks(QObject):
                 name=f"{source.name} mask",
                 layout=working_image.layout,
             )
-            follow_placement(
-                source, layer, partial(placement, layout=working_image.layout)
-            )
             view = self._watch(source, working_image, layer)
-            _left[layer] = (ref(source), working_image)
+            self._attach(layer, source, working_image)
             if place := describe_place(working_image.mask, f"mask of {source.name!r}"):
                 show_info(f"{place} Your strokes are saved as always.")
             self.workspace.mask_changed.emit()
@@ -203,17 +229,25 @@ class Masks(QObject):
     def _release(self, view: MaskView) -> None:
         self.views.pop(view.source, None)
         view.release()
-        _left.pop(view.layer, None)
+        self._left.pop(view.layer, None)
 
     def _move(self, view: MaskView, source: Any) -> None:
         """Put a mask on the one of several equal images that is worked on."""
         if view.source is source:
             return
         self.views.pop(view.source, None)
-        hand_over(view.source, source)
+        hand_over(self.viewer, view.source, source)
         self.views[source] = view
-        _left[view.layer] = (ref(source), view.working_image)
+        self._left[view.layer].unfollow()
+        self._attach(view.layer, source, view.working_image)
         view.move_to(source)
+
+    def _attach(self, layer: Labels, source: Any, working_image: WorkingImage) -> None:
+        """Let a mask layer follow its image layer, and remember whose it is."""
+        place = partial(placement, layout=working_image.layout)
+        self._left[layer] = LeftMask(
+            ref(source), working_image, follow_placement(source, layer, place)
+        )
 
     def _follow_same_image(self) -> None:
         if (view := self.current) is not None:

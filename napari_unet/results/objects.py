@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Labels
 
+from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.conversion import layer_view, pixel_size_of, placement
 from napari_unet.viewer.placement import follow_placement
 from unet_engine.errors import DataError
@@ -98,25 +99,38 @@ class ObjectsView:
         return layer_view(array, self.working_image.layout)
 
 
-_views: WeakKeyDictionary[Any, ObjectsView] = WeakKeyDictionary()
-"""The objects of every image layer; also for a dock that is closed and opened again."""
+class ObjectLayers:
+    """The objects of a viewer, for a dock that is opened again.
+
+    Attributes
+    ----------
+    views
+        Of each image layer.
+    """
+
+    def __init__(self) -> None:
+        self.views: WeakKeyDictionary[Any, ObjectsView] = WeakKeyDictionary()
 
 
-def hand_over(source: Any, other: Any) -> None:
+def hand_over(viewer: ViewerModel, source: Any, other: Any) -> None:
     """Make the objects also those of another image layer with the same pixels."""
-    if source in _views:
-        _views[other] = _views[source]
+    views = of_viewer(viewer, ObjectLayers).views
+    if source in views:
+        views[other] = views[source]
 
 
 def objects_of(viewer: ViewerModel, source: Any) -> ObjectsView | None:
     """Return the objects of an image layer, unless the user deleted their layer."""
-    view = None if source is None else _views.get(source)
+    view = None
+    if source is not None:
+        view = of_viewer(viewer, ObjectLayers).views.get(source)
     return view if view is not None and view.layer in viewer.layers else None
 
 
-def source_of_objects(layer: Any) -> Any:
+def source_of_objects(viewer: ViewerModel, layer: Any) -> Any:
     """Return the image layer that a layer of objects belongs to, or None."""
-    return next((s for s, view in _views.items() if view.layer is layer), None)
+    views = of_viewer(viewer, ObjectLayers).views
+    return next((s for s, view in views.items() if view.layer is layer), None)
 
 
 def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> None:
@@ -142,7 +156,8 @@ def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> No
         mask.source, layer, partial(placement, layout=mask.working_image.layout)
     )
     # With its measurements before the viewer emits its insertion.
-    _views[mask.source] = ObjectsView(layer, mask.working_image, found)
+    views = of_viewer(viewer, ObjectLayers).views
+    views[mask.source] = ObjectsView(layer, mask.working_image, found)
     # The layer of touched pixels, if shown, is above the mask and would cover them.
     below = [shown for shown in (mask.layer, mask.overlay) if shown in viewer.layers]
     viewer.layers.insert(max(map(viewer.layers.index, below)) + 1, layer)

@@ -8,6 +8,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject
 
 from napari_unet.results.objects import objects_of
+from napari_unet.results.probabilities import probability_maps_of
 from napari_unet.viewer.visibility import covers_of, why_invisible
 
 if TYPE_CHECKING:
@@ -111,11 +112,7 @@ class ImageRaiser(QObject):
         found = [] if objects is None else [objects.layer]
         if view is not None:
             found += [view.layer, *([] if view.overlay is None else [view.overlay])]
-            found += [
-                layer
-                for layer in self._viewer.layers
-                if layer.metadata.get("working_image") is view.working_image
-            ]
+            found += probability_maps_of(self._viewer, view.working_image)
         return [layer for layer in found if layer in self._viewer.layers]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,13 +12,10 @@ if TYPE_CHECKING:
 
 _EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
-_stops: WeakKeyDictionary[Any, Callable[[], None]] = WeakKeyDictionary()
-"""What ends the following of each result: another image may take it over."""
-
 
 def follow_placement(
     source: Layer, result: Layer, place: Callable[[Any], dict[str, Any]]
-) -> None:
+) -> Callable[[], None]:
     """Give a layer the place of its image again whenever that changes.
 
     Parameters
@@ -26,10 +23,15 @@ def follow_placement(
     source
         The image layer.
     result
-        A layer made from it. It follows until it is gone or follows another image.
+        A layer made from it. It follows until it is gone.
     place
         Returns scale, translate, rotate, shear, affine, units and axis labels of the
         result for the source.
+
+    Returns
+    -------
+    callable
+        Ends it, for a layer that is to follow another image.
     """
     emitters = [getattr(source.events, name) for name in _EVENTS]
     follower = ref(result)
@@ -45,11 +47,9 @@ def follow_placement(
         for emitter in emitters:
             emitter.disconnect(follow)
 
-    if (before := _stops.get(result)) is not None:
-        before()
-    _stops[result] = stop
     for emitter in emitters:
         emitter.connect(follow)
+    return stop
 
 
 def put(layer: Layer, placed: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unet.jobs.objects import ClassProbabilities, find_objects, save_table
 from napari_unet.jobs.orders import ObjectsOrder
 from napari_unet.results.objects import objects_of, show_objects
+from napari_unet.results.probabilities import probability_maps_of
 from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
 from napari_unet.steps.objects.table import dock_table, table_in
 from napari_unet.widgets.buttons import SideBySide, button
@@ -181,11 +182,8 @@ class ObjectsSection(JobSection):
 
     def _probabilities(self, view: MaskView) -> list[npt.NDArray[np.float32]]:
         """Return the probability of every class that is on screen, or nothing."""
-        shown = {
-            layer.metadata["class"]: layer.metadata["probability"]
-            for layer in self._viewer.layers
-            if layer.metadata.get("working_image") is view.working_image
-        }
+        maps = probability_maps_of(self._viewer, view.working_image).values()
+        shown = {each.class_name: each.values for each in maps}
         names = view.classes[1:]
         return [shown[name] for name in names] if set(names) <= set(shown) else []
 

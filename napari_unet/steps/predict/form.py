@@ -10,8 +10,13 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.state.per_viewer import of_viewer
 from napari_unet.steps.predict.model_picker import ModelPicker
-from napari_unet.steps.predict.time_left import describe_time, expected_seconds
+from napari_unet.steps.predict.time_left import (
+    MeasuredSpeeds,
+    describe_time,
+    expected_seconds,
+)
 from napari_unet.viewer.conversion import Layout, image_of, layouts_of
 from napari_unet.viewer.viewport import shown_view
 from napari_unet.widgets.forms import (
@@ -165,7 +170,9 @@ class PredictionForm(QWidget):
             )
         except EngineError as error:
             return f"{error}."
-        seconds = expected_seconds(plan, model.spec, self.config)
+        seconds = expected_seconds(
+            of_viewer(self._viewer, MeasuredSpeeds), plan, model.spec, self.config
+        )
         time = "" if seconds is None else f", {describe_time(seconds)}"
         return f"{plan.describe()}{time}."
 

@@ -17,9 +17,10 @@ from napari_unet.results.denoised import DenoisedLayers
 from napari_unet.results.preview import PreviewLayer
 from napari_unet.results.probabilities import ProbabilityLayers
 from napari_unet.state.large_arrays import check_room, check_room_for
+from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.predict.form import PredictionForm
-from napari_unet.steps.predict.time_left import SpeedMeter
+from napari_unet.steps.predict.time_left import MeasuredSpeeds, SpeedMeter
 from napari_unet.viewer.viewport import ViewportTracker
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import minutes_seconds
@@ -275,7 +276,8 @@ class PredictSection(JobSection):
     def _show_result(
         self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised
     ) -> None:
-        self._speed.remember(order.model.spec, order.config)
+        speeds = of_viewer(self._viewer, MeasuredSpeeds)
+        self._speed.remember(speeds, order.model.spec, order.config)
         done, total = self._speed.done, self._speed.total
         noun = "tile" if total == 1 else "tiles"
         count = f"{total}" if result.complete else f"Stopped. {done} of {total}"

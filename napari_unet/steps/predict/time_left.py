@@ -16,8 +16,18 @@ if TYPE_CHECKING:
     from unet_engine.prediction.events import TileDenoised, TileDone
     from unet_engine.prediction.plan import PredictionPlan
 
-_known: dict[tuple[Any, ...], float] = {}
-"""Seconds per megapixel of the last run, for each kind of network and device."""
+
+class MeasuredSpeeds:
+    """How fast the last runs in a viewer were, for each kind of network and device.
+
+    Attributes
+    ----------
+    seconds
+        Per megapixel.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[tuple[Any, ...], float] = {}
 
 
 class SpeedMeter:
@@ -53,18 +63,20 @@ class SpeedMeter:
         each = (self._last - self._since) / (self.done - self._first)
         return each * (self.total - self.done)
 
-    def remember(self, spec: ModelSpec, config: PredictConfig) -> None:
+    def remember(
+        self, speeds: MeasuredSpeeds, spec: ModelSpec, config: PredictConfig
+    ) -> None:
         """Keep the speed for `expected_seconds`."""
         if self._pixels:
             seconds = self._last - self._since
-            _known[_key(spec, config)] = 1e6 * seconds / self._pixels
+            speeds.seconds[_key(spec, config)] = 1e6 * seconds / self._pixels
 
 
 def expected_seconds(
-    plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
+    speeds: MeasuredSpeeds, plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
 ) -> float | None:
     """Return about how long a run will take; None before one like it was measured."""
-    speed = _known.get(_key(spec, config)) or _recalled(spec, config)
+    speed = speeds.seconds.get(_key(spec, config)) or _recalled(spec, config)
     return None if speed is None else speed * plan.pixels / 1e6
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from napari_unet.jobs import prediction as _runs
-from napari_unet.steps.predict import time_left as _speed
 from napari_unet.steps.predict.form import THIS_SLICE
 from napari_unet.steps.predict.time_left import SpeedMeter, describe_time
 from napari_unet.viewer.conversion import Layout
@@ -315,10 +314,7 @@ def test_no_preview_at_full_resolution(dock: Docked, paused: Paused):
     assert {type(event).__name__ for event in paused.received} == {"TileDone"}
 
 
-def test_the_time_is_shown_before_once_it_is_known(
-    dock: Docked, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(_speed, "_known", {})
+def test_the_time_is_shown_before_once_it_is_known(dock: Docked):
     form, text = dock.widget.predict.form, dock.widget.predict.text
     start(dock, noise(3, 96, 96))
     assert "memory." in text.text()

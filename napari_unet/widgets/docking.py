@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ref
 
 from napari.utils.notifications import show_info
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.private import unwrapped, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_docks: WeakSet[Any] = WeakSet()
 
 _RUNS = {
     "predict": "prediction",
@@ -30,13 +29,26 @@ _RUNS = {
 }
 
 
+class KnownDock:
+    """The dock of a viewer.
+
+    Attributes
+    ----------
+    dock
+        Returns it, or None if there is none any more.
+    """
+
+    def __init__(self) -> None:
+        self.dock: Callable[[], Any] = lambda: None
+
+
 def dock_of(viewer: Any) -> Any:
     """Return the dock that was made for a viewer with a window, or None."""
     viewer = unwrapped(viewer)
     if window_of(viewer) is None:
         return None
-    found = (d for d in list(_docks) if d.viewer is viewer and isalive(d))
-    return next(found, None)
+    dock = of_viewer(viewer, KnownDock).dock()
+    return dock if dock is not None and isalive(dock) else None
 
 
 class Docking:
@@ -61,7 +73,7 @@ class Docking:
         self._on_taken_off = on_taken_off
         self._on_put_back = on_put_back
         self._frame: QDockWidget | None = None
-        _docks.add(dock)
+        of_viewer(dock.viewer, KnownDock).dock = ref(dock)
 
     def on_parent_changed(self, dock: Any) -> None:
         """Follow the dock to another parent."""
