@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unet_engine.cli import build_parser
+from unet_engine.cli.app import parse_command
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -39,7 +39,7 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_understood(command: str) -> None:
-    build_parser().parse_args(shlex.split(command)[1:])
+    parse_command(shlex.split(command)[1:])
 
 
 def test_scripts_in_the_documents_exist() -> None:

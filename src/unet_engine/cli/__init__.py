@@ -6,16 +6,15 @@ The only place that prints. Exit codes: 0 done, 1 an error in one line, 2 wrong 
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
-from unet_engine.cli.parsing import CommandParser, command_first
 from unet_engine.cli.progress import notes_told
 
 if TYPE_CHECKING:
@@ -37,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A name that the terminal's encoding lacks is no reason to fail.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(argv)
+        return _run(arguments)
     except KeyboardInterrupt:
         print("napari-unet: interrupted, nothing was written", file=sys.stderr)
         return INTERRUPTED
@@ -47,50 +47,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001  # whatever it is becomes one line
-        print(f"napari-unet: error: {describe(error)}", file=sys.stderr)
+        if _wants_traceback(arguments):
+            traceback.print_exception(error)
+        else:
+            print(f"napari-unet: error: {describe(error)}", file=sys.stderr)
         return 1
 
 
-def _run(argv: Sequence[str] | None) -> int:
-    parser = build_parser()
-    given = sys.argv[1:] if argv is None else argv
-    given = command_first(given, parser.get_default("command_names"))
-    arguments, others = parser.parse_known_args(given)
-    if others and not arguments.passes_on:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
-    arguments.others = others
-    with notes_told() as notes:
-        notes.quiet = getattr(arguments, "quiet", False)
-        code: int = arguments.run(arguments)
+def _wants_traceback(arguments: Sequence[str]) -> bool:
+    # Not from the options of the command: reading these may be what failed.
+    return "--debug" in arguments
+
+
+def _run(arguments: Sequence[str]) -> int:
+    # Here, so that Ctrl-C while they load ends like any other.
+    from unet_engine.cli.app import parse_command
+
+    command, values = parse_command(arguments)
+    with notes_told(debug=_wants_traceback(arguments)) as notes:
+        notes.quiet = getattr(values.arguments.get("options"), "quiet", False)
+        code: int | None = command(*values.args, **values.kwargs)
     # There is none where it was closed, or under pythonw.
     if sys.stdout is not None:
         sys.stdout.flush()
+    if code is None:
+        # The help or the version was printed.
+        raise SystemExit(0)
     return code
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands; each sets ``run`` to what it does."""
-    # Here, so that Ctrl-C while they load ends like any other.
-    from unet_engine import __version__
-    from unet_engine.cli.demo import add_parser as add_demo
-    from unet_engine.cli.evaluate import add_parser as add_evaluate
-    from unet_engine.cli.finetune import add_parser as add_finetune
-    from unet_engine.cli.models import add_parser as add_models
-    from unet_engine.cli.objects import add_parser as add_objects
-    from unet_engine.cli.predict import add_parser as add_predict
-    from unet_engine.cli.pretrain import add_parser as add_pretrain
-
-    parser = argparse.ArgumentParser(
-        prog="napari-unet",
-        description="Predict, fine-tune and evaluate segmentation models.",
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.set_defaults(passes_on=False)
-    commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=CommandParser
-    )
-    adding = (add_predict, add_objects, add_finetune, add_pretrain, add_evaluate)
-    for add in (*adding, add_models, add_demo):
-        add(commands)
-    parser.set_defaults(command_names=tuple(commands.choices))
-    return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from unet_engine.images import is_zarr, list_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+logger = logging.getLogger(__name__)
 
 
 class Batch:
@@ -60,6 +63,7 @@ class Batch:
             line = describe(error, path)
             if self.total == 1:
                 raise DataError(line) from error
+            logger.debug("%s failed", path, exc_info=error)
             self.report(path, line)
 
     def report(self, path: Path, line: str) -> None:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from unet_engine.cli.parameters import DebugOption
 from unet_engine.errors import EngineError
-
-if TYPE_CHECKING:
-    import argparse
 
 _GROUP = "unet_engine.commands"
 """Entry points of packages that bring a command: ``(arguments) -> exit code``."""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "demo",
-        help="open napari with an image, a prediction and the plugin",
-        description="Open napari with an image, a prediction and the plugin docked.",
-        add_help=False,
-    )
-    parser.set_defaults(run=run, passes_on=True)
+def demo(
+    *others: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    options: DebugOption = DebugOption(),
+) -> int:
+    """Open napari with an image, a prediction and the plugin docked.
 
-
-def run(arguments: argparse.Namespace) -> int:
-    """Start the demo with the arguments that follow the command.
+    Parameters
+    ----------
+    others
+        Go to the demo as they are.
+    options
+        Of every command.
 
     Raises
     ------
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if not found:
             raise ImportError("the plugin is not installed")
-        code: int = next(iter(found)).load()(arguments.others)
+        code: int = next(iter(found)).load()(list(others))
     except ImportError as error:
         raise EngineError(
             f"napari cannot start ({error}); install it with a Qt binding: "

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from unet_engine.cli.batch import Batch
-from unet_engine.cli.image_options import add_data_options, read_labelled
+from unet_engine.cli.data_options import DataOptions
+from unet_engine.cli.image_options import read_labelled
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
-from unet_engine.cli.options import add_config_options, config_from
-from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.cli.parameters import (
+    NO_SETTINGS,
+    Flag,
+    Settings,
+    UserPath,
+    settings_of,
+)
+from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import DataError, SpecError
 from unet_engine.images.labels.choices import Wording
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from unet_engine.metrics import Confusion, LabelKind
@@ -32,64 +41,66 @@ _WORDING = Wording(
 )
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="measure a model on images with labels",
-        description="Predict images and compare the result with their labels; pixels "
-        "that nobody labelled do not count. Pixel error: the fraction of all pixels "
-        "with a wrong class; of one class: with this class in either the labels or "
-        "the result and not in both. IoU and Dice over all: the mean over the classes "
-        "that occur. The scores that fit the labels follow: accuracies for classes, "
-        "those of the ISBI 2012 challenge for membranes, and for objects, which are "
-        "the connected pieces of foreground, average precision, AJI and SEG; each "
-        "the mean over the images.",
-    )
-    add_data_options(parser)
-    parser.add_argument("--model", required=True, help="name or file of the model")
-    parser.add_argument(
-        "--scores",
-        choices=("auto", "classes", "membranes", "instances"),
-        default="auto",
-        help="what is measured; auto: instances with --label-values objects, membranes "
-        "when class 1 of the model is called so, else classes (default: auto)",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object on stdout"
-    )
-    add_config_options(parser, PredictConfig, without=("probabilities",))
-    add_quiet_option(parser)
-    parser.set_defaults(run=run)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DataOptions):
+    """What is measured, and how it is printed.
+
+    Parameters
+    ----------
+    model
+        Name or file of the model.
+    scores
+        What is measured; auto: instances with --label-values objects, membranes when
+        class 1 of the model is called so, else classes.
+    json
+        Print one JSON object on stdout.
+    """
+
+    images: Annotated[UserPath | None, Parameter(metavar="DIR", required=True)] = None
+    labels: Annotated[UserPath | None, Parameter(metavar="DIR", required=True)] = None
+    model: str
+    scores: Literal["auto", "classes", "membranes", "instances"] = "auto"
+    json: Flag = False
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Predict all images and print the figures.
+@settings_of(PredictConfig, everyday=("device",), without=("probabilities",))
+def evaluate(*, options: EvaluateOptions, settings: Settings = NO_SETTINGS) -> int:
+    """Predict images and compare the result with their labels.
+
+    Pixels that nobody labelled do not count. Pixel error: the fraction of all pixels
+    with a wrong class; of one class: with this class in either the labels or the result
+    and not in both. IoU and Dice over all: the mean over the classes that occur. The
+    scores that fit the labels follow: accuracies for classes, those of the ISBI 2012
+    challenge for membranes, and for objects, which are the connected pieces of
+    foreground, average precision, AJI and SEG; each the mean over the images.
+
+    Parameters
+    ----------
+    options
+        What is measured.
+    settings
+        How it is predicted.
 
     Raises
     ------
     EngineError
         When the data cannot be used or the model does not fit them.
+
+    Examples
+    --------
+    napari-unet evaluate --images a/ --labels b/ --model mine
+    napari-unet evaluate --images a/ --labels b/ --model mine --range 20: --json
     """
-    checkpoint = ModelStore().load(arguments.model)
+    checkpoint = ModelStore().load(options.model)
     classes = checkpoint.spec.classes
-    if not classes:
-        raise SpecError(
-            f"{arguments.model} has no classes and cannot segment; choose another model"
-        )
-    if arguments.label_values == "objects" and len(classes) != 2:
-        raise DataError(
-            "--label-values objects compares foreground and background, and the model "
-            f"has the {len(classes)} classes {', '.join(classes)}; give labels with a "
-            "number for each class"
-        )
-    kind = _choose_kind(arguments, classes)
+    kind = _choose_kind(options, classes)
     batch = Batch(0, "images", "measured")
-    data = read_labelled(arguments, classes, _WORDING, batch)
-    config = config_from(arguments, PredictConfig)
+    data = read_labelled(options, classes, _WORDING, batch)
+    config = PredictConfig(**settings)
     with stop_on_interrupt("stopping") as stop:
         measured = measure(
-            checkpoint, data.images, config, kind, stop, batch, quiet=arguments.quiet
+            checkpoint, data.images, config, kind, stop, batch, quiet=options.quiet
         )
     if measured is None:
         print("napari-unet: stopped, nothing was measured", file=sys.stderr)
@@ -100,26 +111,36 @@ def run(arguments: argparse.Namespace) -> int:
     if not confusion.pixels:
         raise DataError("no pixel of these images is labelled; nothing was measured")
     figures = summarise(confusion, classes)
-    figures |= {"scores": scores, "images": batch.done, "model": arguments.model}
+    figures |= {"scores": scores, "images": batch.done, "model": options.model}
     if batch.errors:
         figures["errors"] = {p.name: line for p, line in batch.errors.items()}
-    if arguments.json:
+    if options.json:
         print(json.dumps(figures))
     else:
         _print_table(figures)
     return batch.conclude(quiet=True)
 
 
-def _choose_kind(arguments: argparse.Namespace, classes: Sequence[str]) -> LabelKind:
+def _choose_kind(options: EvaluateOptions, classes: Sequence[str]) -> LabelKind:
     """Return what the labels mean.
 
     Raises
     ------
-    DataError
-        When ``--label-values`` and ``--scores`` contradict each other.
+    EngineError
+        When ``--label-values``, ``--scores`` and the classes contradict each other.
     """
-    objects = arguments.label_values == "objects"
-    kind: LabelKind | Literal["auto"] = arguments.scores
+    objects = options.meaning == "objects"
+    if not classes:
+        raise SpecError(
+            f"{options.model} has no classes and cannot segment; choose another model"
+        )
+    if objects and len(classes) != 2:
+        raise DataError(
+            "--label-values objects compares foreground and background, and the model "
+            f"has the {len(classes)} classes {', '.join(classes)}; give labels with a "
+            "number for each class"
+        )
+    kind = options.scores
     if kind != "auto" and objects != (kind == "instances"):
         raise DataError(
             f"--scores {kind} {'does not fit' if objects else 'needs'} --label-values "

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import traceback
 
 from unet_engine.errors import EngineError
-
-logger = logging.getLogger(__name__)
 
 
 def describe(error: Exception, path: str | os.PathLike[str] | None = None) -> str:
@@ -45,7 +42,6 @@ def describe(error: Exception, path: str | os.PathLike[str] | None = None) -> st
 
 def _describe_unexpected(error: Exception, *, known: bool) -> str:
     # No input should lead here; who meets it reports it, and needs no traceback.
-    logger.debug("unexpected error", exc_info=error)
     where = type(error).__name__
     for place in traceback.extract_tb(error.__traceback__)[-1:]:
         file = os.path.basename(place.filename)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from unet_engine.annotations.store import STROKES_VARIABLE
+from unet_engine.cli.data_options import DataOptions
 from unet_engine.cli.finetune_start import (
-    add_start_options,
     architecture_of,
     start_fresh,
     start_from_parent,
 )
-from unet_engine.cli.image_options import (
-    add_data_options,
-    open_selected,
-    read_labelled,
-)
+from unet_engine.cli.image_options import open_selected, read_labelled
 from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.options import add_config_options, config_from, parse_path
-from unet_engine.cli.progress import add_quiet_option, tell
+from unet_engine.cli.parameters import (
+    NO_SETTINGS,
+    Settings,
+    UserPath,
+    parse_paths,
+    settings_of,
+)
+from unet_engine.cli.progress import tell
+from unet_engine.cli.training_options import StartOptions, TrainingOptions
 from unet_engine.cli.training_progress import (
     STOPPING,
     check_name,
     conclude,
     follow,
-    model_name,
 )
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
@@ -34,7 +39,6 @@ from unet_engine.training.saved_strokes import find_strokes, painted_classes
 from unet_engine.training.saving import folders_for_commands
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from unet_engine.models.checkpoint import ModelInfo
@@ -43,142 +47,139 @@ if TYPE_CHECKING:
     from unet_engine.training.saved_strokes import SavedStrokes
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "finetune",
-        help="train a model on images with labels",
-        description="Train a model on images with labels or strokes: a fresh U-Net, or "
-        "a copy of a model with --from. Ctrl-C ends the training and keeps the best "
-        "weights. A training that finds nothing better saves nothing and ends with "
-        "exit code 1.",
-    )
-    add_data_options(parser, required=False)
-    parser.add_argument(
-        "--strokes",
-        type=parse_path,
-        nargs="+",
-        default=(),
-        metavar="FOLDER|IMAGE",
-        help="train on strokes that were painted in napari, with label images or "
-        "without: images whose strokes are looked for, or a folder of strokes, all of "
-        "which are taken unless there are images too (without a folder, images are "
-        "looked for among the strokes that were saved on this computer, or where "
-        f"{STROKES_VARIABLE} says)",
-    )
-    parser.add_argument(
-        "--out",
-        type=model_name,
-        required=True,
-        metavar="NAME",
-        help="name of the new model",
-    )
-    add_start_options(parser)
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace the model NAME when the training was complete and successful",
-    )
-    add_config_options(parser, FineTuneConfig)
-    add_quiet_option(parser)
-    parser.set_defaults(run=run, usage_error=parser.error)
+def _check_data(kind: Any, options: FineTuneOptions) -> None:
+    """Refuse a training on nothing, or on images whose labels are not named."""
+    given = [options.images is not None, options.labels is not None]
+    if not all(given) and (any(given) or not options.strokes):
+        raise ValueError(
+            "images and labels are needed: --images and --labels, or --strokes"
+        )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Train, and save what was learned.
+@Parameter(name="*", validator=_check_data)
+@dataclass(frozen=True, kw_only=True)
+class FineTuneOptions(StartOptions, TrainingOptions, DataOptions):
+    """What is learned from, and what a training starts from and leads to."""
+
+    strokes: Annotated[
+        tuple[UserPath, ...],
+        Parameter(
+            help="Train on strokes that were painted in napari, with label images or "
+            "without: images whose strokes are looked for, or a folder of strokes, all "
+            "of which are taken unless there are images too (without a folder, images "
+            "are looked for among the strokes that were saved on this computer, or "
+            f"where {STROKES_VARIABLE} says).",
+            converter=parse_paths,
+            consume_multiple=True,
+            metavar="FOLDER|IMAGE",
+            show_default=False,
+        ),
+    ] = ()
+
+
+@settings_of(FineTuneConfig, everyday=("device", "minutes", "steps"))
+def finetune(*, options: FineTuneOptions, settings: Settings = NO_SETTINGS) -> int:
+    """Train a model on images with labels or strokes.
+
+    The model is a fresh U-Net, or a copy of another one with --from.
+
+    Ctrl-C ends the training and keeps the best weights. A training that finds nothing
+    better saves nothing and ends with exit code 1.
+
+    Parameters
+    ----------
+    options
+        What is learned from, and what the training starts from.
+    settings
+        How it learns.
 
     Raises
     ------
     EngineError
         Before the training when it could not be saved or the data cannot be used;
         after it when nothing was learned.
+
+    Examples
+    --------
+    napari-unet finetune --images a/ --labels b/ --from nuclei --out mine
+    napari-unet finetune --strokes slide.tif --from nuclei --out mine
+    napari-unet finetune --images a/ --labels b/ --out new --classes gap,cell
     """
     from unet_engine.training.rounds import Round, train_round
 
-    _check_data(arguments)
     store = ModelStore()
-    check_name(store, arguments)
+    check_name(store, options)
     store.check_writable()
     info: ModelInfo | None = None
     parent: Checkpoint | None = None
-    if arguments.parent is not None:
-        info = store.info(arguments.parent)
+    if options.parent is not None:
+        info = store.info(options.parent)
         parent = Checkpoint.load(info.path)
-    config = _choose_config(arguments, parent)
+    config = _choose_config(options, settings, parent)
     with stop_on_interrupt(STOPPING) as stop:
-        start, data = _prepare(arguments, parent, config, stop)
+        start, data = _prepare(options, parent, config, stop)
         training = Round(
             start=start,
             data=data,
             config=config,
-            name=arguments.out,
+            name=options.out,
             parent=info,
             old=parent,
-            overwrite=arguments.overwrite,
-            restarts=bool(arguments.strokes),
+            overwrite=options.overwrite,
+            restarts=bool(options.strokes),
         )
         events = train_round(training, store, folders=folders_for_commands(), stop=stop)
-        return conclude(follow(events, config, quiet=arguments.quiet), arguments)
-
-
-def _check_data(arguments: argparse.Namespace) -> None:
-    """Refuse a training on nothing, or on images whose labels are not named."""
-    given = [arguments.images is not None, arguments.labels is not None]
-    if not all(given) and (any(given) or not arguments.strokes):
-        arguments.usage_error(
-            "images and labels are needed: --images and --labels, or --strokes"
-        )
+        return conclude(follow(events, config, quiet=options.quiet), options)
 
 
 def _choose_config(
-    arguments: argparse.Namespace, parent: Checkpoint | None
+    options: FineTuneOptions, settings: Settings, parent: Checkpoint | None
 ) -> FineTuneConfig:
     """Return the settings of the network's recipe, and over it those of the options."""
-    row = ARCHITECTURES[architecture_of(arguments, parent)]
+    row = ARCHITECTURES[architecture_of(options, parent)]
     start = parent is not None and parent.is_start
     # Few strokes are learned from as in the window, all labels as the paper says.
-    sparse = arguments.strokes or arguments.architecture
-    transfer = start or arguments.imagenet or (parent is not None and sparse)
+    sparse = options.strokes or options.architecture
+    transfer = start or options.imagenet or (parent is not None and sparse)
     # Steps that are asked for replace the default of the minutes.
-    limits = {"minutes": 0.0} if "steps" in arguments else {}
-    recipe = {**row.recipe_for(transfer=bool(transfer)), **limits}
-    config: FineTuneConfig = config_from(arguments, FineTuneConfig, **recipe)
-    return config
+    limits = {"minutes": 0.0} if "steps" in settings else {}
+    recipe = row.recipe_for(transfer=bool(transfer))
+    return FineTuneConfig(**{**recipe, **limits, **settings})
 
 
 def _prepare(
-    arguments: argparse.Namespace,
+    options: FineTuneOptions,
     parent: Checkpoint | None,
     config: FineTuneConfig,
     stop: Stop,
 ) -> tuple[Checkpoint, Sequence[LabelledImage | PaintedImage]]:
     """Return the model to start from and all that it will learn from."""
-    strokes = _find_strokes(arguments)
-    names = arguments.classes or (painted_classes(strokes) if strokes else None)
+    strokes = _find_strokes(options)
+    names = options.classes or (painted_classes(strokes) if strokes else None)
     start: Checkpoint | None = None
     if parent is not None and parent.spec.classes and not (strokes and parent.is_start):
-        start = start_from_parent(arguments, parent, config.seed)
+        start = start_from_parent(options, parent, config.seed)
         names = start.spec.classes
     labelled = None
-    if arguments.images is not None:
-        labelled = read_labelled(arguments, names and ModelSpec(classes=names).classes)
+    if options.images is not None:
+        labelled = read_labelled(options, names and ModelSpec(classes=names).classes)
     classes = names or (labelled.class_names if labelled else ())
     opened = [one.image for one in strokes]
     opened += [one.image for one in labelled.images] if labelled else []
     if start is None and parent is not None:
-        start = start_from_parent(arguments, parent, config.seed, classes)
+        start = start_from_parent(options, parent, config.seed, classes)
     elif start is None:
-        start = start_fresh(arguments, opened, classes, config.seed, stop)
+        start = start_fresh(options, opened, classes, config.seed, stop)
     if labelled is not None and not strokes:
-        tell(labelled.rule.unused(start.spec.classes), quiet=arguments.quiet)
+        tell(labelled.rule.unused(start.spec.classes), quiet=options.quiet)
     painted = [one.in_classes(start.spec.classes) for one in strokes]
     return start, [*painted, *(labelled.images if labelled else ())]
 
 
-def _find_strokes(arguments: argparse.Namespace) -> list[SavedStrokes]:
+def _find_strokes(options: FineTuneOptions) -> list[SavedStrokes]:
     found = find_strokes(
-        arguments.strokes,
-        lambda path, axes: open_selected(path, arguments, axes=axes),
+        options.strokes,
+        lambda path, axes: open_selected(path, options, axes=axes),
     )
     tell(
         (
@@ -187,6 +188,6 @@ def _find_strokes(arguments: argparse.Namespace) -> list[SavedStrokes]:
             for one in found
             if not one.names
         ),
-        quiet=arguments.quiet,
+        quiet=options.quiet,
     )
     return found

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import DataError
-from unet_engine.labels import IGNORE
 from unet_engine.models.receptive_fields import z_poolings_for
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.prediction.plan import check_axes
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
+    from unet_engine.cli.training_options import StartOptions
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
@@ -24,88 +23,17 @@ _FRESH = ("ndim", "depth", "width", "z_poolings", "dense_width")
 """Options that are fields of the spec of a fresh model."""
 
 
-def add_start_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of what a training starts from."""
-    parser.add_argument(
-        "--from",
-        dest="parent",
-        metavar="MODEL",
-        help="name or file of the model to start from: one to tune, one that was "
-        "pretrained, or a coarser FCN for a finer --architecture (default: a fresh "
-        "U-Net)",
-    )
-    parser.add_argument(
-        "--classes",
-        type=_class_names,
-        metavar="A,B,...",
-        help="names of all classes, the background first",
-    )
-    parser.add_argument(
-        "--architecture",
-        choices=tuple(ARCHITECTURES),
-        help="network of a new model, trained with the settings of its paper unless "
-        f"others are given (default: that of --from, else {ModelSpec().architecture})",
-    )
-    parser.add_argument(
-        "--imagenet",
-        action="store_true",
-        help="start an FCN from VGG-16 or AlexNet as trained on ImageNet; the weights "
-        "are fetched once",
-    )
-    _add_size_options(parser)
-
-
-def _add_size_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--ndim",
-        type=int,
-        choices=(2, 3),
-        help="dimensions of a fresh model: 2 sees the planes of a stack one by one, 3 "
-        "sees volumes and learns from stacks of which a few slices are labelled "
-        f"(the others: {IGNORE}) (default: 2, or what the architecture is made for)",
-    )
-    parser.add_argument(
-        "--depth",
-        type=int,
-        metavar="N",
-        help="its poolings (default: as published, which is 3 for volumes)",
-    )
-    parser.add_argument(
-        "--width",
-        type=int,
-        metavar="N",
-        help="channels of its first level (default: 16 of a U-Net, else as published)",
-    )
-    parser.add_argument(
-        "--z-poolings",
-        type=int,
-        metavar="N",
-        help="how many of its poolings, the deepest ones, also pool along Z "
-        "(default: fewer for stacks of few slices or of slices that lie far apart)",
-    )
-    parser.add_argument(
-        "--dense-width",
-        type=int,
-        metavar="N",
-        help="channels of the two dense layers of an FCN (default: as published)",
-    )
-
-
-def _class_names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
-
-
-def architecture_of(arguments: argparse.Namespace, parent: Checkpoint | None) -> str:
+def architecture_of(options: StartOptions, parent: Checkpoint | None) -> str:
     """Return which network will be trained."""
-    if arguments.architecture is not None:
-        return str(arguments.architecture)
+    if options.architecture is not None:
+        return str(options.architecture)
     # A model without classes only lends its weights.
     own = parent is not None and parent.spec.classes
     return parent.spec.architecture if parent and own else ModelSpec().architecture
 
 
 def start_from_parent(
-    arguments: argparse.Namespace,
+    options: StartOptions,
     parent: Checkpoint,
     seed: int,
     classes: Sequence[str] | None = None,
@@ -119,23 +47,21 @@ def start_from_parent(
     """
     from unet_engine.models.starting import adapt_checkpoint, start_from
 
-    if arguments.imagenet or any(
-        getattr(arguments, name) is not None for name in _FRESH
-    ):
-        options = ", ".join("--" + name.replace("_", "-") for name in _FRESH)
+    if options.imagenet or any(getattr(options, name) is not None for name in _FRESH):
+        names = ", ".join("--" + name.replace("_", "-") for name in _FRESH)
         raise DataError(
-            f"--imagenet, {options} are of a fresh model, and --from has its own "
+            f"--imagenet, {names} are of a fresh model, and --from has its own "
             "weights and size; leave one of them out"
         )
     if parent.is_start:
-        classes = classes or arguments.classes
+        classes = classes or options.classes
     elif parent.spec.classes:
-        parent = adapt_checkpoint(parent, classes=arguments.classes)
-    return start_from(parent, arguments.architecture, classes=classes, seed=seed)
+        parent = adapt_checkpoint(parent, classes=options.classes)
+    return start_from(parent, options.architecture, classes=classes, seed=seed)
 
 
 def start_fresh(
-    arguments: argparse.Namespace,
+    options: StartOptions,
     images: Sequence[Image],
     classes: Sequence[str],
     seed: int,
@@ -145,7 +71,7 @@ def start_fresh(
 
     Parameters
     ----------
-    arguments
+    options
         Of `add_start_options`.
     images, classes
         Of the data; ``--classes`` come first.
@@ -161,10 +87,10 @@ def start_fresh(
     """
     from unet_engine.models.starting import start_checkpoint, start_imagenet
 
-    spec = _fresh_spec(arguments, images, classes)
-    if not arguments.imagenet:
+    spec = _fresh_spec(options, images, classes)
+    if not options.imagenet:
         return start_checkpoint(spec, seed)
-    with bar(1.0, "fetching ImageNet weights", quiet=arguments.quiet) as progress:
+    with bar(1.0, "fetching ImageNet weights", quiet=options.quiet) as progress:
 
         def show(done: int, total: int) -> None:
             progress.update(done / max(total, done) - progress.n)
@@ -173,19 +99,19 @@ def start_fresh(
 
 
 def _fresh_spec(
-    arguments: argparse.Namespace, images: Sequence[Image], classes: Sequence[str]
+    options: StartOptions, images: Sequence[Image], classes: Sequence[str]
 ) -> ModelSpec:
     # Grey and colour images together are all seen in grey.
-    options = {"in_channels": min(image.channels for image in images)} | {
-        name: getattr(arguments, name) for name in _FRESH
+    fields = {"in_channels": min(image.channels for image in images)} | {
+        name: getattr(options, name) for name in _FRESH
     }
-    given = {name: value for name, value in options.items() if value is not None}
-    architecture = arguments.architecture or ModelSpec().architecture
+    given = {name: value for name, value in fields.items() if value is not None}
+    architecture = options.architecture or ModelSpec().architecture
     spec = ModelSpec.for_architecture(
-        architecture, classes=arguments.classes or tuple(classes), **given
+        architecture, classes=options.classes or tuple(classes), **given
     )
     if spec.ndim == 3 and spec.z_poolings is None:
-        return _fit_to_stacks(spec, images, quiet=arguments.quiet)
+        return _fit_to_stacks(spec, images, quiet=options.quiet)
     return spec
 
 

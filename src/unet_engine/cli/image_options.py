@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from unet_engine.cli.labelling import add_label_options, tell_rule
-from unet_engine.cli.options import parse_path
 from unet_engine.cli.pairing import chosen_pairs, paired_files
-from unet_engine.cli.progress import tell
+from unet_engine.cli.progress import tell, tell_rule
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Tally, decide_labels, open_image, read_labels
 from unet_engine.images.labels.choices import COMMAND_LINE
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.cli.batch import Batch
+    from unet_engine.cli.data_options import DataOptions, ImageOptions
     from unet_engine.images import Image, LabelRule
     from unet_engine.images.labels.choices import Wording
     from unet_engine.images.zarr.chunks import MissingChunks
@@ -54,73 +51,18 @@ class LabelledData:
         return default_names(self.rule.classes)
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the options that ``read_labelled`` reads."""
-    parser.add_argument(
-        "--images",
-        type=parse_path,
-        required=required,
-        metavar="DIR",
-        help="folder of images",
-    )
-    parser.add_argument(
-        "--labels",
-        type=parse_path,
-        required=required,
-        metavar="DIR",
-        help="folder of label images with the same names",
-    )
-    add_label_options(parser)
-    parser.add_argument(
-        "--range",
-        type=parse_range,
-        metavar="A:B",
-        help="use only these of the pairs, sorted by name and counted from 0, as a "
-        "slice in Python: 0:20 the first twenty, 20: the others (write --range=-3: "
-        "for the last three)",
-    )
-    add_image_options(parser)
-
-
-def add_image_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of how an image file is read."""
-    parser.add_argument(
-        "--axes",
-        type=str.upper,
-        help="a letter for each axis of the files, such as ZYX, TCYX or YXS, when the "
-        "metadata is missing or wrong",
-    )
-    parser.add_argument(
-        "--channel", type=int, metavar="N", help="use only this channel, from 0"
-    )
-    parser.add_argument(
-        "--missing-chunks",
-        choices=("refuse", "fill"),
-        default="refuse",
-        help="what a chunk means that a zarr lacks, or a plane that an OME-TIFF lacks: "
-        "refuse it as lost (default), or fill it, for files that were written without "
-        "their empty chunks",
-    )
-    parser.add_argument(
-        "--series",
-        type=int,
-        metavar="N",
-        help="which of the images in a file, from 0, when it holds several that differ",
-    )
-
-
 def open_selected(
     path: Path,
-    arguments: argparse.Namespace,
+    options: ImageOptions,
     *,
     labels: bool = False,
     axes: str | None = None,
 ) -> Image:
-    """Open an image, or labels, as the options of ``add_image_options`` say.
+    """Open an image, or labels, as the options say.
 
     Parameters
     ----------
-    path, arguments
+    path, options
         The file and the options.
     labels
         The file holds labels.
@@ -129,26 +71,18 @@ def open_selected(
     """
     image = open_image(
         path,
-        axes=arguments.axes or axes,
-        missing_chunks=arguments.missing_chunks,
-        series=arguments.series,
+        axes=options.axes or axes,
+        missing_chunks=options.missing_chunks,
+        series=options.series,
         labels=labels,
     )
-    if arguments.channel is not None:
-        image = image.select_channel(arguments.channel)
+    if options.channel is not None:
+        image = image.select_channel(options.channel)
     return image
 
 
-def parse_range(text: str) -> slice:
-    """Read ``A:B`` as Python reads the slice."""
-    if not re.fullmatch(r"(-?\d+)?:(-?\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 0:20, 20: or :-3")
-    start, _, stop = text.partition(":")
-    return slice(int(start) if start else None, int(stop) if stop else None)
-
-
 def read_labelled(
-    arguments: argparse.Namespace,
+    options: DataOptions,
     names: Sequence[str] | None = None,
     wording: Wording = COMMAND_LINE,
     batch: Batch | None = None,
@@ -157,8 +91,8 @@ def read_labelled(
 
     Parameters
     ----------
-    arguments
-        Of ``add_data_options``.
+    options
+        Which images and labels, and how they are read.
     names
         Of the classes when they are known; values below their number are no object ids.
     wording
@@ -173,30 +107,30 @@ def read_labelled(
         When files do not pair, differ in shape, cannot be read, or hold values that
         fit no meaning, or more than one.
     """
-    files = paired_files(arguments, batch)
-    chosen = chosen_pairs(files, arguments.range)
+    files = paired_files(options, batch)
+    chosen = chosen_pairs(files, options.range)
     if batch is not None:
         batch.total += len(chosen)
     read = []
     for path, labels_path in chosen:
         with nullcontext() if batch is None else batch.attempt(path):
-            image = open_selected(path, arguments)
-            ids = _read_ids(labels_path, image, arguments)
+            image = open_selected(path, options)
+            ids = _read_ids(labels_path, image, options)
             _check_shape(image, ids, path)
             read.append((path, labels_path, image, ids))
     if not read:
         raise DataError(f"none of the {len(chosen)} pairs can be used; see above")
     tallies = [Tally.of(labels_path.name, ids) for _, labels_path, _, ids in read]
     others = [pair for pair in files if pair not in chosen]
-    tallies += _tally(others, arguments)
+    tallies += _tally(others, options)
     rule = decide_labels(
         tallies,
-        values=arguments.label_values,
-        unlabelled=arguments.unlabelled,
+        values=options.meaning,
+        unlabelled=options.unlabelled,
         classes=None if names is None else len(names),
         wording=wording,
     )
-    tell_rule(rule, names or default_names(rule.classes), quiet=arguments.quiet)
+    tell_rule(rule, names or default_names(rule.classes), quiet=options.quiet)
     data = [
         LabelledImage(image=image, labels=ids, rule=rule, name=path.stem)
         for path, _, image, ids in read
@@ -204,19 +138,17 @@ def read_labelled(
     return LabelledData(tuple(data), rule)
 
 
-def _tally(
-    pairs: Sequence[tuple[Path, Path]], arguments: argparse.Namespace
-) -> Iterator[Tally]:
+def _tally(pairs: Sequence[tuple[Path, Path]], options: DataOptions) -> Iterator[Tally]:
     """Count the values of files that are left out but belong to the same labels."""
     for image_path, path in pairs:
         try:
-            yield Tally.of(path.name, _read_ids(path, image_path, arguments))
+            yield Tally.of(path.name, _read_ids(path, image_path, options))
         except DataError as error:
-            tell([f"not used, and not counted either: {error}"], quiet=arguments.quiet)
+            tell([f"not used, and not counted either: {error}"], quiet=options.quiet)
 
 
 def _read_ids(
-    path: Path, image: Image | Path, arguments: argparse.Namespace
+    path: Path, image: Image | Path, options: DataOptions
 ) -> npt.NDArray[np.integer[Any]]:
     """Read labels as they say themselves, and for the rest as the options say.
 
@@ -227,25 +159,23 @@ def _read_ids(
     DataError
         When they cannot be read.
     """
-    filled: MissingChunks | None = (
-        "fill" if arguments.missing_chunks == "fill" else None
-    )
+    filled: MissingChunks | None = "fill" if options.missing_chunks == "fill" else None
 
     def read(axes: str | None) -> npt.NDArray[np.integer[Any]]:
-        options: dict[str, Any] = {"axes": axes, "missing_chunks": filled}
+        chosen: dict[str, Any] = {"axes": axes, "missing_chunks": filled}
         return of_series(
-            lambda number: read_labels(path, negative=True, series=number, **options),
-            arguments.series,
+            lambda number: read_labels(path, negative=True, series=number, **chosen),
+            options.series,
         )
 
     try:
         return read(None)
     except DataError as error:
         unknown = isinstance(error, UnknownAxesError)
-        if arguments.axes is None and not unknown:
+        if options.axes is None and not unknown:
             raise
         if isinstance(image, Path):
-            image = open_selected(image, arguments)
+            image = open_selected(image, options)
         axes = image.leading_axes + "YX"
         try:
             return read(axes)

@@ -5,36 +5,50 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cyclopts import Parameter
+
+from unet_engine.cli.parameters import DebugOption, Flag
 from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
-    import argparse
-
     from unet_engine.models.checkpoint import ModelInfo
 
 _COLUMNS = ("name", "architecture", "channels", "classes", "parent", "trained", "iou")
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "models",
-        help="list the models",
-        description="List the bundled models and your own.",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON array on stdout"
-    )
-    parser.set_defaults(run=run)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ModelsOptions(DebugOption):
+    """How the models are listed.
+
+    Parameters
+    ----------
+    json
+        Print one JSON array on stdout.
+    """
+
+    json: Flag = False
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print the models."""
+def models(*, options: ModelsOptions = ModelsOptions()) -> int:
+    """List the bundled models and your own.
+
+    Parameters
+    ----------
+    options
+        How they are listed.
+
+    Examples
+    --------
+    napari-unet models
+    napari-unet models --json
+    """
     store = ModelStore()
     rows = [describe(info) for info in store.list()]
-    if arguments.json:
+    if options.json:
         print(json.dumps(rows, indent=2))
         return 0
     if not rows:

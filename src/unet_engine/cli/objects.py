@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from unet_engine.cli.batch import Batch, list_inputs
 from unet_engine.cli.companions import Companions
-from unet_engine.cli.image_options import add_image_options
 from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.labelling import add_label_options
 from unet_engine.cli.object_tables import ObjectTables, check_same_objects
 from unet_engine.cli.objects_files import (
     choose_scale,
     open_files,
     open_mask,
-    parse_scale,
     read_rule,
     with_scale,
 )
-from unet_engine.cli.options import add_config_options, config_from, parse_path
+from unet_engine.cli.objects_options import MaskFiles, ObjectsOptions
 from unet_engine.cli.outputs import Inputs, check_free, is_zarr_name
+from unet_engine.cli.parameters import NO_SETTINGS, Settings, UserPath, settings_of
 from unet_engine.cli.predict_files import Task, check_fits, check_task, plan_tasks
-from unet_engine.cli.progress import add_quiet_option, bar
+from unet_engine.cli.progress import bar
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.generators import drain
 from unet_engine.images import ZARR_SUFFIX
@@ -43,121 +42,61 @@ if TYPE_CHECKING:
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png", ZARR_SUFFIX)
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "objects",
-        help="find and measure the objects of a mask",
-        description="Give every object of a mask an id of its own, and measure it. "
-        "Objects that touch are split at their necks, or along a boundary class. Only "
-        "parts of the mask are in memory at a time.",
-    )
-    parser.add_argument(
-        "masks",
-        type=parse_path,
-        nargs="+",
-        metavar="MASK",
-        help="image of class ids, 0 background; a folder, a pattern, or several",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=parse_path,
-        metavar="OUT",
-        help="image of object ids to write (.tif, .png, .ome.zarr); a folder for many",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace files that are there, when the new ones are complete",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="skip masks whose results are there, and keep their rows in the table",
-    )
-    parser.add_argument(
-        "--table",
-        type=parse_path,
-        metavar="CSV",
-        help="table of measurements to write; of several masks one, with a column for "
-        "the file",
-    )
-    parser.add_argument(
-        "--image",
-        type=parse_path,
-        metavar="FILE",
-        help="the image of the mask, for the brightness of the objects; a folder of "
-        "images of the same names for several",
-    )
-    parser.add_argument(
-        "--image-axes",
-        type=str.upper,
-        metavar="AXES",
-        help="a letter for each axis of --image, as --axes for the mask",
-    )
-    parser.add_argument(
-        "--scale",
-        type=parse_scale,
-        metavar="UM",
-        help="size of a pixel in µm, or Z,Y,X such as 2,0.5,0.5; read from the files "
-        "when it is not given",
-    )
-    parser.add_argument(
-        "--planes",
-        action="store_true",
-        help="the planes of a stack along Z have objects of their own; else objects go "
-        "on from plane to plane",
-    )
-    parser.add_argument(
-        "--boundary",
-        type=int,
-        metavar="CLASS",
-        help="class of the boundaries between objects",
-    )
-    parser.add_argument(
-        "--probabilities",
-        type=parse_path,
-        metavar="FILE",
-        help="probability of every class, as predict writes them; with --boundary; a "
-        "folder for several",
-    )
-    add_label_options(parser)
-    add_image_options(parser)
-    add_config_options(parser, ObjectConfig)
-    add_quiet_option(parser)
-    parser.set_defaults(run=run)
+@settings_of(ObjectConfig, everyday=("method", "min_size", "fill_holes"))
+def objects(
+    *masks: Annotated[UserPath, Parameter(name="MASK", required=True)],
+    options: ObjectsOptions = ObjectsOptions(),
+    settings: Settings = NO_SETTINGS,
+) -> int:
+    """Give every object of a mask an id of its own, and measure it.
 
+    Objects that touch are split at their necks, or along a boundary class. Only parts
+    of the mask are in memory at a time.
 
-def run(arguments: argparse.Namespace) -> int:
-    """Find, measure and write the objects; masks that fail are named, and left out.
+    Parameters
+    ----------
+    masks
+        Image of class ids, 0 background; a folder, a pattern, or several.
+    options
+        What is read and written.
+    settings
+        How objects are found.
 
     Raises
     ------
     EngineError
         When a mask, its image and options do not fit each other, or nothing can be
         written.
+
+    Examples
+    --------
+    napari-unet objects mask.tif -o objects.tif --table objects.csv
+    napari-unet objects masks/ -o objects/ --table all.csv --image images/
+    napari-unet objects ids.tif --label-values objects --table objects.csv
     """
-    config = _config(arguments)
-    _check_wishes(arguments, config)
-    tasks, several = _plan(arguments)
+    config = _config(options, settings)
+    _check_wishes(options, config)
+    tasks, several = _plan(masks, options)
     companions = {
-        name: Companions(getattr(arguments, name), name, several=several)
-        for name in ("image", "probabilities")
+        name: Companions(source, name, several=several)
+        for name, source in (
+            ("image", options.image),
+            ("probabilities", options.probabilities),
+        )
     }
     inputs = Inputs(
         [task.image for task in tasks]
         + [path for one in companions.values() for path in one.paths]
     )
-    masks = [task.image for task in tasks]
-    tables = ObjectTables(arguments.table, masks, several=several)
-    resume = arguments.resume and not arguments.overwrite
-    tables.check(inputs, overwrite=arguments.overwrite, resume=resume)
-    rule = read_rule(arguments, masks, method=config.method)
-    batch = Batch(len(tasks), "masks", "measured" if arguments.table else "separated")
+    paths = [task.image for task in tasks]
+    tables = ObjectTables(options.table, paths, several=several)
+    resume = options.resume and not options.overwrite
+    tables.check(inputs, overwrite=options.overwrite, resume=resume)
+    rule = read_rule(options, paths, method=config.method)
+    batch = Batch(len(tasks), "masks", "measured" if options.table else "separated")
     with stop_on_interrupt("stopping") as stop:
         search = _Searches(
-            arguments, config, rule, companions, inputs, tables, batch, stop
+            options, config, rule, companions, inputs, tables, batch, stop
         )
         for task in tasks:
             if stop() or not search.run(task, resume=resume):
@@ -166,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     if batch.done and (several or complete):
         tables.write()
     if complete:
-        return batch.conclude(quiet=arguments.quiet)
+        return batch.conclude(quiet=options.quiet)
     return batch.stopped(batch.verb)
 
 
@@ -174,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
 class _Searches:
     """The masks of a run, one by one."""
 
-    arguments: argparse.Namespace
+    options: ObjectsOptions
     config: ObjectConfig
     rule: LabelRule | None
     companions: Mapping[str, Companions]
@@ -193,22 +132,26 @@ class _Searches:
         resume
             Skip it when all is there, and do only what is missing.
         """
-        output, table = self.arguments.output, self.arguments.table
+        output, table = self.options.output, self.options.table
         with self.batch.attempt(task.image):
             made = resume and output is not None and task.labels.exists()
             kept = task.labels if made and not task.clash else None
             if resume and self.tables.holds(task.image) and (kept or output is None):
                 path, where = (kept, "there") if kept else (task.image, f"in {table}")
-                self.batch.skip(path, quiet=self.arguments.quiet, where=where)
+                self.batch.skip(path, quiet=self.options.quiet, where=where)
                 return True
             self.tables.check_new()
             if output is not None and kept is None:
-                overwrite = self.arguments.overwrite
+                overwrite = self.options.overwrite
                 check_task(task, self.inputs, _LABEL_SUFFIXES, overwrite=overwrite)
                 _check_zarr(task.labels, self.inputs, overwrite=overwrite)
             try:
                 found = _run_one(
-                    self._options(task, kept), self.config, self.rule, self.stop
+                    self._files(task, kept),
+                    self.options,
+                    self.config,
+                    self.rule,
+                    self.stop,
                 )
             except Cancelled as cancelled:
                 print(f"napari-unet: {cancelled}", file=sys.stderr)
@@ -218,28 +161,28 @@ class _Searches:
                 self.tables.add(task.image, found)
         return True
 
-    def _options(self, task: Task, kept: Path | None) -> argparse.Namespace:
-        """Return the options for one mask, with its own files."""
-        made = self.arguments.output is None or kept is not None
+    def _files(self, task: Task, kept: Path | None) -> MaskFiles:
+        """Return the files of one mask."""
+        made = self.options.output is None or kept is not None
         files = {name: each.of(task.image) for name, each in self.companions.items()}
-        own = {"mask": task.image, "output": None if made else task.labels}
-        options = {**vars(self.arguments), **files, **own, "kept": kept}
-        return argparse.Namespace(**options)
+        output = None if made else task.labels
+        return MaskFiles(mask=task.image, output=output, kept=kept, **files)
 
 
-def _plan(arguments: argparse.Namespace) -> tuple[Sequence[Task], bool]:
+def _plan(
+    masks: Sequence[Path], options: ObjectsOptions
+) -> tuple[Sequence[Task], bool]:
     """Return the masks with their outputs, and whether more than one may be meant."""
-    files, several = list_inputs(arguments.masks)
-    if arguments.output is not None:
+    files, several = list_inputs(masks)
+    if options.output is not None:
         suffixes = _LABEL_SUFFIXES
-        return plan_tasks(
-            arguments.masks, arguments.output, None, suffixes=suffixes
-        ), several
+        return plan_tasks(masks, options.output, None, suffixes=suffixes), several
     return [Task(image=f, labels=f, probabilities=None) for f in files], several
 
 
 def _run_one(
-    one: argparse.Namespace,
+    files: MaskFiles,
+    options: ObjectsOptions,
     config: ObjectConfig,
     rule: LabelRule | None,
     stop: Stop,
@@ -254,25 +197,31 @@ def _run_one(
     from unet_engine.objects import label_zarr, write_objects
 
     started = time.monotonic()
-    mask_image, image = open_files(one)
-    if one.output is not None:
-        check_fits(one.output, mask_image)
-    scale = choose_scale(one, mask_image, image)
+    mask_image, image = open_files(files, options)
+    if files.output is not None:
+        check_fits(files.output, mask_image)
+    scale = choose_scale(options, mask_image, image)
     mask_image = with_scale(mask_image, image, scale)
-    mask = open_mask(one, mask_image, rule)
-    search = _Search(one, config, mask, mask_image, image, scale, stop)
-    if is_zarr_name(one.output):
-        options = {"stop": stop, "replace": one.overwrite}
-        with label_zarr(one.output, mask, mask_image, **options) as out:
+    mask = open_mask(files, options, mask_image, rule)
+    search = _Search(
+        files.mask.name, options, config, mask, mask_image, image, scale, stop
+    )
+    if files.output is not None and is_zarr_name(files.output):
+        replace = options.overwrite
+        with label_zarr(
+            files.output, mask, mask_image, stop=stop, replace=replace
+        ) as out:
             objects, table = search.run(out)
     else:
         objects, table = search.run()
-        if one.output is not None:
-            write_objects(one.output, objects.labels, mask_image)
-    if one.kept is not None:
-        check_same_objects(one.kept, objects.labels)
+        if files.output is not None:
+            write_objects(files.output, objects.labels, mask_image)
+    if files.kept is not None:
+        check_same_objects(files.kept, objects.labels)
     count = len(table["label"]) if table is not None else objects.classes.size
-    written = " and ".join(str(p) for p in (one.output or one.mask, one.table) if p)
+    written = " and ".join(
+        str(p) for p in (files.output or files.mask, options.table) if p
+    )
     print(
         f"{written}: {count} object{'s' * (count != 1)} in {objects.ndim}-D"
         f"{_left_out(objects, config, table)} ({time.monotonic() - started:.1f} s)"
@@ -280,20 +229,20 @@ def _run_one(
     return table
 
 
-def _config(arguments: argparse.Namespace) -> ObjectConfig:
+def _config(options: ObjectsOptions, settings: Settings) -> ObjectConfig:
     """Return how objects are found; object ids that are there are kept."""
-    ids = arguments.label_values == "objects"
+    ids = options.meaning == "objects"
     defaults = {"method": "keep"} if ids else {}
-    config: ObjectConfig = config_from(arguments, ObjectConfig, **defaults)
+    config = ObjectConfig(**{**defaults, **settings})
     if ids and config.method != "keep":
         raise DataError(
             f"--label-values objects keeps the ids, and --method {config.method} looks "
             "for objects; leave one of them out"
         )
-    if config.method == "keep" and arguments.label_values in ("classes", "mask"):
+    if config.method == "keep" and options.meaning in ("classes", "mask"):
         raise DataError(
             "--method keep takes the values for object ids, not "
-            f"{arguments.label_values}; leave --label-values out"
+            f"{options.meaning}; leave --label-values out"
         )
     return config
 
@@ -315,12 +264,12 @@ def _left_out(
     return line
 
 
-def _check_wishes(arguments: argparse.Namespace, config: ObjectConfig) -> None:
-    if config.method == "keep" and arguments.table is None:
+def _check_wishes(options: ObjectsOptions, config: ObjectConfig) -> None:
+    if config.method == "keep" and options.table is None:
         raise DataError("--method keep changes no ids; give --table to measure them")
-    if arguments.output is None and arguments.table is None:
+    if options.output is None and options.table is None:
         raise DataError("nothing to write; give -o for the objects, --table, or both")
-    if arguments.probabilities is not None and arguments.boundary is None:
+    if options.probabilities is not None and options.boundary is None:
         raise DataError(
             "--probabilities help where a class is the boundary between objects; say "
             "which with --boundary, or leave them out"
@@ -341,7 +290,8 @@ def _check_zarr(path: Path, inputs: Inputs, *, overwrite: bool) -> None:
 class _Search:
     """What is looked for and measured."""
 
-    arguments: argparse.Namespace
+    name: str
+    options: ObjectsOptions
     config: ObjectConfig
     mask: SemanticMask
     mask_image: Image
@@ -359,10 +309,10 @@ class _Search:
         """
         from unet_engine.objects import iter_label_objects, iter_measure_objects
 
-        name, quiet = self.arguments.mask.name, self.arguments.quiet
+        name, quiet = self.name, self.options.quiet
         finding = iter_label_objects(self.mask, self.config, out=out, stop=self.stop)
         objects = _drain_behind_bar(finding, name, quiet=quiet)
-        if self.arguments.table is None:
+        if self.options.table is None:
             return objects, None
         measuring = iter_measure_objects(
             objects,

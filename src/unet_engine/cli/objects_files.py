@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from unet_engine.cli.image_options import of_series, open_selected
-from unet_engine.cli.labelling import tell_rule
-from unet_engine.cli.progress import tell
+from unet_engine.cli.progress import tell, tell_rule
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
 from unet_engine.images.labels.choices import Wording
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from unet_engine.cli.objects_options import MaskFiles, ObjectsOptions
     from unet_engine.images import LabelRule
     from unet_engine.objects import SemanticMask
 
@@ -30,43 +29,32 @@ _SAME_SIZE = 1e-3
 _WORDING = Wording(objects="--method keep with --table", one_class=True)
 
 
-def parse_scale(text: str) -> tuple[float, ...]:
-    """Read one to three numbers above 0, separated by commas."""
-    try:
-        sizes = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not 1 <= len(sizes) <= 3 or not all(0 < s < float("inf") for s in sizes):
-        raise argparse.ArgumentTypeError(f"{text!r} is not like 0.5 or 2,0.5,0.5")
-    return sizes
-
-
-def open_files(arguments: argparse.Namespace) -> tuple[Image, Image | None]:
+def open_files(files: MaskFiles, options: ObjectsOptions) -> tuple[Image, Image | None]:
     """Open the mask, and the image if one is given."""
-    mask = _open(arguments.mask, arguments, labels=True, channel=None)
-    if arguments.image is None:
+    mask = _open(files.mask, options, labels=True, channel=None)
+    if files.image is None:
         return mask, None
     try:
-        image = _open(arguments.image, arguments, axes=arguments.image_axes)
+        image = _open(files.image, options, axes=options.image_axes)
     except UnknownAxesError as error:
         raise DataError(str(error).replace("--axes", "--image-axes")) from error
     return mask, image
 
 
 def _open(
-    path: Path, arguments: argparse.Namespace, *, labels: bool = False, **changes: Any
+    path: Path, options: ObjectsOptions, *, labels: bool = False, **changes: Any
 ) -> Image:
     """Open one of the files of a mask, with some options of the command changed."""
 
     def read(series: int | None) -> Image:
-        options = {**vars(arguments), **changes, "series": series}
-        return open_selected(path, argparse.Namespace(**options), labels=labels)
+        changed = replace(options, **changes, series=series)
+        return open_selected(path, changed, labels=labels)
 
-    return of_series(read, arguments.series)
+    return of_series(read, options.series)
 
 
 def choose_scale(
-    arguments: argparse.Namespace, mask: Image, image: Image | None
+    options: ObjectsOptions, mask: Image, image: Image | None
 ) -> tuple[float, ...] | None:
     """Return the size of a pixel along each spatial axis in µm, if it is known.
 
@@ -75,19 +63,19 @@ def choose_scale(
     DataError
         When ``--scale`` does not fit the axes of the mask.
     """
-    ndim = _ndim(arguments, mask)
+    ndim = _ndim(options, mask)
     axes = "ZYX"[-ndim:]
-    if arguments.scale is not None:
-        if len(arguments.scale) not in (1, ndim):
+    if options.scale is not None:
+        if len(options.scale) not in (1, ndim):
             raise DataError(
-                f"--scale has {len(arguments.scale)} numbers and the objects {ndim} "
+                f"--scale has {len(options.scale)} numbers and the objects {ndim} "
                 f"axes ({axes}); give 1 or {ndim}"
             )
-        return cast("tuple[float, ...]", tuple(np.broadcast_to(arguments.scale, ndim)))
+        return cast("tuple[float, ...]", tuple(np.broadcast_to(options.scale, ndim)))
     sizes = [one.pixel_size for one in (mask, image) if one is not None]
     known = [lengths for size in sizes if (lengths := size.lengths(axes)) is not None]
     if known:
-        _tell_sizes_differ(axes, known, quiet=arguments.quiet)
+        _tell_sizes_differ(axes, known, quiet=options.quiet)
         return known[0]
     reason = next((size.printed for size in sizes if size.printed), "")
     if ndim == 3:
@@ -97,7 +85,7 @@ def choose_scale(
         pixels = "pixels" if ndim == 2 else "voxels"
         tell(
             [f"{reason}, so sizes are in {pixels}; give --scale {','.join(axes)}"],
-            quiet=arguments.quiet,
+            quiet=options.quiet,
         )
     return None
 
@@ -137,13 +125,13 @@ def with_scale(
 
 
 def read_rule(
-    arguments: argparse.Namespace, paths: Sequence[Path], *, method: str
+    options: ObjectsOptions, paths: Sequence[Path], *, method: str
 ) -> LabelRule | None:
     """Read what values all masks of a run hold, and tell what they mean.
 
     Parameters
     ----------
-    arguments
+    options
         Of the command.
     paths
         All masks. Of several, those that cannot be read are left out.
@@ -161,12 +149,12 @@ def read_rule(
         When the values fit no meaning, or more than one, or the only mask cannot be
         read.
     """
-    if method == "keep" and arguments.unlabelled in ("auto", "none"):
+    if method == "keep" and options.unlabelled in ("auto", "none"):
         return None
     tallies = []
     for path in paths:
         try:
-            tallies.append(_tally(path, arguments))
+            tallies.append(_tally(path, options))
         except Exception:  # its line comes in its turn
             if len(paths) == 1:
                 raise
@@ -174,20 +162,20 @@ def read_rule(
         return None
     rule = decide_labels(
         tallies,
-        values="objects" if method == "keep" else arguments.label_values,
-        unlabelled=arguments.unlabelled,
+        values="objects" if method == "keep" else options.meaning,
+        unlabelled=options.unlabelled,
         segmented=True,
         wording=_WORDING,
     )
-    tell_rule(rule, (), quiet=arguments.quiet)
+    tell_rule(rule, (), quiet=options.quiet)
     return rule
 
 
-def _tally(path: Path, arguments: argparse.Namespace) -> Tally:
+def _tally(path: Path, options: ObjectsOptions) -> Tally:
     """Count the values of a mask block by block."""
     from unet_engine.objects.blocks import BlockGrid
 
-    values = values_of(path, _open(path, arguments, labels=True, channel=None))
+    values = values_of(path, _open(path, options, labels=True, channel=None))
     tally = Tally(path.name, Counter())
     for block in BlockGrid.for_array(values, 2):
         tally.add(values[block.core_slices])
@@ -204,7 +192,8 @@ def values_of(path: Path, image: Image) -> Any:
 
 
 def open_mask(
-    arguments: argparse.Namespace,
+    files: MaskFiles,
+    options: ObjectsOptions,
     image: Image,
     rule: LabelRule | None,
 ) -> SemanticMask:
@@ -216,35 +205,36 @@ def open_mask(
         SemanticMask,
     )
 
-    classes = values_of(arguments.mask, image)
+    classes = values_of(files.mask, image)
     if rule is not None:
         of_objects = rule.meaning == "objects"
         classes = (ObjectPlanes if of_objects else ClassPlanes)(classes, rule)
     probabilities = None
-    if arguments.probabilities is not None:
-        probabilities = ChannelPlanes(_open_probabilities(arguments, image))
-    ndim = _ndim(arguments, image)
+    if files.probabilities is not None:
+        maps = _open_probabilities(files.probabilities, options, image)
+        probabilities = ChannelPlanes(maps)
+    ndim = _ndim(options, image)
     return SemanticMask(
         classes=classes,
         ndim=ndim,
         # Where necks are is known from sizes in any unit.
         spacing=image.pixel_size.proportions("ZYX"[-ndim:]),
-        boundary=arguments.boundary,
+        boundary=options.boundary,
         probabilities=probabilities,
     )
 
 
-def _open_probabilities(arguments: argparse.Namespace, mask: Image) -> Image:
+def _open_probabilities(path: Path, options: ObjectsOptions, mask: Image) -> Image:
     """Open the probabilities; where they name no axes, these are those of the mask."""
     try:
-        return _open(arguments.probabilities, arguments, axes=None, channel=None)
+        return _open(path, options, axes=None, channel=None)
     except UnknownAxesError:
         axes = f"C{mask.leading_axes}YX"
-        return _open(arguments.probabilities, arguments, axes=axes, channel=None)
+        return _open(path, options, axes=axes, channel=None)
 
 
-def _ndim(arguments: argparse.Namespace, mask: Image) -> int:
-    if arguments.planes or "Z" not in mask.leading_axes:
+def _ndim(options: ObjectsOptions, mask: Image) -> int:
+    if options.planes or "Z" not in mask.leading_axes:
         return 2
     if not mask.leading_axes.endswith("Z"):
         raise DataError(

@@ -10,22 +10,20 @@ from unet_engine.errors import DataError
 from unet_engine.images import match_folders, pair_folders
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from unet_engine.cli.batch import Batch
+    from unet_engine.cli.data_options import DataOptions
 
     Pair = tuple[Path, Path]
 
 
-def paired_files(
-    arguments: argparse.Namespace, batch: Batch | None = None
-) -> Sequence[Pair]:
+def paired_files(options: DataOptions, batch: Batch | None = None) -> Sequence[Pair]:
     """Return images and labels in natural order.
 
     Parameters
     ----------
-    arguments
+    options
         With ``images``, ``labels`` and ``range``.
     batch
         Takes the files without a partner, each as a failure of its own, unless a range
@@ -36,7 +34,9 @@ def paired_files(
     DataError
         When there is no pair, or a file has no partner and nobody takes it.
     """
-    images, labels = arguments.images, arguments.labels
+    images, labels = options.images, options.labels
+    if images is None or labels is None:
+        raise DataError("give --images and --labels, both as files or both as folders")
     one, other = images.is_file(), labels.is_file()
     if one != other and images.exists() and labels.exists():
         file, folder = sorted([images, labels], key=Path.is_dir)
@@ -47,7 +47,7 @@ def paired_files(
     files: Sequence[Pair]
     if one:
         files = [(images, labels)]
-    elif batch is None or arguments.range is not None:
+    elif batch is None or options.range is not None:
         files = pair_folders(images, labels)
     else:
         files = _pair_some(images, labels, batch)

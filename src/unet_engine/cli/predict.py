@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from cyclopts import Parameter
 
 from unet_engine.cli.batch import Batch
-from unet_engine.cli.image_options import add_image_options, open_selected
+from unet_engine.cli.data_options import ImageOptions
+from unet_engine.cli.image_options import open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.options import add_config_options, config_from, parse_path
 from unet_engine.cli.outputs import Inputs
+from unet_engine.cli.parameters import (
+    NO_SETTINGS,
+    Flag,
+    Settings,
+    UserPath,
+    settings_of,
+)
 from unet_engine.cli.predict_files import (
     LABEL_SUFFIXES,
     LARGE_SUFFIXES,
@@ -19,7 +29,7 @@ from unet_engine.cli.predict_files import (
     check_task,
     plan_tasks,
 )
-from unet_engine.cli.progress import add_quiet_option, bar, tell
+from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import DataError, EngineError
 from unet_engine.generators import drain
 from unet_engine.images import (
@@ -34,7 +44,6 @@ from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.events import Denoised
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
@@ -49,87 +58,95 @@ _LARGE_BYTES = 2**26
 _Result = TypeVar("_Result", "Prediction", "Denoised")
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "predict",
-        help="segment an image or a folder of images",
-        description="Segment an image, or all images of a folder, and write label "
-        "images of the same names; or denoised ones with a pretrained model. An image "
-        "that fails is named, and the others are done; the exit code is then 1. "
-        "Nothing that exists is replaced without --overwrite. An interrupted run to a "
-        ".zarr, or to a large .tif, goes on when the same command is given again.",
-    )
-    parser.add_argument(
-        "images",
-        type=parse_path,
-        nargs="+",
-        metavar="IMAGE",
-        help="a file, a .zarr, a folder, a pattern such as 'day1/*.tif', or several",
-    )
-    parser.add_argument(
-        "out",
-        type=parse_path,
-        nargs="?",
-        metavar="OUT",
-        help="label image to write (.tif, .png, .ome.zarr), or the folder for several; "
-        "the last of the names unless -o gives it",
-    )
-    parser.add_argument(
-        "-o", "--output", type=parse_path, metavar="OUT", help="the same as OUT"
-    )
-    parser.add_argument(
-        "--model", default="nuclei", help="name or file (default: nuclei)"
-    )
-    parser.add_argument(
-        "--probabilities",
-        type=parse_path,
-        metavar="OUT2",
-        dest="probabilities_out",
-        help="also write the probability of every class (.tif, .ome.zarr, or a folder)",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="skip images whose results are there, and go on with an unfinished one",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace results that are there, and start unfinished ones anew; together "
-        "with --resume go on with these",
-    )
-    add_image_options(parser)
-    add_config_options(parser, PredictConfig, without=("probabilities",))
-    add_quiet_option(parser)
-    parser.set_defaults(run=run)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(ImageOptions):
+    """What is predicted by which model, and where the results go.
+
+    Parameters
+    ----------
+    output
+        The same as the last of the names: where the result goes.
+    model
+        Name or file of the model.
+    probabilities
+        Also write the probability of every class (.tif, .ome.zarr, or a folder).
+    resume
+        Skip images whose results are there, and go on with an unfinished one.
+    overwrite
+        Replace results that are there, and start unfinished ones anew; together with
+        --resume go on with these.
+    """
+
+    output: Annotated[UserPath | None, Parameter(alias="-o", metavar="OUT")] = None
+    model: str = "nuclei"
+    probabilities: Annotated[UserPath | None, Parameter(metavar="OUT2")] = None
+    resume: Flag = False
+    overwrite: Flag = False
+
+    @property
+    def skips(self) -> bool:
+        """Whether images are passed over whose results are there."""
+        return self.resume and not self.overwrite
+
+    @property
+    def advice(self) -> str:
+        """Which command goes on at finished tiles."""
+        if self.overwrite and not self.resume:
+            return "the same command with --resume, too, goes on there"
+        return "the same command goes on there"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Predict; the images of a folder that cannot be are reported and passed over.
+@settings_of(PredictConfig, everyday=("device",), without=("probabilities",))
+def predict(
+    *images: Annotated[UserPath, Parameter(name="IMAGE", required=True)],
+    options: PredictOptions = PredictOptions(),
+    settings: Settings = NO_SETTINGS,
+) -> int:
+    """Segment an image, or all images of a folder.
+
+    The results are label images of the same names; or denoised ones with a pretrained
+    model. An image that fails is named, and the others are done; the exit code is then
+    1. Nothing that exists is replaced without --overwrite. An interrupted run to a
+    .zarr, or to a large .tif, goes on when the same command is given again.
+
+    Parameters
+    ----------
+    images
+        A file, a .zarr, a folder, a pattern such as 'day1/*.tif', or several; then,
+        unless -o gives it, OUT: the label image to write (.tif, .png, .ome.zarr), or
+        the folder for several.
+    options
+        What is read and written.
+    settings
+        How it is predicted.
 
     Raises
     ------
     EngineError
         When the only image cannot be predicted, or the results not be written.
+
+    Examples
+    --------
+    napari-unet predict image.tif mask.tif
+    napari-unet predict images/ masks/ --model mine --resume
+    napari-unet predict slide.ome.zarr -o mask.ome.zarr --precision half
     """
-    config = config_from(
-        arguments, PredictConfig, probabilities=arguments.probabilities_out is not None
-    )
-    checkpoint = ModelStore().load(arguments.model)
+    config = PredictConfig(**settings, probabilities=options.probabilities is not None)
+    checkpoint = ModelStore().load(options.model)
     if not checkpoint.spec.classes and config.probabilities:
         raise DataError(
-            f"{arguments.model} restores images and has no classes; "
+            f"{options.model} restores images and has no classes; "
             "leave --probabilities out"
         )
     suffixes = LABEL_SUFFIXES if checkpoint.spec.classes else TIFF_SUFFIXES
-    sources, out = _places(arguments)
-    tasks = plan_tasks(sources, out, arguments.probabilities_out, suffixes=suffixes)
-    _tell_renamed(tasks, quiet=arguments.quiet)
+    sources, out = _places(images, options)
+    tasks = plan_tasks(sources, out, options.probabilities, suffixes=suffixes)
+    _tell_renamed(tasks, quiet=options.quiet)
     inputs = Inputs(task.image for task in tasks)
     batch = Batch(len(tasks), "images", "segmented")
-    skipping = arguments.resume and not arguments.overwrite
     with stop_on_interrupt("stopping") as stop:
+        run = _Run(options, config, checkpoint, stop)
         for number, task in enumerate(tasks):
             title = task.image.name
             if len(tasks) > 1:
@@ -137,17 +154,17 @@ def run(arguments: argparse.Namespace) -> int:
             if stop():
                 return batch.stopped()
             with batch.attempt(task.image):
-                if skipping and not task.clash and task.is_finished:
-                    batch.skip(task.labels, quiet=arguments.quiet)
+                if options.skips and not task.clash and task.is_finished:
+                    batch.skip(task.labels, quiet=options.quiet)
                     continue
-                check_task(task, inputs, suffixes, overwrite=arguments.overwrite)
+                check_task(task, inputs, suffixes, overwrite=options.overwrite)
                 try:
-                    if not _run_task(task, title, checkpoint, config, stop, arguments):
+                    if not run.predict(task, title):
                         return batch.stopped()
                 except KeyboardInterrupt:
                     return batch.stopped()
                 batch.done += 1
-    return batch.conclude(quiet=arguments.quiet)
+    return batch.conclude(quiet=options.quiet)
 
 
 def _tell_renamed(tasks: Sequence[Task], *, quiet: bool) -> None:
@@ -162,118 +179,104 @@ def _tell_renamed(tasks: Sequence[Task], *, quiet: bool) -> None:
     )
 
 
-def _run_task(
-    task: Task,
-    title: str,
-    checkpoint: Checkpoint,
-    config: PredictConfig,
-    stop: Stop,
-    arguments: argparse.Namespace,
-) -> bool:
-    """Predict one image and write the results; False when it was stopped."""
-    from unet_engine.prediction.denoising import iter_denoise
-    from unet_engine.prediction.segmentation import iter_predict
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """Predictions with the same options, one image after the other."""
 
-    image = open_selected(task.image, arguments)
-    check_fits(task.labels, image)
-    result: Prediction | Denoised
-    if not checkpoint.spec.classes:
-        result = _drain_behind_bar(
-            iter_denoise(image, checkpoint, config, stop=stop), title, arguments
-        )
-    else:
-        into = _disk_results(task, image, checkpoint, config, arguments)
-        run = iter_predict(image, checkpoint, config, stop=stop, into=into)
-        if into is not None:
-            return _run_to_disk(run, into, task, title, arguments)
-        result = _drain_behind_bar(run, title, arguments)
-    if not result.complete:
-        return False
-    _write(task, image, checkpoint, result)
-    _report(task, title, result, arguments)
-    return True
+    options: PredictOptions
+    config: PredictConfig
+    checkpoint: Checkpoint
+    stop: Stop
 
+    def predict(self, task: Task, title: str) -> bool:
+        """Predict one image and write the results; False when it was stopped."""
+        from unet_engine.prediction.denoising import iter_denoise
+        from unet_engine.prediction.segmentation import iter_predict
 
-def _disk_results(
-    task: Task,
-    image: Image,
-    checkpoint: Checkpoint,
-    config: PredictConfig,
-    arguments: argparse.Namespace,
-) -> DiskOutput | None:
-    """Return where results go tile by tile, if they are large or an OME-Zarr."""
-    paths = [path for path in (task.labels, task.probabilities) if path is not None]
-    suffixes = {path.suffix.lower() for path in paths}
-    pixels = prod((*image.leading_shape, *image.plane_shape))
-    nbytes = pixels * (1 + 4 * len(checkpoint.spec.classes) * config.probabilities)
-    if ZARR_SUFFIX not in suffixes and nbytes < _LARGE_BYTES:
-        return None
-    if not suffixes <= set(LARGE_SUFFIXES):
-        if ZARR_SUFFIX not in suffixes:
+        image = open_selected(task.image, self.options)
+        check_fits(task.labels, image)
+        how = self.checkpoint, self.config
+        result: Prediction | Denoised
+        if not self.checkpoint.spec.classes:
+            denoising = iter_denoise(image, *how, stop=self.stop)
+            result = self._drain(denoising, title)
+        else:
+            into = self._disk_results(task, image)
+            run = iter_predict(image, *how, stop=self.stop, into=into)
+            if into is not None:
+                return self._predict_to_disk(run, into, task, title)
+            result = self._drain(run, title)
+        if not result.complete:
+            return False
+        _write(task, image, self.checkpoint, result)
+        self._report(task, title, result)
+        return True
+
+    def _disk_results(self, task: Task, image: Image) -> DiskOutput | None:
+        """Return where results go tile by tile, if they are large or an OME-Zarr."""
+        paths = [path for path in (task.labels, task.probabilities) if path is not None]
+        suffixes = {path.suffix.lower() for path in paths}
+        pixels = prod((*image.leading_shape, *image.plane_shape))
+        maps = len(self.checkpoint.spec.classes) * self.config.probabilities
+        # Labels are bytes, probabilities float32.
+        if ZARR_SUFFIX not in suffixes and pixels * (1 + 4 * maps) < _LARGE_BYTES:
             return None
-        raise DataError(
-            f"{task.labels} is kept in memory and {task.probabilities} is not; "
-            "write both to .tif or .ome.zarr"
-        )
-    return DiskOutput(*paths, overwrite=arguments.overwrite, resume=arguments.resume)
+        if not suffixes <= set(LARGE_SUFFIXES):
+            if ZARR_SUFFIX not in suffixes:
+                return None
+            raise DataError(
+                f"{task.labels} is kept in memory and {task.probabilities} is not; "
+                "write both to .tif or .ome.zarr"
+            )
+        overwrite, resume = self.options.overwrite, self.options.resume
+        return DiskOutput(*paths, overwrite=overwrite, resume=resume)
+
+    def _predict_to_disk(
+        self,
+        run: Generator[TileDone, None, Prediction],
+        into: DiskOutput,
+        task: Task,
+        title: str,
+    ) -> bool:
+        """Drain a run that writes as it goes; False when it was stopped."""
+        try:
+            result = self._drain(run, title)
+        except EngineError as error:
+            if into.unfinished is None:
+                raise
+            kept = f"finished tiles are kept in {into.unfinished}"
+            raise type(error)(f"{error}; {kept}; {self.options.advice}") from error
+        except KeyboardInterrupt:
+            return self._report_kept(into, title)
+        if not result.complete:
+            return self._report_kept(into, title)
+        self._report(task, title, result)
+        return True
+
+    def _report_kept(self, into: DiskOutput, title: str) -> bool:
+        if into.unfinished is not None:
+            kept = f"finished tiles are kept in {into.unfinished}"
+            tell([f"{title}: {kept}; {self.options.advice}"])
+        return False
+
+    def _report(self, task: Task, title: str, result: Prediction | Denoised) -> None:
+        tell((f"{title}: {note}" for note in result.notes), quiet=self.options.quiet)
+        print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
+
+    def _drain(self, run: Generator[Any, None, _Result], title: str) -> _Result:
+        """Run a prediction behind a progress bar."""
+        with bar(1, title, quiet=self.options.quiet) as progress:
+
+            def show(event: Any) -> None:
+                progress.total = event.total
+                progress.update(event.done - progress.n)
+
+            return drain(run, show)
 
 
-def _goes_on(arguments: argparse.Namespace) -> str:
-    """Return which command goes on at finished tiles."""
-    if arguments.overwrite and not arguments.resume:
-        return "the same command with --resume, too, goes on there"
-    return "the same command goes on there"
-
-
-def _run_to_disk(
-    run: Generator[TileDone, None, Prediction],
-    into: DiskOutput,
-    task: Task,
-    title: str,
-    arguments: argparse.Namespace,
-) -> bool:
-    """Drain a run that writes as it goes; False when it was stopped."""
-    try:
-        result = _drain_behind_bar(run, title, arguments)
-    except EngineError as error:
-        if into.unfinished is None:
-            raise
-        raise type(error)(
-            f"{error}; finished tiles are kept in {into.unfinished}; "
-            f"{_goes_on(arguments)}"
-        ) from error
-    except KeyboardInterrupt:
-        return _report_kept(into, title, arguments)
-    if not result.complete:
-        return _report_kept(into, title, arguments)
-    _report(task, title, result, arguments)
-    return True
-
-
-def _report_kept(into: DiskOutput, title: str, arguments: argparse.Namespace) -> bool:
-    if into.unfinished is not None:
-        tell(
-            [
-                f"{title}: finished tiles are kept in {into.unfinished}; "
-                f"{_goes_on(arguments)}"
-            ]
-        )
-    return False
-
-
-def _report(
-    task: Task, title: str, result: Prediction | Denoised, arguments: argparse.Namespace
-) -> None:
-    tell((f"{title}: {note}" for note in result.notes), quiet=arguments.quiet)
-    print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
-
-
-def _places(arguments: argparse.Namespace) -> tuple[list[Path], Path]:
+def _places(images: Sequence[Path], options: PredictOptions) -> tuple[list[Path], Path]:
     """Return what is read, and where the result goes."""
-    names: list[Path] = [*arguments.images]
-    if arguments.out is not None:
-        names.append(arguments.out)
-    out: Path | None = arguments.output
+    names, out = list(images), options.output
     if out in names or (out is None and len(names) == 1):
         raise DataError(
             "state once where the result goes, as OUT after the image or with --output"
@@ -303,16 +306,3 @@ def _write(
             classes=checkpoint.spec.classes,
         )
     write_labels(task.labels, result.labels, image=image, replaceable=True)
-
-
-def _drain_behind_bar(
-    run: Generator[Any, None, _Result], title: str, arguments: argparse.Namespace
-) -> _Result:
-    """Run a prediction behind a progress bar."""
-    with bar(1, title, quiet=arguments.quiet) as progress:
-
-        def show(event: Any) -> None:
-            progress.total = event.total
-            progress.update(event.done - progress.n)
-
-        return drain(run, show)

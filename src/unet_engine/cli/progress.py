@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from unet_engine.images import LabelRule
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-
-
-def add_quiet_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--quiet``."""
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="no progress bar and no notes"
-    )
 
 
 def bar(total: float, description: str, *, quiet: bool) -> Any:
@@ -52,6 +47,11 @@ def tell(lines: Iterable[str], *, quiet: bool = False) -> None:
             tqdm.write(line, file=sys.stderr)
 
 
+def tell_rule(rule: LabelRule, names: Sequence[str], *, quiet: bool) -> None:
+    """Tell what the values mean in one line, and then what is odd about them."""
+    tell([rule.describe(names), *rule.notes], quiet=quiet)
+
+
 class Notes(logging.Handler):
     """Writes what the engine warns of to stderr, each line once in a run.
 
@@ -69,18 +69,31 @@ class Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, unless it was written before: files are opened repeatedly."""
         line = record.getMessage()
+        if record.exc_info:
+            line = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         if line not in self._told:
             self._told.add(line)
             tell([line], quiet=self.quiet)
 
 
 @contextmanager
-def notes_told() -> Iterator[Notes]:
-    """Write what the engine warns of while a command runs."""
+def notes_told(*, debug: bool = False) -> Iterator[Notes]:
+    """Write what the engine warns of while a command runs.
+
+    Parameters
+    ----------
+    debug
+        Write what it logs for developers, too, such as tracebacks.
+    """
     notes = Notes()
     engine = logging.getLogger("unet_engine")
+    level = engine.level
     engine.addHandler(notes)
+    if debug:
+        notes.setLevel(logging.DEBUG)
+        engine.setLevel(logging.DEBUG)
     try:
         yield notes
     finally:
+        engine.setLevel(level)
         engine.removeHandler(notes)

@@ -10,14 +10,14 @@ from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.generators import drain
-from unet_engine.models.store import SUFFIX, ModelStore
 from unet_engine.training.events import Note, Step, Validation
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Generator, Iterator
 
+    from unet_engine.cli.training_options import TrainingOptions
     from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.models.store import ModelStore
     from unet_engine.training.config import FineTuneConfig, PretrainConfig
     from unet_engine.training.events import FineTuned, Saving
     from unet_engine.training.saving import Trained
@@ -27,12 +27,7 @@ if TYPE_CHECKING:
 STOPPING = "stopping; the best weights so far are kept (Ctrl-C again: drop them)"
 
 
-def model_name(text: str) -> str:
-    """Read the name of a new model, which has no suffix."""
-    return text.removesuffix(SUFFIX)
-
-
-def check_name(store: ModelStore, arguments: argparse.Namespace) -> None:
+def check_name(store: ModelStore, options: TrainingOptions) -> None:
     """Make sure that the new model may have its name, before a long training.
 
     Raises
@@ -40,9 +35,9 @@ def check_name(store: ModelStore, arguments: argparse.Namespace) -> None:
     CheckpointError
         When it may not.
     """
-    store.check_name(arguments.out, overwrite=True)
+    store.check_name(options.out, overwrite=True)
     try:
-        store.check_name(arguments.out, overwrite=arguments.overwrite)
+        store.check_name(options.out, overwrite=options.overwrite)
     except CheckpointError as error:
         raise CheckpointError(f"{error}, or pass --overwrite to replace it") from error
 
@@ -91,14 +86,14 @@ def _describe(event: Validation) -> str:
     )
 
 
-def conclude(trained: Trained, arguments: argparse.Namespace) -> int:
+def conclude(trained: Trained, options: TrainingOptions) -> int:
     """Print what a training made.
 
     Parameters
     ----------
     trained
         What was learned, and where it is.
-    arguments
+    options
         With ``out`` and ``overwrite``.
 
     Returns
@@ -118,9 +113,9 @@ def conclude(trained: Trained, arguments: argparse.Namespace) -> int:
         end = f"is in {place} instead" if place else "could be kept nowhere"
         raise DataError(f"{trained.unsaved.reason}; the trained model {end}")
     if info is not None:
-        if arguments.overwrite and result.stopped and info.name != arguments.out:
+        if options.overwrite and result.stopped and info.name != options.out:
             print(
-                f"napari-unet: stopped early, so the model {arguments.out!r} is kept "
+                f"napari-unet: stopped early, so the model {options.out!r} is kept "
                 f"and the new one is {info.name!r}",
                 file=sys.stderr,
             )

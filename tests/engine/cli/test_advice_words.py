@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import unet_engine
-from unet_engine.cli import build_parser
+from unet_engine.cli.app import build_app
 
 ENGINE = Path(unet_engine.__file__).parent
 OPENING = {"predict", "objects", "finetune", "pretrain", "evaluate"}
@@ -22,7 +22,7 @@ LABELLING = {"objects", "finetune", "evaluate"}
 PRINTED_BY = {
     "cli/data.py": {"finetune", "evaluate"},
     "cli/evaluation.py": {"evaluate"},
-    "cli/labelling.py": LABELLING,
+    "cli/progress.py": LABELLING,
     "cli/masks.py": {"objects"},
     "cli/object_tables.py": {"objects"},
     "cli/objects.py": {"objects"},
@@ -49,13 +49,16 @@ ONLY_THERE = {
 }
 
 
-def options_of(command: str) -> dict[str, argparse.Action]:
-    (commands,) = (
-        action
-        for action in build_parser()._actions
-        if isinstance(action, argparse._SubParsersAction)
-    )
-    return commands.choices[command]._option_string_actions
+@cache
+def options_of(command: str) -> dict[str, tuple[str, ...]]:
+    """Return the choices of each option of a command."""
+    arguments = build_app()[command].assemble_argument_collection()
+    choices = {
+        name: argument.get_choices() or ()
+        for argument in arguments
+        for name in argument.names
+    }
+    return {"--help": (), **choices}
 
 
 def texts(path: Path) -> list[str]:
@@ -133,10 +136,10 @@ def test_the_commands_that_print_a_message_have_the_options_it_names(
 def test_the_values_that_a_message_names_are_choices_of_the_option(
     module: str, option: str, text: str
 ):
-    action = next(
+    choices = next(
         (o[option] for o in map(options_of, sorted(OPENING)) if option in o), None
     )
-    assert action is not None
+    assert choices is not None
     for value in re.findall(rf"{option}[ =]([a-z]+)\b", text):
-        if action.choices and value != "out":
-            assert value in action.choices, text
+        if choices and value != "out":
+            assert value in choices, text

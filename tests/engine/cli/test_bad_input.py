@@ -322,7 +322,7 @@ def test_ctrl_c_while_the_program_loads_is_one_line():
         "            raise KeyboardInterrupt\n"
         "sys.meta_path.insert(0, Pressed())\n"
         "from unet_engine.cli import main\n"
-        "sys.exit(main(['models']))\n"
+        "sys.exit(main(['predict', 'a.tif', 'b.tif']))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -16,7 +16,7 @@ import safetensors.numpy
 import tifffile
 
 from unet_engine.cli import main
-from unet_engine.cli.options import config_from, parameter_texts
+from unet_engine.cli.parameters import field_texts
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError
 from unet_engine.images import open_image, read_labels
@@ -138,7 +138,7 @@ def test_every_setting_is_an_option_with_default_and_help(
             main([command, "--help"])
         assert exit_.value.code == 0
         printed = " ".join(capsys.readouterr().out.split())
-        for name, text in parameter_texts(config).items():
+        for name, text in field_texts(config).items():
             assert text
             if name != "probabilities":
                 assert f"--{name.replace('_', '-')}" in printed
@@ -179,15 +179,6 @@ def test_wrong_usage_exits_with_2():
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
         assert exit_.value.code == 2
-
-
-def test_config_from_ignores_other_arguments():
-    import argparse
-
-    arguments = argparse.Namespace(tile=64, image="a.tif")
-    assert config_from(arguments, PredictConfig, probabilities=True) == PredictConfig(
-        tile=64, probabilities=True
-    )
 
 
 def test_help_and_models_do_not_wait_for_torch():

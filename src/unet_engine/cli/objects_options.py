@@ -1,0 +1,100 @@
+"""Options of ``napari-unet objects``, and the files of one of its masks.
+
+Annotations here are read at run time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from unet_engine.cli.data_options import ImageOptions, LabelOptions
+from unet_engine.cli.parameters import READING, Flag, UserAxes, UserPath
+
+
+def parse_scale(kind: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
+    """Read one to three numbers above 0, separated by commas."""
+    text = tokens[-1].value
+    try:
+        sizes = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not 1 <= len(sizes) <= 3 or not all(0 < s < float("inf") for s in sizes):
+        raise ValueError(f"{text!r} is not like 0.5 or 2,0.5,0.5")
+    return sizes
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ObjectsOptions(LabelOptions, ImageOptions):
+    """What objects are found in, and where they and their measurements go.
+
+    Parameters
+    ----------
+    output
+        Image of object ids to write (.tif, .png, .ome.zarr); a folder for many.
+    table
+        Table of measurements to write; of several masks one, with a column for the
+        file.
+    image
+        The image of the mask, for the brightness of the objects; a folder of images of
+        the same names for several.
+    scale
+        Size of a pixel in µm, or Z,Y,X such as 2,0.5,0.5; read from the files when it
+        is not given.
+    planes
+        The planes of a stack along Z have objects of their own; else objects go on from
+        plane to plane.
+    boundary
+        Class of the boundaries between objects.
+    probabilities
+        Probability of every class, as predict writes them; with --boundary; a folder
+        for several.
+    overwrite
+        Replace files that are there, when the new ones are complete.
+    resume
+        Skip masks whose results are there, and keep their rows in the table.
+    image_axes
+        A letter for each axis of --image, as --axes for the mask.
+    """
+
+    output: Annotated[UserPath | None, Parameter(alias="-o", metavar="OUT")] = None
+    table: Annotated[UserPath | None, Parameter(metavar="CSV")] = None
+    image: Annotated[UserPath | None, Parameter(metavar="FILE")] = None
+    scale: Annotated[
+        tuple[float, ...] | None,
+        Parameter(converter=parse_scale, n_tokens=1, metavar="UM"),
+    ] = None
+    planes: Flag = False
+    boundary: Annotated[int | None, Parameter(metavar="CLASS")] = None
+    probabilities: Annotated[UserPath | None, Parameter(metavar="FILE")] = None
+    overwrite: Flag = False
+    resume: Flag = False
+    image_axes: Annotated[UserAxes | None, Parameter(group=READING, metavar="AXES")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskFiles:
+    """A mask and the files that belong to it.
+
+    Attributes
+    ----------
+    mask
+        Class ids, or object ids.
+    image, probabilities
+        Of the mask, where they are given.
+    output
+        Where the object ids go; None to write none.
+    kept
+        Object ids that an earlier run wrote, and that are only measured.
+    """
+
+    mask: Path
+    image: Path | None
+    probabilities: Path | None
+    output: Path | None
+    kept: Path | None
