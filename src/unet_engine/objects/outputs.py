@@ -75,7 +75,7 @@ def label_zarr(
             dtype=np.dtype(np.uint32),
             pixel_size=image.pixel_size,
             labels=True,
-            attributes={"image-label": {"version": "0.4"}},
+            attributes={"image-label": {}},
         )
         yield levels.as_written(levels.open(anew=True))
         if not levels.finish(stop, {}):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,10 @@ from unet_engine.images.zarr.chunks import files_of
 from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
 from unet_engine.images.zarr.writing import (
     Multiscale,
+    OmeZarrVersion,
     channel_attributes,
     label_attributes,
+    written_attributes,
 )
 from unet_engine.prediction.finished_tiles import (
     FinishedTiles,
@@ -73,6 +75,8 @@ class DiskOutput:
     resume
         Accept finished results of the same run; with ``overwrite`` resume an
         unfinished one.
+    ome_zarr
+        Version of OME-Zarr. An unfinished run keeps that in which it was begun.
     """
 
     def __init__(
@@ -82,9 +86,12 @@ class DiskOutput:
         *,
         overwrite: bool = False,
         resume: bool = False,
+        ome_zarr: OmeZarrVersion = "0.4",
     ) -> None:
         paths = [labels] if probabilities is None else [labels, probabilities]
-        self._targets = [_Target(Path(os.path.realpath(path))) for path in paths]
+        self._targets = [
+            _Target(Path(os.path.realpath(path)), ome_zarr) for path in paths
+        ]
         self._finished_tiles = FinishedTiles(self._targets[0].store)
         self._overwrite = overwrite and not (resume and self._finished_tiles.exists)
         self._resume = resume and not overwrite
@@ -306,8 +313,9 @@ class DiskOutput:
 class _Target:
     """One result: where it is wanted, and the OME-Zarr that is filled."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ome_zarr: OmeZarrVersion) -> None:
         self.path = path
+        self._version: OmeZarrVersion = ome_zarr
         self.is_zarr = path.suffix.lower() == ZARR_SUFFIX
         hidden = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
         self.store = path if self.is_zarr else hidden
@@ -321,7 +329,8 @@ class _Target:
 
     def open(self, run: PredictionRun, *, probabilities: bool, anew: bool) -> None:
         """Make the OME-Zarr, or open it."""
-        self._multiscale = _multiscale(self.store, run, probabilities=probabilities)
+        multiscale = _multiscale(self.store, run, probabilities=probabilities)
+        self._multiscale = replace(multiscale, version=self._version)
         self._image = run.image
         self._classes = run.checkpoint.spec.classes if probabilities else ()
         self._array: zarr.Array = self._multiscale.open(anew=anew)
@@ -361,11 +370,7 @@ class _Target:
 
     def record(self) -> dict[str, Any] | None:
         """Return what finished results were made from; None of anything else."""
-        try:
-            attributes = json.loads((self.path / ".zattrs").read_text())
-        except (OSError, ValueError):
-            return None
-        record = attributes.get(_RECORD)
+        record = written_attributes(self.path).get(_RECORD)
         return record if isinstance(record, dict) else None
 
     def check_free(self, finished_tiles: FinishedTiles) -> None:

@@ -1,11 +1,12 @@
-"""``Multiscale``: an OME-Zarr image (0.4) on disk that is filled region by region."""
+"""``Multiscale``: an OME-Zarr image on disk that is filled region by region."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import zarr
 
     from unet_engine.stopping import Stop
+
+OmeZarrVersion = Literal["0.4", "0.5"]
+"""Versions of OME-Zarr that are written: 0.4 lies in zarr 2, 0.5 in zarr 3."""
 
 _AXIS_TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _UNITS = {MICROMETRE: "micrometer", SECOND: "second"}
@@ -49,7 +53,9 @@ class Multiscale:
     labels
         The pixels are ids: levels take every second one, else the mean of four.
     attributes
-        Further metadata of the group.
+        Further OME metadata of the group.
+    version
+        Of OME-Zarr; one that is there already keeps its own.
     """
 
     path: Path
@@ -60,6 +66,7 @@ class Multiscale:
     pixel_size: PixelSize = field(default_factory=PixelSize)
     labels: bool = False
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    version: OmeZarrVersion = "0.4"
 
     @property
     def order(self) -> list[int]:
@@ -82,7 +89,7 @@ class Multiscale:
         """
         import zarr
 
-        group = zarr.open_group(self.path, mode="a", zarr_format=2)
+        group = zarr.open_group(self.path, mode="a", zarr_format=self._zarr_format)
         if anew:
             group.attrs.update(self._metadata(1))
         if "0" in group and not anew:
@@ -128,6 +135,13 @@ class Multiscale:
         """
         return _Reordered(array, self.order)
 
+    @property
+    def _zarr_format(self) -> Literal[2, 3]:
+        """Version of zarr: that of what is there, else that of the OME-Zarr version."""
+        if (self.path / "zarr.json").exists():
+            return 3
+        return 2 if self.version == "0.4" or (self.path / ".zgroup").exists() else 3
+
     def _sizes(self) -> list[tuple[int, int]]:
         """Return height and width of every level."""
         height, width = (self.shape[self.axes.index(axis)] for axis in "YX")
@@ -139,7 +153,6 @@ class Multiscale:
 
     def _create(self, level: int) -> zarr.Array:
         import zarr
-        from numcodecs import Blosc
 
         lengths = dict(zip(self.axes, self.shape, strict=True))
         lengths.update(zip("YX", self._sizes()[level], strict=True))
@@ -148,13 +161,28 @@ class Multiscale:
             shape=tuple(lengths[self.axes[i]] for i in self.order),
             chunks=tuple(self.chunks[i] for i in self.order),
             dtype=self.dtype,
-            zarr_format=2,
             fill_value=0,
-            # Read by every OME-Zarr program.
-            compressors=Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE),
-            chunk_key_encoding={"name": "v2", "separator": "/"},
             config=_CONFIG,
+            **self._encoding(),
         )
+
+    def _encoding(self) -> dict[str, Any]:
+        """Return how chunks are compressed and named, as every program reads it."""
+        if self._zarr_format == 2:
+            from numcodecs import Blosc
+
+            return {
+                "zarr_format": 2,
+                "compressors": Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE),
+                "chunk_key_encoding": {"name": "v2", "separator": "/"},
+            }
+        from zarr.codecs import BloscCodec
+
+        return {
+            "zarr_format": 3,
+            "compressors": BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
+            "dimension_names": [self.axes[i].lower() for i in self.order],
+        }
 
     def _fill(self, larger: zarr.Array, smaller: zarr.Array, stop: Stop) -> bool:
         for corner in product(
@@ -196,13 +224,17 @@ class Multiscale:
                 axis["unit"] = _UNITS[step.unit]
             axes.append(axis)
         multiscale = {
-            "version": "0.4",
             "name": self.path.name.removesuffix(".zarr").removesuffix(".ome"),
             "axes": axes,
             "datasets": [self._dataset(letters, level) for level in range(levels)],
             "type": "nearest" if self.labels else "mean",
         }
-        return {"multiscales": [multiscale], **self.attributes}
+        if self._zarr_format == 3:
+            # From 0.5 on all of it lies under one key, with the version once.
+            ome = {"multiscales": [multiscale], **self.attributes}
+            return {"ome": {"version": "0.5", **ome}}
+        parts = {name: {"version": "0.4", **p} for name, p in self.attributes.items()}
+        return {"multiscales": [{"version": "0.4", **multiscale}], **parts}
 
     def _dataset(self, letters: Sequence[str], level: int) -> dict[str, Any]:
         factors = {"Y": 2.0**level, "X": 2.0**level}
@@ -255,12 +287,29 @@ class _Reordered:
 _CONFIG = {"write_empty_chunks": True, "order": "C"}
 
 
+def written_attributes(path: Path) -> Mapping[str, Any]:
+    """Return the attributes of a group that this module wrote; none of anything else.
+
+    Parameters
+    ----------
+    path
+        Folder of an OME-Zarr.
+    """
+    for name in (".zattrs", "zarr.json"):
+        try:
+            content = json.loads((path / name).read_text())
+        except (OSError, ValueError):
+            continue
+        found = content.get("attributes") if name == "zarr.json" else content
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
 def label_attributes(classes: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a label image: names and colours of the classes."""
     ids = range(1, len(classes))
     return {
         "image-label": {
-            "version": "0.4",
             "colors": [
                 {"label-value": i, "rgba": [*_COLOURS[(i - 1) % len(_COLOURS)], 255]}
                 for i in ids
@@ -282,4 +331,4 @@ def channel_attributes(classes: Sequence[str]) -> dict[str, Any]:
         }
         for i, name in enumerate(classes)
     ]
-    return {"omero": {"version": "0.4", "channels": channels}}
+    return {"omero": {"channels": channels}}
