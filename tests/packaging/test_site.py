@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+import unet_engine
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -136,3 +140,42 @@ def test_a_picture_is_light_on_the_light_page(site: Any) -> None:
         "![b](../images/a-light.png#only-light) [c](d.md)"
     )
     assert both("![b](images/other.png)", files) == "![b](images/other.png)"
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    pages = (ROOT / "docs" / "reference" / "python").glob("*.md")
+    text = "\n".join(path.read_text("utf-8") for path in pages)
+    named = re.findall(r"^::: unet_engine\.(\w+)$", text, re.MULTILINE)
+    assert sorted(named) == sorted(unet_engine.__all__)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_and_needs_no_network_to_be_viewed(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    done = subprocess.run(
+        [*command, "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # A server shows 404.html at any address, so that its links begin at the root.
+    pages = {
+        path: path.read_text("utf-8")
+        for path in tmp_path.rglob("*.html")
+        if path.name != "404.html"
+    }
+    assert len(pages) > 25
+    for path, html in pages.items():
+        # Links of a page may lead anywhere; what it loads is beside it.
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="?([^"\s>]+)', html)
+        loaded += re.findall(
+            r'<link[^>]*rel="?stylesheet"?[^>]*href="?([^"\s>]+)', html
+        )
+        assert not [address for address in loaded if "//" in address]
+        files = [path.parent / re.sub(r"[?#].*", "", address) for address in loaded]
+        assert files
+        assert not [file for file in files if not file.exists()]
