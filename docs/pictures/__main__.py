@@ -16,7 +16,7 @@ from pathlib import Path
 SCRIPTS = ("glands", "objects")
 IMAGES = Path(__file__).parents[1] / "images"
 _FOLDER = Path(__file__).parent
-_SECONDS = 600
+_SECONDS = 900
 """Longest that one script may take."""
 
 
