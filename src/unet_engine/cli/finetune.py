@@ -138,9 +138,10 @@ def _choose_config(
     """Return the settings of the network's recipe, and over it those of the options."""
     row = ARCHITECTURES[architecture_of(options, parent)]
     start = parent is not None and parent.is_start
-    # Few strokes are learned from as in the window, all labels as the paper says.
-    sparse = options.strokes or options.architecture
-    transfer = start or options.imagenet or (parent is not None and sparse)
+    # From strokes a model is tuned as in the window, from whole labels as in its paper.
+    tuned = parent is not None and parent.trained and options.strokes
+    other = parent is not None and options.architecture
+    transfer = start or options.imagenet or tuned or other
     # Steps that are asked for replace the default of the minutes.
     limits = {"minutes": 0.0} if "steps" in settings else {}
     recipe = row.recipe_for(transfer=bool(transfer))
