@@ -11,10 +11,18 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from unet_engine.cli.parameters import LABELS, READING, QuietOption, UserAxes, UserPath
+from unet_engine.cli.parameters import (
+    EXPERT,
+    LABELS,
+    READING,
+    QuietOption,
+    UserAxes,
+    UserPath,
+)
 from unet_engine.errors import DataError
 from unet_engine.images.labels.choices import LabelValues, Unlabelled, parse_unlabelled
 from unet_engine.images.zarr.chunks import MissingChunks
+from unet_engine.images.zarr.writing import OmeZarrVersion
 
 
 @Parameter(name="*")
@@ -40,6 +48,20 @@ class ImageOptions(QuietOption):
     channel: Annotated[int | None, Parameter(group=READING)] = None
     missing_chunks: Annotated[MissingChunks, Parameter(group=READING)] = "refuse"
     series: Annotated[int | None, Parameter(group=READING)] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OmeZarrOption:
+    """How an OME-Zarr is written.
+
+    Parameters
+    ----------
+    ome_zarr
+        Version of an OME-Zarr that is written; an unfinished one keeps its own.
+    """
+
+    ome_zarr: Annotated[OmeZarrVersion, Parameter(group=EXPERT)] = "0.4"
 
 
 def _parse_unlabelled(kind: Any, tokens: Sequence[Token]) -> Unlabelled:

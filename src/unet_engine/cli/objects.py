@@ -207,9 +207,13 @@ def _run_one(
         files.mask.name, options, config, mask, mask_image, image, scale, stop
     )
     if files.output is not None and is_zarr_name(files.output):
-        replace = options.overwrite
         with label_zarr(
-            files.output, mask, mask_image, stop=stop, replace=replace
+            files.output,
+            mask,
+            mask_image,
+            stop=stop,
+            replace=options.overwrite,
+            version=options.ome_zarr,
         ) as out:
             objects, table = search.run(out)
     else:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from unet_engine.cli.data_options import ImageOptions, LabelOptions
+from unet_engine.cli.data_options import ImageOptions, LabelOptions, OmeZarrOption
 from unet_engine.cli.parameters import READING, Flag, UserAxes, UserPath
 
 
@@ -28,7 +28,7 @@ def parse_scale(kind: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ObjectsOptions(LabelOptions, ImageOptions):
+class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
     """What objects are found in, and where they and their measurements go.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from unet_engine.cli.batch import Batch
-from unet_engine.cli.data_options import ImageOptions
+from unet_engine.cli.data_options import ImageOptions, OmeZarrOption
 from unet_engine.cli.image_options import open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.outputs import Inputs
@@ -60,7 +60,7 @@ _Result = TypeVar("_Result", "Prediction", "Denoised")
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(ImageOptions):
+class PredictOptions(OmeZarrOption, ImageOptions):
     """What is predicted by which model, and where the results go.
 
     Parameters
@@ -229,7 +229,8 @@ class _Run:
                 "write both to .tif or .ome.zarr"
             )
         overwrite, resume = self.options.overwrite, self.options.resume
-        return DiskOutput(*paths, overwrite=overwrite, resume=resume)
+        version = self.options.ome_zarr
+        return DiskOutput(*paths, overwrite=overwrite, resume=resume, ome_zarr=version)
 
     def _predict_to_disk(
         self,

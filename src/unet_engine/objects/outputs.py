@@ -11,7 +11,7 @@ from unet_engine.errors import Cancelled
 from unet_engine.files.atomic import whole_folder
 from unet_engine.images.tiff.writing import write_large_tiff
 from unet_engine.images.writing import write_labels
-from unet_engine.images.zarr.writing import Multiscale
+from unet_engine.images.zarr.writing import Multiscale, OmeZarrVersion
 from unet_engine.objects.blocks import BlockGrid, release_pages
 
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ _TILE = 512
 
 @contextmanager
 def label_zarr(
-    path: Path, mask: SemanticMask, image: Image, *, stop: Stop, replace: bool = False
+    path: Path,
+    mask: SemanticMask,
+    image: Image,
+    *,
+    stop: Stop,
+    replace: bool = False,
+    version: OmeZarrVersion = "0.4",
 ) -> Iterator[Any]:
     """Yield an array on disk that becomes an OME-Zarr when the block ends well.
 
@@ -52,6 +58,8 @@ def label_zarr(
         Polled while the smaller levels are made.
     replace
         Delete what is there once the new one is complete.
+    version
+        Of OME-Zarr.
 
     Yields
     ------
@@ -76,6 +84,7 @@ def label_zarr(
             pixel_size=image.pixel_size,
             labels=True,
             attributes={"image-label": {}},
+            version=version,
         )
         yield levels.as_written(levels.open(anew=True))
         if not levels.finish(stop, {}):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tifffile
 import yaozarrs
 import zarr
 
+from unet_engine.cli import main
 from unet_engine.errors import DataError
 from unet_engine.images import Image, open_image
 from unet_engine.images.pixel_size import PixelSize
@@ -129,3 +131,18 @@ def test_a_run_goes_on_in_the_version_in_which_it_was_begun(
     anew = DiskOutput(path, ome_zarr=other, overwrite=True)
     predict(image, model, CONFIG, into=anew)
     assert (path / "zarr.json").exists() == (other == "0.5")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_commands_write_the_version_that_is_chosen(
+    model: Checkpoint, image, tmp_path, version
+):
+    source, mask, objects = (tmp_path / name for name in ("a.tif", "m.zarr", "o.zarr"))
+    tifffile.imwrite(source, np.asarray(image.read(())[0]))
+    chosen = ["--ome-zarr", version, "--quiet"]
+    how = ["--model=tiny", "--device=cpu", "--tile=64"]
+    assert main(["predict", str(source), str(mask), *how, *chosen]) == 0
+    assert main(["objects", str(mask), "-o", str(objects), *chosen]) == 0
+    for path in (mask, objects):
+        yaozarrs.validate_zarr_store(path)
+        assert (path / "zarr.json").exists() == (version == "0.5")
