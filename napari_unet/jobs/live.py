@@ -76,7 +76,7 @@ class LiveSession:
         self.learner: InstantLearner | None = None
 
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
-        """Return the image on screen with its features, seen by the chosen model."""
+        """Return the image on screen with its features, by the maps of the model."""
         from unet_engine.interactive.features import FeatureExtractor
         from unet_engine.models.starting import model_of_planes
 
@@ -87,10 +87,10 @@ class LiveSession:
             base = self._workspace.store.base_of(
                 order.model.history if order.model else ()
             )
-            seen = self._checkpoint(base, channels, stop)
-            # What a tuned model says counts; what it sees is that of its base.
+            feature_model = self._checkpoint(base, channels, stop)
+            # Of a tuned model the probabilities count; its base gives the maps.
             extractor = FeatureExtractor(
-                seen or checkpoint, tuned=checkpoint if seen else None
+                feature_model or checkpoint, tuned=checkpoint if feature_model else None
             )
             if not extractor.channels:
                 extractor = FeatureExtractor(
@@ -110,7 +110,7 @@ class LiveSession:
         DataError
             When they are of one class.
         Cancelled
-            When ``stop`` said True.
+            When ``stop`` returned True.
         """
         from unet_engine.interactive.learner import InstantLearner
 
@@ -177,14 +177,14 @@ def _predict_view(
 ) -> Generator[TileDone, None, bool]:
     fresh, near = set(order.fresh), order.near
     while True:
-        view = order.look()
+        view = order.current_view()
         tiles = _missing(source, view, near, fresh)
         if not tiles:
             return True
         for inner in tiles:
             if stop():
                 return False
-            if order.look() is not view:
+            if order.current_view() is not view:
                 near = None
                 break
             fresh.add((view[0], inner[0].start, inner[1].start))
@@ -217,8 +217,9 @@ def _missing(
         )
         for at, n, whole in zip(middle, size, shape, strict=True)
     ]
-    seen = source.tiles(_around(near or middle, region), near or middle)[:_MOST_TILES]
-    return [t for t in seen if (index, t[0].start, t[1].start) not in fresh]
+    visible = source.tiles(_around(near or middle, region), near or middle)
+    visible = visible[:_MOST_TILES]
+    return [t for t in visible if (index, t[0].start, t[1].start) not in fresh]
 
 
 def _around(at: tuple[float, float], region: list[slice]) -> list[slice]:

@@ -1,6 +1,6 @@
 """What is ordered on the main thread from what is on screen, for the runs in threads.
 
-Orders are frozen: a run sees what the user saw, whatever changes meanwhile.
+Orders are frozen: a run works on the state at its start, whatever changes meanwhile.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PredictionOrder:
-    """A prediction that was asked for.
+    """What a prediction needs.
 
     Attributes
     ----------
     layer
-        The image layer; only to tell whether a result is still wanted.
+        The image layer; only to check whether a result is still wanted.
     working_image, model, config
         What, by which model, and how.
     indices
         Planes to predict; None for all.
     near
-        Asked before every tile for the place on screen; must not touch Qt.
+        Returns the place on screen, before every tile; must not touch Qt.
     preview
         What of a smaller level comes first; None when the finest is on screen.
     """
@@ -51,12 +51,12 @@ class PredictionOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DenoisingOrder:
-    """A denoising that was asked for.
+    """What denoising needs.
 
     Attributes
     ----------
     layer
-        The image layer; only to tell whether a result is still wanted.
+        The image layer; only to check whether a result is still wanted.
     image, layout
         What, and the meaning of its layer's axes.
     model, config, indices, near
@@ -99,13 +99,13 @@ class PreviewOrder:
 
     @property
     def text(self) -> str:
-        """What is going on, for people."""
+        """What is going on, for the user."""
         return f"Preview at 1/{round(max(self.factor))} resolution…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LiveOrder:
-    """A look at the strokes and at the screen.
+    """What a run of Live needs.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class LiveOrder:
         Their names, in the order of the values of the mask on screen.
     learn
         There are strokes that were not learned from.
-    look
+    current_view
         Returns what is on screen; must not touch Qt.
     near
         ``(y, x)`` of the stroke; the middle of the screen if it is None.
@@ -132,19 +132,19 @@ class LiveOrder:
     model: Model | None
     classes: tuple[str, ...]
     learn: bool
-    look: Callable[[], View]
+    current_view: Callable[[], View]
     near: tuple[float, float] | None
     fresh: Set[Tile]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ObjectsOrder:
-    """Objects that were asked for.
+    """What a separation of objects needs.
 
     Attributes
     ----------
     layer
-        The image layer; only to tell whether a result is still wanted.
+        The image layer; only to check whether a result is still wanted.
     image
         What the brightness is measured in.
     mask

@@ -1,4 +1,4 @@
-"""What the button "Next" runs in a thread: look where the guess is least certain.
+"""What the button "Next" runs in a thread: where is a prediction least certain?
 
 No Qt, layer or widget; torch and scikit-learn are imported in the thread.
 """
@@ -35,46 +35,48 @@ if TYPE_CHECKING:
 
 
 _EDGE = 2 * CELL
+"""Pixels of an edge of a tile: two cells of the survey."""
 _SECONDS = 3.0
-"""Time to look around in, after learning; a first tile is always looked at."""
+"""Time to search, after learning; a first tile is always predicted."""
 _MOST = 12
-"""Places of one search; those after them are looked for when they are asked for."""
+"""Places of one search at most; the next ones are searched when they are needed."""
 _MOST_TILES = 256
+"""Tiles of one search at most, on a fast device too."""
 
 
 def search_run(
     order: LiveOrder,
     session: LiveSession,
     workspace: Workspace,
-    seen: Collection[Suggestion],
+    shown: Collection[Suggestion],
     stop: Stop,
 ) -> Generator[None, None, list[Suggestion]]:
-    """Look at the view and around it, then anywhere, while there is time.
+    """Predict the view and around it, then anywhere, while there is time.
 
-    What the strokes teach is asked if there are any of two classes, else the model.
+    By the instant learner if there are strokes of two classes, else by the model.
 
     Parameters
     ----------
     order
-        ``learn`` tells whether there are strokes of two classes.
+        ``learn`` is whether there are strokes of two classes.
     session
-        What Live knows.
+        What Live has learned.
     workspace
         Has the models.
-    seen
-        Places that are not to be named again.
+    shown
+        Places that are not to be returned again.
     stop
         Ends the search; what was found is returned.
 
     Returns
     -------
     list of Region
-        The places that are most worth a look, the best first.
+        The most uncertain places, the first one first.
     """
     load_torch()
     yield
     survey = Survey(order.working_image.image.plane_shape)
-    places = _places(order, seed=len(seen))
+    places = _places(order, seed=len(shown))
     tiles = (
         _learned_tiles(order, places, session, stop)
         if order.learn
@@ -84,7 +86,7 @@ def search_run(
         _survey_tiles(order, survey, tiles, stop)
     except Cancelled:
         return []
-    return rank_suggestions(survey, _MOST, skip=seen)
+    return rank_suggestions(survey, _MOST, skip=shown)
 
 
 def _survey_tiles(
@@ -117,7 +119,7 @@ def _survey(order: LiveOrder, survey: Survey, tile: TileDone) -> None:
 
 def _places(order: LiveOrder, seed: int) -> Iterator[tuple[Index, slice, slice]]:
     image = order.working_image.image
-    index, middle, _ = order.look()
+    index, middle, _ = order.current_view()
     near = (index, *middle)
     places = sample_tiles(
         image.leading_shape, image.plane_shape, edge=_EDGE, near=near, seed=seed
@@ -149,7 +151,7 @@ def _predicted_tiles(
 
     assert order.model is not None
     checkpoint = workspace.checkpoint(order.model, stop)
-    # Asked once for the grid of the tiles, then before each of them.
+    # Called once for the grid of the tiles, then before each of them.
     ahead = iter([places[0], *places])
 
     def near() -> tuple[tuple[int, ...], tuple[float, float]] | None:

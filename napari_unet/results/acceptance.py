@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region
 
 _BACKGROUND = 0
+"""Class id that napari does not preserve: it is transparent."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

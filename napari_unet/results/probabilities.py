@@ -91,7 +91,8 @@ class ProbabilityLayers:
         for tile in tiles:
             if tile.probabilities is not None:
                 for layer, values in zip(layers, tile.probabilities[1:], strict=True):
-                    self._maps[layer].values[(*tile.index, *tile.inner)] = values
+                    place: tuple[int | slice, ...] = (*tile.index, *tile.inner)
+                    self._maps[layer].values[place] = values
 
     def finish(self, order: PredictionOrder) -> None:
         """Show what was written."""

@@ -27,7 +27,7 @@ def add_touched_layer(
 ) -> Labels:
     """Add a layer with the touched pixels of an image.
 
-    Its values are class ids + 1, and 0, which is transparent, where nobody painted.
+    Its values are class ids + 1, and 0, which is transparent, on untouched pixels.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """``LiveState``: what Live has to do next, whatever happened in whichever order.
 
 Pure: no Qt, no layer, no thread. Each event gives a new state by the table
-``TRANSITIONS``; the widget that shows Live tells the events and reads the answers.
+``TRANSITIONS``; the widget that shows Live passes the events and reads the state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Tile = tuple[Index, int, int]
 
 
 class Learning(Enum):
-    """Whether the strokes, seen by the chosen model, were learned from."""
+    """Whether the strokes, with features of the chosen model, were learned from."""
 
     DONE = auto()
     DUE = auto()
@@ -51,7 +51,7 @@ class LiveEvent(Enum):
     IMAGE_CHOSEN = auto()
     """One without a prediction, or with strokes on it."""
     PREDICTED_IMAGE_CHOSEN = auto()
-    """One with a prediction that nobody painted on."""
+    """One with a prediction that is not painted on."""
     IMAGE_LEFT = auto()
     PAINTED = auto()
     """A stroke, an undo or a redo."""
@@ -111,7 +111,7 @@ class WaitingTile:
 
     @property
     def key(self) -> Tile:
-        """What the tile is known by."""
+        """What identifies the tile."""
         rows, columns = self.tile.inner[-2:]
         return self.tile.index, rows.start, columns.start
 

@@ -1,7 +1,7 @@
 """All that is used of napari without being promised by it, and since when it is there.
 
 napari may rename any of it in any release. Nothing else in this package touches a
-private name of napari; a test goes through `NAMES` and says which one is missing.
+private name of napari; a test goes through `NAMES` and names one that is missing.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ NAMES = (
     PrivateName(owner="labels", name="_overlays", why="an encircling stroke goes on"),
     PrivateName(owner="labels", name="_history_limit", why="strokes to be undone"),
     PrivateName(owner="labels", name="_reset_history", why="nothing left to undo"),
-    PrivateName(owner="labels", name="_save_history", why="claims that can be undone"),
+    PrivateName(owner="labels", name="_save_history", why="marks that can be undone"),
     PrivateName(owner="labels", name="_undo_history", why="what can be undone"),
     PrivateName(owner="labels", name="_redo_history", why="what can be redone"),
     PrivateName(owner="labels", name="_get_dims_to_paint", why="what a brush covers"),
@@ -119,7 +119,7 @@ def close_window(window: QMainWindow, *, quits: bool) -> None:
 
 
 def settle_question(window: QMainWindow, *, on_quit: bool, on_close: bool) -> None:
-    """Set whether napari itself asks before it quits, and before it closes a window."""
+    """Set whether napari shows its question before it quits, and closes a window."""
     state = getattr(window, "_is_close_dialog", None)
     if isinstance(state, dict):
         state[True], state[False] = on_quit, on_close

@@ -1,4 +1,4 @@
-"""Parts that the steps are made of; they know no image and no model.
+"""Parts that the steps are made of, for any image and any model.
 
 ``forms`` has sections and rows, ``buttons`` what fits a narrow dock, ``job_section`` a
 section that starts, follows and ends a run, ``closing`` what happens to a training when

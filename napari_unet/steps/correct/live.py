@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from unet_engine.prediction.events import TileDone
 
 _MOVING_MS = 100
-"""A camera that moves is followed so often."""
+"""Milliseconds between two runs while the camera moves."""
 _TWO = "Live: paint a stroke of another class too."
 _NO_STROKE = "Live: paint a stroke of two classes at least."
 _NO_MASK = "Live: start with an empty mask, or predict first."
@@ -56,15 +56,15 @@ class Live(QObject):
 
     Attributes
     ----------
-    told
-        What is to be said in a line; empty when there is nothing.
+    message
+        The line below the switch; empty when there is nothing to show.
     session
         What was learned, or None; for `NextPlace`, while nothing runs.
     viewports
-        What follows the camera; whoever destroys the dock closes them.
+        What follows the camera; closed when the dock is destroyed.
     """
 
-    told = Signal(str)
+    message = Signal(str)
 
     def __init__(
         self, viewer: ViewerModel, workspace: Workspace, masks: Masks, parent: QObject
@@ -96,7 +96,7 @@ class Live(QObject):
         return self._job is not None
 
     def switch(self, on: bool) -> None:
-        """Start or end; what was predicted stays as the model's guess would."""
+        """Start or end; what was predicted stays, as any prediction does."""
         self.on = on
         if on and (view := self._masks.current) is not None:
             self._workspace.work_begun.emit(view.source, "live", True)
@@ -107,35 +107,35 @@ class Live(QObject):
                 self._job.stop()
             else:
                 self.session = None
-            self.told.emit("")
+            self.message.emit("")
 
     def _follow(self) -> None:
         """Follow the mask and the view of the image that is chosen now."""
         view = self._masks.current if self.on else None
         if view is not None and view is self._view:
             if self.viewports and self.viewports[0].layer is not view.source:
-                self._look_at(view)
+                self._track_viewport(view)
             return
         close_all(self.viewports)
         if self._view is not None:
-            self._leave(self._view)
+            self._stop_following(self._view)
         self._view = view
         if view is None:
             if self.on:
-                self.told.emit(_NO_MASK)
+                self.message.emit(_NO_MASK)
             return
         view.touched.connect(self._on_touched)
-        self._look_at(view)
+        self._track_viewport(view)
         self._near = None
         image = view.working_image
-        # A prediction is not replaced before there is a stroke that says more.
+        # A prediction is not replaced before there is a stroke.
         kept = image.predicted and not image.counts
         self._note_event(
             LiveEvent.PREDICTED_IMAGE_CHOSEN if kept else LiveEvent.IMAGE_CHOSEN
         )
-        self._ask()
+        self._request_run()
 
-    def _look_at(self, view: MaskView) -> None:
+    def _track_viewport(self, view: MaskView) -> None:
         """Follow what is on screen of the image that a mask is on now."""
         close_all(self.viewports)
         self.viewports.append(
@@ -143,9 +143,9 @@ class Live(QObject):
                 self._viewer, view.source, view.working_image.layout, self._on_move
             )
         )
-        self._ask()
+        self._request_run()
 
-    def _leave(self, view: MaskView) -> None:
+    def _stop_following(self, view: MaskView) -> None:
         self._note_event(LiveEvent.IMAGE_LEFT)
         if self._job is not None:
             self._job.discard()
@@ -161,7 +161,7 @@ class Live(QObject):
             self._near = (y, x)
         if self._job is not None:
             self._job.stop()
-        self._ask()
+        self._request_run()
 
     def _on_move(self, _: View) -> None:
         self._note_event(LiveEvent.CAMERA_MOVED)
@@ -178,12 +178,12 @@ class Live(QObject):
         if self._workspace.activity and self._job is not None:
             self._job.stop()
         elif not self._workspace.activity:
-            self._ask()
+            self._request_run()
 
     def _note_event(self, event: LiveEvent) -> None:
         self._state = self._state.after(event)
 
-    def _ask(self) -> None:
+    def _request_run(self) -> None:
         if self.on:
             self._soon.start(0)
 
@@ -194,29 +194,29 @@ class Live(QObject):
             return
         if self._job is not None:
             # It computes the features of the view, and takes a while the first time.
-            self._tell_preparation()
+            self._show_preparation()
             return
         if self._viewer.dims.ndisplay != 2:
             return
         order = self.make_order(view)
         if not order.learn:
-            self.told.emit(_TWO if _classes_of(order.painted) else _NO_STROKE)
+            self.message.emit(_TWO if _classes_of(order.painted) else _NO_STROKE)
             self.take_session().learner = None
         if not self._state.may_run(learnable=order.learn):
             return
         due = self._state.learning is Learning.DUE
         self._launch(replace(order, learn=order.learn and due))
 
-    def _tell_preparation(self) -> None:
-        """Ask no longer for strokes that are there, before they are learned from."""
+    def _show_preparation(self) -> None:
+        """Show that strokes of two classes are there, though not learned from yet."""
         session = self.session
         painted = self._workspace.touched_working_images(others=True)
         classes = {label for working_image in painted for label in working_image.counts}
         if (session is None or session.learner is None) and len(classes) > 1:
-            self.told.emit(_PREPARING)
+            self.message.emit(_PREPARING)
 
     def make_order(self, view: MaskView) -> LiveOrder:
-        """Return what is to be learned of, if there are strokes of two classes."""
+        """Return what a run needs; ``learn`` if there are strokes of two classes."""
         painted = self._painted(view.working_image)
         viewport = self.viewports[0] if self.viewports else None
         there = shown_view(self._viewer, view.source, view.working_image.layout)
@@ -226,7 +226,7 @@ class Live(QObject):
             model=self._workspace.model,
             classes=view.working_image.names,
             learn=len(_classes_of(painted)) > 1,
-            look=lambda: there if viewport is None else viewport.view,
+            current_view=lambda: there if viewport is None else viewport.view,
             near=self._near,
             fresh=self._state.fresh,
         )
@@ -239,7 +239,7 @@ class Live(QObject):
 
     def _launch(self, order: LiveOrder) -> None:
         if order.learn and (self.session is None or self.session.learner is None):
-            self.told.emit(_PREPARING)
+            self.message.emit(_PREPARING)
         self._note_event(LiveEvent.RUN_STARTED)
         self._near = None
         self._job = run(
@@ -302,17 +302,17 @@ class Live(QObject):
             seconds = time.perf_counter() - self._since if self._since else 0.0
             self._since = 0.0
             line = _describe(order, seconds)
-            self.told.emit(f"{line}; {self._note}" if self._note else line)
+            self.message.emit(f"{line}; {self._note}" if self._note else line)
 
     def _on_error(self, error: Exception) -> None:
-        self.told.emit(f"Live: {describe_error(error)}")
+        self.message.emit(f"Live: {describe_error(error)}")
 
     def _on_finished(self) -> None:
         self._job = None
         if not self.on:
             self.session = None
         elif self._state.runs_again:
-            self._ask()
+            self._request_run()
 
 
 def _classes_of(painted: Iterable[tuple[WorkingImage, Annotations]]) -> set[int]:
@@ -324,8 +324,8 @@ def _describe(order: LiveOrder, seconds: float) -> str:
         working_image.annotations.strokes for working_image, _ in order.painted
     )
     pixels = sum(annotations.count() for _, annotations in order.painted)
-    said = f"{strokes:,} strokes" if strokes else f"{pixels:,} px"
-    return f"Live: {said}, {seconds:.1f} s" if seconds else f"Live: {said}"
+    amount = f"{strokes:,} strokes" if strokes else f"{pixels:,} px"
+    return f"Live: {amount}, {seconds:.1f} s" if seconds else f"Live: {amount}"
 
 
 def close_all(viewports: list[ViewportTracker]) -> None:

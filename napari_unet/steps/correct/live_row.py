@@ -1,4 +1,4 @@
-"""The row of "Live" and "Next" in step 2 of the dock, and what they say."""
+"""The row of "Live" and "Next" in step 2 of the dock, with a line of text."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
 _LIVE = (
     "After each stroke learn from all strokes at once and predict what is on screen. "
-    "It needs strokes of two classes. What it draws is a guess like any prediction: "
-    "Fine-tune makes the better one."
+    "It needs strokes of two classes. Fine-tune makes the better prediction."
 )
 _NEXT = (
-    "Go to where the guess is least certain, as a stroke helps most there; once more "
-    "for the next such place. Strokes of two classes or a trained model tell."
+    "Go to where the prediction is least certain, as a stroke helps most there; press "
+    "again for the next such place. It needs strokes of two classes or a trained model."
 )
 
 
 class LiveRow(QWidget):
-    """A switch, a button, and a line that tells what came of them.
+    """A switch, a button, and a line with their results.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ class LiveRow(QWidget):
         self.next_place = NextPlace(viewer, workspace, masks, self.live)
         self.next = button("Next", _NEXT, self.next_place.start)
         for source in (self.live, self.next_place):
-            source.told.connect(self.text.setText)
+            source.message.connect(self.text.setText)
         self._lay_out()
         self._masks = masks
         for signal in (

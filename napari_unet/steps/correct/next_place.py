@@ -24,19 +24,20 @@ if TYPE_CHECKING:
     from unet_engine.interactive.where_to_look import Suggestion
 
 _SHOWN_MS = 2000
+"""Milliseconds for which the frame around a place is shown."""
 _SMALL = 0.25
-"""A place that takes less of the canvas is too small to judge."""
+"""Part of the canvas below which a place is too small to judge."""
 _SHARE = 0.5
-"""What it takes of the canvas after the camera came nearer."""
-_SEARCHING = "Next: looking for where the guess is least certain…"
+"""Part of the canvas that it fills after the camera came nearer."""
+_SEARCHING = "Next: searching where the prediction is least certain…"
 _NOTHING = "Next: nothing stands out as uncertain."
 _AGAIN = "Next: nothing else stands out. It begins anew with the next click."
-_STOPPED = "Next: stopped, as the mask is not the one that was looked at."
+_STOPPED = "Next: stopped, as another mask is shown now."
 _NO_PREDICTION = "Next: paint a stroke of two classes, or predict with a trained model."
 
 
 class NextPlace(QObject):
-    """Find the places that are most worth a look, and go from one to the next.
+    """Find the most uncertain places, and go from one to the next.
 
     Parameters
     ----------
@@ -45,15 +46,15 @@ class NextPlace(QObject):
     workspace, masks
         What is worked on.
     live
-        Knows what the strokes teach.
+        Has what was learned from the strokes.
 
     Attributes
     ----------
-    told
-        What is to be said in a line.
+    message
+        The line below the button.
     """
 
-    told = Signal(str)
+    message = Signal(str)
 
     def __init__(
         self, viewer: ViewerModel, workspace: Workspace, masks: Masks, live: Live
@@ -65,7 +66,7 @@ class NextPlace(QObject):
         self._live = live
         self._job: Job | None = None
         self._ahead: list[Suggestion] = []
-        self._seen: list[Suggestion] = []
+        self._shown: list[Suggestion] = []
         self._frame: Shapes | None = None
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
@@ -78,11 +79,11 @@ class NextPlace(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether it is looking."""
+        """Whether it is searching."""
         return self._job is not None
 
     def start(self) -> None:
-        """Go to the next place, looked for if none is known."""
+        """Go to the next place, after a search if none is left."""
         view = self._masks.current
         if view is None or self._job is not None or self._workspace.activity:
             return
@@ -94,16 +95,16 @@ class NextPlace(QObject):
         if not order.learn and (
             model is None or not model.trained or not model.spec.classes
         ):
-            self.told.emit(_NO_PREDICTION)
+            self.message.emit(_NO_PREDICTION)
             return
-        self.told.emit(_SEARCHING)
+        self.message.emit(_SEARCHING)
         self._job = run(
             partial(
                 search_run,
                 order,
                 self._live.take_session(),
                 self._workspace,
-                tuple(self._seen),
+                tuple(self._shown),
             ),
             parent=self,
             on_result=partial(self._on_found, view),
@@ -118,11 +119,11 @@ class NextPlace(QObject):
             self._ahead = found[1:]
             self._go(view, found[0])
             return
-        self.told.emit(_AGAIN if self._seen else _NOTHING)
-        self._seen.clear()
+        self.message.emit(_AGAIN if self._shown else _NOTHING)
+        self._shown.clear()
 
     def _on_error(self, error: Exception) -> None:
-        self.told.emit(f"Next: {describe_error(error)}")
+        self.message.emit(f"Next: {describe_error(error)}")
 
     def _on_finished(self) -> None:
         self._job = None
@@ -132,22 +133,22 @@ class NextPlace(QObject):
         self._ahead.clear()
         if self._job is not None and not self._job.stopping:
             self._job.discard()
-            self.told.emit("")
+            self.message.emit("")
 
     def _on_activity_changed(self) -> None:
         if self._workspace.activity in ("predict", "train"):
             self._on_prediction_changed()
 
     def _forget(self) -> None:
-        self._seen.clear()
+        self._shown.clear()
         self._unframe()
         searching = self._job is not None and not self._job.stopping
         self._on_prediction_changed()
         if searching:
-            self.told.emit(_STOPPED)
+            self.message.emit(_STOPPED)
 
     def _go(self, view: MaskView, region: Suggestion) -> None:
-        self._seen.append(region)
+        self._shown.append(region)
         corners = _corners(view, region)
         world = np.array([view.layer.data_to_world(corner) for corner in corners])
         middle = world.mean(axis=0)
@@ -164,7 +165,9 @@ class NextPlace(QObject):
             camera.zoom = _SHARE * room / extent
         self._show_frame(view, corners, 2 / camera.zoom)
         where = f" in slice {region.index[-1]}" if region.index else ""
-        self.told.emit(f"Next: is the mask right here{where}? Paint where it is not.")
+        self.message.emit(
+            f"Next: is the mask right here{where}? Paint where it is not."
+        )
 
     def _show_frame(
         self, view: MaskView, corners: np.ndarray[Any, Any], width: float

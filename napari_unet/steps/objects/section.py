@@ -138,7 +138,7 @@ class ObjectsSection(JobSection):
         )
 
     def _mask_info(self, view: MaskView) -> MaskInfo:
-        """Return what the form needs to know of a mask."""
+        """Return what the form needs of a mask."""
         working_image = view.working_image
         leading = working_image.layout.leading
         return MaskInfo(
