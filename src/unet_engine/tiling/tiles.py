@@ -180,7 +180,7 @@ class TilePlan:
                 f"a plan for shape {shape} needs {len(shape)} tile sizes and a "
                 f"footprint of {len(shape)} axes, got {sizes} and {footprint.halo}"
             )
-        if min(shape, default=0) < 1 or min(sizes, default=0) < 1:
+        if min((*shape, *sizes), default=0) < 1:
             raise SpecError(
                 f"an image of shape {shape} in tiles of {sizes} has no pixels; "
                 "use sizes of at least 1"

@@ -34,7 +34,8 @@ def plans(draw, ndim=2):
     most = {2: 60, 3: 12}[ndim]
     shape = draw(st.tuples(*[st.integers(1, most)] * ndim))
     tile = draw(st.one_of(st.integers(2, 40), st.tuples(*[st.integers(2, 40)] * ndim)))
-    return TilePlan.for_shape(shape, tile=tile, footprint=footprint)
+    origin = draw(st.none() | st.tuples(*[st.integers(0, most)] * ndim))
+    return TilePlan.for_shape(shape, tile=tile, footprint=footprint, origin=origin)
 
 
 @few
@@ -177,6 +178,20 @@ def test_reading_beyond_the_image_mirrors_it(shape, low, size):
     assert len(calls) == 1
     assert block.dtype == np.uint8
     assert np.array_equal(block, image[:, rows][:, :, columns])
+
+
+def test_what_lies_inside_the_image_is_not_copied():
+    image = np.zeros((1, 9, 9), np.uint8)
+    inside = read_reflected(lambda at: image[:, *at], [(2, 8), (0, 9)], (9, 9))
+    assert np.shares_memory(inside, image)
+    beyond = read_reflected(lambda at: image[:, *at], [(2, 8), (-1, 9)], (9, 9))
+    assert not np.shares_memory(beyond, image)
+
+
+def test_a_footprint_shrinks_its_input_unless_it_is_padded():
+    footprint = Footprint(halo=(4,), divisor=(2,), remainder=(0,))
+    assert not footprint.padded
+    assert footprint.around([(0, 2)], (2,)) == ((-4, 6),)
 
 
 def test_tiles_that_are_seen_come_before_nearer_ones():
