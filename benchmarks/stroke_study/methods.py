@@ -17,8 +17,10 @@ from unet_engine.annotations.annotations import Annotations
 from unet_engine.compute.loading import load_network
 from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
+from unet_engine.interactive.feature_cache import FeatureCache
 from unet_engine.interactive.features import FeatureExtractor
-from unet_engine.interactive.learner import FeatureCache, InstantLearner
+from unet_engine.interactive.labelled_blocks import LabelledBlocks
+from unet_engine.interactive.learner import InstantLearner
 from unet_engine.labels import IGNORE
 from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.spec import ModelSpec
@@ -165,7 +167,7 @@ class Live(Method):
         super().__init__(trained)
         checkpoint = None if base is None else start_for(trained, base)
         self._extractor = FeatureExtractor(checkpoint)
-        self._images: dict[int, FeatureCache] = {}
+        self._images: dict[int, LabelledBlocks] = {}
         self._learner = InstantLearner(len(CLASSES))
         self._learned = False
 
@@ -177,7 +179,7 @@ class Live(Method):
         whole = np.zeros(subject.truth.shape, np.float32)
         if self._learned:
             everything = (slice(None),) * 2
-            source = self._of(subject)
+            source = self._of(subject).cache
             for tile in self._learner.iter_predict(source, (), everything):
                 assert tile.probabilities is not None
                 whole[tile.inner] = tile.probabilities[1]
@@ -194,8 +196,9 @@ class Live(Method):
             slice(max(0, int(c) - VIEWPORT // 2), int(c) + VIEWPORT // 2)
             for c in (y, x)
         )
-        source = self._of(self.trained[number])
-        source.touched(annotations_of(before))
+        blocks = self._of(self.trained[number])
+        blocks.take(annotations_of(before))
+        source = blocks.cache
         for row, column in source.blocks(viewport):
             source.features((), row, column)
         started = time.monotonic()
@@ -206,17 +209,18 @@ class Live(Method):
 
     def _painted(
         self, targets: Sequence[Mask]
-    ) -> list[tuple[FeatureCache, Annotations]]:
+    ) -> list[tuple[LabelledBlocks, Annotations]]:
         return [
             (self._of(subject), annotations_of(target))
             for subject, target in zip(self.trained, targets, strict=True)
         ]
 
-    def _of(self, subject: Subject) -> FeatureCache:
+    def _of(self, subject: Subject) -> LabelledBlocks:
         if id(subject) not in self._images:
-            self._images[id(subject)] = FeatureCache(
+            cache = FeatureCache(
                 subject.image, Normalisation.measure(subject.image), self._extractor
             )
+            self._images[id(subject)] = LabelledBlocks(cache)
         return self._images[id(subject)]
 
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
+    from unet_engine.interactive.feature_cache import FeatureCache
     from unet_engine.interactive.features import FeatureExtractor
-    from unet_engine.interactive.learner import FeatureCache, InstantLearner
+    from unet_engine.interactive.labelled_blocks import LabelledBlocks
+    from unet_engine.interactive.learner import InstantLearner
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.places import Index, Region, View
     from unet_engine.prediction.events import TileDone
@@ -70,7 +72,7 @@ class LiveSession:
         self._extractor: FeatureExtractor | None = None
         self._spec = ModelSpec()
         self._key: Any = None
-        self._sources: WeakKeyDictionary[WorkingImage, FeatureCache] = (
+        self._sources: WeakKeyDictionary[WorkingImage, LabelledBlocks] = (
             WeakKeyDictionary()
         )
         self.learner: InstantLearner | None = None
@@ -100,7 +102,7 @@ class LiveSession:
             self._spec = known.spec if known else ModelSpec(in_channels=channels)
             self._extractor, self.learner, self._key = extractor, None, key
             self._sources.clear()
-        return self._source(order.working_image, stop)
+        return self._source(order.working_image, stop).cache
 
     def learn(self, order: LiveOrder, stop: Stop) -> None:
         """Learn from all strokes.
@@ -119,19 +121,21 @@ class LiveSession:
         learner.learn(painted, stop)
         for working_image, _ in order.painted:
             if working_image is not order.working_image:
-                self._source(working_image, stop).forget_blocks()
+                self._source(working_image, stop).cache.forget_blocks()
         self.learner = learner
 
-    def _source(self, working_image: WorkingImage, stop: Stop) -> FeatureCache:
-        from unet_engine.interactive.learner import FeatureCache
+    def _source(self, working_image: WorkingImage, stop: Stop) -> LabelledBlocks:
+        from unet_engine.interactive.feature_cache import FeatureCache
+        from unet_engine.interactive.labelled_blocks import LabelledBlocks
 
         if working_image not in self._sources:
             assert self._extractor is not None
-            self._sources[working_image] = FeatureCache(
+            cache = FeatureCache(
                 working_image.image,
                 working_image.normalisation(self._spec, stop),
                 self._extractor,
             )
+            self._sources[working_image] = LabelledBlocks(cache)
         return self._sources[working_image]
 
     def _checkpoint(
@@ -194,7 +198,7 @@ def _predict_view(
 def _predict(
     learner: InstantLearner | None, source: FeatureCache, index: Index, inner: Region
 ) -> Generator[TileDone, None, None]:
-    from unet_engine.interactive.learner import BLOCK
+    from unet_engine.interactive.feature_cache import BLOCK
 
     if learner is None:
         source.features(index, *(part.start // BLOCK for part in inner))
@@ -224,7 +228,7 @@ def _missing(
 
 def _around(at: tuple[float, float], region: list[slice]) -> list[slice]:
     """Return what lies around a point of a region that may be a whole slide."""
-    from unet_engine.interactive.learner import TILE
+    from unet_engine.interactive.feature_cache import TILE
 
     reach = TILE * (int(_MOST_TILES**0.5) // 2)
     parts = []

@@ -9,18 +9,15 @@ import torch
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import Image, Normalisation
+from unet_engine.interactive.feature_cache import BLOCK, FeatureCache
 from unet_engine.interactive.features import (
     GRID,
     MARGIN,
     FeatureExtractor,
     filter_responses,
 )
-from unet_engine.interactive.learner import (
-    BLOCK,
-    FeatureCache,
-    InstantLearner,
-    PixelClassifier,
-)
+from unet_engine.interactive.labelled_blocks import LabelledBlocks
+from unet_engine.interactive.learner import InstantLearner, PixelClassifier
 from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
@@ -44,11 +41,14 @@ def stripes(height: int = 300, width: int = 330) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def live_image(pixels: np.ndarray, extractor: FeatureExtractor | None = None):
+def live_image(
+    pixels: np.ndarray, extractor: FeatureExtractor | None = None
+) -> LabelledBlocks:
     axes = "ZYX"[-pixels.ndim :]
     image = Image.from_array(pixels, axes, name="stripes")
     normalisation = Normalisation.measure(image)
-    return FeatureCache(image, normalisation, extractor or FeatureExtractor())
+    cache = FeatureCache(image, normalisation, extractor or FeatureExtractor())
+    return LabelledBlocks(cache)
 
 
 def painted(shape: tuple[int, ...], at: dict[int, tuple[slice, ...]]) -> Annotations:
@@ -216,7 +216,7 @@ class TestLearner:
         strokes = painted((300, 330), TWO)
         assert learner.learn([(source, strokes)]) == 2800
         found = np.full((300, 330), IGNORE, np.uint8)
-        for tile in learner.iter_predict(source, (), (slice(None),) * 2):
+        for tile in learner.iter_predict(source.cache, (), (slice(None),) * 2):
             found[tile.inner] = tile.labels
         truth = np.zeros_like(found)
         truth[:, 165:] = 1
@@ -237,7 +237,7 @@ class TestLearner:
         plain.learn([(live_image(pixels), inside)])
         assert not plain.note
         for other in learner, plain:
-            assert other.probabilities(source, (), FIRST)[0, 210:].min() == 1
+            assert other.probabilities(source.cache, (), FIRST)[0, 210:].min() == 1
         assert learner.learn([(source, on_data)]) == 2800
         assert not learner.note, "the strokes there are gone"
 
@@ -248,12 +248,12 @@ class TestLearner:
         strokes = painted(padded.shape, at)
         plain = InstantLearner(2)
         plain.learn([(source := live_image(padded), strokes)])
-        expected = plain.probabilities(source, (), FIRST)
+        expected = plain.probabilities(source.cache, (), FIRST)
         strokes.set(np.nonzero(mask(padded.shape, np.s_[5:30, 20:300])), 1)
         learner = InstantLearner(2)
         learner.learn([(source := live_image(padded), strokes)])
         assert "border" in learner.note
-        found = learner.probabilities(source, (), FIRST)
+        found = learner.probabilities(source.cache, (), FIRST)
         assert (found.argmax(0) == expected.argmax(0)).mean() > 0.98
 
     def test_strokes_without_data_only_are_refused_in_one_line(self):
@@ -273,10 +273,10 @@ class TestLearner:
         learner = InstantLearner(2)
         strokes = painted((300, 330), TWO)
         learner.learn([(source, strokes)])
-        before = learner.probabilities(source, (), FIRST)
+        before = learner.probabilities(source.cache, (), FIRST)
         swapped = painted((300, 330), {1: TWO[0], 0: TWO[1]})
         learner.learn([(source, swapped)])
-        after = learner.probabilities(source, (), FIRST)
+        after = learner.probabilities(source.cache, (), FIRST)
         assert before[0, 50, 50] > 0.9
         assert after[1, 50, 50] > 0.9
 
@@ -285,11 +285,11 @@ class TestLearner:
         learner = InstantLearner(2)
         learner.learn([(source, painted((600, 600), TWO))])
         everything = (slice(None),) * 2
-        run = learner.iter_predict(source, (), everything, near=(580, 580))
+        run = learner.iter_predict(source.cache, (), everything, near=(580, 580))
         first = next(run)
         assert first.inner == (slice(512, 600), slice(512, 600))
         assert first.total == 25
-        stopped = learner.iter_predict(source, (), everything, stop=lambda: True)
+        stopped = learner.iter_predict(source.cache, (), everything, stop=lambda: True)
         with pytest.raises(StopIteration) as end:
             next(stopped)
         assert end.value.value is False
@@ -305,11 +305,11 @@ class TestLearner:
         extractor = Counting()
         source = live_image(stripes(BLOCK, 3 * BLOCK), extractor)
         for _ in range(2):
-            source.features((), 0, 0)
+            source.cache.features((), 0, 0)
         assert len(calls) == 1
-        size = source.features((), 0, 0).size * 2
-        measured = Normalisation.measure(source.image)
-        small = FeatureCache(source.image, measured, extractor, cache_bytes=size)
+        size = source.cache.features((), 0, 0).size * 2
+        measured = Normalisation.measure(source.cache.image)
+        small = FeatureCache(source.cache.image, measured, extractor, cache_bytes=size)
         for column in (0, 1, 0):
             small.features((), 0, column)
         assert len(calls) == 4
@@ -323,7 +323,7 @@ class TestLearner:
             rows, columns = np.nonzero(mask((300, 330), part))
             strokes.set((np.zeros_like(rows), rows, columns), label)
         learner.learn([(source, strokes)])
-        found = learner.probabilities(source, (2,), FIRST)
+        found = learner.probabilities(source.cache, (2,), FIRST)
         assert found.shape == (3, 256, 256)
         assert not found[2].any()
         assert found[1, 100, 200] > 0.8
@@ -334,14 +334,14 @@ class TestLearner:
         learner.learn([(source, painted((300, 330), TWO))])
         part = np.s_[128:256, 0:128]
         np.testing.assert_allclose(
-            learner.probabilities(source, (), part),
-            learner.probabilities(source, (), FIRST)[:, *part],
+            learner.probabilities(source.cache, (), part),
+            learner.probabilities(source.cache, (), FIRST)[:, *part],
             atol=1e-6,
         )
 
     def test_tiles_of_a_block_follow_each_other(self):
         source = live_image(stripes(600, 600))
-        tiles = source.tiles(np.s_[100:500, 100:500], near=(300, 300))
+        tiles = source.cache.tiles(np.s_[100:500, 100:500], near=(300, 300))
         blocks = [(rows.start // BLOCK, cols.start // BLOCK) for rows, cols in tiles]
         runs = [b for i, b in enumerate(blocks) if i == 0 or b != blocks[i - 1]]
         assert len(runs) == len(set(blocks)) == 4
@@ -354,7 +354,7 @@ class TestLearner:
     def test_an_accepted_view_does_not_drown_the_strokes(self):
         source = live_image(stripes())
         accepted = painted((300, 330), {0: np.s_[:256, :150]})
-        (touched,) = source.touched(accepted)
+        (touched,) = source.take(accepted)
         assert len(touched.labels) == len(touched.features) == 8192
         assert len(touched.unlabelled) == 512
 
@@ -364,7 +364,7 @@ class TestLearner:
         strokes = painted((2 * BLOCK, 2 * BLOCK), TWO)
         target = strokes.target
         strokes.target = lambda *place: polled.append(place) or target(*place)
-        source.touched(strokes)
+        source.take(strokes)
         assert [place[1][0].start for place in polled] == [0, 0]
 
     def test_learning_stops_and_goes_on_where_it_was(self):
@@ -389,15 +389,15 @@ class TestLearner:
         source = live_image(stripes())
         learner = InstantLearner(2)
         learner.learn([(source, painted((300, 330), {0: TWO[0], 4: TWO[1]}))])
-        assert learner.probabilities(source, (), FIRST).shape[0] == 5
+        assert learner.probabilities(source.cache, (), FIRST).shape[0] == 5
 
     def test_memory_of_blocks_is_given_back_but_not_what_was_learned(self):
         source = live_image(stripes())
         strokes = painted((300, 330), TWO)
         learner = InstantLearner(2)
         learner.learn([(source, strokes)])
-        source.forget_blocks()
-        source.features = None
+        source.cache.forget_blocks()
+        source.cache.features = None
         assert learner.learn([(source, strokes)]) == 2800
 
     def test_without_a_stroke_the_error_names_what_to_do(self):
@@ -409,7 +409,7 @@ class TestLearner:
         source = live_image(stripes(), FeatureExtractor(trained()))
         learner = InstantLearner(2)
         learner.learn([(source, painted((300, 330), TWO))])
-        assert learner.probabilities(source, (), FIRST)[0, 50, 50] > 0.8
+        assert learner.probabilities(source.cache, (), FIRST)[0, 50, 50] > 0.8
 
 
 class TestOpinion:
@@ -419,12 +419,12 @@ class TestOpinion:
         region = np.s_[0:128, 0:128]
         learner = InstantLearner(2)
         learner.learn([(source, painted((300, 330), TWO))])
-        assert source.n_tuned_channels == 2
-        rows = source.features((), 0, 0)[region].reshape(128 * 128, -1)
+        assert source.cache.n_tuned_channels == 2
+        rows = source.cache.features((), 0, 0)[region].reshape(128 * 128, -1)
         assert learner._classifier is not None
         own = learner._classifier.probabilities(rows[:, :-2])
         expected = (own + rows[:, -2:].astype(np.float32)) / 2
-        found = learner.probabilities(source, (), region)
+        found = learner.probabilities(source.cache, (), region)
         np.testing.assert_allclose(found.reshape(2, -1).T, expected, atol=1e-3)
 
     def test_a_network_that_does_not_take_the_blocks_is_left_out(self):
