@@ -5,19 +5,17 @@ Plain state without Qt: the widgets read it, change it, and follow its signals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
 from napari_unet.state import stroke_classes
-from napari_unet.state.same_pixels import same_image_of
+from napari_unet.state.loaded_model import LoadedModel
 from napari_unet.state.saved_strokes import SavedStrokes
-from napari_unet.state.untrained_model import UntrainedModel, make_checkpoint
+from napari_unet.state.untrained_model import UntrainedModel
+from napari_unet.state.working_images import WorkingImages
 from napari_unet.viewer.conversion import layouts_of
 from unet_engine.errors import DataError, SpecError
-from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.stopping import never
 
@@ -25,43 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_unet.state.training_pair import Pair
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
     from unet_engine.devices import Device
     from unet_engine.images import Image
-    from unet_engine.images.labels.choices import LabelValues, Unlabelled
+    from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Training data the user added: an image layer and a labels layer.
-
-    Attributes
-    ----------
-    layout
-        What the axes of the image are.
-    label_values, unlabelled
-        What the values of the labels mean, as of ``decide_labels``.
-    """
-
-    image: Any
-    labels: Any
-    layout: Layout
-    label_values: LabelValues = "auto"
-    unlabelled: Unlabelled = "auto"
-
-    @property
-    def title(self) -> str:
-        """The pair in a list."""
-        choices: list[str] = []
-        if self.label_values != "auto":
-            choices.append(self.label_values)
-        if self.unlabelled != "auto":
-            choices.append(f"{self.unlabelled} unlabelled")
-        kind = f" ({', '.join(choices)})" if choices else ""
-        return f"{self.image.name} + {self.labels.name}{kind}"
 
 
 class Workspace:
@@ -125,9 +94,9 @@ class Workspace:
         self.activity = ""
         self.closing = False
         self.painting: Callable[[], bool] = lambda: False
-        self._working_images: WeakKeyDictionary[Any, WorkingImage] = WeakKeyDictionary()
+        self._working_images = WorkingImages(self.saved)
         self._model_chosen = False
-        self._loaded: tuple[Any, Checkpoint] | None = None
+        self._loaded = LoadedModel()
 
     @property
     def working_image(self) -> WorkingImage | None:
@@ -136,7 +105,7 @@ class Workspace:
 
     def working_image_of(self, layer: Any) -> WorkingImage | None:
         """Return what is known about a layer."""
-        return self._working_images.get(layer)
+        return self._working_images.of(layer)
 
     def touched_working_images(self, *, others: bool) -> tuple[WorkingImage, ...]:
         """Return the images in which anything was touched, the chosen one first.
@@ -161,20 +130,11 @@ class Workspace:
         return tuple(reason for reason in reasons if reason)
 
     def _other_working_images(self) -> list[WorkingImage]:
-        # Each once, however many layers show it.
-        working_images = dict.fromkeys(self._working_images.values())
-        return [s for s in working_images if s is not self.working_image]
+        return [s for s in self._working_images.all() if s is not self.working_image]
 
     def layers_of(self, working_image: WorkingImage) -> list[Any]:
         """Return the image layers that show a working image, the first one first."""
-        return [
-            layer for layer, s in self._working_images.items() if s is working_image
-        ]
-
-    def _close(self, working_image: WorkingImage) -> None:
-        """Close the strokes of a working image, unless a layer still shows it."""
-        if not self.layers_of(working_image):
-            working_image.annotations.close()
+        return self._working_images.layers_of(working_image)
 
     def why_not_learned(self, working_image: WorkingImage) -> str:
         """Return why the chosen model cannot learn from an image, or nothing."""
@@ -195,13 +155,8 @@ class Workspace:
         DataError
             When it has not; it would learn another class from the strokes.
         """
-        working_image = self.working_image
-        painted = working_image is not None and bool(working_image.counts)
-        if (
-            working_image is not None
-            and painted
-            and (why := self.why_not_learned(working_image))
-        ):
+        image = self.working_image
+        if image is not None and image.counts and (why := self.why_not_learned(image)):
             raise DataError(why)
 
     @property
@@ -218,6 +173,12 @@ class Workspace:
         """What identifies the chosen model, to be saved with strokes."""
         return stroke_classes.model_identity(self.model, self.added_classes)
 
+    @property
+    def _painted_model(self) -> dict[str, Any]:
+        """What identifies the model that the chosen image was painted for."""
+        image = self.working_image
+        return {} if image is None else image.annotations.painted.model
+
     def painted_classes(self, working_image: WorkingImage) -> tuple[str, ...]:
         """Return the classes of a new model for the strokes of an image."""
         return stroke_classes.classes_for_new(working_image, self.classes)
@@ -225,11 +186,7 @@ class Workspace:
     def _choose_model_of(self, working_image: WorkingImage) -> None:
         """Choose the model that strokes were painted for, unless the user chose one."""
         about = working_image.annotations.painted.model
-        others = self._working_images.values()
-        busy = any(
-            s.annotations.strokes > s.annotations.recovery.strokes for s in others
-        )
-        if not about or self._model_chosen or busy:
+        if not about or self._model_chosen or self._working_images.painted:
             self._take_added()
             return
         model = stroke_classes.model_of(about, self.models)
@@ -251,12 +208,7 @@ class Workspace:
 
     def _take_added(self) -> None:
         """Offer the classes again that were added to the chosen model when painting."""
-        about = (
-            {}
-            if self.working_image is None
-            else self.working_image.annotations.painted.model
-        )
-        added = stroke_classes.added_to(about, self.model)
+        added = stroke_classes.added_to(self._painted_model, self.model)
         more = tuple(name for name in added if name not in self.added_classes)
         if more:
             self.added_classes = (*self.added_classes, *more)
@@ -264,21 +216,15 @@ class Workspace:
 
     def adopt(self, layer: Any, working_image: WorkingImage) -> None:
         """Make a working image that of a layer."""
-        before = self._working_images.get(layer)
-        self._working_images[layer] = working_image
-        if before is not None and before is not working_image:
-            self._close(before)
+        self._working_images.adopt(layer, working_image)
 
     def make_working_image(
         self, layer: Any, image: Image, layout: Layout
     ) -> WorkingImage:
         """Make an image layer a working image; with the strokes that it has already."""
-        if (before := self._working_images.pop(layer, None)) is not None:
-            # The strokes of one layer may lie in one folder for several layouts.
-            self._close(before)
-        if (
-            same := same_image_of(layer, (layout,), self._working_images, self.saved)
-        ) is not None:
+        # First: the strokes of one layer may lie in one folder for several layouts.
+        self._working_images.drop(layer)
+        if (same := self._working_images.same_as(layer, (layout,))) is not None:
             self.adopt(layer, same)
             return same
         working_image = self.saved.make_working_image(layer, image, layout)
@@ -298,17 +244,14 @@ class Workspace:
         edited
             It stays, and its pixels are not those of its file any more.
         """
-        working_image = self._working_images.pop(layer, None)
-        if working_image is not None:
-            self._close(working_image)
+        self._working_images.drop(layer)
         self.saved.forget(layer, edited=edited)
         why = "shows another image now" if edited else "was deleted"
         self.layer_lost.emit(layer, f"{layer.name!r} {why}")
 
     def close(self) -> None:
         """Let other windows work on the images: this one is going."""
-        for working_image in self._working_images.values():
-            working_image.annotations.close()
+        self._working_images.close()
 
     def choose_layer(self, layer: Any) -> None:
         """Make an image layer the one that is worked on, with the strokes it has."""
@@ -326,7 +269,7 @@ class Workspace:
         """Make a layer a working image if there are strokes of its image, or a mask."""
         channels = 1 if self.model is None else self.model.spec.in_channels
         layouts = layouts_of(layer, channels)
-        same = same_image_of(layer, layouts, self._working_images, self.saved)
+        same = self._working_images.same_as(layer, layouts)
         if same is not None:
             self.adopt(layer, same)
         elif (working_image := self.saved.find(layer, channels)) is not None:
@@ -358,12 +301,7 @@ class Workspace:
         if model != self.model:
             self.model = model
             self._model_chosen = True
-            about = (
-                {}
-                if self.working_image is None
-                else self.working_image.annotations.painted.model
-            )
-            self.added_classes = stroke_classes.added_to(about, model)
+            self.added_classes = stroke_classes.added_to(self._painted_model, model)
             self.classes_changed.emit()
 
     def refresh_models(self, choose: str = "") -> None:
@@ -409,20 +347,9 @@ class Workspace:
     def checkpoint(self, model: Model, stop: Stop = never) -> Checkpoint:
         """Load a model, make the weights of an untrained one, or return the last ones.
 
-        The engine keeps the network of a checkpoint for as long as it gets the same
-        object. Reads a file: call it in a job.
+        Reads a file: call it in a job.
         """
-        key: Any = model
-        if not isinstance(model, UntrainedModel):
-            key = (model.path, model.path.stat().st_mtime_ns)
-        if self._loaded is None or self._loaded[0] != key:
-            made = (
-                make_checkpoint(model, self.checkpoint, stop=stop)
-                if isinstance(model, UntrainedModel)
-                else Checkpoint.load(model.path)
-            )
-            self._loaded = (key, made)
-        return self._loaded[1]
+        return self._loaded.checkpoint(model, stop)
 
     def add_class(self, name: str) -> None:
         """Add a class that the model will learn in the next training.

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QButtonGroup,
-    QGridLayout,
     QHBoxLayout,
     QInputDialog,
     QMenu,
@@ -21,9 +19,9 @@ from qtpy.QtWidgets import (
 from napari_unet.results.acceptance import propose_acceptance, propose_clearing
 from napari_unet.state.large_arrays import describe_place
 from napari_unet.state.untrained_model import UntrainedModel
-from napari_unet.viewer.class_colours import colour_of
-from napari_unet.widgets.buttons import NamedButton, SideBySide, button
-from napari_unet.widgets.forms import Section, TextLine, colour_icon
+from napari_unet.steps.correct.class_buttons import ClassButtons
+from napari_unet.widgets.buttons import SideBySide, button
+from napari_unet.widgets.forms import Section, TextLine
 from unet_engine.errors import DataError, EngineError
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from napari_unet.results.masks import Masks
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
+    from napari_unet.widgets.buttons import NamedButton
 
 _HELP = "Paint on the mask what is wrong. Painting over what is right confirms it."
 _NO_MASK = "Predict first, or start painting on an empty mask."
@@ -43,8 +42,6 @@ _NEW = "Click a class and paint a few strokes of each on the image, then fine-tu
 _DAMAGED = "{0:,} blocks of them are damaged on disk and lost."
 _MOST_WITHOUT_QUESTION = 100_000
 """Pixels that are accepted or cleared without a question: some objects, not a view."""
-_LABEL = "label"
-"""Property of a class button: the value of the mask that it paints."""
 _NO_CLASSES = (
     "{0} takes noise away and has no classes to paint. Choose another model, or start "
     "a new U-Net from it: see step 1."
@@ -122,16 +119,19 @@ class CorrectSection(Section):
         self.content.addLayout(line)
 
     def _make_classes(self) -> None:
-        self._grid = QGridLayout()
-        self._grid.setSpacing(4)
-        self._group = QButtonGroup(self)
-        self.class_buttons: list[NamedButton] = []
-        self.content.addLayout(self._grid)
         self.new_class = button(
             "Add class…",
             "Paint one more class. The model learns it in the next training.",
             self._on_new_class_clicked,
         )
+        self._classes = ClassButtons(self.new_class, self)
+        self._classes.chosen.connect(self.choose_name)
+        self.content.addLayout(self._classes.grid)
+
+    @property
+    def class_buttons(self) -> list[NamedButton]:
+        """A button for each class that can be painted."""
+        return self._classes.buttons
 
     def _make_tools(self) -> None:
         self.empty = button(
@@ -288,19 +288,9 @@ class CorrectSection(Section):
             view.show_touched(shown)
 
     def _fill_classes(self) -> None:
-        for old in (*self.class_buttons, self.new_class):
-            self._grid.removeWidget(old)
-        for old in self.class_buttons:
-            self._group.removeButton(old)
-            old.hide()
-            old.deleteLater()
         if (view := self._masks.current) is not None:
             view.set_classes(self._workspace.classes)
-        self.class_buttons = [
-            self._class_button(label, name) for label, name in self._offered(view)
-        ]
-        for place, made in enumerate((*self.class_buttons, self.new_class)):
-            self._grid.addWidget(made, place // 2, place % 2)
+        self._classes.fill(self._offered(view))
         self.show_state()
 
     def _offered(self, view: MaskView | None) -> list[tuple[int, str]]:
@@ -314,30 +304,11 @@ class CorrectSection(Section):
             (v, name) for v, name in enumerate(working_image.names) if name in wanted
         ]
 
-    def _class_button(self, label: int, name: str) -> NamedButton:
-        made = NamedButton(name)
-        made.setToolTip(
-            f"Paint {name!r}: label {label} of the mask layer."
-            + (" The eraser does the same." if label == 0 else "")
-        )
-        made.clicked.connect(partial(self._on_class_clicked, name))
-        made.setProperty(_LABEL, label)
-        made.setIcon(colour_icon(colour_of(label)))
-        made.setIconSize(QSize(18, 12))
-        made.setCheckable(True)
-        self._group.addButton(made)
-        return made
-
-    def _on_class_clicked(self, name: str, *_: bool) -> None:
-        self.choose_name(name)
-
     def _mark_label(self) -> None:
         """Show which class napari's brush paints."""
         view = self._masks.current
-        label = -1 if view is None else int(view.layer.selected_label)
-        for made in self.class_buttons:
-            if made.property(_LABEL) == label:
-                made.setChecked(True)
+        if view is not None:
+            self._classes.check(int(view.layer.selected_label))
 
     def show_state(self, *_: Any) -> None:
         """Show what can be done now, and what was touched."""

@@ -10,7 +10,7 @@ from napari.layers import Labels
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QHBoxLayout, QListWidget
 
-from napari_unet.state.workspace import Pair
+from napari_unet.state.training_pair import Pair
 from napari_unet.viewer.conversion import labelled_layout
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import Section, TextLine, add_row, rows

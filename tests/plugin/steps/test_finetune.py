@@ -403,7 +403,7 @@ def lose_the_folder(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> Path:
     docked.widget.workspace.checkpoint(docked.widget.workspace.model)
     monkeypatch.setattr(store, "check_writable", check)
     monkeypatch.setattr(store, "base_of", lambda _: None)
-    loaded = docked.widget.workspace._loaded[1]
+    loaded = docked.widget.workspace._loaded._checkpoint
     monkeypatch.setattr(docked.widget.workspace, "checkpoint", lambda *_: loaded)
     return away
 
