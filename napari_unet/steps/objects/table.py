@@ -128,7 +128,7 @@ def _sorted(column: npt.NDArray[Any], *, descending: bool) -> npt.NDArray[np.int
     return np.concatenate([found[~undefined], found[undefined]])
 
 
-class _View(QTableView):
+class _TableView(QTableView):
     """Rows that can be chosen and copied."""
 
     def __init__(self, model: ObjectsModel) -> None:
@@ -178,7 +178,7 @@ class ObjectsTable(QWidget):
         self._selecting = False
         self.text = TextLine()
         self.model = ObjectsModel()
-        self.rows = _View(self.model)
+        self.rows = _TableView(self.model)
         layout = column(self)
         layout.addWidget(self.text)
         layout.addWidget(self.rows)

@@ -22,7 +22,7 @@ _AXES = "TZYX"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Spacing:
     """Distance of two neighbours along an axis.
 
     Attributes
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PixelSize:
-    """Steps along T, Z, Y and X, None where they are not known.
+    """Spacings along T, Z, Y and X, None where they are not known.
 
     Make one with ``of_micrometres``, or with ``stated`` from the metadata of a file.
 
@@ -54,10 +54,10 @@ class PixelSize:
         A clause on a resolution for prints, where a file states nothing but that.
     """
 
-    t: Step | None = None
-    z: Step | None = None
-    y: Step | None = None
-    x: Step | None = None
+    t: Spacing | None = None
+    z: Spacing | None = None
+    y: Spacing | None = None
+    x: Spacing | None = None
     note: str = ""
     printed: str = ""
 
@@ -83,14 +83,14 @@ class PixelSize:
             Size and unit by axis. A size of None is not stated; with a unit that is
             empty or ``pixel`` the sizes only compare the axes.
         """
-        found: dict[str, Step] = {}
+        found: dict[str, Spacing] = {}
         notes = []
         for axis in _AXES:
             value, unit = steps.get(axis, (None, ""))
             if value is None:
                 continue
             step = _step(value, unit, axis)
-            if isinstance(step, Step):
+            if isinstance(step, Spacing):
                 found[axis] = step
             else:
                 notes.append(step)
@@ -109,9 +109,9 @@ class PixelSize:
         t, z, y, x = map(found.get, _AXES)
         return cls(t, z, y, x, note="; ".join(notes))
 
-    def step(self, axis: str) -> Step | None:
+    def step(self, axis: str) -> Spacing | None:
         """Return the step along an axis; None for one that has none."""
-        found: Step | None = getattr(self, axis.lower()) if axis in _AXES else None
+        found: Spacing | None = getattr(self, axis.lower()) if axis in _AXES else None
         return found
 
     def micrometres(self, axis: str) -> float | None:
@@ -167,13 +167,13 @@ def reported(size: PixelSize, path: Path) -> PixelSize:
     return size
 
 
-def _step(value: Any, unit: str, axis: str) -> Step | str:
+def _step(value: Any, unit: str, axis: str) -> Spacing | str:
     """Return a step in micrometres or seconds, or why there is none."""
     if not is_size(value):
         return f"{_along(axis)} is {value!s}, no number above 0, and left out"
     size = float(value)
     if is_no_unit(unit):
-        return Step(size, "")
+        return Spacing(size, "")
     factor = seconds(unit) if axis == "T" else micrometres(unit)
     if factor is None:
         kind = "time" if axis == "T" else "length"
@@ -182,7 +182,7 @@ def _step(value: Any, unit: str, axis: str) -> Step | str:
     exact = float(Decimal(repr(size)) * factor)
     if not (isfinite(exact) and exact > 0):
         return f"{_along(axis)} is {size:.6g} {unit}, out of range, and left out"
-    return Step(exact, SECOND if axis == "T" else MICROMETRE)
+    return Spacing(exact, SECOND if axis == "T" else MICROMETRE)
 
 
 def _along(axes: Any) -> str:

@@ -20,7 +20,7 @@ from unet_engine.images import (
     write_pixels,
     write_probabilities,
 )
-from unet_engine.images.pixel_size import Step
+from unet_engine.images.pixel_size import Spacing
 from unet_engine.images.tiff.writing import write_large_tiff
 from unet_engine.images.units import is_no_unit, micrometres, seconds
 from unet_engine.images.zarr.ome_zarr import open_levels
@@ -77,7 +77,7 @@ def test_a_size_in_any_unit_is_the_same_length(size, unit):
 def test_decimal_numbers_stay_as_they_are():
     for size in (200, 325, 65, 100.3):
         step = PixelSize.stated({"X": (size, "nm")}).x
-        assert step == Step(float(f"{size}e-3"), "µm")
+        assert step == Spacing(float(f"{size}e-3"), "µm")
 
 
 @given(
@@ -94,7 +94,7 @@ def test_what_is_no_size_is_noted_and_left_out(value, axis):
 
 def test_units_of_other_kinds_are_noted():
     found = PixelSize.stated({"X": (1, "s"), "Y": (1, "um"), "T": (2, "mm")})
-    assert (found.x, found.t, found.y) == (None, None, Step(1.0, "µm"))
+    assert (found.x, found.t, found.y) == (None, None, Spacing(1.0, "µm"))
     assert "along X is in 's', no known unit of length" in found.note
     assert "frames is in 'mm', no known unit of time" in found.note
     assert found.lengths("YX") is None
@@ -182,13 +182,13 @@ def test_imagej_states_edges_in_tags_and_the_rest_in_words(tmp_path):
     path = tmp_path / "ij.tif"
     found = imagej(path, (5, 1.25), unit="\\u00B5m", spacing=3, finterval=1.5)
     assert found.lengths("ZYX") == pytest.approx((3, 0.8, 0.2))
-    assert found.t == Step(1.5, "s")
+    assert found.t == Spacing(1.5, "s")
     found = imagej(
         path, (5, 0.00125), unit="micron", yunit="nm", zunit="mm", spacing=0.004,
         finterval=500, tunit="ms",
     )  # fmt: skip
     assert found.lengths("ZYX") == pytest.approx((4, 0.8, 0.2))
-    assert found.t == Step(0.5, "s")
+    assert found.t == Spacing(0.5, "s")
     assert imagej(path, (1, 1), unit="pixel", spacing=1) == PixelSize()
 
 
@@ -332,7 +332,7 @@ def test_what_is_written_is_read_with_the_same_sizes(tmp_path, name, size):
     found = open_image(path).pixel_size
     for axis in "ZYX":
         # A scale of an OME-Zarr has to have a number for each axis.
-        one, other = (s.step(axis) or Step(1.0, "") for s in (size, found))
+        one, other = (s.step(axis) or Spacing(1.0, "") for s in (size, found))
         assert one.unit == other.unit
         assert one.size == pytest.approx(other.size)
 
