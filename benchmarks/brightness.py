@@ -23,7 +23,7 @@ EDGE = 4096
 
 
 def images() -> dict[str, tuple[np.ndarray, str]]:
-    """Return the images and their axes."""
+    """Return the images, ``(Y, X)`` uint16 or ``(Y, X, 3)`` uint8, and axes."""
     random = np.random.default_rng(0)
     plain = random.normal(400, 10, (EDGE, EDGE)).astype(np.uint16)
     bordered = plain.copy()

@@ -299,7 +299,7 @@ class Bench:
 
 
 def make_image(data: Path, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return an image of a shape; the planes of a stack differ."""
+    """Return an image of a shape, in the type of the sample; its planes differ."""
     edge = max(shape[-2:])
     plane = Mirrored(sample(data), edge)[0 : shape[-2], 0 : shape[-1]]
     if len(shape) == 2:

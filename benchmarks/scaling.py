@@ -68,7 +68,7 @@ class Mirrored:
 
 
 def sample(data: Path) -> npt.NDArray[Any]:
-    """Return a plane of ``--data``, or a generated one."""
+    """Return a plane of ``--data``, ``(Y, X)``, or a generated one."""
     for path in sorted(data.glob(SAMPLE)):
         image = open_image(path)
         return (image.to_grey() if image.rgb else image).read()[0]

@@ -42,7 +42,7 @@ DEVICE = "cpu"
 
 
 def find_truth(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return 1 on the coins, 0 elsewhere."""
+    """Return 1 on the coins, 0 elsewhere, as ``(Y, X)`` uint8."""
     bright = ndimage.binary_fill_holes(pixels > filters.threshold_otsu(pixels))
     return ndimage.binary_opening(bright, iterations=3).astype(np.uint8)
 
@@ -50,7 +50,7 @@ def find_truth(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def paint(
     truth: npt.NDArray[np.uint8], found: npt.NDArray[np.uint8], places: int
 ) -> npt.NDArray[np.uint8]:
-    """Return the truth at the largest mistakes of each class, ``IGNORE`` elsewhere."""
+    """Return the truth at the largest mistakes, else ``IGNORE``: ``(Y, X)`` uint8."""
     target = np.full_like(truth, IGNORE)
     for label in (0, 1):
         mistakes = ndimage.binary_opening((found != truth) & (truth == label))

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def read_stack(folder: Path) -> tuple[Image, Mask]:
-    """Return the first stack of a folder, and 1 where it is labelled."""
+    """Return the first stack of a folder, and 1 where labelled, ``(Z, Y, X)`` uint8."""
     files = sorted((folder / "images").glob("*.tif"))
     if not files:
         raise DataError(f"{folder}/images has no stack; give --data where the sets lie")
@@ -60,7 +60,7 @@ def read_stack(folder: Path) -> tuple[Image, Mask]:
 
 
 def paint(truth: Mask, planes: list[int], strokes: int, seed: int) -> Mask:
-    """Return strokes of both classes on some slices, ``IGNORE`` elsewhere."""
+    """Return strokes on some slices, ``(Z, Y, X)`` uint8, ``IGNORE`` elsewhere."""
     user, target = SimulatedUser(seed), nothing_painted(truth)
     nothing = np.zeros(truth.shape[1:], np.uint8)
     for z in planes:

@@ -97,7 +97,10 @@ class Crop(NamedTuple):
         picture: npt.NDArray[np.float32],
         clean: npt.NDArray[np.float32] | None = None,
     ) -> Crop:
-        """Put a picture of a scene together with what is known about the scene."""
+        """Put a picture of a scene, ``(3, Y, X)``, together with the scene's targets.
+
+        ``clean`` is ``(Y, X)``, its brightness without noise; None where unknown.
+        """
         known = (scene.target != IGNORE).astype(np.float32)
         unknown = np.zeros_like(known)
         brightness = unknown if clean is None else clean

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m training.general --data DATA --out general.safetensors --minutes 60
+    python -m bundled_models.general --data DATA --out general.safetensors --minutes 60
 
 ``DATA`` holds ``dsb2018_nuclei``, ``dsb2018_histology`` and ``brightfield_neurons``,
 each with ``images/`` and ``labels/`` of the same file names. Three of four pictures are

@@ -64,7 +64,7 @@ def _haze(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 
 
 def ramp(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Return what grows from 0 to 1 at most in one direction, of any angle."""
+    """Return ``(size, size)`` values that grow from 0 to 1 at most in one direction."""
     y, x = (np.linspace(-1, 1, n) for n in shape)
     angle = rng.uniform(0, 2 * math.pi)
     slope = (y[:, None] * math.sin(angle) + x * math.cos(angle)) / math.sqrt(2)

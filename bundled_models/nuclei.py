@@ -2,7 +2,7 @@
 
 ::
 
-    python -m training.nuclei --data DATA --out nuclei.safetensors --minutes 45
+    python -m bundled_models.nuclei --data DATA --out nuclei.safetensors --minutes 45
 
 ``DATA`` holds ``dsb2018_nuclei`` and ``dsb2018_histology``, each with ``images/`` and
 ``labels/`` (object ids) of the same file names. A model that is there already is

@@ -93,7 +93,10 @@ def _coarser(values: Tensor, factor: int) -> Tensor:
 def batch_losses(
     logits: Tensor, outputs: list[Tensor], batch: Batch
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss that is learned from, and its parts."""
+    """Return the loss that is learned from, and its parts.
+
+    ``logits`` and ``outputs`` are those of `MultiTask`.
+    """
     main = masked_cross_entropy(logits, batch.target)
     main = main + 0.5 * masked_dice(logits, batch.target)
     losses = task_losses(outputs[0], batch)

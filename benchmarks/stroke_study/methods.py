@@ -61,7 +61,7 @@ class Method(ABC):
 
     @abstractmethod
     def learn(self, targets: Sequence[Mask]) -> None:
-        """Learn from all strokes so far, ``IGNORE`` where there are none."""
+        """Learn from all strokes so far, ``(Y, X)`` uint8 with ``IGNORE`` per image."""
 
     @abstractmethod
     def probability(self, subject: Subject) -> Floats:
@@ -70,7 +70,7 @@ class Method(ABC):
     def refresh_seconds(self, number: int, before: Mask, after: Mask) -> float | None:
         """Return how long a stroke takes to show in a viewport around it.
 
-        What is on screen and the strokes ``before`` it are known.
+        What is on screen and the strokes ``before`` it, ``(Y, X)`` uint8, are known.
         """
         return None
 
@@ -269,7 +269,7 @@ class LiveFineTune(Live):
         return (live + self.tuned_probability(subject, **settings)) / 2
 
     def tuned_probability(self, subject: Subject, **options: Any) -> Floats:
-        """Return the output of the network alone; options are those of predictions."""
+        """Return the output of the network, ``(Y, X)``, by options of predictions."""
         assert self._model is not None
         config = PredictConfig(probabilities=True, **options)
         image = match_channels(subject.image, self._start.spec.in_channels)
@@ -304,7 +304,7 @@ def normalised(subject: Subject) -> Floats:
 
 
 def annotations_of(target: Mask) -> Annotations:
-    """Return strokes as the plugin holds them."""
+    """Return strokes, ``(Y, X)`` uint8 with ``IGNORE``, as the plugin holds them."""
     annotations = Annotations(target.shape)
     where = np.nonzero(target != IGNORE)
     if len(where[0]):

@@ -121,5 +121,5 @@ def suggested(
 
 
 def nothing_painted(truth: Mask) -> Mask:
-    """Return the target of an untouched image."""
+    """Return the target of an untouched image: all ``IGNORE``, ``(Y, X)`` uint8."""
     return np.full_like(truth, IGNORE)

@@ -86,7 +86,7 @@ class DataWatch(QObject):
             partial(compare_run, before.data, after),
             parent=self,
             on_result=partial(self._report, layer),
-            # What cannot be read any more is not known to be the same.
+            # What cannot be read any more counts as another image.
             on_error=lambda _: self._report(layer, False),
         )
 

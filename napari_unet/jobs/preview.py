@@ -107,13 +107,13 @@ def preview_tiles(
     normalisation = Normalisation.measure(
         bright, low=spec.low_percentile, high=spec.high_percentile
     )
-    # Read with its fill as NaN; what is left of it in ``seen`` is known by that.
+    # Read with its fill as NaN, which marks what is left of it in ``part``.
     marked = normalisation.marked(level)
     normalisation = replace(normalisation, fills=())
-    seen = Image.from_array(marked.read(order.inside, order.region), "CYX")
-    height, width = seen.plane_shape
+    part = Image.from_array(marked.read(order.inside, order.region), "CYX")
+    height, width = part.plane_shape
     for tile in iter_predict(
-        seen,
+        part,
         checkpoint,
         replace(config, probabilities=False, average_flips="off"),
         stop=stop,

@@ -110,7 +110,7 @@ class Proposal:
             recorder.accept(self.parts)
 
     def drop_changed(self) -> None:
-        """Leave out what changed since the user looked: a run may have gone on."""
+        """Leave out what changed since the question: a run may have gone on."""
         for part in self.parts:
             now = self.working_image.annotations.target(part.index, part.region)
             if not self.clears:
@@ -150,7 +150,7 @@ def propose_acceptance(viewer: ViewerModel, view: MaskView) -> Proposal:
     Raises
     ------
     DataError
-        When no pixel of the mask is to be seen, or it is locked.
+        When no pixel of the mask is visible, or it is locked.
     """
     check_visible(view.source, view.layer)
     visible = visible_pixels(viewer, view.source, view.layer, view.working_image.layout)
@@ -179,7 +179,7 @@ def propose_clearing(
     Raises
     ------
     DataError
-        When no pixel of the mask is to be seen, or it is locked.
+        When no pixel of the mask is visible, or it is locked.
     """
     check_visible(view.source, view.layer)
     working_image = view.working_image

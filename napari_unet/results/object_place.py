@@ -76,7 +76,7 @@ def go_to_object(viewer: ViewerModel, view: ObjectsView, row: int) -> bool:
 def shown_first(
     viewer: ViewerModel, view: ObjectsView, rows: npt.NDArray[np.intp]
 ) -> int:
-    """Return which of the rows with the same id is on screen, or else the first.
+    """Return which of the rows, ``(n,)``, of one id is on screen, or else the first.
 
     An id may occur in several slices or frames, with a row for each.
     """

@@ -55,7 +55,7 @@ class TileDisplay:
         self._refreshing.stop()
 
     def show(self, tiles: Iterable[tuple[Index, Region]], view: View) -> None:
-        """Show new tiles soon, if they are on screen: to draw the canvas takes a while.
+        """Show new tiles soon, if they are on screen: the canvas takes a while to draw.
 
         Those beside the screen wait until the camera moves there. Those of other planes
         need nothing: napari reads a plane when it is turned to.

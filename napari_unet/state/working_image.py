@@ -279,7 +279,7 @@ class WorkingImage:
         self._predictions[index] = prediction
 
     def replace_mask(self, mask: npt.NDArray[Any]) -> None:
-        """Take another array for the mask; touched pixels keep their value."""
+        """Take another array of that shape; touched pixels keep their value."""
         self.mask = mask
         self._tiles_are_replaced = True
         self._predictions.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from colorsys import hsv_to_rgb
 
 BACKGROUND_COLOUR = "#9aa5b1"
-"""Colour of the background where it has to be seen; in a mask it is transparent."""
+"""Colour of the background where it has to be visible; a mask has it transparent."""
 
 # The first three are close to those of Okabe and Ito 2008; a green comes first, as it
 # stands out from grey as well as from brown, pink and blue stains. The others were

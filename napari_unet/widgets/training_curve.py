@@ -43,7 +43,7 @@ class Curve(QWidget):
     theme
         Name of napari's theme.
     score
-        What is drawn of each evaluation on the held-out set.
+        What is shown of each evaluation on the held-out set.
     """
 
     def __init__(self, theme: str, score: Score = "iou") -> None:

@@ -37,7 +37,7 @@ _Roles = Qt.ItemDataRole
 
 
 class ObjectsModel(QAbstractTableModel):
-    """Measurements as Qt wants them, in any order.
+    """Measurements as a model of Qt, in any order.
 
     Attributes
     ----------

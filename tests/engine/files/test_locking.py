@@ -100,7 +100,7 @@ def test_strokes_name_the_process_that_has_their_folder(holder, tmp_path):
         notes.save_error
     )
     holder.communicate("")
-    # What the advice asks for: the other is closed, the image opened again.
+    # As advised: the other is closed, the image opened again.
     again = Annotations.open(tmp_path, SHAPE)
     paint(again)
     assert again.save_error == ""

@@ -83,7 +83,7 @@ def test_pieces_of_a_volume_are_those_of_its_slices():
     ids[1, :10] = IGNORE
     weights = weigh_pieces(pair(ids), 10.0).pixel_weights
     assert weights[0, 30, 29] > 5 + balance_weights(ids)[0, 30, 29]
-    # Nothing to tell apart in the other slice.
+    # No gap between objects in the other slice.
     assert np.array_equal(weights[1], balance_weights(ids)[1])
 
 

@@ -191,7 +191,7 @@ def test_the_loss_is_that_of_the_masked_pixels_that_are_known():
     probabilities = torch.tensor([[[[1.0, 0.5, 0.0]], [[0.0, 0.5, 0.0]]]])
     mask = torch.tensor([[[False, True, True]]])
     loss = soft_cross_entropy(logits, probabilities, mask)
-    # The first pixel is not asked for, nothing is known of the last.
+    # The first pixel is masked, the last has no soft target.
     assert float(loss) == pytest.approx(np.log(2))
     nothing = torch.zeros_like(mask)
     assert float(soft_cross_entropy(logits, probabilities, nothing)) == 0

@@ -58,7 +58,7 @@ def test_napari_has_the_private_names_that_are_used(make_napari_viewer: Any):
     ]
     assert not missing, (
         f"napari {NAPARI} has no {'; no '.join(missing)}: see napari_unet/viewer/"
-        "private.py, which tells what each is used for and in which napari it is"
+        "private.py, which lists what each is used for and in which napari it is"
     )
     assert len(expected) > 10
 
@@ -80,7 +80,7 @@ def test_the_kinds_of_the_private_names_are_those_that_are_used(
     assert not private.redo_history(layer)
     assert private.painted_axes(layer) == [0, 1]
     assert private.quits_application(window) is False
-    assert {True, False} <= set(window._is_close_dialog), "asks for both"
+    assert {True, False} <= set(window._is_close_dialog), "has both"
     assert private.grid_box_corners(owners["viewer"]).shape[1] == 2
     assert len(private.canvas_size(owners["viewer"])) == 2
 
