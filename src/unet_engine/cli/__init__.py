@@ -1,7 +1,9 @@
 """The command line: ``napari-unet predict, finetune, pretrain, evaluate`` and others.
 
-The only place that prints. Exit codes: 0 done, 1 an error in one line, 2 wrong usage,
-130 interrupted without a result.
+`app` finds the command that words mean and reads its options (`options/`), `commands/`
+has a module for each, which work on the files that `files/` finds. The only place that
+prints. Exit codes: 0 done, 1 an error in one line, 2 wrong usage, 130 interrupted
+without a result.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def build_app() -> App:
     for number, (name, line) in enumerate(COMMANDS.items()):
         # The plugin, which brings the demo, has the help of it.
         own_help = {"help_flags": (), "version_flags": ()} if name == "demo" else {}
-        place = f"unet_engine.cli.{name}:{name}"
+        place = f"unet_engine.cli.commands.{name}:run"
         app.command(place, name=name, help=line, sort_key=number, **own_help)
     return app
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -20,32 +20,33 @@ LABELLING = {"objects", "finetune", "evaluate"}
 """Commands that read labels."""
 
 PRINTED_BY = {
-    "cli/data.py": {"finetune", "evaluate"},
-    "cli/evaluation.py": {"evaluate"},
-    "cli/progress.py": LABELLING,
-    "cli/masks.py": {"objects"},
-    "cli/object_tables.py": {"objects"},
-    "cli/objects.py": {"objects"},
-    "cli/outputs.py": {"predict", "objects"},
-    "cli/pairing.py": {"finetune", "evaluate"},
-    "cli/prediction.py": {"predict"},
-    "cli/pretraining.py": {"pretrain"},
-    "cli/starts.py": {"finetune"},
-    "cli/trainings.py": {"finetune", "pretrain"},
-    "cli/tuning.py": {"finetune"},
-    "disk_results.py": {"predict"},
+    "cli/commands/evaluate.py": {"evaluate"},
+    "cli/commands/finetune.py": {"finetune"},
+    "cli/commands/finetune_start.py": {"finetune"},
+    "cli/commands/object_tables.py": {"objects"},
+    "cli/commands/objects.py": {"objects"},
+    "cli/commands/objects_files.py": {"objects"},
+    "cli/commands/predict.py": {"predict"},
+    "cli/commands/pretrain.py": {"pretrain"},
+    "cli/commands/training_progress.py": {"finetune", "pretrain"},
+    "cli/files/outputs.py": {"predict", "objects"},
+    "cli/files/pairing.py": {"finetune", "evaluate"},
+    "cli/files/reading.py": {"finetune", "evaluate"},
+    "compute/runner.py": {"predict", "evaluate"},
     "images": OPENING,
-    "images/label_values.py": LABELLING,
-    "instances/table.py": {"objects"},
-    "journal.py": {"predict"},
-    "runtime/runner.py": {"predict", "evaluate"},
+    "images/labels/choices.py": LABELLING,
+    "images/labels/refusals.py": LABELLING,
+    "images/labels/rules.py": LABELLING,
+    "objects/table.py": {"objects"},
+    "prediction/disk_output.py": {"predict"},
+    "prediction/finished_tiles.py": {"predict"},
 }
 """Which commands print the messages of a module or package."""
 
 OF_ANOTHER_COMMAND = r"\b(objects|predict|finetune|pretrain|evaluate) (--[a-z-]+)"
 ONLY_THERE = {
     # The wording of the others is their own.
-    ("images/label_values.py", "--classes"): {"finetune"},
+    ("images/labels/choices.py", "--classes"): {"finetune"},
 }
 
 
@@ -108,6 +109,10 @@ def named() -> list[tuple[str, str, str]]:
 NAMED = named()
 
 
+def test_the_modules_that_print_are_there():
+    assert not [place for place in PRINTED_BY if not (ENGINE / place).exists()]
+
+
 def test_messages_that_name_options_are_found():
     assert len(NAMED) > 40
     assert {"--axes", "--missing-chunks", "--overwrite"} <= {o for _, o, _ in NAMED}
@@ -119,8 +124,8 @@ def test_messages_that_name_options_are_found():
 def test_the_commands_that_print_a_message_have_the_options_it_names(
     module: str, option: str, text: str
 ):
-    package = module.rpartition("/")[0]
-    known = PRINTED_BY.get(module, PRINTED_BY.get(package))
+    places = [module, *(parent.as_posix() for parent in PurePosixPath(module).parents)]
+    known = next((PRINTED_BY[place] for place in places if place in PRINTED_BY), None)
     if known is None:
         # The command that prints it is not recorded; one at least can be followed.
         known = {next((c for c in sorted(OPENING) if option in options_of(c)), "demo")}

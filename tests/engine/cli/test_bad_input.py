@@ -352,7 +352,7 @@ def test_a_fault_of_the_program_is_one_line_with_its_place(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a\nlong text")
 
-    monkeypatch.setattr("unet_engine.cli.predict.open_selected", fail)
+    monkeypatch.setattr("unet_engine.cli.commands.predict.open_selected", fail)
     assert segment(folder / "images" / "a.tif", folder / "out.tif") == 1
     assert_one_line(
         capsys.readouterr().err,

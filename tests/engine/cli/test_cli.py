@@ -16,7 +16,7 @@ import safetensors.numpy
 import tifffile
 
 from unet_engine.cli import main
-from unet_engine.cli.parameters import field_texts
+from unet_engine.cli.options.parameters import field_texts
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError
 from unet_engine.images import open_image, read_labels
@@ -978,7 +978,9 @@ def test_demo_without_napari_names_the_extra(
 def test_demo_without_the_plugin_names_the_extra(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("unet_engine.cli.demo.entry_points", lambda **which: [])
+    monkeypatch.setattr(
+        "unet_engine.cli.commands.demo.entry_points", lambda **which: []
+    )
     assert main(["demo"]) == 1
     assert_one_line(capsys.readouterr().err, "napari-unet-finetune[pyqt6]")
 

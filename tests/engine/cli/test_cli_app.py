@@ -39,7 +39,7 @@ def test_the_help_of_a_command_has_examples_that_are_understood(
         program, *arguments = shlex.split(example.partition(" > ")[0])
         assert (program, arguments[0]) == ("napari-unet", name), "an example is cut"
         command, _ = parse_command(arguments)
-        assert command.__name__ == name
+        assert command.__module__ == f"unet_engine.cli.commands.{name}"
 
 
 def test_everyday_options_stand_before_those_for_experts(

@@ -117,7 +117,7 @@ def test_a_full_disk(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ):
-    monkeypatch.setattr("unet_engine.cli.predict._LARGE_BYTES", 0)
+    monkeypatch.setattr("unet_engine.cli.commands.predict._LARGE_BYTES", 0)
     out, maps = tmp_path / name, tmp_path / "p.ome.zarr"
     begin = DiskOutput.begin
     room: list[object] = []

@@ -78,7 +78,7 @@ def test_whatever_goes_wrong_with_one_image_is_its_line(
             raise error
         return open_image(path, **options)
 
-    monkeypatch.setattr("unet_engine.cli.image_options.open_image", failing)
+    monkeypatch.setattr("unet_engine.cli.files.reading.open_image", failing)
     out = images.parent / "out"
     assert segment(images, out) == 1
     assert names(out) == ["a.tif", "c.tif"]

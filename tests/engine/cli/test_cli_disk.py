@@ -130,7 +130,7 @@ def test_a_large_tiff_is_written_tile_by_tile(
     for name in ("memory", "disk"):
         paths = tmp_path / f"{name}.tif", tmp_path / f"{name}_p.tif"
         assert segment(source, paths[0], "--probabilities", paths[1]) == 0
-        monkeypatch.setattr("unet_engine.cli.predict._LARGE_BYTES", 0)
+        monkeypatch.setattr("unet_engine.cli.commands.predict._LARGE_BYTES", 0)
     for kind in ("", "_p"):
         one, other = (
             tifffile.imread(tmp_path / f"{name}{kind}.tif")

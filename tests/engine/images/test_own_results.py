@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from unet_engine.cli.outputs import check_free
+from unet_engine.cli.files.outputs import check_free
 from unet_engine.errors import DataError
 from unet_engine.images import write_labels
 from unet_engine.images.labels.own_results import is_unchanged_result

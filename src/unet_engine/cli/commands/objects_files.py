@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from unet_engine.cli.image_options import of_series, open_selected
+from unet_engine.cli.files.reading import of_series, open_selected
 from unet_engine.cli.progress import tell, tell_rule
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from unet_engine.cli.objects_options import MaskFiles, ObjectsOptions
+    from unet_engine.cli.options.objects import MaskFiles, ObjectsOptions
     from unet_engine.images import LabelRule
     from unet_engine.objects import SemanticMask
 

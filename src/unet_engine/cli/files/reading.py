@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from unet_engine.cli.pairing import chosen_pairs, paired_files
+from unet_engine.cli.files.pairing import chosen_pairs, paired_files
 from unet_engine.cli.progress import tell, tell_rule
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Tally, decide_labels, open_image, read_labels
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from unet_engine.cli.batch import Batch
-    from unet_engine.cli.data_options import DataOptions, ImageOptions
+    from unet_engine.cli.files.batch import Batch
+    from unet_engine.cli.options.data import DataOptions, ImageOptions
     from unet_engine.images import Image, LabelRule
     from unet_engine.images.labels.choices import Wording
     from unet_engine.images.zarr.chunks import MissingChunks

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from unet_engine.cli.parameters import (
+from unet_engine.cli.options.parameters import (
     EXPERT,
     LABELS,
     READING,

@@ -15,7 +15,7 @@ from unet_engine.training.events import Note, Step, Validation
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from unet_engine.cli.training_options import TrainingOptions
+    from unet_engine.cli.options.training import TrainingOptions
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.models.store import ModelStore
     from unet_engine.training.config import FineTuneConfig, PretrainConfig

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from unet_engine.cli.batch import Batch
-from unet_engine.cli.data_options import ImageOptions, OmeZarrOption
-from unet_engine.cli.image_options import open_selected
-from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.outputs import Inputs
-from unet_engine.cli.parameters import (
-    NO_SETTINGS,
-    Flag,
-    Settings,
-    UserPath,
-    settings_of,
-)
-from unet_engine.cli.predict_files import (
+from unet_engine.cli.files.batch import Batch
+from unet_engine.cli.files.outputs import Inputs
+from unet_engine.cli.files.reading import open_selected
+from unet_engine.cli.files.tasks import (
     LABEL_SUFFIXES,
     LARGE_SUFFIXES,
     TIFF_SUFFIXES,
@@ -28,6 +19,15 @@ from unet_engine.cli.predict_files import (
     check_fits,
     check_task,
     plan_tasks,
+)
+from unet_engine.cli.interrupts import stop_on_interrupt
+from unet_engine.cli.options.data import ImageOptions, OmeZarrOption
+from unet_engine.cli.options.parameters import (
+    NO_SETTINGS,
+    Flag,
+    Settings,
+    UserPath,
+    settings_of,
 )
 from unet_engine.cli.progress import bar, tell
 from unet_engine.errors import DataError, EngineError
@@ -98,7 +98,7 @@ class PredictOptions(OmeZarrOption, ImageOptions):
 
 
 @settings_of(PredictConfig, everyday=("device",), without=("probabilities",))
-def predict(
+def run(
     *images: Annotated[UserPath, Parameter(name="IMAGE", required=True)],
     options: PredictOptions = PredictOptions(),
     settings: Settings = NO_SETTINGS,

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from unet_engine.cli.batch import list_inputs
-from unet_engine.cli.outputs import (
+from unet_engine.cli.files.batch import list_inputs
+from unet_engine.cli.files.outputs import (
     check_free,
     check_place,
     check_suffix,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from unet_engine.cli.outputs import Inputs
+    from unet_engine.cli.files.outputs import Inputs
     from unet_engine.images import Image
 
 TIFF_SUFFIXES = (".tif", ".tiff")

@@ -8,7 +8,7 @@ from typing import Literal
 from cyclopts import Parameter
 
 from unet_engine.cli.app import PROGRAM, build_app
-from unet_engine.cli.parameters import DebugOption, Flag
+from unet_engine.cli.options.parameters import DebugOption, Flag
 
 Shell = Literal["bash", "zsh", "fish", "powershell"]
 
@@ -28,9 +28,7 @@ class CompletionOptions(DebugOption):
     install: Flag = False
 
 
-def completion(
-    shell: Shell, /, *, options: CompletionOptions = CompletionOptions()
-) -> int:
+def run(shell: Shell, /, *, options: CompletionOptions = CompletionOptions()) -> int:
     """Print a script with which a shell completes commands and options, or install it.
 
     Parameters

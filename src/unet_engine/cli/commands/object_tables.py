@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.cli.outputs import check_free, check_place
+from unet_engine.cli.files.outputs import check_free, check_place
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.cli.outputs import Inputs
+    from unet_engine.cli.files.outputs import Inputs
 
     Table = dict[str, npt.NDArray[Any]]
 
@@ -119,7 +119,7 @@ def check_same_objects(path: Path, labels: npt.NDArray[Any]) -> None:
     DataError
         When it holds others: somebody may have edited them.
     """
-    from unet_engine.cli.objects_files import values_of
+    from unet_engine.cli.commands.objects_files import values_of
     from unet_engine.images import open_image
     from unet_engine.objects.blocks import BlockGrid
 

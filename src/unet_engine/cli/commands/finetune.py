@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unet_engine.annotations.store import STROKES_VARIABLE
-from unet_engine.cli.data_options import DataOptions
-from unet_engine.cli.finetune_start import (
+from unet_engine.cli.commands.finetune_start import (
     architecture_of,
     start_fresh,
     start_from_parent,
 )
-from unet_engine.cli.image_options import open_selected, read_labelled
+from unet_engine.cli.commands.training_progress import (
+    STOPPING,
+    check_name,
+    conclude,
+    follow,
+)
+from unet_engine.cli.files.reading import open_selected, read_labelled
 from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.parameters import (
+from unet_engine.cli.options.data import DataOptions
+from unet_engine.cli.options.parameters import (
     NO_SETTINGS,
     Settings,
     UserPath,
     parse_paths,
     settings_of,
 )
+from unet_engine.cli.options.training import StartOptions, TrainingOptions
 from unet_engine.cli.progress import tell
-from unet_engine.cli.training_options import StartOptions, TrainingOptions
-from unet_engine.cli.training_progress import (
-    STOPPING,
-    check_name,
-    conclude,
-    follow,
-)
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.models.store import ModelStore
@@ -78,7 +78,7 @@ class FineTuneOptions(StartOptions, TrainingOptions, DataOptions):
 
 
 @settings_of(FineTuneConfig, everyday=("device", "minutes", "steps"))
-def finetune(*, options: FineTuneOptions, settings: Settings = NO_SETTINGS) -> int:
+def run(*, options: FineTuneOptions, settings: Settings = NO_SETTINGS) -> int:
     """Train a model on images with labels or strokes.
 
     The model is a fresh U-Net, or a copy of another one with --from.

@@ -7,14 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from unet_engine.cli.parameters import DebugOption
+from unet_engine.cli.options.parameters import DebugOption
 from unet_engine.errors import EngineError
 
 _GROUP = "unet_engine.commands"
 """Entry points of packages that bring a command: ``(arguments) -> exit code``."""
 
 
-def demo(
+def run(
     *others: Annotated[str, Parameter(allow_leading_hyphen=True)],
     options: DebugOption = DebugOption(),
 ) -> int:

@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from unet_engine.cli.batch import Batch, list_inputs
-from unet_engine.cli.companions import Companions
-from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.object_tables import ObjectTables, check_same_objects
-from unet_engine.cli.objects_files import (
+from unet_engine.cli.commands.object_tables import ObjectTables, check_same_objects
+from unet_engine.cli.commands.objects_files import (
     choose_scale,
     open_files,
     open_mask,
     read_rule,
     with_scale,
 )
-from unet_engine.cli.objects_options import MaskFiles, ObjectsOptions
-from unet_engine.cli.outputs import Inputs, check_free, is_zarr_name
-from unet_engine.cli.parameters import NO_SETTINGS, Settings, UserPath, settings_of
-from unet_engine.cli.predict_files import Task, check_fits, check_task, plan_tasks
+from unet_engine.cli.files.batch import Batch, list_inputs
+from unet_engine.cli.files.companions import Companions
+from unet_engine.cli.files.outputs import Inputs, check_free, is_zarr_name
+from unet_engine.cli.files.tasks import Task, check_fits, check_task, plan_tasks
+from unet_engine.cli.interrupts import stop_on_interrupt
+from unet_engine.cli.options.objects import MaskFiles, ObjectsOptions
+from unet_engine.cli.options.parameters import (
+    NO_SETTINGS,
+    Settings,
+    UserPath,
+    settings_of,
+)
 from unet_engine.cli.progress import bar
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.generators import drain
@@ -43,7 +48,7 @@ _LABEL_SUFFIXES = (".tif", ".tiff", ".png", ZARR_SUFFIX)
 
 
 @settings_of(ObjectConfig, everyday=("method", "min_size", "fill_holes"))
-def objects(
+def run(
     *masks: Annotated[UserPath, Parameter(name="MASK", required=True)],
     options: ObjectsOptions = ObjectsOptions(),
     settings: Settings = NO_SETTINGS,

@@ -12,8 +12,8 @@ from unet_engine.images import match_folders, pair_folders
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unet_engine.cli.batch import Batch
-    from unet_engine.cli.data_options import DataOptions
+    from unet_engine.cli.files.batch import Batch
+    from unet_engine.cli.options.data import DataOptions
 
     Pair = tuple[Path, Path]
 

@@ -14,7 +14,7 @@ from unet_engine.prediction.plan import check_axes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unet_engine.cli.training_options import StartOptions
+    from unet_engine.cli.options.training import StartOptions
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from unet_engine.cli.parameters import NETWORK, Flag, QuietOption
+from unet_engine.cli.options.parameters import NETWORK, Flag, QuietOption
 from unet_engine.models.spec import ARCHITECTURES
 from unet_engine.models.store import SUFFIX
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
-from unet_engine.cli.parameters import DebugOption, Flag
+from unet_engine.cli.options.parameters import DebugOption, Flag
 from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ModelsOptions(DebugOption):
     json: Flag = False
 
 
-def models(*, options: ModelsOptions = ModelsOptions()) -> int:
+def run(*, options: ModelsOptions = ModelsOptions()) -> int:
     """List the bundled models and your own.
 
     Parameters

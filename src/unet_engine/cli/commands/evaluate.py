@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from unet_engine.cli.batch import Batch
-from unet_engine.cli.data_options import DataOptions
-from unet_engine.cli.image_options import read_labelled
+from unet_engine.cli.files.batch import Batch
+from unet_engine.cli.files.reading import read_labelled
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
-from unet_engine.cli.parameters import (
+from unet_engine.cli.options.data import DataOptions
+from unet_engine.cli.options.parameters import (
     NO_SETTINGS,
     Flag,
     Settings,
@@ -65,7 +65,7 @@ class EvaluateOptions(DataOptions):
 
 
 @settings_of(PredictConfig, everyday=("device",), without=("probabilities",))
-def evaluate(*, options: EvaluateOptions, settings: Settings = NO_SETTINGS) -> int:
+def run(*, options: EvaluateOptions, settings: Settings = NO_SETTINGS) -> int:
     """Predict images and compare the result with their labels.
 
     Pixels that nobody labelled do not count. Pixel error: the fraction of all pixels

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from unet_engine.cli.data_options import ImageOptions, LabelOptions, OmeZarrOption
-from unet_engine.cli.parameters import READING, Flag, UserAxes, UserPath
+from unet_engine.cli.options.data import ImageOptions, LabelOptions, OmeZarrOption
+from unet_engine.cli.options.parameters import READING, Flag, UserAxes, UserPath
 
 
 def parse_scale(kind: Any, tokens: Sequence[Token]) -> tuple[float, ...]:

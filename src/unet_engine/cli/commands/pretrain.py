@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from unet_engine.cli.batch import Batch, list_inputs
-from unet_engine.cli.data_options import ImageOptions
-from unet_engine.cli.image_options import open_selected
+from unet_engine.cli.commands.training_progress import (
+    STOPPING,
+    check_name,
+    conclude,
+    follow,
+)
+from unet_engine.cli.files.batch import Batch, list_inputs
+from unet_engine.cli.files.reading import open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
-from unet_engine.cli.parameters import (
+from unet_engine.cli.options.data import ImageOptions
+from unet_engine.cli.options.parameters import (
     NETWORK,
     NO_SETTINGS,
     Settings,
     UserPath,
     settings_of,
 )
-from unet_engine.cli.training_options import TrainingOptions
-from unet_engine.cli.training_progress import (
-    STOPPING,
-    check_name,
-    conclude,
-    follow,
-)
+from unet_engine.cli.options.training import TrainingOptions
 from unet_engine.errors import DataError
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
@@ -71,7 +71,7 @@ class PretrainOptions(TrainingOptions, ImageOptions):
 
 
 @settings_of(PretrainConfig, everyday=("device", "minutes", "steps"))
-def pretrain(
+def run(
     *sources: Annotated[UserPath, Parameter(name="IMAGES", required=True)],
     options: PretrainOptions,
     settings: Settings = NO_SETTINGS,
