@@ -24,7 +24,7 @@ class WorkingImages:
     Parameters
     ----------
     saved
-        Knows which layers show the same file.
+        Has the files of the layers, which show whether two are the same.
     """
 
     def __init__(self, saved: SavedStrokes) -> None:

@@ -185,14 +185,14 @@ class Workspace:
 
     def _choose_model_of(self, working_image: WorkingImage) -> None:
         """Choose the model that strokes were painted for, unless the user chose one."""
-        about = working_image.annotations.painted.model
-        if not about or self._model_chosen or self._working_images.painted:
+        identity = working_image.annotations.painted.model
+        if not identity or self._model_chosen or self._working_images.painted:
             self._take_added()
             return
-        model = stroke_classes.model_of(about, self.models)
+        model = stroke_classes.model_of(identity, self.models)
         if model is None:
             working_image.origin_note = (
-                f"{working_image.origin_note} {stroke_classes.gone(about)}".strip()
+                f"{working_image.origin_note} {stroke_classes.gone(identity)}".strip()
             )
             return
         if isinstance(model, UntrainedModel) and model is not self.untrained:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COLUMNS = 2
+"""Buttons side by side: names of ten letters fit a narrow dock."""
 _ICON_SIZE = (18, 12)
 """Width and height in pixels of the colour on a button."""
 _SPACING = 4

@@ -73,8 +73,8 @@ class ObjectsSection(JobSection):
         self._viewer = viewer
         self._masks = masks
         self._worked_on = False
-        self.about = TextLine()
-        self.content.addWidget(self.about)
+        self.help_text = TextLine()
+        self.content.addWidget(self.help_text)
         self.form = ObjectsForm()
         self.content.addWidget(self.form)
         self._make_buttons()
@@ -289,9 +289,9 @@ class ObjectsSection(JobSection):
         self.save.setEnabled(listed and not busy)
         self.table.setEnabled(listed and hasattr(self._viewer, "window"))
         if view is None:
-            self.about.setText(_NO_MASK)
+            self.help_text.setText(_NO_MASK)
         else:
-            self.about.setText(_HELP.format(view.layer.name))
+            self.help_text.setText(_HELP.format(view.layer.name))
         self.summary.setText(_describe(objects) if objects and listed else "")
         table = table_in(getattr(self._viewer, "window", None))
         if table is not None:

@@ -70,8 +70,8 @@ class PretrainSection(TrainingSection):
         self.setVisible(False)
 
     def _make_settings(self) -> None:
-        self.about = TextLine()
-        self.content.addWidget(self.about)
+        self.help_text = TextLine()
+        self.content.addWidget(self.help_text)
         self.minutes = FloatSpinBox(value=5.0, min=0.1, max=1440.0, step=0.5)
         fields = rows()
         add_row(
@@ -194,8 +194,8 @@ class PretrainSection(TrainingSection):
             image, _ = self._form.chosen_image()
             others = self._others(image)
         except EngineError:
-            self.about.setText(_HELP)
+            self.help_text.setText(_HELP)
             self.others.native.setVisible(False)
             return
-        self.about.setText(f"{_HELP} Learns from {image.name}.")
+        self.help_text.setText(f"{_HELP} Learns from {image.name}.")
         self.others.native.setVisible(bool(others))

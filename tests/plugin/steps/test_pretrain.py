@@ -61,7 +61,7 @@ def test_pretrain_then_train_a_unet_that_starts_from_it(
     ready: Docked, store: ModelStore
 ) -> None:
     section, workspace = ready.widget.pretrain, ready.widget.workspace
-    assert "cells" in section.about.text()
+    assert "cells" in section.help_text.text()
     pretrain(ready)
     assert workspace.model.name == "cells-pretrained"
     assert workspace.model.spec.classes == ()
