@@ -80,7 +80,7 @@ class StoredBlock(Protocol):
 
     @property
     def conflicts(self) -> int:
-        """Touched pixels that were given two classes."""
+        """Touched pixels that got two classes."""
 
     def load(self) -> Block:
         """Read it.
@@ -275,7 +275,7 @@ def overlaps(
 
 
 def _meet(corner: int, part: range) -> tuple[slice, slice]:
-    """Return where a block and an interval meet, seen from each; empty if nowhere."""
+    """Return where a block and an interval meet, in each of them; empty if nowhere."""
     start, stop = max(corner, part.start), min(corner + EDGE, part.stop)
     return (
         slice(start - corner, stop - corner),

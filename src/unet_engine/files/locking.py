@@ -39,7 +39,7 @@ class FolderLock:
     Raises
     ------
     BlockingIOError
-        When somebody else holds it; ``strerror`` names process, host and time.
+        When another program holds it; ``strerror`` names process, host and time.
     LocksUnsupportedError
         When its drive does not support locks.
     OSError

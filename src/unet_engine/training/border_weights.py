@@ -5,8 +5,8 @@ Ronneberger, Fischer, Brox 2015, section 3, equation 2:
 ``sigma`` about 5 pixels. No torch.
 
 The weights of a volume are those of its slices. Distances across them would need the
-distance of two slices, which seldom is that of two pixels, and objects of slices that
-are annotated apart from each other could not be told from two objects.
+distance of two slices, which seldom is that of two pixels, and one object on slices
+that are annotated apart from each other would count as two.
 """
 
 from __future__ import annotations

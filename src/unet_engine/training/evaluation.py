@@ -1,4 +1,4 @@
-"""How right a model is on images with labels."""
+"""Evaluation of a model on images with labels, by the scores of the literature."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Note:
 class Saving:
     """The training ended and its best model is saved next.
 
-    Whoever closes the run here prevents that.
+    Closing the run here prevents that.
     """
 
 

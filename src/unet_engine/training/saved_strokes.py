@@ -1,7 +1,7 @@
-"""Strokes that were saved while somebody painted, and the images they belong to.
+"""Strokes that were saved during painting, and the images they belong to.
 
-A window is open beside its strokes; here nobody looks at them. So strokes of an image
-that is gone or has changed are refused.
+In the window the user looks at image and strokes; a command cannot. So strokes of an
+image that is gone or has changed are refused.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _image_path(folder: Path, name: str, path: str) -> Path:
 def _fitting(path: Path, strokes: Annotations, axes: str, open_file: OpenFile) -> Image:
     """Open an image whose planes are those that were painted on.
 
-    Files do not always name their axes; in the window somebody chose them.
+    Files do not always name their axes; the user chose them in the window.
     """
     try:
         image = open_file(path, None)

@@ -34,7 +34,7 @@ class Unsaved:
     reason
         Why it could not be saved.
     place
-        File where it was saved meanwhile; None when that was possible nowhere.
+        File where it was saved meanwhile; None when that failed everywhere.
     """
 
     name: str
@@ -160,7 +160,7 @@ def save_or_rescue(
     Parameters
     ----------
     store, name, checkpoint, crops, overwrite
-        As of `save_with_crops`. A name that somebody took meanwhile becomes a free one.
+        As of `save_with_crops`. A name that is taken by now becomes a free one.
     folders
         The others, in the order in which they are tried.
     """

@@ -190,7 +190,7 @@ def _imagej(
 
 
 def _frames(metadata: Mapping[str, Any]) -> tuple[Any, str]:
-    # ImageJ writes an interval of 0 where it knows none.
+    # ImageJ writes an interval of 0 where it has none.
     return metadata.get("finterval") or None, str(metadata.get("tunit", SECOND))
 
 

@@ -332,7 +332,7 @@ def _check_size(
     """Refuse a size that the chunks cannot hold, as soon as enough are counted."""
     itemsize = data.dtype.itemsize
     check_segment(path, prod(data.chunks) * itemsize)
-    # Whoever fills leaves most chunks of a sparse label image out.
+    # Writers of sparse label images leave most chunks out.
     allowance = 100 if missing == "fill" else 1
     enough = prod(data.shape) * itemsize / COMPRESSION
     stored = 0
