@@ -88,7 +88,7 @@ def full_data(layer: Any) -> Any:
 
 
 def layouts_of(layer: Any, in_channels: int = 1) -> tuple[Layout, ...]:
-    """Return what the axes of a layer may mean, the likeliest first.
+    """Return what the axes of a layer may mean, the most probable first.
 
     Parameters
     ----------
