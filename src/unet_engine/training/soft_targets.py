@@ -3,8 +3,8 @@
 A network that learns from strokes alone is unconstrained elsewhere. The instant learner
 gives probabilities everywhere, from the same strokes; as soft targets they constrain
 the network, whose receptive field is larger than that of a classifier of pixels
-(Hinton, Vinyals, Dean 2015, section 2). What they gain is in "A few strokes on images of a new
-kind" in benchmarks/RESULTS.md.
+(Hinton, Vinyals, Dean 2015, section 2). What they gain is in "A few strokes on images
+of a new kind" in benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
