@@ -44,11 +44,11 @@ RIGHT = {
 
 
 def texts_in(place: str) -> list[Path]:
-    """Return a document, or the modules and documents in a folder."""
+    """Return a document, the documents in ``docs``, or the modules of a package."""
     path = ROOT / place
     if path.is_file():
         return [path]
-    texts = sorted(p for p in path.rglob("*") if p.suffix in (".py", ".md"))
+    texts = sorted(path.rglob("*.md" if place == "docs" else "*.py"))
     assert texts
     return texts
 

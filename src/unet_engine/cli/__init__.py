@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
-from unet_engine.cli.progress import notes_told
+from unet_engine.cli.progress import notes_reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the name of the program; those of the process when None.
     """
-    # Damaged files get one line of ours; the reader's own report would come before it.
+    # Damaged files get one line; the reader's own report would come before it.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     # A name that the terminal's encoding lacks is no reason to fail.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("napari-unet: interrupted, nothing was written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe has seen enough; Python would complain again at exit.
+        # The reader of a pipe has closed it; Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001  # whatever it is becomes one line
@@ -66,7 +66,7 @@ def _run(arguments: Sequence[str]) -> int:
     from unet_engine.cli.app import parse_command
 
     command, values = parse_command(arguments)
-    with notes_told(debug=_wants_traceback(arguments)) as notes:
+    with notes_reported(debug=_wants_traceback(arguments)) as notes:
         notes.quiet = getattr(values.arguments.get("options"), "quiet", False)
         code: int | None = command(*values.args, **values.kwargs)
     # There is none where it was closed, or under pythonw.

@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 @contextmanager
 def stop_on_interrupt(advice: str) -> Iterator[Stop]:
-    """Turn the first Ctrl-C into a ``stop`` that says True; the second one interrupts.
+    """Make ``stop`` return True at the first Ctrl-C; the second one interrupts.
 
     So does SIGTERM, which a cluster sends to a job whose time is over.
 

@@ -1,4 +1,4 @@
-"""What a run tells on stderr while it works."""
+"""What a run reports on stderr while it works."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def bar(total: float, description: str, *, quiet: bool) -> Any:
     )
 
 
-def tell(lines: Iterable[str], *, quiet: bool = False) -> None:
+def report(lines: Iterable[str], *, quiet: bool = False) -> None:
     """Write lines to stderr, above a bar if there is one."""
     if not quiet:
         for line in lines:
             tqdm.write(line, file=sys.stderr)
 
 
-def tell_rule(rule: LabelRule, names: Sequence[str], *, quiet: bool) -> None:
-    """Tell what the values mean in one line, and then what is odd about them."""
-    tell([rule.describe(names), *rule.notes], quiet=quiet)
+def report_rule(rule: LabelRule, names: Sequence[str], *, quiet: bool) -> None:
+    """Report what the values mean in one line, and then what is odd about them."""
+    report([rule.describe(names), *rule.notes], quiet=quiet)
 
 
 class Notes(logging.Handler):
@@ -64,20 +64,20 @@ class Notes(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.quiet = False
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, unless it was written before: files are opened repeatedly."""
         line = record.getMessage()
         if record.exc_info:
             line = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        if line not in self._told:
-            self._told.add(line)
-            tell([line], quiet=self.quiet)
+        if line not in self._reported:
+            self._reported.add(line)
+            report([line], quiet=self.quiet)
 
 
 @contextmanager
-def notes_told(*, debug: bool = False) -> Iterator[Notes]:
+def notes_reported(*, debug: bool = False) -> Iterator[Notes]:
     """Write what the engine warns of while a command runs.
 
     Parameters

@@ -21,7 +21,7 @@ from unet_engine.cli.options.parameters import (
     UserPath,
     settings_of,
 )
-from unet_engine.cli.progress import bar, tell
+from unet_engine.cli.progress import bar, report
 from unet_engine.errors import DataError, SpecError
 from unet_engine.images.labels.choices import Wording
 from unet_engine.models.store import ModelStore
@@ -182,7 +182,7 @@ def measure(
                 if not prediction.complete:
                     return None
                 evaluator.add(one, prediction.labels)
-                tell((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
+                report((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
                 batch.done += 1
             progress.update()
     measured = evaluator.result()

@@ -30,7 +30,7 @@ from unet_engine.cli.options.parameters import (
     settings_of,
 )
 from unet_engine.cli.options.training import StartOptions, TrainingOptions
-from unet_engine.cli.progress import tell
+from unet_engine.cli.progress import report
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.models.store import ModelStore
@@ -68,7 +68,7 @@ class FineTuneOptions(StartOptions, TrainingOptions, DataOptions):
             "without: images whose strokes are looked for, or a folder of strokes, all "
             "of which are taken unless there are images too (without a folder, images "
             "are looked for among the strokes that were saved on this computer, or "
-            f"where {STROKES_VARIABLE} says).",
+            f"in the folder that {STROKES_VARIABLE} names).",
             converter=parse_paths,
             consume_multiple=True,
             metavar="FOLDER|IMAGE",
@@ -142,7 +142,7 @@ def _choose_config(
     tuned = parent is not None and parent.trained and options.strokes
     other = parent is not None and options.architecture
     transfer = start or options.imagenet or tuned or other
-    # Steps that are asked for replace the default of the minutes.
+    # Steps that are set replace the default of the minutes.
     limits = {"minutes": 0.0} if "steps" in settings else {}
     recipe = row.recipe_for(transfer=bool(transfer))
     return FineTuneConfig(**{**recipe, **limits, **settings})
@@ -172,7 +172,7 @@ def _prepare(
     elif start is None:
         start = start_fresh(options, opened, classes, config.seed, stop)
     if labelled is not None and not strokes:
-        tell(labelled.rule.unused(start.spec.classes), quiet=options.quiet)
+        report(labelled.rule.unused(start.spec.classes), quiet=options.quiet)
     painted = [one.in_classes(start.spec.classes) for one in strokes]
     return start, [*painted, *(labelled.images if labelled else ())]
 
@@ -182,7 +182,7 @@ def _find_strokes(options: FineTuneOptions) -> list[SavedStrokes]:
         options.strokes,
         lambda path, axes: open_selected(path, options, axes=axes),
     )
-    tell(
+    report(
         (
             f"the names of the classes were not saved with the strokes on "
             f"{one.image.name}: their values are those of the model's classes"

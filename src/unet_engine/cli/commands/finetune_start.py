@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from unet_engine.cli.progress import bar, tell
+from unet_engine.cli.progress import bar, report
 from unet_engine.errors import DataError
 from unet_engine.models.receptive_fields import z_poolings_for
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
@@ -118,7 +118,7 @@ def _fresh_spec(
 def _fit_to_stacks(
     spec: ModelSpec, images: Sequence[Image], *, quiet: bool
 ) -> ModelSpec:
-    """Pool along Z as often as the thinnest stack allows, and say so."""
+    """Pool along Z as often as the thinnest stack allows, and report it."""
     for image in images:
         check_axes(image, spec)
     planes = min(image.leading_shape[-1] for image in images)
@@ -130,7 +130,7 @@ def _fit_to_stacks(
         poolings -= 1
         fitted = dataclasses.replace(spec, z_poolings=poolings)
     apart = f", {elongation:.1f} times as far apart as pixels" if elongation > 1 else ""
-    tell(
+    report(
         [
             f"{poolings} of {spec.depth} poolings go along Z: the thinnest stack has "
             f"{planes} slices{apart} (--z-poolings sets another number)"

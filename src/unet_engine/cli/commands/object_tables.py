@@ -64,7 +64,7 @@ class ObjectTables:
             self._tables = read_joined_table(self._path)
 
     def holds(self, mask: Path) -> bool:
-        """Tell whether nothing of a mask is missing in the table."""
+        """Whether nothing of a mask is missing in the table."""
         if self._path is None:
             return True
         return self._name(mask) in self._tables if self._several else self._is_there
@@ -117,7 +117,7 @@ def check_same_objects(path: Path, labels: npt.NDArray[Any]) -> None:
     Raises
     ------
     DataError
-        When it holds others: somebody may have edited them.
+        When it holds others, which the user may have edited.
     """
     from unet_engine.cli.commands.objects_files import values_of
     from unet_engine.images import open_image

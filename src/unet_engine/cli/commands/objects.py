@@ -192,12 +192,12 @@ def _run_one(
     rule: LabelRule | None,
     stop: Stop,
 ) -> dict[str, Any] | None:
-    """Find, measure and write the objects of a mask; return their table if asked for.
+    """Find, measure and write the objects of a mask; return their table, or None.
 
     Raises
     ------
     Cancelled
-        When ``stop`` says so.
+        When ``stop`` returns True.
     """
     from unet_engine.objects import label_zarr, write_objects
 
@@ -259,7 +259,7 @@ def _config(options: ObjectsOptions, settings: Settings) -> ObjectConfig:
 def _left_out(
     objects: Objects, config: ObjectConfig, table: Mapping[str, Any] | None
 ) -> str:
-    """Tell of objects that are too small, and of pixels without intensity."""
+    """Report objects that are too small, and pixels without intensity."""
     from unet_engine.objects import describe_left_out
 
     line = ""
@@ -280,8 +280,8 @@ def _check_wishes(options: ObjectsOptions, config: ObjectConfig) -> None:
         raise DataError("nothing to write; give -o for the objects, --table, or both")
     if options.probabilities is not None and options.boundary is None:
         raise DataError(
-            "--probabilities help where a class is the boundary between objects; say "
-            "which with --boundary, or leave them out"
+            "--probabilities help where a class is the boundary between objects; name "
+            "it with --boundary, or leave them out"
         )
 
 

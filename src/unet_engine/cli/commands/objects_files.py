@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from unet_engine.cli.files.reading import of_series, open_selected
-from unet_engine.cli.progress import tell, tell_rule
+from unet_engine.cli.progress import report, report_rule
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
 from unet_engine.images.labels.choices import Wording
@@ -75,7 +75,7 @@ def choose_scale(
     sizes = [one.pixel_size for one in (mask, image) if one is not None]
     known = [lengths for size in sizes if (lengths := size.lengths(axes)) is not None]
     if known:
-        _tell_sizes_differ(axes, known, quiet=options.quiet)
+        _report_sizes(axes, known, quiet=options.quiet)
         return known[0]
     reason = next((size.printed for size in sizes if size.printed), "")
     if ndim == 3:
@@ -83,21 +83,21 @@ def choose_scale(
     # Other reasons were named when the files were opened.
     if reason and not any(size.note for size in sizes):
         pixels = "pixels" if ndim == 2 else "voxels"
-        tell(
+        report(
             [f"{reason}, so sizes are in {pixels}; give --scale {','.join(axes)}"],
             quiet=options.quiet,
         )
     return None
 
 
-def _tell_sizes_differ(
+def _report_sizes(
     axes: str, known: Sequence[tuple[float, ...]], *, quiet: bool
 ) -> None:
-    """Tell when a mask and its image state pixels of another size."""
+    """Report a mask and an image that state pixels of different sizes."""
     if np.allclose(known[0], known[-1], rtol=_SAME_SIZE, atol=0):
         return
     mask, image = (" x ".join(f"{edge:.6g}" for edge in one) for one in known)
-    tell(
+    report(
         [
             f"a pixel of the mask is {mask} µm and one of the image {image} µm "
             f"({axes}); that of the mask counts, unless --scale states another"
@@ -127,7 +127,7 @@ def with_scale(
 def read_rule(
     options: ObjectsOptions, paths: Sequence[Path], *, method: str
 ) -> LabelRule | None:
-    """Read what values all masks of a run hold, and tell what they mean.
+    """Read what values all masks of a run hold, and report what they mean.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def read_rule(
         segmented=True,
         wording=_WORDING,
     )
-    tell_rule(rule, (), quiet=options.quiet)
+    report_rule(rule, (), quiet=options.quiet)
     return rule
 
 

@@ -29,7 +29,7 @@ from unet_engine.cli.options.parameters import (
     UserPath,
     settings_of,
 )
-from unet_engine.cli.progress import bar, tell
+from unet_engine.cli.progress import bar, report
 from unet_engine.errors import DataError, EngineError
 from unet_engine.generators import drain
 from unet_engine.images import (
@@ -142,7 +142,7 @@ def run(
     suffixes = LABEL_SUFFIXES if checkpoint.spec.classes else TIFF_SUFFIXES
     sources, out = _places(images, options)
     tasks = plan_tasks(sources, out, options.probabilities, suffixes=suffixes)
-    _tell_renamed(tasks, quiet=options.quiet)
+    _report_renamed(tasks, quiet=options.quiet)
     inputs = Inputs(task.image for task in tasks)
     batch = Batch(len(tasks), "images", "segmented")
     with stop_on_interrupt("stopping") as stop:
@@ -167,8 +167,8 @@ def run(
     return batch.conclude(quiet=options.quiet)
 
 
-def _tell_renamed(tasks: Sequence[Task], *, quiet: bool) -> None:
-    tell(
+def _report_renamed(tasks: Sequence[Task], *, quiet: bool) -> None:
+    report(
         (
             f"{task.image.name}: another image has the same name without suffix, so "
             f"the result is {task.labels.name}"
@@ -257,11 +257,11 @@ class _Run:
     def _report_kept(self, into: DiskOutput, title: str) -> bool:
         if into.unfinished is not None:
             kept = f"finished tiles are kept in {into.unfinished}"
-            tell([f"{title}: {kept}; {self.options.advice}"])
+            report([f"{title}: {kept}; {self.options.advice}"])
         return False
 
     def _report(self, task: Task, title: str, result: Prediction | Denoised) -> None:
-        tell((f"{title}: {note}" for note in result.notes), quiet=self.options.quiet)
+        report((f"{title}: {note}" for note in result.notes), quiet=self.options.quiet)
         print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
 
     def _drain(self, run: Generator[Any, None, _Result], title: str) -> _Result:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from unet_engine.cli.interrupts import INTERRUPTED
-from unet_engine.cli.progress import bar, tell
+from unet_engine.cli.progress import bar, report
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.generators import drain
 from unet_engine.training.events import Note, Step, Validation
@@ -54,10 +54,10 @@ def follow(
 
         def show(event: Note | Saving | Step | Validation) -> None:
             if isinstance(event, Validation):
-                tell([_describe(event)], quiet=quiet)
+                report([_describe(event)], quiet=quiet)
             elif isinstance(event, Note):
                 shown.add(event.line)
-                tell([event.line], quiet=quiet)
+                report([event.line], quiet=quiet)
             elif isinstance(event, Step):
                 loss = f"{event.loss:.3f}"
                 progress.set_postfix(refresh=False, step=event.step, loss=loss)
@@ -66,7 +66,7 @@ def follow(
         trained = drain(events, show)
     result = trained.result
     if result.improved or result.stopped:
-        tell((note for note in result.notes if note not in shown), quiet=quiet)
+        report((note for note in result.notes if note not in shown), quiet=quiet)
     return trained
 
 
@@ -110,7 +110,7 @@ def conclude(trained: Trained, options: TrainingOptions) -> int:
     result, info = trained.result, trained.model
     if trained.unsaved is not None:
         place = trained.unsaved.place
-        end = f"is in {place} instead" if place else "could be kept nowhere"
+        end = f"is in {place} instead" if place else "could not be kept anywhere"
         raise DataError(f"{trained.unsaved.reason}; the trained model {end}")
     if info is not None:
         if options.overwrite and result.stopped and info.name != options.out:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
-from unet_engine.cli.progress import tell
+from unet_engine.cli.progress import report
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import is_zarr, list_images
 
@@ -67,14 +67,14 @@ class Batch:
             self.report(path, line)
 
     def report(self, path: Path, line: str) -> None:
-        """Count a file as failed, and say why."""
+        """Count a file as failed, and report why."""
         self.errors[path] = line
-        tell([f"napari-unet: error: {line}"])
+        report([f"napari-unet: error: {line}"])
 
     def skip(self, path: Path, *, quiet: bool, where: str = "there") -> None:
-        """Count a file as finished before, and say so."""
+        """Count a file as finished before, and report it."""
         self.skipped += 1
-        tell([f"{path} is {where} already; skipped"], quiet=quiet)
+        report([f"{path} is {where} already; skipped"], quiet=quiet)
 
     def conclude(self, *, quiet: bool) -> int:
         """Write the last line of a run; return its exit code.
@@ -91,7 +91,7 @@ class Batch:
                 f"{self.verb} ({self.done} {self.verb}{before}); see the lines above"
             )
         if self.total > 1:
-            tell([f"{self.done} {self.noun} {self.verb}{before}"], quiet=quiet)
+            report([f"{self.done} {self.noun} {self.verb}{before}"], quiet=quiet)
         return 0
 
     def stopped(self, then: str = "written") -> int:
@@ -100,7 +100,7 @@ class Batch:
         if not self.done:
             what = "nothing was"
         failed = f", {len(self.errors)} failed" if self.errors else ""
-        tell([f"napari-unet: stopped, {what} {then}{failed}"])
+        report([f"napari-unet: stopped, {what} {then}{failed}"])
         return INTERRUPTED
 
 

@@ -1,4 +1,4 @@
-"""What a command may write: nothing that exists, unless the user says so."""
+"""What a command may write: nothing that exists, unless the user allows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_zarr_name(path: Path | None) -> bool:
-    """Tell whether a result is to be a zarr."""
+    """Whether a result is to be a zarr."""
     return path is not None and path.suffix.lower() == ZARR_SUFFIX
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unet_engine.cli.files.pairing import chosen_pairs, paired_files
-from unet_engine.cli.progress import tell, tell_rule
+from unet_engine.cli.progress import report, report_rule
 from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Tally, decide_labels, open_image, read_labels
 from unet_engine.images.labels.choices import COMMAND_LINE
@@ -58,7 +58,7 @@ def open_selected(
     labels: bool = False,
     axes: str | None = None,
 ) -> Image:
-    """Open an image, or labels, as the options say.
+    """Open an image, or labels, by the options.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def read_labelled(
     wording: Wording = COMMAND_LINE,
     batch: Batch | None = None,
 ) -> LabelledData:
-    """Open the chosen images lazily, read all labels, and tell what they mean.
+    """Open the chosen images lazily, read all labels, and report what they mean.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def read_labelled(
         classes=None if names is None else len(names),
         wording=wording,
     )
-    tell_rule(rule, names or default_names(rule.classes), quiet=options.quiet)
+    report_rule(rule, names or default_names(rule.classes), quiet=options.quiet)
     data = [
         LabelledImage(image=image, labels=ids, rule=rule, name=path.stem)
         for path, _, image, ids in read
@@ -144,13 +144,13 @@ def _tally(pairs: Sequence[tuple[Path, Path]], options: DataOptions) -> Iterator
         try:
             yield Tally.of(path.name, _read_ids(path, image_path, options))
         except DataError as error:
-            tell([f"not used, and not counted either: {error}"], quiet=options.quiet)
+            report([f"not used, and not counted either: {error}"], quiet=options.quiet)
 
 
 def _read_ids(
     path: Path, image: Image | Path, options: DataOptions
 ) -> npt.NDArray[np.integer[Any]]:
-    """Read labels as they say themselves, and for the rest as the options say.
+    """Read labels by their own metadata, and for the rest by the options.
 
     Labels that do not name their axes have those of their image.
 
@@ -198,7 +198,7 @@ def of_series(read: Callable[[int | None], _Read], number: int | None) -> _Read:
     read
         Takes the number, or None.
     number
-        Which was asked for.
+        Which was chosen.
 
     Raises
     ------

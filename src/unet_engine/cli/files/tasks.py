@@ -210,7 +210,7 @@ def check_task(
         check_suffix(task.probabilities, LARGE_SUFFIXES)
     for path in task.outputs:
         check_place(path)
-        # A zarr may be that of an unfinished run, which is gone on with.
+        # A zarr may be that of an unfinished run, which is resumed.
         if not is_zarr_name(path):
             check_free(path, overwrite=overwrite)
 

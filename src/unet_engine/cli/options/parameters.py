@@ -19,15 +19,15 @@ from docstring_parser import DocstringStyle, parse
 
 from unet_engine.errors import SpecError
 
+# Groups of the help, below the everyday parameters, in this order.
 READING = Group("Reading images", sort_key=1)
 LABELS = Group("Meaning of label values", sort_key=2)
 NETWORK = Group("Size of a fresh network", sort_key=3)
 EXPERT = Group("Expert settings", sort_key=4)
 GENERAL = Group("General", sort_key=5)
-"""Groups of the help, below the parameters that everybody needs."""
 
 _TOO_LARGE = 2**31
-"""torch and numpy hold integers below; of floats, inf and nan are meant."""
+"""torch and numpy hold integers below; inf and nan are refused with it."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

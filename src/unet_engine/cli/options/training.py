@@ -63,7 +63,7 @@ class StartOptions(QuietOption):
         Start an FCN from VGG-16 or AlexNet as trained on ImageNet; the weights are
         fetched once.
     ndim
-        Dimensions of a fresh model: 2 sees the planes of a stack one by one, 3 sees
+        Dimensions of a fresh model: 2 takes the planes of a stack one by one, 3 takes
         volumes and learns from stacks of which a few slices are labelled (the others:
         255) (default: 2, or what the architecture is made for).
     depth
