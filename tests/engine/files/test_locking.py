@@ -116,7 +116,10 @@ def test_a_run_names_the_process_that_writes_to_its_folder(tmp_path):
         with pytest.raises(DataError, match=message):
             tiles.open({})
     assert tiles.open({}) == set()
-    tiles.remove()
+    tiles.close()
+    again = FinishedTiles(tmp_path)
+    assert again.open({}) == set()
+    again.remove()
     assert list(tmp_path.iterdir()) == []
 
 
