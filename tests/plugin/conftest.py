@@ -167,7 +167,7 @@ class _DamagedBlock:
     conflicts = 0
 
     def load(self) -> NoReturn:
-        raise DataError("a block of the stroke journal is damaged on disk")
+        raise DataError("a block of the stroke log is damaged on disk")
 
 
 @pytest.fixture

@@ -149,12 +149,12 @@ def picture_by_the_name_of_a_tiff(path: Path) -> Callable[[re.Match[str]], objec
 def unfinished_prediction(path: Path) -> Callable[[re.Match[str]], object]:
     path = path.with_suffix(".zarr")
     zarr.create_array(path, data=SQUARE, chunks=(32, 32))
-    journal = path / ".napari-unet-run"
-    journal.mkdir()
+    run_folder = path / ".napari-unet-run"
+    run_folder.mkdir()
     (path / "c" / "1" / "1").unlink()
 
     def end(_: re.Match[str]) -> None:
-        journal.rmdir()
+        run_folder.rmdir()
         zarr.open_array(path)[...] = SQUARE
 
     return end

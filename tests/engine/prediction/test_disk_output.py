@@ -426,13 +426,15 @@ def test_kill_9_during_a_command_and_the_same_command_again(
 
     subprocess.run(command("whole.ome.zarr"), check=True, capture_output=True)
     killed = subprocess.Popen(command("killed.ome.zarr"), stderr=subprocess.PIPE)
-    journal = tmp_path / "killed.ome.zarr" / ".napari-unet-run" / "tiles"
-    while killed.poll() is None and not (journal.exists() and journal.stat().st_size):
+    finished_log = tmp_path / "killed.ome.zarr" / ".napari-unet-run" / "tiles"
+    while killed.poll() is None and not (
+        finished_log.exists() and finished_log.stat().st_size
+    ):
         time.sleep(0.002)
     killed.kill()
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL, "it was killed while it ran"
-    finished = journal.read_text().count("\n")
+    finished = finished_log.read_text().count("\n")
     assert 0 < finished < 100
     again = subprocess.run(
         command("killed.ome.zarr"), check=True, capture_output=True, text=True

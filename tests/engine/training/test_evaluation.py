@@ -140,7 +140,7 @@ def test_fine_tune_learns_from_labels_and_strokes(folders: tuple[Path, Path]) ->
     assert fine_tune(start, [painted], config).improved
 
 
-def test_fine_tune_tells_what_happens_and_stops() -> None:
+def test_fine_tune_reports_what_happens_and_stops() -> None:
     pixels, truth = nuclei((64, 64), seed=0)
     data = open_labelled([(Image.from_array(pixels, "YX"), truth)], values="objects")
     events: list[object] = []

@@ -53,8 +53,8 @@ def test_every_step_equals_that_of_pytorch(kind: str):
     optimiser, expected = ours(kind, module), reference(kind, twin)
     for step in range(5):
         rate = 1e-4 / (1 + step)
-        for group, pace in zip(expected.param_groups, (1, 10), strict=True):
-            group["lr"] = rate * pace
+        for group, factor in zip(expected.param_groups, (1, 10), strict=True):
+            group["lr"] = rate * factor
         x = torch.randn(2, 1, 12, 12)
         optimiser.forget_gradients()
         expected.zero_grad()

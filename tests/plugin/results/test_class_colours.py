@@ -9,7 +9,7 @@ from skimage.color import rgb2lab
 from napari_unet.viewer.class_colours import BACKGROUND_COLOUR, colour_of
 
 # Machado, Oliveira and Fernandes 2009, severity 1, of linear RGB.
-SIGHTS = {
+COLOUR_VISIONS = {
     "usual": np.eye(3),
     "protanopia": np.array(
         [
@@ -39,26 +39,26 @@ def _rgb(colour: str) -> list[float]:
     return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
 
 
-def _seen(colours: list[str], sight: np.ndarray) -> np.ndarray:
+def _seen(colours: list[str], vision: np.ndarray) -> np.ndarray:
     values = np.array([_rgb(colour) for colour in colours])
     low = values <= 0.04045
     linear = np.where(low, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(linear @ sight.T, 0, 1)
+    linear = np.clip(linear @ vision.T, 0, 1)
     low = linear <= 0.0031308
     return rgb2lab(np.where(low, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055))
 
 
-@pytest.mark.parametrize("sight", list(SIGHTS))
-def test_no_two_colours_look_alike(sight: str) -> None:
+@pytest.mark.parametrize("vision", list(COLOUR_VISIONS))
+def test_no_two_colours_look_alike(vision: str) -> None:
     names = [colour_of(label) for label in range(1, 31)]
-    lab = _seen(names, SIGHTS[sight])
+    lab = _seen(names, COLOUR_VISIONS[vision])
     apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
     apart[np.diag_indices(len(apart))] = np.inf
     assert apart.min() > 13
 
 
-@pytest.mark.parametrize("sight", list(SIGHTS))
-def test_the_background_looks_like_no_class(sight: str) -> None:
+@pytest.mark.parametrize("vision", list(COLOUR_VISIONS))
+def test_the_background_looks_like_no_class(vision: str) -> None:
     names = [colour_of(label) for label in range(1, 31)]
-    lab = _seen([BACKGROUND_COLOUR, *names], SIGHTS[sight])
+    lab = _seen([BACKGROUND_COLOUR, *names], COLOUR_VISIONS[vision])
     assert np.linalg.norm(lab[1:] - lab[0], axis=-1).min() > 13

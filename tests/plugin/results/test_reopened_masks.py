@@ -200,9 +200,9 @@ def test_a_stroke_that_was_cut_short_is_reported(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
     path, _ = painted
-    (journal,) = StrokeStore().root.rglob("*.strokes")
-    with journal.open("rb+") as file:
-        file.truncate(journal.stat().st_size - 5)
+    (log,) = StrokeStore().root.rglob("*.strokes")
+    with log.open("rb+") as file:
+        file.truncate(log.stat().st_size - 5)
     text = line(session(stack, path))
     assert text.startswith("Your 2 strokes of today are back. The one that was")
 

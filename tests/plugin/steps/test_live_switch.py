@@ -157,7 +157,7 @@ def test_what_comes_into_view_is_predicted(dock: Docked):
     image[:, 450:550] += 120
     begin(dock, image)
     learned(dock)
-    assert not dock.mask.data[450:, 450:].any(), "out of sight"
+    assert not dock.mask.data[450:, 450:].any(), "out of the viewport"
     camera_of(dock.viewer).center = (0, 520, 520)
     dock.bot.waitUntil(lambda: dock.mask.data[520:, 460:540].any(), timeout=60_000)
     settle(dock)
