@@ -174,7 +174,7 @@ class Workspace:
         return stroke_classes.model_identity(self.model, self.added_classes)
 
     @property
-    def _painted_model(self) -> dict[str, Any]:
+    def _painted_model(self) -> Mapping[str, Any]:
         """What identifies the model that the chosen image was painted for."""
         image = self.working_image
         return {} if image is None else image.annotations.painted.model

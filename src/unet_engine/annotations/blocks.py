@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -281,3 +281,39 @@ def _meet(corner: int, part: range) -> tuple[slice, slice]:
         slice(start - corner, stop - corner),
         slice(start - part.start, stop - part.start),
     )
+
+
+def split_pixels(
+    where: list[npt.NDArray[Any]],
+) -> Iterator[tuple[Index, Key, Any, Any, Any]]:
+    """Sort pixels into blocks: plane, block, rows, columns in it, which pixels."""
+    if not where[0].size:
+        return
+    *leading, y, x = (w.astype(np.intp, copy=False) for w in where)
+    keys = np.stack([*leading, y // EDGE, x // EDGE])
+    order = np.lexsort(keys[::-1])
+    keys = keys[:, order]
+    starts = np.flatnonzero(np.any(np.diff(keys, axis=1), axis=0)) + 1
+    for chosen, start in zip(
+        np.split(order, starts), (0, *starts.tolist()), strict=True
+    ):
+        *index, row, column = (int(k) for k in keys[:, start])
+        yield (
+            tuple(index),
+            (row, column),
+            y[chosen] % EDGE,
+            x[chosen] % EDGE,
+            chosen,
+        )
+
+
+def class_ids(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return numbers as uint8 class ids; raise `DataError` where they are none."""
+    if values.dtype.kind not in "biu":
+        raise DataError(f"class ids are whole numbers, not {values.dtype}")
+    if values.size and not (values.min() >= 0 and values.max() <= IGNORE):
+        raise DataError(
+            f"class ids run from 0 to {IGNORE - 1}, got {values.min()} to "
+            f"{values.max()}; paint with the labels of the classes"
+        )
+    return values.astype(np.uint8, copy=False)
