@@ -20,7 +20,7 @@ from unet_engine.models.store import ModelStore
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from napari_unet.state.training_pair import Pair

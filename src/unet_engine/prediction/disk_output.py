@@ -6,26 +6,13 @@ import os
 import shutil
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unet_engine.errors import DataError
-from unet_engine.images import open_image
 from unet_engine.images.no_data import RUN
-from unet_engine.images.tiff.writing import write_large_tiff
 from unet_engine.images.zarr.chunks import files_of
-from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
-from unet_engine.images.zarr.writing import (
-    Multiscale,
-    OmeZarrVersion,
-    channel_attributes,
-    label_attributes,
-    written_attributes,
-)
+from unet_engine.prediction.disk_target import RECORD, DiskTarget
 from unet_engine.prediction.finished_tiles import (
     FinishedTiles,
     InputFiles,
@@ -37,20 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
+    import numpy as np
     import numpy.typing as npt
-    import zarr
 
+    from unet_engine.images.zarr.writing import (
+        OmeZarrVersion,
+    )
     from unet_engine.places import Index
     from unet_engine.prediction.outputs import PredictionRun
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
 
-_RECORD = "napari-unet-finetune"
-"""Attribute of a finished image: what it was made from."""
-
-_LARGEST_CHUNK = 1024
-"""Edge of a chunk in pixels: 1 MiB of class ids, as viewers read quickly."""
 
 _COMMIT_INTERVAL_S = 0.5
 """Seconds of work that a power cut can cost; a flush of each tile would cost more."""
@@ -90,7 +75,7 @@ class DiskOutput:
     ) -> None:
         paths = [labels] if probabilities is None else [labels, probabilities]
         self._targets = [
-            _Target(Path(os.path.realpath(path)), ome_zarr) for path in paths
+            DiskTarget(Path(os.path.realpath(path)), ome_zarr) for path in paths
         ]
         self._finished_tiles = FinishedTiles(self._targets[0].store)
         self._overwrite = overwrite and not (resume and self._finished_tiles.exists)
@@ -194,7 +179,7 @@ class DiskOutput:
         with self._named_errors():
             self._commit()
             for target in self._targets:
-                if not target.finish(stop, {_RECORD: self._identity}):
+                if not target.finish(stop, {RECORD: self._identity}):
                     return False
             self._finished_tiles.remove()
             for target in self._targets:
@@ -308,148 +293,6 @@ class DiskOutput:
                 f"{error.strerror or error}; make its folder exist, writable and with "
                 "free space, and run the same again: it goes on at the finished tiles"
             ) from error
-
-
-class _Target:
-    """One result: where it is wanted, and the OME-Zarr that is filled."""
-
-    def __init__(self, path: Path, ome_zarr: OmeZarrVersion) -> None:
-        self.path = path
-        self._version: OmeZarrVersion = ome_zarr
-        self.is_zarr = path.suffix.lower() == ZARR_SUFFIX
-        hidden = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
-        self.store = path if self.is_zarr else hidden
-
-    @property
-    def array(self) -> Any:
-        """The result as it lies on disk, ``([classes,] *leading, Y, X)``."""
-        if self.is_zarr or self.store.exists():
-            return self._multiscale.as_written(self._array)
-        return open_image(self.path, axes=self._multiscale.axes).data
-
-    def open(self, run: PredictionRun, *, probabilities: bool, anew: bool) -> None:
-        """Make the OME-Zarr, or open it."""
-        multiscale = _multiscale(self.store, run, probabilities=probabilities)
-        self._multiscale = replace(multiscale, version=self._version)
-        self._image = run.image
-        self._classes = run.checkpoint.spec.classes if probabilities else ()
-        self._array: zarr.Array = self._multiscale.open(anew=anew)
-
-    def write(self, index: Index, tile: Tile, block: npt.NDArray[Any]) -> list[Path]:
-        """Write a tile and return the files that hold it."""
-        self._array[self._key(index, tile)] = block
-        return self.chunks(index, tile)
-
-    def chunks(self, index: Index, tile: Tile) -> list[Path]:
-        """Return the files of a tile."""
-        spans = [
-            range(k, k + 1) if isinstance(k, int) else range(*k.indices(size))
-            for k, size in zip(self._key(index, tile), self._array.shape, strict=True)
-        ]
-        numbers = product(
-            *(
-                range(span.start // chunk, -(-span.stop // chunk))
-                for span, chunk in zip(spans, self._array.chunks, strict=True)
-            )
-        )
-        encode = self._array.metadata.encode_chunk_key
-        return [self.store / "0" / encode(number) for number in numbers]
-
-    def finish(self, stop: Stop, attributes: dict[str, Any]) -> bool:
-        """Make the result from the full resolution: smaller levels, or the TIFF."""
-        if self.is_zarr:
-            return self._multiscale.finish(stop, attributes)
-        return write_large_tiff(
-            self.path,
-            self.array,
-            self._multiscale.axes,
-            self._image,
-            channels=self._classes,
-            stop=stop,
-        )
-
-    def record(self) -> dict[str, Any] | None:
-        """Return what finished results were made from; None of anything else."""
-        record = written_attributes(self.path).get(_RECORD)
-        return record if isinstance(record, dict) else None
-
-    def check_free(self, finished_tiles: FinishedTiles) -> None:
-        """Refuse to write into what is there; a TIFF is replaced when it is complete.
-
-        Raises
-        ------
-        DataError
-            When there is a file or folder with something in it.
-        """
-        if not self.is_zarr:
-            if self.store.exists():
-                shutil.rmtree(self.store)
-            return
-        foreign = (p for p in self.store.rglob("*") if not finished_tiles.owns(p))
-        if self.store.is_file() or any(p.is_file() for p in foreign):
-            raise DataError(
-                f"{self.path} is there already; choose another name, or pass "
-                "--overwrite to delete it first"
-            )
-
-    def delete(self) -> None:
-        """Delete a zarr that is there.
-
-        Raises
-        ------
-        DataError
-            When it is something else.
-        """
-        if not self.store.exists():
-            return
-        empty = self.store.is_dir() and not any(self.store.iterdir())
-        if not (empty and is_zarr(self.store)) and not holds_zarr(self.store):
-            raise DataError(
-                f"{self.store} is no zarr and is not deleted; choose another name"
-            )
-        shutil.rmtree(self.store)
-
-    def remove_store(self) -> None:
-        """Remove the hidden OME-Zarr once its TIFF is there."""
-        if not self.is_zarr:
-            shutil.rmtree(self.store, ignore_errors=True)
-
-    def _key(self, index: Index, tile: Tile) -> tuple[int | slice, ...]:
-        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
-        whole = len(self._multiscale.axes) - len(where)
-        return self._multiscale.key((*(slice(None),) * whole, *where))
-
-
-def _multiscale(path: Path, run: PredictionRun, *, probabilities: bool) -> Multiscale:
-    plan, image = run.plan, run.image
-    axes = image.leading_axes + "YX"
-    spatial = [
-        _divisor(min(edge, size), edge)
-        for edge, size in zip(plan.tiles.tile, plan.tiles.shape, strict=True)
-    ]
-    chunks = (1,) * (len(axes) - len(spatial)) + tuple(spatial)
-    classes = run.checkpoint.spec.classes
-    return Multiscale(
-        path=path,
-        axes="C" + axes if probabilities else axes,
-        shape=(len(classes), *plan.shape) if probabilities else plan.shape,
-        chunks=(1, *chunks) if probabilities else chunks,
-        dtype=np.dtype(np.float32 if probabilities else np.uint8),
-        pixel_size=image.pixel_size,
-        labels=not probabilities,
-        attributes=(channel_attributes if probabilities else label_attributes)(classes),
-    )
-
-
-def _divisor(size: int, edge: int) -> int:
-    """Return the edge of the chunks: that of the tile, or a part that divides it."""
-    if size < edge:
-        # One tile holds the whole axis.
-        return min(size, _LARGEST_CHUNK)
-    parts = -(-edge // _LARGEST_CHUNK)
-    while edge % parts:
-        parts += 1
-    return edge // parts
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,182 @@
+"""One file or store of a run to disk: opened, filled tile by tile, finished."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_engine.errors import DataError
+from unet_engine.images import open_image
+from unet_engine.images.tiff.writing import write_large_tiff
+from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
+from unet_engine.images.zarr.writing import (
+    Multiscale,
+    OmeZarrVersion,
+    channel_attributes,
+    label_attributes,
+    written_attributes,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+    import zarr
+
+    from unet_engine.places import Index
+    from unet_engine.prediction.finished_tiles import FinishedTiles
+    from unet_engine.prediction.outputs import PredictionRun
+    from unet_engine.stopping import Stop
+    from unet_engine.tiling.tiles import Tile
+
+RECORD = "napari-unet-finetune"
+"""Attribute of a finished image: what it was made from."""
+
+_LARGEST_CHUNK = 1024
+"""Edge of a chunk in pixels: 1 MiB of class ids, as viewers read quickly."""
+
+
+class DiskTarget:
+    """One result: where it is wanted, and the OME-Zarr that is filled."""
+
+    def __init__(self, path: Path, ome_zarr: OmeZarrVersion) -> None:
+        self.path = path
+        self._version: OmeZarrVersion = ome_zarr
+        self.is_zarr = path.suffix.lower() == ZARR_SUFFIX
+        hidden = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
+        self.store = path if self.is_zarr else hidden
+
+    @property
+    def array(self) -> Any:
+        """The result as it lies on disk, ``([classes,] *leading, Y, X)``."""
+        if self.is_zarr or self.store.exists():
+            return self._multiscale.as_written(self._array)
+        return open_image(self.path, axes=self._multiscale.axes).data
+
+    def open(self, run: PredictionRun, *, probabilities: bool, anew: bool) -> None:
+        """Make the OME-Zarr, or open it."""
+        multiscale = _multiscale(self.store, run, probabilities=probabilities)
+        self._multiscale = replace(multiscale, version=self._version)
+        self._image = run.image
+        self._classes = run.checkpoint.spec.classes if probabilities else ()
+        self._array: zarr.Array = self._multiscale.open(anew=anew)
+
+    def write(self, index: Index, tile: Tile, block: npt.NDArray[Any]) -> list[Path]:
+        """Write a tile and return the files that hold it."""
+        self._array[self._key(index, tile)] = block
+        return self.chunks(index, tile)
+
+    def chunks(self, index: Index, tile: Tile) -> list[Path]:
+        """Return the files of a tile."""
+        spans = [
+            range(k, k + 1) if isinstance(k, int) else range(*k.indices(size))
+            for k, size in zip(self._key(index, tile), self._array.shape, strict=True)
+        ]
+        numbers = product(
+            *(
+                range(span.start // chunk, -(-span.stop // chunk))
+                for span, chunk in zip(spans, self._array.chunks, strict=True)
+            )
+        )
+        encode = self._array.metadata.encode_chunk_key
+        return [self.store / "0" / encode(number) for number in numbers]
+
+    def finish(self, stop: Stop, attributes: dict[str, Any]) -> bool:
+        """Make the result from the full resolution: smaller levels, or the TIFF."""
+        if self.is_zarr:
+            return self._multiscale.finish(stop, attributes)
+        return write_large_tiff(
+            self.path,
+            self.array,
+            self._multiscale.axes,
+            self._image,
+            channels=self._classes,
+            stop=stop,
+        )
+
+    def record(self) -> dict[str, Any] | None:
+        """Return what finished results were made from; None of anything else."""
+        record = written_attributes(self.path).get(RECORD)
+        return record if isinstance(record, dict) else None
+
+    def check_free(self, finished_tiles: FinishedTiles) -> None:
+        """Refuse to write into what is there; a TIFF is replaced when it is complete.
+
+        Raises
+        ------
+        DataError
+            When there is a file or folder with something in it.
+        """
+        if not self.is_zarr:
+            if self.store.exists():
+                shutil.rmtree(self.store)
+            return
+        foreign = (p for p in self.store.rglob("*") if not finished_tiles.owns(p))
+        if self.store.is_file() or any(p.is_file() for p in foreign):
+            raise DataError(
+                f"{self.path} is there already; choose another name, or pass "
+                "--overwrite to delete it first"
+            )
+
+    def delete(self) -> None:
+        """Delete a zarr that is there.
+
+        Raises
+        ------
+        DataError
+            When it is something else.
+        """
+        if not self.store.exists():
+            return
+        empty = self.store.is_dir() and not any(self.store.iterdir())
+        if not (empty and is_zarr(self.store)) and not holds_zarr(self.store):
+            raise DataError(
+                f"{self.store} is no zarr and is not deleted; choose another name"
+            )
+        shutil.rmtree(self.store)
+
+    def remove_store(self) -> None:
+        """Remove the hidden OME-Zarr once its TIFF is there."""
+        if not self.is_zarr:
+            shutil.rmtree(self.store, ignore_errors=True)
+
+    def _key(self, index: Index, tile: Tile) -> tuple[int | slice, ...]:
+        where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
+        whole = len(self._multiscale.axes) - len(where)
+        return self._multiscale.key((*(slice(None),) * whole, *where))
+
+
+def _multiscale(path: Path, run: PredictionRun, *, probabilities: bool) -> Multiscale:
+    plan, image = run.plan, run.image
+    axes = image.leading_axes + "YX"
+    spatial = [
+        _divisor(min(edge, size), edge)
+        for edge, size in zip(plan.tiles.tile, plan.tiles.shape, strict=True)
+    ]
+    chunks = (1,) * (len(axes) - len(spatial)) + tuple(spatial)
+    classes = run.checkpoint.spec.classes
+    return Multiscale(
+        path=path,
+        axes="C" + axes if probabilities else axes,
+        shape=(len(classes), *plan.shape) if probabilities else plan.shape,
+        chunks=(1, *chunks) if probabilities else chunks,
+        dtype=np.dtype(np.float32 if probabilities else np.uint8),
+        pixel_size=image.pixel_size,
+        labels=not probabilities,
+        attributes=(channel_attributes if probabilities else label_attributes)(classes),
+    )
+
+
+def _divisor(size: int, edge: int) -> int:
+    """Return the edge of the chunks: that of the tile, or a part that divides it."""
+    if size < edge:
+        # One tile holds the whole axis.
+        return min(size, _LARGEST_CHUNK)
+    parts = -(-edge // _LARGEST_CHUNK)
+    while edge % parts:
+        parts += 1
+    return edge // parts
