@@ -76,7 +76,7 @@ def test_it_is_trained_again_from_its_base_and_compared_on_its_crops(
             stopped=False,
         )  # fmt: skip
 
-    monkeypatch.setattr(rounds, "fine_tune", train)
+    monkeypatch.setattr(rounds, "iter_fine_tune", train)
     old = store.load("earlier")
     training = rounds.Round(
         start=old,
