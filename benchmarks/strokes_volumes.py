@@ -35,7 +35,7 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training import fine_tuning
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.pairs import TrainingPair
+from unet_engine.training.data.pairs import TrainingPair
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -35,10 +35,10 @@ from unet_engine.models.starting import start_checkpoint
 from unet_engine.models.store import crops_path
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.pairs import TrainingPair, targets_from_instances
+from unet_engine.training.data.remembered_crops import cut_crops, save_crops
 from unet_engine.training.events import Step
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.pairs import TrainingPair, targets_from_instances
-from unet_engine.training.remembered_crops import cut_crops, save_crops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

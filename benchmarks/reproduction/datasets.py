@@ -12,12 +12,12 @@ from scipy import ndimage
 
 from unet_engine.errors import DataError
 from unet_engine.images import Normalisation, open_image, pair_folders, read_labels
-from unet_engine.training.border_weights import (
+from unet_engine.training.data.border_weights import (
     balance_weights,
     border_weights,
     weigh_pieces,
 )
-from unet_engine.training.pairs import TrainingPair
+from unet_engine.training.data.pairs import TrainingPair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

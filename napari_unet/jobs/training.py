@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from unet_engine.models.spec import ModelSpec
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig, PretrainConfig
+    from unet_engine.training.data.labelled_images import PaintedImage
     from unet_engine.training.events import Note, Saving, Step, Validation
-    from unet_engine.training.labelled_images import PaintedImage
 
 
 log = logging.getLogger(__name__)

@@ -79,7 +79,7 @@ ALL_ARCHITECTURES = """
     from unet_engine.models.architectures import ARCHITECTURES
     from unet_engine.training.config import FineTuneConfig
     from unet_engine.prediction.config import PredictConfig
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.images import Image
     from unet_engine.prediction.segmentation import predict
     from unet_engine.models.spec import ModelSpec

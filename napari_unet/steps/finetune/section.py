@@ -19,8 +19,8 @@ from napari_unet.widgets.forms import TextLine, add_row, rows
 from napari_unet.widgets.job_section import TrainingSection
 from unet_engine.errors import DataError, EngineError
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.labelled_images import PaintedImage
 from unet_engine.training.events import Note
-from unet_engine.training.labelled_images import PaintedImage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

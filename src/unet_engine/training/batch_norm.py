@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.data.pairs import TrainingPair
 
 SHARE = 0.5
 """Of the images' statistics, against the model's own: each half."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.stopping import Stop
-    from unet_engine.training.labelled_images import LabelledImage
+    from unet_engine.training.data.labelled_images import LabelledImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,11 +15,11 @@ from unet_engine.interactive.features import FeatureExtractor
 from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.held_out_split import split_pairs
+from unet_engine.training.data.held_out_split import split_pairs
+from unet_engine.training.data.pairs import check_pairs, class_counts, have_soft_targets
+from unet_engine.training.data.soft_targets import with_soft_targets
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.pairs import check_pairs, class_counts, have_soft_targets
 from unet_engine.training.run import TrainingRun
-from unet_engine.training.soft_targets import with_soft_targets
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
+    from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned, Step, Validation
-    from unet_engine.training.pairs import TrainingPair
 
 
 _ADVICE = (

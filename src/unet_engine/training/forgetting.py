@@ -9,8 +9,8 @@ from unet_engine.compute.devices import choose_device
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import EngineError
+from unet_engine.training.data.remembered_crops import cut_crops, join_crops
 from unet_engine.training.events import ForgettingCheck
-from unet_engine.training.remembered_crops import cut_crops, join_crops
 from unet_engine.training.validation import HeldOut
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from unet_engine.devices import Device
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned
-    from unet_engine.training.pairs import TrainingPair
 
 _FORGOT = (
     "On {} crops of what {} had learned the new model is worse: IoU {:.2f} before, "

@@ -21,9 +21,10 @@ from unet_engine.compute.loading import folded_network, load_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.augmentation import Augmentation, Varied
-from unet_engine.training.border_weights import weigh_pieces
-from unet_engine.training.crops import CropSampler, crop_shape
+from unet_engine.training.data.augmentation import Augmentation, Varied
+from unet_engine.training.data.border_weights import weigh_pieces
+from unet_engine.training.data.crops import CropSampler, crop_shape
+from unet_engine.training.data.pairs import TrainingPair, have_soft_targets, near_labels
 from unet_engine.training.losses import (
     masked_cross_entropy,
     masked_dice,
@@ -31,7 +32,6 @@ from unet_engine.training.losses import (
     soft_cross_entropy,
 )
 from unet_engine.training.optimisers import AdamW, Group, MomentumSGD
-from unet_engine.training.pairs import TrainingPair, have_soft_targets, near_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.training.config import FineTuneConfig
-    from unet_engine.training.crops import CropShape
+    from unet_engine.training.data.crops import CropShape
     from unet_engine.training.optimisers import Optimiser
 
 _DICE = 0.5

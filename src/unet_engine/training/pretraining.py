@@ -28,11 +28,11 @@ from unet_engine.images.no_data import recorded_target
 from unet_engine.labels import HELD_OUT
 from unet_engine.stopping import never
 from unet_engine.tiling.tiles import TilePlan, read_reflected
-from unet_engine.training.augmentation import Varied
 from unet_engine.training.config import PretrainConfig
-from unet_engine.training.held_out_split import split_pairs
+from unet_engine.training.data.augmentation import Varied
+from unet_engine.training.data.held_out_split import split_pairs
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import Evaluation
 

@@ -15,12 +15,12 @@ from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.starting import model_of_planes, with_classes
 from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.labelled_images import training_pairs
+from unet_engine.training.data.pairs import recorded_pairs
+from unet_engine.training.data.remembered_crops import load_remembered
 from unet_engine.training.events import Note, Saving
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.forgetting import check_forgetting
-from unet_engine.training.labelled_images import training_pairs
-from unet_engine.training.pairs import recorded_pairs
-from unet_engine.training.remembered_crops import load_remembered
 from unet_engine.training.saving import Trained, save_trained
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.models.store import ModelStore
     from unet_engine.stopping import Stop
+    from unet_engine.training.data.labelled_images import LabelledImage, PaintedImage
+    from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned, Step, Validation
-    from unet_engine.training.labelled_images import LabelledImage, PaintedImage
-    from unet_engine.training.pairs import TrainingPair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from unet_engine.errors import CheckpointError, EngineError
 from unet_engine.models.store import ModelStore, user_folder
+from unet_engine.training.data.remembered_crops import save_with_crops
 from unet_engine.training.events import Saving
-from unet_engine.training.remembered_crops import save_with_crops
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from unet_engine.models.checkpoint import Checkpoint, ModelInfo
+    from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned
-    from unet_engine.training.pairs import TrainingPair
 
 Event = TypeVar("Event")
 

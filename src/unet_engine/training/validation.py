@@ -15,8 +15,8 @@ from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.metrics import Confusion
 from unet_engine.models.spec import ARCHITECTURES
 from unet_engine.tiling.tiles import Tile, TilePlan, read_reflected
-from unet_engine.training.crops import crop_shape
-from unet_engine.training.pairs import (
+from unet_engine.training.data.crops import crop_shape
+from unet_engine.training.data.pairs import (
     TrainingPair,
     class_counts,
     far_from_labels,

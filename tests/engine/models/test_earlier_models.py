@@ -14,9 +14,9 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training import rounds
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.labelled_images import LabelledImage
+from unet_engine.training.data.remembered_crops import load_remembered
 from unet_engine.training.events import FineTuned, Validation
-from unet_engine.training.labelled_images import LabelledImage
-from unet_engine.training.remembered_crops import load_remembered
 
 EARLIER = Path(__file__).with_name("earlier_models")
 

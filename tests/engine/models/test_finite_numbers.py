@@ -21,8 +21,8 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import iter_predict, predict
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.pairs import TrainingPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,8 +20,8 @@ from unet_engine.models.starting import (
     start_imagenet,
 )
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.pairs import TrainingPair
 
 PRETRAINED = ({"name": "tissue", "steps": 9, "pretrained": True},)
 FCN = ModelSpec.for_architecture("fcn32s-alexnet", width=2, dense_width=4)

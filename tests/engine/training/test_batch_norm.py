@@ -10,7 +10,7 @@ import pytest
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.batch_norm import renormalised
-from unet_engine.training.pairs import TrainingPair
+from unet_engine.training.data.pairs import TrainingPair
 
 SPEC = ModelSpec(depth=2, width=4)
 

@@ -13,8 +13,8 @@ from unet_engine.models.networks.fcn import Score
 from unet_engine.models.spec import ModelSpec, build
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.pairs import TrainingPair
 
 ROWS = [(name, ndim) for name, row in ARCHITECTURES.items() for ndim in row.ndims]
 FCNS = [name for name in ARCHITECTURES if name.startswith("fcn")]

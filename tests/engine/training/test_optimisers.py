@@ -84,7 +84,7 @@ TRAIN = """
 import sys
 import numpy as np
 from unet_engine.training.config import FineTuneConfig, PretrainConfig
-from unet_engine.training.pairs import TrainingPair
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.images import Image
 from unet_engine.training.pretraining import iter_pretrain
 from unet_engine.models.spec import ModelSpec

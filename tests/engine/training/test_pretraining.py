@@ -19,10 +19,10 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.denoising import denoise, iter_denoise
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig, PretrainConfig
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.pairs import TrainingPair
 from unet_engine.training.pretraining import DenoisingOptimisation, blind, iter_pretrain
 
 SPEC = ModelSpec(architecture="autoencoder", depth=2, width=8, classes=())

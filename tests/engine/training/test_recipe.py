@@ -10,10 +10,10 @@ from unet_engine.generators import drain
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.optimisers import AdamW, MomentumSGD
-from unet_engine.training.pairs import TrainingPair
 
 CONFIG = FineTuneConfig(
     device="cpu", minutes=0, steps=60, crop=32, batch=4, learning_rate=1e-2, elastic=2

@@ -19,9 +19,9 @@ from unet_engine.models.starting import start_checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.training import rounds
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.labelled_images import PaintedImage
+from unet_engine.training.data.remembered_crops import load_remembered
 from unet_engine.training.events import FineTuned, Note, Saving, Step, Validation
-from unet_engine.training.labelled_images import PaintedImage
-from unet_engine.training.remembered_crops import load_remembered
 from unet_engine.training.rounds import Round, train_round
 
 if TYPE_CHECKING:

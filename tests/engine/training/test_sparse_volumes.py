@@ -16,13 +16,11 @@ from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
-from unet_engine.training.augmentation import Augmentation
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.crops import CropSampler, crop_shape, volume_around
-from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.held_out_split import FEW_IMAGES, split_pairs
-from unet_engine.training.optimisation import Optimisation, _far_from_labels
-from unet_engine.training.pairs import (
+from unet_engine.training.data.augmentation import Augmentation
+from unet_engine.training.data.crops import CropSampler, crop_shape, volume_around
+from unet_engine.training.data.held_out_split import FEW_IMAGES, split_pairs
+from unet_engine.training.data.pairs import (
     NEAR,
     TrainingPair,
     check_pairs,
@@ -30,6 +28,8 @@ from unet_engine.training.pairs import (
     far_from_labels,
     near_labels,
 )
+from unet_engine.training.fine_tuning import iter_fine_tune
+from unet_engine.training.optimisation import Optimisation, _far_from_labels
 from unet_engine.training.validation import HeldOut, find_mistakes
 
 UNET = ModelSpec(ndim=3, depth=2, width=8)

@@ -5,7 +5,7 @@ from torch import nn
 from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.pairs import NEAR, TrainingPair
+from unet_engine.training.data.pairs import NEAR, TrainingPair
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
 
 SPEC = ModelSpec(depth=2, width=4)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import Checkpoint, ModelInfo
     from unet_engine.models.store import ModelStore
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.data.pairs import TrainingPair
 
 
 @pytest.fixture

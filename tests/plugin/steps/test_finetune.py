@@ -10,10 +10,10 @@ import pytest
 
 from napari_unet.jobs import training as _training_runs
 from unet_engine.errors import DataError
+from unet_engine.training.data.labelled_images import training_pairs
+from unet_engine.training.data.remembered_crops import load_remembered
 from unet_engine.training.events import FineTuned, ForgettingCheck, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.labelled_images import training_pairs
-from unet_engine.training.remembered_crops import load_remembered
 from unet_engine.training.saving import Trained
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from unet_engine.images import Image
 from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.labelled_images import PaintedImage, training_pairs
+from unet_engine.training.data.labelled_images import PaintedImage, training_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Docked
 
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.data.pairs import TrainingPair
 
 SPEC = {"ndim": 3, "depth": 1, "width": 4}
 

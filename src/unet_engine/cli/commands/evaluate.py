@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from unet_engine.metrics import Confusion, LabelKind
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
-    from unet_engine.training.labelled_images import LabelledImage
+    from unet_engine.training.data.labelled_images import LabelledImage
 
 
 _WORDING = Wording(

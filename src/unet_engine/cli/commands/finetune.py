@@ -35,7 +35,7 @@ from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.models.store import ModelStore
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.saved_strokes import find_strokes, painted_classes
+from unet_engine.training.data.saved_strokes import find_strokes, painted_classes
 from unet_engine.training.saving import folders_for_commands
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.stopping import Stop
-    from unet_engine.training.labelled_images import LabelledImage, PaintedImage
-    from unet_engine.training.saved_strokes import SavedStrokes
+    from unet_engine.training.data.labelled_images import LabelledImage, PaintedImage
+    from unet_engine.training.data.saved_strokes import SavedStrokes
 
 
 def _check_data(kind: Any, options: FineTuneOptions) -> None:

@@ -13,7 +13,7 @@ from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Tally, decide_labels, open_image, read_labels
 from unet_engine.images.labels.choices import COMMAND_LINE
 from unet_engine.images.labels.rules import default_names
-from unet_engine.training.labelled_images import LabelledImage
+from unet_engine.training.data.labelled_images import LabelledImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

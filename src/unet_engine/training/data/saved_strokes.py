@@ -20,7 +20,7 @@ from unet_engine.annotations.store import (
 from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
 from unet_engine.images.labels.rules import default_names
-from unet_engine.training.labelled_images import PaintedImage
+from unet_engine.training.data.labelled_images import PaintedImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

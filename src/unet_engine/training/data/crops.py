@@ -16,13 +16,13 @@ from scipy import ndimage
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ARCHITECTURES
 from unet_engine.tiling.tiles import read_reflected
-from unet_engine.training.pairs import class_counts
+from unet_engine.training.data.pairs import class_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from unet_engine.models.spec import ModelSpec
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.data.pairs import TrainingPair
 
 
 _VOXELS = 1

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.pairs import TrainingPair, class_counts
+from unet_engine.training.data.pairs import TrainingPair, class_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from unet_engine.errors import DataError
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ModelSpec
-from unet_engine.training.crops import CropSampler
-from unet_engine.training.pairs import (
+from unet_engine.training.data.crops import CropSampler
+from unet_engine.training.data.pairs import (
     TrainingPair,
     check_pairs,
     class_counts,

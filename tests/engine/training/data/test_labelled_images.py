@@ -11,7 +11,7 @@ from unet_engine.images import Image, Tally, decide_labels
 from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.labelled_images import (
+from unet_engine.training.data.labelled_images import (
     LabelledImage,
     PaintedImage,
     training_pairs,

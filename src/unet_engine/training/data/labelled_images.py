@@ -17,7 +17,7 @@ from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.no_data import count_unrecorded, recorded_target
 from unet_engine.labels import IGNORE
 from unet_engine.prediction.plan import check_axes
-from unet_engine.training.pairs import TrainingPair
+from unet_engine.training.data.pairs import TrainingPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -170,7 +170,7 @@ class _Source:
 
 
 def _labelled_pairs(labelled: LabelledImage, source: _Source) -> Iterator[TrainingPair]:
-    from unet_engine.training.border_weights import weigh_instances
+    from unet_engine.training.data.border_weights import weigh_instances
 
     spec, strength = source.spec, source.config.border_weight
     shape = source.image.leading_shape
@@ -186,7 +186,7 @@ def _labelled_pairs(labelled: LabelledImage, source: _Source) -> Iterator[Traini
 
 def _labelled_box(target: Labels, source: _Source) -> Box:
     """Return what to read: a whole plane, or what is around the labels of a volume."""
-    from unet_engine.training.crops import volume_around
+    from unet_engine.training.data.crops import volume_around
 
     if source.spec.ndim == 2:
         return slice(None), slice(None)
@@ -212,7 +212,7 @@ def _painted_planes(strokes: Annotations, source: _Source) -> Iterator[TrainingP
 
 def _painted_volumes(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
     """Make one volume of all painted slices, those between them ``IGNORE``."""
-    from unet_engine.training.crops import with_context
+    from unet_engine.training.data.crops import with_context
 
     for place, planes in groupby(strokes.planes(), key=lambda index: index[:-1]):
         indices = list(planes)

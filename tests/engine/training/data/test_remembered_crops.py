@@ -16,10 +16,8 @@ from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
 from unet_engine.models.store import ModelStore
-from unet_engine.training.events import FineTuned, Validation
-from unet_engine.training.forgetting import check_forgetting, compare
-from unet_engine.training.pairs import TrainingPair
-from unet_engine.training.remembered_crops import (
+from unet_engine.training.data.pairs import TrainingPair
+from unet_engine.training.data.remembered_crops import (
     cut_crops,
     join_crops,
     load_crops,
@@ -27,6 +25,8 @@ from unet_engine.training.remembered_crops import (
     save_crops,
     save_with_crops,
 )
+from unet_engine.training.events import FineTuned, Validation
+from unet_engine.training.forgetting import check_forgetting, compare
 
 SPEC = ModelSpec(depth=2, width=4, classes=("background", "cell"))
 
@@ -199,7 +199,9 @@ class TestFile:
         def full(*_):
             raise DataError("the disk is full")
 
-        monkeypatch.setattr("unet_engine.training.remembered_crops.save_crops", full)
+        monkeypatch.setattr(
+            "unet_engine.training.data.remembered_crops.save_crops", full
+        )
         store = ModelStore(tmp_path)
         save_with_crops(store, "m", start_checkpoint(SPEC), [pair()])
         assert store.load("m").spec == SPEC

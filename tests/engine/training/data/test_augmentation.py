@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unet_engine.labels import IGNORE
-from unet_engine.training.augmentation import Augmentation, perturb
+from unet_engine.training.data.augmentation import Augmentation, perturb
 
 CROP = 32
 
@@ -120,7 +120,7 @@ def test_strength_zero_is_the_same_image():
 def test_blur_keeps_the_mean_and_takes_contrast():
     generator = seeded(3)
     images = torch.rand(4, 2, 64, 64, generator=generator)
-    from unet_engine.training.augmentation import _blur
+    from unet_engine.training.data.augmentation import _blur
 
     blurred = _blur(images, torch.tensor([0.0, 0.8, 1.2, 0.0]))
     assert torch.equal(blurred[0], images[0])

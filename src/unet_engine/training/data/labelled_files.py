@@ -11,7 +11,7 @@ import numpy as np
 from unet_engine.errors import DataError
 from unet_engine.images import Image, Tally, decide_labels, open_image, read_labels
 from unet_engine.images.labels.choices import Wording
-from unet_engine.training.labelled_images import LabelledImage
+from unet_engine.training.data.labelled_images import LabelledImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

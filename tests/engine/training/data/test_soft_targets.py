@@ -17,10 +17,10 @@ from unet_engine.models.starting import start_checkpoint
 from unet_engine.stopping import never
 from unet_engine.training import fine_tuning as training
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.pairs import TrainingPair
+from unet_engine.training.data.soft_targets import with_soft_targets
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.losses import soft_cross_entropy
-from unet_engine.training.pairs import TrainingPair
-from unet_engine.training.soft_targets import with_soft_targets
 
 SPEC = ModelSpec(depth=2, width=4)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from unet_engine.interactive.features import FeatureExtractor
     from unet_engine.stopping import Stop
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.data.pairs import TrainingPair
 
     Floats = npt.NDArray[np.float32]
     Halves = npt.NDArray[np.float16]

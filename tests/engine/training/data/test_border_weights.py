@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.border_weights import (
+from unet_engine.training.data.border_weights import (
     balance_weights,
     border_weights,
     separate_objects,
     weigh_instances,
     weigh_pieces,
 )
-from unet_engine.training.pairs import TrainingPair
+from unet_engine.training.data.pairs import TrainingPair
 
 
 def squares(gap=4, edge=64):

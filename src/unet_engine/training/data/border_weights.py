@@ -20,10 +20,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.pairs import class_counts
+from unet_engine.training.data.pairs import class_counts
 
 if TYPE_CHECKING:
-    from unet_engine.training.pairs import TrainingPair
+    from unet_engine.training.data.pairs import TrainingPair
 
 Ids = npt.NDArray[np.integer[Any]]
 Weights = npt.NDArray[np.float32]
