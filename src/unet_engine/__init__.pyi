@@ -41,8 +41,8 @@ from .prediction.segmentation import iter_predict, predict
 from .training.config import FineTuneConfig, PretrainConfig
 from .training.evaluation import Evaluation, evaluate
 from .training.events import FineTuned, Note, Step, Validation
-from .training.labelled_files import open_labelled
-from .training.labelled_images import LabelledImage, PaintedImage
+from .training.data.labelled_files import open_labelled
+from .training.data.labelled_images import LabelledImage, PaintedImage
 from .training.pretraining import pretrain
 from .training.rounds import fine_tune
 
