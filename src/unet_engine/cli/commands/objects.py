@@ -82,13 +82,7 @@ def run(
     config = _config(options, settings)
     _check_wishes(options, config)
     tasks, several = _plan(masks, options)
-    companions = {
-        name: Companions(source, name, several=several)
-        for name, source in (
-            ("image", options.image),
-            ("probabilities", options.probabilities),
-        )
-    }
+    companions = _companions(options, several=several)
     inputs = Inputs(
         [task.image for task in tasks]
         + [path for one in companions.values() for path in one.paths]
@@ -172,6 +166,12 @@ class _Searches:
         files = {name: each.of(task.image) for name, each in self.companions.items()}
         output = None if made else task.labels
         return MaskFiles(mask=task.image, output=output, kept=kept, **files)
+
+
+def _companions(options: ObjectsOptions, *, several: bool) -> Mapping[str, Companions]:
+    """Return what belongs to the masks."""
+    given = {"image": options.image, "probabilities": options.probabilities}
+    return {n: Companions(path, n, several=several) for n, path in given.items()}
 
 
 def _plan(

@@ -133,12 +133,7 @@ def run(
     napari-unet predict slide.ome.zarr -o mask.ome.zarr --precision half
     """
     config = PredictConfig(**settings, probabilities=options.probabilities is not None)
-    checkpoint = ModelStore().load(options.model)
-    if not checkpoint.spec.classes and config.probabilities:
-        raise DataError(
-            f"{options.model} restores images and has no classes; "
-            "leave --probabilities out"
-        )
+    checkpoint = _load_model(options)
     suffixes = LABEL_SUFFIXES if checkpoint.spec.classes else TIFF_SUFFIXES
     sources, out = _places(images, options)
     tasks = plan_tasks(sources, out, options.probabilities, suffixes=suffixes)
@@ -273,6 +268,16 @@ class _Run:
                 progress.update(event.done - progress.n)
 
             return drain(run, show)
+
+
+def _load_model(options: PredictOptions) -> Checkpoint:
+    checkpoint = ModelStore().load(options.model)
+    if not checkpoint.spec.classes and options.probabilities is not None:
+        raise DataError(
+            f"{options.model} restores images and has no classes; "
+            "leave --probabilities out"
+        )
+    return checkpoint
 
 
 def _places(images: Sequence[Path], options: PredictOptions) -> tuple[list[Path], Path]:

@@ -111,11 +111,7 @@ def run(
     config = PretrainConfig(**{**limits, **settings})
     paths, _ = list_inputs(sources)
     batch = Batch(len(paths), "images", "learned from")
-    images = []
-    for path in paths:
-        with batch.attempt(path):
-            images.append(open_selected(path, options))
-            batch.done += 1
+    images = _open_images(paths, options, batch)
 
     @contextmanager
     def attempt(image: Image) -> Iterator[None]:
@@ -143,6 +139,17 @@ def run(
             raise
         code = conclude(trained, options)
     return code or batch.conclude(quiet=True)
+
+
+def _open_images(
+    paths: Sequence[Path], options: PretrainOptions, batch: Batch
+) -> list[Image]:
+    images = []
+    for path in paths:
+        with batch.attempt(path):
+            images.append(open_selected(path, options))
+            batch.done += 1
+    return images
 
 
 def _start(
