@@ -230,7 +230,7 @@ def test_a_model_that_fits_nowhere_is_reported(
     before = files_under(folder)
     monkeypatch.setattr("unet_engine.files.atomic.os.replace", full)
     assert finetune(folder, *QUICK) == 1
-    assert_one_line(capsys.readouterr().err, "No space left", "new", "kept nowhere")
+    assert_one_line(capsys.readouterr().err, "No space left", "new", "kept anywhere")
     assert files_under(folder) == before
 
 
