@@ -34,7 +34,7 @@ from unet_engine.training.data.held_out_split import split_pairs
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.run import TrainingRun
-from unet_engine.training.validation import Evaluation
+from unet_engine.training.validation import HeldOutScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -333,7 +333,7 @@ class BlindSpots:
         count = min(len(tiles), _MOST_TILES)
         self._tiles = [tiles[i * len(tiles) // count] for i in range(count)]
 
-    def evaluate(self, network: nn.Module, device: str) -> Evaluation:
+    def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
         """Measure the mean square error at the blind spots, in evaluation mode."""
         generator = torch.Generator().manual_seed(0)
         total = values = 0.0
@@ -344,7 +344,7 @@ class BlindSpots:
                 found = network(blinded.to(device)).float().cpu()
                 total += float(((found - image) ** 2 * spots).sum())
                 values += float(spots.sum()) * image.shape[1]
-        return Evaluation(loss=total / max(1.0, values), iou=math.nan)
+        return HeldOutScores(loss=total / max(1.0, values), iou=math.nan)
 
 
 def _read_tile(pair: TrainingPair, tile: Tile) -> tuple[Tensor, Tensor]:

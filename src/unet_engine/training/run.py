@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig
     from unet_engine.training.optimisation import Optimisation
-    from unet_engine.training.validation import Evaluation
+    from unet_engine.training.validation import HeldOutScores
 
     Weights = dict[str, npt.NDArray[Any]]
 
@@ -40,7 +40,7 @@ _CHANGE_COST = 5.0
 class Evaluator(Protocol):
     """Measures how good a network is."""
 
-    def evaluate(self, network: nn.Module, device: str) -> Evaluation:
+    def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
         """Measure a network in evaluation mode on the held-out set."""
 
 
@@ -101,9 +101,9 @@ class TrainingRun:
         self._stopped = self._diverged = False
         self._before: Validation | None = None
         self._best: tuple[Validation, Weights] | None = None
-        self._first: Evaluation | None = None
-        self._best_evaluation: Evaluation | None = None
-        self._highest: Evaluation | None = None
+        self._first: HeldOutScores | None = None
+        self._best_evaluation: HeldOutScores | None = None
+        self._highest: HeldOutScores | None = None
 
     def events(self, stop: Stop) -> Generator[Step | Validation, None, FineTuned]:
         """Train until a limit or ``stop``; yield what happens, return the best."""
@@ -166,7 +166,7 @@ class TrainingRun:
         )
         return validation
 
-    def _is_best(self, found: Evaluation) -> bool:
+    def _is_best(self, found: HeldOutScores) -> bool:
         if self._first is None:
             return True
         # Change of the rest ranks the candidates but forbids none of them: a model that
@@ -264,7 +264,7 @@ def _figures(validation: Validation) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def _is_better(new: Evaluation, old: Evaluation, *, change_cost: float) -> bool:
+def _is_better(new: HeldOutScores, old: HeldOutScores, *, change_cost: float) -> bool:
     """Compare by IoU less the cost of changes; where that is equal, by loss."""
     if not math.isfinite(new.loss):
         return False

@@ -82,7 +82,7 @@ class _View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class HeldOutScores:
     """The scores of a network on the held-out pixels.
 
     Attributes
@@ -142,7 +142,7 @@ class HeldOut:
         ]
         self._first: list[npt.NDArray[np.uint8]] = []
 
-    def evaluate(self, network: nn.Module, device: str) -> Evaluation:
+    def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
         """Evaluate a network in evaluation mode."""
         confusion = Confusion(self._classes)
         total, changed = 0.0, 0
@@ -163,7 +163,7 @@ class HeldOut:
         for first, labels, rest in zip(self._first, found, self._rest, strict=True):
             if rest.any():
                 changed += int(np.count_nonzero((first != labels) & rest))
-        return Evaluation(
+        return HeldOutScores(
             loss=total / max(1, confusion.pixels),
             iou=confusion.mean_iou,
             changed=changed / max(1, sum(int(rest.sum()) for rest in self._rest)),

@@ -20,7 +20,7 @@ from unet_engine.training.events import FineTuned, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.run import TrainingRun, _is_better
-from unet_engine.training.validation import Evaluation, HeldOut
+from unet_engine.training.validation import HeldOut, HeldOutScores
 
 SPEC = ModelSpec(depth=2, width=8)
 CONFIG = FineTuneConfig(
@@ -225,8 +225,8 @@ class TestEnd:
         # The loss falls all the same, so these weights are kept.
         looks = iter(
             [
-                Evaluation(loss=0.9, iou=0.4),
-                *[Evaluation(loss=0.5, iou=0.45, missed=(1,))] * 99,
+                HeldOutScores(loss=0.9, iou=0.4),
+                *[HeldOutScores(loss=0.5, iou=0.45, missed=(1,))] * 99,
             ]
         )
         monkeypatch.setattr(HeldOut, "evaluate", lambda *_: next(looks))
@@ -400,21 +400,21 @@ class TestAdapt:
 
 class TestBest:
     def test_harm_to_the_rest_ranks_the_candidates(self):
-        harmful = Evaluation(loss=0.1, iou=0.9, changed=0.2)
-        gentle = Evaluation(loss=0.1, iou=0.8, changed=0.01)
+        harmful = HeldOutScores(loss=0.1, iou=0.9, changed=0.2)
+        gentle = HeldOutScores(loss=0.1, iou=0.8, changed=0.01)
         assert _is_better(gentle, harmful, change_cost=5.0)
         assert _is_better(harmful, gentle, change_cost=0.0)
 
     def test_same_iou_is_decided_by_the_loss(self):
         assert _is_better(
-            Evaluation(loss=0.1, iou=0.9),
-            Evaluation(loss=0.2, iou=0.9),
+            HeldOutScores(loss=0.1, iou=0.9),
+            HeldOutScores(loss=0.2, iou=0.9),
             change_cost=5.0,
         )
 
     def test_infinite_loss_is_never_better(self):
-        bad = Evaluation(loss=math.nan, iou=1.0)
-        assert not _is_better(bad, Evaluation(loss=9.0, iou=0.0), change_cost=5.0)
+        bad = HeldOutScores(loss=math.nan, iou=1.0)
+        assert not _is_better(bad, HeldOutScores(loss=9.0, iou=0.0), change_cost=5.0)
 
     @pytest.mark.parametrize(("pixels", "kept"), [(400, 4), (40_000, 1)])
     def test_few_held_out_strokes_do_not_make_an_early_evaluation_the_best(
@@ -426,7 +426,7 @@ class TestBest:
         held_out = TrainingPair(np.zeros((1, 300, 300), np.float32), target)
         ious = [0.2, 0.76, 0.3, 0.65, 0.66]
         evaluator = SimpleNamespace(
-            evaluate=lambda *_: Evaluation(loss=1.0, iou=ious[run._count]),
+            evaluate=lambda *_: HeldOutScores(loss=1.0, iou=ious[run._count]),
         )
         optimisation = SimpleNamespace(
             average=SimpleNamespace(network=None), device="cpu", frozen=True, batch=1,
