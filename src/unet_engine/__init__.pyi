@@ -39,10 +39,10 @@ from .prediction.disk_output import DiskOutput
 from .prediction.events import Denoised, Prediction, TileDone
 from .prediction.segmentation import iter_predict, predict
 from .training.config import FineTuneConfig, PretrainConfig
-from .training.evaluation import Evaluation, evaluate
-from .training.events import FineTuned, Note, Step, Validation
 from .training.data.labelled_files import open_labelled
 from .training.data.labelled_images import LabelledImage, PaintedImage
+from .training.evaluation import Evaluation, evaluate
+from .training.events import FineTuned, Note, Step, Validation
 from .training.pretraining import pretrain
 from .training.rounds import fine_tune
 

@@ -1,9 +1,9 @@
 """Fine-tuning and pretraining.
 
 In go labelled images and a model, out come better weights. ``rounds`` is one whole
-training for dock and command line: ``data`` makes pairs and crops of what is labelled,
-``fine_tuning`` starts a ``run``, ``forgetting`` compares the result with its parent, and
-``saving`` saves it. In a run the ``optimisation`` takes steps on crops with their
+training for dock and command line: ``data`` makes pairs of images and labels,
+``fine_tuning`` starts a ``run``, ``forgetting`` compares the result with its parent,
+and ``saving`` saves it. In a run the ``optimisation`` takes steps on crops with their
 ``losses`` and ``optimisers``, by a ``schedule``; ``validation`` evaluates.
 ``pretraining`` learns from images without labels.
 """
