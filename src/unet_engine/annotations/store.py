@@ -15,7 +15,8 @@ import numpy as np
 import platformdirs
 
 from unet_engine.annotations.annotations import Annotations
-from unet_engine.annotations.recovery import newest_file, read_newest_header
+from unet_engine.annotations.folders import ASIDE, in_group, stroke_folders
+from unet_engine.annotations.recovery import newest_file
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 STROKES_VARIABLE = "NAPARI_UNET_STROKES"
 """Environment variable that names another folder for the user's strokes."""
 
-_ASIDE = ".aside-"
 _SAMPLES = 2**14
 """Pixels of an image in memory of which its digest is: read in milliseconds."""
 
@@ -169,7 +169,7 @@ class StrokeStore:
             groups = sorted(self.root.iterdir())
         except OSError:
             return None
-        for folder, header in (found for group in groups for found in _in_group(group)):
+        for folder, header in (found for group in groups for found in in_group(group)):
             same_size = header.shape[-2:] == identity.shape[-2:]
             if (
                 same_size
@@ -243,7 +243,7 @@ class StrokeStore:
         DataError
             When that is not possible.
         """
-        base = f"{folder.name}{_ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
+        base = f"{folder.name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"
         target, number = folder.with_name(base), 1
         while target.exists():
             number += 1
@@ -272,44 +272,7 @@ class StrokeStore:
 
     def _siblings(self, identity: ImageIdentity) -> Iterator[tuple[Path, Header]]:
         """Yield the strokes of all images of the same file."""
-        yield from _in_group(self._group(identity))
-
-
-def stroke_folders(folder: Path) -> tuple[tuple[Path, Header], ...]:
-    """Return all folders with strokes in a folder, of a store or a part of one.
-
-    Parameters
-    ----------
-    folder
-        The root of a store, or in it the folder of a file, or of one of its layers.
-
-    Returns
-    -------
-    tuple
-        Each folder with the header of its newest file. Those that were set aside are
-        left out.
-    """
-    if (header := read_newest_header(folder)) is not None:
-        return ((folder, header),)
-    try:
-        groups = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    except OSError:
-        return ()
-    return tuple(found for group in groups for found in _in_group(group))
-
-
-def _in_group(group: Path) -> Iterator[tuple[Path, Header]]:
-    """Yield the strokes in a folder of all that comes from one file."""
-    try:
-        folders = sorted(group.iterdir())
-    except OSError:
-        return
-    for folder in folders:
-        if (
-            _ASIDE not in folder.name
-            and (header := read_newest_header(folder)) is not None
-        ):
-            yield folder, header
+        yield from in_group(self._group(identity))
 
 
 def _same_file(image_info: Mapping[str, Any], identity: ImageIdentity) -> bool:

@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.annotations.annotations import Annotations
-from unet_engine.annotations.store import (
-    STROKES_VARIABLE,
-    ImageIdentity,
-    StrokeStore,
-    stroke_folders,
-)
+from unet_engine.annotations.folders import stroke_folders
+from unet_engine.annotations.store import STROKES_VARIABLE, ImageIdentity, StrokeStore
 from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
 from unet_engine.images.labels.rules import default_names
