@@ -171,6 +171,7 @@ class TestPicture:
         found = curves(rows, strokes=10)
         assert found[MEAN] == {"forest": ([40.0], [0.375])}
 
+    @pytest.mark.slow
     def test_it_is_drawn_from_rows_of_earlier_runs(self, tmp_path):
         rows = tmp_path / "rows.json"
         rows.write_text(json.dumps(self.rows("cells", "forest", 0.5, 0.75)))

@@ -59,6 +59,7 @@ def run(reproduce: ModuleType, data: Path, *options: str) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_row_is_measured_once_and_put_into_the_table(
     reproduce: ModuleType, data: Path, capsys: pytest.CaptureFixture
 ):

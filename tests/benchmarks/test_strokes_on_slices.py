@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -28,6 +29,7 @@ def test_only_the_chosen_slices_are_painted():
     assert set(np.unique(target[painted])) == {0, 1}
 
 
+@pytest.mark.slow
 def test_the_command_scores_without_and_with_soft_targets(tmp_path):
     rng = np.random.default_rng(0)
     ids = np.zeros((8, 48, 48), np.uint8)

@@ -98,6 +98,7 @@ def test_a_library_open_to_all_is_seen(tmp_path: Path):
     assert in_a_process(code, library).split() == ["False", "True"]
 
 
+@pytest.mark.slow
 def test_no_network_loads_the_compiler_of_pytorch_to_be_loaded():
     code = """
     import sys

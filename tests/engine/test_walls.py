@@ -56,6 +56,7 @@ WALK = """
 """
 
 
+@pytest.mark.slow
 def test_the_engine_imports_without_napari_and_qt():
     blocked = ("napari", "napari_unet", "qtpy", "PyQt5", "PyQt6", "magicgui", "superqt")
     printed = run(
@@ -72,6 +73,7 @@ def test_the_engine_imports_without_napari_and_qt():
     assert networks == "True"
 
 
+@pytest.mark.slow
 def test_light_modules_import_no_torch():
     printed = run(
         f"""
@@ -84,6 +86,7 @@ def test_light_modules_import_no_torch():
     assert printed.splitlines() == [f"{name} False False" for name in LIGHT]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("napari") is None, reason="there is no napari")
 def test_the_plugin_imports_no_torch():
     printed = run(

@@ -23,6 +23,7 @@ def test_there_are_examples() -> None:
     assert {"README.md", "python.md"} <= {path.name for path in DOCUMENTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()
 )

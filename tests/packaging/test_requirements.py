@@ -49,6 +49,7 @@ def test_an_extra_names_the_binding_and_brings_napari(binding: str) -> None:
     assert names & BINDINGS == {binding}
 
 
+@pytest.mark.slow
 def test_what_the_engine_imports_is_required() -> None:
     direct = {canonicalize_name(r.name) for r in of_this_project(["bioio"])}
     # zarr is required, and what its codecs are made with is part of its interface.
@@ -56,6 +57,7 @@ def test_what_the_engine_imports_is_required() -> None:
     assert not sorted(needed - direct - {"numcodecs"})
 
 
+@pytest.mark.slow
 def test_what_the_plugin_imports_comes_with_the_package_or_with_napari() -> None:
     needed = distributions_of(imported(ROOT / "napari_unet"))
     assert not sorted(needed - installed_with("napari"))

@@ -39,6 +39,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
+@pytest.mark.slow
 def test_the_command_reference_has_the_help_of_every_command(site: Any) -> None:
     commands = site("commands")
     names = commands.command_names()

@@ -25,6 +25,7 @@ def strokes(draw):
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(strokes())
 def test_strokes_equal_a_dense_array(painted):

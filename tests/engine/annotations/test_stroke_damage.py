@@ -46,6 +46,7 @@ def test_a_recording_played_to_its_end_is_the_folder(recorder):
     assert int(newest_file(recorder.folder).stem) > 1, "generations were begun"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_a_power_cut_costs_no_stroke_that_was_synced(recorder, seed, tmp_path):
     states, rng = expected_states(), random.Random(seed)

@@ -103,6 +103,7 @@ _ACT = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.lists(_ACT, min_size=1, max_size=12), st.integers(0, 11))
 def test_reopened_equals_seen(tmp_path_factory, acts, reopened_after):
@@ -220,6 +221,7 @@ def large_log(folder):
     return shape, notes
 
 
+@pytest.mark.slow
 def test_opening_reads_no_block_before_it_is_requested(folder, monkeypatch):
     from unet_engine.annotations import block_file
 
@@ -245,6 +247,7 @@ def test_opening_reads_no_block_before_it_is_requested(folder, monkeypatch):
     assert len(held) == 1, "only the block that was changed is in memory"
 
 
+@pytest.mark.slow
 def test_a_copy_outlives_the_file_and_does_not_see_later_strokes(folder):
     shape, painted = large_log(folder)
     notes = Annotations.open(folder, shape)
@@ -305,6 +308,7 @@ def test_a_flipped_byte_costs_the_stroke_it_lies_in_and_no_other(folder, where):
     assert [p.suffix for p in folder.iterdir() if "damaged" in p.name] == [".damaged"]
 
 
+@pytest.mark.slow
 def test_any_flipped_byte_of_blocks_and_index_costs_a_block_at_most(folder):
     notes = Annotations.open(folder, SHAPE)
     for z in range(3):
@@ -328,6 +332,7 @@ def test_any_flipped_byte_of_blocks_and_index_costs_a_block_at_most(folder):
         again.close()
 
 
+@pytest.mark.slow
 def test_a_damaged_block_is_reported_and_counts_no_more(folder):
     shape, painted = large_log(folder)
     path = file_of(folder)
@@ -590,6 +595,7 @@ def run_kill_points(tmp_path: Path, every: int) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 def test_killed_while_painting_every_stroke_but_the_last_comes_back(tmp_path):
     assert run_kill_points(tmp_path, 5) > 20

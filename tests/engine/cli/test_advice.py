@@ -454,6 +454,7 @@ def options(command: str) -> set[str]:
     return set(re.findall(r"--[a-z][a-z-]+", shown.getvalue()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("refused", "advice", "follow"), CASES)
 def test_the_advice_of_a_refusal_leads_on(
     folder: Path,

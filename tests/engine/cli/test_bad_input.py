@@ -139,6 +139,7 @@ def test_labels_of_another_shape_are_refused_by_evaluate_too(
     assert list(figures["errors"]) == ["b.tif"]
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_value_is_not_taken_for_many_classes(
     folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
 ):
@@ -200,6 +201,7 @@ def run_on_a_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
 def test_a_disk_that_fills_up_leaves_the_old_result(folder: Path, suffix: str):
     source, out = folder / "a.tif", folder / f"out{suffix}"
@@ -221,6 +223,7 @@ def full(*_: object, **__: object) -> None:
     raise OSError(28, os.strerror(28))
 
 
+@pytest.mark.slow
 def test_a_model_that_fits_nowhere_is_reported(
     folder: Path,
     capsys: pytest.CaptureFixture,
@@ -234,6 +237,7 @@ def test_a_model_that_fits_nowhere_is_reported(
     assert files_under(folder) == before
 
 
+@pytest.mark.slow
 def test_a_rescued_model_replaces_no_file(
     folder: Path,
     store: ModelStore,

@@ -181,6 +181,7 @@ def test_wrong_usage_exits_with_2():
         assert exit_.value.code == 2
 
 
+@pytest.mark.slow
 def test_help_and_models_do_not_wait_for_torch():
     code = (
         "import sys; from unet_engine.cli import main; main(['models']);"
@@ -282,6 +283,7 @@ def test_predict_refuses_bad_images_in_one_line(
     assert files_under(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pixels", "noted"),
     [
@@ -379,6 +381,7 @@ def test_predict_never_replaces_an_image(
     assert_one_line(capsys.readouterr().err, "2 results would be written")
 
 
+@pytest.mark.slow
 def test_predict_checks_where_it_writes_before_it_works(
     tmp_path: Path,
     model: Checkpoint,
@@ -484,6 +487,7 @@ def test_ctrl_c_during_a_prediction_writes_nothing(
 # finetune
 
 
+@pytest.mark.slow
 def test_a_fresh_model_learns_and_is_evaluated_on_other_images(
     folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
 ):
@@ -505,6 +509,7 @@ def test_a_fresh_model_learns_and_is_evaluated_on_other_images(
     assert figures["model"] == "new"
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_predictions(
     folder: Path, model: Checkpoint, capsys: pytest.CaptureFixture
 ):
@@ -550,11 +555,13 @@ def test_the_figures_are_those_of_the_predictions(
     assert f"{confusion.pixel_error:.4f}" in table
 
 
+@pytest.mark.slow
 def test_a_published_architecture_is_trained(folder: Path, store: ModelStore):
     assert finetune(folder, *QUICK, "--architecture=unet-valid") == 0
     assert store.info("new").spec.architecture == "unet-valid"
 
 
+@pytest.mark.slow
 def test_a_model_is_tuned_from_another(
     folder: Path, model: Checkpoint, store: ModelStore
 ):
@@ -570,6 +577,7 @@ def test_a_model_is_tuned_from_another(
     assert not np.array_equal(tuned, model.weights["head.weight"])
 
 
+@pytest.mark.slow
 def test_stacks_and_colour_images_are_learned_from(
     folder: Path, store: ModelStore, tmp_path: Path
 ):
@@ -589,6 +597,7 @@ def test_stacks_and_colour_images_are_learned_from(
     assert store.info("colour").spec.in_channels == 3
 
 
+@pytest.mark.slow
 def test_object_ids_are_not_taken_for_classes(
     folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
 ):
@@ -612,6 +621,7 @@ def test_object_ids_are_not_taken_for_classes(
     assert json.loads(capsys.readouterr().out)["pixels"] == 6 * 64 * 64
 
 
+@pytest.mark.slow
 def test_named_classes_are_not_taken_for_objects(folder: Path, store: ModelStore):
     for number in range(6):
         bands = np.repeat(np.arange(6, dtype=np.uint8) % 5, 11)[:64]
@@ -621,6 +631,7 @@ def test_named_classes_are_not_taken_for_objects(folder: Path, store: ModelStore
     assert store.info("new").spec.classes == ("a", "b", "c", "d", "e")
 
 
+@pytest.mark.slow
 def test_classes_are_counted_from_the_labels(folder: Path, store: ModelStore):
     for path in folder.glob("labels/*"):
         labels = tifffile.imread(path)
@@ -781,6 +792,7 @@ def test_an_unwritable_store_is_refused_before_the_training(
     assert files_under(folder / "models") == set()
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_a_model_when_the_training_succeeds(
     folder: Path, model: Checkpoint, store: ModelStore
 ):
@@ -822,6 +834,7 @@ def test_a_failed_training_leaves_the_old_model(
     assert saved(store) == {"tiny"}
 
 
+@pytest.mark.slow
 def test_what_was_learned_survives_a_full_disk_of_the_store(
     folder: Path,
     store: ModelStore,
@@ -877,6 +890,7 @@ class Finetuning:
         return self.process.returncode, out, seen + err
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_weights_and_the_old_model(
     folder: Path, model: Checkpoint, store: ModelStore
 ):
@@ -951,6 +965,7 @@ def test_a_class_that_occurs_nowhere_is_null(
     assert_one_line(capsys.readouterr().err, "foreground and background")
 
 
+@pytest.mark.slow
 def test_models_lists_what_is_known(
     folder: Path, model: Checkpoint, capsys: pytest.CaptureFixture
 ):

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import tifffile
 import zarr
 
@@ -17,8 +18,6 @@ from unet_engine.prediction.segmentation import predict
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from unet_engine.models.checkpoint import Checkpoint
 
@@ -39,6 +38,7 @@ def labels_of(image: Image, model: Checkpoint) -> np.ndarray:
     return predict(image, model).labels
 
 
+@pytest.mark.slow
 def test_from_zarr_to_ome_zarr_and_not_twice(
     tmp_path: Path, model: Checkpoint, capfd: pytest.CaptureFixture
 ):
@@ -74,6 +74,7 @@ def test_unknown_axes_are_refused(
     assert open_image(out).axes == "TYX"
 
 
+@pytest.mark.slow
 def test_a_missing_chunk_names_the_tile_and_keeps_the_finished_ones(
     tmp_path: Path, model: Checkpoint, capfd: pytest.CaptureFixture
 ):

@@ -297,6 +297,7 @@ def pretrain(folder: Path, *options: str) -> int:
     return main(["pretrain", str(folder), *TINY, *size, *common, *options])
 
 
+@pytest.mark.slow
 def test_pretrained_model_denoises_and_starts_a_unet(
     folder: Path, store: ModelStore, capsys: pytest.CaptureFixture
 ):

@@ -64,6 +64,7 @@ def error_of(capsys: pytest.CaptureFixture) -> str:
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_two_labelled_slices_are_learned_predicted_and_measured(
     stacks: Path, models_folder: Path, capsys: pytest.CaptureFixture
 ):
@@ -84,6 +85,7 @@ def test_two_labelled_slices_are_learned_predicted_and_measured(
     assert json.loads(capsys.readouterr().out)["iou"] > 0.8
 
 
+@pytest.mark.slow
 def test_a_model_of_volumes_is_tuned_further(
     stacks: Path, models_folder: Path, make_checkpoint: Callable[..., Checkpoint]
 ):
@@ -93,6 +95,7 @@ def test_a_model_of_volumes_is_tuned_further(
     assert ModelStore(models_folder).info("new").spec.ndim == 3
 
 
+@pytest.mark.slow
 def test_the_published_network_needs_no_ndim(stacks: Path, models_folder: Path):
     options = "--architecture=unet3d-valid", "--depth=1", "--width=4", "--steps=30"
     assert finetune(stacks, *options) == 0

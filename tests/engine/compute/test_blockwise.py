@@ -57,6 +57,7 @@ def block_and_inner(
     return block, wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("block_edge", [7, 64])
 def test_stages_give_what_the_whole_network_gives(
@@ -91,6 +92,7 @@ def test_stages_pad_at_the_border_as_the_whole_network_does(
     np.testing.assert_allclose(runner(block, everything), runner(block), atol=_ROUNDING)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_no_stage_reads_beyond_the_halo(data: st.DataObject):

@@ -71,6 +71,7 @@ def test_volumes_are_measured_along_each_axis(make_checkpoint: Callable):
     assert measured.measured_halo in spec.halo_choices
 
 
+@pytest.mark.slow
 def test_a_prediction_with_it_has_smaller_tiles_and_a_note(near_sighted: Checkpoint):
     image = Image.from_array(pixels()[0], "YX", name="noise")
     exact = PredictConfig(device="cpu", tile=32, probabilities=True)
@@ -96,6 +97,7 @@ def test_a_stop_leaves_the_model_as_it_is(near_sighted: Checkpoint):
     assert stopped is near_sighted
 
 
+@pytest.mark.slow
 def test_training_measures_anew_and_a_changed_model_forgets(make_checkpoint: Callable):
     checkpoint = measure_halo(make_checkpoint(SPEC), [pixels()], device="cpu")
     target = (pixels(64)[0] > 0.5).astype(np.uint8)

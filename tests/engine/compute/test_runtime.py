@@ -231,6 +231,7 @@ def test_half_of_the_bits_give_nearly_the_same(
     assert 0 < difference < 0.1
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_without_the_compiler_of_pytorch():
     """It would load triton, which crashes where Mesa draws the window."""
     code = """

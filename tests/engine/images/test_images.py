@@ -658,6 +658,7 @@ def test_a_block_of_another_view_is_refused():
         norm.apply(np.zeros((3, 4, 4), np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [(2, 30_000, 30_000), (3000, 500, 400), (200, 2000, 2000), (1, 2, 2**24)],

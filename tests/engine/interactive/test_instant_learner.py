@@ -222,6 +222,7 @@ class TestLearner:
         truth[:, 165:] = 1
         assert np.mean(found == truth) > 0.85
 
+    @pytest.mark.slow
     def test_strokes_where_the_image_has_no_data_are_left_out(self):
         pixels = stripes().astype(np.float32)
         pixels[200:] = np.nan
@@ -241,6 +242,7 @@ class TestLearner:
         assert learner.learn([(source, on_data)]) == 2800
         assert not learner.note, "the strokes there are gone"
 
+    @pytest.mark.slow
     def test_a_padded_border_adds_nothing_to_a_background_stroke_on_it(self):
         inner = stripes(200, 330)
         padded = np.pad(inner, ((40, 40), (0, 0)))
@@ -328,6 +330,7 @@ class TestLearner:
         assert not found[2].any()
         assert found[1, 100, 200] > 0.8
 
+    @pytest.mark.slow
     def test_a_part_of_a_block_is_predicted_as_in_the_whole(self):
         source = live_image(stripes(), FeatureExtractor(trained()))
         learner = InstantLearner(2)
@@ -405,6 +408,7 @@ class TestLearner:
         with pytest.raises(DataError, match="nothing is painted yet"):
             learner.learn([(live_image(stripes()), Annotations((300, 330)))])
 
+    @pytest.mark.slow
     def test_it_uses_what_a_network_sees(self):
         source = live_image(stripes(), FeatureExtractor(trained()))
         learner = InstantLearner(2)
@@ -413,6 +417,7 @@ class TestLearner:
 
 
 class TestOpinion:
+    @pytest.mark.slow
     def test_probabilities_of_a_tuned_model_count_half(self):
         base, tuned = trained(), trained()
         source = live_image(stripes(), FeatureExtractor(base, tuned=tuned))

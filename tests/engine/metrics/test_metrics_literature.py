@@ -169,6 +169,7 @@ def test_nothing_where_there_is_nothing_is_perfect(score):
     assert score(overlaps([0, 1], [0, 0])) == 0
 
 
+@pytest.mark.slow
 @few
 @given(labels, labels, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
 def test_object_scores_do_not_depend_on_the_numbering(truth, predicted, one, other):
@@ -188,6 +189,7 @@ def test_identity_is_perfect(truth):
     assert classes == pytest.approx(dict.fromkeys(classes, 1.0))
 
 
+@pytest.mark.slow
 @few
 @given(labels, labels)
 def test_scores_stay_in_range_and_symmetric_ones_are(truth, predicted):

@@ -174,6 +174,7 @@ def test_an_unknown_classifier_names_those_there_are():
         imagenet_weights("resnet50")
 
 
+@pytest.mark.slow
 def test_addresses_come_from_torchvision():
     assert _published_url("vgg16").endswith("/vgg16-397923af.pth")
     assert _published_url("alexnet").endswith("/alexnet-owt-7be5be79.pth")

@@ -30,6 +30,7 @@ specs = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(specs)
 def test_a_spec_survives_json(spec):

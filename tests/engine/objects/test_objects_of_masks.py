@@ -152,6 +152,7 @@ def test_a_watershed_of_blocks_is_exact_on_any_mask_that_fits_the_overlap(
     np.testing.assert_array_equal(whole > 0, classes > 0)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(st.integers(0, 10_000), st.integers(3, 9), st.integers(14, 30))
 def test_a_watershed_of_an_anisotropic_volume_is_exact(seed: int, deep: int, wide: int):

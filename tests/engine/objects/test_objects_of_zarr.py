@@ -67,6 +67,7 @@ def _block_pixels(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unet_engine.objects.blocks._PIXELS", pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_block_pixels")
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_zarr_gives_what_memory_gives(

@@ -412,6 +412,7 @@ def test_a_run_that_is_killed_anywhere_ends_in_the_same_files(
     assert int(done.stdout) >= 90 / every
 
 
+@pytest.mark.slow
 def test_kill_9_during_a_command_and_the_same_command_again(
     make_checkpoint: Callable, tmp_path: Path
 ):

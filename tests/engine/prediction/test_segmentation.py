@@ -73,6 +73,7 @@ def test_tiles_of_the_default_unet_equal_the_whole(
     np.testing.assert_array_equal(tiled.labels[certain], whole.labels[certain])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(
     height=st.integers(1, 120),

@@ -41,6 +41,7 @@ def losses(spec: ModelSpec, steps: int, crop: int) -> list[float]:
     return [optimisation.step(config.learning_rate) for _ in range(steps)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ndim"), ROWS)
 def test_a_narrow_network_learns_with_its_own_recipe(name: str, ndim: int) -> None:
     small = {"dense_width": 32} if name.startswith("fcn") else {"depth": 2}

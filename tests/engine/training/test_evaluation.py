@@ -119,6 +119,7 @@ def test_ambiguous_values_are_refused_with_advice_that_works() -> None:
     assert set(np.unique(one.target())) == {0, 1}
 
 
+@pytest.mark.slow
 def test_fine_tune_learns_from_labels_and_strokes(folders: tuple[Path, Path]) -> None:
     from unet_engine import Annotations, PaintedImage
 

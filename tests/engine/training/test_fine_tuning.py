@@ -79,6 +79,7 @@ def error(checkpoint, pair):
     return np.mean(found != pair.target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_learns_in_either_precision(monkeypatch, precision):
     monkeypatch.setattr(optimisation, "training_precision", lambda device: precision)
@@ -198,6 +199,7 @@ class TestEnd:
         assert result.stopped
         assert [type(e) for e in events] == [Validation]
 
+    @pytest.mark.slow
     def test_minutes_end_a_run(self, monkeypatch):
         clock = iter(np.arange(0, 1e5, 0.25))
         monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
@@ -267,6 +269,7 @@ class TestEnd:
         assert diverged == (not half)
         assert all(np.isfinite(w).all() for w in result.checkpoint.weights.values())
 
+    @pytest.mark.slow
     def test_weights_stay_finite_when_the_rate_is_far_too_high(self):
         _, result = train(config=with_(learning_rate=1.0))
         assert all(np.isfinite(w).all() for w in result.checkpoint.weights.values())
@@ -318,6 +321,7 @@ class TestTuning:
             if "running" in name:
                 assert np.array_equal(weights, trained.weights[name])
 
+    @pytest.mark.slow
     def test_statistics_can_be_learned_again(self, trained):
         config = with_(steps=20, learning_rate=3e-3, statistics="batch")
         _, result = train(trained, [dark_discs(7)], config)
@@ -327,6 +331,7 @@ class TestTuning:
             result.checkpoint.weights[name], trained.weights[name]
         )
 
+    @pytest.mark.slow
     def test_a_few_strokes_correct_their_region_and_spare_the_rest(self, trained):
         # A grey ripple in one corner that belongs to the discs: new to the model.
         pair = discs(5)
@@ -350,6 +355,7 @@ class TestTuning:
         _, result = train(pairs=[small], config=with_(steps=3, crop=192))
         assert result.steps == 3
 
+    @pytest.mark.slow
     def test_several_channels_and_classes(self):
         spec = ModelSpec(depth=2, width=4, in_channels=3, classes=("a", "b", "c"))
         pair = discs(1, channels=3)
@@ -372,6 +378,7 @@ class TestAdapt:
         assert after[2:].max() < 0.5
         assert more.history == trained.history
 
+    @pytest.mark.slow
     def test_new_class_can_be_learned(self, trained):
         more = adapt_checkpoint(trained, classes=("background", "disc", "bright"))
         pair = discs(8)

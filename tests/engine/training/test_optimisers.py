@@ -104,6 +104,7 @@ print("torch._dynamo" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_trainings_do_not_load_the_compiler_of_pytorch():
     """It would load triton, which crashes where Mesa draws the window."""
     done = subprocess.run(

@@ -73,6 +73,7 @@ def trained():
 
 
 class TestRun:
+    @pytest.mark.slow
     def test_noise_is_lowered_on_an_image_it_never_saw(self):
         restored = denoise(image(50), trained()[1].checkpoint, CPU)
         assert restored.complete
@@ -271,6 +272,7 @@ class TestDenoising:
         assert not stopped.complete
         assert not stopped.image.any()
 
+    @pytest.mark.slow
     def test_range_of_the_image_is_kept(self):
         wide = Image.from_array(noisy(3) * 100 + 5000, "YX")
         model = trained()[1].checkpoint
@@ -289,6 +291,7 @@ class TestDenoising:
         assert np.all(restored[1] == 3)
 
 
+@pytest.mark.slow
 def test_pretrained_model_starts_a_unet_that_learns():
     start = start_from(trained()[1].checkpoint)
     rng = np.random.default_rng(0)

@@ -58,6 +58,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -70,6 +71,7 @@ def test_everyday_network_learns_with_parts_of_the_recipe(changes):
     assert result.after.iou > max(0.8, result.before.iou + 0.3)
 
 
+@pytest.mark.slow
 def test_published_network_learns_with_the_published_recipe():
     result = train(VALID, **PUBLISHED)
     assert result.after.iou > 0.85

@@ -482,16 +482,19 @@ class TestTraining:
         found = Runner(tuned.checkpoint, "cpu")(image).argmax(axis=0)
         assert iou(found == 1, truth == 1) > 0.8
 
+    @pytest.mark.slow
     @every_network
     def test_every_network_learns(self, spec):
         result = train(spec, config=with_(steps=40))
         assert result.after.iou > max(0.7, result.before.iou + 0.2)
 
+    @pytest.mark.slow
     def test_same_seed_same_weights(self):
         one, other = (train(config=with_(steps=6)).checkpoint for _ in range(2))
         for name, weights in one.weights.items():
             assert weights.tobytes() == other.weights[name].tobytes()
 
+    @pytest.mark.slow
     def test_a_trained_model_is_corrected_and_spares_the_rest(self, tuned):
         # A grey ripple through three slices that is a tube as well: new to the model.
         pair, truth = annotated(())
@@ -513,6 +516,7 @@ class TestTraining:
         rest = np.s_[:, 28:]
         assert np.mean(after[rest] != before[rest]) < 0.05
 
+    @pytest.mark.slow
     def test_short_memory_halves_the_batch_with_a_note(self, monkeypatch):
         draw = Optimisation._draw
 

@@ -100,6 +100,7 @@ def test_an_object_over_all_the_image_leaves_nothing_to_weigh():
     assert border_weights(np.full((8, 9), 3)).max() == 0
 
 
+@pytest.mark.slow
 def test_many_objects_need_little_memory():
     import tracemalloc
 

@@ -90,6 +90,7 @@ def test_images_that_are_labelled_get_no_soft_targets():
     assert targeted.soft_target is not None
 
 
+@pytest.mark.slow
 def test_only_blocks_near_the_strokes_of_a_large_image_get_soft_targets():
     rng = np.random.default_rng(0)
     image = rng.random((1, 300, 256 * 40), dtype=np.float32)
@@ -120,6 +121,7 @@ def test_when_time_is_short_the_blocks_with_strokes_get_soft_targets():
     assert 0 < known.sum() <= 256**2
 
 
+@pytest.mark.slow
 def test_slices_with_strokes_get_soft_targets_first():
     plane = halves()
     image = np.repeat(plane.image[:, None], 60, axis=1)
@@ -135,6 +137,7 @@ def test_slices_with_strokes_get_soft_targets_first():
     assert pair.soft_target[0, known, 90:, :50].mean() > 0.65
 
 
+@pytest.mark.slow
 def test_a_model_of_planes_gives_the_features_of_the_slices_of_a_volume(monkeypatch):
     used = []
 
@@ -159,6 +162,7 @@ def test_a_model_of_planes_gives_the_features_of_the_slices_of_a_volume(monkeypa
     assert used == [planes, None, planes]
 
 
+@pytest.mark.slow
 def test_a_network_of_volumes_learns_from_strokes_on_a_slice():
     plane = halves()
     image = np.repeat(plane.image[:, None], 4, axis=1)
@@ -197,6 +201,7 @@ def test_the_loss_is_that_of_the_masked_pixels_that_are_known():
     assert float(soft_cross_entropy(logits, probabilities, nothing)) == 0
 
 
+@pytest.mark.slow
 def test_a_network_learns_the_soft_targets():
     pair = halves()
     config = FineTuneConfig(
