@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WAIT_MS = 120_000
 
 
+@pytest.mark.slow
 def test_brush_is_ready_on_a_prediction(
     make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot
 ) -> None:

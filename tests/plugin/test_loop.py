@@ -113,6 +113,7 @@ def truth(coins: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(smooth > filters.threshold_otsu(smooth))
 
 
+@pytest.mark.slow
 def test_the_loop(
     real_dock: Docked,
     coins: np.ndarray,

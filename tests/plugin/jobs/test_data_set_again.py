@@ -173,6 +173,7 @@ def test_a_prediction_goes_on_with_equal_pixels_and_ends_with_others(
     assert painted.mask is None
 
 
+@pytest.mark.slow
 def test_live_goes_on_with_equal_pixels(painted: Docked, plane: np.ndarray) -> None:
     live = painted.widget.live
 

@@ -73,6 +73,7 @@ def assert_alike(one: Checkpoint, other: Checkpoint) -> None:
         np.testing.assert_array_equal(values, other.weights[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_same_strokes_give_the_same_weights(
     opened: Docked, store: ModelStore, tmp_path: Path
 ) -> None:

@@ -207,6 +207,7 @@ def test_a_stroke_that_was_cut_short_is_reported(
     assert text.startswith("Your 2 strokes of today are back. The one that was")
 
 
+@pytest.mark.slow
 def test_start_anew_sets_strokes_aside(
     session: Any,
     stack: np.ndarray,
@@ -280,6 +281,7 @@ def test_a_full_disk_is_reported_at_once_and_painting_goes_on(
     np.testing.assert_array_equal(session(plane).mask.data, seen)
 
 
+@pytest.mark.slow
 def test_a_second_window_warns_that_it_does_not_save(
     session: Any, plane: np.ndarray, notices: list[str]
 ) -> None:
@@ -302,6 +304,7 @@ def test_a_second_window_warns_that_it_does_not_save(
     np.testing.assert_array_equal(session(plane).mask.data, seen)
 
 
+@pytest.mark.slow
 def test_a_dock_that_is_closed_leaves_the_image_to_others_and_goes_on_later(
     session: Any, plane: np.ndarray, store: Any, qtbot: QtBot
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_model_that_is_not_better_is_not_saved(
     assert "tiny-ft" not in painted.widget.workspace.store.names()
 
 
+@pytest.mark.slow
 def test_stop_keeps_the_best(painted: Docked) -> None:
     painted.be_quick(steps=100_000)
     section = painted.widget.fine_tune
@@ -272,6 +273,7 @@ def test_data_changed_while_training(painted: Docked, notices: list[str]) -> Non
     assert not any("failed" in message.lower() for message in notices)
 
 
+@pytest.mark.slow
 def test_viewer_closed_while_training(real_dock: Docked, plane: Any) -> None:
     train_without_end(paint(real_dock, plane))
     thread = real_dock.widget.fine_tune._job._thread

@@ -95,6 +95,7 @@ def test_the_camera_goes_to_what_the_strokes_leave_uncertain(
     assert not dock.mask.data[400:, 400:].any(), "Next changes nothing"
 
 
+@pytest.mark.slow
 def test_it_goes_on_and_begins_anew_when_there_is_no_more(
     dock: Docked, image: np.ndarray
 ):

@@ -277,6 +277,7 @@ def test_an_error_is_shown_in_the_line_and_not_in_a_window(
     assert not notices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["general", "nuclei"])
 def test_a_network_adds_features(
     dock: Docked, halves: np.ndarray, monkeypatch: pytest.MonkeyPatch, start: str

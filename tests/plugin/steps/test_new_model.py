@@ -66,6 +66,7 @@ def paint_both_classes(docked: Docked) -> None:
     docked.mask.paint((15, 75), 0)
 
 
+@pytest.mark.slow
 def test_describe_paint_train_predict(
     dock: Docked, plane: Any, store: ModelStore, notices: list[str]
 ) -> None:

@@ -304,6 +304,7 @@ def test_the_table_follows_another_run_and_stays_sorted(
     assert [table.model.index(r, 0).data() for r in row_of(table)] == ["2"]
 
 
+@pytest.mark.slow
 def test_the_table_is_of_the_image_that_is_worked_on(
     real_dock: Docked, disks: Any
 ) -> None:

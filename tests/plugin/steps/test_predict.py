@@ -345,6 +345,7 @@ def test_open_what_is_no_model(dock: Docked, notices: list[str], tmp_path: Any) 
     assert dock.widget.predict.form.picker.model.value.name == "tiny"
 
 
+@pytest.mark.slow
 def test_opening_the_dock_and_painting_imports_no_torch() -> None:
     script = (
         "import sys, napari_unet.dock, napari_unet.jobs.prediction,"

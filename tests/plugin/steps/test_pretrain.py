@@ -57,6 +57,7 @@ def pretrain(docked: Docked) -> None:
     docked.wait()
 
 
+@pytest.mark.slow
 def test_pretrain_then_train_a_unet_that_starts_from_it(
     ready: Docked, store: ModelStore
 ) -> None:
@@ -127,6 +128,7 @@ def wait_until_it_learned(docked: Docked) -> None:
     )
 
 
+@pytest.mark.slow
 def test_stop_keeps_the_best(ready: Docked, store: ModelStore) -> None:
     be_quick(ready, steps=100_000)
     section = ready.widget.pretrain
@@ -144,6 +146,7 @@ def test_stop_keeps_the_best(ready: Docked, store: ModelStore) -> None:
     assert section.isHidden()
 
 
+@pytest.mark.slow
 def test_image_deleted_while_it_learns(ready: Docked, store: ModelStore) -> None:
     be_quick(ready, steps=100_000)
     ready.widget.pretrain.pretrain.click()

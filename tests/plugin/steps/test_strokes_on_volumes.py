@@ -98,6 +98,7 @@ def test_a_stack_whose_strokes_are_damaged_is_not_learned_from(
     assert not (pairs_of(order, painted.widget.workspace.model.spec))
 
 
+@pytest.mark.slow
 def test_one_click_makes_a_model_that_predicts_the_stack(
     painted: Docked, notices: list[str]
 ) -> None:

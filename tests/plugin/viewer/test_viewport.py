@@ -249,6 +249,7 @@ def test_a_preview_of_the_level_on_screen_comes_first(dock: Docked, previewed: P
     assert not dock.widget.workspace.working_image.predicted
 
 
+@pytest.mark.slow
 def test_a_preview_gives_way_to_tiles_and_goes(dock: Docked, previewed: Paused):
     previewed.label = 1
     advance(dock, previewed, 9)
@@ -279,6 +280,7 @@ def test_a_cancelled_preview_leaves_nothing(dock: Docked, previewed: Paused):
     assert "Stopped" in dock.widget.predict.text.text()
 
 
+@pytest.mark.slow
 def test_a_preview_does_not_cover_what_is_touched(dock: Docked, paused: Paused):
     layer = start(dock, pyramid(), multiscale=True, name="slide")
     layer.data_level = 1

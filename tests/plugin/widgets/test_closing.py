@@ -221,6 +221,7 @@ def test_a_script_gets_no_question_and_the_best_is_kept(
     assert "tiny-ft" in [model.name for model in store.list()]
 
 
+@pytest.mark.slow
 def test_quitting_in_another_window_shows_the_question_too(
     training: Docked,
     store: ModelStore,
