@@ -1,8 +1,17 @@
 """Headless U-Net/FCN engine: predict in exact tiles, learn from partial labels.
 
-Imports neither napari nor Qt. What a script needs is here and imported when it is
-first used: ``import unet_engine`` is quick and imports no torch. The names are listed
-in ``__init__.pyi``.
+Imports neither napari nor Qt. What a script needs is here and imported when it is first
+used: ``import unet_engine`` is quick and imports no torch. The names are listed in
+``__init__.pyi``.
+
+The folders, in the order in which data pass them: ``images`` are opened, ``tiling``
+divides them, ``models`` say what a network is, ``compute`` runs it, ``prediction``
+makes masks; ``annotations`` hold strokes, from which ``interactive`` learns at once and
+``training`` in minutes; ``objects`` numbers and measures, ``metrics`` scores,
+``synthetic`` generates images, ``cli`` is the command. All use the words in ``places``
+(positions), ``labels`` (values of label images), ``devices``, ``settings``,
+``stopping`` and ``errors``; ``generators`` runs a run to its end, ``llvm`` keeps a
+library out that crashes beside Mesa.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 In goes a ``Checkpoint`` and a block of pixels, out come probabilities. ``devices``
 chooses the device, ``loading`` builds the network, ``runner`` runs it: whole, or on a
-CPU block by block (``blockwise``, ``block_threads``). ``block_size`` and
-``measured_halo`` choose by measurement what runs fastest, ``calibration`` keeps what
-was measured, and ``torch_errors`` turns what torch raises into the engine's errors.
+CPU block by block (``blockwise``, ``block_threads``). ``block_size`` measures which
+blocks are fastest, ``measured_halo`` how much of the exact halo of
+``models.receptive_fields`` a trained network needs, and ``calibration`` keeps what was
+measured. ``torch_errors`` turns what torch raises into the engine's errors.
 """

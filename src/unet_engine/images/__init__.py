@@ -4,9 +4,10 @@ No torch. In goes the path of a file, out comes an ``Image`` (``image``), which 
 array-like (numpy, dask, zarr, the pages of a TIFF) and reads one region at a time.
 ``opening`` finds the reader by the file's format: ``tiff``, ``zarr``, ``pictures``
 (PNG, JPEG and others) or ``vendor``. ``normalisation`` measures the brightness of a
-whole image, ``no_data`` finds pixels that were never recorded, ``labels`` decides what
-the values of label images mean, ``folders`` pairs images with labels, and ``writing``
-writes results. Sizes of pixels are in ``pixel_size`` and ``units``.
+whole image and applies it to each tile, ``no_data`` finds pixels that were never
+recorded, ``labels`` decides what the values of label images mean, ``folders`` pairs
+images with labels, and ``writing`` writes results. Sizes of pixels are in
+``pixel_size`` and ``units``.
 """
 
 from unet_engine.images.channels import match_channels

@@ -1,8 +1,9 @@
 """What a model is: its description, the table of networks, its weights, its file.
 
-A ``ModelSpec`` (``spec``) names a row of the table ``architectures``, whose geometry is
-in ``receptive_fields`` and ``fcn_trunks``; ``networks`` builds it in torch. A spec with
-weights and history is a ``Checkpoint``, one file; ``store`` keeps the files by name.
-``starting`` makes a new model from another, by the functions of ``weight_transfer`` and
-the weights of ``imagenet``. Only networks and starts need torch.
+A ``ModelSpec`` (``spec``) names a row of the table ``architectures``, whose geometry,
+the exact halo too, is in ``receptive_fields`` and ``fcn_trunks``; ``networks`` builds
+it in torch. A spec with weights and history is a ``Checkpoint``, one file; ``store``
+keeps the files by name. ``starting`` makes a new model from another, by the functions
+of ``weight_transfer`` and the weights of ``imagenet``. Only networks and starts need
+torch.
 """

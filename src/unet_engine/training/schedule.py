@@ -38,7 +38,7 @@ class Schedule:
     seconds
         Longest time; 0 for no limit.
     peak
-        Highest learning rate.
+        Highest learning rate: ``learning_rate`` of the settings.
     ending
         Seconds kept free for the last evaluation and what follows it.
     """

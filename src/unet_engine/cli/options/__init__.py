@@ -1,6 +1,6 @@
 """Options that commands share, as frozen dataclasses with the help in their docstrings.
 
 `parameters` has their types and makes options of the settings of a run; `data` is how
-images and labels are read, `training` what a training starts from and leads to,
-`objects` all of ``napari-unet objects``.
+images and labels are read, `training` what a training starts from and leads to
+(``--from``, ``--out``), `objects` all of ``napari-unet objects``.
 """
