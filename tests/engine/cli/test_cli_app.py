@@ -189,3 +189,24 @@ def test_bash_completes_after_installing(
         "components",
         "keep",
     }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "a.tif", "b.tif", "--channel=0.6"],
+        ["predict", "a.tif", "b.tif", "--tile=64.5"],
+        ["objects", "a.tif", "-o=b.tif", "--min-size=1.5"],
+        ["objects", "a.tif", "-o=b.tif", "--boundary=1.4"],
+        ["finetune", "--images=a", "--labels=b", "--out=c", "--steps=1.5"],
+        ["finetune", "--images=a", "--labels=b", "--out=c", "--width=4.5"],
+        ["pretrain", "a", "--out=c", "--depth=2.5"],
+    ],
+)
+def test_a_whole_number_is_never_rounded(arguments, capsys):
+    """A channel that nobody chose would be predicted."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    value = arguments[-1].split("=")[1]
+    assert ended.value.code == 2
+    assert f'unable to convert "{value}" into int' in capsys.readouterr().err

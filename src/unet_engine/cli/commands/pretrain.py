@@ -24,6 +24,7 @@ from unet_engine.cli.options.parameters import (
     NO_SETTINGS,
     Settings,
     UserPath,
+    parse_whole,
     settings_of,
 )
 from unet_engine.cli.options.training import TrainingOptions
@@ -57,7 +58,10 @@ class PretrainOptions(TrainingOptions, ImageOptions):
     depth: Annotated[
         int | None,
         Parameter(
-            help=f"Poolings (default: {ModelSpec().depth}).", group=NETWORK, metavar="N"
+            help=f"Poolings (default: {ModelSpec().depth}).",
+            group=NETWORK,
+            metavar="N",
+            converter=parse_whole,
         ),
     ] = None
     width: Annotated[
@@ -66,6 +70,7 @@ class PretrainOptions(TrainingOptions, ImageOptions):
             help=f"Channels of the first level (default: {ModelSpec().width}).",
             group=NETWORK,
             metavar="N",
+            converter=parse_whole,
         ),
     ] = None
 

@@ -18,6 +18,7 @@ from unet_engine.cli.options.parameters import (
     QuietOption,
     UserAxes,
     UserPath,
+    parse_whole,
 )
 from unet_engine.errors import DataError
 from unet_engine.images.labels.choices import LabelValues, Unlabelled, parse_unlabelled
@@ -45,9 +46,13 @@ class ImageOptions(QuietOption):
     """
 
     axes: Annotated[UserAxes | None, Parameter(group=READING)] = None
-    channel: Annotated[int | None, Parameter(group=READING)] = None
+    channel: Annotated[int | None, Parameter(group=READING, converter=parse_whole)] = (
+        None
+    )
     missing_chunks: Annotated[MissingChunks, Parameter(group=READING)] = "refuse"
-    series: Annotated[int | None, Parameter(group=READING)] = None
+    series: Annotated[int | None, Parameter(group=READING, converter=parse_whole)] = (
+        None
+    )
 
 
 @Parameter(name="*")

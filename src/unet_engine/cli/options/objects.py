@@ -11,7 +11,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 
 from unet_engine.cli.options.data import ImageOptions, LabelOptions, OmeZarrOption
-from unet_engine.cli.options.parameters import READING, Flag, UserAxes, UserPath
+from unet_engine.cli.options.parameters import (
+    READING,
+    Flag,
+    UserAxes,
+    UserPath,
+    parse_whole,
+)
 
 
 def parse_scale(kind: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
@@ -68,7 +74,9 @@ class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
         Parameter(converter=parse_scale, n_tokens=1, metavar="UM"),
     ] = None
     planes: Flag = False
-    boundary: Annotated[int | None, Parameter(metavar="CLASS")] = None
+    boundary: Annotated[
+        int | None, Parameter(metavar="CLASS", converter=parse_whole)
+    ] = None
     probabilities: Annotated[UserPath | None, Parameter(metavar="FILE")] = None
     overwrite: Flag = False
     resume: Flag = False

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypedDict, TypeVar
+from typing import Annotated, Any, TypedDict, TypeVar, get_args
 from typing import get_type_hints as type_hints_of
 
 from cyclopts import Group, Parameter, Token
@@ -66,6 +66,14 @@ def parse_paths(kind: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
 def parse_axes(kind: Any, tokens: Sequence[Token]) -> str:
     """Read letters of axes, in any case."""
     return tokens[-1].value.upper()
+
+
+def parse_whole(kind: Any, tokens: Sequence[Token]) -> int:
+    """Read a whole number. The library would round others to one that nobody gave."""
+    text = tokens[-1].value.strip()
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ValueError(f'unable to convert "{text}" into int')
+    return int(text)
 
 
 UserPath = Annotated[Path, Parameter(converter=parse_path)]
@@ -132,6 +140,8 @@ def settings_of(
             help=f"{texts[field.name]} (default: {field.default})",
             validator=partial(_check_size, field.name),
         )
+        if int in (hints[field.name], *get_args(hints[field.name])):
+            parameter = Parameter.combine(parameter, Parameter(converter=parse_whole))
         if field.name not in everyday:
             parameter = Parameter.combine(parameter, Parameter(group=EXPERT))
         options[field.name] = Annotated[hints[field.name], parameter]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from unet_engine.cli.options.parameters import NETWORK, Flag, QuietOption
+from unet_engine.cli.options.parameters import NETWORK, Flag, QuietOption, parse_whole
 from unet_engine.models.spec import ARCHITECTURES
 from unet_engine.models.store import SUFFIX
 
@@ -41,7 +41,9 @@ def _parse_classes(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(name.strip() for name in tokens[-1].value.split(","))
 
 
-_NETWORK = Annotated[int | None, Parameter(group=NETWORK, metavar="N")]
+_NETWORK = Annotated[
+    int | None, Parameter(group=NETWORK, metavar="N", converter=parse_whole)
+]
 
 
 @Parameter(name="*")
