@@ -16,7 +16,7 @@ import numpy as np
 from unet_engine.annotations.blocks import (
     EDGE,
     Blocks,
-    class_ids,
+    as_class_ids,
     overlaps,
     split_pixels,
 )
@@ -239,7 +239,7 @@ class Annotations(TouchedPixels):
             When an index lies outside the image or a value is no class id.
         """
         *where, ids = np.broadcast_arrays(*self._checked(indices), np.asarray(values))
-        ids = class_ids(ids.ravel())
+        ids = as_class_ids(ids.ravel())
         with self.stroke():
             for index, key, y, x, chosen in split_pixels([w.ravel() for w in where]):
                 self._blocks.own(index, key).ids[y, x] = ids[chosen]
@@ -283,7 +283,7 @@ class Annotations(TouchedPixels):
         """
         index = self._checked_index(index)
         rows, columns = self._checked_region(region)
-        ids = class_ids(np.asarray(labels))
+        ids = as_class_ids(np.asarray(labels))
         if ids.shape != (len(rows), len(columns)):
             raise DataError(
                 f"labels of shape {ids.shape} do not fit the region of "

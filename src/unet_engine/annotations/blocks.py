@@ -307,7 +307,7 @@ def split_pixels(
         )
 
 
-def class_ids(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def as_class_ids(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return numbers as uint8 class ids; raise `DataError` where they are none."""
     if values.dtype.kind not in "biu":
         raise DataError(f"class ids are whole numbers, not {values.dtype}")

@@ -25,7 +25,7 @@ def title_of(name: str) -> str:
     return f"the image {name!r}" if name else "the image"
 
 
-def check_axes(axes: str, shape: tuple[int, ...], name: str) -> None:
+def check_letters(axes: str, shape: tuple[int, ...], name: str) -> None:
     """Raise `DataError` unless the letters are axes of an image of this shape."""
     if len(axes) != len(shape):
         raise DataError(

@@ -10,8 +10,8 @@ import numpy as np
 from unet_engine.errors import DataError, EngineError
 from unet_engine.images.axes import (
     channels_first,
-    check_axes,
     check_dtype,
+    check_letters,
     count_channels,
     title_of,
 )
@@ -107,7 +107,7 @@ class Image:
             When axes and array do not fit, or pixels are no real numbers.
         """
         shape = tuple(int(n) for n in data.shape)
-        check_axes(axes, shape, name)
+        check_letters(axes, shape, name)
         check_dtype(data.dtype, name)
         count, rgb = count_channels(axes, shape, rgb, name)
         if pixel_size is None:

@@ -133,19 +133,7 @@ def iter_label_objects(
     of a block is cut as the ``overlap`` pixels around suggest; the parts on both sides
     are one object where the blocks agree on more than half of each.
 
-    Parameters
-    ----------
-    mask
-        Class ids; only a block is read at a time.
-    config
-        How objects are found.
-    block
-        Largest block per spatial axis; chosen from size and chunks when None.
-    out
-        Array-like of the shape of the mask, uint32, that takes the labels; made when
-        None, in a temporary file where it is large.
-    stop
-        Polled before every block.
+    Parameters and errors are those of ``label_objects``.
 
     Yields
     ------
@@ -154,13 +142,6 @@ def iter_label_objects(
     Returns
     -------
     Objects
-
-    Raises
-    ------
-    Cancelled
-        When ``stop`` returns True.
-    DataError
-        When the mask holds no class ids, or ``out`` does not fit.
     """
     config = config or ObjectConfig()
     if config.method == "keep":

@@ -112,24 +112,7 @@ def iter_measure_objects(
 ) -> Generator[BlockDone, None, Table]:
     """Measure every object and yield after every block.
 
-    Parameters
-    ----------
-    objects
-        Labels and classes; only blocks are read. An id that occurs in several planes
-        (volumes) has a row in each.
-    image
-        An ``Image``, or an array-like of the shape of the labels or with an axis of
-        channels before it, for the brightness.
-    scale
-        Length of a pixel along each spatial axis, or along all of them, in ``unit``.
-    unit
-        Of the scale.
-    axes
-        A letter for each axis of the labels; the last of ``"TZYX"`` when None.
-    class_names
-        Of all classes, background first: written instead of their numbers.
-    stop
-        Polled before every block.
+    Parameters are those of ``measure_objects``.
 
     Yields
     ------
