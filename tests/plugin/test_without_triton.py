@@ -56,7 +56,7 @@ def test_the_stand_in_ends_a_process(environment: dict[str, str]) -> None:
     "test",
     [
         "test_loop.py::test_the_loop",
-        "test_pretrain.py::test_pretrain_then_train_a_unet_that_starts_from_it",
+        "steps/test_pretrain.py::test_pretrain_then_train_a_unet_that_starts_from_it",
     ],
     ids=["fine-tune", "pretrain"],
 )
