@@ -17,14 +17,14 @@ from unet_engine.annotations.annotations import Annotations
 from unet_engine.compute.loading import load_network
 from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
-from unet_engine.interactive.feature_cache import FeatureCache
-from unet_engine.interactive.features import FeatureExtractor
 from unet_engine.interactive.labelled_blocks import LabelledBlocks
 from unet_engine.interactive.learner import InstantLearner
 from unet_engine.labels import IGNORE
 from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint, start_features
+from unet_engine.pixel_classification.feature_cache import FeatureCache
+from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
-    from unet_engine.interactive.feature_cache import FeatureCache
-    from unet_engine.interactive.features import FeatureExtractor
     from unet_engine.interactive.labelled_blocks import LabelledBlocks
     from unet_engine.interactive.learner import InstantLearner
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
+    from unet_engine.pixel_classification.features import FeatureExtractor
     from unet_engine.places import Index, Region, View
     from unet_engine.prediction.events import TileDone
     from unet_engine.stopping import Stop
@@ -79,8 +79,8 @@ class LiveSession:
 
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
         """Return the image on screen with its features, by the maps of the model."""
-        from unet_engine.interactive.features import FeatureExtractor
         from unet_engine.models.starting import model_of_planes
+        from unet_engine.pixel_classification.features import FeatureExtractor
 
         channels = order.working_image.image.channels
         key = (order.model, channels)
@@ -125,8 +125,8 @@ class LiveSession:
         self.learner = learner
 
     def _source(self, working_image: WorkingImage, stop: Stop) -> LabelledBlocks:
-        from unet_engine.interactive.feature_cache import FeatureCache
         from unet_engine.interactive.labelled_blocks import LabelledBlocks
+        from unet_engine.pixel_classification.feature_cache import FeatureCache
 
         if working_image not in self._sources:
             assert self._extractor is not None
@@ -198,7 +198,7 @@ def _predict_view(
 def _predict(
     learner: InstantLearner | None, source: FeatureCache, index: Index, inner: Region
 ) -> Generator[TileDone, None, None]:
-    from unet_engine.interactive.feature_cache import BLOCK
+    from unet_engine.pixel_classification.feature_cache import BLOCK
 
     if learner is None:
         source.features(index, *(part.start // BLOCK for part in inner))
@@ -228,7 +228,7 @@ def _missing(
 
 def _around(at: tuple[float, float], region: list[slice]) -> list[slice]:
     """Return what lies around a point of a region that may be a whole slide."""
-    from unet_engine.interactive.feature_cache import TILE
+    from unet_engine.pixel_classification.feature_cache import TILE
 
     reach = TILE * (int(_MOST_TILES**0.5) // 2)
     parts = []

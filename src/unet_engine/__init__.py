@@ -5,7 +5,8 @@ used: ``import unet_engine`` is quick and imports no torch. The names are listed
 ``__init__.pyi``.
 
 The folders, in the order in which data pass them: ``images`` are opened, ``tiling``
-divides them, ``models`` describe networks, ``compute`` runs them, ``prediction``
+divides them, ``models`` describe networks, ``compute`` runs them,
+``pixel_classification`` evaluates pixel classifiers, ``prediction``
 makes masks; ``annotations`` hold strokes, from which ``interactive`` learns at once and
 ``training`` in minutes; ``objects`` numbers and measures, ``metrics`` scores,
 ``synthetic`` generates images, ``cli`` is the command. All use the words in ``places``

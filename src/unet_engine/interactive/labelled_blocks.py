@@ -14,7 +14,7 @@ from unet_engine.stopping import never
 
 if TYPE_CHECKING:
     from unet_engine.annotations.annotations import Annotations
-    from unet_engine.interactive.feature_cache import FeatureCache
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index
     from unet_engine.stopping import Stop
 

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from unet_engine.errors import DataError
 from unet_engine.images.no_data import describe_unrecorded
-from unet_engine.interactive.feature_cache import BLOCK
 from unet_engine.interactive.pixel_classifier import (
     MOST_UNLABELLED,
     PixelClassifier,
@@ -21,6 +20,7 @@ from unet_engine.interactive.pixel_classifier import (
     fit_classifier,
 )
 from unet_engine.labels import most_probable_class
+from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.events import TileDone
 from unet_engine.stopping import never
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from unet_engine.annotations.annotations import Annotations
-    from unet_engine.interactive.feature_cache import FeatureCache
     from unet_engine.interactive.labelled_blocks import LabelledBlocks
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Region
     from unet_engine.stopping import Stop
 

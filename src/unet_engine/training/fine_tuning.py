@@ -11,7 +11,7 @@ from unet_engine.compute.devices import choose_device
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
-from unet_engine.interactive.features import FeatureExtractor
+from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig

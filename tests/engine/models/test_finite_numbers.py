@@ -14,9 +14,9 @@ from unet_engine.cli import main
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import CheckpointError
 from unet_engine.images import Image
-from unet_engine.interactive.features import FeatureExtractor
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.store import ModelStore
+from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import iter_predict, predict

@@ -29,7 +29,7 @@ from unet_engine.labels import HELD_OUT, IGNORE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from unet_engine.interactive.features import FeatureExtractor
+    from unet_engine.pixel_classification.features import FeatureExtractor
     from unet_engine.stopping import Stop
     from unet_engine.training.data.pairs import TrainingPair
 

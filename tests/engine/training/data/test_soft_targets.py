@@ -9,11 +9,11 @@ import torch
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError
 from unet_engine.generators import drain
-from unet_engine.interactive.features import FeatureExtractor
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
+from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.stopping import never
 from unet_engine.training import fine_tuning as training
 from unet_engine.training.config import FineTuneConfig

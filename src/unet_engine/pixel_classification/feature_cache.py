@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.images import Image, Normalisation
-    from unet_engine.interactive.features import FeatureExtractor
+    from unet_engine.pixel_classification.features import FeatureExtractor
     from unet_engine.places import Index, Region
 
     Key = tuple[Index, int, int]
