@@ -33,6 +33,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from arithmetic_limit import best_matrix_product, count_flops
 
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.models.spec import ModelSpec
@@ -201,8 +202,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         torch.set_num_threads(1)
         clock = time.process_time
     if arguments.only == "gemm":
-        rate = _best_matrix_product(clock)
-        return {"flops": _flops(checkpoint, shape), "rate": rate}
+        rate = best_matrix_product(clock)
+        return {"flops": count_flops(checkpoint, shape), "rate": rate}
     image = make_image(arguments.data, shape)
     method = make_method(arguments.only, checkpoint, image)
     method(image[(slice(None), *(slice(0, min(n, 320)) for n in shape))])
@@ -216,37 +217,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     np.save(arguments.result, found.astype(np.float32))
     return {"seconds": median(seconds), "peak_rss_mb": round(peak / 2**20)}
-
-
-def _flops(checkpoint: Checkpoint, shape: tuple[int, ...]) -> int:
-    """Count the multiplications and additions for an image, without any halo."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from unet_engine.models.spec import build
-
-    footprint = checkpoint.spec.footprint
-    # Counted on sizes that the network takes, and scaled to the image.
-    counted = [64 * d for d in footprint.divisor]
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = build(checkpoint.spec)
-        network(torch.empty(1, checkpoint.spec.in_channels, *counted))
-    return round(counter.get_total_flops() * prod(shape) / prod(counted))
-
-
-def _best_matrix_product(clock: Callable[[], float]) -> float:
-    """Return the rate of the fastest of some matrix products, per second."""
-    import torch
-
-    rates = []
-    for size in (1024, 2048, 3072):
-        one, other = torch.randn(size, size), torch.randn(size, size)
-        out = one @ other
-        for _ in range(6):
-            started = clock()
-            torch.mm(one, other, out=out)
-            rates.append(2 * size**3 / (clock() - started))
-    return max(rates)
 
 
 def run_alone(
