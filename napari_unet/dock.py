@@ -28,6 +28,7 @@ from napari_unet.results.raised_image import ImageRaiser
 from napari_unet.results.reopened_masks import MaskReopener
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.workspace import Workspace
+from napari_unet.steps.correct.earlier_mask import EarlierMaskRow, KeyBinding
 from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
 from napari_unet.steps.correct.section import CorrectSection
@@ -109,8 +110,13 @@ class UNetWidget(QWidget):
         self.predict = PredictSection(self.viewer, self.workspace, self.masks)
         self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
         self.live = LiveRow(self.viewer, self.workspace, self.masks)
+        self.earlier = EarlierMaskRow(self.viewer, self.workspace, self.masks)
         self.correct = CorrectSection(
-            self.workspace, self.masks, self.predict.form.working_image, self.live
+            self.workspace,
+            self.masks,
+            self.predict.form.working_image,
+            self.earlier,
+            self.live,
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
         self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
@@ -246,6 +252,7 @@ class UNetWidget(QWidget):
         ]
         for emitter, callback in connections:
             emitter.connect(callback)
+        key = KeyBinding(self.viewer, self.earlier)
         # Not a method: Qt does not call those of the object that is being destroyed. Of
         # the dock and none of its children: when the interpreter finds the dock to be
         # garbage, a partial of a child is taken apart before the child is destroyed.
@@ -258,6 +265,7 @@ class UNetWidget(QWidget):
                 self.workspace,
                 viewports,
                 self._data_watch,
+                key,
             )
         )
 
@@ -343,6 +351,7 @@ def _disconnect_all(
     workspace: Workspace,
     viewports: list[ViewportTracker],
     data_watch: DataWatch,
+    key: KeyBinding,
     *_: Any,
 ) -> None:
     """Leave the viewer without a trace of a dock that is gone."""
@@ -353,4 +362,5 @@ def _disconnect_all(
         view.unwatch()
     close_all(viewports)
     data_watch.close()
+    key.close()
     workspace.close()

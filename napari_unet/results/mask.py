@@ -8,6 +8,7 @@ import numpy as np
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unet.results.mask_exchange import MaskExchange
 from napari_unet.results.stroke_recorder import StrokeRecorder
 from napari_unet.results.tile_display import TileDisplay
 from napari_unet.results.touched_layer import add_touched_layer, update_touched_layer
@@ -20,7 +21,7 @@ from napari_unet.viewer.conversion import (
 )
 from napari_unet.viewer.placement import put
 from napari_unet.viewer.private import is_drawn_on
-from napari_unet.viewer.viewport import shown_index, shown_region
+from napari_unet.viewer.viewport import shown_index, shown_region, shown_view
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -53,6 +54,8 @@ class MaskView(QObject):
         The view, when its layer got data that cannot be its mask.
     tiles
         Shows tiles that were written into the mask.
+    exchange
+        Shows the mask before this one, and back.
     """
 
     touched = Signal(object)
@@ -76,6 +79,7 @@ class MaskView(QObject):
         self.layer = layer
         self.overlay: Labels | None = None
         self.tiles = TileDisplay(viewer, layer, working_image, workspace.painting, self)
+        self.exchange = MaskExchange(self, workspace.painting)
         self.recorder = StrokeRecorder(layer, working_image, self._on_touched)
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
@@ -95,6 +99,7 @@ class MaskView(QObject):
         """Stop watching the layer, for good."""
         self.unwatch()
         self.tiles.stop()
+        self.exchange.finish()
         self.show_touched(False)
         self.deleteLater()
 
@@ -132,6 +137,19 @@ class MaskView(QObject):
     def region(self) -> tuple[slice, slice]:
         """The rows and columns on screen."""
         return shown_region(self._viewer, self.layer)
+
+    @property
+    def on_screen(self) -> tuple[Index, Region]:
+        """The plane on screen, and what of it; none of it beside the canvas."""
+        index, middle, size = shown_view(
+            self._viewer, self.source, self.working_image.layout
+        )
+        shape = self.working_image.mask.shape[-2:]
+        rows, columns = (
+            slice(*(min(max(0, int(at)), whole) for at in (m - n / 2, m + n / 2 + 1)))
+            for m, n, whole in zip(middle, size, shape, strict=True)
+        )
+        return index, (rows, columns)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unet.state.large_arrays import zeros
+from napari_unet.state.mask_versions import MaskSource, MaskVersions, Reached
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.errors import Cancelled, EngineError
 from unet_engine.images import Normalisation, match_channels
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 Values = npt.NDArray[np.uint8]
 """Class ids, uint8, or ``IGNORE`` where there is no label."""
+
+_A_PREDICTION = MaskSource(name="a prediction", is_model=False)
 
 
 class WorkingImage:
@@ -53,8 +56,10 @@ class WorkingImage:
     annotations
         What the user touched. Change it by `record_labels` only, in one ``stroke`` for
         each act of the user.
-    predicted
-        Planes in which a prediction wrote anything.
+    reached
+        What a prediction has written of the mask.
+    versions
+        The mask that this one has replaced.
     names
         What the values of mask and strokes mean. A value that was painted keeps its
         name, whichever model is chosen later; new names come after the others.
@@ -75,10 +80,10 @@ class WorkingImage:
         shape = (*image.leading_shape, *image.plane_shape)
         self.mask = zeros(shape, np.uint8, f"mask of {image.name}")
         self.annotations = annotations or Annotations(shape)
-        self.predicted: set[Index] = set()
+        self.reached = Reached()
+        self.versions = MaskVersions(self)
         self.names: tuple[str, ...] = self.annotations.painted.names
         self.model: Mapping[str, Any] = {}
-        self._tiles: dict[Index, set[tuple[int, int, int, int]]] = {}
         self._tiles_are_replaced = False
         self._predictions: dict[Index, npt.NDArray[Any]] = {
             index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
@@ -103,6 +108,11 @@ class WorkingImage:
                 high=spec.high_percentile,
             )
         return self._normalisations[key]
+
+    @property
+    def predicted(self) -> set[Index]:
+        """Planes in which a prediction wrote anything."""
+        return self.reached.planes
 
     @property
     def counts(self) -> dict[int, int]:
@@ -144,7 +154,7 @@ class WorkingImage:
             made_up = (_nameless(v) for v in range(max(self.counts) + 1))
             self.names = (*classes, *list(made_up)[len(classes) :])
         else:
-            self._renumber(_joined(classes, self.names if self.predicted else ()))
+            self._renumber(_joined(classes, self.names if self._has_values else ()))
 
     def note_classes(self) -> None:
         """Keep the names of the classes with the strokes, from now on."""
@@ -170,14 +180,23 @@ class WorkingImage:
     def _renumber(self, names: tuple[str, ...]) -> None:
         """Give the prediction of a mask without strokes the values of other names."""
         before, self.names = self.names, names
-        if not self.predicted or names[: len(before)] == before:
+        if not self._has_values or names[: len(before)] == before:
             return  # names without a prediction need not be among the new ones
         new = _lookup(before, names)
+        self.versions.renumber(new)
         for index in self.predicted:
             self.mask[index] = new[np.asarray(self.mask[index])]
 
+    @property
+    def _has_values(self) -> bool:
+        """Whether there are predicted values, in the mask or in the one before."""
+        return bool(self.predicted) or self.versions.hidden is not None
+
     def write_tile(
-        self, tile: TileDone, classes: Sequence[str] = ()
+        self,
+        tile: TileDone,
+        classes: Sequence[str] = (),
+        source: MaskSource = _A_PREDICTION,
     ) -> list[tuple[Index, Region]]:
         """Take a tile of a prediction; touched pixels keep their value.
 
@@ -187,14 +206,18 @@ class WorkingImage:
             The tile.
         classes
             Names of its values, if they are not those of the mask.
+        source
+            What has predicted it; see ``versions``.
 
         Returns
         -------
         list
-            The planes and regions it covers: one, or those of a tile of a volume.
+            The planes and regions it covers: one, or those of a tile of a volume. None
+            of what belongs to the mask that is not on screen.
         """
         places: list[tuple[Index, Region]] = []
-        rows, columns = region = tile.inner[-2:]
+        rows, columns = tile.inner[-2:]
+        region = rows, columns
         depths = [range(part.start, part.stop) for part in tile.inner[:-2]]
         every = tile.labels.reshape(-1, *tile.labels.shape[-2:])
         if classes and tuple(classes) != self.names[: len(classes)]:
@@ -202,17 +225,29 @@ class WorkingImage:
             every = _lookup(classes, self.names)[every]
         for depth, labels in zip(product(*depths), every, strict=True):
             index = (*tile.index, *depth)
-            if (prediction := self._predictions.get(index)) is not None:
-                prediction[region] = labels
-                labels = labels.copy()
-                self.annotations.apply_to(index, labels, region)
-            self.mask[index][region] = labels
-            self.predicted.add(index)
-            self._tiles.setdefault(index, set()).add(
-                (rows.start, rows.stop, columns.start, columns.stop)
-            )
-            places.append((index, (rows, columns)))
+            shown = self.versions.write(index, region, labels, source)
+            self.versions.record(index, region, shown=shown)
+            if shown:
+                places.append((index, region))
         return places
+
+    def prediction(self, index: Index, region: Region) -> npt.NDArray[Any]:
+        """Return the prediction in a region of a plane; not to be changed.
+
+        Where nothing is touched it is the mask itself.
+        """
+        kept = self._predictions.get(index)
+        return np.asarray((self.mask[index] if kept is None else kept)[region])
+
+    def show_prediction(
+        self, index: Index, region: Region, labels: npt.NDArray[Any]
+    ) -> None:
+        """Write a prediction into a region; touched pixels keep their value."""
+        if (prediction := self._predictions.get(index)) is not None:
+            prediction[region] = labels
+            labels = labels.copy()
+            self.annotations.apply_to(index, labels, region)
+        self.mask[index][region] = labels
 
     def predicted_pixels(
         self, index: Index, region: Region
@@ -224,14 +259,15 @@ class WorkingImage:
         """
         if not self.predicted or self._tiles_are_replaced:
             return None
-        if index not in self._tiles and index in self.annotations.planes():
+        tiles = self.reached.tiles
+        if index not in tiles and index in self.annotations.planes():
             return None
         height, width = self.mask.shape[-2:]
         rows, columns = (
             range(n)[s] for n, s in zip((height, width), region, strict=True)
         )
         reached = np.zeros((len(rows), len(columns)), bool)
-        for top, bottom, left, right in self._tiles.get(index, ()):
+        for top, bottom, left, right in tiles.get(index, ()):
             reached[
                 max(0, top - rows.start) : max(0, bottom - rows.start),
                 max(0, left - columns.start) : max(0, right - columns.start),
@@ -282,6 +318,7 @@ class WorkingImage:
         """Take another array of that shape; touched pixels keep their value."""
         self.mask = mask
         self._tiles_are_replaced = True
+        self.versions.forget()
         self._predictions.clear()
         for index in self.annotations.planes():
             self.keep_prediction(index, mask[index].copy())

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_unet.dock import UNetWidget
 from napari_unet.jobs import job
+from napari_unet.viewer.private import camera_of
 from unet_engine.errors import DataError
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
@@ -134,6 +139,54 @@ def _docked_in(viewer: napari.Viewer, store: ModelStore, bot: QtBot) -> Docked:
     widget.select_model("tiny")
     viewer.window.add_dock_widget(widget, name="U-Net")
     return Docked(viewer, widget, bot)
+
+
+class Mouse:
+    """The mouse on the canvas of a window, with events that a program makes."""
+
+    def __init__(self, docked: Docked) -> None:
+        self.docked = docked
+        self.canvas = docked.viewer.window._qt_viewer.canvas.native
+
+    def at(self, y: float, x: float) -> QPoint:
+        camera = camera_of(self.docked.viewer)
+        middle = self.canvas.height() / 2, self.canvas.width() / 2
+        there = [
+            (place - centre) * camera.zoom + half
+            for place, centre, half in zip(
+                (y, x), camera.center[-2:], middle, strict=True
+            )
+        ]
+        return QPoint(round(there[1]), round(there[0]))
+
+    def press(self, y: float, x: float) -> None:
+        left = Qt.MouseButton.LeftButton
+        QTest.mousePress(self.canvas, left, pos=self.at(y, x))
+        self.docked.bot.wait(20)
+
+    def move(self, y: float, x: float) -> None:
+        place = self.at(y, x)
+        event = QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(place),
+            QPointF(self.canvas.mapToGlobal(place)),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(self.canvas, event)
+        self.docked.bot.wait(20)
+
+    def release(self, y: float, x: float) -> None:
+        left = Qt.MouseButton.LeftButton
+        QTest.mouseRelease(self.canvas, left, pos=self.at(y, x))
+        self.docked.bot.wait(20)
+
+
+@pytest.fixture
+def mouse_on() -> Callable[[Docked], Mouse]:
+    """Make a mouse: ``mouse_on(docked)``."""
+    return Mouse
 
 
 @pytest.fixture

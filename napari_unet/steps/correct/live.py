@@ -18,6 +18,7 @@ from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.live import Learned, LiveSession, live_run
 from napari_unet.jobs.orders import LiveOrder
 from napari_unet.state.live_state import Learning, LiveEvent, LiveState, WaitingTile
+from napari_unet.state.mask_versions import MaskSource
 from napari_unet.viewer.brush import WAIT_MS
 from napari_unet.viewer.viewport import ViewportTracker, shown_view
 
@@ -79,6 +80,7 @@ class Live(QObject):
         self._view: MaskView | None = None
         self.viewports: list[ViewportTracker] = []
         self._state = LiveState()
+        self._source = _source_of(())
         self._near: tuple[float, float] | None = None
         self._since = 0.0
         self._note = ""
@@ -156,6 +158,8 @@ class Live(QObject):
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         self._since = time.perf_counter()
         self._note_event(LiveEvent.PAINTED)
+        if self._view is not None:
+            self._view.exchange.begin(self._source)
         if places:
             y, x = ((part.start + part.stop) / 2 for part in places[-1][1])
             self._near = (y, x)
@@ -241,6 +245,7 @@ class Live(QObject):
         if order.learn and (self.session is None or self.session.learner is None):
             self.message.emit(_PREPARING)
         self._note_event(LiveEvent.RUN_STARTED)
+        self._source = _source_of(order.painted)
         self._near = None
         self._job = run(
             partial(live_run, order, self.take_session()),
@@ -292,7 +297,7 @@ class Live(QObject):
         self._state = self._state.with_written(tiles)
         written: list[tuple[Index, Region]] = []
         for waiting in tiles:
-            written += image.write_tile(waiting.tile, waiting.classes)
+            written += image.write_tile(waiting.tile, waiting.classes, self._source)
         view.tiles.show(written, self.viewports[0].view)
 
     def _on_result(self, order: LiveOrder, complete: bool) -> None:
@@ -319,12 +324,21 @@ def _classes_of(painted: Iterable[tuple[WorkingImage, Annotations]]) -> set[int]
     return {label for _, strokes in painted for label in strokes.classes()}
 
 
+def _source_of(painted: Iterable[tuple[WorkingImage, Annotations]]) -> MaskSource:
+    return MaskSource(name="Live", is_model=False, detail=_amount(painted))
+
+
+def _amount(painted: Iterable[tuple[WorkingImage, Annotations]]) -> str:
+    """Return how much was painted: strokes are counted where they are saved."""
+    painted = tuple(painted)
+    strokes = sum(each.annotations.strokes for each, _ in painted)
+    if strokes:
+        return f"{strokes:,} stroke" if strokes == 1 else f"{strokes:,} strokes"
+    return f"{sum(annotations.count() for _, annotations in painted):,} px"
+
+
 def _describe(order: LiveOrder, seconds: float) -> str:
-    strokes = sum(
-        working_image.annotations.strokes for working_image, _ in order.painted
-    )
-    pixels = sum(annotations.count() for _, annotations in order.painted)
-    amount = f"{strokes:,} strokes" if strokes else f"{pixels:,} px"
+    amount = _amount(order.painted)
     return f"Live: {amount}, {seconds:.1f} s" if seconds else f"Live: {amount}"
 
 

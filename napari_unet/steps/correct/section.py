@@ -59,6 +59,8 @@ class CorrectSection(Section):
         The layers that are painted on.
     make_working_image
         Returns the chosen image as a working image, for an empty mask.
+    shown
+        What the mask on screen was made by; shown first.
     live
         What helps while painting; shown below the classes.
 
@@ -75,6 +77,7 @@ class CorrectSection(Section):
         workspace: Workspace,
         masks: Masks,
         make_working_image: Callable[[], WorkingImage],
+        shown: QWidget,
         live: QWidget,
     ) -> None:
         super().__init__("2  Correct", "Paint on the mask with napari's own tools.")
@@ -82,6 +85,7 @@ class CorrectSection(Section):
         self._masks = masks
         self._make_working_image = make_working_image
         self.text = TextLine()
+        self.content.addWidget(shown)
         self.content.addWidget(self.text)
         self._make_saved()
         self._make_classes()

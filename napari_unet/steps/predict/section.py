@@ -17,6 +17,7 @@ from napari_unet.results.denoised import DenoisedLayers
 from napari_unet.results.preview import PreviewLayer
 from napari_unet.results.probabilities import ProbabilityLayers
 from napari_unet.state.large_arrays import check_room, check_room_for
+from napari_unet.state.mask_versions import MaskSource
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.predict.form import PredictionForm
@@ -143,6 +144,7 @@ class PredictSection(JobSection):
         # The thread is at work while napari makes the layer.
         view = self._masks.show(order.layer, order.working_image)
         view.set_classes(self._workspace.classes)
+        view.exchange.begin(MaskSource(name=order.model.name))
 
     def _start_denoising(self) -> None:
         order = self._make_denoising_order()
@@ -226,8 +228,12 @@ class PredictSection(JobSection):
             self._show_preview(order, view, previews)
         if not tiles:
             return
-        classes = order.model.spec.classes
-        written = [p for t in tiles for p in order.working_image.write_tile(t, classes)]
+        classes, source = order.model.spec.classes, MaskSource(name=order.model.name)
+        written = [
+            place
+            for tile in tiles
+            for place in order.working_image.write_tile(tile, classes, source)
+        ]
         view.show_classes()
         if self._viewport is not None:
             view.tiles.show(written, self._viewport.view)

@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialog
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QDialog
 from test_viewport import Paused, noise, start
 
 from napari_unet.viewer import brush as _brush
-from napari_unet.viewer.private import camera_of, is_drawn_on
+from napari_unet.viewer.private import is_drawn_on
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
-    from conftest import Docked
+    from conftest import Docked, Mouse
 
 
 @pytest.fixture
@@ -151,56 +149,14 @@ def test_what_was_written_before_a_stroke_is_drawn_after_it(
     dock.bot.waitUntil(lambda: bool(drawn), timeout=2_000)
 
 
-class Mouse:
-    """The mouse on the canvas of a window, with events that a program makes."""
-
-    def __init__(self, docked: Docked) -> None:
-        self.docked = docked
-        self.canvas = docked.viewer.window._qt_viewer.canvas.native
-
-    def at(self, y: float, x: float) -> QPoint:
-        camera = camera_of(self.docked.viewer)
-        middle = self.canvas.height() / 2, self.canvas.width() / 2
-        there = [
-            (place - centre) * camera.zoom + half
-            for place, centre, half in zip(
-                (y, x), camera.center[-2:], middle, strict=True
-            )
-        ]
-        return QPoint(round(there[1]), round(there[0]))
-
-    def press(self, y: float, x: float) -> None:
-        left = Qt.MouseButton.LeftButton
-        QTest.mousePress(self.canvas, left, pos=self.at(y, x))
-        self.docked.bot.wait(20)
-
-    def move(self, y: float, x: float) -> None:
-        place = self.at(y, x)
-        event = QMouseEvent(
-            QEvent.Type.MouseMove,
-            QPointF(place),
-            QPointF(self.canvas.mapToGlobal(place)),
-            Qt.MouseButton.NoButton,
-            Qt.MouseButton.LeftButton,
-            Qt.KeyboardModifier.NoModifier,
-        )
-        QApplication.sendEvent(self.canvas, event)
-        self.docked.bot.wait(20)
-
-    def release(self, y: float, x: float) -> None:
-        left = Qt.MouseButton.LeftButton
-        QTest.mouseRelease(self.canvas, left, pos=self.at(y, x))
-        self.docked.bot.wait(20)
-
-
 @pytest.fixture
-def mouse(shown_dock: Docked, paused: Paused) -> Mouse:
+def mouse(shown_dock: Docked, paused: Paused, mouse_on: Any) -> Mouse:
     """A prediction that waits before its first tile, and a brush on its mask."""
     begin(shown_dock, paused, 128, 128)
     shown_dock.widget.correct.choose_class(0)
     shown_dock.viewer.reset_view()
     shown_dock.bot.wait(300)
-    return Mouse(shown_dock)
+    return mouse_on(shown_dock)
 
 
 def test_a_button_that_is_released_beside_the_canvas(mouse: Mouse, paused: Paused):
