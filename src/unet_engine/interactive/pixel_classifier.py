@@ -1,22 +1,32 @@
 """``PixelClassifier``: learns a few thousand touched pixels in a fraction of a second.
 
-The fit is scikit-learn's. Its prediction is not: that checks, copies and starts threads
-for each tree, which takes longer than the trees themselves.
+The fit is scikit-learn's; what came of it are arrays, which ``MemberRunner`` evaluates
+here as in a model that was saved.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from unet_engine.errors import DataError
+from unet_engine.models.classifier_part import (
+    ClassifierPart,
+    FittedClassifier,
+    Forest,
+    Regression,
+)
+from unet_engine.pixel_classification.classifier_runner import (
+    ClassifierRunner,
+    MemberRunner,
+    combine,
+    squashed,
+)
 
 if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
@@ -57,11 +67,11 @@ _UNLABELLED_WEIGHT = 2.0
 _FEW_TREES = 5
 """Of each kind, while their prediction only serves as pseudo-labels."""
 
+TUNED_SHARE = 0.5
+"""Weight of a tuned model's probabilities beside those of the classifier."""
+
 _MOST_PIXELS = 30_000
 """Touched pixels that are learned from: the time of a fit grows with them."""
-
-_BATCH = 8192
-"""Pixels that are predicted at a time: their features fit the processor's cache."""
 
 
 class PixelClassifier:
@@ -134,16 +144,19 @@ class PixelClassifier:
                 every, joined, np.concatenate([weights, share * confidence]), trees
             )
 
+    @property
+    def part(self) -> ClassifierPart:
+        """What was fitted, as the part of a model."""
+        return ClassifierPart(members=(self._runner.fitted,))
+
     def probabilities(self, features: Floats | Halves) -> Floats:
         """Return the probabilities of the painted classes.
 
         ``(n, features)`` float16 or float32 become ``(n, len(classes))`` float32, in
         the order of ``classes``.
         """
-        count = -(-len(features) // _BATCH)
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            parts = pool.map(self._predict, np.array_split(features, max(1, count)))
-            return np.concatenate(list(parts))
+        runner = ClassifierRunner(self.part, int(self.classes[-1]) + 1)
+        return runner(features)[:, self.classes]
 
     def _weights(self, labels: Ids) -> Weights:
         """Return the weight of touched pixels, 1 on average."""
@@ -163,10 +176,8 @@ class PixelClassifier:
         The margin is 0 where trees and regression disagree: either of them alone would
         amplify its own mistakes with each round.
         """
-        trees, regression = (
-            self._tree_probabilities(unlabelled),
-            self._regression_probabilities(unlabelled),
-        )
+        trees = self._runner.by_forest(unlabelled)
+        regression = self._runner.by_regression(unlabelled)
         known = (trees + regression) / 2
         if tuned is not None:
             known = (known + tuned[:, self.classes]) / 2
@@ -179,66 +190,68 @@ class PixelClassifier:
         self, features: Floats, labels: Ids, weights: Weights, trees: int
     ) -> None:
         fine = np.ascontiguousarray(features[:, : self._fine])
-        self._fit_trees(fine, labels, weights, trees)
         # So small a problem is solved in less time by one thread than others need to
         # wake up, and beside other work they wait for each other.
         with threadpool_limits(1, user_api="blas"):
-            self._fit_regression(features, labels, weights)
+            regression = self._fit_regression(features, labels, weights)
+        self._runner = MemberRunner(
+            FittedClassifier(
+                classes=self.classes.astype(np.int32),
+                fine=self._fine,
+                forest=self._fit_forest(fine, labels, weights, trees),
+                regression=regression,
+            )
+        )
 
-    def _fit_trees(
+    def _fit_forest(
         self, fine: Floats, labels: Ids, weights: Weights, count: int
-    ) -> None:
+    ) -> Forest:
         bag = min(1.0, max(_BAG_SHARE, 50 / len(labels)))
-        self._trees: list[tuple[Any, npt.NDArray[np.float64]]] = []
-        for kind in RandomForestClassifier, ExtraTreesClassifier:
-            forest = kind(
+        grown = [
+            tree.tree_
+            for kind in (RandomForestClassifier, ExtraTreesClassifier)
+            for tree in kind(
                 count,
                 max_depth=_DEPTH,
                 max_samples=bag,
                 bootstrap=True,
                 random_state=self._seed,
-            ).fit(fine, labels, weights)
-            for grown in forest.estimators_:
-                share = grown.tree_.value[:, 0]
-                share = share / share.sum(axis=1, keepdims=True) / (2 * count)
-                self._trees.append((grown.tree_, share))
+            )
+            .fit(fine, labels, weights)
+            .estimators_
+        ]
+        left = np.concatenate([tree.children_left for tree in grown])
+        shares = np.concatenate([tree.value[:, 0] for tree in grown])
+        features = np.concatenate([tree.feature for tree in grown])
+        thresholds = np.concatenate([tree.threshold for tree in grown])
+        return Forest(
+            sizes=np.array([tree.node_count for tree in grown], np.int32),
+            left=left.astype(np.int32),
+            right=np.concatenate([t.children_right for t in grown]).astype(np.int32),
+            features=np.where(left < 0, 0, features).astype(np.int32),
+            thresholds=np.where(left < 0, 0.0, thresholds),
+            shares=(shares / shares.sum(axis=1, keepdims=True)).astype(np.float32),
+        )
 
-    def _fit_regression(self, features: Floats, labels: Ids, weights: Weights) -> None:
-        self._middle = features.mean(axis=0)
-        self._scale = _SQUASHED * features.std(axis=0) + 1e-6
+    def _fit_regression(
+        self, features: Floats, labels: Ids, weights: Weights
+    ) -> Regression:
+        middle = features.mean(axis=0)
+        scale = _SQUASHED * features.std(axis=0) + np.float32(1e-6)
         regression = LogisticRegression(C=_PENALTY * _SQUASHED**2, max_iter=200)
-        regression.fit(self._squash(features), labels, weights)
-        slopes, start = regression.coef_, regression.intercept_
+        regression.fit(squashed(features, middle, scale), labels, weights)
+        slopes, intercepts = regression.coef_, regression.intercept_
         if len(self.classes) == 2:
             # One linear function separates two classes; written as one for each.
-            slopes, start = (
-                np.concatenate([0 * part, part]) for part in (slopes, start)
+            slopes, intercepts = (
+                np.concatenate([0 * part, part]) for part in (slopes, intercepts)
             )
-        self._slopes = np.ascontiguousarray(slopes.T, dtype=np.float32)
-        self._start = start.astype(np.float32)
-
-    def _squash(self, features: Floats) -> Floats:
-        squashed: Floats = np.tanh((features - self._middle) / self._scale)
-        return squashed
-
-    def _predict(self, features: Floats | Halves) -> Floats:
-        every = features.astype(np.float32)
-        both = self._tree_probabilities(every), self._regression_probabilities(every)
-        mean: Floats = np.mean(both, axis=0, dtype=np.float32)
-        return mean
-
-    def _tree_probabilities(self, features: Floats) -> Floats:
-        fine = np.ascontiguousarray(features[:, : self._fine])
-        total = np.zeros((len(fine), len(self.classes)))
-        for tree, share in self._trees:
-            total += share.take(tree.apply(fine), axis=0)
-        return total.astype(np.float32)
-
-    def _regression_probabilities(self, features: Floats) -> Floats:
-        regression = self._squash(features) @ self._slopes + self._start
-        regression = np.exp(regression - regression.max(axis=1, keepdims=True))
-        shares: Floats = regression / regression.sum(axis=1, keepdims=True)
-        return shares
+        return Regression(
+            middle=middle,
+            scale=scale,
+            slopes=np.ascontiguousarray(slopes.T, dtype=np.float32),
+            intercepts=intercepts.astype(np.float32),
+        )
 
 
 def fit_classifier(
@@ -304,9 +317,9 @@ def class_probabilities(
         ``(n, classes)`` float32.
     """
     own = features.shape[1] - n_tuned_channels
-    known = np.zeros((len(features), classes), dtype=np.float32)
-    known[:, classifier.classes] = classifier.probabilities(features[:, :own])
+    known = ClassifierRunner(classifier.part, classes)(features[:, :own])
     if 0 < n_tuned_channels <= classes:
-        known[:, :n_tuned_channels] += features[:, own:]
-        known /= 2
+        tuned = np.zeros_like(known)
+        tuned[:, :n_tuned_channels] = features[:, own:]
+        known = combine(known, tuned, TUNED_SHARE)
     return known
