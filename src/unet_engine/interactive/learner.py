@@ -6,6 +6,7 @@ stroke needs a fit of well under a second on the touched pixels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,17 @@ from unet_engine.errors import DataError
 from unet_engine.images.no_data import describe_unrecorded
 from unet_engine.interactive.pixel_classifier import (
     MOST_UNLABELLED,
+    TUNED_SHARE,
     PixelClassifier,
-    class_probabilities,
     fit_classifier,
 )
 from unet_engine.labels import most_probable_class
+from unet_engine.pixel_classification.classifier_runner import (
+    ClassifierRunner,
+    combine,
+)
 from unet_engine.pixel_classification.feature_cache import BLOCK
+from unet_engine.pixel_classification.tile_classifier import TileClassifier
 from unet_engine.prediction.events import TileDone
 from unet_engine.stopping import never
 
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
 
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.interactive.labelled_blocks import LabelledBlocks
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.classifier_part import ClassifierPart
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Region
     from unet_engine.stopping import Stop
@@ -53,13 +61,29 @@ class InstantLearner:
     ----------
     note
         What was left out when it learned, as a text; empty for nothing.
+    tuned
+        The model whose probabilities are in the mean; None for the classifier alone.
     """
 
     def __init__(self, classes: int, *, seed: int = 0) -> None:
         self._count = classes
         self._seed = seed
-        self._classifier: PixelClassifier | None = None
+        self._runner: ClassifierRunner | None = None
+        self.tuned: Checkpoint | None = None
         self.note = ""
+
+    @property
+    def part(self) -> ClassifierPart:
+        """What it learned, as the part of a model.
+
+        Raises
+        ------
+        DataError
+            When it has learned nothing yet.
+        """
+        if self._runner is None:
+            raise DataError("nothing is learned yet; paint a stroke of two classes")
+        return self._runner.part
 
     def learn(
         self, painted: Sequence[tuple[LabelledBlocks, Annotations]], stop: Stop = never
@@ -108,7 +132,16 @@ class InstantLearner:
             source.n_tuned_channels,
         )
         self._count = max(self._count, int(classifier.classes[-1]) + 1)
-        self._classifier = classifier
+        extractor = source.extractor
+        tuned = 0 < extractor.n_tuned_channels <= self._count
+        part = replace(
+            classifier.part,
+            network=extractor.network,
+            averaged=extractor.averaged,
+            network_share=TUNED_SHARE if tuned else 0.0,
+        )
+        self._runner = ClassifierRunner(part, self._count)
+        self.tuned = extractor.tuned if tuned else None
         self.note = note
         return len(classes)
 
@@ -119,24 +152,22 @@ class InstantLearner:
 
         Where the image has no data, class 0 has probability 1.
         """
-        assert self._classifier is not None
-        row, column = (part.start // BLOCK for part in inner)
+        assert self._runner is not None
+        found = TileClassifier(self._runner, source)(index, inner)
+        row, column = (side.start // BLOCK for side in inner)
+        tuned = source.tuned_probabilities(index, row, column)
+        if tuned is None or tuned.shape[-1] > len(found):
+            return found
         within = tuple(
-            slice(part.start % BLOCK, part.stop - part.start // BLOCK * BLOCK)
-            for part in inner
+            slice(side.start - k * BLOCK, side.stop - k * BLOCK)
+            for side, k in zip(inner, (row, column), strict=True)
         )
-        features = source.features(index, row, column)[within]
-        rows = features.reshape(-1, features.shape[-1])
-        known = class_probabilities(
-            self._classifier, rows, self._count, source.n_tuned_channels
-        )
-        found = known.T.reshape(self._count, *features.shape[:2])
+        known = np.zeros_like(found)
+        known[: tuned.shape[-1]] = tuned[within].transpose(2, 0, 1)
         lost = source.lost(index, row, column)
-        if lost is not None and lost[within].any():
-            found = found.copy()
-            found[:, lost[within]] = 0
-            found[0, lost[within]] = 1
-        return found
+        if lost is not None:
+            known[:, lost[within]] = found[:, lost[within]]
+        return combine(found, known, self._runner.part.network_share)
 
     def iter_predict(
         self,

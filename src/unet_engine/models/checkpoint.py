@@ -2,13 +2,13 @@
 
 A file is safetensors: an 8-byte length, a JSON header with spec and history, and the
 raw tensors. Nothing in it is ever executed, and the header is readable without torch.
+Of version 2 is a file with pixel classifiers, of version 1 one with a network alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,22 +17,27 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from unet_engine.errors import CheckpointError, SpecError
+from unet_engine.errors import CheckpointError
 from unet_engine.files.atomic import whole_file
-from unet_engine.models.spec import ModelSpec
+from unet_engine.models.classifier_file import (
+    PREFIX,
+    ClassifierSummary,
+    part_tensors,
+    read_part,
+)
+from unet_engine.models.classifier_part import find_problem
+from unet_engine.models.model_header import FORMAT, SUFFIX, ModelHeader, read_header
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
-SUFFIX = ".safetensors"
-FORMAT = "napari-unet-finetune"
-VERSION = 1
-"""Of the format; a file with a higher one is refused."""
+    from unet_engine.models.classifier_part import ClassifierPart
+    from unet_engine.models.spec import ModelSpec
 
-_LARGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors library, so that no damaged length is read."""
+__all__ = ["FORMAT", "SUFFIX", "Checkpoint", "ModelInfo", "read_info"]
 
 _ADVICE_ON_WEIGHTS = (
     "choose another model, or train it again from its parent with a lower learning rate"
@@ -50,7 +55,8 @@ class Checkpoint:
     spec
         Enough to build the network and to prepare its input.
     weights
-        Array of each entry of the network's state.
+        Array of each entry of the network's state; none when ``classifier`` is all
+        that there is.
     history
         One dict of JSON values per training, the first training first, with ``name``,
         ``parent``, ``created`` (UTC, ISO 8601), ``steps``, ``seconds``, the data and
@@ -60,12 +66,16 @@ class Checkpoint:
         the entry of a model that is made to be tuned, whatever its classes.
     path
         The file that it was loaded from, to name in messages.
+    classifier
+        Pixel classifiers that were fitted to strokes, whose probabilities are averaged
+        with those of the network; None for the network alone.
     """
 
     spec: ModelSpec
     weights: Mapping[str, npt.NDArray[Any]]
     history: tuple[dict[str, Any], ...] = ()
     path: Path | None = None
+    classifier: ClassifierPart | None = None
 
     @property
     def title(self) -> str:
@@ -94,6 +104,11 @@ class Checkpoint:
         """Whether it is made to be tuned, and its own classes matter little."""
         return _is_start(self.history)
 
+    @property
+    def has_network(self) -> bool:
+        """Whether it has a network that gives its classes."""
+        return bool(self.weights)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all.
 
@@ -105,10 +120,15 @@ class Checkpoint:
         tensors = {name: _plain(array) for name, array in self.weights.items()}
         header = {
             "format": FORMAT,
-            "version": str(VERSION),
+            "version": "1" if self.classifier is None else "2",
             "spec": json.dumps(self.spec.to_dict(), sort_keys=True),
             "history": json.dumps(self.history, sort_keys=True),
         }
+        if self.classifier is not None:
+            parts = part_tensors(self.classifier)
+            tensors |= {name: _plain(array) for name, array in parts.items()}
+            summary = ClassifierSummary.of(self.classifier)
+            header["classifier"] = json.dumps(summary.to_dict(), sort_keys=True)
         header["digest"] = _digest(header, tensors)
         content = safetensors.numpy.save(tensors, metadata=header)
         with whole_file(path) as temporary:
@@ -125,24 +145,26 @@ class Checkpoint:
             version, or has weights that are no numbers.
         """
         path = Path(path)
-        header = _read_header(path)
-        spec, history = _parse(header, path)
+        header = read_header(path)
         try:
-            weights = safetensors.numpy.load_file(path)
+            tensors = safetensors.numpy.load_file(path)
         except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(
                 f"{path} is damaged ({error}); copy or download it again"
             ) from error
-        if _digest(header, weights) != header.get("digest"):
+        if _digest(header.text, tensors) != header.digest:
             raise CheckpointError(
                 f"{path} was changed after it was saved: its spec, history or weights "
                 "do not match its digest; use the original file"
             )
-        if problem := find_bad_weight(weights):
+        if problem := find_bad_weight(tensors):
             raise CheckpointError(
                 f"{path} cannot be used: {problem}; {_ADVICE_ON_WEIGHTS}"
             )
-        return cls(spec, weights, history, path)
+        part = _read_classifier(header, tensors, path)
+        if part is not None:
+            tensors = {n: t for n, t in tensors.items() if not n.startswith(PREFIX)}
+        return cls(header.spec, tensors, header.history, path, part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +179,10 @@ class ModelInfo:
         True when the model came with the package.
     size
         Of the file in bytes.
+    classifier
+        Summary of its pixel classifiers; None when it has none.
+    has_network
+        As of a ``Checkpoint``.
     """
 
     name: str
@@ -165,6 +191,8 @@ class ModelInfo:
     history: tuple[dict[str, Any], ...]
     bundled: bool
     size: int
+    classifier: ClassifierSummary | None = None
+    has_network: bool = True
 
     @property
     def trained(self) -> bool:
@@ -194,12 +222,14 @@ def read_info(path: str | os.PathLike[str], *, bundled: bool = False) -> ModelIn
         When it is missing, truncated, of another program, or of a newer version.
     """
     path = Path(path)
-    spec, history = _parse(_read_header(path), path)
+    header = read_header(path)
     return ModelInfo(
         name=path.stem,
         path=path,
-        spec=spec,
-        history=history,
+        spec=header.spec,
+        history=header.history,
+        classifier=header.classifier,
+        has_network=header.has_network,
         bundled=bundled,
         size=path.stat().st_size,
     )
@@ -241,10 +271,39 @@ def check_weights(checkpoint: Checkpoint) -> None:
     CheckpointError
         When a weight is NaN or infinite, or a variance is below 0.
     """
-    if problem := find_bad_weight(checkpoint.weights):
+    problem = find_bad_weight(checkpoint.weights)
+    if checkpoint.classifier is not None:
+        problem = problem or _find_in_classifier(
+            checkpoint.classifier, checkpoint.spec, checkpoint.has_network
+        )
+    if problem:
         raise CheckpointError(
             f"{checkpoint.title} cannot be used: {problem}; {_ADVICE_ON_WEIGHTS}"
         )
+
+
+def _read_classifier(
+    header: ModelHeader, tensors: Mapping[str, npt.NDArray[Any]], path: Path
+) -> ClassifierPart | None:
+    """Read the pixel classifiers of a file and check all that they compute with."""
+    if header.classifier is None:
+        return None
+    try:
+        part = read_part(header.classifier, tensors)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} describes pixel classifiers that it does not hold: {error}; use "
+            "the original file"
+        ) from error
+    if problem := _find_in_classifier(part, header.spec, header.has_network):
+        raise CheckpointError(f"{path} cannot be used: {problem}; choose another model")
+    return part
+
+
+def _find_in_classifier(part: ClassifierPart, spec: ModelSpec, network: bool) -> str:
+    if part.network_share > 0 and not network:
+        return "it has no network, and its network has a share in the mean"
+    return find_problem(part, spec)
 
 
 def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -255,84 +314,10 @@ def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _digest(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]) -> str:
     """Hash all that makes the model."""
     digest = hashlib.sha256()
-    for key in ("format", "version", "spec", "history"):
-        digest.update(json.dumps(header[key]).encode())
+    for value in header.values():
+        digest.update(json.dumps(value).encode())
     for name in sorted(tensors):
         array = _plain(tensors[name])
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _read_header(path: Path) -> dict[str, str]:
-    """Read the metadata of a safetensors header, checked to be a model's, complete."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(size - 8, _LARGEST_HEADER):
-                raise CheckpointError(
-                    f"{path} is no model file, or it is truncated; choose a {SUFFIX} "
-                    "file that this plugin saved"
-                )
-            content = json.loads(file.read(length))
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be opened: {error.strerror}; check the path"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is no model file; choose a {SUFFIX} file that this plugin saved"
-        ) from error
-    ours = content.pop("__metadata__", None) if isinstance(content, dict) else None
-    keys = ("format", "version", "spec", "history", "digest")
-    if (
-        not isinstance(ours, dict)
-        or ours.get("format") != FORMAT
-        or not all(isinstance(ours.get(key), str) for key in keys)
-    ):
-        raise CheckpointError(
-            f"{path} holds tensors, but not of a model of {FORMAT}; choose a file that "
-            "this plugin saved"
-        )
-    _check_version(ours["version"], path)
-    _check_length(content, size - 8 - length, path)
-    return {key: ours[key] for key in keys}
-
-
-def _check_version(version: str, path: Path) -> None:
-    if version not in map(str, range(1, VERSION + 1)):
-        raise CheckpointError(
-            f"{path} has version {version[:20]}, this package reads up to {VERSION}; "
-            f"update {FORMAT}"
-        )
-
-
-def _check_length(tensors: dict[str, Any], size: int, path: Path) -> None:
-    try:
-        promised = max(
-            (entry["data_offsets"][1] for entry in tensors.values()), default=0
-        )
-        complete = promised == size
-    except (TypeError, KeyError, IndexError):
-        complete = False
-    if not complete:
-        raise CheckpointError(
-            f"{path} is truncated or damaged; copy or download it again"
-        )
-
-
-def _parse(
-    header: Mapping[str, str], path: Path
-) -> tuple[ModelSpec, tuple[dict[str, Any], ...]]:
-    try:
-        values, history = json.loads(header["spec"]), json.loads(header["history"])
-        if not isinstance(values, dict) or not isinstance(history, list):
-            raise ValueError("spec or history is of a wrong type")
-        if not all(isinstance(entry, dict) for entry in history):
-            raise ValueError("an entry of the history is of a wrong type")
-        return ModelSpec.from_dict(values), tuple(history)
-    except (ValueError, TypeError, RecursionError, SpecError) as error:
-        raise CheckpointError(
-            f"{path} describes no model that can be built: {error}"
-        ) from error

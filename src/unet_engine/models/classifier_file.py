@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,19 +38,71 @@ _FOREST = {
 }
 _REGRESSION = {"middle": "<f4", "scale": "<f4", "slopes": "<f4", "intercepts": "<f4"}
 
-_MOST_MEMBERS = 1000
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierSummary:
+    """What of a part stands in the header of a file.
 
-def describe_part(part: ClassifierPart) -> dict[str, Any]:
-    """Return the plain values of a part, as JSON types."""
-    return {
-        "classes": list(part.classes),
-        "fine": [member.fine for member in part.members],
-        "weights": [float(weight) for weight in part.weights],
-        "averaged": part.averaged,
-        "network_share": part.network_share,
-        "features": part.network and part.network.spec.to_dict(),
-    }
+    Attributes
+    ----------
+    classes
+        Ids of the classes that were painted.
+    fine
+        Of each member.
+    weights, averaged, network_share
+        As of a ``ClassifierPart``.
+    features
+        Spec of the feature network; None for filters alone.
+    """
+
+    classes: tuple[int, ...]
+    fine: tuple[int, ...]
+    weights: tuple[float, ...]
+    averaged: bool
+    network_share: float
+    features: ModelSpec | None
+
+    @classmethod
+    def of(cls, part: ClassifierPart) -> ClassifierSummary:
+        """Summarise a part."""
+        return cls(
+            classes=part.classes,
+            fine=tuple(member.fine for member in part.members),
+            weights=tuple(float(weight) for weight in part.weights),
+            averaged=part.averaged,
+            network_share=float(part.network_share),
+            features=None if part.network is None else part.network.spec,
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassifierSummary:
+        """Read what ``to_dict`` wrote.
+
+        Raises
+        ------
+        ValueError
+            When a value is missing or of another type.
+        SpecError
+            When the spec of the feature network is none.
+        """
+        if unknown := sorted(set(values) ^ set(cls.__dataclass_fields__)):
+            raise ValueError(f"its pixel classifiers lack {unknown[0]!r}, or have it")
+        features = values["features"]
+        if not isinstance(features, dict | None):
+            raise ValueError("the spec of its feature network is of a wrong type")
+        return cls(
+            classes=_tuple_of(values["classes"], int),
+            fine=_tuple_of(values["fine"], int),
+            weights=_tuple_of(values["weights"], float),
+            averaged=_tuple_of([values["averaged"]], bool)[0],
+            network_share=_tuple_of([values["network_share"]], float)[0],
+            features=None if features is None else ModelSpec.from_dict(features),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        spec = None if self.features is None else self.features.to_dict()
+        return {**dataclasses.asdict(self), "features": spec}
 
 
 def part_tensors(part: ClassifierPart) -> dict[str, npt.NDArray[Any]]:
@@ -66,55 +120,37 @@ def part_tensors(part: ClassifierPart) -> dict[str, npt.NDArray[Any]]:
     return tensors
 
 
-def read_part(values: Mapping[str, Any], tensors: Tensors) -> ClassifierPart:
+def read_part(summary: ClassifierSummary, tensors: Tensors) -> ClassifierPart:
     """Put a part together; what its arrays hold is not checked here.
 
     Parameters
     ----------
-    values
-        As `describe_part` gives them.
+    summary
+        From the header of the file.
     tensors
-        All of a file; only those whose names begin with ``PREFIX`` are read.
+        All of the file; only those whose names begin with ``PREFIX`` are read.
 
     Raises
     ------
     ValueError
-        When a value or a tensor is missing, there are others, or one is of another
-        type.
-    SpecError
-        When the spec of the feature network is none.
+        When a tensor is missing or of another type, or there are others.
     """
-    fine, weights = values["fine"], values["weights"]
-    if not isinstance(fine, list) or not isinstance(weights, list):
-        raise ValueError("the pixel classifiers are no list")
-    if not 0 < len(fine) <= _MOST_MEMBERS:
-        raise ValueError(f"there are {len(fine)} pixel classifiers")
-    left = {n: tensors[n] for n in tensors if n.startswith(PREFIX)}
-    members = tuple(_read_member(left, n, _whole(f)) for n, f in enumerate(fine))
+    left = {name: array for name, array in tensors.items() if name.startswith(PREFIX)}
+    names = [name for name in left if name.startswith(_NETWORK)]
+    weights = {name.removeprefix(_NETWORK): left.pop(name) for name in names}
+    spec = summary.features
     part = ClassifierPart(
-        members=members,
-        weights=tuple(_number(weight) for weight in weights),
-        network=_read_network(values["features"], left),
-        averaged=values["averaged"] is True,
-        network_share=_number(values["network_share"]),
+        members=tuple(_read_member(left, n, f) for n, f in enumerate(summary.fine)),
+        weights=summary.weights,
+        network=None if spec is None else FeatureNetwork(spec=spec, weights=weights),
+        averaged=summary.averaged,
+        network_share=summary.network_share,
     )
-    if left:
-        raise ValueError(f"there is a tensor {min(left)!r} that nothing uses")
-    if describe_part(part) != dict(values):
-        raise ValueError("the pixel classifiers are not as the header describes them")
+    if left or (spec is None and weights):
+        raise ValueError(f"there is a tensor {min(left or weights)!r} of nothing")
+    if ClassifierSummary.of(part) != summary:
+        raise ValueError("its classes are others")
     return part
-
-
-def _read_network(
-    spec: Any, tensors: dict[str, npt.NDArray[Any]]
-) -> FeatureNetwork | None:
-    if spec is None:
-        return None
-    if not isinstance(spec, dict):
-        raise ValueError("the feature network has no spec")
-    names = [name for name in tensors if name.startswith(_NETWORK)]
-    weights = {name.removeprefix(_NETWORK): tensors.pop(name) for name in names}
-    return FeatureNetwork(spec=ModelSpec.from_dict(spec), weights=weights)
 
 
 def _read_member(
@@ -149,13 +185,7 @@ def _take(
     return array
 
 
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise ValueError(f"{value!r} is no number of features")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise ValueError(f"{value!r} is no share")
-    return float(value)
+def _tuple_of(values: Any, kind: type) -> tuple[Any, ...]:
+    if not isinstance(values, list) or any(type(value) is not kind for value in values):
+        raise ValueError(f"a value of its pixel classifiers is no {kind.__name__}")
+    return tuple(values)

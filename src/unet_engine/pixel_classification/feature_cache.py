@@ -45,6 +45,13 @@ class FeatureCache:
         Gives the features.
     cache_bytes
         About the most memory that features may take; the oldest go first.
+
+    Attributes
+    ----------
+    image
+        As the features see it.
+    extractor
+        See above.
     """
 
     def __init__(
@@ -59,20 +66,21 @@ class FeatureCache:
         matched = match_channels(image, channels) if channels else image
         self.image = normalisation.marked(matched)
         self._normalisation = normalisation
-        self._extractor = extractor
+        self.extractor = extractor
         self._cache: OrderedDict[Key, Halves] = OrderedDict()
         self._limit = cache_bytes
         self._lost: dict[Key, npt.NDArray[np.bool_]] = {}
+        self._tuned: dict[Key, npt.NDArray[np.float32]] = {}
 
     @property
     def fine(self) -> int:
         """Number of features as fine as the pixels."""
-        return self._extractor.count_fine(self.image.channels)
+        return self.extractor.count_fine(self.image.channels)
 
     @property
     def n_tuned_channels(self) -> int:
         """Number of the last features, which are probabilities of a tuned model."""
-        return self._extractor.n_tuned_channels
+        return self.extractor.n_tuned_channels
 
     def blocks(self, region: Sequence[slice]) -> Iterator[tuple[int, int]]:
         """Yield row and column of the blocks that meet a region of the plane."""
@@ -117,14 +125,26 @@ class FeatureCache:
             self._cache.move_to_end(key)
         else:
             region = self.inner(row, column)
-            self._cache[key] = self._compute(index, *region)
+            self._cache[key] = self._compute(key, region)
             lost = unrecorded(self.image.read(index, region))
             if lost is not None:
                 self._lost[key] = lost
             size = next(iter(self._cache.values())).nbytes
             while len(self._cache) > max(1, self._limit // max(size, 1)):
-                self._cache.popitem(last=False)
+                oldest, _ = self._cache.popitem(last=False)
+                self._tuned.pop(oldest, None)
         return self._cache[key]
+
+    def tuned_probabilities(
+        self, index: Index, row: int, column: int
+    ) -> npt.NDArray[np.float32] | None:
+        """Return the probabilities of a tuned model in a block, ``(h, w, classes)``.
+
+        They are those among the features before these were rounded to 16 bits; None
+        without a tuned model.
+        """
+        self.features(index, row, column)
+        return self._tuned.get((index, row, column))
 
     def lost(self, index: Index, row: int, column: int) -> npt.NDArray[np.bool_] | None:
         """Return where a block has no data, ``(h, w)`` bool; None if nowhere.
@@ -136,13 +156,17 @@ class FeatureCache:
     def forget_blocks(self) -> None:
         """Free the memory of the blocks; what was learned from is kept."""
         self._cache.clear()
+        self._tuned.clear()
 
-    def _compute(self, index: Index, rows: slice, columns: slice) -> Halves:
-        found = self._extractor.read(
+    def _compute(self, key: Key, region: Region) -> Halves:
+        index, (rows, columns) = key[0], region
+        found = self.extractor.read(
             lambda at: self._normalisation.apply(self.image.read(index, at)),
             (rows, columns),
             self.image.plane_shape,
         )
+        if self.n_tuned_channels:
+            self._tuned[key] = found[..., -self.n_tuned_channels :].numpy().copy()
         halves: Halves = found.half().numpy()
         return halves
 

@@ -7,16 +7,26 @@ scales: Sommer et al. 2011, ilastik); the network adds the maps of its decoder.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from unet_engine.compute.block_size import tune
 from unet_engine.compute.devices import training_precision
 from unet_engine.compute.loading import fold_normalisation, load_network
+from unet_engine.compute.runner import Runner
 from unet_engine.errors import CheckpointError
+from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.classifier_part import FeatureNetwork
 from unet_engine.models.networks.unet import UNet
+from unet_engine.pixel_classification.filters import (
+    OCTAVES,
+    RESPONSES,
+    enlarge,
+    filter_responses,
+)
 from unet_engine.tiling.tiles import read_reflected
 
 if TYPE_CHECKING:
@@ -25,10 +35,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+    from unet_engine.devices import Device
     from unet_engine.models.checkpoint import Checkpoint
-
-OCTAVES = 5
-"""Scales of the filters: standard deviations of 1, 2, 4, 8 and 16 pixels."""
 
 LEVELS = 3
 """Levels of a network's decoder that are used, the finest first. Coarser ones separate
@@ -49,15 +57,6 @@ _SYMMETRIES = ((0, False), (2, False), (1, True), (3, True))
 network's maps differ a little for each; their mean depends less on how the image
 lies."""
 
-_FIRST = 1.0
-"""Standard deviation of the finest smoothing, in pixels."""
-
-_NEXT = 3.0**0.5
-"""Smoothing in pixels of the own grid, from 1 to 2: after it every second remains."""
-
-_RADIUS = 4
-"""Pixels of a kernel on each side: two standard deviations of the widest."""
-
 
 class FeatureExtractor:
     """Turns blocks of an image into features of their pixels.
@@ -70,10 +69,19 @@ class FeatureExtractor:
     device
         As ``choose_device`` names it.
     tuned
-        A model that was tuned on the strokes: its probabilities come last among the
-        features. Its own maps are no use, as they were fitted to the strokes.
+        A model of planes that was tuned on the strokes: its probabilities come last
+        among the features. Its own maps are no use, as they were fitted to the strokes.
     average
-        Over symmetries of the image: better, for four times the work of the networks.
+        Over symmetries of the image: better maps, for four times the work.
+
+    Attributes
+    ----------
+    averaged
+        Whether the mean over symmetries is taken.
+    network
+        Whose maps are used, None for filters alone.
+    tuned
+        Whose probabilities are used, or None.
     """
 
     def __init__(
@@ -85,29 +93,52 @@ class FeatureExtractor:
         average: bool = True,
     ) -> None:
         self._device = device
+        self.averaged = average
         self._symmetries = _SYMMETRIES if average else _SYMMETRIES[:1]
         model = checkpoint or tuned
         self._title = model.title if model else "the model"
-        self._network = _usable(checkpoint, device)
-        self._tuned = _usable(tuned, device)
+        self._unet = _usable(checkpoint, device)
+        self.network: FeatureNetwork | None = None
+        if checkpoint is not None and self._unet is not None:
+            self.network = FeatureNetwork(
+                spec=checkpoint.spec, weights=checkpoint.weights
+            )
+        self.tuned = tuned if tuned is not None and _gives_classes(tuned) else None
+        self._runner: Runner | None = None
 
     @property
     def n_tuned_channels(self) -> int:
         """Number of the last features, which are probabilities of a tuned model."""
-        return self._tuned.spec.out_channels if self._tuned else 0
+        return self.tuned.spec.out_channels if self.tuned else 0
 
     @property
     def channels(self) -> int:
-        """Channels that the network takes; 0 without one: any."""
-        return self._network.spec.in_channels if self._network else 0
+        """Channels that the networks take; 0 without one: any."""
+        model = self.network or self.tuned
+        return model.spec.in_channels if model else 0
 
     def count_fine(self, channels: int) -> int:
         """Return how many of the first features are as fine as the pixels.
 
         They are the filters and the finest maps of the network.
         """
-        finest = self._network.spec.width if self._network else 0
-        return channels * (1 + 6 * OCTAVES) + finest
+        finest = self.network.spec.width if self.network else 0
+        return channels * RESPONSES + finest
+
+    def count(self, channels: int) -> int:
+        """Return how many features there are, without probabilities of a tuned model.
+
+        Parameters
+        ----------
+        channels
+            Of the image.
+        """
+        if self.network is None:
+            return self.count_fine(channels)
+        spec = self.network.spec
+        levels = range(1, min(LEVELS, spec.depth))
+        coarser = sum(spec.width << level for level in levels)
+        return self.count_fine(channels) + coarser + spec.width
 
     @torch.no_grad()
     def __call__(self, block: npt.NDArray[np.float32]) -> Tensor:
@@ -122,12 +153,11 @@ class FeatureExtractor:
         Returns
         -------
         Tensor
-            ``(h - 2 MARGIN, w - 2 MARGIN, features)`` float32 on the CPU.
+            ``(h - 2 MARGIN, w - 2 MARGIN, features)`` float32 on the CPU, without
+            probabilities of a tuned model.
         """
         image = torch.from_numpy(block)[None].to(self._device)
         maps = [*filter_responses(image), *self._network_maps(image)]
-        if self._tuned:
-            maps += self._mean(partial(_tuned_probabilities, self._tuned), image)
         inner = slice(MARGIN, -MARGIN)
         joined = torch.cat([m[0, :, inner, inner] for m in maps])
         return joined.permute(1, 2, 0).cpu().contiguous()
@@ -162,23 +192,50 @@ class FeatureExtractor:
         ]
         block = read_reflected(read, outer, shape)
         found = self(np.ascontiguousarray(block, dtype=np.float32))
+        found = found[:height, :width]
+        if self.tuned is not None:
+            known = torch.from_numpy(self._tuned_probabilities(read, part, shape))
+            found = torch.cat([found, known.permute(1, 2, 0)], dim=-1)
         if not found.isfinite().all():
             raise CheckpointError(
                 f"{self._title} gives NaN or infinite numbers on this image: its "
                 "weights are too large; choose another model"
             )
-        return found[:height, :width]
+        return found
+
+    def _tuned_probabilities(
+        self,
+        read: Callable[[tuple[slice, ...]], npt.NDArray[np.float32]],
+        part: tuple[slice, slice],
+        shape: Sequence[int],
+    ) -> npt.NDArray[np.float32]:
+        """Return what a prediction of the whole plane gives there, ``(classes, h, w)``.
+
+        It is no mean over symmetries: Live shows what the model will predict.
+        """
+        assert self.tuned is not None
+        if self._runner is None:
+            self._runner = Runner(self.tuned, cast("Device", self._device))
+            tune(self._runner, measure=False)
+        inner = tuple((p.start, p.stop) for p in part)
+        outer = self.tuned.spec.footprint.around(inner, shape)
+        wanted = [
+            (low - start, high - start)
+            for (low, high), (start, _) in zip(inner, outer, strict=True)
+        ]
+        block = np.asarray(read_reflected(read, outer, shape), np.float32)
+        return self._runner(block, wanted)
 
     def _network_maps(self, image: Tensor) -> list[Tensor]:
-        if self._network is None:
+        if self._unet is None:
             return []
-        decode = partial(_decoded, self._network)
+        decode = partial(_decoded, self._unet)
         small = functional.avg_pool2d(image, HALVED)
-        fit_classifier = _padded(small, self._network.spec.footprint.divisor)
+        fit_classifier = _padded(small, self._unet.spec.footprint.divisor)
         height, width = small.shape[2:]
         coarse = self._mean(decode, fit_classifier)[0][..., :height, :width]
         maps = [*self._mean(decode, image), coarse]
-        return [_enlarge(m, image.shape[2:]) for m in maps]
+        return [enlarge(m, image.shape[2:]) for m in maps]
 
     def _mean(
         self, function: Callable[[Tensor], list[Tensor]], image: Tensor
@@ -210,10 +267,6 @@ def _decoded(network: UNet, image: Tensor) -> list[Tensor]:
     return maps[: -LEVELS - 1 : -1]
 
 
-def _tuned_probabilities(network: UNet, image: Tensor) -> list[Tensor]:
-    return [network(image).float().softmax(dim=1)]
-
-
 def _padded(image: Tensor, divisor: Sequence[int]) -> Tensor:
     """Mirror an image at its end, up to a size that the network takes."""
     height, width = (
@@ -237,78 +290,9 @@ def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:
     return network
 
 
-def filter_responses(image: Tensor) -> list[Tensor]:
-    """Return the responses of all filters, from fine to coarse.
-
-    Parameters
-    ----------
-    image
-        ``(1, C, h, w)`` float32.
-
-    Returns
-    -------
-    list of Tensor
-        ``(1, C, h, w)`` each: the image, and for each scale the smoothed image, the
-        length of its gradient, both eigenvalues of its Hessian matrix and the roots of
-        those of its structure tensor. Derivatives are per standard deviation, so that
-        scales compare.
-    """
-    size = image.shape[2:]
-    responses = [image]
-    smooth = _blur(image, _FIRST)
-    responses += _derivatives(smooth, _FIRST)
-    for _ in range(OCTAVES - 1):
-        smooth = _blur(smooth, _NEXT)
-        responses += [_enlarge(r, size) for r in _derivatives(smooth, 2.0)]
-        smooth = functional.avg_pool2d(smooth, 2, ceil_mode=True)
-    return responses
-
-
-def _derivatives(smooth: Tensor, sigma: float) -> list[Tensor]:
-    along_y, along_x = _slopes(smooth, sigma)
-    (yy, yx), (_, xx) = _slopes(along_y, sigma), _slopes(along_x, sigma)
-    hessian = _eigenvalues(yy, yx, xx)
-    tensor = (along_y**2, along_y * along_x, along_x**2)
-    structure = _eigenvalues(*(_blur(part, sigma) for part in tensor))
-    return [
-        smooth,
-        torch.hypot(along_y, along_x),
-        *hessian,
-        *(value.clamp(min=0).sqrt() for value in structure),
-    ]
-
-
-def _slopes(values: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Return central differences along Y and X."""
-    padded = functional.pad(values, (1, 1, 1, 1), mode="replicate")
-    along_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) * (sigma / 2)
-    along_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) * (sigma / 2)
-    return along_y, along_x
-
-
-def _eigenvalues(yy: Tensor, yx: Tensor, xx: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the larger and the smaller eigenvalue of symmetric matrices."""
-    mean, apart = (yy + xx) / 2, torch.hypot((yy - xx) / 2, yx)
-    return mean + apart, mean - apart
-
-
-def _blur(values: Tensor, sigma: float) -> Tensor:
-    """Smooth with a Gaussian, axis by axis, as if the border went on."""
-    reach = torch.arange(-_RADIUS, _RADIUS + 1, device=values.device)
-    kernel = torch.exp(-(reach**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).to(values.dtype)
-    # A row of planes rather than channels: torch's depthwise convolution is slow.
-    planes = values.flatten(0, 1).unsqueeze(1)
-    for axis, shape in enumerate(((-1, 1), (1, -1))):
-        padding = [0, 0, _RADIUS, _RADIUS] if axis == 0 else [_RADIUS, _RADIUS, 0, 0]
-        planes = functional.pad(planes, padding, mode="replicate")
-        planes = functional.conv2d(planes, kernel.view(1, 1, *shape))
-    return planes.view_as(values)
-
-
-def _enlarge(values: Tensor, size: torch.Size) -> Tensor:
-    if values.shape[2:] == size:
-        return values
-    return functional.interpolate(
-        values, size=size, mode="bilinear", align_corners=False
-    )
+def _gives_classes(checkpoint: Checkpoint) -> bool:
+    """Whether a prediction of planes by a model is what its network gives once."""
+    spec = checkpoint.spec
+    averages = ARCHITECTURES[spec.architecture].averages_flips
+    planes = spec.ndim == 2 and spec.classes and not averages
+    return bool(planes and checkpoint.history and checkpoint.has_network)

@@ -14,6 +14,7 @@ from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
+from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
 from unet_engine.pixel_classification.feature_cache import BLOCK, FeatureCache
 from unet_engine.pixel_classification.features import (
     FeatureExtractor,
@@ -344,7 +345,7 @@ class TestLearner:
         assert learner.probabilities(source.cache, (), FIRST)[0, 50, 50] > 0.8
 
 
-class TestOpinion:
+class TestTunedModel:
     @pytest.mark.slow
     def test_probabilities_of_a_tuned_model_count_half(self):
         base, tuned = trained(), trained()
@@ -354,8 +355,7 @@ class TestOpinion:
         learner.learn([(source, painted((300, 330), TWO))])
         assert source.cache.n_tuned_channels == 2
         rows = source.cache.features((), 0, 0)[region].reshape(128 * 128, -1)
-        assert learner._classifier is not None
-        own = learner._classifier.probabilities(rows[:, :-2])
+        own = ClassifierRunner(learner.part, 2)(rows[:, :-2])
         expected = (own + rows[:, -2:].astype(np.float32)) / 2
         found = learner.probabilities(source.cache, (), region)
         np.testing.assert_allclose(found.reshape(2, -1).T, expected, atol=1e-3)
@@ -363,4 +363,5 @@ class TestOpinion:
     def test_a_network_that_does_not_take_the_blocks_is_left_out(self):
         deep = trained(ModelSpec(depth=5, width=2))
         assert FeatureExtractor(deep).channels == 0
-        assert FeatureExtractor(tuned=deep).n_tuned_channels == 0
+        volumes = trained(ModelSpec(depth=1, width=2, ndim=3))
+        assert FeatureExtractor(tuned=volumes).n_tuned_channels == 0

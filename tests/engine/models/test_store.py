@@ -198,7 +198,7 @@ def test_an_impossible_spec_is_refused(saved, spec):
             read(saved)
 
 
-@pytest.mark.parametrize("version", ["2", "99", "zero", "-1", "9" * 5000])
+@pytest.mark.parametrize("version", ["3", "99", "zero", "-1", "9" * 5000])
 def test_a_newer_format_needs_an_update(saved, version):
     rewrite_header(saved, lambda h: h["__metadata__"].update(version=version))
     with pytest.raises(CheckpointError, match="update"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from unet_engine.compute.runner import Runner
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
@@ -77,16 +78,18 @@ class TestFeatures:
         assert torch.equal(plain(block)[..., filters], mean[..., filters])
         assert not torch.allclose(plain(block), mean, atol=1e-3)
 
-    def test_tuned_probabilities_turn_with_the_image(self):
-        extractor = FeatureExtractor(tuned=trained())
-        size = GRID + 2 * MARGIN
-        rng = np.random.default_rng(0)
-        block = rng.random((1, size, size), dtype=np.float32)
-        tuned = extractor(block)[..., -extractor.n_tuned_channels :]
-        upside_down = extractor(block[:, ::-1, ::-1].copy())
-        turned = upside_down[..., -extractor.n_tuned_channels :].flip(0, 1)
-        assert torch.allclose(tuned.sum(dim=-1), torch.tensor(1.0), atol=1e-4)
-        assert torch.allclose(turned, tuned, atol=1e-4)
+    @pytest.mark.parametrize("depth", [2, 5])
+    def test_tuned_probabilities_are_those_of_the_whole_plane(self, depth):
+        tuned = trained(ModelSpec(depth=depth, width=2))
+        extractor = FeatureExtractor(tuned=tuned)
+        plane = np.random.default_rng(0).random((1, 320, 320), dtype=np.float32)
+        part = np.s_[128:192, 64:160]
+        found = extractor.read(lambda at: plane[:, *at], part, (320, 320))
+        whole = Runner(tuned, "cpu")(plane)
+        assert extractor.n_tuned_channels == 2
+        np.testing.assert_allclose(
+            found[..., -2:].permute(2, 0, 1), whole[:, *part], atol=2e-6
+        )
 
     def test_a_model_that_learned_nothing_is_left_out(self):
         assert FeatureExtractor(start_checkpoint(TINY)).channels == 0
