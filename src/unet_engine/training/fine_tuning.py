@@ -18,6 +18,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.held_out_split import split_pairs
 from unet_engine.training.data.pairs import check_pairs, class_counts, have_soft_targets
 from unet_engine.training.data.soft_targets import with_soft_targets
+from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
@@ -150,10 +151,14 @@ def _start(
         seed=config.seed,
         mistakes=_find_mistakes(checkpoint, pairs, device),
     )
-    training: Sequence[TrainingPair] = split.training
-    if not checkpoint.trained:
+    seconds = 60 * config.minutes * _MOST_SOFT_TARGET_TIME or math.inf
+    if checkpoint.trained:
+        training = with_teacher_targets(
+            split.training, checkpoint, device, stop, seconds=seconds, seed=config.seed
+        )
+    else:
         training = with_soft_targets(
-            training,
+            split.training,
             # Averaged over symmetries they cost steps, and are no better targets.
             FeatureExtractor(
                 checkpoint if checkpoint.spec.ndim == 2 else features_from,
@@ -163,8 +168,9 @@ def _start(
             ),
             len(checkpoint.spec.classes),
             stop,
-            seconds=60 * config.minutes * _MOST_SOFT_TARGET_TIME or math.inf,
+            seconds=seconds,
         )
+    loose = have_soft_targets(training) and not checkpoint.trained
     held_out = HeldOut(
         split.validation,
         checkpoint.spec,
@@ -180,7 +186,7 @@ def _start(
         record={"data": sorted({pair.name for pair in pairs})},
         notes=split.notes,
         advice=_ADVICE,
-        tolerance=_tolerance(split.validation) if have_soft_targets(training) else 0.0,
+        tolerance=_tolerance(split.validation) if loose else 0.0,
         started=started,
     )
 

@@ -84,28 +84,3 @@ def masked_dice(logits: Tensor, target: Tensor) -> Tensor:
     present = truth.sum(dim=everywhere) > 0
     dice = 2 * common / size.clamp(min=1e-6)
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
-
-
-def masked_divergence(logits: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-    """Average the divergence from a reference over the pixels of a mask; 0 without any.
-
-    Parameters
-    ----------
-    logits, reference
-        ``(N, classes, *spatial)`` float32: of the network, and of one that it should
-        stay near to.
-    mask
-        ``(N, *spatial)`` bool.
-
-    Returns
-    -------
-    Tensor
-        Mean Kullback-Leibler divergence of the prediction from the reference.
-    """
-    divergence = functional.kl_div(
-        logits.log_softmax(dim=1),
-        reference.log_softmax(dim=1),
-        reduction="none",
-        log_target=True,
-    ).sum(dim=1)
-    return (divergence * mask).sum() / mask.sum().clamp(min=1)

@@ -1,9 +1,4 @@
-"""A network while it learns: weights, their average, optimiser, crops, teacher.
-
-A trained model that learns from partial labels is distilled from itself: where nobody
-labelled, its former weights are the teacher (Li and Hoiem 2016, "Learning without
-forgetting", section 3).
-"""
+"""A network while it learns: weights, their average, optimiser, crops."""
 
 from __future__ import annotations
 
@@ -14,21 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
 
 from unet_engine.compute.devices import training_precision
-from unet_engine.compute.loading import folded_network, load_network
+from unet_engine.compute.loading import load_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.training.data.augmentation import Augmentation, Varied
 from unet_engine.training.data.border_weights import weigh_pieces
 from unet_engine.training.data.crops import CropSampler, crop_shape
-from unet_engine.training.data.pairs import TrainingPair, have_soft_targets, near_labels
+from unet_engine.training.data.pairs import TrainingPair, have_soft_targets
 from unet_engine.training.losses import (
     masked_cross_entropy,
     masked_dice,
-    masked_divergence,
     soft_cross_entropy,
 )
 from unet_engine.training.optimisers import AdamW, Group, MomentumSGD
@@ -47,19 +40,18 @@ if TYPE_CHECKING:
 _DICE = 0.5
 """Weight of the Dice loss against the cross entropy, which is 1."""
 
-_TEACHER = 5.0
-"""Weight of the parent's prediction where nobody labelled. Below 1 the rest of the
-image collapses onto the class of the strokes; above 10 little is learned."""
-
 _SOFT_TARGET_WEIGHT = 1.0
 """Weight of the soft targets where nobody labelled, against the labels."""
+
+_TEACHER_WEIGHT = 5.0
+"""The same of what a trained model predicted itself. Below 1 the rest of the image
+collapses onto the class of the strokes; above 10 little is learned."""
 
 _HEAD_RATE_FACTOR = 10.0
 """Learning rate of a new last layer, in those of the trained layers below it."""
 
 _ANYWHERE = 0.5
-"""Share of the crops that are centred on any pixel, where teacher or soft targets have
-something to learn there."""
+"""Share of the crops that are centred on any pixel with soft targets, if there are."""
 
 _MOMENTUM = 0.99
 """Of the moving average of the weights: the last hundred steps or so count."""
@@ -79,8 +71,6 @@ _DECAY = 1e-4
 
 # Measured: in 3-D channels last is faster too, by about a twentieth on a CPU.
 _FORMAT = {4: torch.channels_last, 5: torch.channels_last_3d}
-# By the number of spatial dimensions.
-_POOL = {2: functional.max_pool2d, 3: functional.max_pool3d}
 
 
 class WeightAverage:
@@ -155,19 +145,19 @@ class Optimisation:
         self.average = WeightAverage(
             self.network,
             self._placed(load_network(checkpoint)),
-            _YOUNG_MOMENTUM if have_soft_targets(pairs) else _MOMENTUM,
+            _YOUNG_MOMENTUM
+            if have_soft_targets(pairs) and not checkpoint.trained
+            else _MOMENTUM,
         )
-        self._teacher: nn.Module | None = None
-        partial = any((pair.target == IGNORE).any() for pair in pairs)
-        if checkpoint.trained and partial and not have_soft_targets(pairs):
-            self._teacher = self._placed(_make_teacher(checkpoint))
+        self._soft_target_weight = (
+            _TEACHER_WEIGHT if checkpoint.trained else _SOFT_TARGET_WEIGHT
+        )
         groups = _groups(self.network, fresh_head=checkpoint.fresh_head)
         self._optimiser = _make_optimiser(groups, config)
         self._dice = _DICE if config.dice else 0.0
         self._crop = crop_shape(
             checkpoint.spec, [pair.target.shape for pair in pairs], config.crop
         )
-        self._near = near_labels(checkpoint.spec)
         self._augmentation = _make_augmentation(config, self._crop)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._sampler = self._make_sampler(pairs, config)
@@ -183,7 +173,7 @@ class Optimisation:
             shape=(*slices, *2 * (self._augmentation.source_size(edge),)),
             jitter=[size // 3 for size in self._crop.learned],
             generator=np.random.default_rng(config.seed),
-            anywhere=_ANYWHERE if self._teacher or have_soft_targets(pairs) else 0.0,
+            anywhere=_ANYWHERE if have_soft_targets(pairs) else 0.0,
             margin=self._crop.margin,
         )
 
@@ -266,21 +256,16 @@ class Optimisation:
         )
 
     def _loss(self, logits: Tensor, batch: Varied) -> Tensor:
-        images, targets, weights, soft_targets = batch
+        _, targets, weights, soft_targets = batch
         truth = targets.masked_fill(targets == HELD_OUT, IGNORE)
         loss = masked_cross_entropy(logits, truth, weights)
         if self._dice:
             loss = loss + self._dice * masked_dice(logits, truth)
         if soft_targets is not None:
-            loss = loss + _SOFT_TARGET_WEIGHT * soft_cross_entropy(
+            loss = loss + self._soft_target_weight * soft_cross_entropy(
                 logits, soft_targets, targets == IGNORE
             )
-        if self._teacher is None:
-            return loss
-        with torch.no_grad(), self._precision():
-            reference = self._teacher(images).float()
-        mask = _far_from_labels(targets, self._near)
-        return loss + _TEACHER * masked_divergence(logits, reference, mask)
+        return loss
 
     def _placed(self, network: nn.Module) -> nn.Module:
         network.to(self.device)
@@ -311,11 +296,6 @@ class Optimisation:
         return torch.autocast(self.device, dtype=self._dtype)
 
 
-def _make_teacher(checkpoint: Checkpoint) -> nn.Module:
-    """Return the model as it came in, to keep the unlabelled pixels as they are."""
-    return folded_network(checkpoint)
-
-
 def _groups(network: nn.Module, *, fresh_head: bool) -> list[Group]:
     groups = []
     for head in (False, True):
@@ -334,18 +314,6 @@ def _groups(network: nn.Module, *, fresh_head: bool) -> list[Group]:
 
 def _is_head(name: str) -> bool:
     return name.startswith("head.")
-
-
-def _far_from_labels(targets: Tensor, near: Sequence[int]) -> Tensor:
-    """Do as ``pairs.far_from_labels`` for a batch, on any device."""
-    labelled = (targets != IGNORE).float().unsqueeze(1)
-    # Axis by axis: a window of three axes has thousands of voxels.
-    for axis, reach in enumerate(near):
-        padding = [0] * len(near)
-        padding[axis] = reach
-        window = [2 * p + 1 for p in padding]
-        labelled = _POOL[len(near)](labelled, window, stride=1, padding=padding)
-    return labelled.squeeze(1) == 0
 
 
 def _freeze_statistics(network: nn.Module) -> None:

@@ -5,7 +5,6 @@ from unet_engine.labels import IGNORE
 from unet_engine.training.losses import (
     masked_cross_entropy,
     masked_dice,
-    masked_divergence,
 )
 
 LOSSES = [masked_cross_entropy, masked_dice]
@@ -65,20 +64,6 @@ def test_dice_leaves_out_classes_that_are_not_labelled():
     logits = torch.tensor([40.0, 0.0, 0.0]).reshape(1, 3, 1, 1).expand(1, 3, 4, 4)
     target = torch.zeros(1, 4, 4, dtype=torch.long)
     assert float(masked_dice(logits, target)) == pytest.approx(0, abs=1e-4)
-
-
-def test_divergence_is_zero_only_from_itself(logits):
-    mask = torch.ones(2, 8, 8, dtype=torch.bool)
-    assert masked_divergence(logits, logits, mask).item() == pytest.approx(0, abs=1e-6)
-    assert masked_divergence(logits, logits.flip(1), mask).item() > 0.1
-
-
-def test_divergence_has_no_gradient_outside_the_mask(logits):
-    mask = torch.zeros(2, 8, 8, dtype=torch.bool)
-    mask[:, :4] = True
-    masked_divergence(logits, logits.detach().flip(1), mask).backward()
-    assert torch.all(logits.grad[:, :, 4:] == 0)
-    assert logits.grad[:, :, :4].abs().sum() > 0
 
 
 def test_weighted_cross_entropy_is_the_weighted_mean():

@@ -29,7 +29,7 @@ from unet_engine.training.data.pairs import (
     near_labels,
 )
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.optimisation import Optimisation, _far_from_labels
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.validation import HeldOut, find_mistakes
 
 UNET = ModelSpec(ndim=3, depth=2, width=8)
@@ -115,8 +115,6 @@ class TestPairs:
         assert not far[4, 42, 18]
         assert far[3, 30, 30]
         assert far[10, 43, 30]
-        batch = _far_from_labels(torch.from_numpy(target)[None].long(), (6, 12, 12))
-        assert np.array_equal(batch[0].numpy(), far)
 
 
 class TestReading:
