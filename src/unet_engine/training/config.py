@@ -21,9 +21,11 @@ class FineTuneConfig:
     device
         Where it runs; auto takes a GPU if there is one.
     minutes
-        Longest time to train. 0: no limit, then steps must be given.
+        Longest time to train; without steps it ends earlier, when the model no longer
+        gains. 0: no limit, then steps must be given.
     steps
-        Largest number of steps. 0: no limit, then minutes must be given.
+        Number of steps, if the time suffices. 0: until the model no longer gains, then
+        minutes must be given.
     learning_rate
         Peak learning rate.
     optimiser
@@ -58,7 +60,7 @@ class FineTuneConfig:
     """
 
     device: Device = "auto"
-    minutes: Annotated[float, {"min": 0.0, "max": 1440.0, "step": 0.5}] = 2.0
+    minutes: Annotated[float, {"min": 0.0, "max": 1440.0, "step": 0.5}] = 10.0
     steps: Annotated[int, {"min": 0, "max": 1_000_000, "step": 10}] = 0
     learning_rate: Annotated[float, {"min": 1e-6, "max": 0.1, "step": 1e-4}] = 1e-3
     optimiser: Literal["adamw", "sgd"] = "adamw"

@@ -30,7 +30,19 @@ class Saving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One optimiser step: its number from 1, its loss, and the time used and left."""
+    """One optimiser step.
+
+    Attributes
+    ----------
+    step
+        Its number, from 1.
+    loss
+        On its crops.
+    seconds
+        Since the training began.
+    seconds_left
+        To its end; None as long as it goes on until it no longer gains.
+    """
 
     step: int
     loss: float
@@ -99,6 +111,8 @@ class FineTuned:
         Validation of the model that went in and of the best one.
     stopped
         True when the run was ended by ``stop``.
+    converged
+        True when it ended because it no longer gained, before its limit.
     notes
         What the user should know, one sentence each.
     forgetting
@@ -112,4 +126,5 @@ class FineTuned:
     steps: int
     stopped: bool
     notes: tuple[str, ...] = field(default=())
+    converged: bool = False
     forgetting: ForgettingCheck | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unet_engine.compute.devices import choose_device
@@ -53,8 +53,12 @@ _LEAST_SHIFT = 0.15
 "A few strokes on images of a new kind" in benchmarks/RESULTS.md: new ones improve dark
 vessels and nuclei, and worsen tissue in electron microscopes."""
 
-_MOST_SOFT_TARGET_TIME = 0.15
+_MOST_PREPARING = 0.1
 """Share of the time of a training that the soft targets may take."""
+
+_USUAL_MINUTES = 2.0
+"""After which most trainings from strokes no longer gain, on a CPU: what is prepared
+and evaluated suits this length, whatever the limit is."""
 
 
 def iter_fine_tune(
@@ -69,9 +73,10 @@ def iter_fine_tune(
     """Train a copy of a model on the labelled pixels.
 
     The weights that are evaluated and returned are an exponential moving average of
-    those that learn. With a limit in steps and no other, the same seed gives the same
-    weights on a CPU. A trained model, one with a history, keeps its normalisation
-    statistics, and where nobody labelled it is kept near to its former prediction.
+    those that learn. Without a number of steps it ends when it no longer gains. With
+    one and no limit in time, the same seed gives the same weights on a CPU. A trained
+    model, one with a history, keeps its normalisation statistics, and where nobody
+    labelled it is kept near to its former prediction.
 
     Parameters
     ----------
@@ -120,14 +125,14 @@ def iter_fine_tune(
         run = _start(checkpoint, pairs, config, device, previous, features_from, stop)
         result = yield from run.events(stop)
         if not result.improved:
-            return dataclasses.replace(result, checkpoint=checkpoint)
+            return replace(result, checkpoint=checkpoint)
         trained = measure_halo(
             result.checkpoint,
             [pair.image for pair in pairs],
             device=config.device,
             stop=stop,
         )
-        return dataclasses.replace(result, checkpoint=trained)
+        return replace(result, checkpoint=trained)
 
 
 def _start(
@@ -144,14 +149,17 @@ def _start(
         # The statistics come from images that were perhaps quite unlike these.
         checkpoint, shift = renormalised(checkpoint, pairs)
         if config.statistics == "auto" and shift < _LEAST_SHIFT:
-            config = dataclasses.replace(config, statistics="frozen")
+            config = replace(config, statistics="frozen")
     split = split_pairs(
         pairs,
         fraction=config.validation,
         seed=config.seed,
         mistakes=_find_mistakes(checkpoint, pairs, device),
     )
-    seconds = 60 * config.minutes * _MOST_SOFT_TARGET_TIME or math.inf
+    usual = config
+    if _is_open_ended(config):
+        usual = replace(config, minutes=min(config.minutes, _USUAL_MINUTES))
+    seconds = 60 * usual.minutes * _MOST_PREPARING or math.inf
     if checkpoint.trained:
         training = with_teacher_targets(
             split.training, checkpoint, device, stop, seconds=seconds, seed=config.seed
@@ -174,7 +182,7 @@ def _start(
     held_out = HeldOut(
         split.validation,
         checkpoint.spec,
-        pixels=affordable_pixels(config, checkpoint.spec.ndim),
+        pixels=affordable_pixels(usual, checkpoint.spec.ndim),
         seed=config.seed,
         watched=pairs if checkpoint.trained else (),
     )
@@ -188,7 +196,13 @@ def _start(
         advice=_ADVICE,
         tolerance=_tolerance(split.validation) if loose else 0.0,
         started=started,
+        open_ended=_is_open_ended(config),
     )
+
+
+def _is_open_ended(config: FineTuneConfig) -> bool:
+    """Whether it goes on until it no longer gains, and not for some steps."""
+    return not config.steps
 
 
 def _tolerance(held_out: Sequence[TrainingPair]) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.training.events import FineTuned, Step, Validation
+from unet_engine.training.gains import Gains
 from unet_engine.training.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class TrainingRun:
         held-out pixels less is noise, and later weights have learned from more crops.
     started
         Of ``time.monotonic``; now when it is None.
+    open_ended
+        Whether it ends as soon as it no longer gains.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class TrainingRun:
         advice: str,
         tolerance: float = 0.0,
         started: float | None = None,
+        open_ended: bool = False,
     ) -> None:
         self._started = time.monotonic() if started is None else started
         self._checkpoint = checkpoint
@@ -93,8 +97,12 @@ class TrainingRun:
         self._advice = advice
         self._tolerance = tolerance
         self._schedule = _schedule(
-            config, rate_factor=_rate_factor(checkpoint, optimisation)
+            config,
+            rate_factor=_rate_factor(checkpoint, optimisation),
+            open_ended=open_ended,
         )
+        self._gains = Gains()
+        self._converged = False
         self._count = 0
         self._evaluated_at = 0
         self._next_evaluation = 0.0
@@ -123,7 +131,8 @@ class TrainingRun:
         return not self._stopped
 
     def _step(self) -> Step:
-        loss = self._optimisation.step(self._schedule.learning_rate(self._progress()))
+        rate = self._schedule.learning_rate(self._count, self._progress())
+        loss = self._optimisation.step(rate)
         self._count += 1
         self._diverged = not math.isfinite(loss)
         seconds = self._seconds()
@@ -159,12 +168,24 @@ class TrainingRun:
                 found,
             )
         self._evaluated_at = self._count
+        self._end_without_gains(found)
         cost = time.monotonic() - started
         self._schedule = self._schedule.sparing(cost)
         self._next_evaluation = self._schedule.next_evaluation(
             self._count, self._seconds(), cost
         )
         return validation
+
+    def _end_without_gains(self, found: HeldOutScores) -> None:
+        """Begin the decay when the model no longer gains."""
+        self._gains.add(found, self._count)
+        if (
+            self._schedule.open_ended
+            and not self._converged
+            and self._gains.are_over(self._count)
+        ):
+            self._converged = True
+            self._schedule = self._schedule.ending_soon(self._count)
 
     def _is_best(self, found: HeldOutScores) -> bool:
         if self._first is None:
@@ -192,7 +213,12 @@ class TrainingRun:
                 f"Memory was short: a step had {self._optimisation.batch} crops "
                 f"instead of {self._config.batch}. Use a smaller crop to have more."
             )
-        if self._best is None:
+        if not (self._count or self._stopped):
+            self._notes.append(
+                f"Not one step was taken within {self._config.minutes:g} min, so the "
+                "model is as it was. Give it more minutes, or label fewer images."
+            )
+        elif self._best is None:
             self._notes.append(self._advice)
         elif self._best_evaluation and self._best_evaluation.missed:
             self._notes.append(self._describe_missed(self._best_evaluation.missed))
@@ -204,6 +230,7 @@ class TrainingRun:
             after=after,
             steps=self._count,
             stopped=self._stopped,
+            converged=self._converged,
             notes=tuple(self._notes),
         )
 
@@ -250,8 +277,11 @@ def _rate_factor(checkpoint: Checkpoint, optimisation: Optimisation) -> float:
     return _FROZEN_RATE if optimisation.frozen else 1.0
 
 
-def _schedule(config: FineTuneConfig, *, rate_factor: float) -> Schedule:
+def _schedule(
+    config: FineTuneConfig, *, rate_factor: float, open_ended: bool
+) -> Schedule:
     return Schedule(
+        open_ended=open_ended,
         steps=config.steps,
         seconds=60 * config.minutes,
         peak=config.learning_rate * rate_factor,

@@ -8,14 +8,32 @@ from dataclasses import dataclass, replace
 _WARM_UP = 0.05
 """Share of a run in which the learning rate rises to its peak."""
 
+_WARM_UP_STEPS = 20
+"""Steps of the same in an open-ended run, if they come first: two minutes on a CPU are
+some hundred steps, or a few hundred."""
+
+_STEADY_RATE = 0.5
+"""Learning rate of an open-ended run between warm-up and decay, in peaks: the mean of
+half a cosine. Hägele et al. 2024, "Scaling laws and compute-optimal training beyond
+fixed training durations", section 3: a constant rate is best at half of a cosine's."""
+
+_DECAY = 1 / 6
+"""Share of an open-ended run, at its end, in which the learning rate falls to 0 (as
+there: a tenth to a fifth is enough to gain what a cosine does)."""
+
 _EVALUATIONS = 20
 """Evaluations of a run: each is a chance to find the best weights."""
+
+_OPEN_EVALUATIONS = 100
+"""The same of an open-ended run, most of which end long before their limit."""
 
 _FEWEST_STEPS = 10
 """Steps between two evaluations, where the steps end the run."""
 
-_MOST_TIME_EVALUATING = 0.12
-"""Share of the time that evaluations may take, where the clock ends the run."""
+_MOST_TIME_EVALUATING = 0.08
+"""Share of the time that evaluations may take, where the clock ends the run: with what
+crops and losses cost a step, a third of what a training may take beyond its bare
+steps."""
 
 _FINISHING_S = 1.0
 """Seconds that the step that is under way and the measuring of the halo may take."""
@@ -41,12 +59,16 @@ class Schedule:
         Highest learning rate: ``learning_rate`` of the settings.
     ending
         Seconds kept free for the last evaluation and what follows it.
+    open_ended
+        Whether the run may end before its limits, when it no longer gains: then the
+        learning rate stays constant until it does.
     """
 
     steps: int
     seconds: float
     peak: float
     ending: float = 0.0
+    open_ended: bool = False
 
     def sparing(self, cost: float) -> Schedule:
         """Keep the seconds of an evaluation and of the end free; at most a quarter."""
@@ -64,11 +86,33 @@ class Schedule:
             over = 0.0
         return min(1.0, max(self._by_steps(step), over))
 
-    def learning_rate(self, progress: float) -> float:
+    def ending_soon(self, step: int) -> Schedule:
+        """Return the schedule of the decay, which begins after a step and ends a run.
+
+        Parameters
+        ----------
+        step
+            The last one before the decay, from 1.
+        """
+        return replace(self, steps=math.ceil(step / (1 - _DECAY)))
+
+    def learning_rate(self, step: int, progress: float) -> float:
         """Return the learning rate: a short linear warm-up, then half a cosine.
 
-        Loshchilov and Hutter 2017, "SGDR", section 3, without restarts.
+        Loshchilov and Hutter 2017, "SGDR", section 3, without restarts. Where the end
+        is open it is constant after the warm-up and falls linearly at the end.
+
+        Parameters
+        ----------
+        step
+            Steps that were taken.
+        progress
+            As of ``progress``.
         """
+        if self.open_ended:
+            warm = min(1.0, max((step + 1) / _WARM_UP_STEPS, progress / _WARM_UP))
+            decay = min(1.0, (1 - progress) / _DECAY)
+            return self.peak * _STEADY_RATE * warm * decay
         warm = min(1.0, 0.1 + 0.9 * progress / _WARM_UP)
         return self.peak * warm * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -83,15 +127,17 @@ class Schedule:
             Seconds that an evaluation takes. Only counts where the clock ends the run:
             a run that ends by steps evaluates after the same steps on any machine.
         """
-        share = 1 / _EVALUATIONS
+        share = 1 / (_OPEN_EVALUATIONS if self.open_ended else _EVALUATIONS)
         if self.steps:
             share = max(share, _FEWEST_STEPS / self.steps)
         if self._ends_by_clock(step, elapsed):
             share = max(share, cost / _MOST_TIME_EVALUATING / self.seconds)
         return self.progress(step, elapsed) + share
 
-    def seconds_left(self, step: int, elapsed: float, step_seconds: float) -> float:
-        """Estimate the seconds to the end.
+    def seconds_left(
+        self, step: int, elapsed: float, step_seconds: float
+    ) -> float | None:
+        """Estimate the seconds to the end; None while the end is open.
 
         Parameters
         ----------
@@ -100,6 +146,8 @@ class Schedule:
         step_seconds
             Mean seconds of a step so far, the evaluations in between included.
         """
+        if self.open_ended and self.progress(step, elapsed) < 1 - _DECAY:
+            return None
         left = [self.seconds - elapsed] if self.seconds else []
         if self.steps:
             left.append((self.steps - step) * step_seconds)

@@ -207,7 +207,42 @@ class TestEnd:
         assert 5 < result.steps < 100
         assert 50 < events[-1].seconds < 70
         left = [e.seconds_left for e in events if isinstance(e, Step)]
-        assert left[0] > left[-1]
+        assert left[0] is None
+        assert left[-2] > left[-1]
+
+    def test_it_ends_when_it_no_longer_gains(self, monkeypatch):
+        clock = iter(np.arange(0, 1e5, 0.01))
+        monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+        scores = HeldOutScores(loss=0.5, iou=0.7)
+        monkeypatch.setattr(HeldOut, "evaluate", lambda *_: scores)
+        monkeypatch.setattr(Optimisation, "_step", lambda *_: 1.0)
+        events, result = train(config=with_(steps=0, minutes=10))
+        assert result.converged
+        assert not result.stopped
+        assert 60 <= result.steps < 200
+        assert events[-1].seconds < 60
+        left = [e.seconds_left for e in events if isinstance(e, Step)]
+        known = [value for value in left if value is not None]
+        assert left[0] is None
+        assert known == sorted(known, reverse=True)
+        assert known[-1] == 0
+
+    def test_steps_that_are_given_are_taken_whatever_is_gained(self, monkeypatch):
+        scores = HeldOutScores(loss=0.5, iou=0.7)
+        monkeypatch.setattr(HeldOut, "evaluate", lambda *_: scores)
+        monkeypatch.setattr(Optimisation, "_step", lambda *_: 1.0)
+        _, result = train(config=with_(steps=300))
+        assert result.steps == 300
+        assert not result.converged
+
+    def test_a_limit_that_no_step_fits_is_named(self, monkeypatch):
+        clock = iter(np.arange(0, 1e5, 50))
+        monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+        start = start_checkpoint(SPEC)
+        _, result = train(start, config=with_(steps=0, minutes=1))
+        assert result.steps == 0
+        assert result.checkpoint is start
+        assert any("Not one step was taken within 1 min" in n for n in result.notes)
 
     def test_run_can_be_closed_at_any_time(self):
         run = iter_fine_tune(start_checkpoint(SPEC), PAIRS, CONFIG)

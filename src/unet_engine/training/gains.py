@@ -1,0 +1,50 @@
+"""When a training no longer gains: what its evaluations show, and how long to wait."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unet_engine.training.validation import HeldOutScores
+
+_LEAST_RISE = 0.005
+"""Of the IoU that is a gain; less is noise even with many held-out pixels."""
+
+_LEAST_FALL = 0.02
+"""Share of the loss whose fall is a gain. With few held-out pixels the IoU soon stands
+still, at 1 or in steps as large as a stroke, while the loss still shows what is
+learned."""
+
+_PATIENCE = 0.5
+"""Share of the steps up to the last gain that are waited for the next one: what took
+long may pause as long."""
+
+_LEAST_PATIENCE = 60
+"""Steps that are waited at least: the average of the weights is behind them by some
+dozens, and a new last layer needs as many to gain anything."""
+
+
+class Gains:
+    """Follows evaluations and finds when they no longer get better."""
+
+    def __init__(self) -> None:
+        self._iou = -math.inf
+        self._loss = math.inf
+        self._step = 0
+
+    def add(self, found: HeldOutScores, step: int) -> None:
+        """Take an evaluation in that follows a step."""
+        rise = not self._iou >= found.iou - _LEAST_RISE
+        fall = found.loss < (1 - _LEAST_FALL) * self._loss
+        if (rise and not math.isnan(found.iou)) or fall:
+            self._step = step
+        # Of many small rises the sum is a gain: only a gain moves the mark.
+        if rise and not math.isnan(found.iou):
+            self._iou = found.iou
+        if fall:
+            self._loss = found.loss
+
+    def are_over(self, step: int) -> bool:
+        """Whether the wait for the next gain is over after a step."""
+        return step - self._step >= max(_LEAST_PATIENCE, _PATIENCE * self._step)
