@@ -5,6 +5,7 @@ A touched pixel is ground truth; all others are ``IGNORE`` and show the predicti
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.annotations.act_history import EarlierTimes
+from unet_engine.annotations.block import EDGE
 from unet_engine.annotations.blocks import (
-    EDGE,
     Blocks,
     as_class_ids,
     overlaps,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.annotations.records import Act
+    from unet_engine.annotations.records import Act, ActRecord
     from unet_engine.annotations.recovery import Found
     from unet_engine.places import Index
 
@@ -61,6 +63,7 @@ class Annotations(TouchedPixels):
         self._log: StrokeLog | None = None
         self._act: Act | None = None
         self._painted = PaintedClasses()
+        self._time = 0.0  # of the last act
 
     @classmethod
     def open(
@@ -321,18 +324,36 @@ class Annotations(TouchedPixels):
         for index, key, block in found.blocks:
             if key[0] * EDGE < height and key[1] * EDGE < width:
                 self._home(index).add_stored(index, key, block)
+        self._time = found.header.time
         for act in found.acts:
-            for box in act.boxes:
-                y, x = box.corner
-                rows = range(y, min(y + box.ids.shape[0], height))
-                columns = range(x, min(x + box.ids.shape[1], width))
-                self._write_region(
-                    self._home(box.index), box.index, (rows, columns), box.ids
-                )
-            for blocks in (self._blocks, self._elsewhere):
-                blocks.settle(undo=act.act == "undo")
+            self._repeat(act)
+        for blocks in (self._blocks, self._elsewhere):
+            blocks.forget_history()
         elsewhere = len(self._elsewhere.planes())
         self.recovery = replace(found.recovery, elsewhere=elsewhere)
+
+    def _repeat(self, act: ActRecord) -> None:
+        """Make an act of a log again."""
+        height, width = self.shape[-2:]
+        earlier = {}
+        for box in act.boxes:
+            y, x = box.corner
+            rows = range(y, min(y + box.ids.shape[0], height))
+            columns = range(x, min(x + box.ids.shape[1], width))
+            self._write_region(
+                self._home(box.index), box.index, (rows, columns), box.ids
+            )
+            if box.times is not None:
+                for key, there, here in overlaps(rows, columns):
+                    times = EarlierTimes(there, box.ids[here], box.times[here])
+                    earlier[box.index, key] = times
+        self._time = self._next_time(act.time)
+        for blocks in (self._blocks, self._elsewhere):
+            blocks.settle(self._time, undo=act.act == "undo", earlier=earlier or None)
+
+    def _next_time(self, now: float) -> float:
+        """Return the time of an act, later than all before it whatever the clock is."""
+        return max(now, math.nextafter(self._time, math.inf))
 
     def _home(self, index: Index) -> Blocks:
         """Return the blocks of planes that there are, or of those that are gone."""
@@ -341,14 +362,18 @@ class Annotations(TouchedPixels):
 
     def _settle(self, act: Act) -> None:
         """Count and save what was changed."""
-        boxes = self._blocks.settle(undo=act == "undo")
-        log = self._log
-        if log is None or not boxes:
+        now = self._next_time(time.time())
+        boxes = self._blocks.settle(now, undo=act == "undo")
+        if not boxes:
             return
-        log.append(act, boxes)
+        self._time = now
+        log = self._log
+        if log is None:
+            return
+        log.append(act, boxes, now)
         if log.grown:
             copies = self._blocks.share(), self._elsewhere.share()
-            log.compact(copies, time.time())
+            log.compact(copies, now)
 
     def _write_region(
         self,

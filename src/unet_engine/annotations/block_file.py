@@ -13,14 +13,15 @@ from weakref import finalize
 
 import numpy as np
 
-from unet_engine.annotations.blocks import EDGE, Block
+from unet_engine.annotations.block import EDGE, Block
+from unet_engine.annotations.paint_times import PaintTimes
 from unet_engine.annotations.records import COMPRESSION
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unet_engine.annotations.blocks import Counts, Key, StoredBlock
+    from unet_engine.annotations.block import Counts, Key, StoredBlock
     from unet_engine.annotations.records import Record
     from unet_engine.places import Index
 
@@ -30,8 +31,11 @@ BINARY = getattr(os, "O_BINARY", 0)
 _PLACE = struct.Struct("<H")
 """Number of leading axes, before the position of a block."""
 
-_KEPT = 256
-"""Blocks that were read last and stay in memory: 16 MB."""
+_SQUARE = EDGE * EDGE
+"""Bytes of a byte for each pixel of a block."""
+
+_KEPT = 128
+"""Blocks that were read last and stay in memory: 16 MB, 8 more where times need it."""
 
 
 class BlockFile:
@@ -64,7 +68,7 @@ class BlockFile:
             if (known := self._recent.get(stored.offset)) is not None:
                 self._recent.move_to_end(stored.offset)
                 return known
-        block = unpack_ids(stored.packed())
+        block = unpack_block(stored.packed())
         with self._lock:
             self._recent[stored.offset] = block
             if len(self._recent) > _KEPT:
@@ -132,19 +136,37 @@ def pack_block(index: Index, key: Key, block: Block | StoredBlock) -> bytes:
     if isinstance(block, BlockOnDisk):
         return block.packed()
     loaded = block if isinstance(block, Block) else block.load()
-    ids = loaded.ids.tobytes()
-    if loaded.repaints is not None:
-        ids += loaded.repaints.tobytes()
     place = np.array([*index, *key], "<i8").tobytes()
-    return _PLACE.pack(len(index)) + place + zlib.compress(ids, COMPRESSION)
+    content = zlib.compress(_pack_pixels(loaded), COMPRESSION)
+    return _PLACE.pack(len(index)) + place + content
 
 
-def unpack_ids(payload: bytes) -> Block:
+def _pack_pixels(block: Block) -> bytes:
+    """Return class ids, repaints, times.
+
+    Programs of earlier versions take squares of bytes, and do not look at those after
+    the second: so there are repaints whenever there are times, and times fill squares.
+    """
+    content = block.ids.tobytes()
+    if block.repaints is not None:
+        content += block.repaints.tobytes()
+    elif block.times is not None:
+        content += bytes(_SQUARE)
+    if block.times is not None:
+        times = block.times.pack()
+        content += times + bytes(-len(times) % _SQUARE)
+    return content
+
+
+def unpack_block(payload: bytes) -> Block:
     """Return the block of a record."""
     (leading,) = _PLACE.unpack_from(payload)
-    packed = payload[_PLACE.size + 8 * (leading + 2) :]
-    parts = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(-1, EDGE, EDGE)
-    return Block(parts[0], parts[1] if len(parts) > 1 else None)
+    content = zlib.decompress(payload[_PLACE.size + 8 * (leading + 2) :])
+    parts = np.frombuffer(content, np.uint8).reshape(-1, EDGE, EDGE)
+    times = None
+    if len(parts) > 2:
+        times, _ = PaintTimes.unpack(content, 2 * _SQUARE, (EDGE, EDGE))
+    return Block(parts[0], parts[1] if len(parts) > 1 else None, times)
 
 
 def found_block(file: BlockFile, record: Record) -> tuple[Index, Key, BlockOnDisk]:
@@ -153,7 +175,7 @@ def found_block(file: BlockFile, record: Record) -> tuple[Index, Key, BlockOnDis
     *index, row, column = np.frombuffer(
         record.payload, "<i8", leading + 2, _PLACE.size
     ).tolist()
-    block = unpack_ids(record.payload)
+    block = unpack_block(record.payload)
     stored = BlockOnDisk(
         file=file,
         offset=record.offset,

@@ -3,93 +3,27 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.annotations.act_history import ActHistory, EarlierTimes
+from unet_engine.annotations.block import EDGE, Block
+from unet_engine.annotations.paint_times import PaintTimes
 from unet_engine.annotations.records import Box
 from unet_engine.errors import DataError
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from unet_engine.annotations.block import Counts, Key, Place, StoredBlock
     from unet_engine.places import Index
 
 logger = logging.getLogger(__name__)
-
-EDGE = 256
-"""Edge of a block in pixels."""
-
-Key = tuple[int, int]
-"""Row and column of a block in its plane."""
-
-Counts = dict[int, int]
-"""Touched pixels of each class."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """A square of a plane.
-
-    Attributes
-    ----------
-    ids
-        ``(EDGE, EDGE)`` uint8 class ids, ``IGNORE`` where nobody touched it.
-    repaints
-        The same shape and dtype: how often a pixel got another class than it had. None
-        where none did.
-    """
-
-    ids: npt.NDArray[np.uint8]
-    repaints: npt.NDArray[np.uint8] | None = None
-
-    @classmethod
-    def empty(cls) -> Block:
-        """Return a block that nobody touched."""
-        return cls(np.full((EDGE, EDGE), IGNORE, np.uint8))
-
-    def copy(self) -> Block:
-        """Return an independent copy."""
-        repaints = None if self.repaints is None else self.repaints.copy()
-        return Block(self.ids.copy(), repaints)
-
-    @property
-    def counts(self) -> Counts:
-        """Touched pixels of each class."""
-        found = np.bincount(self.ids.ravel(), minlength=IGNORE + 1)[:IGNORE]
-        return {int(c): int(found[c]) for c in np.flatnonzero(found)}
-
-    @property
-    def conflicts(self) -> int:
-        """Touched pixels that got two classes."""
-        if self.repaints is None:
-            return 0
-        return int(np.count_nonzero((self.repaints > 0) & (self.ids != IGNORE)))
-
-
-class StoredBlock(Protocol):
-    """A block on disk, which was not read yet."""
-
-    @property
-    def counts(self) -> Counts:
-        """Touched pixels of each class."""
-
-    @property
-    def conflicts(self) -> int:
-        """Touched pixels that got two classes."""
-
-    def load(self) -> Block:
-        """Read it.
-
-        Raises
-        ------
-        DataError
-            When it is damaged.
-        """
 
 
 class Blocks:
@@ -111,7 +45,8 @@ class Blocks:
         self.damaged = 0
         self._counts = np.zeros(IGNORE + 1, np.int64)
         self._planes: dict[Index, dict[Key, Block | StoredBlock]] = {}
-        self._before: dict[tuple[Index, Key], Block | None] = {}
+        self._before: dict[Place, Block | None] = {}
+        self._history = ActHistory()
 
     def add_stored(self, index: Index, key: Key, block: StoredBlock) -> None:
         """Add a block without reading it."""
@@ -160,9 +95,7 @@ class Blocks:
         """Return a block to change in this act; an empty one where there is none."""
         place = (index, key)
         if place in self._before:
-            changed = self._planes[index][key]
-            assert isinstance(changed, Block)
-            return changed
+            return self._block(place)
         before = self._before[place] = self.find(index, key)
         mine = Block.empty() if before is None else before.copy()
         self._planes.setdefault(index, {})[key] = mine
@@ -178,42 +111,77 @@ class Blocks:
             other._planes[index][key] = self.own(index, key).copy()
         return other
 
-    def settle(self, *, undo: bool = False) -> list[Box]:
-        """End an act: count what changed in it.
+    def settle(
+        self,
+        time: float,
+        *,
+        undo: bool = False,
+        earlier: Mapping[Place, EarlierTimes] | None = None,
+    ) -> list[Box]:
+        """End an act: count what changed in it, and note when.
 
         Parameters
         ----------
+        time
+            Of the act, in seconds since 1970.
         undo
-            It took an earlier act back, and the conflicts of that one with it.
+            It took an earlier act back, and the conflicts of that one with it. Pixels
+            get their earlier time where the last act that is not undone covered them.
+        earlier
+            What undo gives back, as it was saved; None: what is remembered.
 
         Returns
         -------
         list
             The class ids of every changed part now; one box in a block at most.
         """
-        boxes = []
-        for (index, key), before in self._before.items():
-            block = self._planes[index][key]
-            assert isinstance(block, Block)
-            old = Block.empty() if before is None else before
-            box = _bounds(old.ids != block.ids)
-            if box is None:
-                self._put_back(index, key, before)
-                continue
-            block = self._settle_block(old, block, box, undo=undo)
-            self._planes[index][key] = block
-            corner = (key[0] * EDGE + box[0].start, key[1] * EDGE + box[1].start)
-            boxes.append(Box(index, corner, block.ids[box].copy()))
-            if np.all(block.ids == IGNORE):
-                del self._planes[index][key]
+        boxes = self._end_changes()
+        if undo and boxes:
+            remembered = self._history.pop()
+            earlier = remembered if earlier is None else earlier
+        settled, covered = [], {}
+        for place, box in boxes.items():
+            before, block = self._before[place] or Block.empty(), self._block(place)
+            if (earlier_part := _covered_part(before, block, box)) is not None:
+                covered[place] = earlier_part
+            block = self._settle_block(before, block, box, undo=undo)
+            given = (earlier or {}).get(place) if undo else None
+            block = replace(block, times=_dated(before, block, box, time, given))
+            settled.append(_changed_part(place, block, box, undo=undo))
+            self._put(place, None if np.all(block.ids == IGNORE) else block)
+        if boxes and not undo:
+            self._history.push(covered)
         self._before.clear()
+        return settled
+
+    def forget_history(self) -> None:
+        """Forget what undo can give back."""
+        self._history.clear()
+
+    def _end_changes(self) -> dict[Place, tuple[slice, slice]]:
+        """Return where the act changed something; the rest is as it was."""
+        boxes = {}
+        for place, before in self._before.items():
+            old = Block.empty() if before is None else before
+            box = _bounds(old.ids != self._block(place).ids)
+            if box is None:
+                self._put(place, before)
+            else:
+                boxes[place] = box
         return boxes
 
-    def _put_back(self, index: Index, key: Key, before: Block | None) -> None:
-        if before is None:
+    def _block(self, place: Place) -> Block:
+        index, key = place
+        block = self._planes[index][key]
+        assert isinstance(block, Block)
+        return block
+
+    def _put(self, place: Place, block: Block | None) -> None:
+        index, key = place
+        if block is None:
             del self._planes[index][key]
         else:
-            self._planes[index][key] = before
+            self._planes[index][key] = block
 
     def _settle_block(
         self, old: Block, block: Block, box: tuple[slice, slice], *, undo: bool
@@ -236,13 +204,51 @@ class Blocks:
         else:
             part[changed & (part < np.iinfo(np.uint8).max)] += 1
             part[(before == IGNORE) & (after != IGNORE)] = 0
-        block = Block(block.ids, repaints)
+        block = Block(block.ids, repaints, block.times)
         self.conflicts += block.conflicts - old.conflicts
         return block
 
     def _count(self, counts: Counts, sign: int = 1) -> None:
         for label, count in counts.items():
             self._counts[label] += sign * count
+
+
+def _dated(
+    before: Block,
+    block: Block,
+    box: tuple[slice, slice],
+    time: float,
+    given: EarlierTimes | None,
+) -> PaintTimes:
+    """Return the times of a block after an act, and after what undo gives back."""
+    changed = before.ids[box] != block.ids[box]
+    times = before.known_times.replaced(box, changed, PaintTimes.all_at(time))
+    if given is None:
+        return times
+    there = given.box
+    changed = before.ids[there] != block.ids[there]
+    same = changed & (block.ids[there] == given.ids)
+    return times.replaced(there, same, given.times)
+
+
+def _covered_part(
+    before: Block, block: Block, box: tuple[slice, slice]
+) -> EarlierTimes | None:
+    """Return the touched pixels that an act changed as they were; None for none."""
+    old = before.ids[box]
+    ids = np.where(old == block.ids[box], IGNORE, old).astype(np.uint8)
+    if np.all(ids == IGNORE):
+        return None
+    return EarlierTimes(box, ids, before.known_times[box].kept())
+
+
+def _changed_part(
+    place: Place, block: Block, box: tuple[slice, slice], *, undo: bool
+) -> Box:
+    index, (row, column) = place
+    corner = (row * EDGE + box[0].start, column * EDGE + box[1].start)
+    times = block.known_times[box].kept() if undo else None
+    return Box(index, corner, block.ids[box].copy(), times)
 
 
 def _bounds(changed: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:

@@ -7,13 +7,14 @@ bytes are damaged, the next record is found by its first bytes and a head that i
 from __future__ import annotations
 
 import struct
-import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from unet_engine.annotations.paint_times import PaintTimes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,11 +94,15 @@ class Box:
         First row and first column.
     ids
         ``(h, w)`` uint8 class ids, ``IGNORE`` where nothing is painted.
+    times
+        When the pixels got them, if undo brought them back; else they have the time of
+        the act. None in files of earlier versions, which do not hold them.
     """
 
     index: tuple[int, ...]
     corner: tuple[int, int]
     ids: npt.NDArray[np.uint8]
+    times: PaintTimes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -126,14 +131,19 @@ def frame(kind: Kind, number: int, payload: bytes) -> bytes:
     return head + _CHECKSUM.pack(zlib.crc32(head)) + payload
 
 
-def pack_act(act: Act, number: int, boxes: Sequence[Box]) -> bytes:
-    """Return the record of what the user did now, as bytes."""
+def pack_act(act: Act, number: int, boxes: Sequence[Box], time: float) -> bytes:
+    """Return the record of what the user did at a time, as bytes.
+
+    Times of pixels come last, where programs of earlier versions do not look.
+    """
     leading = len(boxes[0].index)
     places = [(*box.index, *box.corner, *box.ids.shape) for box in boxes]
     table = np.array(places, "<i8").tobytes()
     ids = b"".join(np.ascontiguousarray(box.ids).tobytes() for box in boxes)
-    head = _ACT.pack(time.time(), leading, len(boxes))
-    return frame(_KINDS[act], number, head + zlib.compress(table + ids, COMPRESSION))
+    times = b"".join(box.times.pack() for box in boxes if box.times is not None)
+    head = _ACT.pack(time, leading, len(boxes))
+    content = zlib.compress(table + ids + times, COMPRESSION)
+    return frame(_KINDS[act], number, head + content)
 
 
 def unpack_act(record: Record) -> ActRecord:
@@ -150,13 +160,15 @@ def unpack_act(record: Record) -> ActRecord:
         table = np.frombuffer(content, "<i8", count * (leading + 4))
     except (struct.error, zlib.error) as error:
         raise ValueError(str(error)) from error
-    places = table.reshape(count, leading + 4).tolist()
-    ids = np.frombuffer(content, np.uint8, offset=table.nbytes)
-    boxes, start = [], 0
-    for *index, y, x, height, width in places:
-        part = ids[start : start + height * width].reshape(height, width)
-        boxes.append(Box(tuple(index), (y, x), part))
+    boxes, start = [], table.nbytes
+    for *index, y, x, height, width in table.reshape(count, leading + 4).tolist():
+        ids = np.frombuffer(content, np.uint8, height * width, start)
+        boxes.append(Box(tuple(index), (y, x), ids.reshape(height, width)))
         start += height * width
+    if start < len(content):
+        for number, box in enumerate(boxes):
+            times, start = PaintTimes.unpack(content, start, box.ids.shape)
+            boxes[number] = replace(box, times=times)
     return ActRecord(
         act=_ACTS[record.kind], number=record.number, time=when, boxes=tuple(boxes)
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from unet_engine.annotations.blocks import Key, StoredBlock
+    from unet_engine.annotations.block import Key, StoredBlock
     from unet_engine.annotations.records import Act, ActRecord, Record
     from unet_engine.annotations.snapshot import Generation
     from unet_engine.places import Index

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.annotations.block import EDGE
 from unet_engine.annotations.block_file import (
     BINARY,
     BlockFile,
@@ -27,7 +28,6 @@ from unet_engine.annotations.block_file import (
     found_block,
     pack_block,
 )
-from unet_engine.annotations.blocks import EDGE
 from unet_engine.annotations.painted_classes import (
     PaintedClasses,
     pack_classes,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from unet_engine.annotations.blocks import Block, Key, StoredBlock
+    from unet_engine.annotations.block import Block, Key, StoredBlock
     from unet_engine.places import Index
 
 FORMAT = "napari-unet strokes"

@@ -148,13 +148,13 @@ class StrokeLog:
             return replace(found, recovery=replace(found.recovery, cut=False))
         return found
 
-    def append(self, act: Act, boxes: Sequence[Box]) -> None:
+    def append(self, act: Act, boxes: Sequence[Box], time: float) -> None:
         """Save what the user did; when that fails it is tried again with the next act.
 
         Parameters
         ----------
-        act
-            Which.
+        act, time
+            Which, and when, in seconds since 1970.
         boxes
             The class ids of every changed part after it, at least one.
         """
@@ -168,7 +168,7 @@ class StrokeLog:
                 records.append(pack_classes(self._header.painted, self._number))
                 self._renamed = False
             self._number += 1
-            records.append(pack_act(act, self._number, boxes))
+            records.append(pack_act(act, self._number, boxes, time))
             self._unsaved += records
             if self._since is not None:
                 self._since += records

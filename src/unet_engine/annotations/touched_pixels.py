@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from unet_engine.annotations.blocks import EDGE, Blocks, overlaps, split_pixels
+from unet_engine.annotations.block import EDGE
+from unet_engine.annotations.blocks import Blocks, overlaps, split_pixels
 from unet_engine.errors import DataError
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from unet_engine.annotations.block import Block
 
 
 class TouchedPixels:
@@ -135,6 +138,39 @@ class TouchedPixels:
         touched: npt.NDArray[np.bool_] = self.target(index, region) != IGNORE
         return touched
 
+    def times(
+        self,
+        index: Sequence[int],
+        region: Sequence[slice] = (slice(None), slice(None)),
+    ) -> npt.NDArray[np.float64]:
+        """Return when each pixel of a plane, or a region of it, got its class.
+
+        A stroke, "accept" or redo gives pixels that had another class, or none, the
+        time when it ended; undo gives them back the time that they had before. No two
+        acts on an image have one time, and a later act has a later time even where the
+        clock went back. They are the same when the annotations are opened again.
+
+        Returns
+        -------
+        ndarray
+            ``(h, w)`` float64 seconds since 1970. NaN where nobody touched it, 0 where
+            it was painted in a version that did not save the time. Pixels that an undo
+            brought back in an order that is not the last first have the time of it.
+
+        Raises
+        ------
+        DataError
+            When index or region are not inside the image.
+        """
+        index = self._checked_index(index)
+        rows, columns = self._checked_region(region)
+        plane = np.full((len(rows), len(columns)), np.nan)
+        for block, there, here in self._met_blocks(index, rows, columns):
+            ids = block.ids[there]
+            touched = (ids if self._values is None else self._values[ids]) != IGNORE
+            plane[here][touched] = block.known_times[there].values[touched]
+        return plane
+
     def planes(self) -> tuple[tuple[int, ...], ...]:
         """Return the indices of the planes that hold annotation, in order."""
         return self._blocks.planes()
@@ -212,12 +248,19 @@ class TouchedPixels:
     def _touched_parts(
         self, index: tuple[int, ...], rows: range, columns: range
     ) -> Iterator[tuple[npt.NDArray[np.uint8], tuple[slice, slice]]]:
-        """Yield the parts of blocks inside a region and their place in it."""
+        """Yield the class ids of blocks inside a region and their place in it."""
+        for block, there, here in self._met_blocks(index, rows, columns):
+            ids = block.ids[there]
+            yield ids if self._values is None else self._values[ids], here
+
+    def _met_blocks(
+        self, index: tuple[int, ...], rows: range, columns: range
+    ) -> Iterator[tuple[Block, tuple[slice, slice], tuple[slice, slice]]]:
+        """Yield blocks that meet a region: each with slices in it and in the region."""
         known = self._blocks.keys(index)
         blocks = (len(rows) // EDGE + 2) * (len(columns) // EDGE + 2)
         for key, there, here in overlaps(
             rows, columns, known if len(known) < blocks else None
         ):
             if (block := self._blocks.find(index, key)) is not None:
-                ids = block.ids[there]
-                yield ids if self._values is None else self._values[ids], here
+                yield block, there, here

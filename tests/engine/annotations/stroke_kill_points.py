@@ -12,11 +12,12 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from unet_engine.annotations import stroke_log
+from unet_engine.annotations import annotations, stroke_log
 from unet_engine.annotations.annotations import Annotations
 
 SHAPE = (3, 300, 300)
@@ -26,10 +27,16 @@ _OPERATIONS = (
 )  # fmt: skip
 
 
+now = [0.0]
+clock = SimpleNamespace(time=lambda: now[0])
+"""In place of the module ``time``: when an act is made follows from its number."""
+
+
 def state(notes: Annotations) -> tuple[Any, ...]:
     """Return all that can be read of annotations."""
     planes = b"".join(notes.target((z,)).tobytes() for z in range(SHAPE[0]))
-    return planes, notes.classes(), notes.conflicts, notes.planes()
+    times = b"".join(notes.times((z,)).tobytes() for z in range(SHAPE[0]))
+    return planes, times, notes.classes(), notes.conflicts, notes.planes()
 
 
 def names_at(number: int) -> tuple[str, ...]:
@@ -38,7 +45,8 @@ def names_at(number: int) -> tuple[str, ...]:
 
 
 def act(notes: Annotations, number: int) -> None:
-    """Paint, undo and redo, always the same at a number."""
+    """Paint, undo and redo, always the same at a number and then."""
+    now[0] = 1000.0 + number
     before = number - number % 5
     rng = np.random.default_rng(before if number % 5 in (3, 4) else number)
     corner = rng.integers(0, 230, 2)
@@ -54,6 +62,11 @@ def act(notes: Annotations, number: int) -> None:
             notes.accept(index, region, labels)
 
 
+def reopens_after(number: int) -> bool:
+    """Return whether the window is closed and opened after an act of a number."""
+    return number % 7 == 0
+
+
 def paint(folder: Path, done: int) -> None:
     """Make all acts, and print each that is made."""
     # Many generations, some of them begun while strokes are made.
@@ -64,7 +77,7 @@ def paint(folder: Path, done: int) -> None:
         notes.name_classes(names_at(number), {"name": f"model {number // 4}"})
         act(notes, number)
         write(done, b"x")
-        if number % 7 == 0:
+        if reopens_after(number):
             notes.close()
             notes = Annotations.open(folder, SHAPE)
     notes.close()
@@ -118,6 +131,9 @@ def expected_states() -> list[tuple[Any, ...]]:
     for number in range(ACTS):
         act(notes, number)
         states.append(state(notes))
+        if reopens_after(number):
+            # What undo gives back is remembered until then.
+            notes._blocks.forget_history()
     return states
 
 
@@ -150,6 +166,7 @@ def check(folder: Path, made: int, states: list[tuple[Any, ...]]) -> None:
 
 def main(root: Path, every: int) -> None:
     """Kill at operation after operation."""
+    annotations.time = clock
     states = expected_states()
     killed = number = 0
     folder = root / "killed"

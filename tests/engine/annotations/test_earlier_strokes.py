@@ -62,3 +62,15 @@ def test_strokes_of_an_earlier_version_that_were_cut_short_open(store):
     # The redo was cut: the stroke before it was undone.
     assert notes.recovery.cut
     assert (notes.strokes, notes.planes()) == (3, ((0,), (1,)))
+
+
+def test_strokes_of_an_earlier_version_have_the_times_of_its_log(store):
+    notes = store.open(identity())
+    first, second, third = (notes.times((z,)) for z in range(3))
+    assert (first[10:15, 20:50] == 0).all(), "in a block that was written without"
+    assert (first[16:35, 25:55] > 1.7e9).all(), "in the acts after it"
+    assert np.isnan(first[:10]).all()
+    np.testing.assert_array_equal(
+        np.isnan(np.stack([first, second, third])), expected_labels() == 255
+    )
+    notes.close()

@@ -6,9 +6,18 @@ import shutil
 import numpy as np
 import pytest
 from recorded_disk import Recorder
-from stroke_kill_points import ACTS, SHAPE, act, expected_states, names_at, state
+from stroke_kill_points import (
+    ACTS,
+    SHAPE,
+    act,
+    clock,
+    expected_states,
+    names_at,
+    reopens_after,
+    state,
+)
 
-from unet_engine.annotations import stroke_log, syncing
+from unet_engine.annotations import annotations, stroke_log, syncing
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.annotations.recovery import newest_file
 
@@ -23,6 +32,7 @@ def recorder(tmp_path, monkeypatch):
     monkeypatch.setattr(stroke_log, "GROWN_BYTES", 9000)
     # Closing syncs, and no thread meanwhile.
     monkeypatch.setattr(syncing, "SYNC_S", 600)
+    monkeypatch.setattr(annotations, "time", clock)
     folder = tmp_path / "painted"
     with monkeypatch.context() as patched:
         recorder = Recorder(folder, patched)
@@ -31,7 +41,7 @@ def recorder(tmp_path, monkeypatch):
             notes.name_classes(names_at(number), {})
             act(notes, number)
             recorder.mark()
-            if number % BETWEEN_SYNCS == 0:
+            if reopens_after(number):
                 notes.close()
                 notes = Annotations.open(folder, SHAPE)
         notes.close()
