@@ -83,6 +83,7 @@ def train_run(
 ) -> Generator[LabelsRead | Note | Step | Validation | Saving, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
+    stop = workspace.priority.giving_way(stop)
     from unet_engine.models.starting import with_classes
     from unet_engine.training.rounds import Round, train_round
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.state.untrained_model import UntrainedModel, make_checkpoint
@@ -20,6 +21,7 @@ class LoadedModel:
     """
 
     def __init__(self) -> None:
+        self._lock = RLock()
         self._key: Any = None
         self._checkpoint: Checkpoint | None = None
 
@@ -38,11 +40,13 @@ class LoadedModel:
         key: Any = model
         if not isinstance(model, UntrainedModel):
             key = (model.path, model.path.stat().st_mtime_ns)
-        if self._checkpoint is None or self._key != key:
-            made = (
-                make_checkpoint(model, self.checkpoint, stop=stop)
-                if isinstance(model, UntrainedModel)
-                else Checkpoint.load(model.path)
-            )
-            self._key, self._checkpoint = key, made
-        return self._checkpoint
+        # A training and a prediction may need it at the same time.
+        with self._lock:
+            if self._checkpoint is None or self._key != key:
+                made = (
+                    make_checkpoint(model, self.checkpoint, stop=stop)
+                    if isinstance(model, UntrainedModel)
+                    else Checkpoint.load(model.path)
+                )
+                self._key, self._checkpoint = key, made
+            return self._checkpoint

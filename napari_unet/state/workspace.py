@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_unet.state import stroke_classes
+from napari_unet.state.activities import Activities
 from napari_unet.state.loaded_model import LoadedModel
 from napari_unet.state.saved_strokes import SavedStrokes
 from napari_unet.state.untrained_model import UntrainedModel
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 
-class Workspace:
+class Workspace(Activities):
     """The state of the dock.
 
     Attributes
@@ -56,9 +57,6 @@ class Workspace:
         Where prediction and training run.
     pairs
         Training data the user added.
-    activity
-        What is running: ``""``, ``"predict"``, ``"train"``, ``"pretrain"`` or
-        ``"objects"``.
     closing
         Whether napari is about to be closed: nothing is begun by itself any more.
     painting
@@ -72,7 +70,6 @@ class Workspace:
     models_changed = Signal()
     classes_changed = Signal()
     pairs_changed = Signal()
-    activity_changed = Signal()
     prediction_wanted = Signal()
     saving_wanted = Signal()
     refused = Signal(str)
@@ -82,6 +79,7 @@ class Workspace:
     strokes_reopened = Signal(object, object)
 
     def __init__(self, store: ModelStore | None = None) -> None:
+        super().__init__()
         self.store = store or ModelStore()
         self.saved = SavedStrokes()
         self.layer: Any = None
@@ -91,11 +89,11 @@ class Workspace:
         self.added_classes: tuple[str, ...] = ()
         self.device: Device = "auto"
         self.pairs: list[Pair] = []
-        self.activity = ""
         self.closing = False
         self.painting: Callable[[], bool] = lambda: False
         self._working_images = WorkingImages(self.saved)
         self._model_chosen = False
+        self.activity_changed.connect(self._keep_model)
         self._loaded = LoadedModel()
 
     @property
@@ -380,12 +378,7 @@ class Workspace:
             self.pairs.remove(pair)
             self.pairs_changed.emit()
 
-    def begin(self, activity: str) -> None:
-        """Set what is running now."""
-        self.activity = activity
-        self._model_chosen = self._model_chosen or bool(activity)
-        self.activity_changed.emit()
-
-    def end(self) -> None:
-        """Set that nothing is running any more."""
-        self.begin("")
+    def _keep_model(self) -> None:
+        """Count the model that a run uses as one that the user chose."""
+        if self.activity or self.training:
+            self._model_chosen = True

@@ -117,7 +117,7 @@ class Closing(QObject):
     @property
     def trains(self) -> bool:
         """Whether a model is being trained."""
-        return self._workspace.activity in ("train", "pretrain")
+        return self._workspace.training or self._workspace.activity == "pretrain"
 
     def belongs_to(self, window: QMainWindow) -> bool:
         """Whether the dock is in a window."""

@@ -15,6 +15,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from napari_unet.state.activities import TRAINING
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.private import unwrapped, window_of
 
@@ -102,7 +103,8 @@ def _keep(dock: Any) -> None:
     if window is None:
         return
     dock.setParent(window)
-    if run := _RUNS.get(dock.workspace.activity):
+    workspace = dock.workspace
+    if run := _RUNS.get(TRAINING if workspace.training else workspace.activity):
         show_info(
             f"The {run} goes on. Open the U-Net dock again in the menu Plugins to see "
             "or stop it."

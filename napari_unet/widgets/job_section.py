@@ -66,9 +66,12 @@ class JobSection(Section):
         self.text = TextLine()
 
     def _add_controls(self, start: QPushButton, cancel: QPushButton) -> None:
-        """Lay out both buttons, the progress bar and the line of text."""
+        """Lay out both buttons, or one that is both, progress and the line of text."""
         self._start_button, self.cancel = start, cancel
-        self.content.addWidget(SideBySide((start, 2), (cancel, 1)))
+        if cancel is start:
+            self.content.addWidget(start)
+        else:
+            self.content.addWidget(SideBySide((start, 2), (cancel, 1)))
         self.content.addWidget(self.progress)
         self.content.addWidget(self.text)
         self._workspace.activity_changed.connect(self._on_activity_changed)
@@ -127,7 +130,7 @@ class JobSection(Section):
         self._job = self._layer = None
         self.progress.setVisible(False)
         self._show_end()
-        self._workspace.end()
+        self._workspace.end(self._activity)
 
     def _show_end(self) -> None:
         """Show that the run was stopped, and why if it was not by a button."""

@@ -66,7 +66,7 @@ class Docked:
     def wait(self, seconds: float = 60) -> None:
         """Let the event loop run until nothing else runs."""
         self.bot.waitUntil(
-            lambda: not self.widget.workspace.activity, timeout=int(1000 * seconds)
+            lambda: not self.widget.workspace.busy, timeout=int(1000 * seconds)
         )
 
     def predict(self) -> None:

@@ -190,7 +190,7 @@ class TestArraysLargerThanMemory:
         usage = SimpleNamespace(free=free)
         monkeypatch.setattr(large_arrays.shutil, "disk_usage", lambda _: usage)
         dock.widget.predict.predict.click()
-        assert not dock.widget.workspace.activity
+        assert not dock.widget.workspace.busy
         assert "probabilities of stack" in notices[-1]
         dock.widget.predict.form.scope.value = "this slice"
         dock.predict()

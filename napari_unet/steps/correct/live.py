@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region, View
     from unet_engine.prediction.events import TileDone
 
+_NAME = "live"
 _MOVING_MS = 100
 """Milliseconds between two runs while the camera moves."""
 _TWO = "Live: paint a stroke of another class too."
@@ -181,7 +182,7 @@ class Live(QObject):
             self._note_event(LiveEvent.PREDICTION_STARTED)
         if self._workspace.activity and self._job is not None:
             self._job.stop()
-        elif not self._workspace.activity:
+        elif not self._workspace.activity and self._job is None:
             self._request_run()
 
     def _note_event(self, event: LiveEvent) -> None:
@@ -245,6 +246,7 @@ class Live(QObject):
         if order.learn and (self.session is None or self.session.learner is None):
             self.message.emit(_PREPARING)
         self._note_event(LiveEvent.RUN_STARTED)
+        self._workspace.priority.take(_NAME)
         self._source = _source_of(order.painted)
         self._near = None
         self._job = run(
@@ -314,6 +316,7 @@ class Live(QObject):
 
     def _on_finished(self) -> None:
         self._job = None
+        self._workspace.priority.give_back(_NAME)
         if not self.on:
             self.session = None
         elif self._state.runs_again:

@@ -136,7 +136,7 @@ class NextPlace(QObject):
             self.message.emit("")
 
     def _on_activity_changed(self) -> None:
-        if self._workspace.activity in ("predict", "train"):
+        if self._workspace.activity == "predict":
             self._on_prediction_changed()
 
     def _forget(self) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, FloatSpinBox
+from magicgui.widgets import CheckBox
 from napari.utils.notifications import show_info, show_warning
 
 from napari_unet.jobs.training import TrainingOrder, train_run
 from napari_unet.jobs.training_data import AddedLabels, LabelsRead
+from napari_unet.state.activities import TRAINING
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.finetune.labelled_layers import PairsSection
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.viewer.conversion import full_data, image_of
 from napari_unet.widgets.buttons import button
-from napari_unet.widgets.forms import TextLine, add_row, rows
+from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import TrainingSection
 from unet_engine.errors import DataError, EngineError
 from unet_engine.training.config import FineTuneConfig
@@ -33,14 +34,15 @@ if TYPE_CHECKING:
 
 
 _FINE_TUNE = (
-    "Train a copy of the model on what you touched, and predict again with it. "
-    "The old model stays."
+    "Train a copy of the model on what you touched, until it no longer gains. Paint on "
+    "meanwhile, with Live too. The old model stays."
 )
-_TRAIN = "Train the new model on what you touched, and predict with it."
+_TRAIN = "Train the new model on what you touched, until it no longer gains."
+_STOP = ("Stop", "End the training now and keep the best model.")
 
 
 class FineTuneSection(TrainingSection):
-    """Time, more data, settings, Fine-tune and Stop, the curve.
+    """More data, settings, a button that starts and stops, the curve.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ class FineTuneSection(TrainingSection):
             "3  Fine-tune",
             "The model learns from what you touched.",
             workspace,
-            activity="train",
+            activity=TRAINING,
             theme=viewer.theme,
             score="iou",
         )
@@ -73,15 +75,6 @@ class FineTuneSection(TrainingSection):
         self._follow_model()
 
     def _make_settings(self) -> None:
-        self.minutes = FloatSpinBox(value=2.0, min=0.1, max=1440.0, step=0.5)
-        form = rows()
-        add_row(
-            form,
-            "Minutes",
-            self.minutes.native,
-            "Longest time to train. Stop ends it earlier and keeps the best model.",
-        )
-        self.content.addLayout(form)
         self.others = CheckBox(value=True, text="Other corrected images too")
         self.others.native.setToolTip(
             "Train on what you touched in the other images as well, so that the model "
@@ -92,27 +85,27 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.left_out)
         self.pairs = PairsSection(self._viewer, self._workspace)
         self.content.addWidget(self.pairs)
-        self.advanced = TrainingSettings(
-            FineTuneConfig, leave_out=("minutes", "device")
-        )
+        self.advanced = TrainingSettings(FineTuneConfig, leave_out=("device",))
         self.settings = self.advanced.form
         self.content.addWidget(self.advanced.recipe)
         self.content.addWidget(self.advanced)
 
     def _make_buttons(self) -> None:
-        self.train = button(
-            "Fine-tune",
-            _FINE_TUNE,
-            self.start,
-        )
-        cancel = button("Stop", "End now and keep the best model.", self.stop)
-        self._add_controls(self.train, cancel)
+        self.train = button("Fine-tune", _FINE_TUNE, self.start_or_stop)
+        self._add_controls(self.train, self.train)
         self.content.addWidget(self.save_again)
         self.content.addWidget(self.curve)
 
+    def start_or_stop(self) -> None:
+        """Train; or end the training, and keep the best model."""
+        if self.running:
+            self.stop()
+        else:
+            self.start()
+
     def start(self) -> None:
-        """Train, unless something is running or there is nothing to learn from."""
-        if self._workspace.activity or not self.try_saving():
+        """Train, unless a model is trained or there is nothing to learn from."""
+        if self.running or not self._may_start or not self.try_saving():
             return
         try:
             order = self._make_order()
@@ -128,7 +121,6 @@ class FineTuneSection(TrainingSection):
     @property
     def config(self) -> FineTuneConfig:
         """The settings of the form."""
-        self.settings["minutes"].value = self.minutes.value
         self.settings["device"].value = self._workspace.device
         config: FineTuneConfig = self.settings()
         return config
@@ -213,10 +205,15 @@ class FineTuneSection(TrainingSection):
             # The image may have been deleted since; another one is not predicted.
             there = self._layer is not None and self._layer is self._workspace.layer
             there = there and not self._workspace.closing
-            predicts = "predicts now" if there else "is chosen"
-            show_info(f"The new model {new} {predicts}.")
-            self._workspace.refresh_models(choose=new)
-            self._refresh_wanted = there
+            chosen = self._workspace.model
+            if chosen is not None and chosen.name != old:
+                show_info(f"The new model {new} is in the list of step 1.")
+                self._workspace.refresh_models()
+            else:
+                predicts = "predicts now" if there else "is chosen"
+                show_info(f"The new model {new} {predicts}.")
+                self._workspace.refresh_models(choose=new)
+                self._refresh_wanted = there
         self.text.setText(text)
 
     def _on_finished(self) -> None:
@@ -226,7 +223,7 @@ class FineTuneSection(TrainingSection):
             self._workspace.prediction_wanted.emit()
 
     def _enable_inputs(self, enabled: bool) -> None:
-        self.minutes.enabled = self.others.enabled = enabled
+        self.others.enabled = enabled
         self.settings.enabled = enabled
         self.pairs.setEnabled(enabled)
 
@@ -238,9 +235,28 @@ class FineTuneSection(TrainingSection):
                 model.transfers if isinstance(model, UntrainedModel) else model.trained
             )
             self.advanced.follow(model.spec.architecture, transfer=transfer)
-        self.train.setToolTip(
-            _TRAIN if isinstance(model, UntrainedModel) else _FINE_TUNE
-        )
+        self._show_button()
+
+    @property
+    def _may_start(self) -> bool:
+        """Whether no other run learns or shows what this one would."""
+        return self._workspace.activity != "pretrain"
+
+    def _on_activity_changed(self) -> None:
+        self._enable_inputs(not self._workspace.training)
+        self._show_button()
+
+    def _show_button(self) -> None:
+        """Show what the button does now."""
+        text, tooltip = "Fine-tune", _FINE_TUNE
+        if isinstance(self._workspace.model, UntrainedModel):
+            tooltip = _TRAIN
+        training = self._workspace.training
+        if training:
+            text, tooltip = _STOP
+        self.train.setText(text)
+        self.train.setToolTip(tooltip)
+        self.train.setEnabled(not self.stopping if training else self._may_start)
 
     def _show_others(self) -> None:
         here = self._workspace.touched_working_images(others=False)

@@ -111,7 +111,7 @@ class PretrainSection(TrainingSection):
 
     def start(self) -> None:
         """Learn from the chosen image, unless something is running."""
-        if self._workspace.activity or not self.try_saving():
+        if self._workspace.busy or not self.try_saving():
             return
         try:
             order = self._make_order()
@@ -182,6 +182,10 @@ class PretrainSection(TrainingSection):
         made, self._made = self._made, None
         if made is not None:
             self._workspace.refresh_models(choose=made.name)
+
+    def _on_activity_changed(self) -> None:
+        super()._on_activity_changed()
+        self.pretrain.setEnabled(not self._workspace.busy)
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.minutes.enabled = self.others.enabled = enabled

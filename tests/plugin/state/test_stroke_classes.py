@@ -150,7 +150,7 @@ def test_a_class_that_the_model_lacks_is_not_learned_as_another(
     assert "axon 97 px" in counted(docked)
     assert "'axon', which cells does not have" in docked.widget.correct.saved.text()
     docked.widget.fine_tune.train.click()
-    assert not docked.widget.workspace.activity
+    assert not docked.widget.workspace.busy
     assert "choose the model axons in step 1" in notices[-1]
     assert "\n" not in notices[-1]
     # Each of the ways that it offers leads on.

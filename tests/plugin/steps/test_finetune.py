@@ -203,7 +203,7 @@ def test_nothing_touched(dock: Docked, plane: Any, notices: list[str]) -> None:
     dock.widget.fine_tune.train.click()
     assert "nothing is touched yet" in notices[0]
     assert "background and cell" in notices[0]
-    assert not dock.widget.workspace.activity
+    assert not dock.widget.workspace.busy
 
 
 def test_one_class_touched(dock: Docked, plane: Any, notices: list[str]) -> None:
@@ -212,7 +212,7 @@ def test_one_class_touched(dock: Docked, plane: Any, notices: list[str]) -> None
     dock.mask.paint((20, 20), 1)
     dock.widget.fine_tune.train.click()
     assert "only 'cell' is touched" in notices[0]
-    assert not dock.widget.workspace.activity
+    assert not dock.widget.workspace.busy
 
 
 def test_no_model(painted: Docked, notices: list[str]) -> None:
@@ -378,7 +378,7 @@ def test_planes_whose_strokes_are_damaged_are_not_learned_from(
 
 def test_the_form_has_every_setting(dock: Docked) -> None:
     section = dock.widget.fine_tune
-    section.minutes.value = 3.5
+    section.settings["minutes"].value = 3.5
     section.settings["seed"].value = 9
     assert (section.config.minutes, section.config.seed) == (3.5, 9)
 
@@ -436,7 +436,7 @@ def test_a_model_that_cannot_be_saved_is_kept_and_saved_later(
     again[way]()
     assert kept.is_file()
     section.train.click()
-    assert not painted.widget.workspace.activity
+    assert not painted.widget.workspace.busy
     store.root.unlink()
     away.rename(store.root)
     again[way]()

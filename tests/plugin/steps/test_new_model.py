@@ -100,7 +100,7 @@ def test_an_untrained_model_draws_no_mask(
     assert "mine is untrained" in dock.widget.predict.text.text()
     dock.widget.predict.predict.click()
     assert "Paint a few strokes of each class" in notices[0]
-    assert not dock.widget.workspace.activity
+    assert not dock.widget.workspace.busy
     assert dock.mask is None
 
 

@@ -178,7 +178,7 @@ def test_no_model(dock: Docked, plane: Any, notices: list[str]) -> None:
     dock.widget.workspace.choose_model(None)
     dock.widget.predict.predict.click()
     assert "no model" in notices[0]
-    assert not dock.widget.workspace.activity
+    assert not dock.widget.workspace.busy
 
 
 def test_wrong_channel_count(

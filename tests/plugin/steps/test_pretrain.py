@@ -117,7 +117,7 @@ def test_no_image(dock: Docked, notices: list[str]) -> None:
     dock.widget.open_pretraining()
     dock.widget.pretrain.pretrain.click()
     assert "there is no image" in notices[0]
-    assert not dock.widget.workspace.activity
+    assert not dock.widget.workspace.busy
 
 
 def wait_until_it_learned(docked: Docked) -> None:
@@ -210,7 +210,7 @@ def test_it_cannot_be_tuned(eyes: Docked, plane: Any, notices: list[str]) -> Non
     eyes.viewer.add_image(plane)
     eyes.widget.fine_tune.train.click()
     assert "start a new U-Net from it" in notices[0]
-    assert not eyes.widget.workspace.activity
+    assert not eyes.widget.workspace.busy
 
 
 def test_a_mask_that_is_there_keeps_its_colours(eyes: Docked, plane: Any) -> None:

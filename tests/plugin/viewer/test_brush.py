@@ -131,7 +131,7 @@ def test_an_image_that_is_deleted_during_a_stroke_ends_its_run(
         mask.paint((10, 10), 1)
         dock.viewer.layers.remove(layer)
         dock.wait()
-    assert not dock.widget.workspace.activity
+    assert not dock.widget.workspace.busy
 
 
 def test_what_was_written_before_a_stroke_is_drawn_after_it(

@@ -137,7 +137,7 @@ def test_keep_training_changes_nothing(
     training.bot.wait(50)
     assert len(person.questions) == 3
     assert window(training).isVisible()
-    assert training.widget.workspace.activity == "train"
+    assert training.widget.workspace.training
     assert not window(training)._quit_app
     training.widget.fine_tune.stop()
     training.wait()
@@ -195,7 +195,7 @@ def test_a_model_that_cannot_be_saved_keeps_napari_open(
     store.root.rename(away)
     store.root.write_text("not mounted")
     by_its_x(training)
-    training.bot.waitUntil(lambda: not training.widget.workspace.activity)
+    training.bot.waitUntil(lambda: not training.widget.workspace.busy)
     training.bot.wait(50)
     assert window(training).isVisible()
     assert any("kept in memory" in message for message in notices)
@@ -243,7 +243,7 @@ def test_quitting_in_another_window_shows_the_question_too(
     second.windowHandle().close()
     # napari's own question comes before ours where it takes the close for a person's.
     assert set(person.questions[1:]) <= {"Close Window?"}
-    assert training.widget.workspace.activity == "train"
+    assert training.widget.workspace.training
     training.widget.fine_tune.abandon()
     training.wait()
 

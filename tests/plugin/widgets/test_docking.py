@@ -79,7 +79,7 @@ def painted(shown_dock: Docked, plane: Any) -> Docked:
 def test_a_closed_dock_is_the_same_when_opened_again(
     painted: Docked, close: Callable[..., None], again: Callable[..., None]
 ) -> None:
-    painted.widget.fine_tune.minutes.value = 7.5
+    painted.widget.fine_tune.settings["minutes"].value = 7.5
     layer, kept = painted.mask, painted.counts
     close(painted)
     painted.bot.wait(20)
@@ -90,7 +90,7 @@ def test_a_closed_dock_is_the_same_when_opened_again(
     painted.bot.wait(20)
     assert painted.widget.isVisible()
     assert [frame.widget() for frame in frames(painted.viewer)] == [painted.widget]
-    assert painted.widget.fine_tune.minutes.value == 7.5
+    assert painted.widget.fine_tune.settings["minutes"].value == 7.5
     assert painted.counts == kept
     layer.undo()
     assert painted.counts == {}
@@ -202,7 +202,7 @@ def test_a_training_goes_on_and_can_be_stopped_in_the_dock_opened_again(
     by_its_x(painted)
     painted.bot.waitUntil(lambda: any("The training goes on" in m for m in notices))
     _commands.open_dock(painted.viewer)
-    assert painted.widget.workspace.activity == "train"
+    assert painted.widget.workspace.training
     assert painted.widget.fine_tune.cancel.isEnabled()
     painted.widget.fine_tune.cancel.click()
     painted.wait()

@@ -1,0 +1,156 @@
+"""Painting, Live, Predict and the model list go on while a model is being tuned."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from test_live_switch import begin, learned, settle, stroke
+
+from napari_unet.state.activities import Priority
+from unet_engine.training.events import Step, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Docked
+
+
+@pytest.fixture(autouse=True)
+def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do without the bundled model: quicker, and enough to separate these classes."""
+    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
+
+
+@pytest.fixture
+def halves() -> np.ndarray:
+    """A dark and a bright half with noise, ``(160, 200)`` uint8."""
+    image = np.random.default_rng(0).integers(20, 60, (160, 200)).astype(np.uint8)
+    image[:, 100:] += 120
+    return image
+
+
+class Endless:
+    """A training that goes on until it is stopped, and counts its steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.ended = threading.Event()
+
+    def run(self, order: Any, workspace: Any, stop: Any) -> Iterator[Any]:
+        stop = workspace.priority.giving_way(stop)
+        yield Validation(step=0, loss=1.0, iou=0.5, best=True, seconds=0.0)
+        while not stop():
+            self.steps += 1
+            yield Step(step=self.steps, loss=1.0, seconds=1.0, seconds_left=None)
+            time.sleep(0.005)
+        self.ended.set()
+        raise OSError("the end")
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Endless:
+    made = Endless()
+    monkeypatch.setattr("napari_unet.steps.finetune.section.train_run", made.run)
+    return made
+
+
+@pytest.fixture
+def training(dock: Docked, halves: np.ndarray, endless: Endless) -> Docked:
+    """A training runs on an image on which Live learned two strokes."""
+    begin(dock, halves)
+    learned(dock)
+    click(dock, dock.widget.fine_tune.train)
+    dock.bot.waitUntil(lambda: endless.steps > 3, timeout=10_000)
+    return dock
+
+
+def click(docked: Docked, button: Any) -> None:
+    docked.bot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_one_button_starts_and_stops(training: Docked, endless: Endless):
+    button = training.widget.fine_tune.train
+    assert training.widget.workspace.training
+    assert (button.text(), button.isEnabled()) == ("Stop", True)
+    click(training, button)
+    assert not button.isEnabled()
+    assert endless.ended.wait(10)
+    training.wait()
+    assert (button.text(), button.isEnabled()) == ("Fine-tune", True)
+
+
+def test_live_learns_and_predicts_beside_it(training: Docked, halves: np.ndarray):
+    before = training.mask.data.copy()
+    stroke(training, 100, 40, 1)
+    settle(training)
+    assert training.widget.live.text.text().startswith("Live: 3 strokes")
+    assert (training.mask.data != before).any()
+    assert training.widget.workspace.training
+
+
+def test_the_training_waits_while_live_works(
+    training: Docked, endless: Endless, monkeypatch: pytest.MonkeyPatch
+):
+    gate = threading.Event()
+
+    def held(order: Any, session: Any, stop: Any) -> Iterator[Any]:
+        gate.wait(20)
+        return True
+        yield
+
+    monkeypatch.setattr("napari_unet.steps.correct.live.live_run", held)
+    stroke(training, 100, 40, 1)
+    training.bot.waitUntil(lambda: training.widget.live.live.running, timeout=10_000)
+    training.bot.wait(50)
+    steps = endless.steps
+    training.bot.wait(200)
+    assert endless.steps == steps
+    gate.set()
+    training.bot.waitUntil(lambda: endless.steps > steps + 3, timeout=10_000)
+
+
+def test_stop_ends_a_training_that_waits(training: Docked, endless: Endless):
+    training.widget.workspace.priority.take("another")
+    training.bot.wait(50)
+    click(training, training.widget.fine_tune.train)
+    assert endless.ended.wait(10)
+    training.widget.workspace.priority.give_back("another")
+    training.wait()
+
+
+def test_another_image_is_predicted_beside_it(training: Docked, halves: np.ndarray):
+    other = training.viewer.add_image(halves[::-1].copy(), name="other")
+    training.viewer.layers.selection.active = other
+    assert training.widget.workspace.layer is other
+    click(training, training.widget.predict.predict)
+    training.bot.waitUntil(
+        lambda: not training.widget.workspace.activity, timeout=60_000
+    )
+    assert training.mask is not None
+    assert training.widget.workspace.training
+    assert not training.widget.pretrain.pretrain.isEnabled()
+
+
+def test_next_goes_on_beside_it(training: Docked):
+    assert training.widget.live.next.isEnabled()
+
+
+def test_a_training_waits_for_all_that_have_precedence():
+    priority = Priority()
+    stopped = threading.Event()
+    wait = priority.giving_way(stopped.is_set)
+    priority.take("live")
+    priority.take("predict")
+    priority.give_back("live")
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive()
+    priority.give_back("predict")
+    thread.join(10)
+    assert not thread.is_alive()
