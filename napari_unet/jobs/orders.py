@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Set
 
     from napari_unet.state.live_state import Tile
+    from napari_unet.state.model_so_far import ModelSoFar
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
@@ -42,7 +43,7 @@ class PredictionOrder:
 
     layer: Any
     working_image: WorkingImage
-    model: Model
+    model: Model | ModelSoFar
     config: PredictConfig
     indices: tuple[Index, ...] | None
     near: Callable[[], Place | None]

@@ -98,7 +98,7 @@ def train_run(
         start=with_classes(checkpoint, order.classes, seed=order.config.seed),
         data=(*order.touched, *labelled),
         config=order.config,
-        name=model.name if untrained else tuned_name(model.name),
+        name=name_for(model),
         parent=model.parent if isinstance(model, UntrainedModel) else model,
         old=None if untrained else checkpoint,
         restarts=not untrained,
@@ -134,6 +134,11 @@ def pretrain_run(
         folders=folders_for_windows(),
     )
     return _logged(trained)
+
+
+def name_for(model: Model) -> str:
+    """Return the name of what comes out of training a model, to be made free."""
+    return model.name if isinstance(model, UntrainedModel) else tuned_name(model.name)
 
 
 def tuned_name(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.state.model_so_far import ModelSoFar
 from napari_unet.state.untrained_model import UntrainedModel, make_checkpoint
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.stopping import never
@@ -25,7 +26,7 @@ class LoadedModel:
         self._key: Any = None
         self._checkpoint: Checkpoint | None = None
 
-    def checkpoint(self, model: Model, stop: Stop = never) -> Checkpoint:
+    def checkpoint(self, model: Model | ModelSoFar, stop: Stop = never) -> Checkpoint:
         """Load a model, make the weights of an untrained one, or return the last ones.
 
         Reads a file: call it in a job.
@@ -37,6 +38,8 @@ class LoadedModel:
         Cancelled
             When ``stop`` returned True.
         """
+        if isinstance(model, ModelSoFar):
+            return model.checkpoint
         key: Any = model
         if not isinstance(model, UntrainedModel):
             key = (model.path, model.path.stat().st_mtime_ns)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from napari_unet.state.model_so_far import ModelSoFar
     from napari_unet.state.training_pair import Pair
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
@@ -70,7 +71,7 @@ class Workspace(Activities):
     models_changed = Signal()
     classes_changed = Signal()
     pairs_changed = Signal()
-    prediction_wanted = Signal()
+    prediction_wanted = Signal(object)
     saving_wanted = Signal()
     refused = Signal(str)
     layer_lost = Signal(object, str)
@@ -342,7 +343,7 @@ class Workspace(Activities):
         if untrained is self.untrained:
             self.untrained = None
 
-    def checkpoint(self, model: Model, stop: Stop = never) -> Checkpoint:
+    def checkpoint(self, model: Model | ModelSoFar, stop: Stop = never) -> Checkpoint:
         """Load a model, make the weights of an untrained one, or return the last ones.
 
         Reads a file: call it in a job.

@@ -326,6 +326,11 @@ class TrainingSection(JobSection):
         self._show_learning([e for e in events if not isinstance(e, Saving)])
 
     def _show_learning(self, events: list[Step | Validation]) -> None:
+        # Kept to the end of the session: without the weights.
+        events = [
+            replace(event, checkpoint=None) if isinstance(event, Validation) else event
+            for event in events
+        ]
         self.curve.add(events)
         self._evaluations += [
             event for event in events if isinstance(event, Validation)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox
 from napari.utils.notifications import show_info, show_warning
 
-from napari_unet.jobs.training import TrainingOrder, train_run
+from napari_unet.jobs.training import TrainingOrder, name_for, train_run
 from napari_unet.jobs.training_data import AddedLabels, LabelsRead
 from napari_unet.state.activities import TRAINING
+from napari_unet.state.model_so_far import ModelSoFar
 from napari_unet.state.untrained_model import UntrainedModel
+from napari_unet.steps.finetune.better_model import BetterModel
 from napari_unet.steps.finetune.labelled_layers import PairsSection
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.viewer.conversion import full_data, image_of
@@ -21,7 +23,7 @@ from napari_unet.widgets.job_section import TrainingSection
 from unet_engine.errors import DataError, EngineError
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.labelled_images import PaintedImage
-from unet_engine.training.events import Note
+from unet_engine.training.events import Note, Validation
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,7 +64,8 @@ class FineTuneSection(TrainingSection):
             score="iou",
         )
         self._viewer = viewer
-        self._refresh_wanted = False
+        self._name = ""
+        self._wanted: ModelInfo | None = None
         self._unsaved_of: Model | None = None
         self._make_settings()
         self._make_buttons()
@@ -92,6 +95,8 @@ class FineTuneSection(TrainingSection):
 
     def _make_buttons(self) -> None:
         self.train = button("Fine-tune", _FINE_TUNE, self.start_or_stop)
+        self.better = BetterModel(self._workspace)
+        self.content.addWidget(self.better)
         self._add_controls(self.train, self.train)
         self.content.addWidget(self.save_again)
         self.content.addWidget(self.curve)
@@ -112,6 +117,8 @@ class FineTuneSection(TrainingSection):
         except EngineError as error:
             show_warning(str(error))
             return
+        self._name = name_for(order.model)
+        self.better.withdraw()
         self._train(
             partial(train_run, order, self._workspace),
             description=f"{order.model.name} is being fine-tuned",
@@ -169,9 +176,23 @@ class FineTuneSection(TrainingSection):
         for event in events:
             if isinstance(event, LabelsRead):
                 self.pairs.meaning.setText(event.line)
+        found = [e for e in events if isinstance(e, Validation) and e.checkpoint]
+        if found:
+            self._offer(found[-1])
         super()._on_events([e for e in events if not isinstance(e, LabelsRead | Note)])
 
+    def _offer(self, validation: Validation) -> None:
+        """Offer the best model so far, which the user may show while it learns on."""
+        if validation.checkpoint is not None:
+            before = self._evaluations[0] if self._evaluations else validation
+            self.better.offer(
+                ModelSoFar(name=self._name, checkpoint=validation.checkpoint),
+                f"Better after {validation.step} steps: "
+                f"{self._change(before, validation)}.",
+            )
+
     def _on_result(self, order: TrainingOrder, trained: Trained) -> None:
+        self.better.withdraw()
         result = trained.result
         notes = " ".join(result.notes)
         if trained.unsaved is not None:
@@ -187,15 +208,16 @@ class FineTuneSection(TrainingSection):
             show_warning(text)
             return
         self._workspace.drop_untrained(order.model)
-        self._take(order.model.name, result, trained.model.name)
+        self._take(order.model.name, result, trained.model)
 
     def _on_saved(self, model: ModelInfo) -> None:
         if self._unsaved_of is not None:
             self._workspace.drop_untrained(self._unsaved_of)
         super()._on_saved(model)
 
-    def _take(self, old: str, result: FineTuned, new: str) -> None:
+    def _take(self, old: str, result: FineTuned, model: ModelInfo) -> None:
         """Choose the new model and predict with it, unless it forgot too much."""
+        new = model.name
         text = self._describe_result(result, new)
         if result.forgetting is not None and result.forgetting.forgot:
             text = f"{text} {old} stays chosen; {new} is in the list of step 1."
@@ -210,17 +232,22 @@ class FineTuneSection(TrainingSection):
                 show_info(f"The new model {new} is in the list of step 1.")
                 self._workspace.refresh_models()
             else:
-                predicts = "predicts now" if there else "is chosen"
+                shows = there and self.better.by_itself.value
+                shows = shows and not self._workspace.activity
+                predicts = "predicts now" if shows else "is chosen"
                 show_info(f"The new model {new} {predicts}.")
                 self._workspace.refresh_models(choose=new)
-                self._refresh_wanted = there
+                if shows:
+                    self._wanted = model
+                elif there:
+                    self.better.offer(model, f"{new} is better. The mask stays.")
         self.text.setText(text)
 
     def _on_finished(self) -> None:
         super()._on_finished()
-        if self._refresh_wanted:
-            self._refresh_wanted = False
-            self._workspace.prediction_wanted.emit()
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            self._workspace.prediction_wanted.emit(wanted)
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.others.enabled = enabled

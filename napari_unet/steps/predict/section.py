@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from napari_unet.results.mask import MaskView
     from napari_unet.results.masks import Masks
+    from napari_unet.state.model_so_far import ModelSoFar
+    from napari_unet.state.untrained_model import Model
     from napari_unet.state.workspace import Workspace
     from napari_unet.viewer.conversion import Layout
     from unet_engine.places import View
@@ -105,16 +107,20 @@ class PredictSection(JobSection):
         try:
             if self._denoises:
                 self._start_denoising()
-            else:
-                self._start_prediction()
+            elif self._workspace.model is not None:
+                self._start_prediction(self._workspace.model)
         except EngineError as error:
             show_error(str(error))
 
-    def _predict_again(self) -> None:
+    def _predict_again(self, model: Model | ModelSoFar) -> None:
         """Predict with a new model; the user may have chosen another image by now."""
+        if self._workspace.activity:
+            return
         self._by_user = False
         try:
-            self.start()
+            self._start_prediction(model)
+        except EngineError as error:
+            show_error(str(error))
         finally:
             self._by_user = True
 
@@ -133,8 +139,8 @@ class PredictSection(JobSection):
             return _untrained(model)
         return ""
 
-    def _start_prediction(self) -> None:
-        order = self._make_order()
+    def _start_prediction(self, model: Model | ModelSoFar) -> None:
+        order = self._make_order(model)
         self._launch(
             partial(predict_run, order, self._workspace),
             layer=order.layer,
@@ -156,10 +162,9 @@ class PredictSection(JobSection):
             on_result=partial(self._on_denoised, order),
         )
 
-    def _make_order(self) -> PredictionOrder:
+    def _make_order(self, model: Model | ModelSoFar) -> PredictionOrder:
         working_image = self.form.working_image()
-        layer, model = self._workspace.layer, self._workspace.model
-        assert model is not None
+        layer = self._workspace.layer
         only = self.form.this_slice_only
         planes = 1 if only else prod(working_image.mask.shape[:-2])
         check_room(working_image.mask, planes, f"mask of {layer.name}")
@@ -288,8 +293,8 @@ class PredictSection(JobSection):
         noun = "tile" if total == 1 else "tiles"
         count = f"{total}" if result.complete else f"Stopped. {done} of {total}"
         line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
-        model = self._workspace.model
-        noise = [] if model is None or self._denoises or model.trained else [_NOISE]
+        noisy = bool(order.model.spec.classes) and not order.model.trained
+        noise = [_NOISE] if noisy else []
         self.text.setText(" ".join([line, *noise, *map(_sentence, result.notes)]))
 
     def _enable_inputs(self, enabled: bool) -> None:

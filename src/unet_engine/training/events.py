@@ -65,6 +65,8 @@ class Validation:
         model without classes, whose loss is a mean square error.
     best
         True when this is the best model so far.
+    checkpoint
+        That model, complete, when it is better than the one before training.
     """
 
     step: int
@@ -72,6 +74,7 @@ class Validation:
     iou: float
     best: bool
     seconds: float
+    checkpoint: Checkpoint | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,6 +167,7 @@ class TrainingRun:
                 (validation, self._optimisation.weights()),
                 found,
             )
+            validation = dataclasses.replace(validation, checkpoint=self._trained())
         self._evaluated_at = self._count
         self._end_without_gains(found)
         cost = time.monotonic() - started

@@ -118,6 +118,12 @@ class TestRun:
         events, result = run
         looks = [e for e in events if isinstance(e, Validation)]
         assert result.after.iou == pytest.approx(max(e.iou for e in looks), abs=1e-4)
+        assert [e.checkpoint is not None for e in looks] == [
+            e.best and e.step > 0 for e in looks
+        ]
+        weights = looks[looks.index(result.after)].checkpoint.weights
+        for name, values in result.checkpoint.weights.items():
+            np.testing.assert_array_equal(weights[name], values)
 
     def test_time_left_falls_to_nothing(self, run):
         left = [e.seconds_left for e in run[0] if isinstance(e, Step)]

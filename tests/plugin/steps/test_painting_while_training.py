@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from conftest import Docked
 
+    from unet_engine.models.store import ModelStore
+
 
 @pytest.fixture(autouse=True)
 def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +41,7 @@ class Endless:
 
     def __init__(self) -> None:
         self.steps = 0
+        self.better: Any = None
         self.ended = threading.Event()
 
     def run(self, order: Any, workspace: Any, stop: Any) -> Iterator[Any]:
@@ -47,6 +50,16 @@ class Endless:
         while not stop():
             self.steps += 1
             yield Step(step=self.steps, loss=1.0, seconds=1.0, seconds_left=None)
+            if self.better is not None:
+                checkpoint, self.better = self.better, None
+                yield Validation(
+                    step=self.steps,
+                    loss=0.5,
+                    iou=0.75,
+                    best=True,
+                    seconds=1.0,
+                    checkpoint=checkpoint,
+                )
             time.sleep(0.005)
         self.ended.set()
         raise OSError("the end")
@@ -154,3 +167,71 @@ def test_a_training_waits_for_all_that_have_precedence():
     priority.give_back("predict")
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_better_model_is_offered_and_shown_on_demand(
+    training: Docked, endless: Endless, store: ModelStore
+):
+    better = training.widget.fine_tune.better
+    assert better.show_it.isHidden()
+    live = training.mask.data.copy()
+    endless.better = store.load("tiny")
+    training.bot.waitUntil(lambda: not better.show_it.isHidden(), timeout=10_000)
+    assert better.text.text().endswith("steps: IoU 0.50 → 0.75.")
+    training.bot.wait(100)
+    np.testing.assert_array_equal(training.mask.data, live)
+    curve = training.widget.fine_tune.curve
+    assert all(each.checkpoint is None for each in curve.validations)
+    click(training, better.show_it)
+    assert better.show_it.isHidden()
+    training.bot.waitUntil(
+        lambda: not training.widget.workspace.activity, timeout=60_000
+    )
+    assert training.widget.workspace.training
+    assert training.widget.earlier.text.text() == "Mask: tiny-ft"
+    shown = training.mask.data.copy()
+    assert (shown != live).any()
+    click(training, training.widget.earlier.toggle)
+    np.testing.assert_array_equal(training.mask.data, live)
+    # The model that is chosen has not changed.
+    assert training.widget.workspace.model.name == "tiny"
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_the_end_shows_the_better_mask_or_offers_it(
+    dock: Docked, halves: np.ndarray, by_itself: bool
+):
+    begin(dock, halves)
+    learned(dock)
+    live = dock.mask.data.copy()
+    better = dock.widget.fine_tune.better
+    better.by_itself.value = by_itself
+    dock.be_quick(steps=40)
+    dock.fine_tune()
+    assert dock.widget.workspace.model.name == "tiny-ft"
+    assert better.show_it.isHidden() == by_itself
+    if by_itself:
+        assert dock.widget.earlier.text.text() == "Mask: tiny-ft"
+        return
+    np.testing.assert_array_equal(dock.mask.data, live)
+    click(dock, better.show_it)
+    dock.wait()
+    assert (dock.mask.data != live).any()
+    assert dock.widget.earlier.text.text() == "Mask: tiny-ft"
+
+
+def test_a_model_that_was_chosen_meanwhile_stays_chosen(
+    dock: Docked, halves: np.ndarray, add_model: Any
+):
+    add_model("other")
+    dock.widget.select_model("tiny")
+    begin(dock, halves)
+    learned(dock)
+    live = dock.mask.data.copy()
+    dock.be_quick(steps=40)
+    click(dock, dock.widget.fine_tune.train)
+    dock.widget.select_model("other")
+    dock.wait()
+    assert dock.widget.workspace.model.name == "other"
+    assert "tiny-ft" in {model.name for model in dock.widget.workspace.models}
+    np.testing.assert_array_equal(dock.mask.data, live)
