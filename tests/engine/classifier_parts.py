@@ -29,7 +29,11 @@ def trained(spec: ModelSpec = TINY, seed: int = 0) -> Checkpoint:
     return replace(fresh, history=({"name": "tiny"},))
 
 
-def striped(shape: tuple[int, ...] = (300, 330), seed: int = 0) -> np.ndarray:
+SHAPE = (264, 272)
+"""A little more than one block of features."""
+
+
+def striped(shape: tuple[int, ...] = SHAPE, seed: int = 0) -> np.ndarray:
     """Return planes whose right half is striped, with noise, as uint8."""
     rng = np.random.default_rng(seed)
     image = rng.normal(100, 5, shape)

@@ -56,6 +56,8 @@ class InstantLearner:
         How many classes there are; those without a stroke are never predicted.
     seed
         Same seed, same result.
+    network_share
+        Weight of a tuned model's probabilities in the mean, in [0, 1].
 
     Attributes
     ----------
@@ -65,9 +67,12 @@ class InstantLearner:
         The model whose probabilities are in the mean; None for the classifier alone.
     """
 
-    def __init__(self, classes: int, *, seed: int = 0) -> None:
+    def __init__(
+        self, classes: int, *, seed: int = 0, network_share: float = TUNED_SHARE
+    ) -> None:
         self._count = classes
         self._seed = seed
+        self._network_share = network_share
         self._runner: ClassifierRunner | None = None
         self.tuned: Checkpoint | None = None
         self.note = ""
@@ -138,7 +143,7 @@ class InstantLearner:
             classifier.part,
             network=extractor.network,
             averaged=extractor.averaged,
-            network_share=TUNED_SHARE if tuned else 0.0,
+            network_share=self._network_share if tuned else 0.0,
         )
         self._runner = ClassifierRunner(part, self._count)
         self.tuned = extractor.tuned if tuned else None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.tree._tree import NODE_DTYPE, Tree
 
 if TYPE_CHECKING:
     from unet_engine.models.classifier_part import (
@@ -144,6 +143,9 @@ def _rebuilt(forest: Forest, fine: int) -> list[tuple[Any, Floats]]:
 
 
 def _tree(left: Any, right: Any, features: Any, thresholds: Any, fine: int) -> Any:
+    # Here, as it takes a second, and most models have no trees.
+    from sklearn.tree._tree import NODE_DTYPE, Tree
+
     nodes = np.zeros(len(left), NODE_DTYPE)
     nodes["left_child"], nodes["right_child"] = left, right
     nodes["feature"], nodes["threshold"] = features, thresholds

@@ -133,6 +133,7 @@ class FeatureCache:
             while len(self._cache) > max(1, self._limit // max(size, 1)):
                 oldest, _ = self._cache.popitem(last=False)
                 self._tuned.pop(oldest, None)
+                self._lost.pop(oldest, None)
         return self._cache[key]
 
     def tuned_probabilities(
@@ -149,7 +150,7 @@ class FeatureCache:
     def lost(self, index: Index, row: int, column: int) -> npt.NDArray[np.bool_] | None:
         """Return where a block has no data, ``(h, w)`` bool; None if nowhere.
 
-        It is known once the features of the block are.
+        It is known while the features of the block are kept.
         """
         return self._lost.get((index, row, column))
 

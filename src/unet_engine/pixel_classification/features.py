@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from unet_engine.compute.block_size import tune
 from unet_engine.compute.devices import training_precision
+from unet_engine.compute.interruption import poll_before_layers
 from unet_engine.compute.loading import fold_normalisation, load_network
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import CheckpointError
 from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.classifier_part import FeatureNetwork
 from unet_engine.models.networks.unet import UNet
 from unet_engine.pixel_classification.filters import (
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unet_engine.devices import Device
-    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.classifier_part import ClassifierPart
 
 LEVELS = 3
 """Levels of a network's decoder that are used, the finest first. Coarser ones separate
@@ -287,6 +289,7 @@ def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:
         return None
     fold_normalisation(network)
     network.to(device)
+    poll_before_layers(network)
     return network
 
 
@@ -296,3 +299,40 @@ def _gives_classes(checkpoint: Checkpoint) -> bool:
     averages = ARCHITECTURES[spec.architecture].averages_flips
     planes = spec.ndim == 2 and spec.classes and not averages
     return bool(planes and checkpoint.history and checkpoint.has_network)
+
+
+def feature_extractor(
+    part: ClassifierPart,
+    title: str,
+    device: str,
+    *,
+    tuned: Checkpoint | None = None,
+) -> FeatureExtractor:
+    """Return what computes the features that the classifiers of a model take.
+
+    Parameters
+    ----------
+    part
+        Of the model.
+    title
+        What to call the model in messages.
+    device
+        As ``choose_device`` names it.
+    tuned
+        As of a ``FeatureExtractor``.
+
+    Raises
+    ------
+    CheckpointError
+        When the network of the features cannot be used for them.
+    """
+    if part.network is None:
+        return FeatureExtractor(None, device, tuned=tuned, average=part.averaged)
+    known = Checkpoint(part.network.spec, part.network.weights, ({"name": title},))
+    extractor = FeatureExtractor(known, device, tuned=tuned, average=part.averaged)
+    if extractor.network is None:
+        raise CheckpointError(
+            f"{title} has a network of features that is no U-Net of planes; choose "
+            "another model"
+        )
+    return extractor

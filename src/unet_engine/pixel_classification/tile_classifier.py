@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_engine.errors import Cancelled, CheckpointError
+from unet_engine.compute.interruption import poll
+from unet_engine.errors import CheckpointError
 from unet_engine.pixel_classification.feature_cache import BLOCK
-from unet_engine.stopping import never
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Region
-    from unet_engine.stopping import Stop
 
     Floats = npt.NDArray[np.float32]
 
@@ -33,6 +33,9 @@ class TileClassifier:
         The classifiers.
     cache
         Of the image; its first features are those that the classifiers take.
+    kept_bytes
+        About the most memory for probabilities of blocks, which are then computed as a
+        whole and kept; 0: only the tiles that are wanted, and none is kept.
 
     Raises
     ------
@@ -40,7 +43,9 @@ class TileClassifier:
         When the classifiers take other features.
     """
 
-    def __init__(self, runner: ClassifierRunner, cache: FeatureCache) -> None:
+    def __init__(
+        self, runner: ClassifierRunner, cache: FeatureCache, *, kept_bytes: int = 0
+    ) -> None:
         self._runner = runner
         self._cache = cache
         there = cache.extractor.count(cache.image.channels)
@@ -50,8 +55,10 @@ class TileClassifier:
                 f"features of a pixel, and there are {there}; they were fitted by "
                 "another version, or on another network: fit them again"
             )
+        blocks = kept_bytes // (4 * BLOCK**2 * runner.classes)
+        self._kept = lru_cache(blocks)(self._block) if kept_bytes else None
 
-    def __call__(self, index: Index, part: Region, stop: Stop = never) -> Floats:
+    def __call__(self, index: Index, part: Region) -> Floats:
         """Return the probabilities of a part of a plane, ``(classes, h, w)`` float32.
 
         Where the image has no data, class 0 has probability 1.
@@ -62,29 +69,33 @@ class TileClassifier:
             Position along the leading axes.
         part
             Rows and columns.
-        stop
-            Polled before every tile.
 
         Raises
         ------
         Cancelled
-            When ``stop`` returned True.
+            When a ``stop`` of an ``interruptible`` around it returned True.
         """
         size = [side.stop - side.start for side in part]
         found = np.empty((self._runner.classes, *size), np.float32)
-        for tile in self._cache.tiles(part):
-            if stop():
-                raise Cancelled("the prediction was stopped")
-            both = [
-                (max(t.start, p.start), min(t.stop, p.stop))
-                for t, p in zip(tile, part, strict=True)
-            ]
-            here = _relative(both, [p.start for p in part])
-            there = _relative(both, [t.start for t in tile])
-            found[:, *here] = self._tile(index, tile)[:, *there]
+        if self._kept is None:
+            for tile in self._cache.tiles(part):
+                _paste(found, part, self._tile(index, tile), tile)
+            return found
+        for row, column in self._cache.blocks(part):
+            block = self._kept(index, row, column)
+            _paste(found, part, block, self._cache.inner(row, column))
+        return found
+
+    def _block(self, index: Index, row: int, column: int) -> Floats:
+        inner = self._cache.inner(row, column)
+        size = [side.stop - side.start for side in inner]
+        found = np.empty((self._runner.classes, *size), np.float32)
+        for tile in self._cache.tiles(inner):
+            _paste(found, inner, self._tile(index, tile), tile)
         return found
 
     def _tile(self, index: Index, tile: Region) -> Floats:
+        poll()
         row, column = (side.start // BLOCK for side in tile)
         within = tuple(
             slice(side.start % BLOCK, side.start % BLOCK + side.stop - side.start)
@@ -101,8 +112,17 @@ class TileClassifier:
         return found
 
 
-def _relative(both: list[tuple[int, int]], origin: list[int]) -> tuple[slice, ...]:
-    return tuple(
-        slice(start - first, stop - first)
-        for (start, stop), first in zip(both, origin, strict=True)
+def _paste(found: Floats, part: Region, values: Floats, place: Region) -> None:
+    """Copy the values of a place into those of a part where the two overlap."""
+    both = [
+        (max(one.start, other.start), min(one.stop, other.stop))
+        for one, other in zip(part, place, strict=True)
+    ]
+    into, source = (
+        tuple(
+            slice(start - side.start, stop - side.start)
+            for (start, stop), side in zip(both, region, strict=True)
+        )
+        for region in (part, place)
     )
+    found[:, *into] = values[:, *source]

@@ -36,6 +36,10 @@ class PredictConfig:
         full: 32 bits, and tiles equal the whole. half: multiply with 16 bits on
         devices made for it, where that is faster; it changes probabilities by some
         thousandths, near the border of objects by hundredths.
+    effort
+        full: all that a model holds. fast: of a model with a tuned network and pixel
+        classifiers the network alone, which takes a fraction of the time and may give
+        another mask than Live shows.
     """
 
     device: Device = "auto"
@@ -44,11 +48,12 @@ class PredictConfig:
     average_flips: Literal["auto", "on", "off"] = "auto"
     halo: Literal["exact", "measured"] = "exact"
     precision: Precision = "full"
+    effort: Literal["fast", "full"] = "full"
 
     def __post_init__(self) -> None:
         if self.tile:
             at_least("tile", self.tile, 32)
-        for name in "halo", "precision":
+        for name in "halo", "precision", "effort":
             value = getattr(self, name)
             choices = get_args(PredictConfig.__annotations__[name])
             if value not in choices:

@@ -34,6 +34,7 @@ _NAMES = {
     "average_flips": "the mean over the flips",
     "halo": "the halo",
     "precision": "the precision",
+    "effort": "the effort",
     "blocks": "the blocks in which it computes",
     "probabilities": "whether probabilities are written",
     "device": "the device",

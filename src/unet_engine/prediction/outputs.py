@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unet_engine.models.classifier_file import ClassifierSummary, part_tensors
+
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
@@ -82,7 +84,14 @@ class PredictionRun:
             "device": self.device,
             "blocks": self.block_edge,
             "program": _SAME_NUMBERS_SINCE,
+            **self._described_effort(),
         }
+
+    def _described_effort(self) -> dict[str, Any]:
+        """Return the effort where there is a choice: most models are a network."""
+        if self.checkpoint.classifier is None:
+            return {}
+        return {"effort": self.config.effort}
 
 
 class Output(Protocol):
@@ -199,7 +208,11 @@ def _described_fills(normalisation: Normalisation) -> dict[str, Any]:
 
 def _digest_of(checkpoint: Checkpoint) -> str:
     digest = hashlib.sha256(_json(checkpoint.spec.to_dict()))
-    for name, weights in sorted(checkpoint.weights.items()):
+    tensors = dict(checkpoint.weights)
+    if (part := checkpoint.classifier) is not None:
+        digest.update(_json(ClassifierSummary.of(part).to_dict()))
+        tensors |= part_tensors(part)
+    for name, weights in sorted(tensors.items()):
         digest.update(_json([name, weights.dtype.str, list(weights.shape)]))
         digest.update(weights.tobytes())
     return digest.hexdigest()

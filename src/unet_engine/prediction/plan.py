@@ -121,6 +121,7 @@ def plan_prediction(
     on_disk: bool = False,
     watched: bool = False,
     place: Place | None = None,
+    step: int = 1,
 ) -> PredictionPlan:
     """Plan a prediction without reading a pixel.
 
@@ -136,6 +137,8 @@ def plan_prediction(
         The tiles are shown as they finish: smaller ones, unless their size is set.
     place
         Where the viewport is: as few tiles as can be cover it.
+    step
+        Of a grid, in pixels, on which tiles of planes lie unless their size is set.
 
     Raises
     ------
@@ -151,7 +154,13 @@ def plan_prediction(
     )
     view = None if place is None or len(place) < 3 else place[1:]
     sizes, origin = choose_tile_size(
-        spatial, spec, footprint, edge=config.tile, watched=watched, view=view
+        spatial,
+        spec,
+        footprint,
+        edge=config.tile,
+        watched=watched,
+        view=view,
+        step=step,
     )
     tiles = TilePlan.for_shape(spatial, tile=sizes, footprint=footprint, origin=origin)
     shape = (*image.leading_shape, *image.plane_shape)

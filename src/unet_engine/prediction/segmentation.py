@@ -1,4 +1,4 @@
-"""Prediction: plan the tiles, run the network on each, put the results together."""
+"""Prediction: plan the tiles, run the model on each, put the results together."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from unet_engine.generators import drain
 from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.labels import most_probable_class
+from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Prediction, TileDone
+from unet_engine.prediction.model_predictor import (
+    ModelPredictor,
+    uses_classifier,
+    uses_network,
+)
 from unet_engine.prediction.outputs import ArrayOutput, PredictionRun
 from unet_engine.prediction.plan import (
     PredictionPlan,
@@ -28,7 +34,7 @@ from unet_engine.prediction.tile_loop import (
     measure_normalisation,
     named_tile,
 )
-from unet_engine.prediction.tile_predictor import TilePredictor, read_tile
+from unet_engine.prediction.tile_predictor import read_tile
 from unet_engine.stopping import never
 from unet_engine.tiling.tiles import Tile, TilePlan
 
@@ -142,16 +148,18 @@ def iter_predict(
     config, spec = config or PredictConfig(), checkpoint.spec
     _check_segments(spec)
     image = keep_chunks(match_channels(image, spec.in_channels))
-    plan_for = _planner(image, config, indices, near, into)
+    step = BLOCK if uses_classifier(checkpoint, config) else 1
+    plan_for = _planner(image, config, indices, near, into, step)
     plan = plan_for(spec)
     results = _in_memory(plan, spec, config) if into is None else into
     fingerprint = _fingerprint(image)
     if normalisation is None:
         normalisation = measure_normalisation(image, spec, plan)
-    if config.halo == "measured" and spec.measured_halo is None:
+    measures = config.halo == "measured" and uses_network(checkpoint, config)
+    if measures and spec.measured_halo is None:
         checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
         plan = plan_for(checkpoint.spec)
-    predictor = TilePredictor(
+    predictor = ModelPredictor(
         image,
         checkpoint,
         config,
@@ -182,7 +190,7 @@ def iter_predict(
 def _result(
     results: Output,
     run: PredictionRun,
-    predictor: TilePredictor,
+    predictor: ModelPredictor,
     complete: bool,
     seconds: float,
 ) -> Prediction:
@@ -192,7 +200,7 @@ def _result(
         complete=complete,
         device=predictor.device,
         seconds=seconds,
-        notes=(*predictor.notes, *halo_notes(run.checkpoint.spec, run.config)),
+        notes=(*predictor.notes, *_halo_notes_of(run)),
     )
 
 
@@ -210,6 +218,7 @@ def _planner(
     indices: Iterable[Index] | None,
     near: Near,
     into: Output | None,
+    step: int,
 ) -> Callable[[ModelSpec], PredictionPlan]:
     """Return what plans the run for a spec, whose halo may be measured later."""
     watched = near is not None and not (into is not None and into.fixed_grid)
@@ -221,6 +230,7 @@ def _planner(
         on_disk=into is not None,
         watched=watched,
         place=current_place(near) if watched else None,
+        step=step,
     )
 
 
@@ -228,6 +238,7 @@ def _keep_speed(run: PredictionRun, seconds: float) -> None:
     """Remember how fast a long run in the usual settings was."""
     config, pixels = run.config, run.plan.pixels
     usual = config.average_flips == "auto" and config.precision == "full"
+    usual = usual and not uses_classifier(run.checkpoint, config)
     if usual and pixels >= _TIMED_RUN:
         calibration.remember(
             run.checkpoint.spec,
@@ -257,7 +268,7 @@ def _with_measured_halo(
 def _fill(
     results: Output,
     run: PredictionRun,
-    predictor: TilePredictor,
+    predictor: ModelPredictor,
     stop: Stop,
     near: Near,
 ) -> Generator[TileDone, None, bool]:
@@ -308,6 +319,12 @@ def _in_memory(
         return ArrayOutput.in_memory(
             plan.shape, len(spec.classes) if config.probabilities else 0
         )
+
+
+def _halo_notes_of(run: PredictionRun) -> tuple[str, ...]:
+    if not uses_network(run.checkpoint, run.config):
+        return ()
+    return halo_notes(run.checkpoint.spec, run.config)
 
 
 def halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:

@@ -50,11 +50,7 @@ class TilePredictor:
         calibrate: bool = False,
         block_edge: int = 0,
     ) -> None:
-        if len(normalisation.low) != image.channels:
-            raise DataError(
-                f"the normalisation was measured on {len(normalisation.low)} channels "
-                f"and the model takes {image.channels}; measure it on this image"
-            )
+        check_normalisation(normalisation, image)
         self._image = normalisation.marked(image)
         self._checkpoint = checkpoint
         self._normalisation = normalisation
@@ -172,6 +168,21 @@ class TilePredictor:
         self._runner = RUNNERS.get(self._checkpoint, "cpu", self._precision)
         self._halvings = 0
         return True
+
+
+def check_normalisation(normalisation: Normalisation, image: Image) -> None:
+    """Make sure that an image has the channels that were measured.
+
+    Raises
+    ------
+    DataError
+        When it has others.
+    """
+    if len(normalisation.low) != image.channels:
+        raise DataError(
+            f"the normalisation was measured on {len(normalisation.low)} channels "
+            f"and the model takes {image.channels}; measure it on this image"
+        )
 
 
 def _of_no_data(spec: ModelSpec) -> npt.NDArray[np.float32]:

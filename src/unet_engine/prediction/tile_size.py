@@ -42,6 +42,7 @@ def choose_tile_size(
     edge: int = 0,
     watched: bool = False,
     view: Viewport | None = None,
+    step: int = 1,
 ) -> tuple[Sizes, Sizes]:
     """Choose the edges of the tiles and where the first one begins.
 
@@ -58,6 +59,9 @@ def choose_tile_size(
     view
         Middle and size, ``(y, x)`` in pixels, of the viewport: tiles begin where it
         does.
+    step
+        Of a grid on which tiles of planes lie, in pixels; 1: anywhere. One of a watched
+        prediction is then a square of the grid, and the viewport moves none.
 
     Returns
     -------
@@ -70,6 +74,9 @@ def choose_tile_size(
     largest = _affordable_edge(
         shape, spec, footprint, _WATCHED[len(shape)] if watched else _LARGEST
     )
+    if step > 1 and len(shape) == 2:
+        squares = 1 if watched else max(1, largest // step)
+        return (squares * step,) * len(shape), origin
     if not watched:
         return tuple(ceil(size / ceil(size / largest)) for size in shape), origin
     if view is None or len(shape) == 3 or max(view[1]) > _LARGEST_VIEW:
