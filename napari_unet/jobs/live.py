@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from napari_unet.jobs.job import load_torch
 from napari_unet.state.untrained_model import UntrainedModel
-from unet_engine.errors import Cancelled
+from unet_engine.errors import Cancelled, DataError
 from unet_engine.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
     from unet_engine.interactive.labelled_blocks import LabelledBlocks
     from unet_engine.interactive.learner import InstantLearner
-    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.checkpoint import Checkpoint, ModelInfo
+    from unet_engine.models.store import ModelStore
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.pixel_classification.features import FeatureExtractor
     from unet_engine.places import Index, Region, View
@@ -79,30 +80,64 @@ class LiveSession:
 
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
         """Return the image on screen with its features, by the maps of the model."""
-        from unet_engine.models.starting import model_of_planes
-        from unet_engine.pixel_classification.features import FeatureExtractor
-
         channels = order.working_image.image.channels
-        key = (order.model, channels)
+        key = (order.model, channels, order.classes)
         if key != self._key:
             checkpoint = self._checkpoint(order.model, channels, stop)
-            base = self._workspace.store.base_of(
-                order.model.history if order.model else ()
-            )
-            feature_model = self._checkpoint(base, channels, stop)
-            # Of a tuned model the probabilities count; its base gives the maps.
-            extractor = FeatureExtractor(
-                feature_model or checkpoint, tuned=checkpoint if feature_model else None
-            )
-            if not extractor.channels:
-                extractor = FeatureExtractor(
-                    model_of_planes(self._workspace.store, channels)
-                )
-            known = checkpoint if checkpoint and extractor.channels else None
+            extractor, known = self._extractor_for(order, checkpoint, stop)
             self._spec = known.spec if known else ModelSpec(in_channels=channels)
             self._extractor, self.learner, self._key = extractor, None, key
             self._sources.clear()
         return self._source(order.working_image, stop).cache
+
+    def _extractor_for(
+        self, order: LiveOrder, checkpoint: Checkpoint | None, stop: Stop
+    ) -> tuple[FeatureExtractor, Checkpoint | None]:
+        """Return what computes features, and the model that images are prepared for."""
+        from unet_engine.models.starting import model_of_planes
+        from unet_engine.pixel_classification.features import (
+            FeatureExtractor,
+            feature_extractor,
+        )
+
+        channels = order.working_image.image.channels
+        if checkpoint is not None and checkpoint.classifier is not None:
+            own = checkpoint if checkpoint.has_network else None
+            made = feature_extractor(
+                checkpoint.classifier,
+                checkpoint.title,
+                "cpu",
+                tuned=_with_classes(own, order.classes),
+            )
+            return made, checkpoint
+        base = self._workspace.store.base_of(order.model.history if order.model else ())
+        feature_model = self._checkpoint(base, channels, stop)
+        # Of a tuned model the probabilities count; its base gives the maps.
+        tuned = checkpoint if feature_model else None
+        made = FeatureExtractor(
+            feature_model or checkpoint, tuned=_with_classes(tuned, order.classes)
+        )
+        if made.channels:
+            return made, checkpoint
+        planes = model_of_planes(self._workspace.store, channels)
+        return FeatureExtractor(planes), None
+
+    def model(self, order: LiveOrder) -> Checkpoint:
+        """Return what was learned as a model that predicts the same.
+
+        Raises
+        ------
+        DataError
+            When nothing was learned.
+        """
+        from unet_engine.interactive.live_model import live_model
+
+        if self.learner is None:
+            raise DataError(
+                "Live has learned nothing yet; paint a stroke of two classes at least"
+            )
+        parent = order.model.name if order.model else ""
+        return live_model(self.learner, order.classes, self._spec, parent=parent)
 
     def learn(self, order: LiveOrder, stop: Stop) -> None:
         """Learn from all strokes.
@@ -151,6 +186,18 @@ class LiveSession:
         return adapt_checkpoint(checkpoint, in_channels=channels)
 
 
+def _with_classes(
+    tuned: Checkpoint | None, classes: tuple[str, ...]
+) -> Checkpoint | None:
+    """Return a tuned model with all classes of the mask; None if they do not fit."""
+    from unet_engine.models.starting import adapt_checkpoint
+
+    # Its probabilities are distinguished by their order.
+    if tuned is None or classes[: len(tuned.spec.classes)] != tuned.spec.classes:
+        return None
+    return adapt_checkpoint(tuned, classes=classes)
+
+
 def live_run(
     order: LiveOrder, session: LiveSession, stop: Stop
 ) -> Generator[Learned | TileDone, None, bool]:
@@ -174,6 +221,23 @@ def live_run(
         except Cancelled:
             return False
         return (yield from _predict_view(order, session.learner, source, stop))
+
+
+def save_run(
+    name: str, order: LiveOrder, session: LiveSession, store: ModelStore, stop: Stop
+) -> Generator[None, None, ModelInfo]:
+    """Save what was learned as a model of a name that is free.
+
+    Raises
+    ------
+    EngineError
+        When nothing was learned, or the model cannot be saved.
+    """
+    load_torch()
+    with session.lock:
+        model = session.model(order)
+    yield
+    return store.save(store.free_name(name), model)
 
 
 def _predict_view(

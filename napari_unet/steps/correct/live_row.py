@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.steps.correct.live import Live
 from napari_unet.steps.correct.next_place import NextPlace
+from napari_unet.steps.correct.save_live import SaveLive
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
 
@@ -28,8 +29,14 @@ _NEXT = (
 )
 
 
+_SAVE = (
+    "Save what Live has learned as a model, which predicts what Live shows: of this "
+    "image in whole, of others, and of folders by the command line."
+)
+
+
 class LiveRow(QWidget):
-    """A switch, a button, and a line with their results.
+    """A switch, two buttons, and a line with their results.
 
     Parameters
     ----------
@@ -47,7 +54,9 @@ class LiveRow(QWidget):
         self.text = TextLine()
         self.next_place = NextPlace(viewer, workspace, masks, self.live)
         self.next = button("Next", _NEXT, self.next_place.start)
-        for source in (self.live, self.next_place):
+        self.save_live = SaveLive(workspace, masks, self.live)
+        self.save = button("Save as model…", _SAVE, self.save_live.start)
+        for source in (self.live, self.next_place, self.save_live):
             source.message.connect(self.text.setText)
         self._lay_out()
         self._masks = masks
@@ -57,15 +66,22 @@ class LiveRow(QWidget):
             workspace.activity_changed,
         ):
             signal.connect(self._show_state)
+        # Live sends a line whenever it has learned.
+        self.live.message.connect(self._show_state)
+        self.switch.changed.connect(self._show_state)
         self._show_state()
 
     def _lay_out(self) -> None:
         layout = column(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(SideBySide((self.switch.native, 1), (self.next, 0)))
+        layout.addWidget(
+            SideBySide((self.switch.native, 1), (self.save, 0), (self.next, 0))
+        )
         layout.addWidget(self.text)
 
-    def _show_state(self) -> None:
+    def _show_state(self, *_: Any) -> None:
         self.switch.enabled = self._workspace.layer is not None
         idle = not self._workspace.activity
+        session = self.live.session
+        self.save.setEnabled(session is not None and session.learner is not None)
         self.next.setEnabled(idle and self._masks.current is not None)
