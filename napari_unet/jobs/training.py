@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig, PretrainConfig
     from unet_engine.training.data.labelled_images import PaintedImage
-    from unet_engine.training.events import Note, Saving, Step, Validation
+    from unet_engine.training.events import Saving, TrainingEvent
 
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class PretrainingOrder:
 
 def train_run(
     order: TrainingOrder, workspace: Workspace, stop: Stop
-) -> Generator[LabelsRead | Note | Step | Validation | Saving, None, Trained]:
+) -> Generator[LabelsRead | TrainingEvent | Saving, None, Trained]:
     """Train a copy of the model and save it, if it became better, under a free name."""
     load_torch()
     stop = workspace.priority.giving_way(stop)
@@ -119,7 +119,7 @@ def _logged(trained: Trained) -> Trained:
 
 def pretrain_run(
     order: PretrainingOrder, workspace: Workspace, stop: Stop
-) -> Generator[Step | Validation | Saving, None, Trained]:
+) -> Generator[TrainingEvent | Saving, None, Trained]:
     """Train a new model without labels and save it, if it learned anything."""
     load_torch()
     from unet_engine.models.starting import start_checkpoint

@@ -323,7 +323,7 @@ class TrainingSection(JobSection):
     def _on_events(self, events: list[Step | Validation | Saving]) -> None:
         if any(isinstance(event, Saving) for event in events):
             self.text.setText(_SAVING)
-        self._show_learning([e for e in events if not isinstance(e, Saving)])
+        self._show_learning([e for e in events if isinstance(e, Step | Validation)])
 
     def _show_learning(self, events: list[Step | Validation]) -> None:
         # Kept to the end of the session: without the weights.

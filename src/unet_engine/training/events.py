@@ -78,6 +78,49 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataChanged:
+    """Labels or images were added or removed, and the next steps learn from them.
+
+    Attributes
+    ----------
+    step
+        Number of the step before.
+    images, pixels
+        How many are learned from, and how many pixels are labelled in them.
+    before, best
+        Evaluations of the model before the training and of the best one so far, if
+        there is one, as they are on what is held out now.
+    """
+
+    step: int
+    images: int
+    pixels: int
+    before: Validation
+    best: Validation | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparing:
+    """What is computed before the first step: how much of it is done.
+
+    Attributes
+    ----------
+    what
+        In a few words.
+    done, total
+        Parts of it.
+    """
+
+    what: str
+    done: int
+    total: int
+
+
+TrainingEvent = Note | Preparing | Step | Validation | DataChanged
+"""What a training yields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgettingCheck:
     """An old and a new model on the remembered crops of the old one.
 

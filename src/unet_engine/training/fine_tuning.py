@@ -15,11 +15,19 @@ from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.growing_split import GrowingSplit
 from unet_engine.training.data.held_out_split import split_pairs
-from unet_engine.training.data.pairs import check_pairs, class_counts, have_soft_targets
+from unet_engine.training.data.pairs import (
+    check_pairs,
+    class_counts,
+    have_soft_targets,
+    near_labels,
+)
 from unet_engine.training.data.soft_targets import with_soft_targets
+from unet_engine.training.data.sources import Source
 from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.optimisation import Optimisation
+from unet_engine.training.renewal import CarriedTargets, Renewal
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
 
@@ -31,8 +39,9 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
+    from unet_engine.training.data.held_out_split import Split
     from unet_engine.training.data.pairs import TrainingPair
-    from unet_engine.training.events import FineTuned, Step, Validation
+    from unet_engine.training.events import FineTuned, TrainingEvent
 
 
 _ADVICE = (
@@ -63,13 +72,13 @@ and evaluated suits this length, whatever the limit is."""
 
 def iter_fine_tune(
     checkpoint: Checkpoint,
-    pairs: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPair] | Source[TrainingPair],
     config: FineTuneConfig | None = None,
     *,
     previous: Checkpoint | None = None,
     features_from: Checkpoint | None = None,
     stop: Stop = never,
-) -> Generator[Step | Validation, None, FineTuned]:
+) -> Generator[TrainingEvent, None, FineTuned]:
     """Train a copy of a model on the labelled pixels.
 
     The weights that are evaluated and returned are an exponential moving average of
@@ -83,7 +92,9 @@ def iter_fine_tune(
     checkpoint
         The model to start from; it is not changed.
     pairs
-        What to learn from: at least two classes over all of them.
+        What to learn from: at least two classes over all of them. Of a source, what
+        it has before a step is learned from in that step. What was held out stays held
+        out.
     config
         Limits and settings; None for the defaults.
     previous
@@ -100,9 +111,9 @@ def iter_fine_tune(
 
     Yields
     ------
-    Step or Validation
+    TrainingEvent
         Every optimiser step; the held-out pixels before the first one, at intervals,
-        and after the last one.
+        and after the last one; what a source has changed.
 
     Returns
     -------
@@ -119,85 +130,120 @@ def iter_fine_tune(
         When the device is absent, or torch fails.
     """
     config = config or FineTuneConfig()
+    source: Source[TrainingPair] | None = None
+    if isinstance(pairs, Source):
+        source, pairs = pairs, pairs.poll() or ()
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
+    start = _Start(checkpoint, pairs, config, device, previous, features_from, stop)
     with translated_errors():
-        run = _start(checkpoint, pairs, config, device, previous, features_from, stop)
+        run = start.run(source)
         result = yield from run.events(stop)
         if not result.improved:
             return replace(result, checkpoint=checkpoint)
         trained = measure_halo(
             result.checkpoint,
-            [pair.image for pair in pairs],
+            [pair.image for pair in start.pairs],
             device=config.device,
             stop=stop,
         )
         return replace(result, checkpoint=trained)
 
 
-def _start(
-    checkpoint: Checkpoint,
-    pairs: Sequence[TrainingPair],
-    config: FineTuneConfig,
-    device: str,
-    previous: Checkpoint | None,
-    features_from: Checkpoint | None,
-    stop: Stop,
-) -> TrainingRun:
-    started = time.monotonic()
-    if checkpoint.fresh_head and checkpoint.spec.ndim == 2:
-        # The statistics come from images that were perhaps quite unlike these.
-        checkpoint, shift = renormalised(checkpoint, pairs)
-        if config.statistics == "auto" and shift < _LEAST_SHIFT:
-            config = replace(config, statistics="frozen")
-    split = split_pairs(
-        pairs,
-        fraction=config.validation,
-        seed=config.seed,
-        mistakes=_find_mistakes(checkpoint, pairs, device),
-    )
-    usual = config
-    if _is_open_ended(config):
-        usual = replace(config, minutes=min(config.minutes, _USUAL_MINUTES))
-    seconds = 60 * usual.minutes * _MOST_PREPARING or math.inf
-    if checkpoint.trained:
-        training = with_teacher_targets(
-            split.training, checkpoint, device, stop, seconds=seconds, seed=config.seed
+class _Start:
+    """Prepares a training: the parameters of ``iter_fine_tune``, and a device."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        pairs: Sequence[TrainingPair],
+        config: FineTuneConfig,
+        device: str,
+        previous: Checkpoint | None,
+        features_from: Checkpoint | None,
+        stop: Stop,
+    ) -> None:
+        self._started = time.monotonic()
+        self.pairs = pairs
+        self._checkpoint, self._config = checkpoint, config
+        self._usual = config
+        if _is_open_ended(config):
+            minutes = min(config.minutes, _USUAL_MINUTES)
+            self._usual = replace(config, minutes=minutes)
+        self._device, self._stop = device, stop
+        self._previous, self._features_from = previous, features_from
+
+    def run(self, source: Source[TrainingPair] | None) -> TrainingRun:
+        """Return the training, which follows a source if there is one."""
+        self._follow_statistics()
+        checkpoint, config = self._checkpoint, self._config
+        split = split_pairs(
+            self.pairs,
+            fraction=config.validation,
+            seed=config.seed,
+            mistakes=_find_mistakes(checkpoint, self.pairs, self._device),
         )
-    else:
-        training = with_soft_targets(
-            split.training,
-            # Averaged over symmetries they cost steps, and are no better targets.
-            FeatureExtractor(
-                checkpoint if checkpoint.spec.ndim == 2 else features_from,
-                device,
-                tuned=previous,
-                average=False,
-            ),
-            len(checkpoint.spec.classes),
-            stop,
-            seconds=seconds,
+        near = near_labels(checkpoint.spec)
+        targets = CarriedTargets(
+            self._soft_targets, near if checkpoint.trained else None
         )
-    loose = have_soft_targets(training) and not checkpoint.trained
-    held_out = HeldOut(
-        split.validation,
-        checkpoint.spec,
-        pixels=affordable_pixels(usual, checkpoint.spec.ndim),
-        seed=config.seed,
-        watched=pairs if checkpoint.trained else (),
-    )
-    return TrainingRun(
-        checkpoint,
-        config,
-        Optimisation(checkpoint, training, config, device),
-        held_out,
-        record={"data": sorted({pair.name for pair in pairs})},
-        notes=split.notes,
-        advice=_ADVICE,
-        tolerance=_tolerance(split.validation) if loose else 0.0,
-        started=started,
-        open_ended=_is_open_ended(config),
-    )
+        training = targets(split.training)
+        loose = have_soft_targets(training) and not checkpoint.trained
+        renew = None
+        if source is not None:
+            growing = GrowingSplit(
+                self.pairs, split, fraction=config.validation, near=near
+            )
+            renew = Renewal(source, checkpoint.spec, growing, targets, self._evaluator)
+        return TrainingRun(
+            checkpoint,
+            config,
+            Optimisation(checkpoint, training, config, self._device),
+            self._evaluator(split, self.pairs),
+            record={"data": sorted({pair.name for pair in self.pairs})},
+            notes=split.notes,
+            advice=_ADVICE,
+            tolerance=_tolerance(split.validation) if loose else 0.0,
+            started=self._started,
+            open_ended=_is_open_ended(config),
+            renew=renew,
+        )
+
+    def _follow_statistics(self) -> None:
+        """Bring the statistics of a start nearer to those of the images."""
+        if not (self._checkpoint.fresh_head and self._checkpoint.spec.ndim == 2):
+            return
+        # They come from images that were perhaps quite unlike these.
+        self._checkpoint, shift = renormalised(self._checkpoint, self.pairs)
+        if self._config.statistics == "auto" and shift < _LEAST_SHIFT:
+            self._config = replace(self._config, statistics="frozen")
+
+    def _soft_targets(self, pairs: Sequence[TrainingPair]) -> Sequence[TrainingPair]:
+        checkpoint, seed = self._checkpoint, self._config.seed
+        seconds = 60 * self._usual.minutes * _MOST_PREPARING or math.inf
+        if checkpoint.trained:
+            return with_teacher_targets(
+                pairs, checkpoint, self._device, self._stop, seconds=seconds, seed=seed
+            )
+        # Averaged over symmetries they cost steps, and are no better targets.
+        extractor = FeatureExtractor(
+            checkpoint if checkpoint.spec.ndim == 2 else self._features_from,
+            self._device,
+            tuned=self._previous,
+            average=False,
+        )
+        classes = len(checkpoint.spec.classes)
+        return with_soft_targets(pairs, extractor, classes, self._stop, seconds=seconds)
+
+    def _evaluator(self, split: Split, pairs: Sequence[TrainingPair]) -> HeldOut:
+        self.pairs = pairs
+        return HeldOut(
+            split.validation,
+            self._checkpoint.spec,
+            pixels=affordable_pixels(self._usual, self._checkpoint.spec.ndim),
+            seed=self._config.seed,
+            watched=pairs if self._checkpoint.trained else (),
+        )
 
 
 def _is_open_ended(config: FineTuneConfig) -> bool:

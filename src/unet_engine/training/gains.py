@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,26 +26,34 @@ _LEAST_PATIENCE = 60
 dozens, and a new last layer needs as many to gain anything."""
 
 
+@dataclass(slots=True)
 class Gains:
-    """Follows evaluations and finds when they no longer get better."""
+    """Follows evaluations and finds when they no longer get better.
 
-    def __init__(self) -> None:
-        self._iou = -math.inf
-        self._loss = math.inf
-        self._step = 0
+    Attributes
+    ----------
+    iou, loss
+        Of the last gains.
+    step
+        That the last gain followed, or from which they are waited for.
+    """
+
+    iou: float = -math.inf
+    loss: float = math.inf
+    step: int = 0
 
     def add(self, found: HeldOutScores, step: int) -> None:
         """Take an evaluation in that follows a step."""
-        rise = not self._iou >= found.iou - _LEAST_RISE
-        fall = found.loss < (1 - _LEAST_FALL) * self._loss
+        rise = not self.iou >= found.iou - _LEAST_RISE
+        fall = found.loss < (1 - _LEAST_FALL) * self.loss
         if (rise and not math.isnan(found.iou)) or fall:
-            self._step = step
+            self.step = step
         # Of many small rises the sum is a gain: only a gain moves the mark.
         if rise and not math.isnan(found.iou):
-            self._iou = found.iou
+            self.iou = found.iou
         if fall:
-            self._loss = found.loss
+            self.loss = found.loss
 
     def are_over(self, step: int) -> bool:
         """Whether the wait for the next gain is over after a step."""
-        return step - self._step >= max(_LEAST_PATIENCE, _PATIENCE * self._step)
+        return step - self.step >= max(_LEAST_PATIENCE, _PATIENCE * self.step)

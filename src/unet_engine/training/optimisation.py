@@ -160,19 +160,23 @@ class Optimisation:
         )
         self._augmentation = _make_augmentation(config, self._crop)
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._sampler = self._make_sampler(pairs, config)
+        self._chance = np.random.default_rng(config.seed)
+        self._border_weight = config.border_weight
+        self._sampler = self._make_sampler(pairs)
 
-    def _make_sampler(
-        self, pairs: Sequence[TrainingPair], config: FineTuneConfig
-    ) -> CropSampler:
-        if config.border_weight:
-            pairs = [weigh_pieces(pair, config.border_weight) for pair in pairs]
+    def learn_from(self, pairs: Sequence[TrainingPair]) -> None:
+        """Take the next crops from other pairs, of the same kind."""
+        self._sampler = self._make_sampler(pairs)
+
+    def _make_sampler(self, pairs: Sequence[TrainingPair]) -> CropSampler:
+        if self._border_weight:
+            pairs = [weigh_pieces(pair, self._border_weight) for pair in pairs]
         *slices, _, edge = self._crop.outer
         return CropSampler(
             pairs,
             shape=(*slices, *2 * (self._augmentation.source_size(edge),)),
             jitter=[size // 3 for size in self._crop.learned],
-            generator=np.random.default_rng(config.seed),
+            generator=self._chance,
             anywhere=_ANYWHERE if have_soft_targets(pairs) else 0.0,
             margin=self._crop.margin,
         )

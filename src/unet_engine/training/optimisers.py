@@ -16,9 +16,13 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
+
+
+_ADAM = "mean", "square", "steps"
+"""Of a weight: moving averages of its gradient and of the square of it, and steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,43 @@ class Optimiser(ABC):
             if weights:
                 self._change(weights, learning_rate * group.rate_factor, group.decay)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return what the next step depends on, by the number of the weight."""
+        return {
+            f"{number}.{name}": tensor
+            for number, weight in enumerate(self._weights())
+            for name, tensor in self._state_of(weight).items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a ``state`` of the same weights.
+
+        Raises
+        ------
+        ValueError
+            When it is of others.
+        """
+        for number, weight in enumerate(self._weights()):
+            of_weight = {
+                key.partition(".")[2]: tensor
+                for key, tensor in state.items()
+                if key.partition(".")[0] == str(number)
+            }
+            if of_weight:
+                self._restore(weight, of_weight)
+
+    def _weights(self) -> Iterator[nn.Parameter]:
+        for group in self._groups:
+            yield from group.parameters
+
+    @abstractmethod
+    def _state_of(self, weight: nn.Parameter) -> dict[str, Tensor]:
+        """Return what is remembered of a weight; nothing before its first step."""
+
+    @abstractmethod
+    def _restore(self, weight: nn.Parameter, state: Mapping[str, Tensor]) -> None:
+        """Remember what ``_state_of`` returned."""
+
     @abstractmethod
     def _change(
         self, weights: list[nn.Parameter], learning_rate: float, decay: float
@@ -117,6 +158,15 @@ class AdamW(Optimiser):
             maximize=False,
         )
 
+    def _state_of(self, weight: nn.Parameter) -> dict[str, Tensor]:
+        if weight not in self._state:
+            return {}
+        return dict(zip(_ADAM, self._state[weight], strict=True))
+
+    def _restore(self, weight: nn.Parameter, state: Mapping[str, Tensor]) -> None:
+        mean, square, steps = (state[name] for name in _ADAM)
+        self._state[weight] = _like(weight, mean), _like(weight, square), steps.clone()
+
 
 class MomentumSGD(Optimiser):
     """Stochastic gradient descent with momentum.
@@ -152,6 +202,21 @@ class MomentumSGD(Optimiser):
             maximize=False,
         )
         self._velocity.update(zip(weights, velocities, strict=True))
+
+    def _state_of(self, weight: nn.Parameter) -> dict[str, Tensor]:
+        velocity = self._velocity.get(weight)
+        return {} if velocity is None else {"velocity": velocity}
+
+    def _restore(self, weight: nn.Parameter, state: Mapping[str, Tensor]) -> None:
+        self._velocity[weight] = _like(weight, state["velocity"])
+
+
+def _like(weight: nn.Parameter, values: Tensor) -> Tensor:
+    """Return values where and in the order of memory in which a weight is."""
+    if values.shape != weight.shape:
+        raise ValueError(f"it has {tuple(values.shape)} for {tuple(weight.shape)}")
+    empty = torch.empty_like(weight, memory_format=torch.preserve_format)
+    return empty.detach().copy_(values)
 
 
 def _gradient(weight: nn.Parameter) -> Tensor:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
     from unet_engine.training.config import FineTuneConfig
-    from unet_engine.training.events import FineTuned, Step, Validation
+    from unet_engine.training.events import FineTuned, TrainingEvent
 
     Attempt = Callable[[Image], AbstractContextManager[None]]
 
@@ -84,7 +84,7 @@ def pretrain(
     config: PretrainConfig | None = None,
     *,
     stop: Stop = never,
-    on_event: Callable[[Step | Validation], object] = discard,
+    on_event: Callable[[TrainingEvent], object] = discard,
 ) -> FineTuned:
     """Train a copy of a model without classes to take the noise out of images.
 
@@ -136,7 +136,7 @@ def iter_pretrain(
     *,
     stop: Stop = never,
     attempt: Attempt | None = None,
-) -> Generator[Step | Validation, None, FineTuned]:
+) -> Generator[TrainingEvent, None, FineTuned]:
     """Train a copy of a model without classes to take the noise out of images.
 
     Like ``iter_fine_tune``: stopped, it returns the best weights so far, and a loss

@@ -16,8 +16,9 @@ from unet_engine.models.starting import model_of_planes, with_classes
 from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.labelled_images import training_pairs
-from unet_engine.training.data.pairs import recorded_pairs
+from unet_engine.training.data.pairs import TrainingPair, recorded_pairs
 from unet_engine.training.data.remembered_crops import load_remembered
+from unet_engine.training.data.sources import Source
 from unet_engine.training.events import Note, Saving
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.forgetting import check_forgetting
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from unet_engine.models.store import ModelStore
     from unet_engine.stopping import Stop
     from unet_engine.training.data.labelled_images import LabelledImage, PaintedImage
-    from unet_engine.training.data.pairs import TrainingPair
-    from unet_engine.training.events import FineTuned, Step, Validation
+    from unet_engine.training.events import FineTuned, TrainingEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,7 +44,8 @@ class Round:
     start
         What is trained, with the classes of the data.
     data
-        Images with label images or strokes, whose values are these classes.
+        Images with label images or strokes, whose values are these classes; or a source
+        of them, from which the training takes what is added while it runs.
     config
         How to train.
     name
@@ -63,7 +64,7 @@ class Round:
     """
 
     start: Checkpoint
-    data: Sequence[LabelledImage | PaintedImage]
+    data: Sequence[LabelledImage | PaintedImage] | Source[LabelledImage | PaintedImage]
     config: FineTuneConfig
     name: str
     parent: ModelInfo | None = None
@@ -78,7 +79,7 @@ def train_round(
     *,
     folders: Iterable[str | os.PathLike[str]],
     stop: Stop = never,
-) -> Generator[Note | Step | Validation | Saving, None, Trained]:
+) -> Generator[TrainingEvent | Saving, None, Trained]:
     """Train a model and save it, if it became better.
 
     Parameters
@@ -94,7 +95,7 @@ def train_round(
 
     Yields
     ------
-    Note, Step, Validation or Saving
+    TrainingEvent or Saving
         What is odd about the data, then as of ``iter_fine_tune``, then that the model
         is about to be saved.
 
@@ -103,11 +104,12 @@ def train_round(
     EngineError
         When the data cannot be used or the training fails.
     """
-    pairs, left_out = yield from _read_pairs(order)
+    reading = _Reading(order)
+    pairs, left_out = yield from reading.first()
     base, start = _choose_start(order, store, {pair.name for pair in pairs})
     result = yield from iter_fine_tune(
         start,
-        pairs,
+        reading if reading.follows else pairs,
         order.config,
         previous=order.old if base is not order.parent else None,
         features_from=_features_from(start, store),
@@ -121,7 +123,7 @@ def train_round(
         result,
         order.old or start,
         load_remembered(order.parent) if order.parent and order.old else (),
-        pairs,
+        reading.pairs,
         device=order.config.device,
     )
     result = _with_origin(result, order, base, store)
@@ -143,7 +145,7 @@ def fine_tune(
     *,
     features_from: Checkpoint | None = None,
     stop: Stop = never,
-    on_event: Callable[[Note | Step | Validation], object] = discard,
+    on_event: Callable[[TrainingEvent], object] = discard,
 ) -> FineTuned:
     """Train a copy of a model on images with labels or strokes.
 
@@ -198,38 +200,69 @@ def fine_tune(
 
 def _tune(
     order: Round, features_from: Checkpoint | None, stop: Stop
-) -> Generator[Note | Step | Validation, None, FineTuned]:
-    pairs, left_out = yield from _read_pairs(order)
+) -> Generator[TrainingEvent, None, FineTuned]:
+    pairs, left_out = yield from _Reading(order).first()
     result = yield from iter_fine_tune(
         order.start, pairs, order.config, features_from=features_from, stop=stop
     )
     return replace(result, notes=(*result.notes, *left_out))
 
 
-def _read_pairs(
-    order: Round,
-) -> Generator[Note, None, tuple[list[TrainingPair], tuple[str, ...]]]:
-    """Read what is labelled, and describe labels that are left out."""
-    lines: list[str] = []
-    read = []
-    for pair in training_pairs(
-        order.data, order.start.spec, order.config, lines.append
-    ):
-        read.append(pair)
+class _Reading(Source[TrainingPair]):
+    """Reads what an order learns from, at the start and where it has changed."""
+
+    def __init__(self, order: Round) -> None:
+        self._order = order
+        self._source = order.data if isinstance(order.data, Source) else None
+        self.pairs: Sequence[TrainingPair] = ()
+        self._first = True
+
+    @property
+    def follows(self) -> bool:
+        """Whether what it reads may change."""
+        return self._source is not None
+
+    def first(
+        self,
+    ) -> Generator[Note, None, tuple[list[TrainingPair], tuple[str, ...]]]:
+        """Read what is labelled, and describe labels that are left out."""
+        order = self._order
+        lines: list[str] = []
+        read: list[TrainingPair] = []
+        data = order.data if not isinstance(order.data, Source) else order.data.poll()
+        for pair in training_pairs(
+            data or (), order.start.spec, order.config, lines.append
+        ):
+            read.append(pair)
+            yield from map(Note, lines)
+            lines.clear()
         yield from map(Note, lines)
-        lines.clear()
-    yield from map(Note, lines)
-    if not read:
-        raise DataError(
-            "no pixel of the chosen images is labelled; label some pixels of at least "
-            "two classes"
-        )
-    pairs, lost = recorded_pairs(read)
-    if not lost:
-        return pairs, ()
-    sentence = f"{lost[0].upper()}{lost[1:]}."
-    yield Note(sentence)
-    return pairs, (sentence,)
+        if not read:
+            raise DataError(
+                "no pixel of the chosen images is labelled; label some pixels of at "
+                "least two classes"
+            )
+        pairs, lost = recorded_pairs(read)
+        self.pairs = pairs
+        if not lost:
+            return pairs, ()
+        sentence = f"{lost[0].upper()}{lost[1:]}."
+        yield Note(sentence)
+        return pairs, (sentence,)
+
+    def poll(self) -> Sequence[TrainingPair] | None:
+        """Return what was read first, and then what has changed."""
+        if self._first:
+            self._first = False
+            return self.pairs
+        data = self._source.poll() if self._source is not None else None
+        if data is None:
+            return None
+        spec, config = self._order.start.spec, self._order.config
+        pairs = [*training_pairs(data, spec, config)]
+        # Without any label it goes on with those before.
+        self.pairs = pairs or self.pairs
+        return pairs
 
 
 def _choose_start(

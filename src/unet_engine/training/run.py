@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from unet_engine.models.checkpoint import Checkpoint
-from unet_engine.training.events import FineTuned, Step, Validation
+from unet_engine.compute.loading import folded_network
+from unet_engine.training.events import DataChanged, FineTuned, Note, Step, Validation
 from unet_engine.training.gains import Gains
+from unet_engine.training.ranking import Ranking
+from unet_engine.training.run_state import RunState
 from unet_engine.training.schedule import Schedule
+from unet_engine.training.trained import trained_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     from torch import nn
 
+    from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig
+    from unet_engine.training.data.pairs import TrainingPair
+    from unet_engine.training.events import TrainingEvent
     from unet_engine.training.optimisation import Optimisation
     from unet_engine.training.validation import HeldOutScores
 
-    Weights = dict[str, npt.NDArray[Any]]
+    Weights = Mapping[str, npt.NDArray[Any]]
 
 _FROZEN_RATE = 0.3
 """Share of the learning rate that a model with frozen statistics is tuned at: these
@@ -34,15 +39,58 @@ _FRESH_HEAD_RATE = 2.0
 """The same for a start under other classes, which has half a minute to get far, if its
 statistics follow."""
 
-_CHANGE_COST = 5.0
-"""What a changed share of the unlabelled rest costs, in IoU."""
-
 
 class Evaluator(Protocol):
     """Measures how good a network is."""
 
     def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
         """Measure a network in evaluation mode on the held-out set."""
+
+
+class Keeper(Protocol):
+    """Keeps where a run is, in case its process ends before it."""
+
+    def resume(self, run: TrainingRun) -> Iterator[TrainingEvent]:
+        """Restore what was kept of a run like this one, if there is any."""
+
+    def keep(self, run: TrainingRun) -> None:
+        """Keep where it is, if it is time to."""
+
+    def belongs_to(self, training: Sequence[TrainingPair]) -> None:
+        """Take note that it learns from other pairs from now on."""
+
+
+class Kept(NamedTuple):
+    """What a run needs to go on: its course, its best weights, and what takes steps."""
+
+    state: RunState
+    best_weights: Weights | None
+    optimisation: Optimisation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Renewed:
+    """What a run learns from, after that has changed.
+
+    Attributes
+    ----------
+    training
+        Pairs to learn from; none where only the notes are new.
+    evaluator
+        Of what is held out of them; None where there are none.
+    names
+        Of the images, for the history of the model.
+    pixels
+        How many are labelled.
+    notes
+        What the user should know about the change, one sentence each.
+    """
+
+    training: Sequence[TrainingPair]
+    evaluator: Evaluator | None
+    names: Sequence[str] = ()
+    pixels: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class TrainingRun:
@@ -71,6 +119,10 @@ class TrainingRun:
         Of ``time.monotonic``; now when it is None.
     open_ended
         Whether it ends as soon as it no longer gains.
+    renew
+        Called before every step: what is labelled now, where that has changed.
+    keeper
+        Resumes a run that was interrupted, and keeps what this one would need.
     """
 
     def __init__(
@@ -86,6 +138,8 @@ class TrainingRun:
         tolerance: float = 0.0,
         started: float | None = None,
         open_ended: bool = False,
+        renew: Callable[[], Renewed | None] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._started = time.monotonic() if started is None else started
         self._checkpoint = checkpoint
@@ -101,25 +155,24 @@ class TrainingRun:
             rate_factor=_rate_factor(checkpoint, optimisation),
             open_ended=open_ended,
         )
-        self._gains = Gains()
-        self._converged = False
-        self._count = 0
-        self._evaluated_at = 0
-        self._next_evaluation = 0.0
+        self._renew = renew
+        self._keeper = keeper
         self._stopped = self._diverged = False
-        self._before: Validation | None = None
-        self._best: tuple[Validation, Weights] | None = None
-        self._first: HeldOutScores | None = None
-        self._best_evaluation: HeldOutScores | None = None
-        self._highest: HeldOutScores | None = None
+        self.state = RunState()
+        self._best_weights: Weights | None = None
 
-    def events(self, stop: Stop) -> Generator[Step | Validation, None, FineTuned]:
+    def events(self, stop: Stop) -> Generator[TrainingEvent, None, FineTuned]:
         """Train until a limit or ``stop``; yield what happens, return the best."""
         yield self._evaluate()
+        if self._keeper is not None:
+            yield from self._keeper.resume(self)
         while self._goes_on(stop):
+            yield from self._renewed()
             yield self._step()
             if self._is_evaluation_due():
                 yield self._evaluate()
+            if self._keeper is not None and not self._diverged:
+                self._keeper.keep(self)
         if self._has_learned_since_evaluation():
             yield self._evaluate()
         return self._result()
@@ -131,79 +184,140 @@ class TrainingRun:
         return not self._stopped
 
     def _step(self) -> Step:
-        rate = self._schedule.learning_rate(self._count, self._progress())
+        state = self.state
+        rate = self._schedule.learning_rate(state.step, self._progress())
         loss = self._optimisation.step(rate)
-        self._count += 1
+        state.step += 1
         self._diverged = not math.isfinite(loss)
         seconds = self._seconds()
-        step_seconds = (
-            (seconds - self._before.seconds) / self._count if self._before else 0.0
-        )
-        left = self._schedule.seconds_left(self._count, seconds, step_seconds)
-        return Step(step=self._count, loss=loss, seconds=seconds, seconds_left=left)
+        each = (seconds - state.before.seconds) / state.step if state.before else 0.0
+        left = self._schedule.seconds_left(state.step, seconds, each)
+        return Step(step=state.step, loss=loss, seconds=seconds, seconds_left=left)
 
     def _is_evaluation_due(self) -> bool:
-        return not self._diverged and self._progress() >= self._next_evaluation
+        return not self._diverged and self._progress() >= self.state.next_evaluation
 
     def _has_learned_since_evaluation(self) -> bool:
-        return self._count > self._evaluated_at and not self._diverged
+        return self.state.step > self.state.evaluated_at and not self._diverged
 
     def _evaluate(self) -> Validation:
-        started = time.monotonic()
+        started, state = time.monotonic(), self.state
         found = self._evaluator.evaluate(
             self._optimisation.average.network, self._optimisation.device
         )
-        validation = Validation(
-            step=self._count,
-            loss=found.loss,
-            iou=found.iou,
-            best=self._is_best(found),
-            seconds=self._seconds(),
-        )
-        if self._before is None:
-            self._before, self._first = validation, found
-        elif validation.best:
-            self._best, self._best_evaluation = (
-                (validation, self._optimisation.weights()),
-                found,
-            )
-            validation = dataclasses.replace(validation, checkpoint=self._trained())
-        self._evaluated_at = self._count
+        best = state.ranking.is_best(found, self._tolerance)
+        validation = self._validation(found, best=best)
+        if state.before is None:
+            state.before = validation
+        elif best:
+            state.best, state.best_scores = validation, found
+            self._best_weights = self._optimisation.weights()
+            state.seconds = self._seconds()
+            validation = replace(validation, checkpoint=self._trained())
+        state.evaluated_at = state.step
         self._end_without_gains(found)
         cost = time.monotonic() - started
         self._schedule = self._schedule.sparing(cost)
-        self._next_evaluation = self._schedule.next_evaluation(
-            self._count, self._seconds(), cost
+        state.next_evaluation = self._schedule.next_evaluation(
+            state.step, self._seconds(), cost
         )
         return validation
 
+    def _validation(self, found: HeldOutScores, *, best: bool) -> Validation:
+        return Validation(
+            step=self.state.step,
+            loss=found.loss,
+            iou=found.iou,
+            best=best,
+            seconds=self._seconds(),
+        )
+
     def _end_without_gains(self, found: HeldOutScores) -> None:
         """Begin the decay when the model no longer gains."""
-        self._gains.add(found, self._count)
+        state = self.state
+        state.gains.add(found, state.step)
         if (
             self._schedule.open_ended
-            and not self._converged
-            and self._gains.are_over(self._count)
+            and not state.decay_from
+            and state.gains.are_over(state.step)
         ):
-            self._converged = True
-            self._schedule = self._schedule.ending_soon(self._count)
+            state.decay_from = state.step
+            self._schedule = self._schedule.ending_soon(state.step)
 
-    def _is_best(self, found: HeldOutScores) -> bool:
-        if self._first is None:
-            return True
-        # Change of the rest ranks the candidates but forbids none of them: a model that
-        # was wrong nearly everywhere has to change nearly everywhere.
-        if not _is_better(found, self._first, change_cost=0.0):
-            return False
-        if self._highest is None or _is_better(
-            found, self._highest, change_cost=_CHANGE_COST
-        ):
-            self._highest = found
-            return True
-        return found.iou >= self._highest.iou - self._tolerance
+    def _renewed(self) -> Iterator[TrainingEvent]:
+        """Go on with what is labelled now, where that has changed."""
+        found = self._renew() if self._renew is not None else None
+        if found is None:
+            return
+        self._notes += found.notes
+        yield from map(Note, found.notes)
+        if not found.training or found.evaluator is None:
+            return
+        self._optimisation.learn_from(found.training)
+        self._record = {**self._record, "data": list(found.names)}
+        if self._keeper is not None:
+            self._keeper.belongs_to(found.training)
+        self._measure_again(found.evaluator)
+        yield self._changed(found)
+
+    def _measure_again(self, evaluator: Evaluator) -> None:
+        """Compare what was measured on other held-out pixels on the present ones."""
+        state = self.state
+        self._evaluator = evaluator
+        state.ranking = Ranking()
+        if state.decay_from:
+            state.decay_from = 0
+            self._schedule = replace(self._schedule, steps=self._config.steps)
+            state.next_evaluation = self._schedule.next_evaluation(
+                state.step, self._seconds(), cost=0.0
+            )
+        found = self._measured(self._checkpoint.weights)
+        state.ranking.is_best(found, self._tolerance)
+        if state.before is not None:
+            state.before = replace(state.before, loss=found.loss, iou=found.iou)
+        # New strokes are new gains to wait for, at the rate of a run that goes on.
+        state.gains = Gains(iou=found.iou, loss=found.loss, step=state.step)
+        if state.best is None or self._best_weights is None:
+            return
+        found = self._measured(self._best_weights)
+        state.gains = Gains(iou=found.iou, loss=found.loss, step=state.step)
+        if state.ranking.is_best(found, self._tolerance):
+            state.best = replace(state.best, loss=found.loss, iou=found.iou)
+            state.best_scores = found
+        else:
+            state.best = state.best_scores = self._best_weights = None
+
+    def _measured(self, weights: Weights) -> HeldOutScores:
+        device = self._optimisation.device
+        network = folded_network(replace(self._checkpoint, weights=weights))
+        return self._evaluator.evaluate(network.to(device), device)
+
+    def _changed(self, found: Renewed) -> DataChanged:
+        assert self.state.before is not None
+        return DataChanged(
+            step=self.state.step,
+            images=len({pair.name for pair in found.training}),
+            pixels=found.pixels,
+            before=self.state.before,
+            best=self.state.best,
+        )
+
+    def restore(self, state: RunState, best_weights: Weights | None) -> None:
+        """Go on from where a run of the same data was."""
+        self.state, self._best_weights = state, best_weights
+        self._started = time.monotonic() - state.seconds
+        if state.decay_from:
+            self._schedule = self._schedule.ending_soon(state.decay_from)
+
+    def kept(self) -> Kept:
+        """Return all that the run needs to go on from here."""
+        self.state.seconds = self._seconds()
+        return Kept(self.state, self._best_weights, self._optimisation)
 
     def _result(self) -> FineTuned:
-        assert self._before is not None
+        state = self.state
+        state.seconds = self._seconds()
+        assert state.before is not None
         if self._diverged:
             self._notes.append(
                 "The loss became infinite and the training ended there. "
@@ -214,25 +328,35 @@ class TrainingRun:
                 f"Memory was short: a step had {self._optimisation.batch} crops "
                 f"instead of {self._config.batch}. Use a smaller crop to have more."
             )
-        if not (self._count or self._stopped):
+        if not (state.step or self._stopped):
             self._notes.append(
                 f"Not one step was taken within {self._config.minutes:g} min, so the "
                 "model is as it was. Give it more minutes, or label fewer images."
             )
-        elif self._best is None:
+        elif state.best is None:
             self._notes.append(self._advice)
-        elif self._best_evaluation and self._best_evaluation.missed:
-            self._notes.append(self._describe_missed(self._best_evaluation.missed))
-        after = self._best[0] if self._best else self._before
+        elif state.best_scores and state.best_scores.missed:
+            self._notes.append(self._describe_missed(state.best_scores.missed))
         return FineTuned(
             checkpoint=self._trained(),
-            improved=self._best is not None,
-            before=self._before,
-            after=after,
-            steps=self._count,
+            improved=state.best is not None,
+            before=state.before,
+            after=state.best or state.before,
+            steps=state.step,
             stopped=self._stopped,
-            converged=self._converged,
+            converged=bool(state.decay_from),
             notes=tuple(self._notes),
+        )
+
+    def _trained(self) -> Checkpoint:
+        if self.state.best is None or self._best_weights is None:
+            return self._checkpoint
+        return trained_checkpoint(
+            self._checkpoint,
+            self._best_weights,
+            self.state,
+            self._record,
+            self._config,
         )
 
     def _describe_missed(self, missed: Sequence[int]) -> str:
@@ -242,31 +366,8 @@ class TrainingRun:
             "or label more of it."
         )
 
-    def _trained(self) -> Checkpoint:
-        if self._best is None or self._before is None:
-            return self._checkpoint
-        after, weights = self._best
-        record: dict[str, Any] = {
-            "parent": self._checkpoint.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "steps": after.step,
-            "seconds": round(self._seconds(), 1),
-            "before": _figures(self._before),
-            "after": _figures(after),
-            **self._record,
-            "config": dataclasses.asdict(self._config),
-        }
-        return Checkpoint(
-            # What was measured of the old weights does not hold for these.
-            spec=dataclasses.replace(
-                self._checkpoint.spec, measured_halo=None, measured_error=None
-            ),
-            weights=weights,
-            history=(*self._checkpoint.history, record),
-        )
-
     def _progress(self) -> float:
-        return self._schedule.progress(self._count, self._seconds())
+        return self._schedule.progress(self.state.step, self._seconds())
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
@@ -287,19 +388,3 @@ def _schedule(
         seconds=60 * config.minutes,
         peak=config.learning_rate * rate_factor,
     )
-
-
-def _figures(validation: Validation) -> dict[str, float]:
-    """Return what JSON can hold: a model without classes has no IoU."""
-    figures = {"loss": validation.loss, "iou": validation.iou}
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
-
-
-def _is_better(new: HeldOutScores, old: HeldOutScores, *, change_cost: float) -> bool:
-    """Compare by IoU less the cost of changes; where that is equal, by loss."""
-    if not math.isfinite(new.loss):
-        return False
-    if math.isnan(new.iou):
-        return new.loss < old.loss
-    score, best = (round(one.iou - change_cost * one.changed, 4) for one in (new, old))
-    return (score, -new.loss) > (best, -old.loss)

@@ -19,7 +19,8 @@ from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import FineTuned, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.run import TrainingRun, _is_better
+from unet_engine.training.ranking import is_better
+from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import HeldOut, HeldOutScores
 
 SPEC = ModelSpec(depth=2, width=8)
@@ -450,11 +451,11 @@ class TestBest:
     def test_harm_to_the_rest_ranks_the_candidates(self):
         harmful = HeldOutScores(loss=0.1, iou=0.9, changed=0.2)
         gentle = HeldOutScores(loss=0.1, iou=0.8, changed=0.01)
-        assert _is_better(gentle, harmful, change_cost=5.0)
-        assert _is_better(harmful, gentle, change_cost=0.0)
+        assert is_better(gentle, harmful, change_cost=5.0)
+        assert is_better(harmful, gentle, change_cost=0.0)
 
     def test_same_iou_is_decided_by_the_loss(self):
-        assert _is_better(
+        assert is_better(
             HeldOutScores(loss=0.1, iou=0.9),
             HeldOutScores(loss=0.2, iou=0.9),
             change_cost=5.0,
@@ -462,7 +463,7 @@ class TestBest:
 
     def test_infinite_loss_is_never_better(self):
         bad = HeldOutScores(loss=math.nan, iou=1.0)
-        assert not _is_better(bad, HeldOutScores(loss=9.0, iou=0.0), change_cost=5.0)
+        assert not is_better(bad, HeldOutScores(loss=9.0, iou=0.0), change_cost=5.0)
 
     @pytest.mark.parametrize(("pixels", "kept"), [(400, 4), (40_000, 1)])
     def test_few_held_out_strokes_do_not_make_an_early_evaluation_the_best(
@@ -474,11 +475,11 @@ class TestBest:
         held_out = TrainingPair(np.zeros((1, 300, 300), np.float32), target)
         ious = [0.2, 0.76, 0.3, 0.65, 0.66]
         evaluator = SimpleNamespace(
-            evaluate=lambda *_: HeldOutScores(loss=1.0, iou=ious[run._count]),
+            evaluate=lambda *_: HeldOutScores(loss=1.0, iou=ious[run.state.step]),
         )
         optimisation = SimpleNamespace(
             average=SimpleNamespace(network=None), device="cpu", frozen=True, batch=1,
-            step=lambda _: 1.0, weights=lambda: {"step": np.array(run._count)},
+            step=lambda _: 1.0, weights=lambda: {"step": np.array(run.state.step)},
         )  # fmt: skip
         run = TrainingRun(
             start_checkpoint(SPEC), FineTuneConfig(steps=4, minutes=0, batch=1),

@@ -21,7 +21,15 @@ from unet_engine.training import rounds
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.labelled_images import PaintedImage
 from unet_engine.training.data.remembered_crops import load_remembered
-from unet_engine.training.events import FineTuned, Note, Saving, Step, Validation
+from unet_engine.training.data.sources import Latest
+from unet_engine.training.events import (
+    DataChanged,
+    FineTuned,
+    Note,
+    Saving,
+    Step,
+    Validation,
+)
 from unet_engine.training.rounds import Round, train_round
 
 if TYPE_CHECKING:
@@ -259,3 +267,25 @@ def test_the_slices_of_volumes_get_the_features_of_the_bundled_model(
     assert (found is None) == (ndim == 2)
     if found is not None:
         assert (found.spec.ndim, found.spec.in_channels) == (2, 1)
+
+
+def test_images_that_are_painted_during_a_round_are_learned_in_it(store: ModelStore):
+    source = Latest([painted()])
+    events: list[Any] = []
+
+    def follow(event: Any) -> None:
+        events.append(event)
+        if isinstance(event, Step) and event.step == 3:
+            source.post([painted(), painted("others")])
+
+    trained = drain(train_round(order(data=source), store, folders=[]), follow)
+    assert trained.model is not None
+    assert [e.step for e in events if isinstance(e, DataChanged)] == [3]
+    assert trained.model.history[-1]["data"] == ["cells", "others"]
+    kept = load_remembered(trained.model)
+    assert {crop.name for crop in kept} == {"cells", "others"}
+
+
+def test_a_source_without_any_label_is_refused(store: ModelStore):
+    with pytest.raises(DataError, match="no pixel"):
+        run(order(data=Latest([])), store)

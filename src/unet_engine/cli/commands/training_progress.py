@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.models.store import ModelStore
     from unet_engine.training.config import FineTuneConfig, PretrainConfig
-    from unet_engine.training.events import FineTuned, Saving
+    from unet_engine.training.events import FineTuned, Saving, TrainingEvent
     from unet_engine.training.saving import Trained
 
     Config = FineTuneConfig | PretrainConfig
@@ -43,7 +43,7 @@ def check_name(store: ModelStore, options: TrainingOptions) -> None:
 
 
 def follow(
-    events: Generator[Note | Saving | Step | Validation, None, Trained],
+    events: Generator[TrainingEvent | Saving, None, Trained],
     config: Config,
     *,
     quiet: bool,
@@ -52,7 +52,7 @@ def follow(
     shown: set[str] = set()
     with bar(1.0, "training", quiet=quiet) as progress:
 
-        def show(event: Note | Saving | Step | Validation) -> None:
+        def show(event: TrainingEvent | Saving) -> None:
             if isinstance(event, Validation):
                 report([_describe(event)], quiet=quiet)
             elif isinstance(event, Note):

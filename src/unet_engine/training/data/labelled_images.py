@@ -166,6 +166,7 @@ class _Source:
             recorded_target(target, pixels),
             name=f"{self._name}{place}",
             unrecorded=count_unrecorded(target, pixels),
+            origin=tuple(part.start or 0 for part in box),
         )
 
 

@@ -51,6 +51,9 @@ class TrainingPair:
         pixels that nobody labelled; 0 throughout where there are none. None: nowhere.
     unrecorded
         How many labelled pixels were left out because the image has no data there.
+    origin
+        Where the first pixel lies in the plane or volume that this is a region of; None
+        where it is all of it.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class TrainingPair:
     pixel_weights: npt.NDArray[np.float32] | None = None
     soft_target: npt.NDArray[np.floating[Any]] | None = None
     unrecorded: int = 0
+    origin: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""
