@@ -45,6 +45,9 @@ def first_tile(
     )
     if place is None or place[0] not in plan.planes or not _is_long(plan):
         return
+    if checkpoint.classifier is not None:
+        # Its tiles are those of its features, and small as it is.
+        return
     predictor = TilePredictor(image, checkpoint, config, normalisation, stop)
     if predictor.device != "cpu":
         return

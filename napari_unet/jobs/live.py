@@ -176,7 +176,7 @@ class LiveSession:
     def _checkpoint(
         self, model: Model | None, channels: int, stop: Stop
     ) -> Checkpoint | None:
-        from unet_engine.models.starting import adapt_checkpoint
+        from unet_engine.models.adaptation import adapt_checkpoint
 
         if model is None or isinstance(model, UntrainedModel) or not model.trained:
             return None

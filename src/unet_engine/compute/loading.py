@@ -28,6 +28,11 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
         When the weights are not those of the spec, or no numbers; names the first
         tensor that is wrong.
     """
+    if checkpoint.classifier is not None and not checkpoint.has_network:
+        raise CheckpointError(
+            f"{checkpoint.title} has pixel classifiers and no network of its classes; "
+            "fine-tune it first, or predict with it"
+        )
     # Compared without memory first: a changed spec may need terabytes.
     with torch.device("meta"):
         _check_weights(checkpoint, build(checkpoint.spec).state_dict())

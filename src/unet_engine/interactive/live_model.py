@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
+from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.checkpoint import Checkpoint, check_weights
-from unet_engine.models.starting import adapt_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

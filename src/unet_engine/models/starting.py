@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from unet_engine.errors import EngineError, SpecError
+from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.architectures import SAME_PATH
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.fcn_trunks import FCN_FORMS
@@ -22,8 +24,6 @@ from unet_engine.stopping import never
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy.typing as npt
 
     from unet_engine.models.imagenet import Progress
     from unet_engine.models.store import ModelStore
@@ -154,7 +154,8 @@ def start_features(
 ) -> Checkpoint:
     """Start a model of other classes from the features of a trained one.
 
-    Only the last layer, which gives the classes, is new.
+    Only the last layer, which gives the classes, is new. Pixel classifiers of the old
+    classes are left out.
 
     Parameters
     ----------
@@ -177,7 +178,8 @@ def start_features(
             f"{parent.spec.architecture} has no last layer of its own that could be "
             "made anew; start from a U-Net"
         )
-    known = adapt_checkpoint(parent, classes=classes, in_channels=in_channels)
+    alone = replace(parent, classifier=None)
+    known = adapt_checkpoint(alone, classes=classes, in_channels=in_channels)
     shape = known.weights["head.weight"].shape
     generator = np.random.default_rng(seed)
 
@@ -247,6 +249,7 @@ def start_from(
     SpecError
         When no such network starts from the parent.
     """
+    parent = with_network(parent, seed)
     if not parent.spec.classes:
         return start_pretrained(
             parent,
@@ -285,10 +288,34 @@ def with_classes(
     SpecError
         When a new last layer is needed and the network has none of its own.
     """
+    checkpoint = with_network(checkpoint, seed)
     known = checkpoint.spec.classes
     if checkpoint.is_start or tuple(classes[: len(known)]) != known:
         return start_features(checkpoint, classes=classes, seed=seed)
     return adapt_checkpoint(checkpoint, classes=classes)
+
+
+def with_network(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
+    """Return a model whose network can be tuned: itself, unless it has none.
+
+    One that is pixel classifiers alone starts from the network of their features, with
+    a new last layer; from random weights where they use filters alone.
+
+    Parameters
+    ----------
+    checkpoint
+        Any model.
+    seed
+        Of new weights.
+    """
+    part = checkpoint.classifier
+    if checkpoint.has_network or part is None:
+        return checkpoint
+    if part.network is None:
+        return start_checkpoint(checkpoint.spec, seed)
+    origin: dict[str, Any] = {"name": checkpoint.name}
+    features = Checkpoint(part.network.spec, part.network.weights, (origin,))
+    return start_features(features, classes=checkpoint.spec.classes, seed=seed)
 
 
 def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
@@ -315,74 +342,3 @@ def start_checkpoint(spec: ModelSpec, seed: int = 0) -> Checkpoint:
         network = build(spec)
     weights = {n: t.detach().numpy().copy() for n, t in network.state_dict().items()}
     return Checkpoint(spec=spec, weights=weights, history=())
-
-
-def adapt_checkpoint(
-    checkpoint: Checkpoint,
-    *,
-    classes: Sequence[str] | None = None,
-    in_channels: int | None = None,
-) -> Checkpoint:
-    """Return the model made to fit other classes or channels.
-
-    A new class starts where it is nowhere the most probable one, so that the known ones
-    are predicted as before. For other channels each first kernel becomes its mean over
-    the channels, scaled so that an image that is the same in all channels gives the
-    same features as before.
-
-    Parameters
-    ----------
-    checkpoint
-        The model; it stays as it is.
-    classes
-        Names of all classes, background first; None keeps them.
-    in_channels
-        Channels of the images; None keeps them.
-    """
-    old = checkpoint.spec
-    spec = old.changed(
-        classes=old.classes if classes is None else tuple(classes),
-        in_channels=old.in_channels if in_channels is None else in_channels,
-    )
-    if spec == old:
-        return checkpoint
-    with torch.device("meta"):
-        shapes = {name: tuple(t.shape) for name, t in build(spec).state_dict().items()}
-    weights = {
-        name: _fitted(checkpoint.weights[name], shape) for name, shape in shapes.items()
-    }
-    return Checkpoint(spec=spec, weights=weights, history=checkpoint.history)
-
-
-def _fitted(weights: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Fit the first kernel to other channels, or the head to other classes."""
-    if weights.shape == shape:
-        return weights.copy()
-    if (
-        weights.ndim > 1
-        and weights.shape[0] != shape[0]
-        and weights.shape[1] != shape[1]
-    ):
-        return _fitted_upsampling(weights, shape)
-    if weights.shape[0] == shape[0]:
-        mean = weights.mean(axis=1, keepdims=True) * (weights.shape[1] / shape[1])
-        return np.repeat(mean, shape[1], axis=1).astype(weights.dtype)
-    kept = weights[: shape[0]]
-    # The mean of the known logits is never the largest, so nothing changes yet, and
-    # is near enough to be learned soon: a step moves a weight by the learning rate.
-    new = weights.mean(axis=0, keepdims=True)
-    missing = np.repeat(new, shape[0] - len(kept), axis=0)
-    return np.concatenate([kept, missing]).astype(weights.dtype)
-
-
-def _fitted_upsampling(
-    weights: npt.NDArray[Any], shape: tuple[int, ...]
-) -> npt.NDArray[Any]:
-    """Fit the filters between score maps of an FCN: a new map is upsampled alone."""
-    known = min(len(weights), shape[0])
-    fitted = np.zeros(shape, weights.dtype)
-    fitted[:known, :known] = weights[:known, :known]
-    alone = np.mean([weights[i, i] for i in range(len(weights))], axis=0)
-    for index in range(known, shape[0]):
-        fitted[index, index] = alone
-    return fitted

@@ -24,9 +24,12 @@ from unet_engine.models.checkpoint import (
     check_weights,
     read_info,
 )
+from unet_engine.models.classifier_file import part_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
 
 __all__ = [
     "MODELS_VARIABLE",
@@ -317,11 +320,20 @@ def _gone_unless_failed(path: Path) -> Iterator[None]:
 
 
 def _equal(one: Checkpoint, other: Checkpoint) -> bool:
+    ours, theirs = _tensors(one), _tensors(other)
     return (
         one.spec == other.spec
-        and one.weights.keys() == other.weights.keys()
-        and all(np.array_equal(one.weights[k], other.weights[k]) for k in one.weights)
+        and ours.keys() == theirs.keys()
+        and all(np.array_equal(ours[name], theirs[name]) for name in ours)
     )
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
+    part = checkpoint.classifier
+    if part is None:
+        return dict(checkpoint.weights)
+    share = {"share": np.array(part.network_share), "weights": np.array(part.weights)}
+    return {**checkpoint.weights, **part_tensors(part), **share}
 
 
 def user_folder() -> Path:

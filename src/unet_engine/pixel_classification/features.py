@@ -279,7 +279,7 @@ def _padded(image: Tensor, divisor: Sequence[int]) -> Tensor:
 
 def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:
     """Return the network of a trained model that fits the blocks, or None."""
-    if checkpoint is None or not checkpoint.history:
+    if checkpoint is None or not checkpoint.history or not checkpoint.has_network:
         return None
     spec = checkpoint.spec
     if spec.ndim != 2 or any(GRID % step for step in spec.footprint.divisor):

@@ -12,8 +12,8 @@ from unet_engine.compute.measured_halo import ALLOWED, measure_halo
 from unet_engine.errors import SpecError
 from unet_engine.generators import drain
 from unet_engine.images import Image
+from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.spec import ModelSpec
-from unet_engine.models.starting import adapt_checkpoint
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import plan_prediction, predict
 from unet_engine.training.config import FineTuneConfig

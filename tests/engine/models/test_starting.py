@@ -8,12 +8,12 @@ import pytest
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import SpecError
 from unet_engine.models import starting as warm_starts
+from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.architectures import starts_from
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.fcn_trunks import FCN_FORMS
 from unet_engine.models.spec import ARCHITECTURES, ModelSpec
 from unet_engine.models.starting import (
-    adapt_checkpoint,
     start_checkpoint,
     start_features,
     start_from,

@@ -10,8 +10,9 @@ from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError, EngineError, OutOfMemoryError
 from unet_engine.generators import drain
 from unet_engine.labels import IGNORE
+from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.spec import ModelSpec
-from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
+from unet_engine.models.starting import start_checkpoint
 from unet_engine.training import fine_tuning as training
 from unet_engine.training import optimisation as optimisation
 from unet_engine.training.config import FineTuneConfig

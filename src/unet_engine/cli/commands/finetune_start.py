@@ -45,7 +45,8 @@ def start_from_parent(
     EngineError
         When the options are those of a fresh model, or the two do not fit.
     """
-    from unet_engine.models.starting import adapt_checkpoint, start_from
+    from unet_engine.models.adaptation import adapt_checkpoint
+    from unet_engine.models.starting import start_from
 
     if options.imagenet or any(getattr(options, name) is not None for name in _FRESH):
         names = ", ".join("--" + name.replace("_", "-") for name in _FRESH)

@@ -16,7 +16,16 @@ from unet_engine.models.store import ModelStore
 if TYPE_CHECKING:
     from unet_engine.models.checkpoint import ModelInfo
 
-_COLUMNS = ("name", "architecture", "channels", "classes", "parent", "trained", "iou")
+_COLUMNS = (
+    "name",
+    "architecture",
+    "channels",
+    "classes",
+    "parts",
+    "parent",
+    "trained",
+    "iou",
+)
 
 
 @Parameter(name="*")
@@ -72,6 +81,7 @@ def describe(info: ModelInfo) -> dict[str, Any]:
         "architecture": info.spec.architecture,
         "channels": info.spec.in_channels,
         "classes": list(info.spec.classes),
+        "parts": parts_of(info),
         "parent": last.get("parent") or None,
         "trained": last.get("created"),
         # A model without classes has none, and NaN is no JSON.
@@ -79,6 +89,19 @@ def describe(info: ModelInfo) -> dict[str, Any]:
         "bundled": info.bundled,
         "path": str(info.path),
     }
+
+
+def parts_of(info: ModelInfo) -> list[str]:
+    """Return what a model predicts by: a network, pixel classifiers, or both."""
+    summary = info.classifier
+    if summary is None:
+        return ["network"]
+    count = len(summary.fine)
+    classifiers = "1 classifier" if count == 1 else f"{count} classifiers"
+    if not info.has_network:
+        return [classifiers]
+    share = round(100 * summary.network_share)
+    return [f"network {share} %", f"{classifiers} {100 - share} %"]
 
 
 def _cell(value: Any) -> str:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from unet_engine.errors import DataError, OutOfMemoryError
 from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.spec import ModelSpec
-from unet_engine.models.starting import adapt_checkpoint, start_checkpoint
+from unet_engine.models.starting import start_checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.remembered_crops import (
