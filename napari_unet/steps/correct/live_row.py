@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LIVE = (
     "After each stroke learn from all strokes at once and predict what is on screen. "
-    "It needs strokes of two classes. Fine-tune makes the better prediction."
+    "It needs strokes of two classes."
 )
 _NEXT = (
     "Go to where the prediction is least certain, as a stroke helps most there; press "

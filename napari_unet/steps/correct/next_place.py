@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from napari.layers import Shapes
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.uncertainty_search import search_run
-from napari_unet.viewer.conversion import placement
-from napari_unet.viewer.private import camera_of, canvas_size
+from napari_unet.steps.correct.place_frame import PlaceFrame
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -23,12 +20,6 @@ if TYPE_CHECKING:
     from napari_unet.steps.correct.live import Live
     from unet_engine.interactive.where_to_look import Suggestion
 
-_SHOWN_MS = 2000
-"""Milliseconds for which the frame around a place is shown."""
-_SMALL = 0.25
-"""Part of the canvas below which a place is too small to judge."""
-_SHARE = 0.5
-"""Part of the canvas that it fills after the camera came nearer."""
 _SEARCHING = "Next: searching where the prediction is least certain…"
 _NOTHING = "Next: nothing stands out as uncertain."
 _AGAIN = "Next: nothing else stands out. It begins anew with the next click."
@@ -67,10 +58,7 @@ class NextPlace(QObject):
         self._job: Job | None = None
         self._ahead: list[Suggestion] = []
         self._shown: list[Suggestion] = []
-        self._frame: Shapes | None = None
-        self._fading = QTimer(self)
-        self._fading.setSingleShot(True)
-        self._fading.timeout.connect(self._unframe)
+        self._frame = PlaceFrame(viewer, "Next", self)
         for signal in (workspace.layer_changed, workspace.mask_changed):
             signal.connect(self._forget)
         workspace.touched_changed.connect(self._on_prediction_changed)
@@ -141,7 +129,7 @@ class NextPlace(QObject):
 
     def _forget(self) -> None:
         self._shown.clear()
-        self._unframe()
+        self._frame.remove()
         searching = self._job is not None and not self._job.stopping
         self._on_prediction_changed()
         if searching:
@@ -149,60 +137,8 @@ class NextPlace(QObject):
 
     def _go(self, view: MaskView, region: Suggestion) -> None:
         self._shown.append(region)
-        corners = _corners(view, region)
-        world = np.array([view.layer.data_to_world(corner) for corner in corners])
-        middle = world.mean(axis=0)
-        dims, camera = self._viewer.dims, camera_of(self._viewer)
-        offset = dims.ndim - len(middle)
-        for axis in dims.not_displayed:
-            if axis >= offset:
-                dims.set_point(axis, middle[axis - offset])
-        shown = [axis - offset for axis in dims.displayed[-2:]]
-        camera.center = (*camera.center[:-2], *middle[shown])
-        extent = float(np.ptp(world[:, shown], axis=0).max())
-        room = min(canvas_size(self._viewer))
-        if extent * camera.zoom < _SMALL * room:
-            camera.zoom = _SHARE * room / extent
-        self._show_frame(view, corners, 2 / camera.zoom)
+        self._frame.show(view, region.index, (region.rows, region.columns))
         where = f" in slice {region.index[-1]}" if region.index else ""
         self.message.emit(
             f"Next: is the mask right here{where}? Paint where it is not."
         )
-
-    def _show_frame(
-        self, view: MaskView, corners: np.ndarray[Any, Any], width: float
-    ) -> None:
-        self._unframe()
-        layers = self._viewer.layers
-        active = layers.selection.active
-        placed = placement(view.source, view.working_image.layout)
-        self._frame = Shapes(
-            [corners],
-            shape_type="polygon",
-            name="Next",
-            edge_color="white",
-            face_color="transparent",
-            edge_width=width / abs(float(placed["scale"][-1])),
-            opacity=0.8,
-            **placed,
-        )
-        layers.insert(layers.index(view.layer) + 1, self._frame)
-        layers.selection.active = active
-        self._fading.start(_SHOWN_MS)
-
-    def _unframe(self) -> None:
-        frame, self._frame = self._frame, None
-        if frame is not None and frame in self._viewer.layers:
-            self._viewer.layers.remove(frame)
-
-
-def _corners(view: MaskView, region: Suggestion) -> np.ndarray[Any, Any]:
-    """Return the corners of a region in pixels of the mask layer."""
-    leading = list(region.index)
-    axis = view.working_image.layout.stretched_axis
-    if axis is not None:
-        leading.insert(axis, 0)
-    top, bottom = region.rows.start - 0.5, region.rows.stop - 0.5
-    left, right = region.columns.start - 0.5, region.columns.stop - 0.5
-    around = ((top, left), (top, right), (bottom, right), (bottom, left))
-    return np.array([(*leading, *corner) for corner in around], dtype=float)

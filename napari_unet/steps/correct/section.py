@@ -20,6 +20,7 @@ from napari_unet.results.acceptance import propose_acceptance, propose_clearing
 from napari_unet.state.large_arrays import describe_place
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.correct.class_buttons import ClassButtons
+from napari_unet.steps.correct.contradictions import Contradictions
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import Section, TextLine
 from unet_engine.errors import DataError, EngineError
@@ -87,6 +88,8 @@ class CorrectSection(Section):
         self.text = TextLine()
         self.content.addWidget(shown)
         self.content.addWidget(self.text)
+        self.contradictions = Contradictions(workspace, masks)
+        self.content.addWidget(self.contradictions)
         self._make_saved()
         self._make_classes()
         self.content.addWidget(live)
@@ -342,8 +345,6 @@ class CorrectSection(Section):
             if view is not None
         ]
         self.clear.setEnabled(bool(parts))
-        if view is not None and (conflicts := view.working_image.annotations.conflicts):
-            parts.append(f"{conflicts:,} px of them painted with two, the last counts")
         self.text.setText(self._describe(parts, view))
 
     def _show_saved(self) -> None:

@@ -171,6 +171,32 @@ class TouchedPixels:
             plane[here][touched] = block.known_times[there].values[touched]
         return plane
 
+    def contradicted(
+        self,
+        index: Sequence[int],
+        region: Sequence[slice] = (slice(None), slice(None)),
+    ) -> npt.NDArray[np.bool_]:
+        """Return which touched pixels got one class and later another, which counts.
+
+        Returns
+        -------
+        ndarray
+            ``(h, w)`` bool of the plane, or of a region of it.
+
+        Raises
+        ------
+        DataError
+            When index or region are not inside the image.
+        """
+        index = self._checked_index(index)
+        rows, columns = self._checked_region(region)
+        found = np.zeros((len(rows), len(columns)), bool)
+        for block, there, here in self._met_blocks(index, rows, columns):
+            if block.repaints is not None:
+                touched = block.ids[there] != IGNORE
+                found[here] = (block.repaints[there] > 0) & touched
+        return found
+
     def planes(self) -> tuple[tuple[int, ...], ...]:
         """Return the indices of the planes that hold annotation, in order."""
         return self._blocks.planes()

@@ -333,12 +333,13 @@ def test_conflicts_are_shown_with_the_counts(session: Any, plane: np.ndarray) ->
     docked = session(plane)
     docked.widget.correct.empty.click()
     docked.mask.paint((30, 30), 1)
-    assert "painted with two" not in docked.widget.correct.text.text()
+    contradictions = docked.widget.correct.contradictions
+    assert contradictions.isHidden()
     count = docked.counts[1]
     docked.mask.paint((30, 30), 0)
-    assert f"{count} px of them painted with two" in docked.widget.correct.text.text()
+    assert f"{count} px painted with two classes" in contradictions.text.text()
     docked.mask.undo()
-    assert "painted with two" not in docked.widget.correct.text.text()
+    assert contradictions.isHidden()
 
 
 def test_other_axes_have_strokes_of_their_own(session: Any, stack: np.ndarray) -> None:
