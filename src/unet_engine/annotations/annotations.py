@@ -23,7 +23,12 @@ from unet_engine.annotations.blocks import (
     split_pixels,
 )
 from unet_engine.annotations.painted_classes import PaintedClasses
-from unet_engine.annotations.recovery import Recovery, newest_file, recover
+from unet_engine.annotations.recovery import (
+    Recovery,
+    damaged_beginning,
+    newest_file,
+    recover,
+)
 from unet_engine.annotations.stroke_log import StrokeLog
 from unet_engine.annotations.touched_pixels import TouchedPixels
 from unet_engine.errors import DataError
@@ -121,10 +126,7 @@ class Annotations(TouchedPixels):
             raise DataError(f"there are no strokes in {path}; choose another folder")
         found = recover(Path(path), (1, 1))
         if found.recovery.image_info is None:
-            raise DataError(
-                f"the strokes in {path} are damaged at their beginning; open the image "
-                "in napari, which reads what is left of them, and paint one more"
-            )
+            raise damaged_beginning(Path(path))
         notes = cls(found.header.shape)
         notes._load(found)
         notes._painted = found.header.painted

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from unet_engine.annotations.recovery import read_newest_header
+from unet_engine.annotations.recovery import newest_file, read_newest_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,15 +39,33 @@ def stroke_folders(folder: Path) -> tuple[tuple[Path, Header], ...]:
     return tuple(found for group in groups for found in in_group(group))
 
 
+def by_last_stroke(root: Path) -> list[Path]:
+    """Return the folders with strokes in a store, that of the last stroke first.
+
+    None of their files is opened; one that is damaged is among them.
+    """
+    found: dict[Path, int] = {}
+    for group in _entries(root):
+        for folder in _entries(group):
+            newest = None if ASIDE in folder.name else newest_file(folder)
+            if newest is not None:
+                with suppress(OSError):
+                    found[folder] = newest.stat().st_mtime_ns
+    return sorted(found, key=lambda folder: (-found[folder], folder))
+
+
 def in_group(group: Path) -> Iterator[tuple[Path, Header]]:
     """Yield the strokes in a folder of all that comes from one file."""
-    try:
-        folders = sorted(group.iterdir())
-    except OSError:
-        return
-    for folder in folders:
+    for folder in _entries(group):
         if (
             ASIDE not in folder.name
             and (header := read_newest_header(folder)) is not None
         ):
             yield folder, header
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

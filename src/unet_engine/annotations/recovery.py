@@ -117,6 +117,24 @@ def read_newest_header(folder: Path) -> Header | None:
         return None
 
 
+def read_summary(folder: Path) -> Header:
+    """Return the header of a log, with the classes as they were painted last.
+
+    Raises
+    ------
+    DataError
+        When it is damaged or missing, or a newer version of this program wrote it.
+    """
+    path = newest_file(folder)
+    try:
+        read = None if path is None else read_generation(path)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if read is None or read.header is None:
+        raise damaged_beginning(folder)
+    return replace(read.header, painted=read.painted)
+
+
 def recover(folder: Path, shape: tuple[int, ...]) -> Found:
     """Read what is left of a log; nothing of its blocks.
 
@@ -142,11 +160,23 @@ def recover(folder: Path, shape: tuple[int, ...]) -> Found:
             # Another window has just begun a newer one.
             continue
         except OSError as error:
-            raise DataError(
-                f"the strokes in {folder} cannot be read: {error.strerror or error}; "
-                "make the folder readable"
-            ) from error
+            raise _unreadable(folder, error) from error
     return Found(header=Header(shape=shape))
+
+
+def damaged_beginning(folder: Path) -> DataError:
+    """Return the error of a log whose image is unknown."""
+    return DataError(
+        f"the strokes in {folder} are damaged at their beginning; open the image in "
+        "napari, which reads what is left of them, and paint one more"
+    )
+
+
+def _unreadable(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"the strokes in {folder} cannot be read: {error.strerror or error}; make the "
+        "folder readable"
+    )
 
 
 def retire(path: Path, *, damaged: bool) -> None:

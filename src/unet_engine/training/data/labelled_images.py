@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_engine.errors import DataError
 from unet_engine.generators import discard
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.no_data import count_unrecorded, recorded_target
@@ -85,11 +86,15 @@ class PaintedImage:
     normalise
         Returns the normalisation of the image for a model, where it was measured
         before; None to measure it.
+    optional
+        The user does not look at it: where it cannot be read any more, a training goes
+        on without it.
     """
 
     image: Image
     strokes: Annotations
     normalise: Callable[[ModelSpec], Normalisation] | None = None
+    optional: bool = False
 
     @property
     def name(self) -> str:
@@ -108,7 +113,8 @@ def training_pairs(
     Parameters
     ----------
     data
-        Images; planes and volumes of them without labels are left out.
+        Images; planes and volumes of them without labels are left out, and so is an
+        optional one from where it cannot be read.
     spec
         Of the model that will learn: from planes, or from volumes.
     config
@@ -123,15 +129,29 @@ def training_pairs(
         When the channels or axes of an image do not fit the model.
     """
     for one in data:
-        image = match_channels(one.image, spec.in_channels)
-        check_axes(image, spec)
-        if isinstance(one, PaintedImage):
-            normalisation = one.normalise(spec) if one.normalise else None
-            source = _Source(one.name, image, spec, config, normalisation, on_note)
-            yield from _painted_pairs(one.strokes, source)
-        else:
-            source = _Source(one.name, image, spec, config, None, on_note)
-            yield from _labelled_pairs(one, source)
+        try:
+            yield from _pairs_of(one, spec, config, on_note)
+        except DataError as error:
+            if not (isinstance(one, PaintedImage) and one.optional):
+                raise
+            on_note(f"without the strokes on {one.name}: {error}")
+
+
+def _pairs_of(
+    one: LabelledImage | PaintedImage,
+    spec: ModelSpec,
+    config: FineTuneConfig,
+    on_note: Callable[[str], object],
+) -> Iterator[TrainingPair]:
+    image = match_channels(one.image, spec.in_channels)
+    check_axes(image, spec)
+    if isinstance(one, PaintedImage):
+        normalisation = one.normalise(spec) if one.normalise else None
+        source = _Source(one.name, image, spec, config, normalisation, on_note)
+        yield from _painted_pairs(one.strokes, source)
+    else:
+        source = _Source(one.name, image, spec, config, None, on_note)
+        yield from _labelled_pairs(one, source)
 
 
 class _Source:

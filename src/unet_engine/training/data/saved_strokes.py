@@ -35,11 +35,17 @@ class SavedStrokes:
     image
         Lazy, under the name that it had then.
     strokes
-        In memory.
+        As they were read; changes of them are not saved.
+    folder
+        Where they lie.
+    optional
+        See ``PaintedImage``.
     """
 
     image: Image
     strokes: Annotations
+    folder: Path
+    optional: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +81,7 @@ class SavedStrokes:
         order = {name: value for value, name in enumerate(classes)}
         values = {v: order[n] for v, n in enumerate(self.names) if n in order}
         strokes = self.strokes.copy(values) if self.names else self.strokes
-        return PaintedImage(image=self.image, strokes=strokes)
+        return PaintedImage(image=self.image, strokes=strokes, optional=self.optional)
 
 
 def painted_classes(saved: Sequence[SavedStrokes]) -> tuple[str, ...]:
@@ -154,18 +160,22 @@ def _open(folder: Path, path: Path | None, open_file: OpenFile) -> SavedStrokes:
     about = strokes.recovery.image_info or {}
     name = str(about.get("name") or folder.name)
     path = path or _image_path(folder, name, str(about.get("path") or ""))
-    image = _fitting(path, strokes, str(about.get("axes") or ""), open_file)
-    identity = ImageIdentity.of(image, path)
-    if image.axes != about.get("axes"):
-        # Its pixels are compared with those of a layer of the same axes only.
-        identity = replace(identity, digest="")
-    if identity.changed_since(about):
+    axes = str(about.get("axes") or "")
+    image = open_painted(path, strokes, open_file)
+    if not is_of(image, strokes.shape, axes):
+        shape = (*image.leading_shape, *image.plane_shape)
+        raise DataError(
+            f"{path} has planes of {_size(shape)}, and the strokes are on {axes} of "
+            f"{_size(strokes.shape)}; give the image that was painted on, or its axes "
+            "with --axes"
+        )
+    if has_changed(image, path, strokes):
         raise DataError(
             f"{path} has changed since the strokes in {folder} were painted; open it "
             "in napari, look whether they still fit, and paint one more, which notes "
             "the image as it is now"
         )
-    return SavedStrokes(image=replace(image, name=name), strokes=strokes)
+    return SavedStrokes(image=replace(image, name=name), strokes=strokes, folder=folder)
 
 
 def _image_path(folder: Path, name: str, path: str) -> Path:
@@ -183,33 +193,56 @@ def _image_path(folder: Path, name: str, path: str) -> Path:
     return Path(path)
 
 
-def _fitting(path: Path, strokes: Annotations, axes: str, open_file: OpenFile) -> Image:
-    """Open an image whose planes are those that were painted on.
+def open_painted(path: Path, strokes: Annotations, open_file: OpenFile) -> Image:
+    """Open the image of strokes.
 
     Files do not always name their axes; the user chose them in the window.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    strokes
+        As they were read.
+    open_file
+        Opens an image file with axes; None: those that it names.
+
+    Returns
+    -------
+    Image
+        Under the name of the file. It may be another one by now: see ``is_of``.
+
+    Raises
+    ------
+    DataError
+        When it cannot be opened.
     """
+    axes = str((strokes.recovery.image_info or {}).get("axes") or "")
     try:
         image = open_file(path, None)
-        if _fits(image, strokes, axes):
+        if is_of(image, strokes.shape, axes):
             return image
     except DataError:
         if not axes:
             raise
-    image = open_file(path, axes or None)
-    if _fits(image, strokes, axes):
-        return image
-    shape = (*image.leading_shape, *image.plane_shape)
-    raise DataError(
-        f"{path} has planes of {_size(shape)}, and the strokes are on {axes} of "
-        f"{_size(strokes.shape)}; give the image that was painted on, or its axes with "
-        "--axes"
-    )
+    return open_file(path, axes or None)
 
 
-def _fits(image: Image, strokes: Annotations, axes: str) -> bool:
+def is_of(image: Image, shape: tuple[int, ...], axes: str) -> bool:
+    """Whether strokes of a shape, on a layer with axes, are on planes like these."""
     leading = "".join(axis for axis in axes if axis not in "CSYX")
-    shape = (*image.leading_shape, *image.plane_shape)
-    return shape == strokes.shape and image.leading_axes == leading
+    own = (*image.leading_shape, *image.plane_shape)
+    return own == shape and image.leading_axes == leading
+
+
+def has_changed(image: Image, path: Path, strokes: Annotations) -> bool:
+    """Whether an image is another one than it was when strokes were painted on it."""
+    about = strokes.recovery.image_info or {}
+    identity = ImageIdentity.of(image, path)
+    if image.axes != about.get("axes"):
+        # Its pixels are compared with those of a layer of the same axes only.
+        identity = replace(identity, digest="")
+    return identity.changed_since(about)
 
 
 def _size(shape: Sequence[int]) -> str:
