@@ -128,8 +128,8 @@ class Watch:
             for part, seen in zip(region, self._region, strict=True)
         )
 
-    def _on_tile(self, tile: Any, classes: tuple[str, ...] = ()) -> Any:
-        places = self._write(tile, classes)
+    def _on_tile(self, tile: Any, *how: Any) -> Any:
+        places = self._write(tile, *how)
         for index, region in places:
             if index == self._index:
                 self._written[self._inside(region)] = True

@@ -190,7 +190,7 @@ def _with_classes(
     tuned: Checkpoint | None, classes: tuple[str, ...]
 ) -> Checkpoint | None:
     """Return a tuned model with all classes of the mask; None if they do not fit."""
-    from unet_engine.models.starting import adapt_checkpoint
+    from unet_engine.models.adaptation import adapt_checkpoint
 
     # Its probabilities are distinguished by their order.
     if tuned is None or classes[: len(tuned.spec.classes)] != tuned.spec.classes:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from napari_unet.jobs.job import load_torch
 from napari_unet.jobs.training_data import LabelsRead, decide_added, describe_rules
 from napari_unet.state.untrained_model import UntrainedModel
+from unet_engine.training.data.sources import Source
 from unet_engine.training.saving import Trained, folders_for_windows, train_and_save
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from unet_engine.models.spec import ModelSpec
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig, PretrainConfig
-    from unet_engine.training.data.labelled_images import PaintedImage
+    from unet_engine.training.data.labelled_images import LabelledImage, PaintedImage
+    from unet_engine.training.data.sources import Latest
     from unet_engine.training.events import Saving, TrainingEvent
 
 
@@ -44,7 +46,8 @@ class TrainingOrder:
     classes
         Names of all classes afterwards.
     touched
-        Images with a copy of what was painted on them, with values of ``classes``.
+        Images with a copy of what was painted on them, with values of ``classes``; the
+        window posts them anew while the training runs.
     labelled
         Images and labels the user added.
     config
@@ -53,7 +56,7 @@ class TrainingOrder:
 
     model: Model
     classes: tuple[str, ...]
-    touched: tuple[PaintedImage, ...]
+    touched: Latest[PaintedImage]
     labelled: tuple[AddedLabels, ...]
     config: FineTuneConfig
 
@@ -96,7 +99,7 @@ def train_run(
     untrained = isinstance(model, UntrainedModel)
     training = Round(
         start=with_classes(checkpoint, order.classes, seed=order.config.seed),
-        data=(*order.touched, *labelled),
+        data=_Data(order.touched, labelled),
         config=order.config,
         name=name_for(model),
         parent=model.parent if isinstance(model, UntrainedModel) else model,
@@ -134,6 +137,20 @@ def pretrain_run(
         folders=folders_for_windows(),
     )
     return _logged(trained)
+
+
+class _Data(Source["LabelledImage | PaintedImage"]):
+    """What was painted, as it is now, and the labelled images."""
+
+    def __init__(
+        self, touched: Latest[PaintedImage], labelled: tuple[LabelledImage, ...]
+    ) -> None:
+        self._touched, self._labelled = touched, labelled
+
+    def poll(self) -> tuple[LabelledImage | PaintedImage, ...] | None:
+        """Return all of it where strokes were made since, else None."""
+        touched = self._touched.poll()
+        return None if touched is None else (*touched, *self._labelled)
 
 
 def name_for(model: Model) -> str:

@@ -12,7 +12,13 @@ from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import ProgressLine, Section, TextLine, minutes_seconds
 from napari_unet.widgets.training_curve import Curve
 from unet_engine.errors import EngineError
-from unet_engine.training.events import Saving, Step, Validation
+from unet_engine.training.events import (
+    DataChanged,
+    Preparing,
+    Saving,
+    Step,
+    Validation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -23,10 +29,11 @@ if TYPE_CHECKING:
     from napari_unet.widgets.training_curve import Score
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.stopping import Stop
-    from unet_engine.training.events import FineTuned
+    from unet_engine.training.events import FineTuned, TrainingEvent
     from unet_engine.training.saving import Unsaved
 
 _SAVING = "Saving the best model…"
+_OPEN = "until it no longer gains"
 _PASSING = ("Preparing…", "Stopping…", _SAVING)
 
 
@@ -152,7 +159,8 @@ class JobSection(Section):
         if self._job is not None and layer is self._layer:
             self._lost = why
             self._end_without_layer(self._job)
-            self.text.setText("Stopping…")
+            if self._job.stopping:
+                self.text.setText("Stopping…")
 
     def _enable_inputs(self, enabled: bool) -> None:
         """Let what the run reads be changed, or not."""
@@ -320,12 +328,29 @@ class TrainingSection(JobSection):
         """Choose a model that was saved at last."""
         self._workspace.refresh_models(choose=model.name)
 
-    def _on_events(self, events: list[Step | Validation | Saving]) -> None:
-        if any(isinstance(event, Saving) for event in events):
-            self.text.setText(_SAVING)
-        self._show_learning([e for e in events if isinstance(e, Step | Validation)])
+    def _on_events(self, events: list[TrainingEvent | Saving]) -> None:
+        learning: list[Step | Validation] = []
+        for event in events:
+            if isinstance(event, Step | Validation):
+                learning.append(event)
+            elif isinstance(event, DataChanged):
+                self._show_learning(learning)
+                learning = []
+                # What was measured on what was held out before cannot be compared.
+                self._evaluations = [
+                    event.before,
+                    *([event.best] if event.best else []),
+                ]
+            elif isinstance(event, Preparing):
+                text = f"{event.what[:1].upper()}{event.what[1:]}…"
+                self._show_progress(event.done, event.total, text)
+            elif isinstance(event, Saving):
+                self.text.setText(_SAVING)
+        self._show_learning(learning)
 
     def _show_learning(self, events: list[Step | Validation]) -> None:
+        if not events:
+            return
         # Kept to the end of the session: without the weights.
         events = [
             replace(event, checkpoint=None) if isinstance(event, Validation) else event
@@ -340,15 +365,16 @@ class TrainingSection(JobSection):
             self._show_step(steps[-1])
 
     def _show_step(self, step: Step) -> None:
-        left = step.seconds_left or 0.0
+        left = step.seconds_left
         parts = [f"Step {step.step}"]
-        if step.seconds_left is not None:
-            parts.append(f"{minutes_seconds(left)} left")
+        parts.append(_OPEN if left is None else f"{minutes_seconds(left)} left")
         if self._evaluations:
-            best = [each for each in self._evaluations if each.best][-1]
-            parts.append(self._change(self._evaluations[0], best))
-        total = max(1, round(step.seconds + left))
-        self._show_progress(round(step.seconds), total, " · ".join(parts))
+            best = [each for each in self._evaluations if each.best][-1:]
+            parts += [self._change(self._evaluations[0], each) for each in best]
+        done, total = 0, 1
+        if left is not None:
+            done, total = round(step.seconds), max(1, round(step.seconds + left))
+        self._show_progress(done, total, " · ".join(parts))
 
     def _change(self, before: Validation, after: Validation) -> str:
         old, new = (getattr(each, self._score) for each in (before, after))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, dropwhile
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
@@ -67,17 +68,16 @@ class Contradictions(QWidget):
         view = self._masks.current
         if view is None:
             return
-        first, after = None, False
-        for place in contradicted_places(view.working_image.annotations):
-            first = first or place
-            if after or self._last is None:
-                break
-            after = place == self._last
-        else:
-            place = first
-        if place is not None:
-            self._last = place
-            self._frame.show(view, *place)
+        places = contradicted_places(view.working_image.annotations)
+        first = next(places, None)
+        if first is None:
+            return
+        every = chain([first], places)
+        # Behind the last one; the first one, where that is gone or was the end.
+        following = dropwhile(lambda place: place != self._last, every)
+        next(following, None)
+        self._last = next(following, first)
+        self._frame.show(view, *self._last)
 
 
 def contradicted_places(annotations: Annotations) -> Iterator[tuple[Index, Region]]:

@@ -15,6 +15,7 @@ from napari_unet.state.model_so_far import ModelSoFar
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.finetune.better_model import BetterModel
 from napari_unet.steps.finetune.labelled_layers import PairsSection
+from napari_unet.steps.finetune.new_strokes import NewStrokes, painted_image
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.viewer.conversion import full_data, image_of
 from napari_unet.widgets.buttons import button
@@ -22,12 +23,13 @@ from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import TrainingSection
 from unet_engine.errors import DataError, EngineError
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.data.labelled_images import PaintedImage
-from unet_engine.training.events import Note, Validation
+from unet_engine.training.data.sources import Latest
+from unet_engine.training.events import DataChanged, Validation
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_unet.jobs.job import Job
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.workspace import Workspace
     from unet_engine.models.checkpoint import ModelInfo
@@ -98,6 +100,8 @@ class FineTuneSection(TrainingSection):
         self.better = BetterModel(self._workspace)
         self.content.addWidget(self.better)
         self._add_controls(self.train, self.train)
+        self.strokes = NewStrokes(self._workspace, self)
+        self.content.addWidget(self.strokes.text)
         self.content.addWidget(self.save_again)
         self.content.addWidget(self.curve)
 
@@ -119,6 +123,7 @@ class FineTuneSection(TrainingSection):
             return
         self._name = name_for(order.model)
         self.better.withdraw()
+        self.strokes.follow(order, others=self.others.value)
         self._train(
             partial(train_run, order, self._workspace),
             description=f"{order.model.name} is being fine-tuned",
@@ -160,14 +165,7 @@ class FineTuneSection(TrainingSection):
         return TrainingOrder(
             model=workspace.model,
             classes=workspace.classes,
-            touched=tuple(
-                PaintedImage(
-                    image=one.image,
-                    strokes=one.strokes_in(workspace.classes),
-                    normalise=one.normalisation,
-                )
-                for one in touched
-            ),
+            touched=Latest([painted_image(one, workspace.classes) for one in touched]),
             labelled=labelled,
             config=self.config,
         )
@@ -176,10 +174,12 @@ class FineTuneSection(TrainingSection):
         for event in events:
             if isinstance(event, LabelsRead):
                 self.pairs.meaning.setText(event.line)
-        found = [e for e in events if isinstance(e, Validation) and e.checkpoint]
-        if found:
-            self._offer(found[-1])
-        super()._on_events([e for e in events if not isinstance(e, LabelsRead | Note)])
+            elif isinstance(event, DataChanged):
+                self.strokes.confirm(event)
+        better = [e for e in events if isinstance(e, Validation) and e.checkpoint]
+        if better:
+            self._offer(better[-1])
+        super()._on_events(events)
 
     def _offer(self, validation: Validation) -> None:
         """Offer the best model so far, which the user may show while it learns on."""
@@ -245,9 +245,17 @@ class FineTuneSection(TrainingSection):
 
     def _on_finished(self) -> None:
         super()._on_finished()
+        self.strokes.follow(None)
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
             self._workspace.prediction_wanted.emit(wanted)
+
+    def _end_without_layer(self, job: Job) -> None:
+        # As long as there are other images it goes on with those.
+        if self.strokes.images:
+            self._lost = ""
+        else:
+            super()._end_without_layer(job)
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.others.enabled = enabled

@@ -19,6 +19,7 @@ from unet_engine.generators import drain
 from unet_engine.images import Image
 from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data.sources import Latest, Source
 from unet_engine.training.events import FineTuned, Validation
 
 if TYPE_CHECKING:
@@ -107,9 +108,13 @@ def test_gaps_between_objects_weigh_as_much_in_the_dock(
     trained_on: list[list[TrainingPair]] = []
 
     def note(
-        checkpoint: Checkpoint, pairs: list[TrainingPair], *_: Any, **__: Any
+        checkpoint: Checkpoint,
+        pairs: list[TrainingPair] | Source[TrainingPair],
+        *_: Any,
+        **__: Any,
     ) -> Generator[Validation, None, FineTuned]:
-        trained_on.append(pairs)
+        # The window may add strokes, the command does not.
+        trained_on.append(pairs.poll() if isinstance(pairs, Source) else pairs)
         look = Validation(step=0, loss=1.0, iou=0.5, best=True, seconds=0.0)
         yield look
         return FineTuned(
@@ -125,7 +130,7 @@ def test_gaps_between_objects_weigh_as_much_in_the_dock(
     order = TrainingOrder(
         model=model,
         classes=model.spec.classes,
-        touched=(),
+        touched=Latest(()),
         labelled=(
             AddedLabels(
                 image=Image.from_array(plane, "YX", name="cells"),

@@ -235,3 +235,46 @@ def test_a_model_that_was_chosen_meanwhile_stays_chosen(
     assert dock.widget.workspace.model.name == "other"
     assert "tiny-ft" in {model.name for model in dock.widget.workspace.models}
     np.testing.assert_array_equal(dock.mask.data, live)
+
+
+def test_strokes_that_are_made_meanwhile_are_learned(dock: Docked, halves: np.ndarray):
+    """The real training takes up a stroke on this image, and one on another."""
+    begin(dock, halves)
+    learned(dock)
+    dock.be_quick(steps=100_000)
+    section = dock.widget.fine_tune
+    click(dock, section.train)
+    dock.bot.waitUntil(lambda: len(section.curve.steps) > 2, timeout=60_000)
+    before = dock.widget.workspace.working_image.annotations.count()
+    stroke(dock, 100, 40, 1)
+    more = dock.widget.workspace.working_image.annotations.count()
+    assert more > before
+    dock.bot.waitUntil(
+        lambda: section.strokes.text.text().startswith(f"Learns from {more:,} px on 1"),
+        timeout=60_000,
+    )
+    other = dock.viewer.add_image(halves[::-1].copy(), name="other")
+    dock.viewer.layers.selection.active = other
+    click(dock, dock.widget.correct.empty)
+    dock.mask.brush_size = 8
+    stroke(dock, 20, 150, 1)
+    dock.bot.waitUntil(
+        lambda: "on 2 images" in section.strokes.text.text(), timeout=60_000
+    )
+    # An image that is gone is learned from no longer, and the training goes on.
+    dock.viewer.layers.remove(dock.mask)
+    dock.viewer.layers.remove(other)
+    dock.bot.waitUntil(
+        lambda: "on 1 image since" in section.strokes.text.text(), timeout=60_000
+    )
+    assert dock.widget.workspace.training
+    click(dock, section.train)
+    dock.wait()
+    assert section.strokes.text.text() == ""
+
+
+def test_a_training_whose_only_image_is_gone_ends(training: Docked, endless: Endless):
+    training.viewer.layers.clear()
+    assert endless.ended.wait(10)
+    training.wait()
+    assert "was deleted" in training.widget.fine_tune.text.text()

@@ -15,6 +15,7 @@ from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.labelled_images import PaintedImage, training_pairs
+from unet_engine.training.data.sources import Latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,9 @@ def order_of(docked: Docked) -> TrainingOrder:
 
 def pairs_of(order: TrainingOrder, spec: ModelSpec) -> list[TrainingPair]:
     labelled = decide_added(order.labelled, order.classes)
-    return list(training_pairs((*order.touched, *labelled), spec, order.config))
+    return list(
+        training_pairs((*(order.touched.poll() or ()), *labelled), spec, order.config)
+    )
 
 
 def test_strokes_become_one_volume(painted: Docked) -> None:
@@ -91,7 +94,8 @@ def test_a_stack_whose_strokes_are_damaged_is_not_learned_from(
     painted: Docked, damage: Callable[..., None]
 ) -> None:
     order = order_of(painted)
-    (painted_image,) = order.touched
+    (painted_image,) = touched = order.touched.poll()
+    order.touched.post(touched)
     touched = painted_image.strokes
     for index in touched.planes():
         damage(touched, index)
@@ -121,7 +125,7 @@ def test_an_added_pair_is_learned_as_a_volume(
     order = TrainingOrder(
         model=add_model("volumes", **SPEC),
         classes=spec.classes,
-        touched=(),
+        touched=Latest(()),
         labelled=(AddedLabels(image=image, labels=labels),),
         config=FineTuneConfig(crop=32),
     )
@@ -132,7 +136,7 @@ def test_an_added_pair_is_learned_as_a_volume(
         TrainingOrder(
             model=order.model,
             classes=order.classes,
-            touched=(),
+            touched=Latest(()),
             labelled=(ids,),
             config=order.config,
         ),
@@ -151,7 +155,7 @@ def test_each_stack_of_a_series_is_a_volume(
     order = TrainingOrder(
         model=add_model("volumes", **SPEC),
         classes=("background", "cell"),
-        touched=(),
+        touched=Latest(()),
         labelled=(
             AddedLabels(
                 image=Image.from_array(series, "TZYX", name="film"),
@@ -182,12 +186,14 @@ def test_only_what_is_around_the_strokes_is_read(
     order = TrainingOrder(
         model=add_model("volumes", **SPEC),
         classes=spec.classes,
-        touched=(
-            PaintedImage(
-                image=working_image.image,
-                strokes=working_image.annotations,
-                normalise=working_image.normalisation,
-            ),
+        touched=Latest(
+            [
+                PaintedImage(
+                    image=working_image.image,
+                    strokes=working_image.annotations,
+                    normalise=working_image.normalisation,
+                )
+            ]
         ),
         labelled=(),
         config=FineTuneConfig(crop=64),
@@ -203,7 +209,7 @@ def test_a_plane_for_a_model_of_volumes(
     order = TrainingOrder(
         model=add_model("volumes", **SPEC),
         classes=("background", "cell"),
-        touched=(),
+        touched=Latest(()),
         labelled=(
             AddedLabels(
                 image=Image.from_array(plane, "YX", name="flat"),
