@@ -48,9 +48,10 @@ from unet_engine.training.data.crops import CropSampler
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.optimisation import Optimisation, WeightAverage
+from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.optimisers import AdamW, Group, Optimiser
 from unet_engine.training.validation import HeldOut
+from unet_engine.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

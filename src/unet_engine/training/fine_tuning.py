@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from unet_engine.training.data.held_out_split import Split
     from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned, TrainingEvent
+    from unet_engine.training.interrupted_run import InterruptedRun
 
 
 _ADVICE = (
@@ -77,6 +78,7 @@ def iter_fine_tune(
     *,
     previous: Checkpoint | None = None,
     features_from: Checkpoint | None = None,
+    interrupted: InterruptedRun | None = None,
     stop: Stop = never,
 ) -> Generator[TrainingEvent, None, FineTuned]:
     """Train a copy of a model on the labelled pixels.
@@ -105,6 +107,9 @@ def iter_fine_tune(
         A model of planes whose features, beside those of filters, are used for the
         soft targets of a volume, for a model of volumes that is not trained yet; see
         `models.starting.model_of_planes`. None: filters alone.
+    interrupted
+        Where the run is kept every 30 seconds, in case the process ends, and what it
+        goes on from; None for neither.
     stop
         Polled before every step; when it returns True the best model so far is
         returned.
@@ -137,7 +142,7 @@ def iter_fine_tune(
     device = choose_device(config.device)
     start = _Start(checkpoint, pairs, config, device, previous, features_from, stop)
     with translated_errors():
-        run = start.run(source)
+        run = start.run(source, interrupted)
         result = yield from run.events(stop)
         if not result.improved:
             return replace(result, checkpoint=checkpoint)
@@ -173,7 +178,11 @@ class _Start:
         self._device, self._stop = device, stop
         self._previous, self._features_from = previous, features_from
 
-    def run(self, source: Source[TrainingPair] | None) -> TrainingRun:
+    def run(
+        self,
+        source: Source[TrainingPair] | None,
+        interrupted: InterruptedRun | None,
+    ) -> TrainingRun:
         """Return the training, which follows a source if there is one."""
         self._follow_statistics()
         checkpoint, config = self._checkpoint, self._config
@@ -195,6 +204,9 @@ class _Start:
                 self.pairs, split, fraction=config.validation, near=near
             )
             renew = Renewal(source, checkpoint.spec, growing, targets, self._evaluator)
+        if interrupted is not None:
+            interrupted.begins(checkpoint, config, self._device)
+            interrupted.belongs_to(split.training)
         return TrainingRun(
             checkpoint,
             config,
@@ -207,6 +219,7 @@ class _Start:
             started=self._started,
             open_ended=_is_open_ended(config),
             renew=renew,
+            keeper=interrupted,
         )
 
     def _follow_statistics(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,10 @@ from unet_engine.training.losses import (
     soft_cross_entropy,
 )
 from unet_engine.training.optimisers import AdamW, Group, MomentumSGD
+from unet_engine.training.weight_average import MOMENTUM, WeightAverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -53,11 +55,8 @@ _HEAD_RATE_FACTOR = 10.0
 _ANYWHERE = 0.5
 """Share of the crops that are centred on any pixel with soft targets, if there are."""
 
-_MOMENTUM = 0.99
-"""Of the moving average of the weights: the last hundred steps or so count."""
-
 _YOUNG_MOMENTUM = 0.95
-"""The same in a short training from strokes: it must forget the start in time."""
+"""Of the average in a training from strokes: it must forget the start in time."""
 
 _SGD_MOMENTUM = 0.99
 """As in Ronneberger et al. 2015, section 3."""
@@ -71,46 +70,6 @@ _DECAY = 1e-4
 
 # Measured: in 3-D channels last is faster too, by about a twentieth on a CPU.
 _FORMAT = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
-class WeightAverage:
-    """An exponential moving average of a network's weights and statistics.
-
-    It predicts better than the weights of any single step, most of all while the
-    learning rate is high (Polyak and Juditsky 1992).
-
-    Parameters
-    ----------
-    network
-        The network that is averaged.
-    copy
-        Another of the kind, which becomes the mean, in evaluation mode.
-    momentum
-        Share of the mean that a step leaves, once it is old.
-    """
-
-    def __init__(
-        self, network: nn.Module, copy: nn.Module, momentum: float = _MOMENTUM
-    ) -> None:
-        self._momentum = momentum
-        copy.load_state_dict(network.state_dict())
-        self.network = copy.eval().requires_grad_(False)
-        self.steps = 0
-
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Move towards the network; a young average moves faster."""
-        self.steps += 1
-        momentum = min(self._momentum, (1 + self.steps) / (10 + self.steps))
-        for mean, new in zip(
-            self.network.state_dict().values(),
-            network.state_dict().values(),
-            strict=True,
-        ):
-            if mean.is_floating_point():
-                mean.lerp_(new, 1 - momentum)
-            else:
-                mean.copy_(new)
 
 
 class Optimisation:
@@ -147,7 +106,7 @@ class Optimisation:
             self._placed(load_network(checkpoint)),
             _YOUNG_MOMENTUM
             if have_soft_targets(pairs) and not checkpoint.trained
-            else _MOMENTUM,
+            else MOMENTUM,
         )
         self._soft_target_weight = (
             _TEACHER_WEIGHT if checkpoint.trained else _SOFT_TARGET_WEIGHT
@@ -235,6 +194,62 @@ class Optimisation:
             for name, tensor in self.average.network.state_dict().items()
         }
 
+    def kept(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return what the next step depends on: tensors, and texts by their names."""
+        parts = {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self._optimiser.state(),
+            "chance": {"crops": self._generator.get_state()},
+        }
+        tensors = {
+            f"{part}.{name}": tensor.detach().cpu().contiguous()
+            for part, named in parts.items()
+            for name, tensor in named.items()
+        }
+        numbers = {
+            "averaged": self.average.steps,
+            "batch": self.batch,
+            "full": self._dtype == torch.float32,
+            "chance": self._chance.bit_generator.state,
+        }
+        return tensors, {"optimisation": json.dumps(numbers)}
+
+    def restore(self, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
+        """Go on from what ``kept`` returned of the same network.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            When it is of another; nothing has changed then.
+        """
+        numbers = json.loads(texts["optimisation"])
+        # Tried on others first.
+        np.random.default_rng().bit_generator.state = numbers["chance"]
+        with translated_errors():
+            torch.Generator().set_state(tensors["chance.crops"])
+        targets = [
+            ("network", self.network.state_dict()),
+            ("average", self.average.network.state_dict()),
+        ]
+        found = [_matching(part, own, tensors) for part, own in targets]
+        self._optimiser.restore(
+            {
+                name.removeprefix("optimiser."): one
+                for name, one in tensors.items()
+                if name.startswith("optimiser.")
+            }
+        )
+        self.average.steps, self.batch = int(numbers["averaged"]), int(numbers["batch"])
+        if numbers["full"]:
+            self._dtype = torch.float32
+        self._chance.bit_generator.state = numbers["chance"]
+        self._generator.set_state(tensors["chance.crops"])
+        for (_, own), values in zip(targets, found, strict=True):
+            for name, tensor in own.items():
+                # In place: weights keep their order in memory.
+                tensor.copy_(values[name])
+
     def _draw(self) -> Varied:
         crops = self._sampler.draw(self.batch)
         # Apple's GPUs lack some of the resampling.
@@ -298,6 +313,17 @@ class Optimisation:
         if self._dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device, dtype=self._dtype)
+
+
+def _matching(
+    part: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return the tensors of a part of a network, whose names and shapes are its own."""
+    found = {name: tensors[f"{part}.{name}"] for name in own}
+    for name, tensor in own.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            raise ValueError(f"{part}.{name} is {tuple(found[name].shape)}")
+    return found
 
 
 def _groups(network: nn.Module, *, fresh_head: bool) -> list[Group]:

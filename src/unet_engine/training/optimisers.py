@@ -89,17 +89,17 @@ class Optimiser(ABC):
 
         Raises
         ------
-        ValueError
-            When it is of others.
+        ValueError, KeyError
+            When it is of others; nothing has changed then.
         """
-        for number, weight in enumerate(self._weights()):
-            of_weight = {
-                key.partition(".")[2]: tensor
-                for key, tensor in state.items()
-                if key.partition(".")[0] == str(number)
-            }
-            if of_weight:
-                self._restore(weight, of_weight)
+        parts: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in state.items():
+            number, _, name = key.partition(".")
+            parts.setdefault(number, {})[name] = tensor
+        weights = {str(n): weight for n, weight in enumerate(self._weights())}
+        found = [(weights[n], self._restored(weights[n], p)) for n, p in parts.items()]
+        for weight, remembered in found:
+            self._remember(weight, remembered)
 
     def _weights(self) -> Iterator[nn.Parameter]:
         for group in self._groups:
@@ -110,8 +110,14 @@ class Optimiser(ABC):
         """Return what is remembered of a weight; nothing before its first step."""
 
     @abstractmethod
-    def _restore(self, weight: nn.Parameter, state: Mapping[str, Tensor]) -> None:
-        """Remember what ``_state_of`` returned."""
+    def _restored(
+        self, weight: nn.Parameter, state: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return what ``_state_of`` returned as it is remembered."""
+
+    @abstractmethod
+    def _remember(self, weight: nn.Parameter, state: tuple[Tensor, ...]) -> None:
+        """Remember what ``_restored`` returned."""
 
     @abstractmethod
     def _change(
@@ -163,9 +169,15 @@ class AdamW(Optimiser):
             return {}
         return dict(zip(_ADAM, self._state[weight], strict=True))
 
-    def _restore(self, weight: nn.Parameter, state: Mapping[str, Tensor]) -> None:
+    def _restored(
+        self, weight: nn.Parameter, state: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
         mean, square, steps = (state[name] for name in _ADAM)
-        self._state[weight] = _like(weight, mean), _like(weight, square), steps.clone()
+        return _like(weight, mean), _like(weight, square), steps.clone().reshape(())
+
+    def _remember(self, weight: nn.Parameter, state: tuple[Tensor, ...]) -> None:
+        mean, square, steps = state
+        self._state[weight] = mean, square, steps
 
 
 class MomentumSGD(Optimiser):
@@ -207,8 +219,13 @@ class MomentumSGD(Optimiser):
         velocity = self._velocity.get(weight)
         return {} if velocity is None else {"velocity": velocity}
 
-    def _restore(self, weight: nn.Parameter, state: Mapping[str, Tensor]) -> None:
-        self._velocity[weight] = _like(weight, state["velocity"])
+    def _restored(
+        self, weight: nn.Parameter, state: Mapping[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        return (_like(weight, state["velocity"]),)
+
+    def _remember(self, weight: nn.Parameter, state: tuple[Tensor, ...]) -> None:
+        (self._velocity[weight],) = state
 
 
 def _like(weight: nn.Parameter, values: Tensor) -> Tensor:

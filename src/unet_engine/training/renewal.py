@@ -18,7 +18,7 @@ from unet_engine.training.data.pairs import (
     class_counts,
     far_from_labels,
 )
-from unet_engine.training.run import Renewed
+from unet_engine.training.run_interfaces import Renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,6 +22,7 @@ from unet_engine.training.data.sources import Source
 from unet_engine.training.events import Note, Saving
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.forgetting import check_forgetting
+from unet_engine.training.interrupted_run import InterruptedRun
 from unet_engine.training.saving import Trained, save_trained
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
     from unet_engine.training.data.labelled_images import LabelledImage, PaintedImage
     from unet_engine.training.events import FineTuned, TrainingEvent
+
+
+_INTERRUPTED = ".training"
+"""Suffix of the file of a training, beside where its model will be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +66,10 @@ class Round:
         Trainings that follow one another forget what came first. So where all that the
         parent was tuned on is here again, what it was tuned from is tuned anew, on all
         of it at once.
+    resumes
+        Whether to go on with a training of this name, start and data whose process
+        ended before it. Each is kept beside where its model will be, as long as it
+        runs.
     """
 
     start: Checkpoint
@@ -71,6 +80,7 @@ class Round:
     old: Checkpoint | None = None
     overwrite: bool = False
     restarts: bool = False
+    resumes: bool = False
 
 
 def train_round(
@@ -107,16 +117,21 @@ def train_round(
     reading = _Reading(order)
     pairs, left_out = yield from reading.first()
     base, start = _choose_start(order, store, {pair.name for pair in pairs})
+    interrupted = InterruptedRun(
+        store.root / f"{order.name}{_INTERRUPTED}", resume=order.resumes
+    )
     result = yield from iter_fine_tune(
         start,
         reading if reading.follows else pairs,
         order.config,
         previous=order.old if base is not order.parent else None,
         features_from=_features_from(start, store),
+        interrupted=interrupted,
         stop=stop,
     )
     result = replace(result, notes=(*result.notes, *left_out))
     if not result.improved:
+        interrupted.remove()
         return Trained(result=result)
     crops: Sequence[TrainingPair]
     result, crops = check_forgetting(
@@ -128,7 +143,7 @@ def train_round(
     )
     result = _with_origin(result, order, base, store)
     yield Saving()
-    return save_trained(
+    trained = save_trained(
         result,
         store,
         order.name,
@@ -136,6 +151,8 @@ def train_round(
         overwrite=order.overwrite,
         folders=folders,
     )
+    interrupted.remove()
+    return trained
 
 
 def fine_tune(

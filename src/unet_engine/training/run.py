@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from unet_engine.compute.loading import folded_network
+import torch
+
+from unet_engine.compute.loading import folded_network, load_network
 from unet_engine.training.events import DataChanged, FineTuned, Note, Step, Validation
 from unet_engine.training.gains import Gains
 from unet_engine.training.ranking import Ranking
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
-    from torch import nn
+    from torch import Tensor, nn
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig
-    from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import TrainingEvent
     from unet_engine.training.optimisation import Optimisation
+    from unet_engine.training.run_interfaces import Keeper, Renewed
     from unet_engine.training.validation import HeldOutScores
 
     Weights = Mapping[str, npt.NDArray[Any]]
@@ -45,52 +47,6 @@ class Evaluator(Protocol):
 
     def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
         """Measure a network in evaluation mode on the held-out set."""
-
-
-class Keeper(Protocol):
-    """Keeps where a run is, in case its process ends before it."""
-
-    def resume(self, run: TrainingRun) -> Iterator[TrainingEvent]:
-        """Restore what was kept of a run like this one, if there is any."""
-
-    def keep(self, run: TrainingRun) -> None:
-        """Keep where it is, if it is time to."""
-
-    def belongs_to(self, training: Sequence[TrainingPair]) -> None:
-        """Take note that it learns from other pairs from now on."""
-
-
-class Kept(NamedTuple):
-    """What a run needs to go on: its course, its best weights, and what takes steps."""
-
-    state: RunState
-    best_weights: Weights | None
-    optimisation: Optimisation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Renewed:
-    """What a run learns from, after that has changed.
-
-    Attributes
-    ----------
-    training
-        Pairs to learn from; none where only the notes are new.
-    evaluator
-        Of what is held out of them; None where there are none.
-    names
-        Of the images, for the history of the model.
-    pixels
-        How many are labelled.
-    notes
-        What the user should know about the change, one sentence each.
-    """
-
-    training: Sequence[TrainingPair]
-    evaluator: Evaluator | None
-    names: Sequence[str] = ()
-    pixels: int = 0
-    notes: tuple[str, ...] = ()
 
 
 class TrainingRun:
@@ -172,7 +128,7 @@ class TrainingRun:
             if self._is_evaluation_due():
                 yield self._evaluate()
             if self._keeper is not None and not self._diverged:
-                self._keeper.keep(self)
+                yield from self._keeper.keep(self)
         if self._has_learned_since_evaluation():
             yield self._evaluate()
         return self._result()
@@ -302,17 +258,47 @@ class TrainingRun:
             best=self.state.best,
         )
 
-    def restore(self, state: RunState, best_weights: Weights | None) -> None:
-        """Go on from where a run of the same data was."""
-        self.state, self._best_weights = state, best_weights
+    def kept(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return all that the run needs to go on: tensors, and texts by their names."""
+        self.state.seconds = self._seconds()
+        tensors, texts = self._optimisation.kept()
+        best = self._best_weights or {}
+        return {
+            **{f"optimisation.{name}": one for name, one in tensors.items()},
+            **{f"best.{name}": torch.from_numpy(one) for name, one in best.items()},
+        }, {**texts, "state": self.state.to_json()}
+
+    def restore(
+        self,
+        state: RunState,
+        best: Mapping[str, Tensor],
+        tensors: Mapping[str, Tensor],
+        texts: Mapping[str, str],
+    ) -> None:
+        """Go on from where a run of the same start and data was.
+
+        Parameters
+        ----------
+        state
+            Its course.
+        best
+            Its best weights; none where ``state`` has none.
+        tensors, texts
+            As of ``kept``, without prefixes.
+
+        Raises
+        ------
+        ValueError, KeyError
+            When they do not fit; nothing has changed then.
+        """
+        weights = {name: one.numpy() for name, one in best.items()}
+        if best:
+            load_network(replace(self._checkpoint, weights=weights))
+        self._optimisation.restore(tensors, texts)
+        self.state, self._best_weights = state, weights or None
         self._started = time.monotonic() - state.seconds
         if state.decay_from:
             self._schedule = self._schedule.ending_soon(state.decay_from)
-
-    def kept(self) -> Kept:
-        """Return all that the run needs to go on from here."""
-        self.state.seconds = self._seconds()
-        return Kept(self.state, self._best_weights, self._optimisation)
 
     def _result(self) -> FineTuned:
         state = self.state

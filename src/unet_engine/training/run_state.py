@@ -82,7 +82,15 @@ class RunState:
 
 
 def _validation(values: dict[str, Any] | None) -> Validation | None:
-    return None if values is None else Validation(**values)
+    if values is None:
+        return None
+    return Validation(
+        step=int(values["step"]),
+        loss=float(values["loss"]),
+        iou=float(values["iou"]),
+        best=bool(values["best"]),
+        seconds=float(values["seconds"]),
+    )
 
 
 def _scores(values: dict[str, Any] | None) -> HeldOutScores | None:

@@ -24,6 +24,7 @@ from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options.data import DataOptions
 from unet_engine.cli.options.parameters import (
     NO_SETTINGS,
+    Flag,
     Settings,
     UserPath,
     parse_paths,
@@ -75,6 +76,13 @@ class FineTuneOptions(StartOptions, TrainingOptions, DataOptions):
             show_default=False,
         ),
     ] = ()
+    resume: Annotated[
+        Flag,
+        Parameter(
+            help="Go on with a training of the same name, data and settings whose "
+            "process was killed, from where it was at most 30 seconds before.",
+        ),
+    ] = False
 
 
 @settings_of(FineTuneConfig, everyday=("device", "minutes", "steps"))
@@ -127,6 +135,7 @@ def run(*, options: FineTuneOptions, settings: Settings = NO_SETTINGS) -> int:
             old=parent,
             overwrite=options.overwrite,
             restarts=bool(options.strokes),
+            resumes=options.resume,
         )
         events = train_round(training, store, folders=folders_for_commands(), stop=stop)
         return conclude(follow(events, config, quiet=options.quiet), options)
