@@ -2,8 +2,10 @@
 
 A ``ModelSpec`` (``spec``) names a row of the table ``architectures``, whose geometry,
 the exact halo too, is in ``receptive_fields`` and ``fcn_trunks``; ``networks`` builds
-it in torch. A spec with weights and history is a ``Checkpoint``, one file; ``store``
-keeps the files by name. ``starting`` makes a new model from another, by the functions
-of ``weight_transfer`` and the weights of ``imagenet``. Only networks and starts need
-torch.
+it in torch. A spec with weights and history is a ``Checkpoint``, one file, to which
+pixel classifiers may belong (``classifier_part``, in the file by ``classifier_file``);
+``model_header`` reads what is known without tensors, ``store`` keeps the files by name.
+``starting`` makes a new model from another, by the functions of ``weight_transfer`` and
+the weights of ``imagenet``, and ``adaptation`` fits one to other classes or channels.
+Only networks and starts need torch.
 """

@@ -1,6 +1,8 @@
-"""Features of pixels, and what a fitted pixel classifier makes of them.
+"""Features of pixels, and what fitted pixel classifiers make of them.
 
-In go an image and a model, out come features and class probabilities of its pixels,
-block by block. ``features`` computes features by filters and by the maps of a network;
-``feature_cache`` keeps them.
+In go an image and the ``ClassifierPart`` of a model, out come class probabilities.
+``features`` computes features by ``filters`` and by the maps of a network, block by
+block, and ``feature_cache`` keeps them. ``classifier_runner`` evaluates the classifiers
+on rows of features, ``tile_classifier`` on the tiles of an image, which are the same in
+every prediction.
 """
