@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.jobs.data_watch import DataWatch
 from napari_unet.jobs.job import warm_up
+from napari_unet.jobs.related_images import RelatedImages
 from napari_unet.results.masks import Masks
 from napari_unet.results.objects import source_of_objects
 from napari_unet.results.raised_image import ImageRaiser
@@ -120,6 +121,7 @@ class UNetWidget(QWidget):
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
         self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
+        self.related = RelatedImages(self.viewer, self.workspace, self)
         self._scroll_target: QWidget = self.predict
         self._scrolling = QTimer(self)
         self._scrolling.setSingleShot(True)

@@ -5,14 +5,15 @@ No Qt, layer or widget; torch and scikit-learn are imported in the thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari_unet.jobs.job import load_torch
 from napari_unet.state.untrained_model import UntrainedModel
-from unet_engine.errors import Cancelled, DataError
+from unet_engine.errors import Cancelled, DataError, EngineError
 from unet_engine.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 
     from napari_unet.jobs.orders import LiveOrder
     from napari_unet.state.live_state import Tile
+    from napari_unet.state.related_image import RelatedImage
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
+    from unet_engine.annotations.annotations import Annotations
     from unet_engine.interactive.labelled_blocks import LabelledBlocks
     from unet_engine.interactive.learner import InstantLearner
     from unet_engine.models.checkpoint import Checkpoint, ModelInfo
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region, View
     from unet_engine.prediction.events import TileDone
     from unet_engine.stopping import Stop
+
+log = logging.getLogger(__name__)
 
 _MOST_TILES = 144
 """Most tiles of 128 pixels that are predicted of a view: what the features that are
@@ -46,9 +51,12 @@ class Learned:
     ----------
     note
         What was left out of them, as a text; empty for nothing.
+    closed
+        Images that are not open, of which strokes were learned from.
     """
 
     note: str = ""
+    closed: int = 0
 
 
 class LiveSession:
@@ -73,9 +81,10 @@ class LiveSession:
         self._extractor: FeatureExtractor | None = None
         self._spec = ModelSpec()
         self._key: Any = None
-        self._sources: WeakKeyDictionary[WorkingImage, LabelledBlocks] = (
-            WeakKeyDictionary()
-        )
+        self._sources: WeakKeyDictionary[
+            WorkingImage | RelatedImage, LabelledBlocks
+        ] = WeakKeyDictionary()
+        self._ready: WeakSet[RelatedImage] = WeakSet()
         self.learner: InstantLearner | None = None
 
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
@@ -88,6 +97,7 @@ class LiveSession:
             self._spec = known.spec if known else ModelSpec(in_channels=channels)
             self._extractor, self.learner, self._key = extractor, None, key
             self._sources.clear()
+            self._ready.clear()
         return self._source(order.working_image, stop).cache
 
     def _extractor_for(
@@ -139,7 +149,7 @@ class LiveSession:
         parent = order.model.name if order.model else ""
         return live_model(self.learner, order.classes, self._spec, parent=parent)
 
-    def learn(self, order: LiveOrder, stop: Stop) -> None:
+    def learn(self, order: LiveOrder, stop: Stop) -> Learned:
         """Learn from all strokes.
 
         Raises
@@ -151,15 +161,52 @@ class LiveSession:
         """
         from unet_engine.interactive.learner import InstantLearner
 
-        painted = [(self._source(s, stop), strokes) for s, strokes in order.painted]
+        ready = [(one, strokes) for one, strokes in order.related if one in self._ready]
+        every: list[tuple[WorkingImage | RelatedImage, Annotations]]
+        every = [*order.painted, *ready]
+        painted = [(self._source(s, stop), strokes) for s, strokes in every]
         learner = InstantLearner(len(order.classes))
         learner.learn(painted, stop)
-        for working_image, _ in order.painted:
-            if working_image is not order.working_image:
-                self._source(working_image, stop).cache.forget_blocks()
+        for image, _ in every:
+            if image is not order.working_image:
+                self._source(image, stop).cache.forget_blocks()
         self.learner = learner
+        return Learned(note=learner.note, closed=len(ready))
 
-    def _source(self, working_image: WorkingImage, stop: Stop) -> LabelledBlocks:
+    def make_ready(self, order: LiveOrder, stop: Stop) -> bool:
+        """Compute the features of strokes on images that are not open.
+
+        It takes a while for each, so that what is on screen is predicted first, without
+        them.
+
+        Returns
+        -------
+        bool
+            Whether there are any that were not learned from yet.
+
+        Raises
+        ------
+        Cancelled
+            When ``stop`` returned True; what was computed stays.
+        """
+        new = [(one, s) for one, s in order.related if one not in self._ready]
+        for one, strokes in new:
+            try:
+                blocks = self._source(one, stop)
+                blocks.take(strokes, stop)
+                blocks.cache.forget_blocks()
+            except (EngineError, OSError) as error:
+                if isinstance(error, Cancelled):
+                    raise
+                # The image may have gone since it was found: it takes no part.
+                log.info("%s is not learned from: %s", one.image.name, error)
+                continue
+            self._ready.add(one)
+        return any(one in self._ready for one, _ in new)
+
+    def _source(
+        self, working_image: WorkingImage | RelatedImage, stop: Stop
+    ) -> LabelledBlocks:
         from unet_engine.interactive.labelled_blocks import LabelledBlocks
         from unet_engine.pixel_classification.feature_cache import FeatureCache
 
@@ -216,11 +263,21 @@ def live_run(
         try:
             source = session.prepare(order, stop)
             if order.learn:
-                session.learn(order, stop)
-                yield Learned(note=session.learner.note if session.learner else "")
+                yield session.learn(order, stop)
         except Cancelled:
             return False
-        return (yield from _predict_view(order, session.learner, source, stop))
+        complete = yield from _predict_view(order, session.learner, source, stop)
+        if not complete or session.learner is None:
+            return complete
+        try:
+            if not session.make_ready(order, stop):
+                return True
+            learned = session.learn(order, stop)
+        except Cancelled:
+            return False
+        yield learned
+        again = replace(order, fresh=frozenset())
+        return (yield from _predict_view(again, session.learner, source, stop))
 
 
 def save_run(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from napari_unet.state.live_state import Tile
     from napari_unet.state.model_so_far import ModelSoFar
+    from napari_unet.state.related_image import RelatedImage
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
@@ -114,6 +115,8 @@ class LiveOrder:
         The image on screen.
     painted
         All images with strokes, and a copy of those.
+    related
+        Images that are not open, and a copy of their strokes.
     model
         The chosen model, or None.
     classes
@@ -130,6 +133,7 @@ class LiveOrder:
 
     working_image: WorkingImage
     painted: tuple[tuple[WorkingImage, Annotations], ...]
+    related: tuple[tuple[RelatedImage, Annotations], ...]
     model: Model | None
     classes: tuple[str, ...]
     learn: bool

@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_unet.state import stroke_classes
 from napari_unet.state.activities import Activities
 from napari_unet.state.loaded_model import LoadedModel
+from napari_unet.state.related_image import FoundImages
 from napari_unet.state.saved_strokes import SavedStrokes
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.state.working_images import WorkingImages
@@ -58,6 +59,8 @@ class Workspace(Activities):
         Where prediction and training run.
     pairs
         Training data the user added.
+    related
+        Images that are not open, with strokes of the same task.
     closing
         Whether napari is about to be closed: nothing is begun by itself any more.
     painting
@@ -90,6 +93,7 @@ class Workspace(Activities):
         self.added_classes: tuple[str, ...] = ()
         self.device: Device = "auto"
         self.pairs: list[Pair] = []
+        self.related = FoundImages()
         self.closing = False
         self.painting: Callable[[], bool] = lambda: False
         self._working_images = WorkingImages(self.saved)
@@ -134,6 +138,11 @@ class Workspace(Activities):
     def layers_of(self, working_image: WorkingImage) -> list[Any]:
         """Return the image layers that show a working image, the first one first."""
         return self._working_images.layers_of(working_image)
+
+    def open_stroke_folders(self) -> frozenset[Path]:
+        """Return where the strokes of the images lie that are open."""
+        folders = (s.annotations.folder for s in self._working_images.all())
+        return frozenset(folder for folder in folders if folder is not None)
 
     def why_not_learned(self, working_image: WorkingImage) -> str:
         """Return why the chosen model cannot learn from an image, or nothing."""

@@ -84,7 +84,7 @@ class Live(QObject):
         self._source = _source_of(())
         self._near: tuple[float, float] | None = None
         self._since = 0.0
-        self._note = ""
+        self._learned = Learned()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._start)
@@ -92,6 +92,7 @@ class Live(QObject):
         workspace.mask_changed.connect(self._follow)
         workspace.classes_changed.connect(self._on_model_changed)
         workspace.activity_changed.connect(self._on_activity_changed)
+        workspace.related.changed.connect(self._on_related_changed)
 
     @property
     def running(self) -> bool:
@@ -177,6 +178,13 @@ class Live(QObject):
         if self.on:
             self._note_event(LiveEvent.MODEL_CHOSEN)
 
+    def _on_related_changed(self) -> None:
+        """Learn from images that are not open, or no longer from those."""
+        if self.on:
+            self._note_event(LiveEvent.MODEL_CHOSEN)
+            if self._job is None:
+                self._request_run()
+
     def _on_activity_changed(self) -> None:
         if self._workspace.activity == "predict":
             self._note_event(LiveEvent.PREDICTION_STARTED)
@@ -228,6 +236,11 @@ class Live(QObject):
         return LiveOrder(
             working_image=view.working_image,
             painted=painted,
+            related=tuple(
+                (one, one.strokes_in(view.working_image.names))
+                for one in self._workspace.related.images
+                if set(one.saved.painted) <= set(view.working_image.names)
+            ),
             model=self._workspace.model,
             classes=view.working_image.names,
             learn=len(_classes_of(painted)) > 1,
@@ -270,8 +283,8 @@ class Live(QObject):
     def _on_events(
         self, order: LiveOrder, generation: int, events: list[Learned | TileDone]
     ) -> None:
-        notes = [event.note for event in events if isinstance(event, Learned)]
-        self._note = notes[-1] if notes else self._note
+        learned = [event for event in events if isinstance(event, Learned)]
+        self._learned = learned[-1] if learned else self._learned
         if self._workspace.activity == "predict":
             return
         self._state = self._state.with_waiting(
@@ -308,8 +321,7 @@ class Live(QObject):
         if order.learn and complete:
             seconds = time.perf_counter() - self._since if self._since else 0.0
             self._since = 0.0
-            line = _describe(order, seconds)
-            self.message.emit(f"{line}; {self._note}" if self._note else line)
+            self.message.emit(_describe(order, self._learned, seconds))
 
     def _on_error(self, error: Exception) -> None:
         self.message.emit(f"Live: {describe_error(error)}")
@@ -340,9 +352,13 @@ def _amount(painted: Iterable[tuple[WorkingImage, Annotations]]) -> str:
     return f"{sum(annotations.count() for _, annotations in painted):,} px"
 
 
-def _describe(order: LiveOrder, seconds: float) -> str:
+def _describe(order: LiveOrder, learned: Learned, seconds: float) -> str:
     amount = _amount(order.painted)
-    return f"Live: {amount}, {seconds:.1f} s" if seconds else f"Live: {amount}"
+    if learned.closed:
+        images = "image that is" if learned.closed == 1 else "images that are"
+        amount += f", and {learned.closed} {images} not open"
+    line = f"Live: {amount}, {seconds:.1f} s" if seconds else f"Live: {amount}"
+    return f"{line}; {learned.note}" if learned.note else line
 
 
 def close_all(viewports: list[ViewportTracker]) -> None:

@@ -50,6 +50,7 @@ class NewStrokes(QObject):
         self._timer.timeout.connect(self._post)
         workspace.touched_changed.connect(self._on_changed)
         workspace.layer_lost.connect(self._on_changed)
+        workspace.related.changed.connect(self._on_changed)
 
     def follow(self, order: TrainingOrder | None, *, others: bool = True) -> None:
         """Post to a training from now on, or to none.
@@ -98,7 +99,29 @@ class NewStrokes(QObject):
             self._timer.start(_REST_MS)
             return
         classes = self._order.classes
-        self._order.touched.post([painted_image(one, classes) for one in self.images])
+        touched = [painted_image(one, classes) for one in self.images]
+        related = related_painted(self._workspace, classes) if self._others else []
+        self._order.touched.post([*touched, *related])
+
+
+def related_painted(
+    workspace: Workspace, classes: Sequence[str] = ()
+) -> list[PaintedImage]:
+    """Return what is painted on images that are not open.
+
+    Parameters
+    ----------
+    workspace
+        Has what was found.
+    classes
+        Of the model that learns from it; by default those of the chosen one.
+    """
+    classes = classes or workspace.classes
+    return [
+        one.painted(classes)
+        for one in workspace.related.images
+        if set(one.saved.painted) <= set(classes)
+    ]
 
 
 def painted_image(one: WorkingImage, classes: Sequence[str]) -> PaintedImage:

@@ -15,7 +15,11 @@ from napari_unet.state.model_so_far import ModelSoFar
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.finetune.better_model import BetterModel
 from napari_unet.steps.finetune.labelled_layers import PairsSection
-from napari_unet.steps.finetune.new_strokes import NewStrokes, painted_image
+from napari_unet.steps.finetune.new_strokes import (
+    NewStrokes,
+    painted_image,
+    related_painted,
+)
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.viewer.conversion import full_data, image_of
 from napari_unet.widgets.buttons import button
@@ -42,6 +46,11 @@ _FINE_TUNE = (
     "meanwhile, with Live too. The old model stays."
 )
 _TRAIN = "Train the new model on what you touched, until it no longer gains."
+_OTHERS = (
+    "Learn from all images with strokes of these classes, opened or not, each with "
+    "equal say: those in the folders of the open ones, and those that this model or "
+    "one that it was tuned from learned from."
+)
 _STOP = ("Stop", "End the training now and keep the best model.")
 
 
@@ -75,16 +84,14 @@ class FineTuneSection(TrainingSection):
         workspace.layer_changed.connect(self._show_others)
         workspace.touched_changed.connect(self._show_others)
         workspace.classes_changed.connect(self._show_others)
+        workspace.related.changed.connect(self._show_others)
         self._on_activity_changed()
         self._show_others()
         self._follow_model()
 
     def _make_settings(self) -> None:
-        self.others = CheckBox(value=True, text="Other corrected images too")
-        self.others.native.setToolTip(
-            "Train on what you touched in the other images as well, so that the model "
-            "does not forget them."
-        )
+        self.others = CheckBox(value=True, text="")
+        self.others.native.setToolTip(_OTHERS)
         self.content.addWidget(self.others.native)
         self.left_out = TextLine()
         self.content.addWidget(self.left_out)
@@ -160,12 +167,14 @@ class FineTuneSection(TrainingSection):
             for pair in workspace.pairs
         )
         workspace.check_painted()
-        if not labelled:
+        painted = [painted_image(one, workspace.classes) for one in touched]
+        related = related_painted(workspace) if self.others.value else []
+        if not labelled and not related:
             _check_classes(touched, workspace.classes)
         return TrainingOrder(
             model=workspace.model,
             classes=workspace.classes,
-            touched=Latest([painted_image(one, workspace.classes) for one in touched]),
+            touched=Latest([*painted, *related]),
             labelled=labelled,
             config=self.config,
         )
@@ -296,9 +305,19 @@ class FineTuneSection(TrainingSection):
     def _show_others(self) -> None:
         here = self._workspace.touched_working_images(others=False)
         everywhere = self._workspace.touched_working_images(others=True)
-        self.others.native.setVisible(len(everywhere) > len(here))
-        reasons = self._workspace.left_out()
+        closed = len(self._workspace.related.images)
+        self.others.native.setVisible(len(everywhere) > len(here) or closed > 0)
+        self.others.text = describe_images(len(everywhere), closed)
+        reasons = (*self._workspace.left_out(), *self._workspace.related.left_out)
         self.left_out.setText(" ".join(f"Not learned from: {why}." for why in reasons))
+
+
+def describe_images(opened: int, closed: int) -> str:
+    """Return how many images are learned from, for the switch."""
+    if opened + closed == 1:
+        return f"1 image of these classes{', not open' if closed else ''}"
+    beside = f", {closed} of them not open" if closed else ""
+    return f"All {opened + closed} images of these classes{beside}"
 
 
 def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
