@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unet_engine.annotations import act_history
 from unet_engine.annotations import annotations as module
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.annotations.block import EDGE
@@ -271,3 +272,21 @@ def test_times_that_are_damaged_are_refused():
     ):
         with pytest.raises(ValueError, match=why):
             PaintTimes.unpack(damaged, 0, (1, 2))
+
+
+def test_memory_for_undo_is_limited_and_what_is_older_has_the_time_of_the_undo(
+    clock, monkeypatch
+):
+    monkeypatch.setattr(act_history, "_MOST_BYTES", 2000)
+    notes = Annotations(SHAPE)
+    for label in range(4):
+        clock.now += 100
+        paint(notes, label, box=(slice(0, 20), slice(0, 20)))
+    assert notes._blocks._history._bytes <= 2000
+    clock.now = 2000.0
+    seen = []
+    for label in (2, 1, 0):
+        paint(notes, label, box=(slice(0, 20), slice(0, 20)), act="undo")
+        seen.append(round(np.nanmax(notes.times((0,)))))
+    assert seen == [1300, 1200, 2000]
+    assert notes._blocks._history._bytes == 0

@@ -114,7 +114,8 @@ def training_pairs(
     ----------
     data
         Images; planes and volumes of them without labels are left out, and so is an
-        optional one from where it cannot be read.
+        optional one from where it cannot be read. All strokes on an image weigh as much
+        as those on another, however many of its planes were painted on.
     spec
         Of the model that will learn: from planes, or from volumes.
     config
@@ -176,7 +177,9 @@ class _Source:
         self.image = normalisation.marked(image)
         self._name, self._normalisation = name, normalisation
 
-    def pair(self, index: Index, box: Box, target: Labels) -> TrainingPair:
+    def pair(
+        self, index: Index, box: Box, target: Labels, weight: float = 1.0
+    ) -> TrainingPair:
         """Read a region of a plane or a volume; ``target`` is of that region."""
         read = self.image.read_volume if self.spec.ndim == 3 else self.image.read
         pixels = read(index, box)
@@ -185,6 +188,7 @@ class _Source:
             self._normalisation.apply(pixels),
             recorded_target(target, pixels),
             name=f"{self._name}{place}",
+            weight=weight,
             unrecorded=count_unrecorded(target, pixels),
             origin=tuple(part.start or 0 for part in box),
         )
@@ -222,21 +226,25 @@ def _painted_pairs(strokes: Annotations, source: _Source) -> Iterator[TrainingPa
 
 
 def _painted_planes(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
-    for index in strokes.planes():
+    planes = strokes.planes()
+    for index in planes:
         target = strokes.target(index)
         painted = target != IGNORE
         # Nothing, where what is on disk of it is damaged.
         if painted.any():
             region = _around(painted, source.config.crop)
-            yield source.pair(index, region, target[region])
+            yield source.pair(index, region, target[region], 1 / len(planes))
 
 
 def _painted_volumes(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
     """Make one volume of all painted slices, those between them ``IGNORE``."""
     from unet_engine.training.data.crops import with_context
 
-    for place, planes in groupby(strokes.planes(), key=lambda index: index[:-1]):
-        indices = list(planes)
+    volumes = [
+        (place, list(planes))
+        for place, planes in groupby(strokes.planes(), key=lambda index: index[:-1])
+    ]
+    for place, indices in volumes:
         painted = np.any([strokes.touched(index) for index in indices], axis=0)
         if not painted.any():
             continue
@@ -250,7 +258,7 @@ def _painted_volumes(strokes: Annotations, source: _Source) -> Iterator[Training
         target = np.full([part.stop - part.start for part in box], IGNORE, np.uint8)
         for index in indices:
             target[index[-1] - box[0].start] = strokes.target(index, box[1:])
-        yield source.pair(place, box, target)
+        yield source.pair(place, box, target, 1 / len(volumes))
 
 
 def _around(painted: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:

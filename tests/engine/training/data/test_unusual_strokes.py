@@ -116,6 +116,22 @@ def test_many_strokes_on_a_stack_are_pairs_that_are_read_one_by_one():
     assert len(list(read)) == 11
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_all_strokes_on_an_image_weigh_as_much_as_those_on_another(ndim):
+    spec = replace(SPEC, ndim=ndim)
+    shape = (3, 64, 64) if ndim == 2 else (3, 4, 64, 64)
+    notes = Annotations(shape)
+    for number in range(shape[0]):
+        plane = (number, 1)[: len(shape) - 2]
+        notes.accept(plane, (slice(9), slice(30)), np.zeros((9, 30), np.uint8))
+    axes = "ZYX" if ndim == 2 else "TZYX"
+    stack = Image.from_array(np.zeros(shape, np.uint8), axes, name="stack")
+    pairs = training_pairs([PaintedImage(image=stack, strokes=notes)], spec, CONFIG)
+    assert [pair.weight for pair in pairs] == [pytest.approx(1 / 3)] * 3
+    (pair,) = pairs_of(painted((10, 10, 0), (40, 10, 1)))
+    assert pair.weight == 1
+
+
 def test_of_many_strokes_only_changed_blocks_are_read_again(many, monkeypatch):
     image, notes = grey((512, 512)), many.copy()
     cache = FeatureCache(
