@@ -79,7 +79,13 @@ class MaskView(QObject):
         self.layer = layer
         self.overlay: Labels | None = None
         self.tiles = TileDisplay(viewer, layer, working_image, workspace.painting, self)
-        self.exchange = MaskExchange(self, workspace.painting)
+        self.exchange = MaskExchange(
+            working_image,
+            self.tiles,
+            lambda: self.on_screen,
+            workspace.painting,
+            self,
+        )
         self.recorder = StrokeRecorder(layer, working_image, self._on_touched)
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)

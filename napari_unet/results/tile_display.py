@@ -82,6 +82,12 @@ class TileDisplay:
         """Show what has arrived, in the thumbnail too."""
         self._refreshing.request(finished=True)
 
+    def draw(self) -> None:
+        """Show all of the mask that is on screen at once."""
+        self._waiting.clear()
+        if self._layer in self._viewer.layers:
+            self._layer.refresh(extent=False, thumbnail=False)
+
     def _refresh(self, finished: bool) -> None:
         if self._layer not in self._viewer.layers:
             return
