@@ -9,11 +9,13 @@ crops, augmentation, loss, evaluations, averaged weights. ``bare`` is forward, c
 entropy, backward and step on crops that are ready, channels last and in the same
 precision. Both take turns, so that other work on the machine slows both.
 ``ratio`` is seconds of a step of the product, evaluations included, over those of a
-bare step. ``share_of_limit`` is the least time that the arithmetic of a step could
-take, by the rate of the best matrix product in that precision, over the time it took.
-``preparing`` is the share of the time before the first step, and ``parts`` where the
-rest of the time goes, in shares of it. ``seconds_left_error`` is the largest error of
-the time left after the first tenth, in shares of the run.
+bare step; the measuring of the halo after the last one is left out. ``share_of_limit``
+is the least time that the arithmetic of a step could take, by the rate of the best
+matrix product in that precision, over the time it took. ``preparing`` is the share of
+the time before the first step, and ``parts`` where the rest of the time goes, in shares
+of it. ``seconds_left_error`` is the largest error of the time left after the first
+tenth, in shares of the run, where it is shown; it is measured with ``--apart``, which
+takes the bare steps before and after the training.
 
 Seconds are those of the process on one core, unless ``--wall`` is given.
 """
@@ -42,6 +44,7 @@ from unet_engine.images import Image, Normalisation, match_channels
 from unet_engine.models.starting import with_classes
 from unet_engine.models.store import ModelStore
 from unet_engine.synthetic.nuclei import nuclei
+from unet_engine.training import fine_tuning
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.augmentation import Augmentation
 from unet_engine.training.data.crops import CropSampler
@@ -67,15 +70,16 @@ STROKES = 6
 """Of each class on each image."""
 BARE_STEPS = 6
 """Steps of the bare loop in each turn."""
-TURN = 0.1
-"""Share of the training after which the bare loop has a turn."""
-PARTS: dict[str, tuple[type, str]] = {
+TURN_S = 12.0
+"""Seconds of the training after which the bare loop has a turn."""
+PARTS: dict[str, tuple[Any, str]] = {
     "crops": (CropSampler, "draw"),
     "augmentation": (Augmentation, "__call__"),
     "averaging": (WeightAverage, "update"),
     "optimiser": (Optimiser, "step"),
     "step": (Optimisation, "step"),
     "evaluation": (HeldOut, "evaluate"),
+    "halo": (fine_tuning, "measure_halo"),
 }
 
 
@@ -140,7 +144,7 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def watching(self, parts: dict[str, tuple[type, str]]) -> Iterator[None]:
+    def watching(self, parts: dict[str, tuple[Any, str]]) -> Iterator[None]:
         """Measure methods of classes, by the names of the parts."""
         originals = {name: getattr(*where) for name, where in parts.items()}
         for name, (owner, method) in parts.items():
@@ -175,16 +179,17 @@ def compare(start: str, arguments: argparse.Namespace) -> dict[str, Any]:
     )
     bare = BareLoop(checkpoint, config)
     bare.step()
+    bare_steps = _time_bare(bare, clock)
     watch = Stopwatch(clock if arguments.wall else time.thread_time)
     pairs = make_pairs(start, checkpoint.spec.in_channels, arguments.images)
     events = iter_fine_tune(checkpoint, pairs, config)
-    steps, training, bare_steps = 0, 0.0, []
+    steps, training = 0, 0.0
     with watch.watching(PARTS):
         started = clock()
         # The evaluation of the model before the training ends the preparation.
-        first = next(events)
+        while not isinstance(next(events), Validation):
+            pass
         preparing = clock() - started
-        assert isinstance(first, Validation)
         watch.seconds.clear()
         turn, seen = 0.0, []
         started = clock()
@@ -193,11 +198,14 @@ def compare(start: str, arguments: argparse.Namespace) -> dict[str, Any]:
             if isinstance(event, Step):
                 steps += 1
                 seen.append((event.seconds, event.seconds_left))
-                if _progress(event) >= turn:
-                    turn += TURN
+                if not arguments.apart and event.seconds >= turn:
+                    turn = event.seconds + TURN_S
                     bare_steps += _time_bare(bare, clock)
             started = clock()
         training += clock() - started
+    # Measured once of a model that is to be saved, however long it was trained.
+    training -= watch.seconds.get("halo", 0.0)
+    bare_steps += _time_bare(bare, clock)
     step, bare_step = training / steps, median(bare_steps)
     crops = (config.batch * config.crop, config.crop)
     # Backward computes the gradients of inputs and of weights.
@@ -209,18 +217,15 @@ def compare(start: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "ratio": round(step / bare_step, 2),
         "share_of_limit": round(limit / step, 3),
         "bare_share_of_limit": round(limit / bare_step, 3),
+        "steps": steps,
+        "preparing_s": round(preparing, 1),
         "preparing": round(preparing / (preparing + training), 3),
-        "seconds_left_error": _error_of_time_left(seen),
+        "seconds_left_error": _error_of_time_left(seen) if arguments.apart else None,
         "parts": {
             name: round(seconds / training, 3)
             for name, seconds in watch.seconds.items()
         },
     }
-
-
-def _progress(step: Step) -> float:
-    left = step.seconds_left
-    return 0.0 if left is None else step.seconds / max(1e-9, step.seconds + left)
 
 
 def _time_bare(bare: BareLoop, clock: Callable[[], float]) -> list[float]:
@@ -249,6 +254,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0, help="in place of minutes")
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--images", type=int, default=2)
+    parser.add_argument("--apart", action="store_true", help="bare steps apart")
     parser.add_argument("--wall", action="store_true", help="all cores, by the clock")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args()

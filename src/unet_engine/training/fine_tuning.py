@@ -26,6 +26,7 @@ from unet_engine.training.data.pairs import (
 from unet_engine.training.data.soft_targets import with_soft_targets
 from unet_engine.training.data.sources import Source
 from unet_engine.training.data.teacher_targets import with_teacher_targets
+from unet_engine.training.events import Preparing
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.renewal import CarriedTargets, Renewal
 from unet_engine.training.run import TrainingRun
@@ -62,6 +63,9 @@ _LEAST_SHIFT = 0.15
 """Shift of the first layer below which its statistics are kept. Measured on the sets of
 "A few strokes on images of a new kind" in benchmarks/RESULTS.md: new ones improve dark
 vessels and nuclei, and worsen tissue in electron microscopes."""
+
+_PARTS = "dividing the labels", "computing soft targets", "evaluating the model"
+"""Of what is computed before the first step, in their order."""
 
 _MOST_PREPARING = 0.1
 """Share of the time of a training that the soft targets may take."""
@@ -117,8 +121,8 @@ def iter_fine_tune(
     Yields
     ------
     TrainingEvent
-        Every optimiser step; the held-out pixels before the first one, at intervals,
-        and after the last one; what a source has changed.
+        What is prepared; every optimiser step; the held-out pixels before the first
+        one, at intervals, and after the last one; what a source has changed.
 
     Returns
     -------
@@ -142,7 +146,7 @@ def iter_fine_tune(
     device = choose_device(config.device)
     start = _Start(checkpoint, pairs, config, device, previous, features_from, stop)
     with translated_errors():
-        run = start.run(source, interrupted)
+        run = yield from start.run(source, interrupted)
         result = yield from run.events(stop)
         if not result.improved:
             return replace(result, checkpoint=checkpoint)
@@ -182,8 +186,9 @@ class _Start:
         self,
         source: Source[TrainingPair] | None,
         interrupted: InterruptedRun | None,
-    ) -> TrainingRun:
+    ) -> Generator[Preparing, None, TrainingRun]:
         """Return the training, which follows a source if there is one."""
+        yield _preparing(0)
         self._follow_statistics()
         checkpoint, config = self._checkpoint, self._config
         split = split_pairs(
@@ -196,7 +201,9 @@ class _Start:
         targets = CarriedTargets(
             self._soft_targets, near if checkpoint.trained else None
         )
+        yield _preparing(1)
         training = targets(split.training)
+        yield _preparing(2)
         loose = have_soft_targets(training) and not checkpoint.trained
         renew = None
         if source is not None:
@@ -257,6 +264,10 @@ class _Start:
             seed=self._config.seed,
             watched=pairs if self._checkpoint.trained else (),
         )
+
+
+def _preparing(done: int) -> Preparing:
+    return Preparing(what=_PARTS[done], done=done, total=len(_PARTS))
 
 
 def _is_open_ended(config: FineTuneConfig) -> bool:

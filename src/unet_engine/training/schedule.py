@@ -30,7 +30,7 @@ _OPEN_EVALUATIONS = 100
 _FEWEST_STEPS = 10
 """Steps between two evaluations, where the steps end the run."""
 
-_MOST_TIME_EVALUATING = 0.08
+_MOST_TIME_EVALUATING = 0.06
 """Share of the time that evaluations may take, where the clock ends the run: with what
 crops and losses cost a step, a third of what a training may take beyond its bare
 steps."""

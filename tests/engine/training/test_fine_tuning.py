@@ -17,7 +17,7 @@ from unet_engine.training import fine_tuning as training
 from unet_engine.training import optimisation as optimisation
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.pairs import TrainingPair
-from unet_engine.training.events import FineTuned, Step, Validation
+from unet_engine.training.events import FineTuned, Preparing, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.ranking import is_better
@@ -105,6 +105,9 @@ class TestRun:
         events, result = run
         steps = [e for e in events if isinstance(e, Step)]
         looks = [e for e in events if isinstance(e, Validation)]
+        parts = [e for e in events if isinstance(e, Preparing)]
+        assert parts == events[: len(parts)]
+        assert [(e.done, e.total) for e in parts] == [(0, 3), (1, 3), (2, 3)]
         assert [e.step for e in steps] == list(range(1, 61))
         assert looks[0].step == 0
         assert looks[-1].step == 60
@@ -113,7 +116,7 @@ class TestRun:
         assert result.after in looks
         assert result.after.best
         assert all(math.isfinite(e.loss) for e in (*steps, *looks))
-        seconds = [e.seconds for e in events]
+        seconds = [e.seconds for e in events[len(parts) :]]
         assert seconds == sorted(seconds)
 
     def test_best_evaluation_is_returned(self, run):
@@ -205,7 +208,7 @@ class TestEnd:
         events, result = train(start, stop=lambda: True)
         assert result.checkpoint is start
         assert result.stopped
-        assert [type(e) for e in events] == [Validation]
+        assert [type(e) for e in events] == [Preparing] * 3 + [Validation]
 
     @pytest.mark.slow
     def test_minutes_end_a_run(self, monkeypatch):

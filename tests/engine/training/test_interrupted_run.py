@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,9 @@ from unet_engine.training.data.labelled_images import PaintedImage
 from unet_engine.training.events import Note, Step
 from unet_engine.training.rounds import Round, train_round
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 SPEC = ModelSpec(depth=2, width=4, classes=("background", "cell"))
 CONFIG = {"device": "cpu", "minutes": 0, "steps": 24, "crop": 32, "batch": 2}
 KILLED_AFTER = 13
@@ -44,10 +48,10 @@ def painted(value: float = 120.0) -> PaintedImage:
     )
 
 
-def train(
-    root: Path, *, kill: int = 0, stop: int = 0, value: float = 120.0, **options: Any
-) -> tuple[list[Any], Any]:
-    """Train, keeping every step; end the process or the training after a step."""
+def round_of(
+    root: Path, *, value: float = 120.0, **options: Any
+) -> Generator[Any, None, Any]:
+    """Return a training, which is kept after every step."""
     interrupted_run._INTERVAL_S = 0.0
     values = {**CONFIG, **{k: v for k, v in options.items() if k != "resumes"}}
     order = Round(
@@ -57,6 +61,13 @@ def train(
         name="mine",
         resumes=options.get("resumes", False),
     )
+    return train_round(order, ModelStore(root), folders=[])
+
+
+def train(
+    root: Path, *, kill: int = 0, stop: int = 0, **options: Any
+) -> tuple[list[Any], Any]:
+    """Train; end the process or the training after a step."""
     events: list[Any] = []
 
     def follow(event: Any) -> None:
@@ -66,8 +77,7 @@ def train(
         if isinstance(event, Step) and event.step - 1 == stop > 0:
             raise KeyboardInterrupt
 
-    trained = drain(train_round(order, ModelStore(root), folders=[]), follow)
-    return events, trained
+    return events, drain(round_of(root, **options), follow)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +105,20 @@ def killed(root: Path, **options: Any) -> Path:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     return root / "mine.training"
+
+
+def begin(root: Path, **options: Any) -> list[Any]:
+    """Return the events up to the end of the first step that is taken."""
+    events: list[Any] = []
+    with closing(round_of(root, **options)) as run:
+        while not isinstance(event := next(run), Step):
+            events.append(event)
+    return [*events, event]
+
+
+@pytest.fixture(scope="module")
+def file_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return interrupted(tmp_path_factory.mktemp("interrupted")).read_bytes()
 
 
 def interrupted(root: Path, **options: Any) -> Path:
@@ -170,10 +194,10 @@ def test_where_nothing_was_interrupted_it_starts(tmp_path: Path):
     ],
 )
 def test_of_other_data_or_settings_it_starts_anew(
-    tmp_path: Path, options: dict[str, Any], reason: str
+    tmp_path: Path, file_of_a_run: bytes, options: dict[str, Any], reason: str
 ):
-    interrupted(tmp_path)
-    events, _ = train(tmp_path, resumes=True, **options)
+    (tmp_path / "mine.training").write_bytes(file_of_a_run)
+    events = begin(tmp_path, resumes=True, **options)
     assert reason in notes(events)
     assert first_step(events) == 1
 
@@ -230,14 +254,27 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_file_that_is_damaged_or_not_ours_is_named_and_not_used(
-    tmp_path: Path, whole: Any, damage: Any
+    tmp_path: Path, file_of_a_run: bytes, damage: Any
 ):
-    file = interrupted(tmp_path)
+    file = tmp_path / "mine.training"
+    file.write_bytes(file_of_a_run)
+    # As it was it is used.
+    assert first_step(begin(tmp_path, resumes=True)) == KILLED_AFTER + 1
+    file.write_bytes(file_of_a_run)
     damage(file)
-    events, trained = train(tmp_path, resumes=True)
+    events = begin(tmp_path, resumes=True)
     assert "starts anew" in notes(events)
     assert str(file) in notes(events)
     assert first_step(events) == 1
+
+
+def test_what_cannot_be_restored_changes_nothing(
+    tmp_path: Path, whole: Any, file_of_a_run: bytes
+):
+    file = tmp_path / "mine.training"
+    file.write_bytes(file_of_a_run)
+    DAMAGES["moment is missing"](file)
+    _, trained = train(tmp_path, resumes=True)
     assert same_weights(trained.result, whole)
 
 

@@ -52,7 +52,7 @@ def test_short_runs_evaluate_rarely():
 
 def test_slow_evaluations_are_rarer_where_time_ends_the_run():
     assert by_time().next_evaluation(0, 10, 0.01) == pytest.approx(0.1 + 1 / 20)
-    assert by_time().next_evaluation(0, 10, 6) == pytest.approx(0.1 + 6 / 0.08 / 100)
+    assert by_time().next_evaluation(0, 10, 6) == pytest.approx(0.1 + 6 / 0.06 / 100)
 
 
 def test_time_of_the_last_evaluation_and_of_a_rest_is_kept_free():

@@ -10,7 +10,7 @@ from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import bar, report
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.generators import drain
-from unet_engine.training.events import Note, Step, Validation
+from unet_engine.training.events import Note, Preparing, Step, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -58,6 +58,8 @@ def follow(
             elif isinstance(event, Note):
                 shown.add(event.line)
                 report([event.line], quiet=quiet)
+            elif isinstance(event, Preparing):
+                progress.set_postfix_str(event.what)
             elif isinstance(event, Step):
                 loss = f"{event.loss:.3f}"
                 progress.set_postfix(refresh=False, step=event.step, loss=loss)
