@@ -6,7 +6,6 @@ scales: Sommer et al. 2011, ilastik); the network adds the maps of its decoder.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -26,9 +25,9 @@ from unet_engine.models.networks.unet import UNet
 from unet_engine.pixel_classification.filters import (
     OCTAVES,
     RESPONSES,
-    enlarge,
     filter_responses,
 )
+from unet_engine.pixel_classification.network_maps import decoded_maps, enlarged_inner
 from unet_engine.tiling.tiles import read_reflected
 
 if TYPE_CHECKING:
@@ -51,8 +50,9 @@ larger than those of the training."""
 MARGIN = 64
 """Context that a block needs on each side, in pixels."""
 
-GRID = 2 ** (OCTAVES - 1)
-"""Corners of blocks lie on multiples of it, so that all share one coarse grid."""
+GRID = 2**OCTAVES
+"""Corners and edges of blocks lie on multiples of it, in pixels, so that all share one
+coarse grid, and the image at half its size, too."""
 
 _SYMMETRIES = ((0, False), (2, False), (1, True), (3, True))
 """Quarter turns and whether a flip follows: the half turn, and Y and X exchanged. A
@@ -159,9 +159,9 @@ class FeatureExtractor:
             probabilities of a tuned model.
         """
         image = torch.from_numpy(block)[None].to(self._device)
-        maps = [*filter_responses(image), *self._network_maps(image)]
         inner = slice(MARGIN, -MARGIN)
-        joined = torch.cat([m[0, :, inner, inner] for m in maps])
+        filtered = [r[..., inner, inner] for r in filter_responses(image)]
+        joined = torch.cat([*filtered, *self._network_maps(image)], dim=1)[0]
         return joined.permute(1, 2, 0).cpu().contiguous()
 
     def read(
@@ -229,15 +229,19 @@ class FeatureExtractor:
         return self._runner(block, wanted)
 
     def _network_maps(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of the network, without the margin of the image."""
         if self._unet is None:
             return []
-        decode = partial(_decoded, self._unet)
+        network = self._unet
+        maps = self._mean(lambda i: decoded_maps(network, i, MARGIN)[:LEVELS], image)
         small = functional.avg_pool2d(image, HALVED)
-        fit_classifier = _padded(small, self._unet.spec.footprint.divisor)
-        height, width = small.shape[2:]
-        coarse = self._mean(decode, fit_classifier)[0][..., :height, :width]
-        maps = [*self._mean(decode, image), coarse]
-        return [enlarge(m, image.shape[2:]) for m in maps]
+        coarse = self._mean(
+            lambda i: decoded_maps(network, i, MARGIN // HALVED)[:1], small
+        )
+        return [
+            *(enlarged_inner(m, level, 2**level) for level, m in enumerate(maps)),
+            enlarged_inner(coarse[0], 0, HALVED),
+        ]
 
     def _mean(
         self, function: Callable[[Tensor], list[Tensor]], image: Tensor
@@ -259,30 +263,12 @@ class FeatureExtractor:
         return [m / len(self._symmetries) for m in total]
 
 
-def _decoded(network: UNet, image: Tensor) -> list[Tensor]:
-    """Return the maps of the decoder, the finest first."""
-    below = network.contract(image)
-    x, maps = below.pop(), []
-    for up, merge in zip(network.up, network.merge, strict=True):
-        x = merge(torch.cat((below.pop(), up(x)), dim=1))
-        maps.append(x)
-    return maps[: -LEVELS - 1 : -1]
-
-
-def _padded(image: Tensor, divisor: Sequence[int]) -> Tensor:
-    """Mirror an image at its end, up to a size that the network takes."""
-    height, width = (
-        -size % step for size, step in zip(image.shape[2:], divisor, strict=True)
-    )
-    return functional.pad(image, (0, width, 0, height), mode="reflect")
-
-
 def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:
     """Return the network of a trained model that fits the blocks, or None."""
     if checkpoint is None or not checkpoint.history or not checkpoint.has_network:
         return None
     spec = checkpoint.spec
-    if spec.ndim != 2 or any(GRID % step for step in spec.footprint.divisor):
+    if spec.ndim != 2 or any(GRID // HALVED % step for step in spec.footprint.divisor):
         return None
     network = load_network(checkpoint).eval().requires_grad_(False)
     if not isinstance(network, UNet):
