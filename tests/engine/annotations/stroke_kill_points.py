@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from unet_engine.annotations import annotations, stroke_log
+from unet_engine.annotations import annotations as annotations_module
+from unet_engine.annotations import stroke_log
 from unet_engine.annotations.annotations import Annotations
 
 SHAPE = (3, 300, 300)
@@ -166,7 +167,7 @@ def check(folder: Path, made: int, states: list[tuple[Any, ...]]) -> None:
 
 def main(root: Path, every: int) -> None:
     """Kill at operation after operation."""
-    annotations.time = clock
+    annotations_module.time = clock
     states = expected_states()
     killed = number = 0
     folder = root / "killed"

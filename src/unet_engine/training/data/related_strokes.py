@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from unet_engine.training.data.saved_strokes import OpenFile
 
 
+_MOST = 100
+"""Images that are found at most. A file with many strokes stays open as long as they
+are used, and macOS allows a program 256 open files by default."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What the user works on, as far as it shows which strokes belong to it.
@@ -72,7 +77,7 @@ class LeftOut:
     Attributes
     ----------
     folder
-        Where they lie; None for all that were not looked at.
+        Where they lie; None for older ones that were not searched.
     reason
         Why, and what to do, in a line.
     """
@@ -103,7 +108,8 @@ def related_strokes(
       for what it was tuned from.
 
     Names of classes alone decide nothing. All others are passed over. Of an image no
-    pixel is read but a few thousand of one that is opened into memory.
+    pixel is read but a few thousand of one that is opened into memory. After a hundred
+    images the search ends.
 
     Parameters
     ----------
@@ -130,15 +136,17 @@ def related_strokes(
     family = model_family(task.model, task.models)
     skipped = {folder.absolute() for folder in without}
     folders = [f for f in by_last_stroke(store.root) if f.absolute() not in skipped]
+    found = 0
     for number, folder in enumerate(folders):
         if stop():
             return
-        if time.monotonic() >= end:
+        if found == _MOST or time.monotonic() >= end:
             yield LeftOut(folder=None, reason=_not_searched(len(folders) - number))
             return
         try:
             if _belongs(read_summary(folder), task, family):
                 yield _read(folder, task, open_file or _open_file)
+                found += 1
         except DataError as error:
             yield LeftOut(folder=folder, reason=str(error))
 
@@ -266,10 +274,9 @@ def _check_classes(name: str, strokes: Annotations, task: Task) -> None:
 
 
 def _not_searched(count: int) -> str:
-    them = "it was" if count == 1 else "they were"
     return (
-        f"{count} older folder{'s' * (count > 1)} of strokes took too long to be read; "
-        f"open an image from which something should be learned if {them} in there"
+        f"the strokes in {count} older folder{'s' * (count > 1)} were not searched, as "
+        "there are too many; open an image from which something should be learned"
     )
 
 

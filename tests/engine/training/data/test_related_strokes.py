@@ -15,6 +15,7 @@ from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import ModelInfo
 from unet_engine.models.spec import ModelSpec
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.data import related_strokes as related
 from unet_engine.training.data.labelled_images import training_pairs
 from unet_engine.training.data.pairs import check_pairs
 from unet_engine.training.data.related_strokes import (
@@ -110,7 +111,18 @@ def test_reading_ends_with_who_asks_for_it(store, tmp_path):
     assert len(opened) == 1
     assert not list(related_strokes(here, store, stop=lambda: True))
     why = reason(related_strokes(here, store, seconds=0))
-    assert why.startswith("3 older folders of strokes took too long")
+    assert why.startswith("the strokes in 3 older folders were not searched")
+
+
+def test_the_newest_of_too_many_images_are_found(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(related, "_MOST", 2)
+    for number, name in enumerate("abc"):
+        folder = paint(store, tmp_path / f"{name}.tif").folder
+        os.utime(newest_file(folder), (number, number))
+    *found, left_out = related_strokes(task(tmp_path / "open.tif"), store)
+    assert names_of(found) == ["c", "b"]
+    assert left_out.reason.startswith("the strokes in 1 older folder were not searched")
+    assert left_out.folder is None
 
 
 def test_a_name_of_a_class_alone_is_no_task(store, tmp_path):
