@@ -36,7 +36,7 @@ from unet_engine.files.atomic import whole_file
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
-from unet_engine.training.schedule import Schedule
+from unet_engine.training.course.schedule import Schedule
 from unet_engine.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import torch
 from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.synthetic.scenes import TASKS
-from unet_engine.training.schedule import Schedule
+from unet_engine.training.course.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable

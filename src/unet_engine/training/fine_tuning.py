@@ -15,6 +15,7 @@ from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.course.renewal import CarriedTargets, Renewal
 from unet_engine.training.data.growing_split import GrowingSplit
 from unet_engine.training.data.held_out_split import split_pairs
 from unet_engine.training.data.pairs import (
@@ -28,7 +29,6 @@ from unet_engine.training.data.sources import Source
 from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.events import Preparing
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.renewal import CarriedTargets, Renewal
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
 
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
+    from unet_engine.training.course.interrupted_run import InterruptedRun
     from unet_engine.training.data.held_out_split import Split
     from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned, TrainingEvent
-    from unet_engine.training.interrupted_run import InterruptedRun
 
 
 _ADVICE = (

@@ -15,6 +15,7 @@ from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.starting import model_of_planes, with_classes
 from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.course.interrupted_run import InterruptedRun
 from unet_engine.training.data.labelled_images import training_pairs
 from unet_engine.training.data.pairs import TrainingPair, recorded_pairs
 from unet_engine.training.data.remembered_crops import load_remembered
@@ -22,7 +23,6 @@ from unet_engine.training.data.sources import Source
 from unet_engine.training.events import Note, Saving
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.forgetting import check_forgetting
-from unet_engine.training.interrupted_run import InterruptedRun
 from unet_engine.training.saving import Trained, save_trained
 
 if TYPE_CHECKING:

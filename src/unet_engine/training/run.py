@@ -5,30 +5,30 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from unet_engine.compute.loading import folded_network, load_network
+from unet_engine.training.course.gains import Gains
+from unet_engine.training.course.ranking import Ranking
+from unet_engine.training.course.run_state import RunState
+from unet_engine.training.course.schedule import Schedule
+from unet_engine.training.course.trained import trained_checkpoint
 from unet_engine.training.events import DataChanged, FineTuned, Note, Step, Validation
-from unet_engine.training.gains import Gains
-from unet_engine.training.ranking import Ranking
-from unet_engine.training.run_state import RunState
-from unet_engine.training.schedule import Schedule
-from unet_engine.training.trained import trained_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
     from unet_engine.training.config import FineTuneConfig
+    from unet_engine.training.course.interfaces import Evaluator, Keeper, Renewed
     from unet_engine.training.events import TrainingEvent
     from unet_engine.training.optimisation import Optimisation
-    from unet_engine.training.run_interfaces import Keeper, Renewed
     from unet_engine.training.validation import HeldOutScores
 
     Weights = Mapping[str, npt.NDArray[Any]]
@@ -40,13 +40,6 @@ cannot follow large changes of the weights."""
 _FRESH_HEAD_RATE = 2.0
 """The same for a start under other classes, which has half a minute to get far, if its
 statistics follow."""
-
-
-class Evaluator(Protocol):
-    """Measures how good a network is."""
-
-    def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
-        """Measure a network in evaluation mode on the held-out set."""
 
 
 class TrainingRun:

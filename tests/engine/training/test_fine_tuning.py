@@ -16,11 +16,11 @@ from unet_engine.models.starting import start_checkpoint
 from unet_engine.training import fine_tuning as training
 from unet_engine.training import optimisation as optimisation
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.course.ranking import is_better
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import FineTuned, Preparing, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.ranking import is_better
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import HeldOut, HeldOutScores
 

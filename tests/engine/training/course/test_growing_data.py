@@ -14,12 +14,12 @@ from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training import fine_tuning
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.course.renewal import CarriedTargets
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.sources import Latest
 from unet_engine.training.events import DataChanged, Note, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.renewal import CarriedTargets
 from unet_engine.training.validation import HeldOut, HeldOutScores
 
 SPEC = ModelSpec(depth=2, width=8)

@@ -22,8 +22,8 @@ from unet_engine.images import Image
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.models.store import ModelStore
-from unet_engine.training import interrupted_run
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.course import interrupted_run
 from unet_engine.training.data.labelled_images import PaintedImage
 from unet_engine.training.events import Note, Step
 from unet_engine.training.rounds import Round, train_round

@@ -7,9 +7,9 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from unet_engine.training.course.gains import Gains
+from unet_engine.training.course.ranking import Ranking
 from unet_engine.training.events import Validation
-from unet_engine.training.gains import Gains
-from unet_engine.training.ranking import Ranking
 from unet_engine.training.validation import HeldOutScores
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.training.config import FineTuneConfig
+    from unet_engine.training.course.run_state import RunState
     from unet_engine.training.events import Validation
-    from unet_engine.training.run_state import RunState
 
 
 def trained_checkpoint(

@@ -1,6 +1,6 @@
 import pytest
 
-from unet_engine.training.schedule import Schedule
+from unet_engine.training.course.schedule import Schedule
 
 
 def by_steps(steps=100):

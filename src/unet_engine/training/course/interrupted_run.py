@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 
 from unet_engine.errors import DataError, EngineError
 from unet_engine.files.atomic import whole_file
+from unet_engine.training.course.interfaces import Keeper
+from unet_engine.training.course.run_state import RunState
 from unet_engine.training.events import Note
-from unet_engine.training.run_interfaces import Keeper
-from unet_engine.training.run_state import RunState
 
 if TYPE_CHECKING:
     import os
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.training.config import FineTuneConfig
+    from unet_engine.training.course.interfaces import Resumable
     from unet_engine.training.data.pairs import TrainingPair
-    from unet_engine.training.run import TrainingRun
 
 FORMAT = "napari-unet-finetune training"
 """Names the kind of file in its header."""
@@ -90,7 +90,7 @@ class InterruptedRun(Keeper):
                     digest.update(array.tobytes())
         self._of_data = digest.hexdigest()
 
-    def resume(self, run: TrainingRun) -> Iterator[Note]:
+    def resume(self, run: Resumable) -> Iterator[Note]:
         """Restore the run in the file, if it is one of the same start and data."""
         if not self._resume:
             return
@@ -125,7 +125,7 @@ class InterruptedRun(Keeper):
         if header.get("data") != self._of_data:
             raise DataError("images or labels have changed since it was interrupted")
 
-    def keep(self, run: TrainingRun) -> Iterator[Note]:
+    def keep(self, run: Resumable) -> Iterator[Note]:
         """Write where the run is, every 30 seconds."""
         if time.monotonic() - self._kept_at < _INTERVAL_S:
             return

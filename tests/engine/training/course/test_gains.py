@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from unet_engine.training.gains import Gains
+from unet_engine.training.course.gains import Gains
 from unet_engine.training.validation import HeldOutScores
 
 
