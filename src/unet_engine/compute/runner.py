@@ -124,7 +124,7 @@ class Runner:
                 f"a block of shape {block.shape} does not fit a network for "
                 f"{self.spec.in_channels} channels and {self.spec.ndim} dimensions"
             )
-        with translated_errors(), torch.inference_mode(), _full_precision(self.device):
+        with translated_errors(), torch.inference_mode(), full_precision(self.device):
             images = self._placed(batch)
             if wanted is not None and self._staged is not None:
                 output = self._staged(images, tuple(wanted))
@@ -179,7 +179,8 @@ class Runner:
 
 
 @contextmanager
-def _full_precision(device: str) -> Iterator[None]:
+def full_precision(device: str) -> Iterator[None]:
+    """Multiply with all 32 bits, on a GPU too."""
     # TF32 keeps 10 bits of the mantissa: tiles would differ from the whole by more
     # than rounding.
     if device != "cuda":

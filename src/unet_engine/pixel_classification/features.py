@@ -13,10 +13,9 @@ import torch
 from torch.nn import functional
 
 from unet_engine.compute.block_size import tune
-from unet_engine.compute.devices import training_precision
 from unet_engine.compute.interruption import poll_before_layers
 from unet_engine.compute.loading import fold_normalisation, load_network
-from unet_engine.compute.runner import Runner
+from unet_engine.compute.runner import Runner, full_precision
 from unet_engine.errors import CheckpointError
 from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.checkpoint import Checkpoint
@@ -247,13 +246,12 @@ class FeatureExtractor:
         self, function: Callable[[Tensor], list[Tensor]], image: Tensor
     ) -> list[Tensor]:
         """Return the mean over the symmetries of what a function makes of an image."""
-        dtype = training_precision(self._device)
-        kind = torch.device(self._device).type
         total: list[Tensor] = []
         for turns, flip in self._symmetries:
             turned = torch.rot90(image, turns, (2, 3))
             turned = turned.flip(3) if flip else turned
-            with torch.autocast(kind, dtype, enabled=dtype != torch.float32):
+            # A GPU in 16 bits would give another mask than Live on a CPU.
+            with full_precision(self._device):
                 found = function(turned.contiguous(memory_format=torch.channels_last))
             back = [
                 torch.rot90(m.flip(3) if flip else m, -turns, (2, 3)).float()
