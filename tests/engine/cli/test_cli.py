@@ -18,7 +18,7 @@ import tifffile
 from unet_engine.cli import main
 from unet_engine.cli.options.parameters import field_texts
 from unet_engine.compute.runner import Runner
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, EngineError
 from unet_engine.images import open_image, read_labels
 from unet_engine.metrics import Confusion
 from unet_engine.models.checkpoint import Checkpoint
@@ -28,6 +28,8 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training import rounds
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.course import interrupted_run
+from unet_engine.training.events import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -929,6 +931,35 @@ def test_ctrl_c_before_anything_was_learned_saves_nothing(
     assert printed.out == ""
     assert "nothing was" in printed.err
     assert not saved(store)
+
+
+def test_a_training_that_was_killed_is_resumed(
+    folder: Path,
+    store: ModelStore,
+    capfd: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    genuine = rounds.iter_fine_tune
+
+    def killed(*arguments: object, **options: object) -> Iterator[object]:
+        for event in genuine(*arguments, **options):
+            yield event
+            if isinstance(event, Step) and event.step == 6:
+                raise EngineError("killed")
+
+    # Kept after every step.
+    monkeypatch.setattr(interrupted_run, "_INTERVAL_S", 0.0)
+    monkeypatch.setattr(rounds, "iter_fine_tune", killed)
+    assert finetune(folder, "--steps=9") == 1
+    assert (store.root / "new.training").is_file()
+    monkeypatch.setattr(rounds, "iter_fine_tune", genuine)
+    capfd.readouterr()
+    assert finetune(folder, "--steps=9", "--resume") == 0
+    assert "goes on after step 5" in capfd.readouterr().err
+    assert saved(store) == {"new"}
+    assert not (store.root / "new.training").exists()
+    assert finetune(folder, "--steps=9", "--resume", "--overwrite") == 0
+    assert "no interrupted training" in capfd.readouterr().err
 
 
 # evaluate, models, demo
