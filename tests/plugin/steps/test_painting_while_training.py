@@ -142,7 +142,7 @@ def test_another_image_is_predicted_beside_it(training: Docked, halves: np.ndarr
     assert training.widget.workspace.layer is other
     click(training, training.widget.predict.predict)
     training.bot.waitUntil(
-        lambda: not training.widget.workspace.activity, timeout=60_000
+        lambda: not training.widget.workspace.activity, timeout=30_000
     )
     assert training.mask is not None
     assert training.widget.workspace.training
@@ -185,7 +185,7 @@ def test_a_better_model_is_offered_and_shown_on_demand(
     click(training, better.show_it)
     assert better.show_it.isHidden()
     training.bot.waitUntil(
-        lambda: not training.widget.workspace.activity, timeout=60_000
+        lambda: not training.widget.workspace.activity, timeout=30_000
     )
     assert training.widget.workspace.training
     assert training.widget.earlier.text.text() == "Mask: tiny-ft"
@@ -244,14 +244,21 @@ def test_strokes_that_are_made_meanwhile_are_learned(dock: Docked, halves: np.nd
     dock.be_quick(steps=100_000)
     section = dock.widget.fine_tune
     click(dock, section.train)
-    dock.bot.waitUntil(lambda: len(section.curve.steps) > 2, timeout=60_000)
+    dock.bot.waitUntil(lambda: len(section.curve.steps) > 2, timeout=30_000)
+    priority = dock.widget.workspace.priority
+    priority.take("another")
+    dock.bot.wait(500)
+    steps = len(section.curve.steps)
+    dock.bot.wait(300)
+    assert len(section.curve.steps) == steps, "it waits for what has precedence"
+    priority.give_back("another")
     before = dock.widget.workspace.working_image.annotations.count()
     stroke(dock, 100, 40, 1)
     more = dock.widget.workspace.working_image.annotations.count()
     assert more > before
     dock.bot.waitUntil(
         lambda: section.strokes.text.text().startswith(f"Learns from {more:,} px on 1"),
-        timeout=60_000,
+        timeout=30_000,
     )
     other = dock.viewer.add_image(halves[::-1].copy(), name="other")
     dock.viewer.layers.selection.active = other
@@ -259,13 +266,13 @@ def test_strokes_that_are_made_meanwhile_are_learned(dock: Docked, halves: np.nd
     dock.mask.brush_size = 8
     stroke(dock, 20, 150, 1)
     dock.bot.waitUntil(
-        lambda: "on 2 images" in section.strokes.text.text(), timeout=60_000
+        lambda: "on 2 images" in section.strokes.text.text(), timeout=30_000
     )
     # An image that is gone is learned from no longer, and the training goes on.
     dock.viewer.layers.remove(dock.mask)
     dock.viewer.layers.remove(other)
     dock.bot.waitUntil(
-        lambda: "on 1 image since" in section.strokes.text.text(), timeout=60_000
+        lambda: "on 1 image since" in section.strokes.text.text(), timeout=30_000
     )
     assert dock.widget.workspace.training
     click(dock, section.train)
