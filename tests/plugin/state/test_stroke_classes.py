@@ -99,7 +99,7 @@ def test_another_order_of_the_same_names_is_learned_by_name(
     before = counted(docked)
     docked.widget.select_model("two")
     assert counted(docked) == before
-    (painted_image,) = order_of(docked).touched
+    (painted_image,) = order_of(docked).touched.poll()
     touched = painted_image.strokes
     assert touched.target(())[10, 40] == 2, "a cell"
     assert touched.target(())[25, 40] == 1, "a wall"
@@ -163,7 +163,7 @@ def test_a_class_that_the_model_lacks_is_not_learned_as_another(
     docked.widget.correct.add_class("axon")
     order = order_of(docked)
     assert order.classes == ("background", "cell", "axon")
-    assert order.touched[0].strokes.classes() == {0: 97, 2: 97}
+    assert order.touched.poll()[0].strokes.classes() == {0: 97, 2: 97}
 
 
 def test_another_image_whose_classes_the_model_lacks_is_named_and_left_out(
@@ -178,11 +178,11 @@ def test_another_image_whose_classes_the_model_lacks_is_named_and_left_out(
     docked.widget.predict.form.image.value = docked.viewer.layers["blood"]
     docked.widget.select_model("cells")
     paint(docked, "cell", "background")
-    assert [one.name for one in order_of(docked).touched] == ["blood"]
+    assert [one.name for one in order_of(docked).touched.poll()] == ["blood"]
     line = docked.widget.fine_tune.left_out.text()
     assert "Not learned from: strokes on nerve are of the class 'axon'" in line
     docked.widget.correct.add_class("axon")
-    names = [one.name for one in order_of(docked).touched]
+    names = [one.name for one in order_of(docked).touched.poll()]
     assert sorted(names) == ["blood", "nerve"]
     assert not docked.widget.fine_tune.left_out.text()
 
@@ -199,7 +199,7 @@ def test_a_model_of_colour_learns_from_grey_images(
     for name in ("two", "one"):
         docked.widget.predict.form.image.value = docked.viewer.layers[name]
         paint(docked, "cell", "background")
-    assert [one.name for one in order_of(docked).touched] == ["one", "two"]
+    assert [one.name for one in order_of(docked).touched.poll()] == ["one", "two"]
     assert not docked.widget.fine_tune.left_out.text()
 
 

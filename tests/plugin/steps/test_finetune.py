@@ -255,14 +255,26 @@ def train_without_end(docked: Docked) -> None:
     docked.bot.waitUntil(lambda: bool(section.curve.steps), timeout=60_000)
 
 
-@pytest.mark.parametrize("name", ["cells", "cells mask"])
-def test_layer_deleted_while_training(painted: Docked, name: str) -> None:
+def test_image_deleted_while_training(painted: Docked) -> None:
     train_without_end(painted)
-    painted.viewer.layers.remove(name)
+    painted.viewer.layers.remove("cells")
     painted.wait()
     assert painted.widget.fine_tune.train.isEnabled()
     text = painted.widget.fine_tune.text.text()
-    assert text.startswith(f"Stopped: {name!r} was deleted. ")
+    assert text.startswith("Stopped: 'cells' was deleted. ")
+
+
+def test_a_mask_that_is_deleted_ends_no_training(painted: Docked) -> None:
+    """Its strokes are kept, and it comes back with the next prediction."""
+    train_without_end(painted)
+    painted.viewer.layers.remove("cells mask")
+    steps = len(painted.widget.fine_tune.curve.steps)
+    painted.bot.waitUntil(
+        lambda: len(painted.widget.fine_tune.curve.steps) > steps + 2, timeout=60_000
+    )
+    painted.widget.fine_tune.train.click()
+    painted.wait()
+    assert "deleted" not in painted.widget.fine_tune.text.text()
 
 
 def test_data_changed_while_training(painted: Docked, notices: list[str]) -> None:
@@ -355,7 +367,7 @@ def test_remove_a_pair(dock: Docked, plane: Any) -> None:
 def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
     order = painted.widget.fine_tune._make_order()
     spec = painted.widget.workspace.model.spec
-    first, second = training_pairs(order.touched, spec, order.config)
+    first, second = training_pairs(order.touched.poll(), spec, order.config)
     assert first.image.shape == (1, *first.target.shape)
     # A disc of radius 6 at (70, 70) with a crop of 32 around it, cut at the border.
     assert second.target.shape == (64, 64)
@@ -367,11 +379,11 @@ def test_planes_whose_strokes_are_damaged_are_not_learned_from(
 ) -> None:
     order = painted.widget.fine_tune._make_order()
     spec = painted.widget.workspace.model.spec
-    (painted_image,) = order.touched
+    (painted_image,) = images = order.touched.poll()
     touched = painted_image.strokes
     damage(touched, (0,))
     assert len(touched.planes()) == 2
-    (left,) = training_pairs(order.touched, spec, order.config)
+    (left,) = training_pairs(images, spec, order.config)
     assert left.name == "cells (1,)"
     assert touched.damaged == 1
 

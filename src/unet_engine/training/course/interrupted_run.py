@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -149,7 +150,9 @@ class InterruptedRun(Keeper):
 
     def remove(self) -> None:
         """Delete the file: what was learned is saved, or nothing was."""
-        self._path.unlink(missing_ok=True)
+        # A file that stays behind must not cost the model.
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
