@@ -85,6 +85,7 @@ class LiveSession:
             WorkingImage | RelatedImage, LabelledBlocks
         ] = WeakKeyDictionary()
         self._ready: WeakSet[RelatedImage] = WeakSet()
+        self._share: float | None = None
         self.learner: InstantLearner | None = None
 
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
@@ -94,6 +95,9 @@ class LiveSession:
         if key != self._key:
             checkpoint = self._checkpoint(order.model, channels, stop)
             extractor, known = self._extractor_for(order, checkpoint, stop)
+            part = checkpoint.classifier if checkpoint is not None else None
+            # As in the predictions of a model that has both.
+            self._share = None if part is None else part.network_share
             self._spec = known.spec if known else ModelSpec(in_channels=channels)
             self._extractor, self.learner, self._key = extractor, None, key
             self._sources.clear()
@@ -165,7 +169,8 @@ class LiveSession:
         every: list[tuple[WorkingImage | RelatedImage, Annotations]]
         every = [*order.painted, *ready]
         painted = [(self._source(s, stop), strokes) for s, strokes in every]
-        learner = InstantLearner(len(order.classes))
+        share = {} if self._share is None else {"network_share": self._share}
+        learner = InstantLearner(len(order.classes), **share)
         learner.learn(painted, stop)
         for image, _ in every:
             if image is not order.working_image:

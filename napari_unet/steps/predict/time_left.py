@@ -111,5 +111,5 @@ def _pixels_of(tile: TileDone | TileDenoised) -> int:
 def _key(spec: ModelSpec, config: PredictConfig) -> tuple[Any, ...]:
     return (
         spec.architecture, spec.ndim, spec.depth, spec.width, spec.in_channels,
-        config.device, config.average_flips, config.precision,
+        config.device, config.average_flips, config.precision, config.effort,
     )  # fmt: skip
