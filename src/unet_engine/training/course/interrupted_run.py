@@ -124,7 +124,7 @@ class InterruptedRun(Keeper):
         if header.get("start") != self._of_start:
             raise DataError("the interrupted one had another start or other settings")
         if header.get("data") != self._of_data:
-            raise DataError("images or labels have changed since it was interrupted")
+            raise DataError("images, labels or what is held out of them have changed")
 
     def keep(self, run: Resumable) -> Iterator[Note]:
         """Write where the run is, every 30 seconds."""

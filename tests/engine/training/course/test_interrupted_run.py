@@ -188,7 +188,7 @@ def test_where_nothing_was_interrupted_it_starts(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"value": 90.0}, "images or labels have changed"),
+        ({"value": 90.0}, "images, labels or what is held out of them have changed"),
         ({"learning_rate": 0.5}, "other settings"),
         ({"seed": 4}, "other settings"),
     ],
