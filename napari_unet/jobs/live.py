@@ -169,7 +169,9 @@ class LiveSession:
         every: list[tuple[WorkingImage | RelatedImage, Annotations]]
         every = [*order.painted, *ready]
         painted = [(self._source(s, stop), strokes) for s, strokes in every]
-        share = {} if self._share is None else {"network_share": self._share}
+        share: dict[str, Any] = (
+            {} if self._share is None else {"network_share": self._share}
+        )
         learner = InstantLearner(len(order.classes), **share)
         learner.learn(painted, stop)
         for image, _ in every:
