@@ -131,10 +131,11 @@ class LiveSession:
         made = FeatureExtractor(
             feature_model or checkpoint, tuned=_with_classes(tuned, order.classes)
         )
-        if made.channels:
+        if made.network is not None:
             return made, checkpoint
         planes = model_of_planes(self._workspace.store, channels)
-        return FeatureExtractor(planes), None
+        # Of a network without such maps the probabilities count all the same.
+        return FeatureExtractor(planes, tuned=made.tuned), made.tuned
 
     def model(self, order: LiveOrder) -> Checkpoint:
         """Return what was learned as a model that predicts the same.
