@@ -14,10 +14,13 @@ from qtpy.QtWidgets import QApplication
 
 from napari_unet.dock import UNetWidget
 from napari_unet.jobs import job
+from napari_unet.jobs.training import name_for
 from napari_unet.viewer.private import camera_of
 from unet_engine.errors import DataError
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
+from unet_engine.training.events import FineTuned, Validation
+from unet_engine.training.saving import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,6 +190,33 @@ class Mouse:
 def mouse_on() -> Callable[[Docked], Mouse]:
     """Make a mouse: ``mouse_on(docked)``."""
     return Mouse
+
+
+@pytest.fixture
+def improving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings that take a moment and save a better model, whatever was painted."""
+
+    def run(order: Any, workspace: Any, stop: Any) -> Iterator[Any]:
+        start = workspace.checkpoint(order.model)
+        before = Validation(step=0, loss=1.0, iou=0.5, best=True, seconds=0.0)
+        yield before
+        # Another seed than that of the start: another mask.
+        better = start_checkpoint(start.spec, seed=7)
+        after = Validation(step=9, loss=0.5, iou=0.75, best=True, seconds=0.1)
+        result = FineTuned(
+            checkpoint=better,
+            improved=True,
+            before=before,
+            after=after,
+            steps=9,
+            stopped=False,
+        )
+        name = workspace.store.free_name(name_for(order.model))
+        return Trained(result=result, model=workspace.store.save(name, better))
+
+    from unet_engine.models.starting import start_checkpoint
+
+    monkeypatch.setattr("napari_unet.steps.finetune.section.train_run", run)
 
 
 @pytest.fixture

@@ -184,9 +184,9 @@ def test_a_failed_training_leaves_both(
     np.testing.assert_array_equal(with_live.mask.data, before)
 
 
+@pytest.mark.usefixtures("improving")
 def test_after_fine_tune_the_mask_of_live_is_the_one_before(with_live: Docked):
     live = with_live.mask.data.copy()
-    with_live.be_quick(steps=40)
     with_live.fine_tune()
     row = row_of(with_live)
     assert row.text.text() == "Mask: tiny-ft"

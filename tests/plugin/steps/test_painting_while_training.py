@@ -197,6 +197,7 @@ def test_a_better_model_is_offered_and_shown_on_demand(
     assert training.widget.workspace.model.name == "tiny"
 
 
+@pytest.mark.usefixtures("improving")
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_the_end_shows_the_better_mask_or_offers_it(
     dock: Docked, halves: np.ndarray, by_itself: bool
@@ -206,7 +207,6 @@ def test_the_end_shows_the_better_mask_or_offers_it(
     live = dock.mask.data.copy()
     better = dock.widget.fine_tune.better
     better.by_itself.value = by_itself
-    dock.be_quick(steps=40)
     dock.fine_tune()
     assert dock.widget.workspace.model.name == "tiny-ft"
     assert better.show_it.isHidden() == by_itself
@@ -220,6 +220,7 @@ def test_the_end_shows_the_better_mask_or_offers_it(
     assert dock.widget.earlier.text.text() == "Mask: tiny-ft"
 
 
+@pytest.mark.usefixtures("improving")
 def test_a_model_that_was_chosen_meanwhile_stays_chosen(
     dock: Docked, halves: np.ndarray, add_model: Any
 ):
@@ -228,7 +229,6 @@ def test_a_model_that_was_chosen_meanwhile_stays_chosen(
     begin(dock, halves)
     learned(dock)
     live = dock.mask.data.copy()
-    dock.be_quick(steps=40)
     click(dock, dock.widget.fine_tune.train)
     dock.widget.select_model("other")
     dock.wait()
