@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,23 +21,26 @@ from unet_engine.interactive.labelled_blocks import LabelledBlocks
 from unet_engine.interactive.learner import InstantLearner
 from unet_engine.labels import IGNORE
 from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint, start_features
+from unet_engine.models.store import ModelStore
 from unet_engine.pixel_classification.feature_cache import FeatureCache
 from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.data.pairs import TrainingPair
-from unet_engine.training.fine_tuning import iter_fine_tune
+from unet_engine.training.data.labelled_images import PaintedImage
+from unet_engine.training.rounds import Round, train_round
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from stroke_study.subjects import Subject
-    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.prediction.config import Effort
 
     Mask = npt.NDArray[np.uint8]
     Floats = npt.NDArray[np.float32]
@@ -54,14 +57,21 @@ class Method(ABC):
     ----------
     trained
         The images that are painted on.
+
+    Attributes
+    ----------
+    shown
+        The IoU of the foreground that the window shows, or None.
     """
+
+    shown: float | None = None
 
     def __init__(self, trained: Sequence[Subject]) -> None:
         self.trained = trained
 
     @abstractmethod
-    def learn(self, targets: Sequence[Mask]) -> None:
-        """Learn from all strokes so far, ``(Y, X)`` uint8 with ``IGNORE`` per image."""
+    def learn(self, strokes: Sequence[Annotations]) -> None:
+        """Learn from all strokes so far, those of each image."""
 
     @abstractmethod
     def probability(self, subject: Subject) -> Floats:
@@ -87,7 +97,8 @@ class Forest(Method):
         self._forest: RandomForestClassifier | None = None
         self._features: dict[int, Floats] = {}
 
-    def learn(self, targets: Sequence[Mask]) -> None:
+    def learn(self, strokes: Sequence[Annotations]) -> None:
+        targets = [one.target(()) for one in strokes]
         pairs = list(zip(self.trained, targets, strict=True))
         pixels = [self._of(s)[t != IGNORE] for s, t in pairs]
         self._forest = RandomForestClassifier(
@@ -125,7 +136,8 @@ class NaiveUNet(Method):
         self._seconds = seconds
         self._network: nn.Module | None = None
 
-    def learn(self, targets: Sequence[Mask]) -> None:
+    def learn(self, strokes: Sequence[Annotations]) -> None:
+        targets = [one.target(()) for one in strokes]
         started = time.monotonic()
         if self._network is None:
             self._network = load_network(self._checkpoint)
@@ -171,8 +183,8 @@ class Live(Method):
         self._learner = InstantLearner(len(CLASSES))
         self._learned = False
 
-    def learn(self, targets: Sequence[Mask]) -> None:
-        self._learner.learn(self._painted(targets))
+    def learn(self, strokes: Sequence[Annotations]) -> None:
+        self._learner.learn(self._painted(strokes))
         self._learned = True
 
     def probability(self, subject: Subject) -> Floats:
@@ -189,8 +201,8 @@ class Live(Method):
         stroke = np.argwhere(after != before)
         if len(np.unique(after)) < 3 or not len(stroke):
             return None
-        targets = [np.full_like(s.truth, IGNORE) for s in self.trained]
-        targets[number] = after
+        strokes = [Annotations(s.truth.shape) for s in self.trained]
+        strokes[number] = annotations_of(after)
         y, x = stroke.mean(axis=0)
         viewport = tuple(
             slice(max(0, int(c) - VIEWPORT // 2), int(c) + VIEWPORT // 2)
@@ -202,17 +214,17 @@ class Live(Method):
         for row, column in source.blocks(viewport):
             source.features((), row, column)
         started = time.monotonic()
-        self._learner.learn(self._painted(targets))
+        self._learner.learn(self._painted(strokes))
         for _ in self._learner.iter_predict(source, (), viewport, near=(y, x)):
             pass
         return time.monotonic() - started
 
     def _painted(
-        self, targets: Sequence[Mask]
+        self, strokes: Sequence[Annotations]
     ) -> list[tuple[LabelledBlocks, Annotations]]:
         return [
-            (self._of(subject), annotations_of(target))
-            for subject, target in zip(self.trained, targets, strict=True)
+            (self._of(subject), one)
+            for subject, one in zip(self.trained, strokes, strict=True)
         ]
 
     def _of(self, subject: Subject) -> LabelledBlocks:
@@ -224,69 +236,83 @@ class Live(Method):
         return self._images[id(subject)]
 
 
-class LiveFineTune(Live):
-    """The instant learner and the network that was tuned on all strokes, averaged.
+class Product(Live):
+    """What is on screen after strokes with Live and a click on Fine-tune.
 
-    That is what the dock shows with Live switched on after a click on Fine-tune.
+    The functions are those behind the button, with their defaults: a round of training
+    that starts from what the model on screen was tuned from, on all strokes, and a
+    prediction with the model that it saves.
     """
 
     def __init__(
         self,
         trained: Sequence[Subject],
         base: Checkpoint | None,
-        seconds: float,
-        steps: int = 0,
+        folder: Path,
+        limits: Mapping[str, float],
     ) -> None:
         super().__init__(trained, base)
         self._start = start_for(trained, base)
-        self._seconds, self._steps = seconds, steps
+        self._limits = limits
+        self._store = ModelStore(folder)
+        self._parent = None if base is None else self._store.info("general")
         self._model: Checkpoint | None = None
 
-    def learn(self, targets: Sequence[Mask]) -> None:
-        started = time.monotonic()
-        super().learn(targets)
-        pairs = [
-            TrainingPair(normalised(subject), target, subject.name)
-            for subject, target in zip(self.trained, targets, strict=True)
+    def learn(self, strokes: Sequence[Annotations]) -> None:
+        super().learn(strokes)
+        data = [
+            PaintedImage(
+                image=subject.image, strokes=one, features=self._of(subject).cache
+            )
+            for subject, one in zip(self.trained, strokes, strict=True)
+            if one.count()
         ]
-        config = self._config(time.monotonic() - started)
-        run = iter_fine_tune(self._start, pairs, config, previous=self._model)
-        result = drain(run)
-        self._model = result.checkpoint if result.improved else None
-
-    def _config(self, spent: float) -> FineTuneConfig:
-        """Return the settings of a training that ends a round in time."""
-        minutes = 0.0 if self._steps else max(0.1, self._seconds - spent) / 60
-        limits = {"steps": self._steps, "minutes": minutes}
-        return FineTuneConfig(**{**ARCHITECTURES["unet"].transfer_recipe, **limits})
+        order = Round(
+            start=self._model or self._start,
+            data=data,
+            config=FineTuneConfig(
+                **{**ARCHITECTURES["unet"].transfer_recipe, **self._limits}
+            ),
+            name="product",
+            parent=self._parent,
+            old=self._model,
+            restarts=self._model is not None,
+        )
+        trained = drain(train_round(order, self._store, folders=()))
+        score = trained.result.score_after
+        self.shown = score.ious[1] if score and score.is_known else None
+        if trained.model is not None:
+            self._parent = trained.model
+            self._model = Checkpoint.load(trained.model.path)
 
     def probability(self, subject: Subject) -> Floats:
-        live = super().probability(subject)
-        if self._model is None:
-            return live
-        # As Live predicts: in half precision where that is fast, averaged over flips.
-        settings = {"average_flips": "on", "precision": "half"}
-        return (live + self.tuned_probability(subject, **settings)) / 2
+        return self.by(subject, "full")
 
-    def tuned_probability(self, subject: Subject, **options: Any) -> Floats:
-        """Return the output of the network, ``(Y, X)``, by options of predictions."""
-        assert self._model is not None
-        config = PredictConfig(probabilities=True, **options)
+    def by(self, subject: Subject, effort: Effort | None) -> Floats:
+        """Return the probability by all of the model, or parts of it.
+
+        Parameters
+        ----------
+        subject
+            Which image.
+        effort
+            Of the prediction: all, or the network alone. None: of Live alone.
+        """
+        if self._model is None or effort is None:
+            return super().probability(subject)
         image = match_channels(subject.image, self._start.spec.in_channels)
-        found = predict(image, self._model, config).probabilities
-        return np.asarray(found)[1]
+        config = PredictConfig(probabilities=True, effort=effort)
+        return np.asarray(predict(image, self._model, config).probabilities)[1]
 
     def refresh_seconds(self, number: int, before: Mask, after: Mask) -> float | None:
         return None
 
 
-class TunedAlone(LiveFineTune):
-    """The tuned network as it is saved, without the instant learner beside it."""
+class Network(Product):
+    """The network of the model alone, as a quick prediction uses it."""
 
     def probability(self, subject: Subject) -> Floats:
-        if self._model is None:
-            return np.zeros(subject.truth.shape, np.float32)
-        return self.tuned_probability(subject)
+        return self.by(subject, "fast")
 
 
 def start_for(trained: Sequence[Subject], base: Checkpoint | None) -> Checkpoint:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
+
+from unet_engine.metrics import report
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,11 +27,15 @@ class Scores(NamedTuple):
         At the best threshold, which is not known before.
     ap
         Average precision: the area below precision against recall.
+    object_ap50
+        Average precision of connected objects at an IoU of 0.5, the mean over the
+        images; None where the truth has no objects.
     """
 
     iou: float
     best_iou: float
     ap: float
+    object_ap50: float | None = None
 
 
 class Scoring:
@@ -36,11 +43,18 @@ class Scoring:
 
     def __init__(self) -> None:
         self._counts = np.zeros((2, _BINS + 1), dtype=np.int64)
+        self._objects: list[float] = []
 
     def add(
-        self, truth: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32]
+        self,
+        truth: npt.NDArray[np.uint8],
+        probability: npt.NDArray[np.float32],
+        objects: npt.NDArray[np.integer[Any]] | None = None,
     ) -> None:
-        """Count an image; both ``(Y, X)``, the truth 0 or 1."""
+        """Count an image; all ``(Y, X)``, the truth 0 or 1, ``objects`` ids."""
+        if objects is not None:
+            found = ndimage.label(probability >= 0.5)[0]
+            self._objects.append(report(objects, found, "instances")["ap_50"])
         bins = (probability * _BINS + 0.5).astype(np.intp).ravel()
         for label in (0, 1):
             of_label = bins[truth.ravel() == label]
@@ -56,4 +70,7 @@ class Scoring:
             iou=round(float(iou[_BINS - _BINS // 2]), 4),
             best_iou=round(float(iou.max()), 4),
             ap=round(float(np.sum(np.diff(recall, prepend=0) * precision)), 4),
+            object_ap50=(
+                round(float(np.mean(self._objects)), 4) if self._objects else None
+            ),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TRAINED = 3
 """Images that the user corrects: the first of each set."""
+_MOST_CLASSES = 2
+"""Highest value of labels that are no object ids."""
 TESTED = 5
 """Images that are scored: enough to average, few enough for every round."""
 
@@ -33,11 +35,15 @@ class Subject:
         One plane, of one channel or in colour.
     truth
         ``(Y, X)`` uint8, 1 on the foreground.
+    objects
+        ``(Y, X)`` ids of the objects, 0 for the background; None where the labels are
+        no objects.
     """
 
     name: str
     image: Image
     truth: npt.NDArray[np.uint8]
+    objects: npt.NDArray[np.integer[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +110,9 @@ def _plane(folder: Path, file: Path, index: tuple[int, ...]) -> Subject:
     source = open_image(file)
     name = " ".join([file.stem, *map(str, index)])
     image = Image.from_array(source.read(index), "CYX", rgb=source.rgb, name=name)
-    truth = (open_image(labels).read(index)[0] > 0).astype(np.uint8)
+    ids = open_image(labels).read(index)[0]
+    truth = (ids > 0).astype(np.uint8)
     if truth.shape != image.plane_shape:
         raise DataError(f"{labels} is {truth.shape}, its image {image.plane_shape}")
-    return Subject(name, image, truth)
+    # Ids of objects are many, those of classes one or two.
+    return Subject(name, image, truth, ids if ids.max() > _MOST_CLASSES else None)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.interactive.stages import NEVER
 from unet_engine.labels import IGNORE
 from unet_engine.stopping import never
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     Key = tuple[Index, int, int]
     Halves = npt.NDArray[np.float16]
     Ids = npt.NDArray[np.uint8]
+    Times = npt.NDArray[np.float64]
 
-_BLOCK_UNLABELLED = 512
-"""Pixels of a block with strokes that nobody touched and that are learned from."""
+_BLOCK_SAMPLE = 512
+"""Pixels that stand for a block with strokes."""
 
 _BLOCK_PIXELS = 8192
 """Most touched pixels of a block that are learned from: an accepted view must neither
@@ -38,18 +40,25 @@ class LabelledBlock:
     ----------
     target
         ``(h, w)`` class ids, ``IGNORE`` where nobody painted.
-    features, labels
-        Of touched pixels, ``(n, features)`` and ``(n,)``.
-    unlabelled
-        ``(m, features)`` of some pixels that nobody touched.
+    all_times
+        ``(h, w)`` when they were painted.
+    features, labels, times
+        Of touched pixels, ``(n, features)``, ``(n,)`` and ``(n,)``: when each was
+        painted, in seconds.
+    sample, sample_times
+        ``(m, features)`` of some pixels of the block, the same ones whatever is
+        painted, and when each was, ``(m,)``; ``NEVER`` where nobody did.
     unrecorded
         How many touched pixels were left out because the image has no data there.
     """
 
     target: Ids
+    all_times: Times
     features: Halves
     labels: Ids
-    unlabelled: Halves
+    times: Times
+    sample: Halves
+    sample_times: Times
     unrecorded: int
 
 
@@ -120,9 +129,15 @@ class LabelledBlocks:
     def _take(self, annotations: Annotations, key: Key) -> None:
         """Read the strokes on a block, unless they are the same as before."""
         index, row, column = key
-        target = annotations.target(index, self.cache.inner(row, column))
+        inner = self.cache.inner(row, column)
+        target = annotations.target(index, inner)
         known = self._blocks.get(key)
-        if known is not None and np.array_equal(known.target, target):
+        times = np.nan_to_num(annotations.times(index, inner), nan=NEVER)
+        if (
+            known is not None
+            and np.array_equal(known.target, target)
+            and np.array_equal(known.all_times, times)
+        ):
             return
         touched = target.ravel() != IGNORE
         found = (
@@ -132,14 +147,19 @@ class LabelledBlocks:
         if (lost := self.cache.lost(index, row, column)) is not None:
             recorded = ~lost.ravel()
         random = np.random.default_rng((*index, row, column))
+        order = random.permutation(len(touched))
         where = _some(np.flatnonzero(touched & recorded), _BLOCK_PIXELS, random)
-        other = _some(np.flatnonzero(~touched & recorded), _BLOCK_UNLABELLED, random)
+        sample = np.sort(order[recorded[order]][:_BLOCK_SAMPLE])
         rows = found.reshape(-1, found.shape[-1])
+        when = times.ravel()
         self._blocks[key] = LabelledBlock(
             target,
+            times,
             rows[where],
             target.ravel()[where],
-            rows[other] if touched.any() else rows,
+            when[where],
+            rows[sample] if touched.any() else rows,
+            when[sample] if touched.any() else when[:0],
             unrecorded=int(np.count_nonzero(touched & ~recorded)),
         )
 

@@ -24,11 +24,12 @@ from unet_engine.models.classifier_part import (
 from unet_engine.pixel_classification.classifier_runner import (
     ClassifierRunner,
     MemberRunner,
-    combine,
     squashed,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     Floats = npt.NDArray[np.float32]
     Halves = npt.NDArray[np.float16]
     Ids = npt.NDArray[np.uint8]
@@ -46,6 +47,9 @@ _BAG_SHARE = 0.05
 """Share of the touched pixels that a tree learns from. Neighbours in a stroke are
 alike, so small bags make trees differ; more of them only memorise the strokes."""
 
+_FEWEST_IN_BAG = 50
+"""Pixels of a bag, if there are as many: half a stroke."""
+
 _PENALTY = 1e-3
 """Inverse strength of the regression's regularisation: strokes are few and the maps of
 a network many."""
@@ -58,11 +62,15 @@ _LEAST_CLASS_WEIGHT = 1 / 3
 """Least weight of a class, in that of the class that was painted most: of what is rare
 only a little can be painted."""
 
-MOST_UNLABELLED = 2048
-"""Pixels that nobody touched, of all images, that are learned from."""
-
 _UNLABELLED_WEIGHT = 2.0
 """Weight of all pixels that nobody touched, in that of the touched ones."""
+
+_EARLIER_SHARE = 0.5
+"""Weight of earlier classifiers in the pseudo-labels. With none the mask jumps from
+stroke to stroke; see "More strokes" in benchmarks/RESULTS.md."""
+
+_LEAST = np.float32(1e-6)
+"""Of a sum of probabilities that is divided by."""
 
 _FEW_TREES = 5
 """Of each kind, while their prediction only serves as pseudo-labels."""
@@ -98,7 +106,9 @@ class PixelClassifier:
         features: Floats,
         labels: Ids,
         unlabelled: Floats | None = None,
-        tuned: Floats | None = None,
+        *,
+        weights: Weights | None = None,
+        earlier: Sequence[PixelClassifier] = (),
     ) -> None:
         """Learn from touched pixels, and then from pseudo-labels of other ones.
 
@@ -112,33 +122,38 @@ class PixelClassifier:
             Of touched pixels: ``(n, features)`` float32 and ``(n,)`` class ids.
         unlabelled
             Of pixels that nobody touched, ``(m, features)`` float32; None for none.
-        tuned
-            Probabilities of those by a tuned model, ``(m, classes)`` float32; they
-            count as much as the own predictions.
+        weights
+            Of the touched pixels, ``(n,)``, 1 on average; None where all count alike.
+        earlier
+            Were fitted to fewer strokes, the fewest first. Their predictions are half
+            of the pseudo-labels, and those of later ones count more.
 
         Raises
         ------
         DataError
             When the touched pixels are all of one class.
         """
+        weights = np.ones(len(labels)) if weights is None else weights
         if len(labels) > _MOST_PIXELS:
             random = np.random.default_rng(self._seed)
             chosen = random.choice(len(labels), _MOST_PIXELS, replace=False)
             features, labels = features[chosen], labels[chosen]
+            weights = weights[chosen]
         self.classes = np.unique(labels).astype(np.intp)
         if len(self.classes) < 2:
             raise DataError(
                 "all strokes are of one class; paint at least one stroke of another"
             )
-        weights = self._weights(labels)
+        weights = self._balanced(labels, weights)
         if unlabelled is None or not len(unlabelled):
             self._learn(features, labels, weights, _TREES)
             return
         self._learn(features, labels, weights, _FEW_TREES)
         share = _UNLABELLED_WEIGHT * len(labels) / len(unlabelled)
         every = np.concatenate([features, unlabelled])
+        predicted = [(each.classes, each.probabilities(unlabelled)) for each in earlier]
         for trees in (_FEW_TREES, _TREES):
-            pseudo_labels, confidence = self._pseudo_labels(unlabelled, tuned)
+            pseudo_labels, confidence = self._pseudo_labels(unlabelled, predicted)
             joined = np.concatenate([labels, pseudo_labels])
             self._learn(
                 every, joined, np.concatenate([weights, share * confidence]), trees
@@ -158,18 +173,19 @@ class PixelClassifier:
         runner = ClassifierRunner(self.part, int(self.classes[-1]) + 1)
         return runner(features)[:, self.classes]
 
-    def _weights(self, labels: Ids) -> Weights:
-        """Return the weight of touched pixels, 1 on average."""
-        counts = np.bincount(labels)[self.classes]
+    def _balanced(self, labels: Ids, weights: Weights) -> Weights:
+        """Return the weights of touched pixels, so that no class has too little."""
+        sums = np.bincount(labels, weights)[self.classes]
         each = np.ones(self.classes[-1] + 1)
-        each[self.classes] = np.maximum(
-            1.0, _LEAST_CLASS_WEIGHT * counts.max() / counts
-        )
-        weights: Weights = each[labels] / each[labels].mean()
-        return weights
+        each[self.classes] = np.maximum(1.0, _LEAST_CLASS_WEIGHT * sums.max() / sums)
+        balanced: Weights = each[labels] * weights
+        balanced /= balanced.mean()
+        return balanced
 
     def _pseudo_labels(
-        self, unlabelled: Floats, tuned: Floats | None
+        self,
+        unlabelled: Floats,
+        predicted: Sequence[tuple[npt.NDArray[np.intp], Floats]],
     ) -> tuple[Ids, npt.NDArray[np.float64]]:
         """Return the most probable classes, and the margin to the second.
 
@@ -178,13 +194,37 @@ class PixelClassifier:
         """
         trees = self._runner.by_forest(unlabelled)
         regression = self._runner.by_regression(unlabelled)
-        known = (trees + regression) / 2
-        if tuned is not None:
-            known = (known + tuned[:, self.classes]) / 2
+        known: Floats = (trees + regression) / np.float32(2)
+        if predicted:
+            known += _EARLIER_SHARE * (self._in_earlier(known, predicted) - known)
         ranked = np.sort(known, axis=1)
         confidence = (ranked[:, -1] - ranked[:, -2]).astype(np.float64)
         confidence[trees.argmax(axis=1) != regression.argmax(axis=1)] = 0.0
         return self.classes[known.argmax(axis=1)].astype(np.uint8), confidence
+
+    def _in_earlier(
+        self,
+        known: Floats,
+        predicted: Sequence[tuple[npt.NDArray[np.intp], Floats]],
+    ) -> Floats:
+        """Return the mean prediction of earlier classifiers, later ones counting more.
+
+        They divide the probability of the classes that they know among these; that of
+        a class which was painted later stays.
+        """
+        mean = np.zeros_like(known)
+        numbers = np.arange(1, len(predicted) + 1, dtype=np.float32)
+        for weight, (classes, probabilities) in zip(
+            numbers / numbers.sum(), predicted, strict=True
+        ):
+            here = np.isin(self.classes, classes)
+            there = np.isin(classes, self.classes)
+            shares = probabilities[:, there]
+            shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), _LEAST)
+            found = known.copy()
+            found[:, here] = shares * known[:, here].sum(axis=1, keepdims=True)
+            mean += weight * found
+        return mean
 
     def _learn(
         self, features: Floats, labels: Ids, weights: Weights, trees: int
@@ -206,7 +246,7 @@ class PixelClassifier:
     def _fit_forest(
         self, fine: Floats, labels: Ids, weights: Weights, count: int
     ) -> Forest:
-        bag = min(1.0, max(_BAG_SHARE, 50 / len(labels)))
+        bag = min(len(labels), max(_FEWEST_IN_BAG, round(_BAG_SHARE * len(labels))))
         grown = [
             tree.tree_
             for kind in (RandomForestClassifier, ExtraTreesClassifier)
@@ -252,74 +292,3 @@ class PixelClassifier:
             slopes=np.ascontiguousarray(slopes.T, dtype=np.float32),
             intercepts=intercepts.astype(np.float32),
         )
-
-
-def fit_classifier(
-    classifier: PixelClassifier,
-    features: Halves,
-    labels: Ids,
-    unlabelled: Halves,
-    n_tuned_channels: int,
-) -> PixelClassifier:
-    """Return the classifier, fitted to touched pixels and pseudo-labels of others.
-
-    Parameters
-    ----------
-    classifier
-        Not fitted yet.
-    features, labels
-        Of touched pixels, ``(n, features)`` float16 and ``(n,)`` uint8; the
-        probabilities of a tuned model come last.
-    unlabelled
-        ``(m, features)`` float16 of pixels that nobody touched.
-    n_tuned_channels
-        How many features are probabilities of a tuned model, see
-        `class_probabilities`. They are not learned from; they count in the
-        pseudo-labels.
-
-    Raises
-    ------
-    DataError
-        When the touched pixels are all of one class.
-    """
-    own = features.shape[1] - n_tuned_channels
-    rest = unlabelled.astype(np.float32)
-    classifier.fit(
-        features[:, :own].astype(np.float32),
-        labels,
-        rest[:, :own],
-        rest[:, own:] if n_tuned_channels > int(labels.max()) else None,
-    )
-    return classifier
-
-
-def class_probabilities(
-    classifier: PixelClassifier, features: Halves, classes: int, n_tuned_channels: int
-) -> Floats:
-    """Return the probabilities of all classes, those without a stroke 0.
-
-    Parameters
-    ----------
-    classifier
-        Was fitted to all features but the tuned probabilities, which come from the
-        strokes and would be right on all of them.
-    features
-        ``(n, features)`` float16, the tuned probabilities last.
-    classes
-        How many classes there are.
-    n_tuned_channels
-        How many features are probabilities of a tuned model. They count as much as the
-        classifier, if that model has no more classes than there are.
-
-    Returns
-    -------
-    ndarray
-        ``(n, classes)`` float32.
-    """
-    own = features.shape[1] - n_tuned_channels
-    known = ClassifierRunner(classifier.part, classes)(features[:, :own])
-    if 0 < n_tuned_channels <= classes:
-        tuned = np.zeros_like(known)
-        tuned[:, :n_tuned_channels] = features[:, own:]
-        known = combine(known, tuned, TUNED_SHARE)
-    return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +217,33 @@ def model_of_planes(store: ModelStore, in_channels: int) -> Checkpoint | None:
         return adapt_checkpoint(store.load(_PLANES), in_channels=in_channels)
     except EngineError:
         return None
+
+
+def feature_model(store: ModelStore, model: Checkpoint) -> Checkpoint | None:
+    """Return the model of planes whose maps are features of pixels, for Live as well.
+
+    Parameters
+    ----------
+    store
+        Where models are.
+    model
+        The model that is tuned. Its own maps were fitted to strokes if it was tuned
+        before: then it is what it was tuned from.
+
+    Returns
+    -------
+    Checkpoint
+        With the channels of the model; None where there is no such model.
+    """
+    channels = model.spec.in_channels
+    base = store.base_of(model.history)
+    with suppress(EngineError):
+        if base is not None and base.spec.ndim == 2:
+            loaded = Checkpoint.load(base.path)
+            return adapt_checkpoint(loaded, in_channels=channels)
+    if model.spec.ndim == 2 and model.history and "unet" in model.spec.architecture:
+        return model
+    return model_of_planes(store, channels)
 
 
 def start_from(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import product
+from threading import RLock
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from unet_engine.images import match_channels
 from unet_engine.images.no_data import unrecorded
@@ -12,7 +15,6 @@ from unet_engine.images.no_data import unrecorded
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from unet_engine.images import Image, Normalisation
@@ -34,6 +36,8 @@ _CACHE_BYTES = 1 << 30
 
 class FeatureCache:
     """The features of the blocks of an image, computed once and kept.
+
+    Live, a training and a prediction may use it at the same time, in their threads.
 
     Parameters
     ----------
@@ -69,6 +73,7 @@ class FeatureCache:
         self.extractor = extractor
         self._cache: OrderedDict[Key, Halves] = OrderedDict()
         self._limit = cache_bytes
+        self._lock = RLock()
         self._lost: dict[Key, npt.NDArray[np.bool_]] = {}
         self._tuned: dict[Key, npt.NDArray[np.float32]] = {}
 
@@ -121,20 +126,25 @@ class FeatureCache:
         ``(h, w, features)`` float16; those in the cache, not to be changed.
         """
         key = (index, row, column)
-        if key in self._cache:
-            self._cache.move_to_end(key)
-        else:
-            region = self.inner(row, column)
-            self._cache[key] = self._compute(key, region)
-            lost = unrecorded(self.image.read(index, region))
-            if lost is not None:
-                self._lost[key] = lost
-            size = next(iter(self._cache.values())).nbytes
-            while len(self._cache) > max(1, self._limit // max(size, 1)):
-                oldest, _ = self._cache.popitem(last=False)
-                self._tuned.pop(oldest, None)
-                self._lost.pop(oldest, None)
-        return self._cache[key]
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+            else:
+                self._add(key)
+            return self._cache[key]
+
+    def _add(self, key: Key) -> None:
+        """Compute a block, and let the oldest ones go."""
+        region = self.inner(*key[1:])
+        self._cache[key] = self._compute(key, region)
+        lost = unrecorded(self.image.read(key[0], region))
+        if lost is not None:
+            self._lost[key] = lost
+        size = next(iter(self._cache.values())).nbytes
+        while len(self._cache) > max(1, self._limit // max(size, 1)):
+            oldest, _ = self._cache.popitem(last=False)
+            self._tuned.pop(oldest, None)
+            self._lost.pop(oldest, None)
 
     def tuned_probabilities(
         self, index: Index, row: int, column: int
@@ -147,6 +157,27 @@ class FeatureCache:
         self.features(index, row, column)
         return self._tuned.get((index, row, column))
 
+    def region(self, index: Index, region: Region) -> Halves:
+        """Return the features of a region of a plane, ``(h, w, features)`` float16.
+
+        They are those of its blocks, put together.
+        """
+        bands = []
+        for row in _spans(region, self.image.plane_shape, BLOCK)[0]:
+            parts = []
+            for column in _spans(region, self.image.plane_shape, BLOCK)[1]:
+                inner = self.inner(row, column)
+                within = tuple(
+                    slice(
+                        max(side.start, wanted.start) - side.start,
+                        min(side.stop, wanted.stop) - side.start,
+                    )
+                    for side, wanted in zip(inner, region, strict=True)
+                )
+                parts.append(self.features(index, row, column)[within])
+            bands.append(np.concatenate(parts, axis=1))
+        return np.concatenate(bands, axis=0)
+
     def lost(self, index: Index, row: int, column: int) -> npt.NDArray[np.bool_] | None:
         """Return where a block has no data, ``(h, w)`` bool; None if nowhere.
 
@@ -156,8 +187,9 @@ class FeatureCache:
 
     def forget_blocks(self) -> None:
         """Free the memory of the blocks; what was learned from is kept."""
-        self._cache.clear()
-        self._tuned.clear()
+        with self._lock:
+            self._cache.clear()
+            self._tuned.clear()
 
     def _compute(self, key: Key, region: Region) -> Halves:
         index, (rows, columns) = key[0], region

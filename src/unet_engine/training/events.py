@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.training.mask_score import MaskScore
 
 
 _MISLEADING = 0.05
@@ -163,6 +164,11 @@ class FineTuned:
         What the user should know, one sentence each.
     forgetting
         How both do on what the old one had learned; None where nothing is kept of it.
+    share
+        Of the network beside the pixel classifier in what the model predicts.
+    score_before, score_after
+        Expected scores of the mask before the training and of the model's; None where
+        all that is labelled is labelled densely: see ``before`` and ``after``.
     """
 
     checkpoint: Checkpoint
@@ -174,3 +180,6 @@ class FineTuned:
     notes: tuple[str, ...] = field(default=())
     converged: bool = False
     forgetting: ForgettingCheck | None = None
+    share: float = 1.0
+    score_before: MaskScore | None = None
+    score_after: MaskScore | None = None

@@ -24,7 +24,10 @@ from unet_engine.training.data.pairs import (
     have_soft_targets,
     near_labels,
 )
-from unet_engine.training.data.soft_targets import with_soft_targets
+from unet_engine.training.data.soft_targets import (
+    StrokeClassifier,
+    with_soft_targets,
+)
 from unet_engine.training.data.sources import Source
 from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.events import Preparing
@@ -75,12 +78,17 @@ _USUAL_MINUTES = 2.0
 and evaluated suits this length, whatever the limit is."""
 
 
+_CLASSIFIER_ALONE = (
+    "The network is not better than the pixel classifier yet, so the model predicts "
+    "with the classifier alone, as Live does."
+)
+
+
 def iter_fine_tune(
     checkpoint: Checkpoint,
     pairs: Sequence[TrainingPair] | Source[TrainingPair],
     config: FineTuneConfig | None = None,
     *,
-    previous: Checkpoint | None = None,
     features_from: Checkpoint | None = None,
     interrupted: InterruptedRun | None = None,
     stop: Stop = never,
@@ -103,14 +111,9 @@ def iter_fine_tune(
         out.
     config
         Limits and settings; None for the defaults.
-    previous
-        A model that was tuned on some of these labels before, if this one starts
-        anew: its probabilities count as much in the soft targets as those of the
-        instant learner.
     features_from
-        A model of planes whose features, beside those of filters, are used for the
-        soft targets of a volume, for a model of volumes that is not trained yet; see
-        `models.starting.model_of_planes`. None: filters alone.
+        A model of planes whose maps are features of the pixel classifier beside those
+        of filters, as they are for Live; None: the one to start from.
     interrupted
         Where the run is kept every 30 seconds, in case the process ends, and what it
         goes on from; None for neither.
@@ -144,10 +147,11 @@ def iter_fine_tune(
         source, pairs = pairs, pairs.poll() or ()
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
-    start = _Start(checkpoint, pairs, config, device, previous, features_from, stop)
+    start = _Start(checkpoint, pairs, config, device, features_from or checkpoint, stop)
     with translated_errors():
         run = yield from start.run(source, interrupted)
         result = yield from run.events(stop)
+        result = start.combined(result, run)
         if not result.improved:
             return replace(result, checkpoint=checkpoint)
         trained = measure_halo(
@@ -168,8 +172,7 @@ class _Start:
         pairs: Sequence[TrainingPair],
         config: FineTuneConfig,
         device: str,
-        previous: Checkpoint | None,
-        features_from: Checkpoint | None,
+        features_from: Checkpoint,
         stop: Stop,
     ) -> None:
         self._started = time.monotonic()
@@ -180,7 +183,8 @@ class _Start:
             minutes = min(config.minutes, _USUAL_MINUTES)
             self._usual = replace(config, minutes=minutes)
         self._device, self._stop = device, stop
-        self._previous, self._features_from = previous, features_from
+        self._extractor = FeatureExtractor(features_from, device)
+        self._strokes: StrokeClassifier | None = None
 
     def run(
         self,
@@ -238,22 +242,45 @@ class _Start:
         if self._config.statistics == "auto" and shift < _LEAST_SHIFT:
             self._config = replace(self._config, statistics="frozen")
 
+    def combined(self, result: FineTuned, run: TrainingRun) -> FineTuned:
+        """Return the result with the classifier that is part of the model.
+
+        It is fitted to all strokes, those that were held out as well. A new model is at
+        least what Live shows, the classifier alone.
+        """
+        strokes, start = self._strokes, self._checkpoint
+        if strokes is None or strokes.classifier is None:
+            return result
+        if start.trained and not result.improved:
+            return result
+        trained, notes = result.checkpoint, result.notes
+        if not result.improved:
+            trained = run.unchanged()
+            notes = (_CLASSIFIER_ALONE, *(n for n in notes if n != _ADVICE))
+        part = strokes.part(self.pairs)
+        if part is None:
+            return result
+        part = replace(part, network_share=result.share)
+        return replace(
+            result,
+            checkpoint=replace(trained, classifier=part),
+            improved=True,
+            notes=notes,
+            score_after=result.score_after or result.score_before,
+        )
+
     def _soft_targets(self, pairs: Sequence[TrainingPair]) -> Sequence[TrainingPair]:
         checkpoint, seed = self._checkpoint, self._config.seed
         seconds = 60 * self._usual.minutes * _MOST_PREPARING or math.inf
+        classes = len(checkpoint.spec.classes)
+        self._strokes = StrokeClassifier(
+            pairs, self._extractor, classes, self._stop, seconds=seconds
+        )
         if checkpoint.trained:
             return with_teacher_targets(
                 pairs, checkpoint, self._device, self._stop, seconds=seconds, seed=seed
             )
-        # Averaged over symmetries they cost steps, and are no better targets.
-        extractor = FeatureExtractor(
-            checkpoint if checkpoint.spec.ndim == 2 else self._features_from,
-            self._device,
-            tuned=self._previous,
-            average=False,
-        )
-        classes = len(checkpoint.spec.classes)
-        return with_soft_targets(pairs, extractor, classes, self._stop, seconds=seconds)
+        return with_soft_targets(pairs, self._strokes)
 
     def _evaluator(self, split: Split, pairs: Sequence[TrainingPair]) -> HeldOut:
         self.pairs = pairs
@@ -263,6 +290,8 @@ class _Start:
             pixels=affordable_pixels(self._usual, self._checkpoint.spec.ndim),
             seed=self._config.seed,
             watched=pairs if self._checkpoint.trained else (),
+            classifier=self._strokes,
+            trained=self._checkpoint.trained,
         )
 
 

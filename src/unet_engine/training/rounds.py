@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 from unet_engine.generators import discard, drain
+from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.checkpoint import Checkpoint
-from unet_engine.models.starting import model_of_planes, with_classes
+from unet_engine.models.starting import feature_model, with_classes
 from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.course.interrupted_run import InterruptedRun
@@ -124,8 +125,7 @@ def train_round(
         start,
         reading if reading.follows else pairs,
         order.config,
-        previous=order.old if base is not order.parent else None,
-        features_from=_features_from(start, store),
+        features_from=feature_model(store, start),
         interrupted=interrupted,
         stop=stop,
     )
@@ -178,7 +178,8 @@ def fine_tune(
     config
         Limits and settings; None for the defaults.
     features_from
-        A model of planes whose features help an untrained model of volumes.
+        A model of planes whose maps are features of the pixel classifier; None: the
+        one to start from.
     stop
         Polled before every step; True ends the training and keeps its best weights.
     on_event
@@ -293,15 +294,9 @@ def _choose_start(
     base = store.base_of(parent.history) if here else None
     if base is None:
         return parent, order.start
-    classes = order.start.spec.classes
-    weights = Checkpoint.load(base.path)
-    return base, with_classes(weights, classes, seed=order.config.seed)
-
-
-def _features_from(start: Checkpoint, store: ModelStore) -> Checkpoint | None:
-    if start.spec.ndim == 2 or start.trained:
-        return None
-    return model_of_planes(store, start.spec.in_channels)
+    spec = order.start.spec
+    weights = adapt_checkpoint(Checkpoint.load(base.path), in_channels=spec.in_channels)
+    return base, with_classes(weights, spec.classes, seed=order.config.seed)
 
 
 def _with_origin(

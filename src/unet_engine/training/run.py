@@ -325,17 +325,23 @@ class TrainingRun:
             stopped=self._stopped,
             converged=bool(state.decay_from),
             notes=tuple(self._notes),
+            share=state.best_scores.share if state.best_scores else 0.0,
+            score_before=state.ranking.first.mask if state.ranking.first else None,
+            score_after=state.best_scores.mask if state.best_scores else None,
         )
 
     def _trained(self) -> Checkpoint:
         if self.state.best is None or self._best_weights is None:
             return self._checkpoint
+        return self._recorded(self._best_weights)
+
+    def unchanged(self) -> Checkpoint:
+        """Return the model that came in, with the record of this training."""
+        return self._recorded(self._checkpoint.weights)
+
+    def _recorded(self, weights: Mapping[str, npt.NDArray[Any]]) -> Checkpoint:
         return trained_checkpoint(
-            self._checkpoint,
-            self._best_weights,
-            self.state,
-            self._record,
-            self._config,
+            self._checkpoint, weights, self.state, self._record, self._config
         )
 
     def _describe_missed(self, missed: Sequence[int]) -> str:

@@ -101,17 +101,15 @@ class TestClassifier:
         # What is painted looks otherwise than most of the image, in half of all it is.
         touched, labels = pixels(200, 0.8, -0.4)
         rest, truth = pixels(2000, 1.0, 1.0)
-        tuned = np.stack([truth == 0, truth == 1], axis=1).astype(np.float32)
 
         def right(*others: np.ndarray) -> float:
             classifier = PixelClassifier(8)
             classifier.fit(touched, labels, *others)
             return float(np.mean(classifier.probabilities(rest).argmax(1) == truth))
 
-        known, with_tuned = right(rest[::2]), right(rest[::2], tuned[::2])
-        assert right() + 0.02 < known < with_tuned
+        known = right(rest[::2])
+        assert right() + 0.02 < known
         assert known > 0.9
-        assert with_tuned > 0.97
 
     @pytest.mark.parametrize("others", [False, True])
     def test_a_short_stroke_beside_many_long_ones_counts(self, others: bool):
@@ -288,7 +286,7 @@ class TestLearner:
         accepted = painted((300, 330), {0: np.s_[:256, :150]})
         (touched,) = source.take(accepted)
         assert len(touched.labels) == len(touched.features) == 8192
-        assert len(touched.unlabelled) == 512
+        assert len(touched.sample) == 512
 
     def test_only_blocks_with_strokes_are_looked_at(self):
         source = live_image(stripes(2 * BLOCK, 2 * BLOCK))

@@ -43,7 +43,10 @@ class Ranking:
             return True
         # Change of the rest ranks the candidates but forbids none of them: a model that
         # was wrong nearly everywhere has to change nearly everywhere.
-        if not is_better(found, self.first, change_cost=0.0):
+        overtakes = found.overtakes
+        if overtakes is None:
+            overtakes = is_better(found, self.first, change_cost=0.0)
+        if not overtakes:
             return False
         if self.highest is None or is_better(
             found, self.highest, change_cost=_CHANGE_COST

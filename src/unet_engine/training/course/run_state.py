@@ -10,6 +10,7 @@ from typing import Any
 from unet_engine.training.course.gains import Gains
 from unet_engine.training.course.ranking import Ranking
 from unet_engine.training.events import Validation
+from unet_engine.training.mask_score import MaskScore
 from unet_engine.training.validation import HeldOutScores
 
 
@@ -96,5 +97,10 @@ def _validation(values: dict[str, Any] | None) -> Validation | None:
 def _scores(values: dict[str, Any] | None) -> HeldOutScores | None:
     if values is None:
         return None
-    lists = {n: tuple(v) for n, v in values.items() if isinstance(v, list)}
-    return HeldOutScores(**{**values, **lists})
+    mask = values["mask"]
+    known = None if mask is None else MaskScore(**_with_tuples(mask))
+    return HeldOutScores(**{**_with_tuples(values), "mask": known})
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}

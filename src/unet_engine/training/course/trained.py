@@ -35,21 +35,21 @@ def trained_checkpoint(
     weights
         The best ones.
     state
-        Of a training in which they were better.
+        Of the training. Where nothing was better, the weights are those of the start.
     record
         More for the history.
     config
         How it was trained.
     """
     assert state.before is not None
-    assert state.best is not None
+    after = state.best or state.before
     last: dict[str, Any] = {
         "parent": start.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "steps": state.best.step,
+        "steps": after.step,
         "seconds": round(state.seconds, 1),
         "before": _figures(state.before),
-        "after": _figures(state.best),
+        "after": _figures(after),
         **record,
         "config": asdict(config),
     }

@@ -6,7 +6,7 @@ is read and normalised as for a prediction, around its labels only. No torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from unet_engine.generators import discard
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.no_data import count_unrecorded, recorded_target
 from unet_engine.labels import IGNORE
+from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.plan import check_axes
 from unet_engine.training.data.pairs import TrainingPair
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.images import Image, LabelRule
     from unet_engine.models.spec import ModelSpec
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index
     from unet_engine.training.config import FineTuneConfig
 
@@ -89,12 +91,15 @@ class PaintedImage:
     optional
         The user does not look at it: where it cannot be read any more, a training goes
         on without it.
+    features
+        Those of its pixels that Live has computed; None to compute what is needed.
     """
 
     image: Image
     strokes: Annotations
     normalise: Callable[[ModelSpec], Normalisation] | None = None
     optional: bool = False
+    features: FeatureCache | None = None
 
     @property
     def name(self) -> str:
@@ -149,7 +154,12 @@ def _pairs_of(
     if isinstance(one, PaintedImage):
         normalisation = one.normalise(spec) if one.normalise else None
         source = _Source(one.name, image, spec, config, normalisation, on_note)
-        yield from _painted_pairs(one.strokes, source)
+        for pair, index, box in _painted_pairs(one.strokes, source):
+            yield replace(
+                pair,
+                times=_times(one.strokes, index, box),
+                features=_reader(one.features, index, box),
+            )
     else:
         source = _Source(one.name, image, spec, config, None, on_note)
         yield from _labelled_pairs(one, source)
@@ -218,14 +228,50 @@ def _labelled_box(target: Labels, source: _Source) -> Box:
     return volume_around(target != IGNORE, source.spec, source.config.crop)
 
 
-def _painted_pairs(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
+def _times(strokes: Annotations, index: Index, box: Box) -> npt.NDArray[np.float64]:
+    """Return when the pixels of a region of a plane or volume were painted."""
+    *depth, rows, columns = box
+    if not depth:
+        return strokes.times(index, (rows, columns))
+    slices = range(*depth[0].indices(strokes.shape[-3]))
+    return np.stack([strokes.times((*index, z), (rows, columns)) for z in slices])
+
+
+def _reader(
+    cache: FeatureCache | None, index: Index, box: Box
+) -> Callable[[tuple[int | slice, ...]], npt.NDArray[np.float16]] | None:
+    """Return what gives the features of a part of a region, or None."""
+    if cache is None:
+        return None
+    first = [0 if part.start is None else part.start for part in box]
+    own = cache.extractor.count(cache.image.channels)
+
+    def read(part: tuple[int | slice, ...]) -> npt.NDArray[np.float16]:
+        depth = [
+            at + z for at, z in zip(first, part, strict=True) if isinstance(z, int)
+        ]
+        rows, columns = (
+            slice(side.start + at, side.stop + at)
+            for at, side in zip(first, part, strict=True)
+            if isinstance(side, slice)
+        )
+        return cache.region((*index, *depth), (rows, columns))[..., :own]
+
+    return read
+
+
+def _painted_pairs(
+    strokes: Annotations, source: _Source
+) -> Iterator[tuple[TrainingPair, Index, Box]]:
     if source.spec.ndim == 3:
         yield from _painted_volumes(strokes, source)
     else:
         yield from _painted_planes(strokes, source)
 
 
-def _painted_planes(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
+def _painted_planes(
+    strokes: Annotations, source: _Source
+) -> Iterator[tuple[TrainingPair, Index, Box]]:
     planes = strokes.planes()
     for index in planes:
         target = strokes.target(index)
@@ -233,10 +279,13 @@ def _painted_planes(strokes: Annotations, source: _Source) -> Iterator[TrainingP
         # Nothing, where what is on disk of it is damaged.
         if painted.any():
             region = _around(painted, source.config.crop)
-            yield source.pair(index, region, target[region], 1 / len(planes))
+            pair = source.pair(index, region, target[region], 1 / len(planes))
+            yield pair, index, region
 
 
-def _painted_volumes(strokes: Annotations, source: _Source) -> Iterator[TrainingPair]:
+def _painted_volumes(
+    strokes: Annotations, source: _Source
+) -> Iterator[tuple[TrainingPair, Index, Box]]:
     """Make one volume of all painted slices, those between them ``IGNORE``."""
     from unet_engine.training.data.crops import with_context
 
@@ -258,16 +307,19 @@ def _painted_volumes(strokes: Annotations, source: _Source) -> Iterator[Training
         target = np.full([part.stop - part.start for part in box], IGNORE, np.uint8)
         for index in indices:
             target[index[-1] - box[0].start] = strokes.target(index, box[1:])
-        yield source.pair(place, box, target, 1 / len(volumes))
+        yield source.pair(place, box, target, 1 / len(volumes)), place, box
 
 
 def _around(painted: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """Return the box around what was painted, with context for the crops."""
+    """Return the box around what was painted, with context for the crops.
+
+    It consists of whole blocks of those that features are kept of.
+    """
     rows, columns = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
     height, width = painted.shape
-    return (
-        slice(max(0, int(rows[0]) - margin), min(height, int(rows[-1]) + 1 + margin)),
-        slice(
-            max(0, int(columns[0]) - margin), min(width, int(columns[-1]) + 1 + margin)
-        ),
-    )
+    return _in_blocks(rows, margin, height), _in_blocks(columns, margin, width)
+
+
+def _in_blocks(places: npt.NDArray[np.intp], margin: int, size: int) -> slice:
+    first = max(0, int(places[0]) - margin) // BLOCK * BLOCK
+    return slice(first, min(size, -(-(int(places[-1]) + 1 + margin) // BLOCK) * BLOCK))

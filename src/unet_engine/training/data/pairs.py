@@ -15,7 +15,7 @@ from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ARCHITECTURES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from unet_engine.models.spec import ModelSpec
 
@@ -54,6 +54,13 @@ class TrainingPair:
     origin
         Where the first pixel lies in the plane or volume that this is a region of; None
         where it is all of it.
+    times
+        float64 in the shape of the target: when each pixel was painted, in seconds;
+        None: all at once.
+    features
+        Returns the features of a block of a plane, ``(h, w, features)`` float16, for
+        its place along the other axes and slices of rows and columns, as Live keeps
+        them; None: they are computed from the image.
 
     Raises
     ------
@@ -69,6 +76,8 @@ class TrainingPair:
     soft_target: npt.NDArray[np.floating[Any]] | None = None
     unrecorded: int = 0
     origin: tuple[int, ...] | None = None
+    times: npt.NDArray[np.float64] | None = None
+    features: Callable[[tuple[int | slice, ...]], npt.NDArray[np.float16]] | None = None
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""

@@ -1,10 +1,10 @@
 """Soft targets for the pixels that nobody labelled, from the labelled ones.
 
-A network that learns from strokes alone is unconstrained elsewhere. The instant learner
-gives probabilities everywhere, from the same strokes; as soft targets they constrain
-the network, whose receptive field is larger than that of a classifier of pixels
-(Hinton, Vinyals, Dean 2015, section 2). What they gain is in "A few strokes on images
-of a new kind" in benchmarks/RESULTS.md.
+A network that learns from strokes alone is unconstrained elsewhere. The pixel
+classifier of Live gives probabilities everywhere, from the same strokes; as soft
+targets they constrain the network, whose receptive field is larger than that of a
+classifier of pixels (Hinton, Vinyals, Dean 2015, section 2). What they gain is in "A
+few strokes on images of a new kind" in benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from unet_engine.interactive.pixel_classifier import (
-    MOST_UNLABELLED,
-    PixelClassifier,
-    class_probabilities,
-    fit_classifier,
+from unet_engine.interactive.stages import (
+    NEVER,
+    LabelledRows,
+    fit_in_stages,
+    join_images,
 )
-from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.labels import HELD_OUT
+from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from unet_engine.interactive.pixel_classifier import PixelClassifier
+    from unet_engine.models.classifier_part import ClassifierPart
     from unet_engine.pixel_classification.features import FeatureExtractor
     from unet_engine.stopping import Stop
     from unet_engine.training.data.pairs import TrainingPair
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     Part = tuple[int | slice, ...]
 
 _EDGE = 256
-"""Edge of a block in pixels, as of the blocks of the instant learner."""
+"""Edge of a block in pixels, as of the blocks of Live."""
 
 _MOST_BLOCKS = 36
 """Blocks that get soft targets, over all images: those nearest to the strokes."""
@@ -46,126 +49,213 @@ _MOST_BLOCKS = 36
 _MOSTLY = 0.5
 """Labelled share of an image above which it needs no soft targets."""
 
+_BLOCK_SAMPLE = 512
+"""Pixels that stand for a block with strokes."""
 
-def with_soft_targets(
-    pairs: Sequence[TrainingPair],
-    extractor: FeatureExtractor,
-    classes: int,
-    stop: Stop,
-    *,
-    seconds: float = inf,
-) -> tuple[TrainingPair, ...]:
-    """Return the pairs with soft targets around their strokes.
 
-    Of volumes each slice is taken for itself, those with strokes first. Images that are
-    mostly labelled and strokes of one class alone stay as they are, and so does
-    everything when ``stop`` returns True.
+class StrokeClassifier:
+    """The pixel classifier that Live would fit to sparse labels, and its features.
 
     Parameters
     ----------
     pairs
-        What is learned from; held-out pixels are not used.
+        What is learned from, with the labels that may be: held-out ones are not used.
+        Of volumes each slice is taken for itself.
     extractor
-        Gives the features of planes.
+        Gives the features of planes of pairs that do not have their own.
     classes
         Number of classes of the model that is trained.
     stop
         Polled before every block.
     seconds
-        After which no further block is begun: those with strokes come first.
+        After which no block without strokes is begun.
     """
-    started = time.monotonic()
-    sparse = [i for i, pair in enumerate(pairs) if _is_sparse(pair)]
-    if not sparse:
+
+    def __init__(
+        self,
+        pairs: Sequence[TrainingPair],
+        extractor: FeatureExtractor,
+        classes: int,
+        stop: Stop,
+        *,
+        seconds: float = inf,
+    ) -> None:
+        self._extractor, self._classes, self._stop = extractor, classes, stop
+        self._features: dict[tuple[int, str], Halves] = {}
+        self._images: list[Floats] = []
+        self._started, self._seconds = time.monotonic(), seconds
+        self.classifier = self.fit(pairs)
+        if self.classifier is not None:
+            self._runner = ClassifierRunner(self.classifier.part, classes)
+
+    def part(self, pairs: Sequence[TrainingPair]) -> ClassifierPart | None:
+        """Fit to all labels of pairs, and return it as the part of a model."""
+        fitted = self.fit(pairs)
+        if fitted is None:
+            return None
+        return replace(
+            fitted.part,
+            network=self._extractor.network,
+            averaged=self._extractor.averaged,
+        )
+
+    def fit(self, pairs: Sequence[TrainingPair]) -> PixelClassifier | None:
+        """Fit a classifier to the labels of sparse pairs; None where it cannot be."""
+        images = []
+        for pair in pairs:
+            blocks = parts_with_labels(pair)
+            if not is_sparse(pair) or not blocks:
+                continue
+            if self._stop():
+                return None
+            images.append(self._rows(pair, blocks))
+        if not images or len(np.unique(np.concatenate([i.labels for i in images]))) < 2:
+            return None
+        rows = join_images(images)
+        fine = self._extractor.count_fine(len(pairs[0].image))
+        return fit_in_stages(rows, fine)
+
+    def predict(self, pair: TrainingPair, parts: Iterable[Part]) -> Halves:
+        """Return the probabilities of some blocks of a pair, 0 in the others.
+
+        ``(classes, *spatial)`` float16; what ``stop`` or the time left out is 0 too.
+        """
+        assert self.classifier is not None
+        found = np.zeros((self._classes, *pair.target.shape), np.float16)
+        for part in parts:
+            late = time.monotonic() - self._started > self._seconds
+            if self._stop() or (late and not self._is_known(pair, part)):
+                break
+            features = self._block(pair, part)
+            known = self._runner(features.reshape(-1, features.shape[-1]))
+            found[:, *part] = known.T.reshape(self._classes, *features.shape[:2])
+        return found
+
+    def _rows(self, pair: TrainingPair, parts: Sequence[Part]) -> LabelledRows:
+        times = pair.times if pair.times is not None else np.zeros(pair.target.shape)
+        features, labels, when, sample, sample_times = [], [], [], [], []
+        for part in parts:
+            found = self._block(pair, part)
+            found = found.reshape(-1, found.shape[-1])
+            target = pair.target[part].ravel()
+            labelled = target < HELD_OUT
+            at = np.where(labelled, times[part].ravel(), NEVER)
+            random = np.random.default_rng(_corner(part))
+            chosen = np.sort(random.permutation(len(target))[:_BLOCK_SAMPLE])
+            # A held-out pixel is no example of what is unlabelled, either.
+            chosen = chosen[target[chosen] != HELD_OUT]
+            features.append(found[labelled])
+            labels.append(target[labelled])
+            when.append(at[labelled])
+            sample.append(found[chosen])
+            sample_times.append(at[chosen])
+        return LabelledRows(
+            features=np.concatenate(features),
+            labels=np.concatenate(labels),
+            times=np.concatenate(when),
+            sample=np.concatenate(sample),
+            sample_times=np.concatenate(sample_times),
+        )
+
+    def _is_known(self, pair: TrainingPair, part: Part) -> bool:
+        return (self._number(pair), str(part)) in self._features
+
+    def _number(self, pair: TrainingPair) -> int:
+        """Number the images: pairs of the same one share its features."""
+        for number, image in enumerate(self._images):
+            if image is pair.image:
+                return number
+        self._images.append(pair.image)
+        return len(self._images) - 1
+
+    def _block(self, pair: TrainingPair, part: Part) -> Halves:
+        key = (self._number(pair), str(part))
+        if key not in self._features:
+            self._features[key] = _read_features(pair, part, self._extractor)
+        return self._features[key]
+
+
+def with_soft_targets(
+    pairs: Sequence[TrainingPair], classifier: StrokeClassifier
+) -> tuple[TrainingPair, ...]:
+    """Return the pairs with soft targets around their strokes.
+
+    Images that are mostly labelled and strokes of one class alone stay as they are.
+
+    Parameters
+    ----------
+    pairs
+        What the classifier was fitted to.
+    classifier
+        Gives the soft targets.
+    """
+    sparse = [i for i, pair in enumerate(pairs) if is_sparse(pair)]
+    if not sparse or classifier.classifier is None:
         return tuple(pairs)
-    each = _MOST_BLOCKS // len(sparse)
-    near = [[(i, p) for p in _nearest_parts(pairs[i].target, each)] for i in sparse]
+    each = max(1, _MOST_BLOCKS // len(sparse))
+    near = [[(i, p) for p in _nearest_parts(pairs[i], each)] for i in sparse]
     # Of all images in turn: the time may end before the last block.
     blocks = [block for turn in zip_longest(*near) for block in turn if block]
-    features: dict[tuple[int, int], Halves] = {}
-    for number, (i, part) in enumerate(blocks):
-        if stop():
-            return tuple(pairs)
-        if features and time.monotonic() - started > seconds:
-            break
-        features[number, i] = _features(extractor, pairs[i].image, part)
-    classifier = _fit(pairs, blocks, features, extractor)
-    if classifier is None:
-        return tuple(pairs)
-    soft_targets = {
-        i: np.zeros((classes, *pairs[i].target.shape), np.float16) for i in sparse
-    }
-    for (number, i), found in features.items():
-        rows = found.reshape(-1, found.shape[-1])
-        known = class_probabilities(
-            classifier, rows, classes, extractor.n_tuned_channels
-        )
-        part = blocks[number][1]
-        soft_targets[i][:, *part] = known.T.reshape(classes, *found.shape[:2])
+    parts: dict[int, list[Part]] = {}
+    for i, part in blocks:
+        parts.setdefault(i, []).append(part)
     return tuple(
-        replace(pair, soft_target=soft_targets[i]) if i in soft_targets else pair
+        replace(pair, soft_target=classifier.predict(pair, parts[i]))
+        if i in parts
+        else pair
         for i, pair in enumerate(pairs)
     )
 
 
-def _is_sparse(pair: TrainingPair) -> bool:
+def is_sparse(pair: TrainingPair) -> bool:
+    """Return whether so little is labelled that the rest needs soft targets."""
     labelled = float(np.mean(pair.target < HELD_OUT))
     return 0 < labelled < _MOSTLY
 
 
-def _nearest_parts(target: npt.NDArray[np.uint8], most: int) -> Iterator[Part]:
-    """Yield blocks of planes, those with strokes and those nearest to them first."""
-    *depth, height, width = target.shape
-    steps = np.array([*(1 for _ in depth), _EDGE, _EDGE])
-    ranges = [range(0, n, step) for n, step in zip(target.shape, steps, strict=True)]
-    grid = np.array(list(product(*ranges)), dtype=np.intp)
-    parts: list[Part] = [
-        (*z, slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width)))
-        for *z, y, x in grid.tolist()
+def parts_with_labels(pair: TrainingPair) -> list[Part]:
+    """Return the blocks of planes that have labels."""
+    return [part for part in parts_of(pair) if (pair.target[part] < HELD_OUT).any()]
+
+
+def parts_of(pair: TrainingPair) -> list[Part]:
+    """Cut all planes of a pair into blocks."""
+    *depth, height, width = pair.target.shape
+    steps = [*(1 for _ in depth), _EDGE, _EDGE]
+    ranges = [
+        range(0, n, step) for n, step in zip(pair.target.shape, steps, strict=True)
     ]
-    painted = np.array([bool((target[part] < HELD_OUT).any()) for part in parts])
-    there = grid // steps
+    return [
+        (*z, slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width)))
+        for *z, y, x in product(*ranges)
+    ]
+
+
+def _corner(part: Part) -> list[int]:
+    return [p if isinstance(p, int) else p.start // _EDGE for p in part]
+
+
+def _nearest_parts(pair: TrainingPair, most: int) -> list[Part]:
+    """Return blocks of planes, those with strokes and those nearest to them first."""
+    parts = parts_of(pair)
+    there = np.array([_corner(part) for part in parts])
+    painted = np.array([bool((pair.target[part] < HELD_OUT).any()) for part in parts])
     # One block at a time: of a deep volume there are many.
-    apart = np.full(len(grid), np.inf)
+    apart = np.full(len(parts), np.inf)
     for place in there[painted]:
         apart = np.minimum(apart, np.abs(there - place).max(axis=1))
-    for number in np.argsort(apart, kind="stable")[: max(1, most)]:
-        yield parts[number]
+    return [parts[n] for n in np.argsort(apart, kind="stable")[:most]]
 
 
-def _features(extractor: FeatureExtractor, image: Floats, part: Part) -> Halves:
+def _read_features(
+    pair: TrainingPair, part: Part, extractor: FeatureExtractor
+) -> Halves:
+    if pair.features is not None:
+        return pair.features(part)
     *index, rows, columns = part
-    plane = image[:, *index]
+    plane = pair.image[:, *index]
     assert isinstance(rows, slice)
     assert isinstance(columns, slice)
     found = extractor.read(lambda at: plane[:, *at], (rows, columns), plane.shape[1:])
     halves: Halves = found.half().numpy()
     return halves
-
-
-def _fit(
-    pairs: Sequence[TrainingPair],
-    blocks: Sequence[tuple[int, Part]],
-    features: dict[tuple[int, int], Halves],
-    extractor: FeatureExtractor,
-) -> PixelClassifier | None:
-    rows, labels, unlabelled = [], [], []
-    each = max(1, MOST_UNLABELLED // len(features))
-    for (number, i), found in features.items():
-        target = pairs[i].target[blocks[number][1]]
-        labelled = target < HELD_OUT
-        rows.append(found[labelled])
-        labels.append(target[labelled])
-        rest = np.argwhere(target == IGNORE)
-        chosen = rest[np.random.default_rng(number).permutation(len(rest))[:each]]
-        unlabelled.append(found[tuple(chosen.T)])
-    classes = np.concatenate(labels)
-    if len(np.unique(classes)) < 2:
-        return None
-    return fit_classifier(
-        PixelClassifier(extractor.count_fine(len(pairs[0].image))),
-        np.concatenate(rows),
-        classes,
-        np.concatenate(unlabelled),
-        extractor.n_tuned_channels,
-    )

@@ -10,7 +10,6 @@ from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError
 from unet_engine.generators import drain
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.pixel_classification.features import FeatureExtractor
@@ -18,7 +17,7 @@ from unet_engine.stopping import never
 from unet_engine.training import fine_tuning as training
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.pairs import TrainingPair
-from unet_engine.training.data.soft_targets import with_soft_targets
+from unet_engine.training.data.soft_targets import StrokeClassifier, with_soft_targets
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.losses import soft_cross_entropy
 
@@ -36,8 +35,9 @@ def halves(size: int = 128) -> TrainingPair:
     return TrainingPair(image, target, "halves")
 
 
-def add_soft_targets(*pairs: TrainingPair, stop=never):
-    return with_soft_targets(pairs, FeatureExtractor(), 2, stop)
+def add_soft_targets(*pairs: TrainingPair, stop=never, **limits):
+    classifier = StrokeClassifier(pairs, FeatureExtractor(), 2, stop, **limits)
+    return with_soft_targets(pairs, classifier)
 
 
 def test_strokes_are_carried_to_where_nobody_painted():
@@ -49,25 +49,6 @@ def test_strokes_are_carried_to_where_nobody_painted():
     )
     assert pair.soft_target[0, 90:, :50].mean() > 0.65
     assert pair.soft_target[1, 90:, 80:].mean() > 0.65
-
-
-def test_probabilities_of_a_tuned_model_count_as_much():
-    fresh = start_checkpoint(SPEC)
-    weights = dict(fresh.weights)
-    weights["head.weight"] = np.zeros_like(weights["head.weight"])
-    weights["head.bias"] = np.array([-9.0, 9.0], np.float32)
-    sure = Checkpoint(SPEC, weights, ({"name": "sure"},))
-    (alone,) = add_soft_targets(halves())
-    (with_tuned,) = with_soft_targets(
-        [halves()], FeatureExtractor(tuned=sure), 2, never
-    )
-    assert alone.soft_target is not None
-    assert with_tuned.soft_target is not None
-    # Half for the one that is sure, wherever; the rest for the strokes.
-    assert with_tuned.soft_target[1].min() > 0.499
-    assert with_tuned.soft_target[1, 20:26, 10:40].mean() < 0.75
-    assert with_tuned.soft_target[1, 20:26, -40:-10].mean() > 0.85
-    assert alone.soft_target[1, 20:26, 10:40].mean() < 0.35
 
 
 def test_held_out_pixels_are_not_learned_from():
@@ -114,7 +95,7 @@ def test_when_time_is_short_the_blocks_with_strokes_get_soft_targets():
     pair.target[:] = IGNORE
     pair.target[300:310, 310:350] = 1
     pair.target[300:310, 260:290] = 0
-    (targeted,) = with_soft_targets([pair], FeatureExtractor(), 2, never, seconds=0)
+    (targeted,) = add_soft_targets(pair, seconds=0)
     assert targeted.soft_target is not None
     known = targeted.soft_target.sum(axis=0) > 0
     # One block is begun in any case.
@@ -156,10 +137,9 @@ def test_a_model_of_planes_gives_the_features_of_the_slices_of_a_volume(monkeypa
     planes = start_checkpoint(SPEC)
     list(iter_fine_tune(volumes, [volume], config, features_from=planes))
     list(iter_fine_tune(volumes, [volume], config))
-    list(
-        iter_fine_tune(planes, [pair], config, features_from=start_checkpoint(SPEC, 1))
-    )
-    assert used == [planes, None, planes]
+    other = start_checkpoint(SPEC, 1)
+    list(iter_fine_tune(planes, [pair], config, features_from=other))
+    assert used == [planes, volumes, other]
 
 
 @pytest.mark.slow

@@ -2,8 +2,8 @@
 
 ::
 
-    python benchmarks/strokes_planes.py --sets em_isbi2012_membrane,dic_hela --quick
-    python benchmarks/strokes_planes.py --rows one.json two.json --plot strokes.png
+    python benchmarks/few_strokes.py --sets em_isbi2012_membrane,dic_hela --quick
+    python benchmarks/few_strokes.py --rows one.json two.json --plot strokes.png
 
 Each round takes the next of three images, paints strokes where the present prediction
 is most wrong, learns from all strokes so far, and scores other images of the set.
@@ -20,6 +20,7 @@ import time
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,16 +28,17 @@ import torch
 from stroke_study.methods import (
     Forest,
     Live,
-    LiveFineTune,
     Method,
     NaiveUNet,
-    TunedAlone,
+    Network,
+    Product,
 )
 from stroke_study.plot import draw
 from stroke_study.scores import Scoring
 from stroke_study.subjects import read_set
 from stroke_study.user import SimulatedUser, nothing_painted, suggested
 
+from unet_engine.annotations.annotations import Annotations
 from unet_engine.errors import EngineError
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.store import ModelStore
@@ -44,7 +46,12 @@ from unet_engine.models.store import ModelStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import numpy.typing as npt
     from stroke_study.subjects import StudySet, Subject
+
+    from unet_engine.prediction.config import Effort
+
+    Mask = npt.NDArray[np.uint8]
 
 SETS = (
     "em_isbi2012_membrane",
@@ -55,7 +62,7 @@ SETS = (
     "dsb2018_nuclei",
     "fluo_ovule_nuclei_3d",
 )
-METHODS = ("forest", "naive_unet", "live", "live_finetune", "live_finetune_guided")
+METHODS = ("forest", "naive_unet", "live", "network", "product", "product_guided")
 ROUNDS, STROKES = 5, 5
 """Rounds of a study, and strokes of each class in a round."""
 NAIVE_SECONDS = 20.0
@@ -67,18 +74,19 @@ QUICK = 0.1
 
 
 def make_method(
-    name: str, base: Checkpoint, share: float, steps: int = 0
+    name: str, base: Checkpoint, share: float, folder: Path, steps: int = 0
 ) -> Callable[[Sequence[Subject]], Method]:
     """Return what makes a method for the images that are painted on."""
     plain = name.removesuffix("_scratch").removesuffix("_guided")
     start = None if name.endswith("_scratch") else base
-    limits = {"seconds": share * TUNE_SECONDS, "steps": steps}
+    limits = {"minutes": 0 if steps else share * TUNE_SECONDS / 60, "steps": steps}
+    product = {"base": start, "folder": folder, "limits": limits}
     makers: dict[str, Callable[..., Method]] = {
         "forest": Forest,
         "naive_unet": partial(NaiveUNet, base=start, seconds=share * NAIVE_SECONDS),
         "live": partial(Live, base=start),
-        "live_finetune": partial(LiveFineTune, base=start, **limits),
-        "finetune": partial(TunedAlone, base=start, **limits),
+        "network": partial(Network, **product),
+        "product": partial(Product, **product),
     }
     return makers[plain]
 
@@ -97,6 +105,7 @@ def study(
     """
     method, user = make(images.trained), SimulatedUser(seed)
     targets = [nothing_painted(subject.truth) for subject in images.trained]
+    painted = [Annotations(subject.truth.shape) for subject in images.trained]
     waits: list[float] = []
     for number in range(rounds):
         at = number % len(targets)
@@ -108,23 +117,57 @@ def study(
             # What is not shown is not corrected, unless nothing shown is wrong.
             if (shown & (found != subject.truth)).any():
                 found = np.where(shown, found, subject.truth)
+        before = targets[at].copy()
         strokes = user.paint(subject.truth, found, targets[at], count=STROKES)
+        paint_each(painted[at], [before, *strokes])
         for before, after in pairwise(strokes[STROKES - 1 :]):
             waited = method.refresh_seconds(at, before, after)
             waits += [] if waited is None else [waited]
         started = time.monotonic()
-        method.learn(targets)
+        method.learn(painted)
         seconds = time.monotonic() - started
         scoring = Scoring()
         for tested in images.tested:
-            scoring.add(tested.truth, method.probability(tested))
+            scoring.add(tested.truth, method.probability(tested), tested.objects)
         yield {
             "round": number + 1,
             "labelled_px": int(sum((t != 255).sum() for t in targets)),
             **scoring.scores()._asdict(),
             "seconds": round(seconds, 1),
             "live_p95_s": round(float(np.percentile(waits, 95)), 2) if waits else None,
+            "shown": method.shown,
+            **beside(method, images.tested),
         }
+
+
+def paint_each(annotations: Annotations, targets: Sequence[Mask]) -> None:
+    """Paint strokes one after the other.
+
+    Parameters
+    ----------
+    annotations
+        What is painted on.
+    targets
+        ``(Y, X)`` class ids before the first stroke and after each.
+    """
+    for before, after in pairwise(targets):
+        where = np.nonzero(after != before)
+        if len(where[0]):
+            annotations.set(where, after[where])
+
+
+def beside(method: Method, tested: Sequence[Subject]) -> dict[str, float]:
+    """Return the IoU of the parts of the product, which learned the same strokes."""
+    if not isinstance(method, Product):
+        return {}
+    efforts: dict[str, Effort | None] = {"live_iou": None, "network_iou": "fast"}
+    found = {}
+    for key, effort in efforts.items():
+        scoring = Scoring()
+        for subject in tested:
+            scoring.add(subject.truth, method.by(subject, effort))
+        found[key] = scoring.scores().iou
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -153,19 +196,23 @@ def main(argv: list[str] | None = None) -> int:
         for name in arguments.sets.split(","):
             images = read_set(arguments.data / name)
             for method in arguments.methods.split(","):
-                make = make_method(method, base, share, arguments.steps)
                 guided = method.endswith("_guided")
-                for row in study(
-                    images, make, seed=arguments.seed, rounds=rounds, guided=guided
-                ):
-                    rows.append({"dataset": name, "method": method, **row})
-                    print(_line(rows[-1]), flush=True)
-                    if arguments.json:
-                        arguments.json.write_text(json.dumps(rows, indent=1))
+                # The models of a course; those of the user are not touched.
+                with TemporaryDirectory() as folder:
+                    make = make_method(
+                        method, base, share, Path(folder), arguments.steps
+                    )
+                    for row in study(
+                        images, make, seed=arguments.seed, rounds=rounds, guided=guided
+                    ):
+                        rows.append({"dataset": name, "method": method, **row})
+                        print(_line(rows[-1]), flush=True)
+                        if arguments.json:
+                            arguments.json.write_text(json.dumps(rows, indent=1))
         if arguments.plot:
             draw(rows, 2 * STROKES, arguments.plot)
     except (EngineError, OSError) as error:
-        print(f"strokes_planes: error: {error}", file=sys.stderr)
+        print(f"few_strokes: error: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -175,6 +222,10 @@ def _line(row: dict[str, Any]) -> str:
         f"{row['dataset']:22} {row['method']:22} round {row['round']} "
         f"{row['labelled_px']:6} px  IoU {row['iou']:.3f}  best {row['best_iou']:.3f}  "
         f"AP {row['ap']:.3f}  {row['seconds']:5.1f} s  p95 {row['live_p95_s'] or '-'}"
+        f"  shown {row['shown'] or '-'}"
+        + "".join(
+            f"  {k} {row[k]:.3f}" for k in row if k.endswith("_iou") and k != "best_iou"
+        )
     )
 
 

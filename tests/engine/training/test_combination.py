@@ -1,0 +1,102 @@
+"""Tests of the choice between classifier, network and both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.training.combination import (
+    SHARES,
+    choose_share,
+    is_better,
+    number_strokes,
+)
+
+
+def held_out(strokes: int, right: float, seed: int = 0) -> np.ndarray:
+    """Return probabilities of two classes, ``right`` for the true one, 0."""
+    rng = np.random.default_rng(seed)
+    true = np.clip(right + rng.normal(0, 0.1, strokes * 10), 0, 1).astype(np.float32)
+    return np.stack([true, 1 - true], axis=1)
+
+
+def choose(classifier: np.ndarray, network: np.ndarray, **options):
+    labels = np.zeros(len(classifier), np.uint8)
+    groups = np.arange(len(classifier)) // 10
+    return choose_share(
+        classifier, network, labels, groups, **{"agreement": 0.9, **options}
+    )
+
+
+def test_few_strokes_leave_the_mean_of_both():
+    alike = held_out(2, 0.7), held_out(2, 0.7, 1)
+    assert choose(*alike).share == 0.5
+
+
+def test_many_strokes_decide():
+    good, bad = held_out(40, 0.95), held_out(40, 0.2)
+    assert choose(bad, good).share == 1
+    assert choose(good, bad).share == 0
+    assert choose(good, bad).gain == 0
+    assert choose(bad, good).share in SHARES
+
+
+def test_a_network_that_has_hardly_learned_leaves_the_mask_as_it_is():
+    alike = held_out(3, 0.7), held_out(3, 0.7, 1)
+    assert choose(*alike, agreement=0.3).share == 0
+
+
+def test_a_model_that_knew_the_classes_counts_more_than_some_strokes():
+    alike = held_out(2, 0.7), held_out(2, 0.7, 1)
+    assert choose(*alike, trained=True).share > 0.5
+
+
+def test_a_long_stroke_counts_as_much_as_a_short_one():
+    labels = np.zeros(101, np.uint8)
+    groups = np.array([0] * 100 + [1])
+    one = np.full((101, 2), 0.5, np.float32)
+    long, short = one.copy(), one.copy()
+    long[:100] = [0.6, 0.4]
+    short[100] = [0.99, 0.01]
+    # The one that is much better on the short stroke wins.
+    assert is_better(short, one, labels, groups)
+    gains = [
+        choose_share(one, two, labels, groups, agreement=0.9).gain
+        for two in (long, short)
+    ]
+    assert gains[1] > gains[0]
+
+
+def test_as_good_is_not_better():
+    labels, groups = np.zeros(40, np.uint8), np.arange(40) // 10
+    one = held_out(4, 0.7)
+    assert not is_better(one, one, labels, groups)
+    assert not is_better(one - 0.1 * np.array([1, -1]), one, labels, groups)
+    assert is_better(held_out(4, 0.95), held_out(4, 0.4), labels, groups)
+    assert not is_better(one[:0], one[:0], labels[:0], groups[:0])
+
+
+def test_strokes_are_connected_pixels_of_a_class():
+    target = np.full((6, 8), IGNORE, np.uint8)
+    target[1, 1:5] = 0
+    target[2, 5] = 0
+    target[2, 1:5] = 1
+    target[5] = HELD_OUT
+    other = np.full((4, 4), IGNORE, np.uint8)
+    other[0, 0] = 1
+    numbers = number_strokes([target, other], HELD_OUT)
+    labels = np.concatenate([t[t < HELD_OUT] for t in (target, other)])
+    assert len(np.unique(numbers)) == 3
+    # The diagonal neighbour belongs to the stroke above it.
+    assert {int(n) for n in numbers[labels == 0]} == {int(numbers[0])}
+    assert number_strokes([], HELD_OUT).shape == (0,)
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_a_gain_is_that_of_the_share(share):
+    # With as many strokes the prior hardly counts.
+    classifier, network = held_out(400, 0.5), held_out(400, 0.5, 1)
+    choice = choose(classifier, network)
+    assert choice.gain >= 0
+    assert share != choice.share or choice.share > 0 or choice.gain == 0
