@@ -97,7 +97,7 @@ def test_neither_a_prediction_nor_a_training_begins_with_it(make_checkpoint: Cal
     with pytest.raises(CheckpointError, match="infinite"):
         predict(picture(), model, CPU)
     with pytest.raises(CheckpointError, match="infinite"):
-        next(iter_fine_tune(model, [pair], FineTuneConfig(device="cpu", steps=1)))
+        list(iter_fine_tune(model, [pair], FineTuneConfig(device="cpu", steps=1)))
     with pytest.raises(CheckpointError, match="infinite"):
         FeatureExtractor(
             replace(model, history=({"name": "a", "steps": 1},)), average=False
