@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from unet_engine.training.data.soft_targets import (
 )
 from unet_engine.training.data.sources import Source
 from unet_engine.training.data.teacher_targets import with_teacher_targets
-from unet_engine.training.events import Preparing
+from unet_engine.training.events import Preparing, Validation
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.classifier_part import ClassifierPart
     from unet_engine.stopping import Stop
     from unet_engine.training.course.interrupted_run import InterruptedRun
     from unet_engine.training.data.held_out_split import Split
@@ -150,8 +152,7 @@ def iter_fine_tune(
     start = _Start(checkpoint, pairs, config, device, features_from or checkpoint, stop)
     with translated_errors():
         run = yield from start.run(source, interrupted)
-        result = yield from run.events(stop)
-        result = start.combined(result, run)
+        result = yield from start.events(run)
         if not result.improved:
             return replace(result, checkpoint=checkpoint)
         trained = measure_halo(
@@ -185,6 +186,7 @@ class _Start:
         self._device, self._stop = device, stop
         self._extractor = FeatureExtractor(features_from, device)
         self._strokes: StrokeClassifier | None = None
+        self._fitted: tuple[Sequence[TrainingPair], ClassifierPart | None] | None = None
 
     def run(
         self,
@@ -242,32 +244,51 @@ class _Start:
         if self._config.statistics == "auto" and shift < _LEAST_SHIFT:
             self._config = replace(self._config, statistics="frozen")
 
-    def combined(self, result: FineTuned, run: TrainingRun) -> FineTuned:
+    def events(self, run: TrainingRun) -> Generator[TrainingEvent, None, FineTuned]:
+        """Train; the models that are yielded and returned have their classifier."""
+        with closing(run.events(self._stop)) as events:
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration as end:
+                    return self._combined(end.value, run)
+                if isinstance(event, Validation) and event.checkpoint is not None:
+                    complete = self._with_classifier(event.checkpoint, run.share)
+                    event = replace(event, checkpoint=complete)
+                yield event
+
+    def _combined(self, result: FineTuned, run: TrainingRun) -> FineTuned:
         """Return the result with the classifier that is part of the model.
 
-        It is fitted to all strokes, those that were held out as well. A new model is at
-        least what Live shows, the classifier alone.
+        A new model is at least what Live shows, the classifier alone.
         """
-        strokes, start = self._strokes, self._checkpoint
-        if strokes is None or strokes.classifier is None:
-            return result
-        if start.trained and not result.improved:
-            return result
-        trained, notes = result.checkpoint, result.notes
+        start, trained, notes = self._checkpoint, result.checkpoint, result.notes
         if not result.improved:
+            if start.trained or self._part() is None:
+                return result
             trained = run.unchanged()
             notes = (_CLASSIFIER_ALONE, *(n for n in notes if n != _ADVICE))
-        part = strokes.part(self.pairs)
-        if part is None:
-            return result
-        part = replace(part, network_share=result.share)
         return replace(
             result,
-            checkpoint=replace(trained, classifier=part),
+            checkpoint=self._with_classifier(trained, result.share),
             improved=True,
             notes=notes,
             score_after=result.score_after or result.score_before,
         )
+
+    def _with_classifier(self, trained: Checkpoint, share: float) -> Checkpoint:
+        part = self._part()
+        if part is None:
+            return trained
+        return replace(trained, classifier=replace(part, network_share=share))
+
+    def _part(self) -> ClassifierPart | None:
+        """Return the classifier of all strokes, those that are held out as well."""
+        if self._strokes is None or self._strokes.classifier is None:
+            return None
+        if self._fitted is None or self._fitted[0] is not self.pairs:
+            self._fitted = self.pairs, self._strokes.part(self.pairs)
+        return self._fitted[1]
 
     def _soft_targets(self, pairs: Sequence[TrainingPair]) -> Sequence[TrainingPair]:
         checkpoint, seed = self._checkpoint, self._config.seed

@@ -325,10 +325,16 @@ class TrainingRun:
             stopped=self._stopped,
             converged=bool(state.decay_from),
             notes=tuple(self._notes),
-            share=state.best_scores.share if state.best_scores else 0.0,
+            share=self.share,
             score_before=state.ranking.first.mask if state.ranking.first else None,
             score_after=state.best_scores.mask if state.best_scores else None,
         )
+
+    @property
+    def share(self) -> float:
+        """Of the network beside the classifier in the best mask so far."""
+        scores = self.state.best_scores
+        return scores.share if scores else 0.0
 
     def _trained(self) -> Checkpoint:
         if self.state.best is None or self._best_weights is None:
