@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.interactive.labelled_blocks import LabelledBlocks
     from unet_engine.interactive.learner import InstantLearner
+    from unet_engine.interactive.stages import StageMemory
     from unet_engine.models.checkpoint import Checkpoint, ModelInfo
     from unet_engine.models.store import ModelStore
     from unet_engine.pixel_classification.feature_cache import FeatureCache
@@ -59,6 +60,11 @@ class Learned:
     closed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ViewPredicted:
+    """All on screen is predicted, by the strokes on images that are open at least."""
+
+
 class LiveSession:
     """What is kept from stroke to stroke.
 
@@ -86,6 +92,7 @@ class LiveSession:
         ] = WeakKeyDictionary()
         self._ready: WeakSet[RelatedImage] = WeakSet()
         self._share: float | None = None
+        self._memory: StageMemory | None = None
         self.learner: InstantLearner | None = None
 
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
@@ -165,7 +172,9 @@ class LiveSession:
             When ``stop`` returned True.
         """
         from unet_engine.interactive.learner import InstantLearner
+        from unet_engine.interactive.stages import StageMemory
 
+        self._memory = self._memory or StageMemory()
         ready = [(one, strokes) for one, strokes in order.related if one in self._ready]
         every: list[tuple[WorkingImage | RelatedImage, Annotations]]
         every = [*order.painted, *ready]
@@ -173,7 +182,7 @@ class LiveSession:
         share: dict[str, Any] = (
             {} if self._share is None else {"network_share": self._share}
         )
-        learner = InstantLearner(len(order.classes), **share)
+        learner = InstantLearner(len(order.classes), memory=self._memory, **share)
         learner.learn(painted, stop)
         for image, _ in every:
             if image is not order.working_image:
@@ -255,7 +264,7 @@ def _with_classes(
 
 def live_run(
     order: LiveOrder, session: LiveSession, stop: Stop
-) -> Generator[Learned | TileDone, None, bool]:
+) -> Generator[Learned | TileDone | ViewPredicted, None, bool]:
     """Learn if need be, then predict what is on screen for as long as any is missing.
 
     Without a learner the features of the view are computed: the first stroke then
@@ -277,6 +286,7 @@ def live_run(
         complete = yield from _predict_view(order, session.learner, source, stop)
         if not complete or session.learner is None:
             return complete
+        yield ViewPredicted()
         try:
             if not session.make_ready(order, stop):
                 return True

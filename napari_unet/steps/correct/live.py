@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
-from napari_unet.jobs.live import Learned, LiveSession, live_run
+from napari_unet.jobs.live import Learned, LiveSession, ViewPredicted, live_run
 from napari_unet.jobs.orders import LiveOrder
 from napari_unet.state.live_state import Learning, LiveEvent, LiveState, WaitingTile
 from napari_unet.state.mask_versions import MaskSource
@@ -83,7 +83,7 @@ class Live(QObject):
         self._state = LiveState()
         self._source = _source_of(())
         self._near: tuple[float, float] | None = None
-        self._since = 0.0
+        self._since = self._seconds = 0.0
         self._learned = Learned()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -281,10 +281,16 @@ class Live(QObject):
         )
 
     def _on_events(
-        self, order: LiveOrder, generation: int, events: list[Learned | TileDone]
+        self,
+        order: LiveOrder,
+        generation: int,
+        events: list[Learned | TileDone | ViewPredicted],
     ) -> None:
         learned = [event for event in events if isinstance(event, Learned)]
         self._learned = learned[-1] if learned else self._learned
+        if self._since and any(isinstance(event, ViewPredicted) for event in events):
+            self._seconds = time.perf_counter() - self._since
+            self._since = 0.0
         if self._workspace.activity == "predict":
             return
         self._state = self._state.with_waiting(
@@ -295,7 +301,7 @@ class Live(QObject):
                 tile=event,
             )
             for event in events
-            if not isinstance(event, Learned)
+            if not isinstance(event, Learned | ViewPredicted)
         )
         self._show()
 
@@ -319,9 +325,8 @@ class Live(QObject):
         if order.learn and not complete:
             self._note_event(LiveEvent.LEARNING_STOPPED)
         if order.learn and complete:
-            seconds = time.perf_counter() - self._since if self._since else 0.0
-            self._since = 0.0
-            self.message.emit(_describe(order, self._learned, seconds))
+            self.message.emit(_describe(order, self._learned, self._seconds))
+            self._seconds = 0.0
 
     def _on_error(self, error: Exception) -> None:
         self.message.emit(f"Live: {describe_error(error)}")

@@ -20,6 +20,7 @@ from napari_unet.steps.finetune.new_strokes import (
     painted_image,
     related_painted,
 )
+from napari_unet.steps.finetune.score_line import describe_scores
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.viewer.conversion import full_data, image_of
 from napari_unet.widgets.buttons import button
@@ -252,6 +253,15 @@ class FineTuneSection(TrainingSection):
                     self.better.offer(model, f"{new} is better. The mask stays.")
         self.text.setText(text)
 
+    def _describe_result(self, result: FineTuned, name: str) -> str:
+        scores = describe_scores(
+            result.score_before, result.score_after, result.checkpoint.spec.classes
+        )
+        if not scores:
+            return super()._describe_result(result, name)
+        line = f"Saved as {name} after {result.after.step} steps."
+        return " ".join([line, scores, *result.notes])
+
     def _on_finished(self) -> None:
         super()._on_finished()
         self.strokes.follow(None)
@@ -315,9 +325,9 @@ class FineTuneSection(TrainingSection):
 def describe_images(opened: int, closed: int) -> str:
     """Return how many images are learned from, for the switch."""
     if opened + closed == 1:
-        return f"1 image of these classes{', not open' if closed else ''}"
-    beside = f", {closed} of them not open" if closed else ""
-    return f"All {opened + closed} images of these classes{beside}"
+        return f"1 image with strokes{', not open' if closed else ''}"
+    beside = f", {closed} of them not open" if closed else " with strokes"
+    return f"All {opened + closed} images{beside}"
 
 
 def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:

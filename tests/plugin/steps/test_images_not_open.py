@@ -71,9 +71,9 @@ def one_of_two(dock: Docked, halves: np.ndarray, tmp_path: Path) -> Docked:
 def test_they_are_listed(one_of_two: Docked):
     section = one_of_two.widget.fine_tune
     assert not section.others.native.isHidden()
-    assert section.others.text == "1 image of these classes, not open"
+    assert section.others.text == "1 image with strokes, not open"
     stroke(one_of_two, 20, 30, 1)
-    assert section.others.text == "All 2 images of these classes, 1 of them not open"
+    assert section.others.text == "All 2 images, 1 of them not open"
 
 
 def test_live_learns_from_them_after_what_is_on_screen(

@@ -1,0 +1,58 @@
+"""How right a mask is expected to be, in words: each class, and on what that stands."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_engine.training.mask_score import MaskScore
+
+
+def describe_scores(
+    before: MaskScore | None, after: MaskScore | None, classes: Sequence[str]
+) -> str:
+    """Return the score of a mask beside that of the mask before.
+
+    Parameters
+    ----------
+    before, after
+        Of both masks; None where there is none, as for trainings without strokes.
+    classes
+        Their names.
+
+    Returns
+    -------
+    str
+        A sentence or two; empty where there is no score at all.
+    """
+    if after is None:
+        return ""
+    where = _number(after.strokes, "held-out stroke")
+    if not after.is_known:
+        return (
+            f"No score: {where} can prove nothing. Paint some more strokes of each "
+            "class, and on other places, for one."
+        )
+    shown = [
+        f"{name} {iou:.2f} ({low:.2f} to {high:.2f}{_earlier(before, value)})"
+        for value, (name, iou, low, high) in enumerate(
+            zip(classes, after.ious, after.low, after.high, strict=False)
+        )
+        if not isnan(iou)
+    ]
+    images = _number(after.images, "image")
+    return f"Expected IoU of the mask: {', '.join(shown)}; from {where} on {images}."
+
+
+def _earlier(before: MaskScore | None, value: int) -> str:
+    """Return the score of a class in the mask before, if it is known."""
+    if before is None or not before.is_known or value >= len(before.ious):
+        return ""
+    return "" if isnan(before.ious[value]) else f", before {before.ious[value]:.2f}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

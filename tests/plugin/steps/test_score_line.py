@@ -1,0 +1,46 @@
+"""The score of a mask in words."""
+
+from __future__ import annotations
+
+from math import nan
+
+from napari_unet.steps.finetune.score_line import describe_scores
+from unet_engine.training.mask_score import FEWEST_STROKES, MaskScore
+
+CLASSES = ("background", "nucleus", "debris")
+
+
+def score(*ious: float, strokes: int = 6) -> MaskScore:
+    return MaskScore(
+        ious=ious,
+        low=tuple(iou - 0.1 for iou in ious),
+        high=tuple(iou + 0.05 for iou in ious),
+        strokes=strokes,
+        images=1,
+    )
+
+
+def test_each_class_has_its_interval_and_the_score_before():
+    text = describe_scores(score(0.9, 0.5), score(0.91, 0.7, nan), CLASSES)
+    assert text == (
+        "Expected IoU of the mask: background 0.91 (0.81 to 0.96, before 0.90), "
+        "nucleus 0.70 (0.60 to 0.75, before 0.50); from 6 held-out strokes on 1 image."
+    )
+
+
+def test_without_a_score_before():
+    text = describe_scores(None, score(0.9, 0.7), CLASSES)
+    assert "nucleus 0.70 (0.60 to 0.75);" in text
+    few = score(0.9, 0.7, strokes=FEWEST_STROKES - 1)
+    assert "before" not in describe_scores(few, score(0.9, 0.7), CLASSES)
+
+
+def test_too_few_strokes_show_none():
+    few = score(0.9, 0.7, strokes=FEWEST_STROKES - 1)
+    text = describe_scores(score(0.5, 0.5), few, CLASSES)
+    assert text.startswith(f"No score: {FEWEST_STROKES - 1} held-out strokes")
+    assert "0." not in text
+
+
+def test_a_training_without_strokes_has_none():
+    assert describe_scores(None, None, CLASSES) == ""
