@@ -212,7 +212,7 @@ class FineTuneSection(TrainingSection):
         if trained.model is None:
             text = (
                 f"Nothing learned after {result.steps} steps of the classes "
-                f"{', '.join(order.classes)}. {notes}"
+                f"{', '.join(order.classes)}: the mask stays as it is. {notes}"
             )
             self.text.setText(text)
             show_warning(text)
