@@ -369,8 +369,9 @@ def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
     spec = painted.widget.workspace.model.spec
     first, second = training_pairs(order.touched.poll(), spec, order.config)
     assert first.image.shape == (1, *first.target.shape)
-    # A disc of radius 6 at (70, 70) with a crop of 32 around it, cut at the border.
-    assert second.target.shape == (64, 64)
+    # A disc of radius 6 at (70, 70) with a crop of 32 around it: whole blocks of those
+    # that features are kept of, and the plane is smaller than one.
+    assert second.target.shape == (96, 96)
     assert second.name == "cells (1,)"
 
 
