@@ -163,6 +163,11 @@ class TrainingRun:
             self._best_weights = self._optimisation.weights()
             state.seconds = self._seconds()
             validation = replace(validation, checkpoint=self._trained())
+        elif found.overtakes is False and not self._checkpoint.trained:
+            # An early network that a few strokes preferred by chance is no candidate
+            # any more: the later one has learned more, and they prefer Live to it.
+            state.best = state.best_scores = self._best_weights = None
+            state.ranking.highest = None
         state.evaluated_at = state.step
         self._end_without_gains(found)
         cost = time.monotonic() - started

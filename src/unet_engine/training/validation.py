@@ -14,7 +14,7 @@ from unet_engine.labels import HELD_OUT
 from unet_engine.metrics import Confusion
 from unet_engine.models.spec import ARCHITECTURES
 from unet_engine.tiling.tiles import Tile, TilePlan, read_reflected
-from unet_engine.training.combination import choose_share, is_better, number_strokes
+from unet_engine.training.candidates import Candidates, ChosenMask
 from unet_engine.training.data.crops import crop_shape
 from unet_engine.training.data.pairs import (
     TrainingPair,
@@ -22,8 +22,6 @@ from unet_engine.training.data.pairs import (
     far_from_labels,
     near_labels,
 )
-from unet_engine.training.data.soft_targets import parts_of
-from unet_engine.training.mask_score import MaskScore, score_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from unet_engine.training.data.soft_targets import StrokeClassifier
+    from unet_engine.training.mask_score import MaskScore
 
     Floats = npt.NDArray[np.float32]
 
@@ -168,16 +167,17 @@ class HeldOut:
             for view in self._views
         ]
         self._first: list[npt.NDArray[np.uint8]] = []
-        self._mixing = None
+        self._candidates: Candidates | None = None
         if classifier is not None and classifier.classifier is not None and views:
-            self._mixing = _Mixing(self._views, classifier, trained=trained)
+            regions = [(view.pair, view.tile.inner_slices) for view in self._views]
+            self._candidates = Candidates(regions, classifier, trained=trained)
 
     def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
         """Evaluate a network in evaluation mode."""
         probabilities = [self._probabilities(network, v, device) for v in self._views]
-        choice: _Mixed | None = None
-        if self._mixing is not None:
-            choice = self._mixing.choose(probabilities)
+        choice: ChosenMask | None = None
+        if self._candidates is not None:
+            choice = self._candidates.choose(probabilities)
             probabilities = choice.probabilities
         confusion = Confusion(self._classes)
         total, changed = 0.0, 0
@@ -208,104 +208,6 @@ class HeldOut:
             logits = _predict(network, view, device)[0]
             # A diverged network has no probabilities, and must not be chosen.
             return torch.nan_to_num(logits.softmax(dim=0)).numpy()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Mixed:
-    """The mask of an evaluation: probabilities by view, and how it compares."""
-
-    probabilities: list[Floats]
-    share: float
-    overtakes: bool
-    score: MaskScore
-
-
-class _Mixing:
-    """Compares classifier, network and their means on the held-out strokes of views."""
-
-    def __init__(
-        self, views: Sequence[_View], classifier: StrokeClassifier, *, trained: bool
-    ) -> None:
-        self._trained = trained
-        self._classifier = [_classifier_map(view, classifier) for view in views]
-        targets = [view.pair.target[view.tile.inner_slices] for view in views]
-        self._held = [target < HELD_OUT for target in targets]
-        self._labels = np.concatenate(
-            [t[h] for t, h in zip(targets, self._held, strict=True)]
-        )
-        self._groups = number_strokes(targets, HELD_OUT)
-        self._images = len({id(view.pair.image) for view in views})
-        self._before: Floats | None = None
-
-    def choose(self, network: Sequence[Floats]) -> _Mixed:
-        """Choose the share of the network; at first what there is before a training."""
-        ours, theirs = self._at_strokes(self._classifier), self._at_strokes(network)
-        choice = choose_share(
-            ours,
-            theirs,
-            self._labels,
-            self._groups,
-            agreement=self._agreement(network),
-            trained=self._trained,
-        )
-        mixed = (1 - choice.share) * ours + choice.share * theirs
-        if self._before is None:
-            self._before, overtakes = mixed, False
-        elif self._trained:
-            overtakes = is_better(mixed, self._before, self._labels, self._groups)
-        else:
-            overtakes = choice.gain > 0
-        return self._mixed(network, choice.share, overtakes=overtakes)
-
-    def _mixed(
-        self, network: Sequence[Floats], share: float, *, overtakes: bool
-    ) -> _Mixed:
-        maps = [
-            ((1 - share) * a + share * b).astype(np.float32)
-            for a, b in zip(self._classifier, network, strict=True)
-        ]
-        return _Mixed(
-            probabilities=maps,
-            share=share,
-            overtakes=overtakes,
-            score=score_mask(
-                [one.reshape(len(one), -1) for one in maps],
-                strokes=int(self._groups.max(initial=-1)) + 1,
-                images=self._images,
-            ),
-        )
-
-    def _at_strokes(self, maps: Sequence[Floats]) -> Floats:
-        return np.concatenate(
-            [one[:, held].T for one, held in zip(maps, self._held, strict=True)]
-        )
-
-    def _agreement(self, network: Sequence[Floats]) -> float:
-        same = [
-            (a.argmax(axis=0) == b.argmax(axis=0)).ravel()
-            for a, b in zip(self._classifier, network, strict=True)
-        ]
-        return float(np.concatenate(same).mean())
-
-
-def _classifier_map(view: _View, classifier: StrokeClassifier) -> Floats:
-    """Return the probabilities of the classifier within a view."""
-    inner = view.tile.inner_slices
-    parts = [part for part in parts_of(view.pair) if _meets(part, inner)]
-    found = classifier.predict(view.pair, parts)[:, *inner].astype(np.float32)
-    # Where the time was over before it was predicted, no class is more probable.
-    unknown = found.sum(axis=0) < _LEAST_PROBABILITY
-    found[:, unknown] = 1 / len(found)
-    return found
-
-
-def _meets(part: Sequence[int | slice], inner: Sequence[slice]) -> bool:
-    return all(
-        where.start <= one < where.stop
-        if isinstance(one, int)
-        else one.start < where.stop and where.start < one.stop
-        for one, where in zip(part, inner, strict=True)
-    )
 
 
 def find_mistakes(

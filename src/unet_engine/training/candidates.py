@@ -1,0 +1,180 @@
+"""``Candidates``: what may draw the mask, compared on strokes held out for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unet_engine.labels import HELD_OUT
+from unet_engine.metrics import Confusion
+from unet_engine.training.combination import choose_share, is_better, number_strokes
+from unet_engine.training.data.soft_targets import parts_of
+from unet_engine.training.mask_score import MaskScore, score_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.training.data.pairs import TrainingPair
+    from unet_engine.training.data.soft_targets import StrokeClassifier
+
+    Floats = npt.NDArray[np.float32]
+
+_LEAST_LOSS = 0.01
+"""Decrease of the expected share of right pixels that is within the error of it."""
+
+_LEAST_PROBABILITY = 1e-7
+"""Sum of probabilities below which a pixel was not predicted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChosenMask:
+    """The mask of an evaluation.
+
+    Attributes
+    ----------
+    probabilities
+        ``(classes, *spatial)`` float32 of each region.
+    share
+        Of the network in it.
+    overtakes
+        Whether it is better than what there was before the training.
+    score
+        To be shown.
+    """
+
+    probabilities: list[Floats]
+    share: float
+    overtakes: bool
+    score: MaskScore
+
+
+class Candidates:
+    """Compares classifier, network and their means on held-out strokes.
+
+    Parameters
+    ----------
+    regions
+        Pairs whose labels were held out, and the part of each that is predicted.
+    classifier
+        Did not learn from these labels.
+    trained
+        The network had learned these classes before the training.
+    """
+
+    def __init__(
+        self,
+        regions: Sequence[tuple[TrainingPair, tuple[slice, ...]]],
+        classifier: StrokeClassifier,
+        *,
+        trained: bool,
+    ) -> None:
+        self._trained = trained
+        self._classifier = [_map(*region, classifier) for region in regions]
+        targets = [pair.target[inner] for pair, inner in regions]
+        self._held = [target < HELD_OUT for target in targets]
+        self._labels = np.concatenate(
+            [t[h] for t, h in zip(targets, self._held, strict=True)]
+        )
+        self._groups = number_strokes(targets, HELD_OUT)
+        self._images = len({id(pair.image) for pair, _ in regions})
+        self._before: tuple[Floats, list[Floats]] | None = None
+
+    def choose(self, network: Sequence[Floats]) -> ChosenMask:
+        """Choose the share of the network; at first what there is before a training."""
+        ours, theirs = self._at_strokes(self._classifier), self._at_strokes(network)
+        choice = choose_share(
+            ours,
+            theirs,
+            self._labels,
+            self._groups,
+            agreement=self._agreement(network),
+            trained=self._trained,
+        )
+        mixed = (1 - choice.share) * ours + choice.share * theirs
+        maps = [
+            ((1 - choice.share) * a + choice.share * b).astype(np.float32)
+            for a, b in zip(self._classifier, network, strict=True)
+        ]
+        if self._before is None:
+            self._before, overtakes = (mixed, maps), False
+        elif self._trained:
+            overtakes = is_better(
+                mixed, self._before[0], self._labels, self._groups
+            ) and self._keeps_the_rest(maps)
+        else:
+            overtakes = choice.gain > 0
+        return self._chosen(maps, choice.share, overtakes=overtakes)
+
+    def _keeps_the_rest(self, maps: Sequence[Floats]) -> bool:
+        """Return whether the changes away from strokes are plausible.
+
+        Strokes lie where the model before was wrong. Whoever changes everything is
+        right there, too; but then the model before and the classifier disagree with
+        most of the changes.
+        """
+        assert self._before is not None
+        new: list[Floats] = []
+        old: list[Floats] = []
+        for found, before, ours in zip(
+            maps, self._before[1], self._classifier, strict=True
+        ):
+            belief = (before + ours) / 2
+            for labels, right in (
+                (found.argmax(axis=0), new),
+                (before.argmax(axis=0), old),
+            ):
+                right.append(np.take_along_axis(belief, labels[None], axis=0).ravel())
+        gain = np.concatenate(new).mean() - np.concatenate(old).mean()
+        return bool(gain >= -_LEAST_LOSS)
+
+    def _chosen(
+        self, maps: list[Floats], share: float, *, overtakes: bool
+    ) -> ChosenMask:
+        return ChosenMask(
+            probabilities=maps,
+            share=share,
+            overtakes=overtakes,
+            score=score_mask(
+                [one.reshape(len(one), -1) for one in maps],
+                strokes=int(self._groups.max(initial=-1)) + 1,
+                images=self._images,
+            ),
+        )
+
+    def _at_strokes(self, maps: Sequence[Floats]) -> Floats:
+        return np.concatenate(
+            [one[:, held].T for one, held in zip(maps, self._held, strict=True)]
+        )
+
+    def _agreement(self, network: Sequence[Floats]) -> float:
+        """Return the mean IoU over the classes between both masks."""
+        confusion = Confusion(len(self._classifier[0]))
+        for ours, theirs in zip(self._classifier, network, strict=True):
+            masks = (one.argmax(axis=0).astype(np.uint8) for one in (ours, theirs))
+            confusion.add(*masks)
+        return confusion.mean_iou
+
+
+def _map(
+    pair: TrainingPair, inner: tuple[slice, ...], classifier: StrokeClassifier
+) -> Floats:
+    """Return the probabilities of the classifier within a region."""
+    parts = [part for part in parts_of(pair) if _meets(part, inner)]
+    found = classifier.predict(pair, parts)[:, *inner].astype(np.float32)
+    # Where the time was over before it was predicted, no class is more probable.
+    unknown = found.sum(axis=0) < _LEAST_PROBABILITY
+    found[:, unknown] = 1 / len(found)
+    return found
+
+
+def _meets(part: Sequence[int | slice], inner: Sequence[slice]) -> bool:
+    return all(
+        where.start <= one < where.stop
+        if isinstance(one, int)
+        else one.start < where.stop and where.start < one.stop
+        for one, where in zip(part, inner, strict=True)
+    )
