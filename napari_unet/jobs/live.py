@@ -235,6 +235,7 @@ class LiveSession:
                 self._extractor,
             )
             self._sources[working_image] = LabelledBlocks(cache)
+            working_image.features = cache
         return self._sources[working_image]
 
     def _checkpoint(

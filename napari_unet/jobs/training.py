@@ -105,6 +105,7 @@ def train_run(
         parent=model.parent if isinstance(model, UntrainedModel) else model,
         old=None if untrained else checkpoint,
         restarts=not untrained,
+        resumes=True,
     )
     trained = yield from train_round(
         training, store, folders=folders_for_windows(), stop=stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.images import Image
     from unet_engine.models.spec import ModelSpec
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.stopping import Stop
     from unet_engine.training.data.labelled_images import PaintedImage
     from unet_engine.training.data.saved_strokes import SavedStrokes
@@ -28,11 +30,17 @@ class RelatedImage:
     ----------
     saved
         As they were found.
+
+    Attributes
+    ----------
+    features
+        Those that Live has computed; None before.
     """
 
     def __init__(self, saved: SavedStrokes) -> None:
         self.saved = saved
         self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
+        self.features: FeatureCache | None = None
 
     @property
     def image(self) -> Image:
@@ -68,11 +76,11 @@ class RelatedImage:
         DataError
             When the model lacks a class.
         """
-        return self.saved.in_classes(classes)
+        return replace(self.saved.in_classes(classes), features=self.features)
 
     def strokes_in(self, classes: Sequence[str]) -> Annotations:
         """Return the strokes with the values of another order of classes."""
-        return self.painted(classes).strokes
+        return self.saved.in_classes(classes).strokes
 
 
 class FoundImages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.viewer.conversion import Layout
     from unet_engine.images import Image
     from unet_engine.models.spec import ModelSpec
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Region
     from unet_engine.prediction.events import TileDone
     from unet_engine.stopping import Stop
@@ -84,11 +86,22 @@ class WorkingImage:
         self.versions = MaskVersions(self)
         self.names: tuple[str, ...] = self.annotations.painted.names
         self.model: Mapping[str, Any] = {}
+        self._features: ref[FeatureCache] | None = None
         self._tiles_are_replaced = False
         self._predictions: dict[Index, npt.NDArray[Any]] = {
             index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
         }
         self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
+
+    @property
+    def features(self) -> FeatureCache | None:
+        """Features of its pixels, while Live keeps them."""
+        return None if self._features is None else self._features()
+
+    @features.setter
+    def features(self, cache: FeatureCache) -> None:
+        # Live alone decides how long they take memory.
+        self._features = ref(cache)
 
     def normalisation(self, spec: ModelSpec, stop: Stop = never) -> Normalisation:
         """Return the normalisation of the whole image as the model needs it.

@@ -139,4 +139,5 @@ def painted_image(one: WorkingImage, classes: Sequence[str]) -> PaintedImage:
         image=one.image,
         strokes=one.strokes_in((*classes, *more)),
         normalise=one.normalisation,
+        features=one.features,
     )

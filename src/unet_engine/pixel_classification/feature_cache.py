@@ -54,7 +54,7 @@ class FeatureCache:
     ----------
     image
         As the features see it.
-    extractor
+    normalisation, extractor
         See above.
     """
 
@@ -69,7 +69,7 @@ class FeatureCache:
         channels = extractor.channels
         matched = match_channels(image, channels) if channels else image
         self.image = normalisation.marked(matched)
-        self._normalisation = normalisation
+        self.normalisation = normalisation
         self.extractor = extractor
         self._cache: OrderedDict[Key, Halves] = OrderedDict()
         self._limit = cache_bytes
@@ -194,7 +194,7 @@ class FeatureCache:
     def _compute(self, key: Key, region: Region) -> Halves:
         index, (rows, columns) = key[0], region
         found = self.extractor.read(
-            lambda at: self._normalisation.apply(self.image.read(index, at)),
+            lambda at: self.normalisation.apply(self.image.read(index, at)),
             (rows, columns),
             self.image.plane_shape,
         )

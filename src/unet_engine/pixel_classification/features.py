@@ -118,6 +118,21 @@ class FeatureExtractor:
         model = self.network or self.tuned
         return model.spec.in_channels if model else 0
 
+    def gives_same_as(self, other: FeatureExtractor) -> bool:
+        """Return whether the features of two are the same, but for tuned ones."""
+        if self.averaged != other.averaged:
+            return False
+        ours, theirs = self.network, other.network
+        if ours is None or theirs is None:
+            return ours is theirs
+        # The last layer gives classes and no features.
+        names = [name for name in ours.weights if not name.startswith("head.")]
+        return all(
+            name in theirs.weights
+            and np.array_equal(ours.weights[name], theirs.weights[name])
+            for name in names
+        )
+
     def count_fine(self, channels: int) -> int:
         """Return how many of the first features are as fine as the pixels.
 

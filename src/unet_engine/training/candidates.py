@@ -122,12 +122,13 @@ class Candidates:
         for found, before, ours in zip(
             maps, self._before[1], self._classifier, strict=True
         ):
-            belief = (before + ours) / 2
+            belief: Floats = (before + ours) / np.float32(2)
             for labels, right in (
                 (found.argmax(axis=0), new),
                 (before.argmax(axis=0), old),
             ):
-                right.append(np.take_along_axis(belief, labels[None], axis=0).ravel())
+                of_labels = np.take_along_axis(belief, labels[None], axis=0)
+                right.append(of_labels.astype(np.float32).ravel())
         gain = np.concatenate(new).mean() - np.concatenate(old).mean()
         return bool(gain >= -_LEAST_LOSS)
 

@@ -493,3 +493,35 @@ class TestBest:
         run._is_evaluation_due = lambda: True
         _, result = drained(run.events(lambda: False))
         assert result.checkpoint.weights["step"] == kept
+
+    @pytest.mark.parametrize(
+        ("overtakes", "kept"),
+        [
+            ([False, True, True, True], 3),
+            ([False, True, False, False], None),
+            ([False, True, False, True], 3),
+        ],
+    )
+    def test_an_early_network_that_overtook_by_chance_is_given_up(
+        self, overtakes, kept
+    ):
+        evaluator = SimpleNamespace(
+            evaluate=lambda *_: HeldOutScores(
+                loss=1.0, iou=0.9 - 0.1 * run.state.step, share=0.5,
+                overtakes=overtakes[run.state.step],
+            ),
+        )  # fmt: skip
+        optimisation = SimpleNamespace(
+            average=SimpleNamespace(network=None), device="cpu", frozen=True, batch=1,
+            step=lambda _: 1.0, weights=lambda: {"step": np.array(run.state.step)},
+        )  # fmt: skip
+        run = TrainingRun(
+            start_checkpoint(SPEC), FineTuneConfig(steps=3, minutes=0, batch=1),
+            optimisation, evaluator, record={}, notes=(), advice="", tolerance=1.0,
+        )  # fmt: skip
+        run._is_evaluation_due = lambda: True
+        _, result = drained(run.events(lambda: False))
+        assert result.improved == (kept is not None)
+        if kept is not None:
+            assert result.checkpoint.weights["step"] == kept
+            assert result.share == 0.5

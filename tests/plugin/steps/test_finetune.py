@@ -114,14 +114,14 @@ def test_crops_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
     assert sum((crop.target < 2).sum() for crop in kept) == touched.sum()
 
 
-def test_a_second_training_starts_anew_and_uses_the_first(
+def test_a_second_training_starts_anew(
     painted: Docked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     received = []
 
-    def record(start: Any, *rest: Any, previous: Any, **limits: Any) -> Any:
-        received.append((len(start.history), previous and len(previous.history)))
-        return iter_fine_tune(start, *rest, previous=previous, **limits)
+    def record(start: Any, *rest: Any, **limits: Any) -> Any:
+        received.append(len(start.history))
+        return iter_fine_tune(start, *rest, **limits)
 
     monkeypatch.setattr("unet_engine.training.rounds.iter_fine_tune", record)
     train(painted)
@@ -130,9 +130,8 @@ def test_a_second_training_starts_anew_and_uses_the_first(
     painted.mask.paint((1, 20, 20), 0)
     train(painted)
     painted.wait()
-    (first, nothing), (second, before) = received
-    assert nothing is None
-    assert (second, before) == (first, first + 1)
+    first, second = received
+    assert second == first
 
 
 def test_the_next_model_gets_the_next_free_name(painted: Docked) -> None:

@@ -19,7 +19,7 @@ from unet_engine.images.no_data import count_unrecorded, recorded_target
 from unet_engine.labels import IGNORE
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.plan import check_axes
-from unet_engine.training.data.pairs import TrainingPair
+from unet_engine.training.data.pairs import KeptFeatures, TrainingPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -158,7 +158,7 @@ def _pairs_of(
             yield replace(
                 pair,
                 times=_times(one.strokes, index, box),
-                features=_reader(one.features, index, box),
+                features=_kept(one.features, source, index, box),
             )
     else:
         source = _Source(one.name, image, spec, config, None, on_note)
@@ -185,7 +185,7 @@ class _Source:
             on_note(f"{name}: {note}")
         self.spec, self.config = spec, config
         self.image = normalisation.marked(image)
-        self._name, self._normalisation = name, normalisation
+        self._name, self.normalisation = name, normalisation
 
     def pair(
         self, index: Index, box: Box, target: Labels, weight: float = 1.0
@@ -195,7 +195,7 @@ class _Source:
         pixels = read(index, box)
         place = f" {index}" if index else ""
         return TrainingPair(
-            self._normalisation.apply(pixels),
+            self.normalisation.apply(pixels),
             recorded_target(target, pixels),
             name=f"{self._name}{place}",
             weight=weight,
@@ -237,27 +237,12 @@ def _times(strokes: Annotations, index: Index, box: Box) -> npt.NDArray[np.float
     return np.stack([strokes.times((*index, z), (rows, columns)) for z in slices])
 
 
-def _reader(
-    cache: FeatureCache | None, index: Index, box: Box
-) -> Callable[[tuple[int | slice, ...]], npt.NDArray[np.float16]] | None:
-    """Return what gives the features of a part of a region, or None."""
-    if cache is None:
+def _kept(cache: FeatureCache | None, source: _Source, index: Index, box: Box) -> Any:
+    """Return what gives the features of parts of a region, or None."""
+    if cache is None or cache.normalisation != source.normalisation:
         return None
-    first = [0 if part.start is None else part.start for part in box]
-    own = cache.extractor.count(cache.image.channels)
-
-    def read(part: tuple[int | slice, ...]) -> npt.NDArray[np.float16]:
-        depth = [
-            at + z for at, z in zip(first, part, strict=True) if isinstance(z, int)
-        ]
-        rows, columns = (
-            slice(side.start + at, side.stop + at)
-            for at, side in zip(first, part, strict=True)
-            if isinstance(side, slice)
-        )
-        return cache.region((*index, *depth), (rows, columns))[..., :own]
-
-    return read
+    first = tuple(0 if part.start is None else part.start for part in box)
+    return KeptFeatures(cache=cache, index=index, first=first)
 
 
 def _painted_pairs(

@@ -15,9 +15,11 @@ from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ARCHITECTURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from unet_engine.models.spec import ModelSpec
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
+    from unet_engine.places import Index
 
 
 NEAR = 12
@@ -26,6 +28,46 @@ where a part of an object was corrected, that of the rest of it is as wrong."""
 
 _AXES = {2: "(C, Y, X)", 3: "(C, Z, Y, X)"}
 """Axes of a training image by its spatial dimensions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KeptFeatures:
+    """The features of a region that are kept for Live.
+
+    Attributes
+    ----------
+    cache
+        Of the whole image.
+    index
+        Position of the region along the leading axes that it does not have.
+    first
+        Where the region begins.
+    """
+
+    cache: FeatureCache
+    index: Index
+    first: tuple[int, ...]
+
+    def __call__(self, part: tuple[int | slice, ...]) -> npt.NDArray[np.float16]:
+        """Return the features of a part of a plane, ``(h, w, features)`` float16.
+
+        Probabilities of a tuned model are not among them.
+
+        Parameters
+        ----------
+        part
+            Within the region: a number along Z, if there is one, and slices of rows
+            and columns.
+        """
+        places = list(zip(self.first, part, strict=True))
+        depth = [at + z for at, z in places if isinstance(z, int)]
+        rows, columns = (
+            slice(side.start + at, side.stop + at)
+            for at, side in places
+            if isinstance(side, slice)
+        )
+        own = self.cache.extractor.count(self.cache.image.channels)
+        return self.cache.region((*self.index, *depth), (rows, columns))[..., :own]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +100,7 @@ class TrainingPair:
         float64 in the shape of the target: when each pixel was painted, in seconds;
         None: all at once.
     features
-        Returns the features of a block of a plane, ``(h, w, features)`` float16, for
-        its place along the other axes and slices of rows and columns, as Live keeps
-        them; None: they are computed from the image.
+        Those that Live keeps; None: they are computed from the image.
 
     Raises
     ------
@@ -77,7 +117,7 @@ class TrainingPair:
     unrecorded: int = 0
     origin: tuple[int, ...] | None = None
     times: npt.NDArray[np.float64] | None = None
-    features: Callable[[tuple[int | slice, ...]], npt.NDArray[np.float16]] | None = None
+    features: KeptFeatures | None = None
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""

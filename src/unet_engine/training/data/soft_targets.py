@@ -83,6 +83,7 @@ class StrokeClassifier:
         self._extractor, self._classes, self._stop = extractor, classes, stop
         self._features: dict[tuple[int, str], Halves] = {}
         self._images: list[Floats] = []
+        self._compared: dict[int, bool] = {}
         self._started, self._seconds = time.monotonic(), seconds
         self.classifier = self.fit(pairs)
         if self.classifier is not None:
@@ -160,6 +161,12 @@ class StrokeClassifier:
     def _is_known(self, pair: TrainingPair, part: Part) -> bool:
         return (self._number(pair), str(part)) in self._features
 
+    def _fits(self, extractor: FeatureExtractor) -> bool:
+        """Return whether kept features are those that are wanted here."""
+        if id(extractor) not in self._compared:
+            self._compared[id(extractor)] = self._extractor.gives_same_as(extractor)
+        return self._compared[id(extractor)]
+
     def _number(self, pair: TrainingPair) -> int:
         """Number the images: pairs of the same one share its features."""
         for number, image in enumerate(self._images):
@@ -171,7 +178,11 @@ class StrokeClassifier:
     def _block(self, pair: TrainingPair, part: Part) -> Halves:
         key = (self._number(pair), str(part))
         if key not in self._features:
-            self._features[key] = _read_features(pair, part, self._extractor)
+            kept = pair.features
+            if kept is not None and self._fits(kept.cache.extractor):
+                self._features[key] = kept(part)
+            else:
+                self._features[key] = _compute(pair, part, self._extractor)
         return self._features[key]
 
 
@@ -247,11 +258,7 @@ def _nearest_parts(pair: TrainingPair, most: int) -> list[Part]:
     return [parts[n] for n in np.argsort(apart, kind="stable")[:most]]
 
 
-def _read_features(
-    pair: TrainingPair, part: Part, extractor: FeatureExtractor
-) -> Halves:
-    if pair.features is not None:
-        return pair.features(part)
+def _compute(pair: TrainingPair, part: Part, extractor: FeatureExtractor) -> Halves:
     *index, rows, columns = part
     plane = pair.image[:, *index]
     assert isinstance(rows, slice)
