@@ -21,7 +21,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from stroke_study.methods import (
     Method,
     NaiveUNet,
     Network,
+    OneStage,
     Product,
 )
 from stroke_study.plot import draw
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     from stroke_study.subjects import StudySet, Subject
-
-    from unet_engine.prediction.config import Effort
 
     Mask = npt.NDArray[np.uint8]
 
@@ -85,6 +84,7 @@ def make_method(
         "forest": Forest,
         "naive_unet": partial(NaiveUNet, base=start, seconds=share * NAIVE_SECONDS),
         "live": partial(Live, base=start),
+        "live_one_stage": partial(OneStage, base=start),
         "network": partial(Network, **product),
         "product": partial(Product, **product),
     }
@@ -160,7 +160,10 @@ def beside(method: Method, tested: Sequence[Subject]) -> dict[str, float]:
     """Return the IoU of the parts of the product, which learned the same strokes."""
     if not isinstance(method, Product):
         return {}
-    efforts: dict[str, Effort | None] = {"live_iou": None, "network_iou": "fast"}
+    efforts: dict[str, Literal["fast", "full"] | None] = {
+        "live_iou": None,
+        "network_iou": "fast",
+    }
     found = {}
     for key, effort in efforts.items():
         scoring = Scoring()

@@ -1,1 +1,1 @@
-"""What ``strokes_planes.py`` is made of."""
+"""What ``few_strokes.py`` is made of."""

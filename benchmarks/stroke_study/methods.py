@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+from unittest import mock
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from unet_engine.annotations.annotations import Annotations
 from unet_engine.compute.loading import load_network
 from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
+from unet_engine.interactive import stages
 from unet_engine.interactive.labelled_blocks import LabelledBlocks
 from unet_engine.interactive.learner import InstantLearner
 from unet_engine.labels import IGNORE
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stroke_study.subjects import Subject
-    from unet_engine.prediction.config import Effort
 
     Mask = npt.NDArray[np.uint8]
     Floats = npt.NDArray[np.float32]
@@ -236,6 +237,14 @@ class Live(Method):
         return self._images[id(subject)]
 
 
+class OneStage(Live):
+    """The instant learner as it is without stages: fitted to all strokes at once."""
+
+    def learn(self, strokes: Sequence[Annotations]) -> None:
+        with mock.patch.object(stages, "stage_ends", lambda times: []):
+            super().learn(strokes)
+
+
 class Product(Live):
     """What is on screen after strokes with Live and a click on Fine-tune.
 
@@ -288,7 +297,7 @@ class Product(Live):
     def probability(self, subject: Subject) -> Floats:
         return self.by(subject, "full")
 
-    def by(self, subject: Subject, effort: Effort | None) -> Floats:
+    def by(self, subject: Subject, effort: Literal["fast", "full"] | None) -> Floats:
         """Return the probability by all of the model, or parts of it.
 
         Parameters

@@ -133,12 +133,12 @@ def test_the_command_records_a_row_per_round(tmp_path):
     options = [
         f"--data={tmp_path}",
         "--sets=discs",
-        "--methods=forest,live,live_scratch,live_finetune,live_finetune_guided",
+        "--methods=forest,live,live_one_stage,network,product_guided",
         "--quick",
         "--threads=1",
         f"--json={table}",
     ]
-    script = str(BENCHMARKS / "strokes_planes.py")
+    script = str(BENCHMARKS / "few_strokes.py")
     done = subprocess.run(
         [sys.executable, script, *options], check=False, capture_output=True, text=True
     )
@@ -176,7 +176,7 @@ class TestPicture:
         rows = tmp_path / "rows.json"
         rows.write_text(json.dumps(self.rows("cells", "forest", 0.5, 0.75)))
         picture = tmp_path / "strokes.png"
-        command = [sys.executable, str(BENCHMARKS / "strokes_planes.py")]
+        command = [sys.executable, str(BENCHMARKS / "few_strokes.py")]
         subprocess.run([*command, "--rows", rows, "--plot", picture], check=True)
         assert picture.read_bytes().startswith(b"\x89PNG")
         refused = subprocess.run(
