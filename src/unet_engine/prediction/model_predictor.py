@@ -44,7 +44,8 @@ def uses_classifier(checkpoint: Checkpoint, config: PredictConfig) -> bool:
     part = checkpoint.classifier
     if part is None or part.network_share == 1:
         return False
-    return config.effort == "full" or not checkpoint.has_network
+    alone = part.network_share == 0 or not checkpoint.has_network
+    return config.effort == "full" or alone
 
 
 def uses_network(checkpoint: Checkpoint, config: PredictConfig) -> bool:
@@ -102,8 +103,8 @@ class ModelPredictor:
             )
             if config.effort == "fast":
                 self._notes.append(
-                    "The model has no tuned network, so its pixel classifiers "
-                    "predicted, as with full effort."
+                    "No network takes part in the mask of this model, so its pixel "
+                    "classifiers predicted, as with full effort."
                 )
         part = checkpoint.classifier
         self._share = part.network_share if part is not None else 1.0

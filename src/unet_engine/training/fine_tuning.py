@@ -155,6 +155,8 @@ def iter_fine_tune(
         result = yield from start.events(run)
         if not result.improved:
             return replace(result, checkpoint=checkpoint)
+        if not result.checkpoint.has_network:
+            return result
         trained = measure_halo(
             result.checkpoint,
             [pair.image for pair in start.pairs],
@@ -267,6 +269,9 @@ class _Start:
             if start.trained or self._part() is None:
                 return result
             trained = run.unchanged()
+            if trained.spec.ndim == 2:
+                # A further training starts from the network of the features.
+                trained = replace(trained, weights={})
             notes = (_CLASSIFIER_ALONE, *(n for n in notes if n != _ADVICE))
         return replace(
             result,

@@ -137,7 +137,7 @@ def train_round(
     result, crops = check_forgetting(
         result,
         order.old or start,
-        load_remembered(order.parent) if order.parent and order.old else (),
+        _remembered(order) if result.share else (),
         reading.pairs,
         device=order.config.device,
     )
@@ -281,6 +281,16 @@ class _Reading(Source[TrainingPair]):
         # Without any label it goes on with those before.
         self.pairs = pairs or self.pairs
         return pairs
+
+
+def _remembered(order: Round) -> Sequence[TrainingPair]:
+    """Return the crops of what the network of the parent had learned."""
+    if order.parent is None or order.old is None:
+        return ()
+    part = order.old.classifier
+    if part is not None and not part.network_share:
+        return ()
+    return load_remembered(order.parent)
 
 
 def _choose_start(

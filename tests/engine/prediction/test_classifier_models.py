@@ -165,8 +165,8 @@ class TestEffort:
             predict(image, model, PredictConfig(effort="fast")),
         )
         np.testing.assert_array_equal(full.labels, fast.labels)
-        assert not [note for note in full.notes if "tuned network" in note]
-        assert [note for note in fast.notes if "no tuned network" in note]
+        assert not [note for note in full.notes if "No network" in note]
+        assert [note for note in fast.notes if "No network takes part" in note]
 
     def test_another_word_is_refused(self):
         with pytest.raises(SpecError, match="fast or full"):
