@@ -40,6 +40,11 @@ class PredictConfig:
         full: all that a model holds. fast: of a model with a tuned network and pixel
         classifiers the network alone, which takes a fraction of the time and may give
         another mask than Live shows.
+    directions
+        Of the planes of a volume that a model of planes predicts. one: those of Y and
+        X. three: also those along Z, and the mean of all, which uses what lies above
+        and below; it takes three times as long or more, and suits voxels that are
+        about as high as wide.
     """
 
     device: Device = "auto"
@@ -49,11 +54,12 @@ class PredictConfig:
     halo: Literal["exact", "measured"] = "exact"
     precision: Precision = "full"
     effort: Literal["fast", "full"] = "full"
+    directions: Literal["one", "three"] = "one"
 
     def __post_init__(self) -> None:
         if self.tile:
             at_least("tile", self.tile, 32)
-        for name in "halo", "precision", "effort":
+        for name in "halo", "precision", "effort", "directions":
             value = getattr(self, name)
             choices = get_args(PredictConfig.__annotations__[name])
             if value not in choices:

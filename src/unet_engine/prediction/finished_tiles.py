@@ -35,6 +35,7 @@ _NAMES = {
     "halo": "the halo",
     "precision": "the precision",
     "effort": "the effort",
+    "directions": "the directions of the planes",
     "blocks": "the blocks in which it computes",
     "probabilities": "whether probabilities are written",
     "device": "the device",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-_KEPT_BYTES = 2**29
+KEPT_BYTES = 2**29
 """Bytes of probabilities of blocks that are kept, 512 MiB: those along a side of a wide
 image, or of the planes of a volume's tiles, as each is needed again."""
 
@@ -63,6 +63,8 @@ class ModelPredictor:
     ----------
     image, checkpoint, config, normalisation, stop, footprint, calibrate, block_edge
         As of a ``TilePredictor``.
+    kept_bytes
+        As of a ``TileClassifier``.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class ModelPredictor:
         footprint: Footprint | None = None,
         calibrate: bool = False,
         block_edge: int = 0,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         check_normalisation(normalisation, image)
         self._notes = list(normalisation.notes)
@@ -99,7 +102,12 @@ class ModelPredictor:
             )
         if uses_classifier(checkpoint, config):
             self._classifier = ImageClassifier(
-                image, checkpoint, config.device, normalisation, stop
+                image,
+                checkpoint,
+                config.device,
+                normalisation,
+                stop,
+                kept_bytes=kept_bytes,
             )
             if config.effort == "fast":
                 self._notes.append(
@@ -167,6 +175,8 @@ class ImageClassifier:
     ----------
     image, checkpoint, device, normalisation, stop
         As of a ``TilePredictor``.
+    kept_bytes
+        As of a ``TileClassifier``.
     """
 
     def __init__(
@@ -176,12 +186,15 @@ class ImageClassifier:
         device: Device,
         normalisation: Normalisation,
         stop: Stop,
+        *,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         assert checkpoint.classifier is not None
         check_weights(checkpoint)
         self._image = image
         self._normalisation = normalisation
         self._stop = stop
+        self._kept_bytes = kept_bytes
         self._runner = ClassifierRunner(
             checkpoint.classifier, len(checkpoint.spec.classes)
         )
@@ -222,4 +235,4 @@ class ImageClassifier:
     def _prepared(self) -> TileClassifier:
         extractor = feature_extractor(self._runner.part, self._title, self.device)
         cache = FeatureCache(self._image, self._normalisation, extractor, cache_bytes=1)
-        return TileClassifier(self._runner, cache, kept_bytes=_KEPT_BYTES)
+        return TileClassifier(self._runner, cache, kept_bytes=self._kept_bytes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from unet_engine.models.classifier_file import ClassifierSummary, part_tensors
+from unet_engine.prediction.directions import in_three_directions
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -85,6 +86,7 @@ class PredictionRun:
             "blocks": self.block_edge,
             "program": _SAME_NUMBERS_SINCE,
             **self._described_effort(),
+            **self._described_directions(),
         }
 
     def _described_effort(self) -> dict[str, Any]:
@@ -92,6 +94,12 @@ class PredictionRun:
         if self.checkpoint.classifier is None:
             return {}
         return {"effort": self.config.effort}
+
+    def _described_directions(self) -> dict[str, Any]:
+        """Return the directions unless they are as in runs that know no others."""
+        if not in_three_directions(self.checkpoint.spec, self.config):
+            return {}
+        return {"directions": self.config.directions}
 
 
 class Output(Protocol):

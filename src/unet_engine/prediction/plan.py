@@ -9,6 +9,13 @@ from math import dist, hypot, prod
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
+from unet_engine.prediction.directions import (
+    bytes_of_tile,
+    check_directions,
+    choose_tile_in_volume,
+    footprint_in_volume,
+    in_three_directions,
+)
 from unet_engine.prediction.tile_size import bytes_per_pixel, choose_tile_size
 from unet_engine.tiling.tiles import Tile, TilePlan
 
@@ -31,7 +38,8 @@ class PredictionPlan:
         Shape of the labels, ``(*leading, Y, X)``.
     planes
         Positions to predict, along the leading axes that are not spatial axes of the
-        network: all of them for a network of planes, all but Z for one of volumes.
+        network: all of them for a network of planes, all but Z for one of volumes and
+        for planes in three directions.
     tiles
         Tiles of each position.
     nbytes
@@ -143,34 +151,47 @@ def plan_prediction(
     Raises
     ------
     DataError
-        When a position is outside the image, or a network for volumes gets no Z axis.
+        When a position is outside the image, or a network of volumes, or one of planes
+        in three directions, gets no Z axis.
     """
     check_axes(image, spec)
-    split = len(image.leading_shape) - (spec.ndim - 2)
+    three = in_three_directions(spec, config)
+    if three:
+        check_directions(image)
+    split = len(image.leading_shape) - (1 if three else spec.ndim - 2)
     chosen = image.indices() if indices is None else _inside(image, indices)
     spatial = (*image.leading_shape[split:], *image.plane_shape)
     footprint = spec.footprint_with(
         spec.measured_halo if config.halo == "measured" else None
     )
-    view = None if place is None or len(place) < 3 else place[1:]
-    sizes, origin = choose_tile_size(
-        spatial,
-        spec,
-        footprint,
-        edge=config.tile,
-        watched=watched,
-        view=view,
-        step=step,
-    )
+    if three:
+        footprint = footprint_in_volume(footprint)
+        origin: tuple[int, ...] = (0,) * len(spatial)
+        sizes = choose_tile_in_volume(
+            spatial, len(spec.classes), edge=config.tile, watched=watched
+        )
+    else:
+        sizes, origin = choose_tile_size(
+            spatial,
+            spec,
+            footprint,
+            edge=config.tile,
+            watched=watched,
+            view=None if place is None or len(place) < 3 else place[1:],
+            step=step,
+        )
     tiles = TilePlan.for_shape(spatial, tile=sizes, footprint=footprint, origin=origin)
     shape = (*image.leading_shape, *image.plane_shape)
+    per_pixel = bytes_per_pixel(spec)
+    inside = per_pixel * prod(tiles.largest_outer)
+    if three:
+        inside = bytes_of_tile(tiles, len(spec.classes), per_pixel)
     results = prod(shape) * (1 + 4 * len(spec.classes) * config.probabilities)
     return PredictionPlan(
         shape=shape,
         planes=tuple(dict.fromkeys(index[:split] for index in chosen)),
         tiles=tiles,
-        nbytes=(0 if on_disk else results)
-        + bytes_per_pixel(spec) * prod(tiles.largest_outer),
+        nbytes=(0 if on_disk else results) + inside,
     )
 
 

@@ -17,6 +17,11 @@ from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.labels import most_probable_class
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.directions import (
+    footprint_of_planes,
+    in_three_directions,
+)
+from unet_engine.prediction.directions_predictor import DirectionsPredictor
 from unet_engine.prediction.events import Prediction, TileDone
 from unet_engine.prediction.model_predictor import (
     ModelPredictor,
@@ -159,13 +164,16 @@ def iter_predict(
     if measures and spec.measured_halo is None:
         checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
         plan = plan_for(checkpoint.spec)
-    predictor = ModelPredictor(
+    three = in_three_directions(spec, config)
+    make = DirectionsPredictor if three else ModelPredictor
+    tiles = plan.tiles.footprint
+    predictor = make(
         image,
         checkpoint,
         config,
         normalisation,
         stop,
-        footprint=plan.tiles.footprint,
+        footprint=footprint_of_planes(tiles) if three else tiles,
         calibrate=near is None and plan.pixels >= _LONG_RUN,
         block_edge=results.block_edge,
     )
@@ -190,7 +198,7 @@ def iter_predict(
 def _result(
     results: Output,
     run: PredictionRun,
-    predictor: ModelPredictor,
+    predictor: ModelPredictor | DirectionsPredictor,
     complete: bool,
     seconds: float,
 ) -> Prediction:
@@ -239,6 +247,7 @@ def _keep_speed(run: PredictionRun, seconds: float) -> None:
     config, pixels = run.config, run.plan.pixels
     usual = config.average_flips == "auto" and config.precision == "full"
     usual = usual and not uses_classifier(run.checkpoint, config)
+    usual = usual and not in_three_directions(run.checkpoint.spec, config)
     if usual and pixels >= _TIMED_RUN:
         calibration.remember(
             run.checkpoint.spec,
@@ -255,10 +264,13 @@ def _with_measured_halo(
     stop: Stop,
 ) -> Checkpoint:
     """Measure the halo of an older model in the middle of the image itself."""
+    # The shape of the tiles has more axes where planes have three directions.
+    between = len(plan.tiles.shape) - checkpoint.spec.ndim
+    depth, shape = plan.tiles.shape[:between], plan.tiles.shape[between:]
     middle = TilePlan.for_shape(
-        plan.tiles.shape, tile=_MEASURED_EDGE, footprint=checkpoint.spec.footprint
-    ).nearest_first([size / 2 for size in plan.tiles.shape])[0]
-    index = plan.planes[len(plan.planes) // 2]
+        shape, tile=_MEASURED_EDGE, footprint=checkpoint.spec.footprint
+    ).nearest_first([size / 2 for size in shape])[0]
+    index = (*plan.planes[len(plan.planes) // 2], *(size // 2 for size in depth))
     with named_tile(index, middle):
         marked = normalisation.marked(image)
         block = read_tile(marked, index, Tile(middle.inner, middle.inner))
@@ -268,7 +280,7 @@ def _with_measured_halo(
 def _fill(
     results: Output,
     run: PredictionRun,
-    predictor: ModelPredictor,
+    predictor: ModelPredictor | DirectionsPredictor,
     stop: Stop,
     near: Near,
 ) -> Generator[TileDone, None, bool]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unet_engine.images import Image
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near
+    from unet_engine.prediction.directions_predictor import DirectionsPredictor
     from unet_engine.prediction.model_predictor import ModelPredictor
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.prediction.tile_predictor import TilePredictor
@@ -59,7 +60,7 @@ class TileLoop:
 
     def __init__(
         self,
-        predictor: TilePredictor | ModelPredictor,
+        predictor: TilePredictor | ModelPredictor | DirectionsPredictor,
         plan: PredictionPlan,
         *,
         stop: Stop,
