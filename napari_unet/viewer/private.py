@@ -204,13 +204,18 @@ def end_stroke(layer: Labels) -> None:
     napari ends a stroke when its canvas gets the release. It gets none when a dialog
     opens meanwhile: a mouse without a button pressed would then paint the layer.
     """
-    if not is_drawn_on(layer):
+    drags = [
+        (tool, drag)
+        for tool, drag in layer._mouse_drag_gen.items()
+        if getattr(tool, "__name__", "") == "draw"
+    ]
+    # One that runs has got the release, and what follows the stroke is called from it.
+    if not is_drawn_on(layer) or any(drag.gi_running for _, drag in drags):
         return
-    for tool, drag in list(layer._mouse_drag_gen.items()):
-        if getattr(tool, "__name__", "") == "draw":
-            del layer._mouse_drag_gen[tool]
-            layer._persisted_mouse_event.pop(drag, None)
-            drag.close()
+    for tool, drag in drags:
+        del layer._mouse_drag_gen[tool]
+        layer._persisted_mouse_event.pop(drag, None)
+        drag.close()
     # Its end is that of `Labels.block_history`; closing the drag left out the commit.
     layer._block_history = False
     layer._commit_staged_history()

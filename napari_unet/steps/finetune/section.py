@@ -259,8 +259,9 @@ class FineTuneSection(TrainingSection):
         )
         if not scores:
             return super()._describe_result(result, name)
-        line = f"Saved as {name} after {result.after.step} steps."
-        return " ".join([line, scores, *result.notes])
+        # Of step 0 is a model whose network was no better in any step.
+        steps = f" after {result.after.step} steps" if result.after.step else ""
+        return " ".join([f"Saved as {name}{steps}.", scores, *result.notes])
 
     def _on_finished(self) -> None:
         super()._on_finished()

@@ -84,6 +84,11 @@ _CLASSIFIER_ALONE = (
     "The network is not better than the pixel classifier yet, so the model predicts "
     "with the classifier alone, as Live does."
 )
+_NETWORK_ALONE = "The model predicts with the network alone, which is better than Live."
+_BOTH = (
+    "The model predicts with the mean of both: {0:.0%} network, {1:.0%} pixel "
+    "classifier, as Live has it."
+)
 
 
 def iter_fine_tune(
@@ -264,20 +269,20 @@ class _Start:
 
         A new model is at least what Live shows, the classifier alone.
         """
-        start, trained, notes = self._checkpoint, result.checkpoint, result.notes
+        trained, notes = result.checkpoint, result.notes
+        if self._part() is None or (self._checkpoint.trained and not result.improved):
+            return result
         if not result.improved:
-            if start.trained or self._part() is None:
-                return result
             trained = run.unchanged()
             if trained.spec.ndim == 2:
                 # A further training starts from the network of the features.
                 trained = replace(trained, weights={})
-            notes = (_CLASSIFIER_ALONE, *(n for n in notes if n != _ADVICE))
+            notes = tuple(note for note in notes if note != _ADVICE)
         return replace(
             result,
             checkpoint=self._with_classifier(trained, result.share),
             improved=True,
-            notes=notes,
+            notes=(_describe_share(result.share), *notes),
             score_after=result.score_after or result.score_before,
         )
 
@@ -319,6 +324,15 @@ class _Start:
             classifier=self._strokes,
             trained=self._checkpoint.trained,
         )
+
+
+def _describe_share(network: float) -> str:
+    """Return what a model predicts with, from the share of its network."""
+    if not network:
+        return _CLASSIFIER_ALONE
+    if network == 1:
+        return _NETWORK_ALONE
+    return _BOTH.format(network, 1 - network)
 
 
 def _preparing(done: int) -> Preparing:

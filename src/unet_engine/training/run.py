@@ -315,7 +315,7 @@ class TrainingRun:
         if not (state.step or self._stopped):
             self._notes.append(
                 f"Not one step was taken within {self._config.minutes:g} min, so the "
-                "model is as it was. Give it more minutes, or label fewer images."
+                "network is as it was. Give it more minutes, or label fewer images."
             )
         elif state.best is None:
             self._notes.append(self._advice)

@@ -110,6 +110,8 @@ def test_a_network_that_has_learned_is_part_of_the_mask(image: Image):
     result, events = trained(image, config)
     part = result.checkpoint.classifier
     assert result.share == part.network_share > 0
+    share = f"{result.share:.0%} network" if result.share < 1 else "network alone"
+    assert any(share in note for note in result.notes)
     both, alone = (
         predict(image, result.checkpoint, PredictConfig(probabilities=True, effort=e))
         for e in ("full", "fast")
