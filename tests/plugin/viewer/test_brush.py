@@ -219,6 +219,35 @@ def test_a_release_that_only_the_screen_knows_of(
     assert dock.counts[1] > 20
 
 
+def test_what_a_release_causes_may_look_whether_a_stroke_is_drawn(
+    mouse: Mouse, monkeypatch: pytest.MonkeyPatch
+):
+    """As Live does when a stroke ends: it shows its own mask again."""
+    docked, buttons = mouse.docked, Qt.MouseButton.LeftButton
+    monkeypatch.setattr(
+        _brush.QApplication, "mouseButtons", staticmethod(lambda: buttons)
+    )
+    painting, found = docked.widget.workspace.painting, []
+
+    def look(_: Any) -> None:
+        try:
+            found.append(painting())
+        except ValueError as error:
+            found.append(error)
+
+    docked.widget.masks.current.touched.connect(look)
+    mouse.press(60, 20)
+    mouse.move(60, 60)
+    assert painting()
+    buttons = Qt.MouseButton.NoButton
+    mouse.release(60, 60)
+    assert found
+    assert set(found) <= {True, False}
+    assert not painting()
+    docked.mask.undo()
+    assert docked.counts == {}
+
+
 def test_encircling_goes_on_without_a_button(
     dock: Docked, monkeypatch: pytest.MonkeyPatch
 ):
