@@ -115,7 +115,7 @@ def preview_tiles(
     for tile in iter_predict(
         part,
         checkpoint,
-        replace(config, probabilities=False, average_flips="off"),
+        replace(config, probabilities=False, average_flips="off", directions="one"),
         stop=stop,
         normalisation=normalisation,
         near=((), (height / 2, width / 2)),

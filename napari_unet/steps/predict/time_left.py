@@ -112,4 +112,5 @@ def _key(spec: ModelSpec, config: PredictConfig) -> tuple[Any, ...]:
     return (
         spec.architecture, spec.ndim, spec.depth, spec.width, spec.in_channels,
         config.device, config.average_flips, config.precision, config.effort,
+        config.directions,
     )  # fmt: skip

@@ -165,6 +165,7 @@ def iter_predict(
         checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
         plan = plan_for(checkpoint.spec)
     three = in_three_directions(spec, config)
+    make: type[DirectionsPredictor] | type[ModelPredictor]
     make = DirectionsPredictor if three else ModelPredictor
     tiles = plan.tiles.footprint
     predictor = make(

@@ -9,10 +9,13 @@ import pytest
 import tifffile
 
 from unet_engine.cli import main
+from unet_engine.images import Image, read_labels
 from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.segmentation import predict
 
 QUICK = (
     "--steps=40",
@@ -244,3 +247,30 @@ def test_what_cannot_be_built_is_refused(
 ):
     assert finetune(stacks, *options) == 1
     assert phrase in error_of(capsys)
+
+
+def test_a_stack_is_predicted_in_three_directions_and_a_time_series_is_refused(
+    stacks: Path,
+    models_folder: Path,
+    make_checkpoint: Callable[..., Checkpoint],
+    capsys: pytest.CaptureFixture,
+):
+    model = make_checkpoint(ModelSpec(depth=1, width=2))
+    ModelStore(models_folder).save("planes", model)
+    source, out = stacks / "images" / "stack.tif", stacks / "out.tif"
+    series = stacks / "series.tif"
+    tifffile.imwrite(series, tifffile.imread(source), metadata={"axes": "TYX"})
+    command = ("--model=planes", "--device=cpu", "--directions=three")
+    assert main(["predict", str(source), str(out), *command]) == 0
+    pixels = Image.from_array(tifffile.imread(source), "ZYX")
+    config = PredictConfig(device="cpu", directions="three")
+    np.testing.assert_array_equal(
+        read_labels(out), predict(pixels, model, config).labels
+    )
+    capsys.readouterr()
+    refused = stacks / "refused.tif"
+    assert main(["predict", str(series), str(refused), *command]) == 1
+    assert "series.tif has no Z before its planes (axes 'TYX')" in error_of(capsys)
+    # As the message advises.
+    assert main(["predict", str(series), str(refused), *command, "--axes=ZYX"]) == 0
+    assert main(["predict", str(series), str(stacks / "b.tif"), *command[:2]]) == 0
