@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-FEWEST_STROKES = 4
+FEWEST_STROKES = 5
 """Held-out strokes below which no score is shown: probabilities that came from so
 little are too sure of themselves."""
 

@@ -23,6 +23,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.labelled_images import PaintedImage, training_pairs
 from unet_engine.training.events import Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
+from unet_engine.training.mask_score import FEWEST_STROKES
 from unet_engine.training.rounds import Round, train_round
 
 SPEC = ModelSpec(depth=2, width=4)
@@ -137,6 +138,6 @@ def test_the_score_needs_held_out_strokes(image: Image):
     result, _ = trained(image)
     score = result.score_after
     assert score is not None
-    assert score.is_known == (score.strokes >= 4)
+    assert score.is_known == (score.strokes >= FEWEST_STROKES)
     assert score.images == 1
     assert 0.6 < score.ious[1] <= 1

@@ -211,7 +211,7 @@ def test_a_locked_mask_stays(cells: Docked, notices: list[str]):
 
 def test_what_no_prediction_reached_stays_open(cells: Docked, notices: list[str]):
     working_image = cells.widget.workspace.working_image
-    working_image._tiles[()] = {(0, SIDE, 0, 60)}
+    working_image.reached.tiles[()] = {(0, SIDE, 0, 60)}
     paint_square(cells, 70, 80, 1)
     accept(cells)
     assert touched(cells)[:, :60].all()

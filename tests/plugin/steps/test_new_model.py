@@ -113,7 +113,7 @@ def test_an_untrained_model_file_warns_that_its_mask_is_noise(
     assert "its mask is noise" in dock.widget.predict.text.text()
 
 
-def test_a_training_that_learns_nothing_keeps_the_untrained(
+def test_a_network_that_learns_nothing_leaves_the_classifier(
     dock: Docked, plane: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dock.viewer.add_image(plane)
@@ -125,8 +125,11 @@ def test_a_training_that_learns_nothing_keeps_the_untrained(
         "unet_engine.training.optimisation.Optimisation._step", lambda self, rate: 1.0
     )
     dock.fine_tune()
-    assert "Nothing learned" in dock.widget.fine_tune.text.text()
-    assert dock.widget.workspace.model is untrained
+    assert "classifier alone" in dock.widget.fine_tune.text.text()
+    model = dock.widget.workspace.model
+    assert model.name == untrained.name
+    assert model.classifier is not None
+    assert not model.has_network
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -85,7 +85,9 @@ def by_quitting(_: Docked) -> None:
 
 
 @pytest.fixture
-def training(shown_dock: Docked, plane: Any) -> Docked:
+def training(
+    shown_dock: Docked, plane: Any, every_evaluation_is_better: None
+) -> Docked:
     """A training that has learned something, and does not end by itself."""
     shown_dock.viewer.add_image(plane, name="cells")
     shown_dock.widget.correct.empty.click()

@@ -263,7 +263,8 @@ def _painted_planes(
         painted = target != IGNORE
         # Nothing, where what is on disk of it is damaged.
         if painted.any():
-            region = _around(painted, source.config.crop)
+            # In whole blocks, as the features that Live keeps.
+            region = _around(painted, source.config.crop, BLOCK)
             pair = source.pair(index, region, target[region], 1 / len(planes))
             yield pair, index, region
 
@@ -295,16 +296,27 @@ def _painted_volumes(
         yield source.pair(place, box, target, 1 / len(volumes)), place, box
 
 
-def _around(painted: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+def _around(
+    painted: npt.NDArray[np.bool_], margin: int, grid: int = 1
+) -> tuple[slice, slice]:
     """Return the box around what was painted, with context for the crops.
 
-    It consists of whole blocks of those that features are kept of.
+    Parameters
+    ----------
+    painted
+        ``(Y, X)`` bool, somewhere True.
+    margin
+        Context on each side, in pixels.
+    grid
+        Both ends are multiples of it, or lie at the border.
     """
     rows, columns = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
     height, width = painted.shape
-    return _in_blocks(rows, margin, height), _in_blocks(columns, margin, width)
+    return _interval(rows, margin, height, grid), _interval(
+        columns, margin, width, grid
+    )
 
 
-def _in_blocks(places: npt.NDArray[np.intp], margin: int, size: int) -> slice:
-    first = max(0, int(places[0]) - margin) // BLOCK * BLOCK
-    return slice(first, min(size, -(-(int(places[-1]) + 1 + margin) // BLOCK) * BLOCK))
+def _interval(places: npt.NDArray[np.intp], margin: int, size: int, grid: int) -> slice:
+    first = max(0, int(places[0]) - margin) // grid * grid
+    return slice(first, min(size, -(-(int(places[-1]) + 1 + margin) // grid) * grid))
