@@ -20,7 +20,6 @@ from napari_unet.steps.finetune.new_strokes import (
     painted_image,
     related_painted,
 )
-from napari_unet.steps.finetune.score_line import describe_scores
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.viewer.conversion import full_data, image_of
 from napari_unet.widgets.buttons import button
@@ -30,6 +29,7 @@ from unet_engine.errors import DataError, EngineError
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.sources import Latest
 from unet_engine.training.events import DataChanged, Validation
+from unet_engine.training.score_line import describe_scores
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

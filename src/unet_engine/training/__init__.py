@@ -6,5 +6,6 @@ training for dock and command line: ``data`` makes pairs of images and labels,
 and ``saving`` saves it. In a run the ``optimisation`` takes steps on crops with their
 ``losses`` and ``optimisers``; ``course`` has when it evaluates and ends, and what is
 kept of it; ``config`` has the settings; ``validation`` evaluates on held-out pixels,
-``evaluation`` on other images. ``pretraining`` learns from images without labels.
+``evaluation`` on other images; ``score_line`` puts the score of a mask in words.
+``pretraining`` learns from images without labels.
 """

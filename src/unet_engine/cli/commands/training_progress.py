@@ -11,6 +11,7 @@ from unet_engine.cli.progress import bar, report
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.generators import drain
 from unet_engine.training.events import Note, Preparing, Step, Validation
+from unet_engine.training.score_line import describe_scores
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -139,6 +140,9 @@ def _report(info: ModelInfo, result: FineTuned) -> None:
         f"training {state}: {result.steps} steps, validation "
         f"{', '.join(_changes(result))}"
     )
+    scores = describe_scores(result.score_before, result.score_after, info.spec.classes)
+    if scores:
+        print(scores)
 
 
 def _changes(result: FineTuned) -> Iterator[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import nan
 
-from napari_unet.steps.finetune.score_line import describe_scores
 from unet_engine.training.mask_score import FEWEST_STROKES, MaskScore
+from unet_engine.training.score_line import describe_scores
 
 CLASSES = ("background", "nucleus", "debris")
 
