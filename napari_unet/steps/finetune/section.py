@@ -49,8 +49,8 @@ _FINE_TUNE = (
 _TRAIN = "Train the new model on what you touched, until it no longer gains."
 _OTHERS = (
     "Learn from all images with strokes of these classes, opened or not, each with "
-    "the same weight: those in the folders of the open ones, and those that this model or "
-    "one that it was tuned from learned from."
+    "the same weight: those in the folders of the open ones, and those that this model "
+    "or one that it was tuned from learned from."
 )
 _STOP = ("Stop", "End the training now and keep the best model.")
 
