@@ -177,7 +177,7 @@ def run(
     while (progress := schedule.progress(training.step, training.seconds)) < 1:
         start = time.perf_counter()
         drawn = draw_batch(real, batch, crop, seed=(training.seed, training.step))
-        training.learn(drawn, schedule.learning_rate(progress))
+        training.learn(drawn, schedule.learning_rate(training.step, progress))
         training.seconds += time.perf_counter() - start
         yield
 

@@ -123,11 +123,11 @@ def train(
     run = iter_fine_tune(checkpoint, pairs, config, stop=lambda: bool(interrupted))
     with tqdm(unit="step") as bar:
 
-        def show(event: Step | Validation) -> None:
+        def show(event: TrainingEvent) -> None:
             if isinstance(event, Step):
                 bar.update()
                 bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
-            else:
+            elif isinstance(event, Validation):
                 bar.write(
                     f"step {event.step}: loss {event.loss:.4f} IoU {event.iou:.4f}",
                     file=sys.stderr,

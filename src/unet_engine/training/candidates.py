@@ -86,6 +86,10 @@ class Candidates:
     def choose(self, network: Sequence[Floats]) -> ChosenMask:
         """Choose the share of the network; at first what there is before a training."""
         ours, theirs = self._at_strokes(self._classifier), self._at_strokes(network)
+        if self._before is None and self._trained:
+            # The model before is a network, which predicts alone.
+            self._before = theirs, list(network)
+            return self._chosen(list(network), 1.0, overtakes=False)
         choice = choose_share(
             ours,
             theirs,

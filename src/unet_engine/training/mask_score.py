@@ -63,7 +63,8 @@ class MaskScore:
     @property
     def mean(self) -> float:
         """Mean over the classes."""
-        return float(np.nanmean(self.ious)) if self.ious else float("nan")
+        known = [iou for iou in self.ious if not np.isnan(iou)]
+        return float(np.mean(known)) if known else float("nan")
 
 
 def score_mask(tiles: Sequence[Floats], *, strokes: int, images: int) -> MaskScore:
@@ -116,8 +117,9 @@ def _jackknife(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the standard error of the IoUs by leaving out one tile after the other."""
     if len(counts) < 2:
         return np.zeros(counts.shape[-1])
-    without = np.array([_ious(counts.sum(axis=0) - one) for one in counts])
-    apart = np.nan_to_num(without - np.nanmean(without, axis=0))
+    # A class that is nowhere has no error.
+    without = np.nan_to_num([_ious(counts.sum(axis=0) - one) for one in counts])
+    apart = without - without.mean(axis=0)
     factor = (len(counts) - 1) / len(counts)
     errors: npt.NDArray[np.float64] = np.sqrt(factor * np.sum(apart**2, axis=0))
     return errors

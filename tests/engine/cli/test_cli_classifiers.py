@@ -118,11 +118,11 @@ def test_effort_chooses_what_predicts(store, images, tmp_path, capsys):
         expected = predict(open_image(image), checkpoint, config).labels
         np.testing.assert_array_equal(masks[effort], expected)
     assert (masks["fast"] != masks["full"]).any()
-    assert "tuned network" not in capsys.readouterr().err
+    assert "No network" not in capsys.readouterr().err
     out = str(tmp_path / "live.tif")
     command = ["predict", str(image), out, "--model", "live", "--effort", "fast"]
     assert main(command) == 0
-    assert "has no tuned network" in capsys.readouterr().err
+    assert "No network takes part" in capsys.readouterr().err
 
 
 def test_evaluate_takes_the_effort(store, images, labels, capsys):
@@ -147,11 +147,16 @@ def test_models_lists_what_is_inside(store, capsys):
 
 
 @pytest.mark.parametrize("name", ["live", "tuned"])
-def test_both_kinds_are_tuned_further(store, images, labels, name):
+def test_both_kinds_are_tuned_further(store, images, labels, name, capsys):
     command = ["finetune", "--images", str(images), "--labels", str(labels)]
     command += ["--from", name, "--out", "mine", "--steps", "40", "--crop", "32"]
     command += ["--learning-rate", "0.01", "--elastic", "0", "--intensity", "0"]
-    assert main([*command, "--device", "cpu", "-q"]) == 0
+    code = main([*command, "--device", "cpu", "-q"])
+    if name == "tuned" and code:
+        # Its mask may be right already, and as good is not better.
+        assert "nothing was saved" in capsys.readouterr().err
+        return
+    assert code == 0
     tuned = store.load("mine")
     assert tuned.has_network
     assert tuned.history[-1]["parent"] == name

@@ -67,9 +67,9 @@ def test_a_bad_network_does_not_overtake_and_a_good_one_does(classifier):
 
 def test_a_trained_model_is_replaced_by_a_better_one(classifier):
     compared = candidates(classifier, trained=True)
-    compared.choose(predicted(0.55))
+    before = compared.choose(predicted(0.55))
+    assert (before.share, before.overtakes) == (1, False)
     assert compared.choose(predicted(0.99)).overtakes
-    assert not compared.choose(predicted(0.55)).overtakes
 
 
 def test_a_model_that_is_right_on_strokes_alone_does_not_replace_another(classifier):
@@ -79,9 +79,8 @@ def test_a_model_that_is_right_on_strokes_alone_does_not_replace_another(classif
     # The model before is wrong where strokes are held out, and sure elsewhere.
     compared.choose(predicted(0.99, wrong=strokes))
     # The new one is right there, and changes all of the rest.
-    elsewhere = ~strokes
-    assert not compared.choose(predicted(0.99, wrong=elsewhere)).overtakes
-    assert compared.choose(predicted(0.99)).overtakes
+    assert not compared._keeps_the_rest(predicted(0.99, wrong=~strokes))
+    assert compared._keeps_the_rest(predicted(0.99))
 
 
 def test_a_class_that_lies_nowhere_in_the_held_out_part_is_no_error(classifier):

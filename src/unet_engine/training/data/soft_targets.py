@@ -24,7 +24,7 @@ from unet_engine.interactive.stages import (
     fit_in_stages,
     join_images,
 )
-from unet_engine.labels import HELD_OUT
+from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
 
 if TYPE_CHECKING:
@@ -220,7 +220,8 @@ def with_soft_targets(
 
 def is_sparse(pair: TrainingPair) -> bool:
     """Return whether so little is labelled that the rest needs soft targets."""
-    labelled = float(np.mean(pair.target < HELD_OUT))
+    # The same whether or not a part of it is held out.
+    labelled = float(np.mean(pair.target != IGNORE))
     return 0 < labelled < _MOSTLY
 
 
