@@ -37,7 +37,7 @@ from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.pairs import TrainingPair, targets_from_instances
 from unet_engine.training.data.remembered_crops import cut_crops, save_crops
-from unet_engine.training.events import Step
+from unet_engine.training.events import Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.training.events import FineTuned, Validation
+    from unet_engine.training.events import FineTuned, TrainingEvent
 
 # The stained set is an eighth as large; its images are drawn more often to make up.
 FLUORESCENT, STAINED = "dsb2018_nuclei", "dsb2018_histology"

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-_LEAST_LOSS = 0.01
-"""Decrease of the expected share of right pixels that is within the error of it."""
+_MOST_DISPUTED = 0.05
+"""Share of the pixels that a better model may change without the classifier's having
+the same class there: about as many as both are wrong on."""
 
 _LEAST_PROBABILITY = 1e-7
 """Sum of probabilities below which a pixel was not predicted."""
@@ -121,20 +122,13 @@ class Candidates:
         most of the changes.
         """
         assert self._before is not None
-        new: list[Floats] = []
-        old: list[Floats] = []
+        disputed = []
         for found, before, ours in zip(
             maps, self._before[1], self._classifier, strict=True
         ):
-            belief: Floats = (before + ours) / np.float32(2)
-            for labels, right in (
-                (found.argmax(axis=0), new),
-                (before.argmax(axis=0), old),
-            ):
-                of_labels = np.take_along_axis(belief, labels[None], axis=0)
-                right.append(of_labels.astype(np.float32).ravel())
-        gain = np.concatenate(new).mean() - np.concatenate(old).mean()
-        return bool(gain >= -_LEAST_LOSS)
+            new, old, other = (one.argmax(axis=0) for one in (found, before, ours))
+            disputed.append(((new != old) & (new != other)).ravel())
+        return bool(np.concatenate(disputed).mean() <= _MOST_DISPUTED)
 
     def _chosen(
         self, maps: list[Floats], share: float, *, overtakes: bool
