@@ -9,7 +9,7 @@ import numpy as np
 
 from unet_engine.labels import HELD_OUT
 from unet_engine.metrics import Confusion
-from unet_engine.training.combination import choose_share, is_better, number_strokes
+from unet_engine.training.combination import choose_share, number_strokes
 from unet_engine.training.data.soft_targets import parts_of
 from unet_engine.training.mask_score import MaskScore, score_mask
 
@@ -42,14 +42,15 @@ class ChosenMask:
     share
         Of the network in it.
     overtakes
-        Whether it is better than what there was before the training.
+        Whether it is better than what there was before the training; None where the
+        IoU on the held-out strokes decides.
     score
         To be shown.
     """
 
     probabilities: list[Floats]
     share: float
-    overtakes: bool
+    overtakes: bool | None
     score: MaskScore
 
 
@@ -105,11 +106,11 @@ class Candidates:
             for a, b in zip(self._classifier, network, strict=True)
         ]
         if self._before is None:
-            self._before, overtakes = (mixed, maps), False
+            self._before = mixed, maps
+            overtakes: bool | None = False
         elif self._trained:
-            overtakes = is_better(
-                mixed, self._before[0], self._labels, self._groups
-            ) and self._keeps_the_rest(maps)
+            # By IoU on the held-out strokes, which corrections are among.
+            overtakes = None if self._keeps_the_rest(maps) else False
         else:
             overtakes = choice.gain > 0
         return self._chosen(maps, choice.share, overtakes=overtakes)
@@ -131,7 +132,7 @@ class Candidates:
         return bool(np.concatenate(disputed).mean() <= _MOST_DISPUTED)
 
     def _chosen(
-        self, maps: list[Floats], share: float, *, overtakes: bool
+        self, maps: list[Floats], share: float, *, overtakes: bool | None
     ) -> ChosenMask:
         return ChosenMask(
             probabilities=maps,

@@ -101,25 +101,6 @@ def choose_share(
     return best
 
 
-def is_better(
-    new: Floats, old: Floats, labels: Labels, groups: npt.NDArray[np.intp]
-) -> bool:
-    """Return whether probabilities of held-out pixels are better than others.
-
-    As good is not better: the mask stays as it is. Parameters are as above; with few
-    strokes the difference is shrunk towards a small advantage of the old ones.
-    """
-    gains = _errors(old, labels, groups) - _errors(new, labels, groups)
-    if not len(gains):
-        return False
-    noise = float(np.std(gains)) / np.sqrt(len(gains))
-    return bool(np.mean(gains) > max(noise, _LEAST_GAIN))
-
-
-_LEAST_GAIN = 0.005
-"""Decrease of the squared error below which two candidates are as good."""
-
-
 def _errors(
     probabilities: Floats, labels: Labels, groups: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:

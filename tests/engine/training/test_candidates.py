@@ -69,7 +69,8 @@ def test_a_trained_model_is_replaced_by_a_better_one(classifier):
     compared = candidates(classifier, trained=True)
     before = compared.choose(predicted(0.55))
     assert (before.share, before.overtakes) == (1, False)
-    assert compared.choose(predicted(0.99)).overtakes
+    # The IoU on the held-out strokes decides.
+    assert compared.choose(predicted(0.99)).overtakes is None
 
 
 def test_a_model_that_is_right_on_strokes_alone_does_not_replace_another(classifier):

@@ -9,7 +9,6 @@ from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.training.combination import (
     SHARES,
     choose_share,
-    is_better,
     number_strokes,
 )
 
@@ -59,22 +58,11 @@ def test_a_long_stroke_counts_as_much_as_a_short_one():
     long, short = one.copy(), one.copy()
     long[:100] = [0.6, 0.4]
     short[100] = [0.99, 0.01]
-    # The one that is much better on the short stroke wins.
-    assert is_better(short, one, labels, groups)
     gains = [
         choose_share(one, two, labels, groups, agreement=0.9).gain
         for two in (long, short)
     ]
     assert gains[1] > gains[0]
-
-
-def test_as_good_is_not_better():
-    labels, groups = np.zeros(40, np.uint8), np.arange(40) // 10
-    one = held_out(4, 0.7)
-    assert not is_better(one, one, labels, groups)
-    assert not is_better(one - 0.1 * np.array([1, -1]), one, labels, groups)
-    assert is_better(held_out(4, 0.95), held_out(4, 0.4), labels, groups)
-    assert not is_better(one[:0], one[:0], labels[:0], groups[:0])
 
 
 def test_strokes_are_connected_pixels_of_a_class():
