@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.errors import Cancelled, DataError
-from unet_engine.interactive.stages import NEVER
+from unet_engine.interactive.stages import BLOCK_SAMPLE, NEVER
 from unet_engine.labels import IGNORE
 from unet_engine.stopping import never
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     Halves = npt.NDArray[np.float16]
     Ids = npt.NDArray[np.uint8]
     Times = npt.NDArray[np.float64]
-
-_BLOCK_SAMPLE = 512
-"""Pixels that stand for a block with strokes."""
 
 _BLOCK_PIXELS = 8192
 """Most touched pixels of a block that are learned from: an accepted view must neither
@@ -149,7 +146,7 @@ class LabelledBlocks:
         random = np.random.default_rng((*index, row, column))
         order = random.permutation(len(touched))
         where = _some(np.flatnonzero(touched & recorded), _BLOCK_PIXELS, random)
-        sample = np.sort(order[recorded[order]][:_BLOCK_SAMPLE])
+        sample = np.sort(order[recorded[order]][:BLOCK_SAMPLE])
         rows = found.reshape(-1, found.shape[-1])
         when = times.ravel()
         self._blocks[key] = LabelledBlock(

@@ -34,6 +34,9 @@ _FIRST_STAGE = 8
 """Strokes of the first stage: about as many as show two classes in several places.
 Each stage has twice as many as the one before, so that they stay few."""
 
+BLOCK_SAMPLE = 512
+"""Pixels that stand for a block with strokes."""
+
 _MOST_SAMPLED = 2048
 """Pixels that nobody touched, of all images, that are learned from."""
 

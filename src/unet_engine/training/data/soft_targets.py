@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.interactive.stages import (
+    BLOCK_SAMPLE,
     NEVER,
     LabelledRows,
     fit_in_stages,
@@ -26,6 +27,7 @@ from unet_engine.interactive.stages import (
 )
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
+from unet_engine.pixel_classification.feature_cache import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,17 +42,11 @@ if TYPE_CHECKING:
     Halves = npt.NDArray[np.float16]
     Part = tuple[int | slice, ...]
 
-_EDGE = 256
-"""Edge of a block in pixels, as of the blocks of Live."""
-
 _MOST_BLOCKS = 36
 """Blocks that get soft targets, over all images: those nearest to the strokes."""
 
 _MOSTLY = 0.5
 """Labelled share of an image above which it needs no soft targets."""
-
-_BLOCK_SAMPLE = 512
-"""Pixels that stand for a block with strokes."""
 
 
 class StrokeClassifier:
@@ -142,7 +138,7 @@ class StrokeClassifier:
             labelled = target < HELD_OUT
             at = np.where(labelled, times[part].ravel(), NEVER)
             random = np.random.default_rng(_corner(part))
-            chosen = np.sort(random.permutation(len(target))[:_BLOCK_SAMPLE])
+            chosen = np.sort(random.permutation(len(target))[:BLOCK_SAMPLE])
             # A held-out pixel is no example of what is unlabelled, either.
             chosen = chosen[target[chosen] != HELD_OUT]
             features.append(found[labelled])
@@ -233,18 +229,18 @@ def parts_with_labels(pair: TrainingPair) -> list[Part]:
 def parts_of(pair: TrainingPair) -> list[Part]:
     """Cut all planes of a pair into blocks."""
     *depth, height, width = pair.target.shape
-    steps = [*(1 for _ in depth), _EDGE, _EDGE]
+    steps = [*(1 for _ in depth), BLOCK, BLOCK]
     ranges = [
         range(0, n, step) for n, step in zip(pair.target.shape, steps, strict=True)
     ]
     return [
-        (*z, slice(y, min(y + _EDGE, height)), slice(x, min(x + _EDGE, width)))
+        (*z, slice(y, min(y + BLOCK, height)), slice(x, min(x + BLOCK, width)))
         for *z, y, x in product(*ranges)
     ]
 
 
 def _corner(part: Part) -> list[int]:
-    return [p if isinstance(p, int) else p.start // _EDGE for p in part]
+    return [p if isinstance(p, int) else p.start // BLOCK for p in part]
 
 
 def _nearest_parts(pair: TrainingPair, most: int) -> list[Part]:
