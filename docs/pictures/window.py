@@ -97,8 +97,8 @@ class Window:
         _click(buttons[-1], place)
         self.settle()
 
-    def set_number(self, name: str, value: float) -> float:
-        """Put a number into the field beside its name, and return the one before."""
+    def set_number(self, name: str, value: float) -> None:
+        """Put a number into the field beside its name."""
         label = self.find(QLabel, lambda part: part.text() == name, self.dock)
         beside = label.mapToGlobal(label.rect().center()).y()
         field = self.find(
@@ -107,14 +107,12 @@ class Window:
             self.dock,
         )
         line = field.findChild(QLineEdit)
-        before = float(line.text())
         line.selectAll()
         # All digits at once: the field corrects what is too small so far.
         line.insert(f"{value:g}")
         QTest.keyClick(line, Qt.Key.Key_Return)
         line.deselect()
         self.settle()
-        return before
 
     def choose(self, item: str, root: QWidget | None = None) -> None:
         """Choose an item of the drop-down list that has it, with the keyboard."""
