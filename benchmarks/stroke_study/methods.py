@@ -311,7 +311,10 @@ class Product(Live):
             return super().probability(subject)
         image = match_channels(subject.image, self._start.spec.in_channels)
         config = PredictConfig(probabilities=True, effort=effort)
-        return np.asarray(predict(image, self._model, config).probabilities)[1]
+        # As in the window, where Live keeps them.
+        features = self._of(subject).cache
+        found = predict(image, self._model, config, features=features)
+        return np.asarray(found.probabilities)[1]
 
     def refresh_seconds(self, number: int, before: Mask, after: Mask) -> float | None:
         return None

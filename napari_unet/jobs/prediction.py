@@ -65,6 +65,7 @@ def predict_run(
             indices=order.indices,
             near=order.near,
             into=DiscardedOutput(),
+            features=order.working_image.features,
         )
     )
 

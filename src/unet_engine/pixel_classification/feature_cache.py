@@ -49,6 +49,9 @@ class FeatureCache:
         Gives the features.
     cache_bytes
         About the most memory that features may take; the oldest go first.
+    other
+        Features of the same image that are kept elsewhere, as those of Live: blocks
+        that are there are taken from it, if they are the same as would be computed.
 
     Attributes
     ----------
@@ -65,6 +68,7 @@ class FeatureCache:
         extractor: FeatureExtractor,
         *,
         cache_bytes: int = _CACHE_BYTES,
+        other: FeatureCache | None = None,
     ) -> None:
         channels = extractor.channels
         matched = match_channels(image, channels) if channels else image
@@ -76,6 +80,30 @@ class FeatureCache:
         self._lock = RLock()
         self._lost: dict[Key, npt.NDArray[np.bool_]] = {}
         self._tuned: dict[Key, npt.NDArray[np.float32]] = {}
+        same = other is not None and self._gives_same_as(other)
+        self._other = other if same else None
+
+    def _gives_same_as(self, other: FeatureCache) -> bool:
+        """Return whether another cache of the image has the features of this one."""
+        ours, theirs = self.extractor, other.extractor
+        return (
+            ours.tuned is None
+            and ours.device == theirs.device
+            and ours.gives_same_as(theirs)
+            and self.normalisation == other.normalisation
+            and self.image.channels == other.image.channels
+        )
+
+    def kept(self, key: Key) -> Halves | None:
+        """Return the features of a block if they are kept, ``(h, w, features)``.
+
+        Parameters
+        ----------
+        key
+            Position along the leading axes, row and column of the block.
+        """
+        with self._lock:
+            return self._cache.get(key)
 
     @property
     def fine(self) -> int:
@@ -192,6 +220,9 @@ class FeatureCache:
             self._tuned.clear()
 
     def _compute(self, key: Key, region: Region) -> Halves:
+        kept = self._other.kept(key) if self._other is not None else None
+        if kept is not None:
+            return kept[..., : self.extractor.count(self.image.channels)]
         index, (rows, columns) = key[0], region
         found = self.extractor.read(
             lambda at: self.normalisation.apply(self.image.read(index, at)),

@@ -77,6 +77,8 @@ class FeatureExtractor:
 
     Attributes
     ----------
+    device
+        See above.
     averaged
         Whether the mean over symmetries is taken.
     network
@@ -93,7 +95,7 @@ class FeatureExtractor:
         tuned: Checkpoint | None = None,
         average: bool = True,
     ) -> None:
-        self._device = device
+        self.device = device
         self.averaged = average
         self._symmetries = _SYMMETRIES if average else _SYMMETRIES[:1]
         model = checkpoint or tuned
@@ -172,7 +174,7 @@ class FeatureExtractor:
             ``(h - 2 MARGIN, w - 2 MARGIN, features)`` float32 on the CPU, without
             probabilities of a tuned model.
         """
-        image = torch.from_numpy(block)[None].to(self._device)
+        image = torch.from_numpy(block)[None].to(self.device)
         inner = slice(MARGIN, -MARGIN)
         filtered = [r[..., inner, inner] for r in filter_responses(image)]
         joined = torch.cat([*filtered, *self._network_maps(image)], dim=1)[0]
@@ -231,7 +233,7 @@ class FeatureExtractor:
         """
         assert self.tuned is not None
         if self._runner is None:
-            self._runner = Runner(self.tuned, cast("Device", self._device))
+            self._runner = Runner(self.tuned, cast("Device", self.device))
             tune(self._runner, measure=False)
         inner = tuple((p.start, p.stop) for p in part)
         outer = self.tuned.spec.footprint.around(inner, shape)
@@ -266,7 +268,7 @@ class FeatureExtractor:
             turned = torch.rot90(image, turns, (2, 3))
             turned = turned.flip(3) if flip else turned
             # A GPU in 16 bits would give another mask than Live on a CPU.
-            with full_precision(self._device):
+            with full_precision(self.device):
                 found = function(turned.contiguous(memory_format=torch.channels_last))
             back = [
                 torch.rot90(m.flip(3) if flip else m, -turns, (2, 3)).float()

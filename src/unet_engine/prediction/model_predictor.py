@@ -65,6 +65,9 @@ class ModelPredictor:
         As of a ``TilePredictor``.
     kept_bytes
         As of a ``TileClassifier``.
+    features
+        Of the image, if they are kept elsewhere, as Live does: blocks that are there
+        need not be computed again, if they are those of the model.
 
     Raises
     ------
@@ -84,6 +87,7 @@ class ModelPredictor:
         calibrate: bool = False,
         block_edge: int = 0,
         kept_bytes: int = KEPT_BYTES,
+        features: FeatureCache | None = None,
     ) -> None:
         check_normalisation(normalisation, image)
         self._notes = list(normalisation.notes)
@@ -108,6 +112,7 @@ class ModelPredictor:
                 normalisation,
                 stop,
                 kept_bytes=kept_bytes,
+                features=features,
             )
             if config.effort == "fast":
                 self._notes.append(
@@ -177,6 +182,8 @@ class ImageClassifier:
         As of a ``TilePredictor``.
     kept_bytes
         As of a ``TileClassifier``.
+    features
+        As of a ``ModelPredictor``.
     """
 
     def __init__(
@@ -188,6 +195,7 @@ class ImageClassifier:
         stop: Stop,
         *,
         kept_bytes: int = KEPT_BYTES,
+        features: FeatureCache | None = None,
     ) -> None:
         assert checkpoint.classifier is not None
         check_weights(checkpoint)
@@ -195,6 +203,7 @@ class ImageClassifier:
         self._normalisation = normalisation
         self._stop = stop
         self._kept_bytes = kept_bytes
+        self._features = features
         self._runner = ClassifierRunner(
             checkpoint.classifier, len(checkpoint.spec.classes)
         )
@@ -234,5 +243,11 @@ class ImageClassifier:
 
     def _prepared(self) -> TileClassifier:
         extractor = feature_extractor(self._runner.part, self._title, self.device)
-        cache = FeatureCache(self._image, self._normalisation, extractor, cache_bytes=1)
+        cache = FeatureCache(
+            self._image,
+            self._normalisation,
+            extractor,
+            cache_bytes=1,
+            other=self._features,
+        )
         return TileClassifier(self._runner, cache, kept_bytes=self._kept_bytes)

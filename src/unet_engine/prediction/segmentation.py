@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from unet_engine.images import Image, Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Near
     from unet_engine.prediction.outputs import Output
     from unet_engine.stopping import Stop
@@ -75,6 +76,7 @@ def predict(
     indices: Iterable[Index] | None = None,
     near: Near = None,
     into: Output | None = None,
+    features: FeatureCache | None = None,
 ) -> Prediction:
     """Predict an image tile by tile, with the result of the whole in one piece.
 
@@ -98,6 +100,9 @@ def predict(
         As in ``iter_predict``.
     into
         Where tiles go: ``DiskOutput`` for files; arrays in memory when it is None.
+    features
+        Of the image, if they are kept elsewhere, as Live does: blocks that are there
+        need not be computed again, if they are those of the model.
 
     Raises
     ------
@@ -129,6 +134,7 @@ def predict(
         indices=indices,
         near=near,
         into=into,
+        features=features,
     )
     return drain(run)
 
@@ -143,6 +149,7 @@ def iter_predict(
     indices: Iterable[Index] | None = None,
     near: Near = None,
     into: Output | None = None,
+    features: FeatureCache | None = None,
 ) -> Generator[TileDone, None, Prediction]:
     """Predict an image as ``predict`` does, and yield every tile as it is finished.
 
@@ -165,8 +172,8 @@ def iter_predict(
         checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
         plan = plan_for(checkpoint.spec)
     three = in_three_directions(spec, config)
-    make: type[DirectionsPredictor] | type[ModelPredictor]
-    make = DirectionsPredictor if three else ModelPredictor
+    make: Callable[..., DirectionsPredictor | ModelPredictor]
+    make = DirectionsPredictor if three else partial(ModelPredictor, features=features)
     tiles = plan.tiles.footprint
     predictor = make(
         image,

@@ -136,6 +136,71 @@ class TestLiveIsPredict:
         np.testing.assert_array_equal(found.probabilities, shown(learner, cache))
 
 
+class TestKeptFeatures:
+    def computed(self, monkeypatch) -> list[int]:
+        calls = []
+        real = FeatureExtractor.read
+
+        def read(self, *arguments):
+            calls.append(1)
+            return real(self, *arguments)
+
+        monkeypatch.setattr(FeatureExtractor, "read", read)
+        return calls
+
+    def test_those_of_live_are_not_computed_again(self, live_with_maps, monkeypatch):
+        learner, cache = live_with_maps
+        image, model = image_of(striped()), model_of(learner)
+        shown(learner, cache)
+        expected = predict(image, model, ALL)
+        calls = self.computed(monkeypatch)
+        found = predict(image, model, ALL, features=cache)
+        np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+        assert not calls
+
+    def test_blocks_that_live_has_let_go_are_computed(self, live, monkeypatch):
+        learner, cache = live
+        image, model = image_of(striped()), model_of(learner)
+        one = FeatureCache(image, cache.normalisation, cache.extractor)
+        one.features((), 0, 1)
+        expected = predict(image, model, ALL)
+        calls = self.computed(monkeypatch)
+        found = predict(image, model, ALL, features=one)
+        np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+        assert len(calls) == 3
+
+    def test_those_beside_a_tuned_network_serve_as_well(
+        self, live_with_tuned, both, monkeypatch
+    ):
+        image = image_of(striped())
+        shown(*live_with_tuned)
+        expected = predict(image, both, ALL)
+        calls = self.computed(monkeypatch)
+        found = predict(image, both, ALL, features=live_with_tuned[1])
+        np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+        assert not calls
+
+    @pytest.mark.parametrize("other", ["network", "brightness", "device"])
+    def test_others_are_not_taken(self, live_with_maps, other, monkeypatch):
+        learner, cache = live_with_maps
+        image, model = image_of(striped()), model_of(learner)
+        extractor, normalisation = cache.extractor, cache.normalisation
+        if other == "network":
+            extractor = FeatureExtractor(trained(seed=3))
+        if other == "brightness":
+            normalisation = replace(normalisation, high=(255.0,))
+        kept = FeatureCache(image, normalisation, extractor)
+        for row, column in kept.blocks((slice(None),) * 2):
+            kept.features((), row, column)
+        if other == "device":
+            monkeypatch.setattr(extractor, "device", "cuda")
+        expected = predict(image, model, ALL)
+        calls = self.computed(monkeypatch)
+        found = predict(image, model, ALL, features=kept)
+        np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+        assert len(calls) == 4
+
+
 class TestEffort:
     def test_fast_is_the_network_alone(self, both):
         image = image_of(striped())
