@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
@@ -377,8 +378,10 @@ class TrainingSection(JobSection):
         self._show_progress(done, total, " · ".join(parts))
 
     def _change(self, before: Validation, after: Validation) -> str:
-        old, new = (getattr(each, self._score) for each in (before, after))
-        name = {"iou": "IoU", "loss": "loss"}[self._score]
+        name = "IoU" if after.expected_iou is None else "expected IoU"
+        old, new = before.mask_iou, after.mask_iou
+        if self._score == "loss" or isnan(old) or isnan(new):
+            name, old, new = "loss", before.loss, after.loss
         return f"{name} {old:.2f} → {new:.2f}"
 
     def _describe_result(self, result: FineTuned, name: str) -> str:

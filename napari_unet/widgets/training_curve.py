@@ -18,13 +18,14 @@ from unet_engine.training.events import Step, Validation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Score = Literal["iou", "loss"]
+Score = Literal["mask_iou", "loss"]
 """The score of a model on the held-out set."""
 
 _LOSS_COLOUR = "#56b4e9"
 _SCORE_COLOUR = "#e69f00"
 _TOOLTIPS: dict[Score, str] = {
-    "iou": "Below: IoU on touched pixels that were held out; 1 is perfect.",
+    "mask_iou": "Below: expected IoU of the mask, or the IoU on labels that were held "
+    "out; 1 is perfect. With too few strokes for a score there is none.",
     "loss": "Below: loss on pixels that were held out; the lower, the better.",
 }
 _HEIGHT = 170
@@ -46,7 +47,7 @@ class Curve(QWidget):
         What is shown of each evaluation on the held-out set.
     """
 
-    def __init__(self, theme: str, score: Score = "iou") -> None:
+    def __init__(self, theme: str, score: Score = "mask_iou") -> None:
         super().__init__()
         self._score = score
         self.setFixedHeight(_HEIGHT)

@@ -73,7 +73,7 @@ class FineTuneSection(TrainingSection):
             workspace,
             activity=TRAINING,
             theme=viewer.theme,
-            score="iou",
+            score="mask_iou",
         )
         self._viewer = viewer
         self._name = ""
@@ -186,19 +186,18 @@ class FineTuneSection(TrainingSection):
                 self.pairs.meaning.setText(event.line)
             elif isinstance(event, DataChanged):
                 self.strokes.confirm(event)
+        super()._on_events(events)
         better = [e for e in events if isinstance(e, Validation) and e.checkpoint]
         if better:
             self._offer(better[-1])
-        super()._on_events(events)
 
     def _offer(self, validation: Validation) -> None:
         """Offer the best model so far, which the user may show while it learns on."""
         if validation.checkpoint is not None:
-            before = self._evaluations[0] if self._evaluations else validation
             self.better.offer(
                 ModelSoFar(name=self._name, checkpoint=validation.checkpoint),
                 f"Better after {validation.step} steps: "
-                f"{self._change(before, validation)}.",
+                f"{self._change(self._evaluations[0], validation)}.",
             )
 
     def _on_result(self, order: TrainingOrder, trained: Trained) -> None:

@@ -66,6 +66,10 @@ class Validation:
         model without classes, whose loss is a mean square error.
     best
         True when this is the best model so far.
+    expected_iou
+        Mean over the classes of the expected IoU of the mask, see ``mask_score``; NaN
+        with too few held-out strokes for a score. None where all that is labelled is
+        labelled densely: then ``iou`` is that of the mask, and not of some strokes.
     checkpoint
         That model, complete, when it is better than the one before training.
     """
@@ -75,7 +79,13 @@ class Validation:
     iou: float
     best: bool
     seconds: float
+    expected_iou: float | None = None
     checkpoint: Checkpoint | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def mask_iou(self) -> float:
+        """How right the mask is: expected, or on dense labels; NaN where unknown."""
+        return self.iou if self.expected_iou is None else self.expected_iou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,6 +184,7 @@ class TrainingRun:
             iou=found.iou,
             best=best,
             seconds=self._seconds(),
+            expected_iou=found.expected_iou,
         )
 
     def _end_without_gains(self, found: HeldOutScores) -> None:
@@ -228,7 +229,7 @@ class TrainingRun:
         found = self._measured(self._checkpoint.weights)
         state.ranking.is_best(found, self._tolerance)
         if state.before is not None:
-            state.before = replace(state.before, loss=found.loss, iou=found.iou)
+            state.before = _again(state.before, found)
         # New strokes are new gains to wait for, at the rate of a run that goes on.
         state.gains = Gains(iou=found.iou, loss=found.loss, step=state.step)
         if state.best is None or self._best_weights is None:
@@ -236,7 +237,7 @@ class TrainingRun:
         found = self._measured(self._best_weights)
         state.gains = Gains(iou=found.iou, loss=found.loss, step=state.step)
         if state.ranking.is_best(found, self._tolerance):
-            state.best = replace(state.best, loss=found.loss, iou=found.iou)
+            state.best = _again(state.best, found)
             state.best_scores = found
         else:
             state.best = state.best_scores = self._best_weights = None
@@ -367,6 +368,13 @@ class TrainingRun:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
+
+
+def _again(validation: Validation, found: HeldOutScores) -> Validation:
+    """Return an evaluation as it is on other held-out pixels."""
+    return replace(
+        validation, loss=found.loss, iou=found.iou, expected_iou=found.expected_iou
+    )
 
 
 def _rate_factor(checkpoint: Checkpoint, optimisation: Optimisation) -> float:

@@ -122,6 +122,13 @@ class HeldOutScores:
     overtakes: bool | None = None
     mask: MaskScore | None = None
 
+    @property
+    def expected_iou(self) -> float | None:
+        """As of a ``Validation``."""
+        if self.mask is None:
+            return None
+        return self.mask.mean if self.mask.is_known else float("nan")
+
 
 class HeldOut:
     """The held-out pixels of a run, in tiles.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from unet_engine.cli.commands.training_progress import conclude
+from unet_engine.cli.commands.training_progress import conclude, describe_evaluation
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.models.store import ModelStore
@@ -52,6 +52,23 @@ def test_the_score_of_each_class_stands_below_the_validation(printed: Any):
 
 def test_too_few_strokes_are_named_and_give_no_score(printed: Any):
     assert "No score: 1 held-out stroke can" in printed(score(1))
+
+
+@pytest.mark.parametrize(
+    ("expected", "line"),
+    [
+        (None, "validation: IoU 1.000, loss 0.100"),
+        (0.52, "validation: expected IoU 0.520, loss 0.100"),
+        (float("nan"), "validation: loss 0.100"),
+    ],
+)
+def test_an_evaluation_on_strokes_shows_the_score_of_the_mask(
+    expected: float | None, line: str
+):
+    look = Validation(
+        step=3, loss=0.1, iou=1.0, best=False, seconds=1.0, expected_iou=expected
+    )
+    assert line in describe_evaluation(look)
 
 
 def test_a_training_of_whole_labels_has_no_such_line(printed: Any):

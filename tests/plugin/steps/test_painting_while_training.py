@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +43,15 @@ class Endless:
     def __init__(self) -> None:
         self.steps = 0
         self.better: Any = None
+        self.expected: tuple[float | None, float | None] = (None, None)
         self.ended = threading.Event()
 
     def run(self, order: Any, workspace: Any, stop: Any) -> Iterator[Any]:
         stop = workspace.priority.giving_way(stop)
-        yield Validation(step=0, loss=1.0, iou=0.5, best=True, seconds=0.0)
+        before, after = self.expected
+        yield Validation(
+            step=0, loss=1.0, iou=0.5, best=True, seconds=0.0, expected_iou=before
+        )
         while not stop():
             self.steps += 1
             yield Step(step=self.steps, loss=1.0, seconds=1.0, seconds_left=None)
@@ -58,6 +63,7 @@ class Endless:
                     iou=0.75,
                     best=True,
                     seconds=1.0,
+                    expected_iou=after,
                     checkpoint=checkpoint,
                 )
             time.sleep(0.005)
@@ -195,6 +201,32 @@ def test_a_better_model_is_offered_and_shown_on_demand(
     np.testing.assert_array_equal(training.mask.data, live)
     # The model that is chosen has not changed.
     assert training.widget.workspace.model.name == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("expected", "change"),
+    [
+        ((0.61, 0.72), "expected IoU 0.61 → 0.72."),
+        # Too few strokes were held out for a score.
+        ((nan, nan), "loss 1.00 → 0.50."),
+    ],
+)
+def test_a_score_of_strokes_is_that_of_the_mask(
+    dock: Docked,
+    halves: np.ndarray,
+    endless: Endless,
+    store: ModelStore,
+    expected: Any,
+    change: str,
+):
+    endless.expected = expected
+    begin(dock, halves)
+    learned(dock)
+    click(dock, dock.widget.fine_tune.train)
+    better = dock.widget.fine_tune.better
+    endless.better = store.load("tiny")
+    dock.bot.waitUntil(lambda: not better.show_it.isHidden(), timeout=10_000)
+    assert better.text.text().endswith(change)
 
 
 @pytest.mark.usefixtures("improving")

@@ -55,7 +55,7 @@ def follow(
 
         def show(event: TrainingEvent | Saving) -> None:
             if isinstance(event, Validation):
-                report([_describe(event)], quiet=quiet)
+                report([describe_evaluation(event)], quiet=quiet)
             elif isinstance(event, Note):
                 shown.add(event.line)
                 report([event.line], quiet=quiet)
@@ -80,8 +80,11 @@ def _share(event: Step, config: Config) -> float:
     return max(by_steps, by_time)
 
 
-def _describe(event: Validation) -> str:
-    iou = "" if math.isnan(event.iou) else f"IoU {event.iou:.3f}, "
+def describe_evaluation(event: Validation) -> str:
+    """Return the line of an evaluation: the score of the mask, if it has one."""
+    name = "IoU" if event.expected_iou is None else "expected IoU"
+    known = not math.isnan(event.mask_iou)
+    iou = f"{name} {event.mask_iou:.3f}, " if known else ""
     mark = "  best so far" if event.best and event.step else ""
     return (
         f"step {event.step:6d}  {event.seconds:7.1f} s  validation: "

@@ -91,6 +91,7 @@ def _validation(values: dict[str, Any] | None) -> Validation | None:
         iou=float(values["iou"]),
         best=bool(values["best"]),
         seconds=float(values["seconds"]),
+        expected_iou=values["expected_iou"],
     )
 
 
