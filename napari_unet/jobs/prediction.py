@@ -76,7 +76,7 @@ class DiscardedOutput(ArrayOutput):
     def __init__(self) -> None:
         super().__init__(labels=None)
 
-    def write(self, *_: Any) -> None:
+    def write(self, *_: Any, **__: Any) -> None:
         """Drop a tile."""
 
 

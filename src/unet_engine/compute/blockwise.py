@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from unet_engine.compute.activation import activated
 from unet_engine.compute.block_threads import Workers
 from unet_engine.models.networks.stages import MapPart, Stage, crop, needed_regions
 
@@ -71,7 +72,7 @@ class StagedNetwork:
         return cls(cast("_InStages", network), device)
 
     def __call__(self, image: Tensor, wanted: Intervals) -> Tensor:
-        """Return the probabilities, or the image, of a region.
+        """Return the probabilities and object maps, or the image, of a region.
 
         Parameters
         ----------
@@ -83,7 +84,7 @@ class StagedNetwork:
         Returns
         -------
         Tensor
-            ``(N, classes, *wanted)`` float32.
+            ``(N, out_channels, *wanted)`` float32.
         """
         # Two threads at once would write into the same maps.
         with self._lock:
@@ -135,8 +136,8 @@ class StagedNetwork:
                 for source, read in zip(sources, stage.reads(aligned), strict=True)
             ]
             found = crop(MapPart(stage.compute(blocks), aligned), part)
-            if last and self._spec.classes:
-                found = found.float().softmax(dim=1)
+            if last:
+                found = activated(found.float(), self._spec)
             crop(output, part).copy_(found)
 
         if self._device.type == "cpu":

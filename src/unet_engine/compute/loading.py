@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import CheckpointError
 from unet_engine.models.checkpoint import check_weights
+from unet_engine.models.object_maps import without_object_maps
 from unet_engine.models.spec import build
 
 if TYPE_CHECKING:
@@ -46,8 +47,14 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
     return network
 
 
-def folded_network(checkpoint: Checkpoint) -> nn.Module:
-    """Build the network of a checkpoint for prediction, with BatchNorm folded."""
+def folded_network(checkpoint: Checkpoint, *, object_maps: bool = False) -> nn.Module:
+    """Build the network of a checkpoint for prediction, with BatchNorm folded.
+
+    Its output has a channel for each class and, with ``object_maps``, one for each of
+    these.
+    """
+    if not object_maps:
+        checkpoint = without_object_maps(checkpoint)
     network = load_network(checkpoint).eval().requires_grad_(False)
     fold_normalisation(network)
     return network
@@ -71,10 +78,11 @@ def _check_weights(checkpoint: Checkpoint, expected: dict[str, Any]) -> None:
 
 
 def _misfit(spec: ModelSpec, problem: str) -> str:
+    maps = f", {len(spec.object_maps)} object maps" if spec.object_maps else ""
     return (
         f"the model {problem}, which does not fit its own spec ({spec.architecture}, "
         f"depth {spec.depth}, width {spec.width}, {spec.in_channels} channels, "
-        f"{len(spec.classes)} classes); the file was changed, get it again"
+        f"{len(spec.classes)} classes{maps}); the file was changed, get it again"
     )
 
 

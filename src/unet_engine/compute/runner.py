@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from unet_engine.compute.activation import activated
 from unet_engine.compute.blockwise import StagedNetwork
 from unet_engine.compute.devices import choose_device, prediction_precision
 from unet_engine.compute.interruption import poll_before_layers
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import CheckpointError, EngineError
+from unet_engine.models.object_maps import without_object_maps
 from unet_engine.tiling.tiles import Tile
 
 if TYPE_CHECKING:
@@ -39,6 +41,13 @@ class Runner:
         As in ``choose_device``.
     precision
         As in ``PredictConfig``.
+    object_maps
+        Whether it gives the object maps of the model after the classes.
+
+    Attributes
+    ----------
+    spec
+        Of what it gives: without object maps that are not wanted.
 
     Raises
     ------
@@ -53,12 +62,16 @@ class Runner:
         checkpoint: Checkpoint,
         device: Device = "auto",
         precision: Precision = "full",
+        *,
+        object_maps: bool = False,
     ) -> None:
+        if not object_maps:
+            checkpoint = without_object_maps(checkpoint)
         self.spec = checkpoint.spec
         self._title = checkpoint.title
         self.device = choose_device(device)
         self._dtype = prediction_precision(self.device, precision)
-        network = folded_network(checkpoint)
+        network = folded_network(checkpoint, object_maps=True)
         self._format = (
             torch.channels_last if self.spec.ndim == 2 else torch.channels_last_3d
         )
@@ -105,8 +118,9 @@ class Runner:
         Returns
         -------
         ndarray
-            ``(classes, *spatial)`` or ``(N, classes, *spatial)`` float32 in [0, 1]; of
-            a model without classes the image. Spatial sizes are those of ``wanted``.
+            ``(classes, *spatial)`` or ``(N, classes, *spatial)`` float32 in [0, 1],
+            followed by the object maps; of a model without classes the image. Spatial
+            sizes are those of ``wanted``.
 
         Raises
         ------
@@ -167,8 +181,7 @@ class Runner:
             tile = Tile(tuple(wanted), tuple((0, size) for size in images.shape[2:]))
             every = (slice(None), slice(None))
             logits = logits[every + tile.local_slices(logits.shape[2:])]
-        output = logits.float()
-        return output.softmax(dim=1) if self.spec.classes else output
+        return activated(logits.float(), self.spec)
 
     def release_memory(self) -> None:
         """Free what is kept from block to block: a smaller one may fit then."""
@@ -199,7 +212,7 @@ class RunnerCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._checkpoint: Checkpoint | None = None
-        self._place: tuple[str, Precision] | None = None
+        self._place: tuple[str, Precision, bool] | None = None
         self._runner: Runner | None = None
 
     def get(
@@ -207,15 +220,20 @@ class RunnerCache:
         checkpoint: Checkpoint,
         device: Device = "auto",
         precision: Precision = "full",
+        *,
+        object_maps: bool = False,
     ) -> Runner:
         """Return a runner, the last one again when nothing changed since."""
-        place = choose_device(device), precision
+        object_maps = object_maps and bool(checkpoint.spec.object_maps)
+        place = choose_device(device), precision, object_maps
         with self._lock:
             known = self._checkpoint is checkpoint and self._place == place
             if known and self._runner is not None:
                 return self._runner
             self._runner = self._checkpoint = self._place = None
-            self._runner = Runner(checkpoint, device, precision)
+            self._runner = Runner(
+                checkpoint, device, precision, object_maps=object_maps
+            )
             self._checkpoint, self._place = checkpoint, place
             return self._runner
 

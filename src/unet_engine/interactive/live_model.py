@@ -63,7 +63,9 @@ def live_model(
         tuned = adapt_checkpoint(tuned, classes=classes)
     features = part.network.spec if part.network is not None else prepared_as
     spec = dataclasses.replace(
-        tuned.spec if tuned is not None else features.changed(classes=tuple(classes)),
+        tuned.spec
+        if tuned is not None
+        else features.changed(classes=tuple(classes), object_maps=()),
         classes=tuple(classes),
         low_percentile=prepared_as.low_percentile,
         high_percentile=prepared_as.high_percentile,

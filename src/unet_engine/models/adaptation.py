@@ -11,6 +11,11 @@ import torch
 
 from unet_engine.errors import SpecError
 from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.object_maps import (
+    gives_object_maps,
+    with_object_maps_of,
+    without_object_maps,
+)
 from unet_engine.models.spec import build
 
 if TYPE_CHECKING:
@@ -36,9 +41,9 @@ def adapt_checkpoint(
     other channels; then the network alone is left, and the log has a line about it.
 
     A new class starts where it is nowhere the most probable one, so that the known ones
-    are predicted as before. For other channels each first kernel becomes its mean over
-    the channels, scaled so that an image that is the same in all channels gives the
-    same features as before.
+    are predicted as before; object maps stay as they are. For other channels each first
+    kernel becomes its mean over the channels, scaled so that an image that is the same
+    in all channels gives the same features as before.
 
     Parameters
     ----------
@@ -54,6 +59,13 @@ def adapt_checkpoint(
     SpecError
         When the model has pixel classifiers alone, and they do not fit.
     """
+    if gives_object_maps(checkpoint):
+        # Rows of new classes belong before those of the maps, which stay.
+        bare = without_object_maps(checkpoint)
+        adapted = adapt_checkpoint(bare, classes=classes, in_channels=in_channels)
+        if adapted is bare:
+            return checkpoint
+        return with_object_maps_of(adapted, checkpoint)
     old = checkpoint.spec
     spec = old.changed(
         classes=old.classes if classes is None else tuple(classes),

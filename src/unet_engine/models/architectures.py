@@ -42,6 +42,8 @@ class Architecture:
         The output is as large as the input; else smaller by twice the halo.
     reconstructs
         It can return an image instead of classes.
+    object_maps
+        It can give object maps beside the classes.
     averages_flips
         Its paper predicts the mean over flips and turns.
     recipe
@@ -62,6 +64,7 @@ class Architecture:
     fixed_depth: bool = False
     padded: bool = True
     reconstructs: bool = False
+    object_maps: bool = False
     averages_flips: bool = False
     recipe: Mapping[str, Any] = field(default_factory=dict)
     transfer_recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -120,6 +123,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ndims=(2, 3),
         reference="Ronneberger, Fischer, Brox 2015 and, in 3-D, Çiçek et al. 2016; "
         "padded and batch-normalised",
+        object_maps=True,
         # Strokes are few: each counts for the training, and plain crops are quick.
         transfer_recipe={"dice": False, "elastic": 0.0, "validation": 0.1},
     ),

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from unet_engine.tiling.tiles import Footprint
 
-__all__ = ["ARCHITECTURES", "Architecture", "ModelSpec", "build"]
+__all__ = ["ARCHITECTURES", "OBJECT_MAPS", "Architecture", "ModelSpec", "build"]
+
+OBJECT_MAPS = ("distance", "boundary")
+"""What a network can give beside the classes to tell one object from the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,11 @@ class ModelSpec:
         Percentiles of the whole image that become 0 and 1.
     pixel_size_um
         Edge of a pixel in micrometres that the model was trained at, if known.
+    object_maps
+        What the network gives beside the classes, of ``OBJECT_MAPS``: ``distance`` of
+        a pixel to the nearest one outside its object, divided by the largest in that
+        object, 0 on background; ``boundary``, 1 on the pixels of an object that touch
+        background or another object along their sides.
     measured_halo, measured_error
         Per axis how far a pixel's influence was found to reach, and the largest
         difference in probability that was measured; see ``compute.measured_halo``.
@@ -70,6 +78,7 @@ class ModelSpec:
     low_percentile: float = 1.0
     high_percentile: float = 99.8
     pixel_size_um: float | None = None
+    object_maps: tuple[str, ...] = ()
     measured_halo: tuple[int, ...] | None = None
     measured_error: float | None = None
 
@@ -135,8 +144,8 @@ class ModelSpec:
 
     @property
     def out_channels(self) -> int:
-        """Channels of the output: one per class, or those of the input image."""
-        return len(self.classes) or self.in_channels
+        """Channels of the output: classes and object maps, or those of the input."""
+        return len(self.classes) + len(self.object_maps) or self.in_channels
 
     def check_input(self, shape: Sequence[int]) -> None:
         """Check the spatial shape of a network's input.
@@ -166,6 +175,11 @@ class ModelSpec:
         values["classes"] = list(self.classes)
         if self.measured_halo is not None:
             values["measured_halo"] = list(self.measured_halo)
+        values["object_maps"] = list(self.object_maps)
+        for name in _LATER_FIELDS:
+            if getattr(self, name) == _DEFAULTS[name]:
+                # Versions before the field read the file as well.
+                del values[name]
         return values
 
     @classmethod
@@ -184,10 +198,16 @@ class ModelSpec:
                 "update napari-unet-finetune"
             )
         values = dict(values)
-        for name in "classes", "measured_halo":
+        for name in "classes", "measured_halo", "object_maps":
             if isinstance(values.get(name), list):
                 values[name] = tuple(values[name])
         return cls(**values)
+
+
+_LATER_FIELDS = ("object_maps",)
+"""Fields that the first version of the file does not know."""
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(ModelSpec)}
 
 
 def build(spec: ModelSpec) -> nn.Module:
@@ -197,7 +217,8 @@ def build(spec: ModelSpec) -> nn.Module:
     -------
     torch.nn.Module
         Maps ``(N, in_channels, *spatial)`` float32 to ``(N, out_channels, *spatial)``
-        logits, or an image if the spec has no classes; spatial sizes as
+        logits, those of the classes first and those of the object maps after them, or
+        an image if the spec has no classes; spatial sizes as
         ``spec.footprint`` allows, and in the output ``2 * halo`` smaller if the
         architecture is not padded.
     """
@@ -243,6 +264,7 @@ def _check_spec(spec: ModelSpec) -> None:
     _check_size(spec)
     if spec.classes != () or not row.reconstructs:
         _check_classes(spec.classes)
+    _check_object_maps(spec)
     _check_input_scale(spec)
     _check_measured_halo(spec)
 
@@ -321,6 +343,22 @@ def _check_classes(classes: Any) -> None:
         raise SpecError("a class has no name; give each class one")
     if len(set(classes)) < len(classes):
         raise SpecError(f"two classes share a name: {', '.join(classes)}")
+
+
+def _check_object_maps(spec: ModelSpec) -> None:
+    maps: Any = spec.object_maps
+    if not isinstance(maps, tuple) or not set(maps) <= set(OBJECT_MAPS):
+        raise SpecError(
+            f"object_maps is {maps!r}; use any of {', '.join(OBJECT_MAPS)}, or none"
+        )
+    if len(set(maps)) < len(maps):
+        raise SpecError(f"object_maps names one twice: {', '.join(maps)}")
+    if maps and not (ARCHITECTURES[spec.architecture].object_maps and spec.classes):
+        able = [name for name, row in ARCHITECTURES.items() if row.object_maps]
+        raise SpecError(
+            f"{spec.architecture} with {len(spec.classes)} classes gives no object "
+            f"maps; use {' or '.join(able)} with classes, or leave object_maps out"
+        )
 
 
 def _is_number(value: Any) -> bool:

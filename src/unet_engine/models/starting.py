@@ -15,6 +15,7 @@ from unet_engine.models.architectures import SAME_PATH
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.fcn_trunks import FCN_FORMS
 from unet_engine.models.imagenet import imagenet_weights
+from unet_engine.models.object_maps import without_object_maps
 from unet_engine.models.spec import ModelSpec, build
 from unet_engine.models.weight_transfer import (
     imagenet_start,
@@ -155,8 +156,8 @@ def start_features(
 ) -> Checkpoint:
     """Start a model of other classes from the features of a trained one.
 
-    Only the last layer, which gives the classes, is new. Pixel classifiers of the old
-    classes are left out.
+    Only the last layer, which gives the classes, is new. Pixel classifiers and object
+    maps of the old classes are left out.
 
     Parameters
     ----------
@@ -179,7 +180,7 @@ def start_features(
             f"{parent.spec.architecture} has no last layer of its own that could be "
             "made anew; start from a U-Net"
         )
-    alone = replace(parent, classifier=None)
+    alone = without_object_maps(replace(parent, classifier=None))
     known = adapt_checkpoint(alone, classes=classes, in_channels=in_channels)
     shape = known.weights["head.weight"].shape
     generator = np.random.default_rng(seed)

@@ -112,7 +112,7 @@ class FeatureExtractor:
     @property
     def n_tuned_channels(self) -> int:
         """Number of the last features, which are probabilities of a tuned model."""
-        return self.tuned.spec.out_channels if self.tuned else 0
+        return len(self.tuned.spec.classes) if self.tuned else 0
 
     @property
     def channels(self) -> int:

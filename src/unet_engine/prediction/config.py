@@ -25,6 +25,8 @@ class PredictConfig:
         tiles need less memory and are slower. 0: as large as suits the network.
     probabilities
         Also return the probability of every class.
+    object_maps
+        Also return what the model gives to tell one object from the next.
     average_flips
         Predict each tile in its 8 flips and turns and take the mean: a little better,
         8 times slower. auto does so if the paper of the network does.
@@ -50,6 +52,7 @@ class PredictConfig:
     device: Device = "auto"
     tile: Annotated[int, {"min": 0, "max": 8192, "step": 32}] = 0
     probabilities: bool = False
+    object_maps: bool = False
     average_flips: Literal["auto", "on", "off"] = "auto"
     halo: Literal["exact", "measured"] = "exact"
     precision: Precision = "full"

@@ -71,7 +71,8 @@ class DirectionsPredictor:
         check_normalisation(normalisation, image)
         self._image = normalisation.marked(image)
         self._footprint = footprint
-        self._classes = len(checkpoint.spec.classes)
+        maps = len(checkpoint.spec.object_maps) if config.object_maps else 0
+        self._channels = len(checkpoint.spec.classes) + maps
         kept = replace(image, data=KeptVolume(image))
         self._views = [turned(kept, axis) for axis in AXES]
         # What fills a border is found in planes of Y and X: see `_leave_out`.
@@ -129,7 +130,7 @@ class DirectionsPredictor:
             When it cannot be read, or the file changed since it was opened.
         """
         sizes = [stop - start for start, stop in tile.inner]
-        mean = np.zeros((self._classes, *sizes), np.float32)
+        mean = np.zeros((self._channels, *sizes), np.float32)
         for direction in range(len(AXES)):
             self._add(mean, direction, index, tile)
         mean /= np.float32(len(AXES))

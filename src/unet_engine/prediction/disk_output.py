@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unet_engine.errors import DataError
 from unet_engine.images.no_data import RUN
 from unet_engine.images.zarr.chunks import files_of
-from unet_engine.prediction.disk_target import RECORD, DiskTarget
+from unet_engine.prediction.disk_target import RECORD, Content, DiskTarget
 from unet_engine.prediction.finished_tiles import (
     FinishedTiles,
     InputFiles,
@@ -55,6 +55,8 @@ class DiskOutput:
         ``.zarr`` (better ``.ome.zarr``), ``.tif`` or ``.tiff``.
     probabilities
         The same for the probability of every class, or None.
+    object_maps
+        The same for the object maps, or None.
     overwrite
         Delete what is there first, unfinished runs included.
     resume
@@ -68,14 +70,21 @@ class DiskOutput:
         self,
         labels: str | os.PathLike[str],
         probabilities: str | os.PathLike[str] | None = None,
+        object_maps: str | os.PathLike[str] | None = None,
         *,
         overwrite: bool = False,
         resume: bool = False,
         ome_zarr: OmeZarrVersion = "0.4",
     ) -> None:
-        paths = [labels] if probabilities is None else [labels, probabilities]
+        wanted: dict[Content, str | os.PathLike[str] | None] = {
+            "labels": labels,
+            "probabilities": probabilities,
+            "object maps": object_maps,
+        }
         self._targets = [
-            DiskTarget(Path(os.path.realpath(path)), ome_zarr) for path in paths
+            DiskTarget(Path(os.path.realpath(path)), content, ome_zarr)
+            for content, path in wanted.items()
+            if path is not None
         ]
         self._finished_tiles = FinishedTiles(self._targets[0].store)
         self._overwrite = overwrite and not (resume and self._finished_tiles.exists)
@@ -100,7 +109,15 @@ class DiskOutput:
     @property
     def probabilities(self) -> Any:
         """As it lies on disk, ``(classes, *leading, Y, X)``, or None."""
-        return self._targets[1].array if len(self._targets) > 1 else None
+        return self._array_of("probabilities")
+
+    @property
+    def object_maps(self) -> Any:
+        """As they lie on disk, ``(maps, *leading, Y, X)``, or None."""
+        return self._array_of("object maps")
+
+    def _array_of(self, content: Content) -> Any:
+        return next((t.array for t in self._targets if t.content == content), None)
 
     @property
     def fixed_grid(self) -> bool:
@@ -150,18 +167,25 @@ class DiskOutput:
         tile: Tile,
         labels: npt.NDArray[np.uint8],
         probabilities: npt.NDArray[np.float32],
+        object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """Write the chunks of a tile: ``(*inner)`` labels and their probabilities.
+        """Write the chunks of a tile: labels, their probabilities and object maps.
 
         Raises
         ------
         DataError
             When the disk is full or gone; finished tiles stay.
         """
+        blocks: dict[Content, npt.NDArray[Any]] = {
+            "labels": labels,
+            "probabilities": probabilities,
+        }
+        if object_maps is not None:
+            blocks["object maps"] = object_maps
         with self._named_errors():
-            chunks = self._targets[0].write(index, tile, labels)
-            for target in self._targets[1:]:
-                chunks += target.write(index, tile, probabilities)
+            chunks: list[Path] = []
+            for target in self._targets:
+                chunks += target.write(index, tile, blocks[target.content])
             self._unwritten.append((self._plan.number(index, tile), chunks))
             if time.monotonic() - self._committed > _COMMIT_INTERVAL_S:
                 self._commit()
@@ -241,8 +265,8 @@ class DiskOutput:
         self._committed = time.monotonic()
 
     def _open(self, run: PredictionRun, *, anew: bool) -> None:
-        for number, target in enumerate(self._targets):
-            target.open(run, probabilities=number == 1, anew=anew)
+        for target in self._targets:
+            target.open(run, anew=anew)
 
     def _finished_before(self) -> bool:
         """Whether the same results are there already, and are to be accepted."""

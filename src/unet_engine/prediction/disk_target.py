@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from unet_engine.images.zarr.writing import (
     OmeZarrVersion,
     channel_attributes,
     label_attributes,
+    map_attributes,
     written_attributes,
 )
 
@@ -40,11 +41,16 @@ _LARGEST_CHUNK = 1024
 """Edge of a chunk in pixels: 1 MiB of class ids, as viewers read quickly."""
 
 
+Content = Literal["labels", "probabilities", "object maps"]
+"""What a result holds."""
+
+
 class DiskTarget:
     """One result: where it is wanted, and the OME-Zarr that is filled."""
 
-    def __init__(self, path: Path, ome_zarr: OmeZarrVersion) -> None:
+    def __init__(self, path: Path, content: Content, ome_zarr: OmeZarrVersion) -> None:
         self.path = path
+        self.content: Content = content
         self._version: OmeZarrVersion = ome_zarr
         self.is_zarr = path.suffix.lower() == ZARR_SUFFIX
         hidden = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
@@ -52,17 +58,17 @@ class DiskTarget:
 
     @property
     def array(self) -> Any:
-        """The result as it lies on disk, ``([classes,] *leading, Y, X)``."""
+        """The result as it lies on disk, ``([channels,] *leading, Y, X)``."""
         if self.is_zarr or self.store.exists():
             return self._multiscale.as_written(self._array)
         return open_image(self.path, axes=self._multiscale.axes).data
 
-    def open(self, run: PredictionRun, *, probabilities: bool, anew: bool) -> None:
+    def open(self, run: PredictionRun, *, anew: bool) -> None:
         """Make the OME-Zarr, or open it."""
-        multiscale = _multiscale(self.store, run, probabilities=probabilities)
+        multiscale = _multiscale(self.store, run, self.content)
         self._multiscale = replace(multiscale, version=self._version)
         self._image = run.image
-        self._classes = run.checkpoint.spec.classes if probabilities else ()
+        self._channels = _channels(run, self.content)
         self._array: zarr.Array = self._multiscale.open(anew=anew)
 
     def write(self, index: Index, tile: Tile, block: npt.NDArray[Any]) -> list[Path]:
@@ -94,7 +100,7 @@ class DiskTarget:
             self.array,
             self._multiscale.axes,
             self._image,
-            channels=self._classes,
+            channels=self._channels,
             stop=stop,
         )
 
@@ -150,7 +156,15 @@ class DiskTarget:
         return self._multiscale.key((*(slice(None),) * whole, *where))
 
 
-def _multiscale(path: Path, run: PredictionRun, *, probabilities: bool) -> Multiscale:
+def _channels(run: PredictionRun, content: Content) -> tuple[str, ...]:
+    """Return the names of the channels; none of labels."""
+    spec = run.checkpoint.spec
+    if content == "probabilities":
+        return spec.classes
+    return spec.object_maps if content == "object maps" else ()
+
+
+def _multiscale(path: Path, run: PredictionRun, content: Content) -> Multiscale:
     plan, image = run.plan, run.image
     axes = image.leading_axes + "YX"
     spatial = [
@@ -158,16 +172,21 @@ def _multiscale(path: Path, run: PredictionRun, *, probabilities: bool) -> Multi
         for edge, size in zip(plan.tiles.tile, plan.tiles.shape, strict=True)
     ]
     chunks = (1,) * (len(axes) - len(spatial)) + tuple(spatial)
-    classes = run.checkpoint.spec.classes
+    labels, channels = content == "labels", _channels(run, content)
+    if labels:
+        attributes = label_attributes(run.checkpoint.spec.classes)
+    else:
+        named = {"probabilities": channel_attributes, "object maps": map_attributes}
+        attributes = named[content](channels)
     return Multiscale(
         path=path,
-        axes="C" + axes if probabilities else axes,
-        shape=(len(classes), *plan.shape) if probabilities else plan.shape,
-        chunks=(1, *chunks) if probabilities else chunks,
-        dtype=np.dtype(np.float32 if probabilities else np.uint8),
+        axes=axes if labels else "C" + axes,
+        shape=plan.shape if labels else (len(channels), *plan.shape),
+        chunks=chunks if labels else (1, *chunks),
+        dtype=np.dtype(np.uint8 if labels else np.float32),
         pixel_size=image.pixel_size,
-        labels=not probabilities,
-        attributes=(channel_attributes if probabilities else label_attributes)(classes),
+        labels=labels,
+        attributes=attributes,
     )
 
 

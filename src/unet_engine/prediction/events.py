@@ -29,6 +29,9 @@ class TileDone:
         Tiles finished so far, this one included, and tiles in the run.
     notes
         What happened so far, such as that memory ran out; one sentence each.
+    object_maps
+        ``(maps, h, w)`` float32 in [0, 1], in the order of the spec, or None without
+        ``PredictConfig.object_maps``.
     """
 
     index: tuple[int, ...]
@@ -38,6 +41,7 @@ class TileDone:
     done: int
     total: int
     notes: tuple[str, ...] = ()
+    object_maps: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +61,9 @@ class Prediction:
         Where it ran, such as ``"cpu"``.
     notes
         What the user should know about the input, one sentence each.
+    object_maps
+        ``(maps, *leading, Y, X)`` float32 in [0, 1], in the order of the spec, as the
+        probabilities; None without ``PredictConfig.object_maps``.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -65,6 +72,7 @@ class Prediction:
     device: str
     seconds: float
     notes: tuple[str, ...] = ()
+    object_maps: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,6 +11,7 @@ from unet_engine.compute.interruption import interruptible
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.models.checkpoint import check_weights
+from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.pixel_classification.classifier_runner import (
     ClassifierRunner,
     combine,
@@ -52,6 +53,8 @@ def uses_network(checkpoint: Checkpoint, config: PredictConfig) -> bool:
     """Whether a prediction runs the tuned network of a model."""
     part = checkpoint.classifier
     if part is None or not uses_classifier(checkpoint, config):
+        return True
+    if config.object_maps and gives_object_maps(checkpoint):
         return True
     return part.network_share > 0
 
@@ -153,7 +156,8 @@ class ModelPredictor:
     def predict(self, index: Index, tile: Tile) -> Floats:
         """Return the ``(classes, *inner)`` probabilities of one tile.
 
-        Pixels of no data are background, probability 1.
+        Object maps, which are those of the network, follow the classes where they are
+        wanted. Pixels of no data are background, probability 1.
 
         Raises
         ------
@@ -168,7 +172,9 @@ class ModelPredictor:
         found = self._classifier.predict(index, tile)
         if self._network is None:
             return found
-        return combine(found, self._network.predict(index, tile), self._share)
+        network = self._network.predict(index, tile)
+        classes, maps = network[: len(found)], network[len(found) :]
+        return np.concatenate((combine(found, classes, self._share), maps))
 
 
 class ImageClassifier:

@@ -85,6 +85,7 @@ class PredictionRun:
             "device": self.device,
             "blocks": self.block_edge,
             "program": _SAME_NUMBERS_SINCE,
+            **({"object maps": True} if self.config.object_maps else {}),
             **self._described_effort(),
             **self._described_directions(),
         }
@@ -118,6 +119,10 @@ class Output(Protocol):
         """Array-like ``(classes, *leading, Y, X)``, or None."""
 
     @property
+    def object_maps(self) -> Any:
+        """Array-like ``(maps, *leading, Y, X)``, or None."""
+
+    @property
     def fixed_grid(self) -> bool:
         """Whether the tiles must be the same in every run, wherever the viewport is."""
 
@@ -134,8 +139,12 @@ class Output(Protocol):
         tile: Tile,
         labels: npt.NDArray[np.uint8],
         probabilities: npt.NDArray[np.float32],
+        object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """Take ``(*inner)`` uint8 labels and ``(classes, *inner)`` probabilities."""
+        """Take ``(*inner)`` uint8 labels and ``(classes, *inner)`` probabilities.
+
+        Object maps, ``(maps, *inner)``, come in a run that gives them.
+        """
 
     def finish(self, stop: Stop) -> bool:
         """Do what is left after the last tile; False when ``stop`` returned True."""
@@ -156,17 +165,27 @@ class ArrayOutput:
         ``(*leading, Y, X)``, for uint8 class ids.
     probabilities
         ``(classes, *leading, Y, X)``, for float32; None to discard them.
+    object_maps
+        ``(maps, *leading, Y, X)``, likewise.
     """
 
-    def __init__(self, labels: Any, probabilities: Any = None) -> None:
+    def __init__(
+        self, labels: Any, probabilities: Any = None, object_maps: Any = None
+    ) -> None:
         self.labels: Any = labels
         self.probabilities: Any = probabilities
+        self.object_maps: Any = object_maps
 
     @classmethod
-    def in_memory(cls, shape: tuple[int, ...], classes: int) -> ArrayOutput:
-        """Make arrays of zeros; without probabilities when ``classes`` is 0."""
-        kept = np.zeros((classes, *shape), np.float32) if classes else None
-        return cls(np.zeros(shape, np.uint8), kept)
+    def in_memory(
+        cls, shape: tuple[int, ...], classes: int, maps: int = 0
+    ) -> ArrayOutput:
+        """Make arrays of zeros; none of probabilities or maps of which there are 0."""
+        probabilities, kept = (
+            np.zeros((count, *shape), np.float32) if count else None
+            for count in (classes, maps)
+        )
+        return cls(np.zeros(shape, np.uint8), probabilities, kept)
 
     @property
     def fixed_grid(self) -> bool:
@@ -188,12 +207,15 @@ class ArrayOutput:
         tile: Tile,
         labels: npt.NDArray[np.uint8],
         probabilities: npt.NDArray[np.float32],
+        object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """Write the ``(*inner)`` labels and probabilities of a tile into the arrays."""
+        """Write the ``(*inner)`` labels, probabilities and maps of a tile."""
         where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
         self.labels[where] = labels
         if self.probabilities is not None:
             self.probabilities[(slice(None), *where)] = probabilities
+        if self.object_maps is not None:
+            self.object_maps[(slice(None), *where)] = object_maps
 
     def finish(self, stop: Stop) -> bool:
         """Do nothing: arrays are complete."""

@@ -186,7 +186,9 @@ def plan_prediction(
     inside = per_pixel * prod(tiles.largest_outer)
     if three:
         inside = bytes_of_tile(tiles, len(spec.classes), per_pixel)
-    results = prod(shape) * (1 + 4 * len(spec.classes) * config.probabilities)
+    maps = len(spec.classes) * config.probabilities
+    maps += len(spec.object_maps) * config.object_maps
+    results = prod(shape) * (1 + 4 * maps)
     return PredictionPlan(
         shape=shape,
         planes=tuple(dict.fromkeys(index[:split] for index in chosen)),

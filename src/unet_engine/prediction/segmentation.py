@@ -7,6 +7,8 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from unet_engine.compute import calibration
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
@@ -15,6 +17,7 @@ from unet_engine.generators import drain
 from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.labels import most_probable_class
+from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.directions import (
@@ -110,7 +113,8 @@ def predict(
         When channels or positions do not fit, a tile cannot be read or written, or a
         file changed; tiles that are finished stay.
     SpecError
-        When the model has no classes: it restores images, see ``denoise``.
+        When the model has no classes: it restores images, see ``denoise``; or when
+        object maps are wanted of one that gives none.
     CheckpointError
         When the weights do not fit their spec, are no numbers, or lead to none.
     OutOfMemoryError
@@ -158,7 +162,7 @@ def iter_predict(
     """
     started = time.monotonic()
     config, spec = config or PredictConfig(), checkpoint.spec
-    _check_segments(spec)
+    _check_gives(checkpoint, config)
     image = keep_chunks(match_channels(image, spec.in_channels))
     step = BLOCK if uses_classifier(checkpoint, config) else 1
     plan_for = _planner(image, config, indices, near, into, step)
@@ -213,6 +217,7 @@ def _result(
     return Prediction(
         labels=results.labels,
         probabilities=results.probabilities,
+        object_maps=results.object_maps,
         complete=complete,
         device=predictor.device,
         seconds=seconds,
@@ -220,7 +225,13 @@ def _result(
     )
 
 
-def _check_segments(spec: ModelSpec) -> None:
+def _check_gives(checkpoint: Checkpoint, config: PredictConfig) -> None:
+    spec = checkpoint.spec
+    if config.object_maps and not gives_object_maps(checkpoint):
+        raise SpecError(
+            f"{checkpoint.title} gives no object maps; leave object_maps out, or "
+            "choose a model that has them in its spec"
+        )
     if not spec.classes:
         raise SpecError(
             f"this model ({spec.architecture}) has no classes and cannot segment; "
@@ -296,10 +307,12 @@ def _fill(
     plan = run.plan
     loop = TileLoop(predictor, plan, stop=stop, near=near, finished=results.begin(run))
     try:
-        for index, tile, probabilities in loop:
+        for index, tile, found in loop:
+            probabilities, maps = np.split(found, [len(run.checkpoint.spec.classes)])
             classes = most_probable_class(probabilities)
+            kept = {"object_maps": maps} if run.config.object_maps else {}
             with named_tile(index, tile):
-                results.write(index, tile, classes, probabilities)
+                results.write(index, tile, classes, probabilities, **kept)
             yield TileDone(
                 index=index,
                 inner=tile.inner_slices,
@@ -308,6 +321,7 @@ def _fill(
                 done=loop.done,
                 total=plan.total,
                 notes=predictor.retreats,
+                **kept,
             )
     except CheckpointError:
         if not loop.done:
@@ -337,7 +351,9 @@ def _in_memory(
 ) -> ArrayOutput:
     with translated_errors():
         return ArrayOutput.in_memory(
-            plan.shape, len(spec.classes) if config.probabilities else 0
+            plan.shape,
+            len(spec.classes) if config.probabilities else 0,
+            len(spec.object_maps) if config.object_maps else 0,
         )
 
 

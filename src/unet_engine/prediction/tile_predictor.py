@@ -55,10 +55,13 @@ class TilePredictor:
         self._checkpoint = checkpoint
         self._normalisation = normalisation
         self._precision = config.precision
+        self._object_maps = config.object_maps
         self._stop = stop
         self._footprint = footprint or checkpoint.spec.footprint
         self._symmetries = _symmetries(checkpoint.spec, config)
-        self._runner: Runner = RUNNERS.get(checkpoint, config.device, config.precision)
+        self._runner: Runner = RUNNERS.get(
+            checkpoint, config.device, config.precision, object_maps=config.object_maps
+        )
         if block_edge:
             self._runner.block_edge = block_edge
         else:
@@ -92,7 +95,8 @@ class TilePredictor:
     def predict(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
         """Return the ``(classes, *inner)`` probabilities, or the image, of one tile.
 
-        Pixels of no data are background, probability 1; NaN in a restored image.
+        Object maps follow the classes where they are wanted. Pixels of no data are
+        background, probability 1; NaN in a restored image.
 
         Raises
         ------
@@ -114,7 +118,7 @@ class TilePredictor:
             return self._whole(index, tile)
         origin = tuple(start for start, _ in tile.inner)
         sizes = [stop - start for start, stop in tile.inner]
-        spec = self._checkpoint.spec
+        spec = self._runner.spec
         edge = max(self._smallest, max(sizes) >> self._halvings)
         parts = TilePlan.for_shape(sizes, tile=edge, footprint=self._footprint)
         found = np.empty((spec.out_channels, *sizes), np.float32)
@@ -147,7 +151,7 @@ class TilePredictor:
         inner = _within(Tile(tile.inner, outer))
         lost = unrecorded(pixels[:, *(slice(*part) for part in inner)])
         if lost is not None:
-            mean[:, lost] = _of_no_data(self._checkpoint.spec)[:, None]
+            mean[:, lost] = _of_no_data(self._runner.spec)[:, None]
         return mean
 
     def _spend_less(self, tile: Tile) -> bool:
@@ -165,7 +169,9 @@ class TilePredictor:
         self._notes.append(
             f"{self.device} had too little memory; the CPU finished the prediction."
         )
-        self._runner = RUNNERS.get(self._checkpoint, "cpu", self._precision)
+        self._runner = RUNNERS.get(
+            self._checkpoint, "cpu", self._precision, object_maps=self._object_maps
+        )
         self._halvings = 0
         return True
 

@@ -120,6 +120,7 @@ class Optimisation:
         self._augmentation = _make_augmentation(config, self._crop)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._chance = np.random.default_rng(config.seed)
+        self._classes = len(checkpoint.spec.classes)
         self._border_weight = config.border_weight
         self._sampler = self._make_sampler(pairs)
 
@@ -276,6 +277,7 @@ class Optimisation:
 
     def _loss(self, logits: Tensor, batch: Varied) -> Tensor:
         _, targets, weights, soft_targets = batch
+        logits = logits[:, : self._classes]
         truth = targets.masked_fill(targets == HELD_OUT, IGNORE)
         loss = masked_cross_entropy(logits, truth, weights)
         if self._dice:

@@ -64,7 +64,9 @@ class EvaluateOptions(DataOptions):
     json: Flag = False
 
 
-@settings_of(PredictConfig, everyday=("device",), without=("probabilities",))
+@settings_of(
+    PredictConfig, everyday=("device",), without=("probabilities", "object_maps")
+)
 def run(*, options: EvaluateOptions, settings: Settings = NO_SETTINGS) -> int:
     """Predict images and compare the result with their labels.
 

@@ -97,7 +97,9 @@ class PredictOptions(OmeZarrOption, ImageOptions):
         return "the same command goes on there"
 
 
-@settings_of(PredictConfig, everyday=("device",), without=("probabilities",))
+@settings_of(
+    PredictConfig, everyday=("device",), without=("probabilities", "object_maps")
+)
 def run(
     *images: Annotated[UserPath, Parameter(name="IMAGE", required=True)],
     options: PredictOptions = PredictOptions(),

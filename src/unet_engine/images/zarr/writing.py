@@ -321,14 +321,19 @@ def label_attributes(classes: Sequence[str]) -> dict[str, Any]:
 
 def channel_attributes(classes: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of probabilities: a channel for every class."""
+    return map_attributes([f"probability of {name}" for name in classes])
+
+
+def map_attributes(names: Sequence[str]) -> dict[str, Any]:
+    """Return the metadata of channels with values in [0, 1]."""
     window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
     channels = [
         {
-            "label": f"probability of {name}",
+            "label": name,
             "color": "{:02X}{:02X}{:02X}".format(*_COLOURS[i % len(_COLOURS)]),
             "window": window,
             "active": i == 1,
         }
-        for i, name in enumerate(classes)
+        for i, name in enumerate(names)
     ]
     return {"omero": {"channels": channels}}

@@ -18,15 +18,15 @@ class UNet(Pyramid):
 
     Ronneberger, Fischer, Brox 2015, Fig. 1; in 3-D Çiçek et al. 2016, Fig. 2, with
     poolings along Z only on the levels of the spec. Input ``(N, in_channels,
-    *spatial)`` float32 with sizes as the footprint allows; output ``(N, classes,
-    *spatial)`` logits.
+    *spatial)`` float32 with sizes as the footprint allows; output ``(N,
+    out_channels, *spatial)`` logits.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec, joined=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits ``(N, classes, *spatial)`` of a batch."""
+        """Return the logits ``(N, out_channels, *spatial)`` of a batch."""
         features = self.contract(x)
         x = features.pop()
         for up, merge in zip(self.up, self.merge, strict=True):
