@@ -97,7 +97,14 @@ class PredictionForm(QWidget):
         self.device = ComboBox(choices=get_args(Device), value="auto")
         self.probability = CheckBox(text="Show probabilities too")
         self.settings = config_form(
-            PredictConfig, leave_out=("device", "probabilities", "object_maps")
+            PredictConfig,
+            leave_out=(
+                "device",
+                "probabilities",
+                "object_maps",
+                "object_size",
+                "pixel_size",
+            ),
         )
         self.image.native.setPlaceholderText("no image is open")
 

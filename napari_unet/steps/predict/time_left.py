@@ -77,7 +77,7 @@ def expected_seconds(
 ) -> float | None:
     """Return about how long a run will take; None before one like it was measured."""
     speed = speeds.seconds.get(_key(spec, config)) or _recalled(spec, config)
-    return None if speed is None else speed * plan.pixels / 1e6
+    return None if speed is None else speed * plan.network_pixels / 1e6
 
 
 def _recalled(spec: ModelSpec, config: PredictConfig) -> float | None:

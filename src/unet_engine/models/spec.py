@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from importlib import import_module
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from unet_engine.errors import SpecError
@@ -62,6 +63,15 @@ class ModelSpec:
         a pixel to the nearest one outside its object, divided by the largest in that
         object, 0 on background; ``boundary``, 1 on the pixels of an object that touch
         background or another object along their sides.
+    elongation
+        Distance of two slices over the edge of a pixel that a model of volumes was
+        trained at, if known.
+    object_size_px
+        Median diameter of the objects that the model was trained on, in its pixels, of
+        a disk of their area; None where it is not known. Images are predicted at the
+        scale that brings their objects to this size.
+    object_size_range
+        Least and largest of these diameters, of nine objects in ten.
     measured_halo, measured_error
         Per axis how far a pixel's influence was found to reach, and the largest
         difference in probability that was measured; see ``compute.measured_halo``.
@@ -79,6 +89,9 @@ class ModelSpec:
     high_percentile: float = 99.8
     pixel_size_um: float | None = None
     object_maps: tuple[str, ...] = ()
+    elongation: float | None = None
+    object_size_px: float | None = None
+    object_size_range: tuple[float, float] | None = None
     measured_halo: tuple[int, ...] | None = None
     measured_error: float | None = None
 
@@ -172,10 +185,9 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
         values = dataclasses.asdict(self)
-        values["classes"] = list(self.classes)
-        if self.measured_halo is not None:
-            values["measured_halo"] = list(self.measured_halo)
-        values["object_maps"] = list(self.object_maps)
+        for name, value in values.items():
+            if isinstance(value, tuple):
+                values[name] = list(value)
         for name in _LATER_FIELDS:
             if getattr(self, name) == _DEFAULTS[name]:
                 # Versions before the field read the file as well.
@@ -198,13 +210,13 @@ class ModelSpec:
                 "update napari-unet-finetune"
             )
         values = dict(values)
-        for name in "classes", "measured_halo", "object_maps":
+        for name in "classes", "measured_halo", "object_maps", "object_size_range":
             if isinstance(values.get(name), list):
                 values[name] = tuple(values[name])
         return cls(**values)
 
 
-_LATER_FIELDS = ("object_maps",)
+_LATER_FIELDS = ("object_maps", "elongation", "object_size_px", "object_size_range")
 """Fields that the first version of the file does not know."""
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(ModelSpec)}
@@ -307,15 +319,34 @@ def _check_size(spec: ModelSpec) -> None:
     )
 
 
+_SIZES = {
+    "pixel_size_um": "micrometres",
+    "elongation": "a ratio",
+    "object_size_px": "pixels",
+}
+"""Fields that are a number above 0, where they are known, and what it counts."""
+
+
 def _check_input_scale(spec: ModelSpec) -> None:
     low, high = spec.low_percentile, spec.high_percentile
     if not (_is_number(low) and _is_number(high) and 0 <= low < high <= 100):
         raise SpecError(
             f"percentiles {low!r} and {high!r} do not satisfy 0 <= low < high <= 100"
         )
-    size: Any = spec.pixel_size_um
-    if size is not None and not (_is_number(size) and size > 0):
-        raise SpecError(f"pixel_size_um is {size!r}; use micrometres above 0, or None")
+    for name, unit in _SIZES.items():
+        size = getattr(spec, name)
+        if size is not None and not (_is_number(size) and 0 < size < inf):
+            raise SpecError(f"{name} is {size!r}; use {unit} above 0, or None")
+    limits: Any = spec.object_size_range
+    if limits is not None and not (
+        len(limits) == 2
+        and all(map(_is_number, limits))
+        and 0 < limits[0] <= limits[1] < inf
+    ):
+        raise SpecError(
+            f"object_size_range is {limits!r}; use two diameters in pixels, the "
+            "smaller one first, or None"
+        )
 
 
 def _check_measured_halo(spec: ModelSpec) -> None:

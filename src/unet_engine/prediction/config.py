@@ -5,11 +5,20 @@ must not import ``annotations`` from ``__future__``.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Literal, get_args
 
 from unet_engine.devices import Device, Precision
 from unet_engine.errors import SpecError
 from unet_engine.settings import at_least
+
+_SizeChoice = Literal["auto", "off", "pixel-size"]
+_SIZE_CHOICES = get_args(_SizeChoice)
+ObjectSize = _SizeChoice | float
+"""How large objects are: a diameter in pixels of the image, or how to find it."""
+
+SMALLEST_OBJECT = 2.0
+"""Diameter in pixels below which there is no shape to enlarge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,14 @@ class PredictConfig:
         X. three: also those along Z, and the mean of all, which uses what lies above
         and below; it takes three times as long or more, and suits voxels that are
         about as high as wide.
+    object_size
+        Diameter of the objects in pixels of the image. It is predicted at the scale
+        that brings them to the size that the model was trained on, and the result is
+        on the image's own pixels. auto: estimated from the image, if the model knows
+        the size of its objects. pixel-size: by the size of a pixel, of the image and
+        of the model. off: at the scale of the image.
+    pixel_size
+        Edge of a pixel of the image in micrometres; 0: as the image states it.
     """
 
     device: Device = "auto"
@@ -58,6 +75,8 @@ class PredictConfig:
     precision: Precision = "full"
     effort: Literal["fast", "full"] = "full"
     directions: Literal["one", "three"] = "one"
+    object_size: ObjectSize = "auto"
+    pixel_size: float = 0.0
 
     def __post_init__(self) -> None:
         if self.tile:
@@ -67,3 +86,20 @@ class PredictConfig:
             choices = get_args(PredictConfig.__annotations__[name])
             if value not in choices:
                 raise SpecError(f"{name} is {value!r}; use {' or '.join(choices)}")
+        _check_object_size(self.object_size)
+        if not 0 <= self.pixel_size < inf:
+            raise SpecError(
+                f"pixel_size is {self.pixel_size!r}; use micrometres above 0, or 0 for "
+                "the size that the image states"
+            )
+
+
+def _check_object_size(size: ObjectSize) -> None:
+    if size in _SIZE_CHOICES or (
+        isinstance(size, (int, float)) and SMALLEST_OBJECT <= size < inf
+    ):
+        return
+    raise SpecError(
+        f"object_size is {size!r}; use {', '.join(_SIZE_CHOICES)} or a diameter of "
+        f"{SMALLEST_OBJECT:g} pixels or more"
+    )

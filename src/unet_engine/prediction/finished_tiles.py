@@ -36,6 +36,7 @@ _NAMES = {
     "precision": "the precision",
     "effort": "the effort",
     "directions": "the directions of the planes",
+    "scale": "the scale at which it is predicted",
     "blocks": "the blocks in which it computes",
     "probabilities": "whether probabilities are written",
     "device": "the device",

@@ -88,6 +88,7 @@ class PredictionRun:
             **({"object maps": True} if self.config.object_maps else {}),
             **self._described_effort(),
             **self._described_directions(),
+            **self._described_scale(),
         }
 
     def _described_effort(self) -> dict[str, Any]:
@@ -101,6 +102,10 @@ class PredictionRun:
         if not in_three_directions(self.checkpoint.spec, self.config):
             return {}
         return {"directions": self.config.directions}
+
+    def _described_scale(self) -> dict[str, Any]:
+        """Return the factors unless the grid is the image's own."""
+        return {"scale": list(self.plan.factors)} if self.plan.is_scaled else {}
 
 
 class Output(Protocol):

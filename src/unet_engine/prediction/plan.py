@@ -16,7 +16,9 @@ from unet_engine.prediction.directions import (
     footprint_in_volume,
     in_three_directions,
 )
+from unet_engine.prediction.scale import footprint_on_image, scale_of
 from unet_engine.prediction.tile_size import bytes_per_pixel, choose_tile_size
+from unet_engine.tiling.resampling import resampled_size
 from unet_engine.tiling.tiles import Tile, TilePlan
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near, Place
     from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.tile_size import Viewport
+    from unet_engine.tiling.tiles import Footprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +48,33 @@ class PredictionPlan:
         Tiles of each position.
     nbytes
         Rough need of memory: the results and the largest tile inside the network.
+    footprint
+        Of the network on the grid of the model.
+    factors
+        How many pixels of the model's grid one of the image becomes, per spatial axis.
     """
 
     shape: tuple[int, ...]
     planes: tuple[Index, ...]
     tiles: TilePlan
     nbytes: int
+    footprint: Footprint
+    factors: tuple[float, ...]
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the grid of the model is another one than that of the image."""
+        return set(self.factors) != {1.0}
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """Pixels of the model's grid, per spatial axis."""
+        return tuple(map(resampled_size, self.tiles.shape, self.factors))
+
+    @property
+    def network_pixels(self) -> int:
+        """Pixels of the model's grid to predict."""
+        return len(self.planes) * prod(self.network_shape)
 
     @property
     def total(self) -> int:
@@ -161,31 +186,17 @@ def plan_prediction(
     split = len(image.leading_shape) - (1 if three else spec.ndim - 2)
     chosen = image.indices() if indices is None else _inside(image, indices)
     spatial = (*image.leading_shape[split:], *image.plane_shape)
-    footprint = spec.footprint_with(
-        spec.measured_halo if config.halo == "measured" else None
+    factors = scale_of(image, spec, config)
+    tiles, inside, footprint = _plan_tiles(
+        spatial,
+        spec,
+        config,
+        factors,
+        watched=watched,
+        view=None if place is None or len(place) < 3 else place[1:],
+        step=step,
     )
-    if three:
-        footprint = footprint_in_volume(footprint)
-        origin: tuple[int, ...] = (0,) * len(spatial)
-        sizes = choose_tile_in_volume(
-            spatial, len(spec.classes), edge=config.tile, watched=watched
-        )
-    else:
-        sizes, origin = choose_tile_size(
-            spatial,
-            spec,
-            footprint,
-            edge=config.tile,
-            watched=watched,
-            view=None if place is None or len(place) < 3 else place[1:],
-            step=step,
-        )
-    tiles = TilePlan.for_shape(spatial, tile=sizes, footprint=footprint, origin=origin)
     shape = (*image.leading_shape, *image.plane_shape)
-    per_pixel = bytes_per_pixel(spec)
-    inside = per_pixel * prod(tiles.largest_outer)
-    if three:
-        inside = bytes_of_tile(tiles, len(spec.classes), per_pixel)
     maps = len(spec.classes) * config.probabilities
     maps += len(spec.object_maps) * config.object_maps
     results = prod(shape) * (1 + 4 * maps)
@@ -194,7 +205,70 @@ def plan_prediction(
         planes=tuple(dict.fromkeys(index[:split] for index in chosen)),
         tiles=tiles,
         nbytes=(0 if on_disk else results) + inside,
+        footprint=footprint,
+        factors=factors,
     )
+
+
+def _plan_tiles(
+    shape: tuple[int, ...],
+    spec: ModelSpec,
+    config: PredictConfig,
+    factors: tuple[float, ...],
+    *,
+    watched: bool,
+    view: Viewport | None,
+    step: int,
+) -> tuple[TilePlan, int, Footprint]:
+    """Plan the tiles of a position, as large as suits the network on its own grid.
+
+    Returns
+    -------
+    tuple
+        The tiles, bytes that the largest takes inside the network, and the footprint
+        on the grid of the model.
+    """
+    footprint = spec.footprint_with(
+        spec.measured_halo if config.halo == "measured" else None
+    )
+    three = in_three_directions(spec, config)
+    there = tuple(map(resampled_size, shape, factors))
+    origin: tuple[int, ...] = (0,) * len(shape)
+    if three:
+        footprint = footprint_in_volume(footprint)
+        sizes = choose_tile_in_volume(
+            there, len(spec.classes), edge=config.tile, watched=watched
+        )
+    else:
+        sizes, origin = choose_tile_size(
+            there,
+            spec,
+            footprint,
+            edge=config.tile,
+            watched=watched,
+            view=None if view is None else _scaled_view(view, factors[-2:]),
+            step=step,
+        )
+    tiles = TilePlan.for_shape(there, tile=sizes, footprint=footprint, origin=origin)
+    inside = bytes_per_pixel(spec) * prod(tiles.largest_outer)
+    if three:
+        inside = bytes_of_tile(tiles, len(spec.classes), bytes_per_pixel(spec))
+    if set(factors) == {1.0}:
+        return tiles, inside, footprint
+    on_image = TilePlan.for_shape(
+        shape,
+        tile=[max(1, round(n / f)) for n, f in zip(tiles.tile, factors, strict=True)],
+        footprint=footprint_on_image(footprint, factors),
+        origin=[int(start / f) for start, f in zip(origin, factors, strict=True)],
+    )
+    return on_image, inside, footprint
+
+
+def _scaled_view(view: Viewport, factors: tuple[float, ...]) -> Viewport:
+    """Return the middle and the size of a viewport on the grid of the model."""
+    (y, x), (height, width) = view
+    rows, columns = factors
+    return (y * rows, x * columns), (height * rows, width * columns)
 
 
 def _inside(image: Image, indices: Iterable[Index]) -> Iterator[Index]:

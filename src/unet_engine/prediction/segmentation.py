@@ -37,6 +37,12 @@ from unet_engine.prediction.plan import (
     current_place,
     plan_prediction,
 )
+from unet_engine.prediction.scale import describe_scale
+from unet_engine.prediction.scaled_predictor import (
+    AnyPredictor,
+    ScaledPredictor,
+    on_grid_of_model,
+)
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
@@ -171,24 +177,28 @@ def iter_predict(
     fingerprint = _fingerprint(image)
     if normalisation is None:
         normalisation = measure_normalisation(image, spec, plan)
+    there, brightness = on_grid_of_model(image, normalisation, plan)
     measures = config.halo == "measured" and uses_network(checkpoint, config)
     if measures and spec.measured_halo is None:
-        checkpoint = _with_measured_halo(checkpoint, image, normalisation, plan, stop)
+        checkpoint = _with_measured_halo(checkpoint, there, brightness, plan, stop)
         plan = plan_for(checkpoint.spec)
-    three = in_three_directions(spec, config)
-    make: Callable[..., DirectionsPredictor | ModelPredictor]
-    make = DirectionsPredictor if three else partial(ModelPredictor, features=features)
-    tiles = plan.tiles.footprint
+    make: Callable[..., AnyPredictor]
+    three, footprint = in_three_directions(spec, config), plan.footprint
+    # What Live keeps is of the grid of the image.
+    kept = None if plan.is_scaled else features
+    make = DirectionsPredictor if three else partial(ModelPredictor, features=kept)
     predictor = make(
-        image,
+        there,
         checkpoint,
         config,
-        normalisation,
+        brightness,
         stop,
-        footprint=footprint_of_planes(tiles) if three else tiles,
-        calibrate=near is None and plan.pixels >= _LONG_RUN,
+        footprint=footprint_of_planes(footprint) if three else footprint,
+        calibrate=near is None and plan.network_pixels >= _LONG_RUN,
         block_edge=results.block_edge,
     )
+    if plan.is_scaled:
+        predictor = ScaledPredictor(normalisation.marked(image), predictor, plan)
     run = PredictionRun(
         image=image,
         fingerprint=fingerprint,
@@ -210,7 +220,7 @@ def iter_predict(
 def _result(
     results: Output,
     run: PredictionRun,
-    predictor: ModelPredictor | DirectionsPredictor,
+    predictor: AnyPredictor,
     complete: bool,
     seconds: float,
 ) -> Prediction:
@@ -221,7 +231,7 @@ def _result(
         complete=complete,
         device=predictor.device,
         seconds=seconds,
-        notes=(*predictor.notes, *_halo_notes_of(run)),
+        notes=(*_scale_notes(run), *predictor.notes, *_halo_notes_of(run)),
     )
 
 
@@ -263,7 +273,7 @@ def _planner(
 
 def _keep_speed(run: PredictionRun, seconds: float) -> None:
     """Remember how fast a long run in the usual settings was."""
-    config, pixels = run.config, run.plan.pixels
+    config, pixels = run.config, run.plan.network_pixels
     usual = config.average_flips == "auto" and config.precision == "full"
     usual = usual and not uses_classifier(run.checkpoint, config)
     usual = usual and not in_three_directions(run.checkpoint.spec, config)
@@ -284,8 +294,8 @@ def _with_measured_halo(
 ) -> Checkpoint:
     """Measure the halo of an older model in the middle of the image itself."""
     # The shape of the tiles has more axes where planes have three directions.
-    between = len(plan.tiles.shape) - checkpoint.spec.ndim
-    depth, shape = plan.tiles.shape[:between], plan.tiles.shape[between:]
+    between = len(plan.network_shape) - checkpoint.spec.ndim
+    depth, shape = plan.network_shape[:between], plan.network_shape[between:]
     middle = TilePlan.for_shape(
         shape, tile=_MEASURED_EDGE, footprint=checkpoint.spec.footprint
     ).nearest_first([size / 2 for size in shape])[0]
@@ -299,7 +309,7 @@ def _with_measured_halo(
 def _fill(
     results: Output,
     run: PredictionRun,
-    predictor: ModelPredictor | DirectionsPredictor,
+    predictor: AnyPredictor,
     stop: Stop,
     near: Near,
 ) -> Generator[TileDone, None, bool]:
@@ -355,6 +365,11 @@ def _in_memory(
             len(spec.classes) if config.probabilities else 0,
             len(spec.object_maps) if config.object_maps else 0,
         )
+
+
+def _scale_notes(run: PredictionRun) -> tuple[str, ...]:
+    described = describe_scale(run.image, run.checkpoint.spec, run.config)
+    return (described,) if described else ()
 
 
 def _halo_notes_of(run: PredictionRun) -> tuple[str, ...]:

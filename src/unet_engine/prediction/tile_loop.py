@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from unet_engine.images import Image
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near
-    from unet_engine.prediction.directions_predictor import DirectionsPredictor
-    from unet_engine.prediction.model_predictor import ModelPredictor
     from unet_engine.prediction.plan import PredictionPlan
-    from unet_engine.prediction.tile_predictor import TilePredictor
+    from unet_engine.prediction.scaled_predictor import AnyPredictor
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
 
@@ -60,7 +58,7 @@ class TileLoop:
 
     def __init__(
         self,
-        predictor: TilePredictor | ModelPredictor | DirectionsPredictor,
+        predictor: AnyPredictor,
         plan: PredictionPlan,
         *,
         stop: Stop,

@@ -18,6 +18,8 @@ PLAN = PredictionPlan(
         (8, 8), tile=4, footprint=Footprint.isotropic(2, halo=0, divisor=1)
     ),
     nbytes=0,
+    footprint=Footprint.isotropic(2, halo=0, divisor=1),
+    factors=(1.0, 1.0),
 )
 
 

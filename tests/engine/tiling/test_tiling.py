@@ -198,7 +198,12 @@ def test_tiles_that_are_seen_come_before_nearer_ones():
     footprint = Footprint.isotropic(2, halo=4, divisor=4)
     tiles = TilePlan.for_shape((100, 100), tile=20, footprint=footprint)
     plan = PredictionPlan(
-        shape=(3, 100, 100), planes=((0,), (2,)), tiles=tiles, nbytes=0
+        shape=(3, 100, 100),
+        planes=((0,), (2,)),
+        tiles=tiles,
+        nbytes=0,
+        footprint=footprint,
+        factors=(1.0, 1.0),
     )
     near = ((2,), (50.0, 50.0), (10.0, 90.0))
     order = list(nearest_first(plan, near))
@@ -210,6 +215,13 @@ def test_tiles_that_are_seen_come_before_nearer_ones():
 def test_a_cut_tile_is_not_taken_for_the_one_under_the_point():
     footprint = Footprint.isotropic(2, halo=4, divisor=4)
     tiles = TilePlan.for_shape((60, 44), tile=40, footprint=footprint)
-    plan = PredictionPlan(shape=(60, 44), planes=((),), tiles=tiles, nbytes=0)
+    plan = PredictionPlan(
+        shape=(60, 44),
+        planes=((),),
+        tiles=tiles,
+        nbytes=0,
+        footprint=tiles.footprint,
+        factors=(1.0, 1.0),
+    )
     _, first = next(nearest_first(plan, ((), (20.0, 38.0))))
     assert first.inner == ((0, 40), (0, 40))

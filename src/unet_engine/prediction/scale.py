@@ -1,0 +1,173 @@
+"""The scale of a prediction: how the grid of the model compares with the image's.
+
+A model knows objects of one size, and perhaps its pixels in micrometres. An image whose
+objects or pixels have another size is predicted on a grid on which they have that of
+the model.
+"""
+
+from __future__ import annotations
+
+from math import ceil, log
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import DataError, SpecError
+from unet_engine.images.axes import title_of
+from unet_engine.prediction.directions import in_three_directions
+from unet_engine.tiling.tiles import Footprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_engine.images import Image
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.prediction.config import PredictConfig
+
+_ALIKE = 1.2
+"""Ratio of two sizes up to which a network need not distinguish them: the image is
+predicted on its own grid, which costs no interpolation."""
+
+_TILE_STEP = {2: 32, 3: 8}
+"""Pixels of the image, by dimensions, of which edges of tiles are multiples, so that
+chunks on disk divide them."""
+
+_FARTHEST = 32.0
+"""Ratio of two sizes of pixels from which on one of them must be in another unit."""
+
+
+def scale_of(image: Image, spec: ModelSpec, config: PredictConfig) -> tuple[float, ...]:
+    """Return how many pixels of the model one of the image becomes, per axis.
+
+    Parameters
+    ----------
+    image, spec, config
+        What is predicted, by which model, and how. With ``object_size`` auto that has
+        not been estimated the grid is the image's own.
+
+    Returns
+    -------
+    tuple
+        ``(Y, X)``, or ``(Z, Y, X)`` for a model of volumes and for planes in three
+        directions. 1 throughout for a prediction on the image's own grid.
+
+    Raises
+    ------
+    DataError
+        When no object of the size fits the image, a size of pixels is not known, or
+        those of image and model contradict each other.
+    SpecError
+        When the model does not know the size of its objects.
+    """
+    three = in_three_directions(spec, config)
+    own = (1.0,) * (3 if three else spec.ndim)
+    if config.object_size in ("auto", "off"):
+        return own
+    if config.object_size == "pixel-size":
+        across = _by_pixel_size(image, spec, config)
+    else:
+        across = (_by_object_size(image, spec, float(config.object_size)),) * 2
+    factors: tuple[float, ...] = across
+    if len(own) == 3:
+        depth = (across[0] * across[1]) ** 0.5
+        factors = (depth * _flatness(image, spec, three=three), *across)
+    if all(abs(log(factor)) < log(_ALIKE) for factor in factors):
+        return own
+    return factors
+
+
+def describe_scale(image: Image, spec: ModelSpec, config: PredictConfig) -> str:
+    """Return at which scale an image is predicted; empty for its own."""
+    factors = scale_of(image, spec, config)
+    if set(factors) == {1.0}:
+        return ""
+    size = config.object_size
+    by = (
+        "by the size of pixels"
+        if isinstance(size, str)
+        else f"objects of {size:.3g} px"
+    )
+    return f"{by}, predicted at {factors[-1]:.2f}x"
+
+
+def footprint_on_image(footprint: Footprint, factors: Sequence[float]) -> Footprint:
+    """Return what of an image a network on another grid needs, in pixels of the image.
+
+    Parameters
+    ----------
+    footprint
+        On the grid of the model.
+    factors
+        As of `scale_of`.
+    """
+    halo = tuple(
+        # A pixel to interpolate from, up to two steps of the pooling grid to begin and
+        # end on it, and the pixels of which one of the model's grid is the mean.
+        ceil((reach + 2 * divisor + max(1, factor) + 1) / factor + max(1, 1 / factor))
+        for reach, divisor, factor in zip(
+            footprint.halo, footprint.divisor, factors, strict=True
+        )
+    )
+    count = len(halo)
+    return Footprint(
+        halo=halo,
+        divisor=(_TILE_STEP[count],) * count,
+        remainder=(0,) * count,
+        padded=True,
+    )
+
+
+def edge_of_pixel(image: Image, config: PredictConfig) -> tuple[float, float] | None:
+    """Return the edges of a pixel along Y and X in micrometres, if they are known."""
+    if config.pixel_size:
+        return config.pixel_size, config.pixel_size
+    edges = image.pixel_size.lengths("YX")
+    return None if edges is None else (edges[0], edges[1])
+
+
+def _by_pixel_size(
+    image: Image, spec: ModelSpec, config: PredictConfig
+) -> tuple[float, float]:
+    if spec.pixel_size_um is None:
+        raise SpecError(
+            "this model records no size of its pixels; state the diameter of an object "
+            "in pixels of the image (--object-size 30), or leave it to auto"
+        )
+    edges = edge_of_pixel(image, config)
+    if edges is None:
+        raise DataError(
+            f"{title_of(image.name)} states no size of its pixels; give it in "
+            "micrometres (--pixel-size 0.5), or the diameter of an object in pixels "
+            "(--object-size 30)"
+        )
+    factors = edges[0] / spec.pixel_size_um, edges[1] / spec.pixel_size_um
+    if max(abs(log(factor)) for factor in factors) > log(_FARTHEST):
+        raise DataError(
+            f"a pixel of {title_of(image.name)} has {edges[1]:.3g} µm and one of the "
+            f"model {spec.pixel_size_um:.3g} µm, which cannot both be; give the size "
+            "in micrometres (--pixel-size 0.5), or the diameter of an object in "
+            "pixels (--object-size 30)"
+        )
+    return factors
+
+
+def _by_object_size(image: Image, spec: ModelSpec, size: float) -> float:
+    if spec.object_size_px is None:
+        raise SpecError(
+            "this model does not know the size of its objects; leave --object-size "
+            "out, or choose a model that was trained on numbered objects"
+        )
+    if size > max(image.plane_shape):
+        raise DataError(
+            f"no object of {size:.3g} pixels fits {title_of(image.name)} of "
+            f"{' x '.join(map(str, image.plane_shape))}; measure the diameter of one "
+            "in pixels of the image (--object-size 30)"
+        )
+    return spec.object_size_px / size
+
+
+def _flatness(image: Image, spec: ModelSpec, *, three: bool) -> float:
+    """Return how slices change beside pixels, so that voxels become the model's."""
+    if image.elongation is None:
+        return 1.0
+    # Planes in three directions are all alike where voxels are cubes.
+    expected = 1.0 if three else spec.elongation
+    return 1.0 if expected is None else image.elongation / expected
