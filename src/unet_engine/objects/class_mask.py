@@ -39,6 +39,11 @@ class SemanticMask:
     probabilities
         Array-like of the probability of every class, ``(classes, *classes.shape)``; of
         use with a boundary.
+    object_maps
+        Array-like of what a network gave to tell objects apart, ``(maps,
+        *classes.shape)``: uint8, 255 for 1, or floating in [0, 1]. None without.
+    map_names
+        Of these maps, of ``OBJECT_MAPS``.
 
     Raises
     ------
@@ -51,6 +56,8 @@ class SemanticMask:
     spacing: tuple[float, ...] | None = None
     boundary: int | None = None
     probabilities: Any = None
+    object_maps: Any = None
+    map_names: tuple[str, ...] = ("distance", "boundary")
 
     def __post_init__(self) -> None:
         if self.spacing is not None and (
@@ -66,6 +73,8 @@ class SemanticMask:
             )
         if self.probabilities is not None:
             self._check_probabilities()
+        if self.object_maps is not None:
+            self._check_maps()
 
     def _check_probabilities(self) -> None:
         shape = tuple(self.probabilities.shape)
@@ -79,6 +88,15 @@ class SemanticMask:
                 f"probabilities of shape {shape} do not fit a mask of shape "
                 f"{tuple(self.classes.shape)} with boundary class {self.boundary}; "
                 "give (classes, ...) of the same image"
+            )
+
+    def _check_maps(self) -> None:
+        expected = (len(self.map_names), *self.classes.shape)
+        if tuple(self.object_maps.shape) != expected or not self.map_names:
+            raise DataError(
+                f"object maps of shape {tuple(self.object_maps.shape)} do not fit a "
+                f"mask of shape {tuple(self.classes.shape)} and the maps "
+                f"{', '.join(self.map_names) or 'none'}; give those predicted with it"
             )
 
     def with_classes(self, classes: Any) -> SemanticMask:
@@ -106,6 +124,17 @@ class SemanticMask:
             )
         return values.astype(np.uint8)
 
+    def read_maps(self, block: ImageBlock) -> dict[str, npt.NDArray[np.uint8]]:
+        """Read the object maps in the outer region of a block.
+
+        Returns
+        -------
+        dict
+            uint8 of the shape of ``block.outer`` by the names of the maps, 255 for 1.
+        """
+        values = np.asarray(self.object_maps[:, *block.outer_slices])
+        return dict(zip(self.map_names, quantised(values), strict=True))
+
     def read_interior(self, block: ImageBlock) -> tuple[Floats, Floats]:
         """Read probabilities of interior and boundary in the outer region of a block.
 
@@ -125,6 +154,19 @@ class SemanticMask:
         boundary = values[self.boundary or 0]
         interior: Floats = values[1:].sum(axis=0) - boundary
         return interior, boundary
+
+
+def quantised(maps: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return object maps as uint8, 255 for 1; as they are if they are that already.
+
+    Parameters
+    ----------
+    maps
+        uint8, or floating in [0, 1]; of any shape.
+    """
+    if maps.dtype == np.uint8:
+        return maps
+    return np.rint(np.clip(maps, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
 def read_ids(array: Any, where: tuple[int | slice, ...]) -> Ints:

@@ -4,10 +4,16 @@ Annotations here are read at run time by magicgui and the command line, so this 
 must not import ``annotations`` from ``__future__``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from unet_engine.errors import SpecError
+
+_FURTHEST = 4.0
+"""Factor of the depths at which ``merging`` ends, on both sides."""
+
+_HIGHEST_THRESHOLD = 0.95
+"""Of seeds: above it nearly none are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,15 +23,22 @@ class ObjectConfig:
     Parameters
     ----------
     method
-        watershed splits objects that touch at their necks, good for roundish ones such
-        as nuclei; components keeps whatever is connected in one piece, good for long or
-        branched ones; keep takes the values of the mask as object ids and changes none.
+        watershed splits objects that touch, where the model shows it or else at their
+        necks, good for roundish ones such as nuclei; components keeps whatever is
+        connected in one piece, good for long or branched ones; keep takes the values of
+        the mask as object ids and changes none.
     min_size
         Objects of fewer pixels are left out.
     fill_holes
         Fill holes that one class surrounds and that do not touch the image border.
     connectivity
         faces: pixels are connected along their sides; full: along corners too.
+    merging
+        Of a watershed, from 0, which splits more, to 1, which merges more; at 0.5 the
+        following settings hold as they are.
+    map_depth
+        Where the model gives object maps: how much lower than both objects the pass
+        between them must be for a split, of 1. Larger values split less.
     neck_depth
         How much wider than its neck both sides of an object must be to be split, in
         pixels of the radius. Larger values split less.
@@ -41,6 +54,8 @@ class ObjectConfig:
     min_size: Annotated[int, {"min": 0, "max": 1_000_000, "step": 5}] = 30
     fill_holes: bool = True
     connectivity: Literal["faces", "full"] = "faces"
+    merging: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.5
+    map_depth: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.2
     neck_depth: Annotated[float, {"min": 0.0, "max": 100.0, "step": 0.25}] = 1.0
     seed_threshold: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.5
     overlap: Annotated[int, {"min": 1, "max": 2048, "step": 32}] = 128
@@ -50,7 +65,24 @@ class ObjectConfig:
             value = getattr(self, name)
             if not value >= least:
                 raise SpecError(f"{name} is {value}; use {least} or more")
+        for name in ("merging", "map_depth"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SpecError(f"{name} is {getattr(self, name)}; use 0 to 1")
         if not 0 <= self.seed_threshold < 1:
             raise SpecError(
                 f"seed_threshold {self.seed_threshold} is not in [0, 1); 0.5 is usual"
             )
+
+    @property
+    def shifted(self) -> "ObjectConfig":
+        """The same with ``merging`` in the other settings, and itself at 0.5."""
+        factor = _FURTHEST ** (2 * self.merging - 1)
+        # Seeds of a boundary class grow together below a lower threshold.
+        threshold = self.seed_threshold * (2 - 2 * self.merging)
+        return replace(
+            self,
+            merging=0.5,
+            map_depth=min(self.map_depth * factor, 1.0),
+            neck_depth=self.neck_depth * factor,
+            seed_threshold=min(threshold, max(_HIGHEST_THRESHOLD, self.seed_threshold)),
+        )

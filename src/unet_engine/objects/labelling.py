@@ -20,7 +20,11 @@ from unet_engine.objects.class_mask import read_ids
 from unet_engine.objects.components import fill_holes, label_components
 from unet_engine.objects.config import ObjectConfig
 from unet_engine.objects.stitching import Stitcher
-from unet_engine.objects.watershed import split_at_boundaries, split_at_necks
+from unet_engine.objects.watershed import (
+    split_at_boundaries,
+    split_at_necks,
+    split_by_maps,
+)
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -163,6 +167,7 @@ def iter_label_objects(
         local = _label_block(source, block_here, classes, config)
         present = stitcher.add(block_here, local)
         release_pages(source.classes)
+        release_pages(source.object_maps)
         votes.add(block_here, classes, local, present)
         done += 1
         yield BlockDone(done=done, total=total)
@@ -188,6 +193,9 @@ def _label_block(
         if mask.boundary is not None:
             classes = np.where(classes == mask.boundary, 0, classes)
         return label_components(classes, config.connectivity)
+    config = config.shifted
+    if mask.object_maps is not None:
+        return split_by_maps(classes, mask.read_maps(block), config.map_depth)
     if mask.boundary is None:
         return split_at_necks(classes, config.neck_depth, mask.spacing)
     interior, boundary = mask.read_interior(block)

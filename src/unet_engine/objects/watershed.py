@@ -16,7 +16,7 @@ from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -60,6 +60,48 @@ def split_at_necks(
             classes == number, sampling=steps
         ).astype(np.float32)
         parts = _join_basins(height, neck_depth)
+        found[parts > 0] = parts[parts > 0] + count
+        count += int(parts.max(initial=0))
+    return found
+
+
+def split_by_maps(
+    classes: Ints, maps: Mapping[str, npt.NDArray[np.uint8]], depth: float
+) -> Ints:
+    """Split the pieces of every class as the object maps of a network show.
+
+    Basins of the distance map are joined across every pass that is less than ``depth``
+    below the lower of their peaks, as in ``split_at_necks``. Where there is a boundary
+    map, passes are as much lower as it is probable that a boundary lies there. A piece
+    without any peak is one object.
+
+    Parameters
+    ----------
+    classes
+        ``(Y, X)`` or ``(Z, Y, X)`` integer ids; 0 is background.
+    maps
+        uint8 of the same shape by their names in ``ModelSpec.object_maps``, 255 for 1.
+    depth
+        In [0, 1], in units of the maps.
+
+    Returns
+    -------
+    ndarray
+        int64 ids from 1, of the same shape.
+    """
+    # Whole numbers: differences in the last bits of two predictions change no object.
+    height = np.full(classes.shape, 256, np.int32)
+    if "distance" in maps:
+        height += maps["distance"]
+    if "boundary" in maps:
+        height -= maps["boundary"]
+    found = np.zeros(classes.shape, np.int64)
+    count = 0
+    for number in np.flatnonzero(np.bincount(classes.ravel())):
+        if number == 0:
+            continue
+        inside = np.where(classes == number, height, 0).astype(np.float32)
+        parts = _join_basins(inside, 255 * depth)
         found[parts > 0] = parts[parts > 0] + count
         count += int(parts.max(initial=0))
     return found
