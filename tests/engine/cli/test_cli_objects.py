@@ -10,10 +10,13 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+from brightness_model import brightness_model
 from skimage.draw import disk
 
 from unet_engine.cli import main
 from unet_engine.images import Image, read_labels, write_labels, write_probabilities
+from unet_engine.models.store import MODELS_VARIABLE, ModelStore
+from unet_engine.training.data.object_targets import object_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -442,3 +445,57 @@ def test_label_values_of_a_mask_define_what_an_object_is(tmp_path: Path, capsys)
         assert_refused(
             objects(path, "--table", table, *options), capsys.readouterr().err, phrase
         )
+
+
+@pytest.fixture
+def cells_and_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, Path]:
+    """Return an image of a square of four touching cells, and the mask of it."""
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    ModelStore().save("brightness", brightness_model())
+    ids = np.zeros((64, 80), np.int32)
+    ids[12:52, 10:50] = np.kron([[1, 2], [3, 4]], np.ones((20, 20), np.int32))
+    (distance,) = object_targets(ids, ["distance"])
+    image, mask = tmp_path / "cells.tif", tmp_path / "cells_mask.tif"
+    # Without noise the background would count as a border of no data.
+    noise = np.random.default_rng(0).integers(0, 20, ids.shape)
+    tifffile.imwrite(image, np.round(1000 * distance + noise).astype(np.uint16))
+    assert main(["predict", str(image), str(mask), "--model", "brightness"]) == 0
+    return image, mask
+
+
+def test_a_model_with_object_maps_tells_touching_objects_apart(
+    cells_and_mask: tuple[Path, Path], tmp_path: Path, capsys
+):
+    image, mask = cells_and_mask
+    out = tmp_path / "out.tif"
+    assert objects(mask, "-o", out) == 0
+    assert "1 object " in capsys.readouterr().out
+    model = ("--image", image, "--model", "brightness")
+    assert objects(mask, "-o", out, *model, "--overwrite") == 0
+    assert "4 objects" in capsys.readouterr().out
+    labels = read_labels(out)
+    np.testing.assert_array_equal(labels > 0, read_labels(mask) > 0)
+    assert len({int(labels[y, x]) for y in (20, 42) for x in (20, 42)}) == 4
+
+
+def test_a_model_that_cannot_tell_objects_apart_is_refused(
+    cells_and_mask: tuple[Path, Path], tmp_path: Path, make_checkpoint, capsys
+):
+    image, mask = cells_and_mask
+    out = ("-o", tmp_path / "out.tif")
+    ModelStore().save("plain", make_checkpoint())
+    for options, phrase in (
+        (("--image", image, "--model", "plain"), "leave --model out"),
+        (("--model", "brightness"), "give --image"),
+        (
+            ("--image", image, "--model", "brightness", "--method", "components"),
+            "splits none",
+        ),
+        (("--image", mask.with_name("small.tif"), "--model", "brightness"), "pixels"),
+    ):
+        tifffile.imwrite(mask.with_name("small.tif"), np.zeros((9, 9), np.uint16))
+        assert objects(mask, *out, *options) == 1
+        assert_refused(1, capsys.readouterr().err, phrase)
+        assert not out[1].exists()

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from unet_engine.cli.commands.object_tables import ObjectTables, check_same_objects
 from unet_engine.cli.commands.objects_files import (
     choose_scale,
+    iter_told_apart,
     open_files,
     open_mask,
     read_rule,
@@ -55,8 +56,8 @@ def run(
 ) -> int:
     """Give every object of a mask an id of its own, and measure it.
 
-    Objects that touch are split at their necks, or along a boundary class. Only parts
-    of the mask are in memory at a time.
+    Objects that touch are split as the model shows them, at their necks, or along a
+    boundary class. Only parts of the mask are in memory at a time.
 
     Parameters
     ----------
@@ -76,6 +77,7 @@ def run(
     Examples
     --------
     napari-unet objects mask.tif -o objects.tif --table objects.csv
+    napari-unet objects mask.tif -o objects.tif --image image.tif --model nuclei
     napari-unet objects masks/ -o objects/ --table all.csv --image images/
     napari-unet objects ids.tif --label-values objects --table objects.csv
     """
@@ -208,6 +210,10 @@ def _run_one(
     scale = choose_scale(options, mask_image, image)
     mask_image = with_scale(mask_image, image, scale)
     mask = open_mask(files, options, mask_image, rule)
+    if options.model is not None and image is not None:
+        run = iter_told_apart(mask, image, options, stop)
+        title = f"{files.mask.name}: object maps"
+        mask = _drain_behind_bar(run, title, quiet=options.quiet)
     search = _Search(
         files.mask.name, options, config, mask, mask_image, image, scale, stop
     )
@@ -278,6 +284,16 @@ def _check_wishes(options: ObjectsOptions, config: ObjectConfig) -> None:
         raise DataError("--method keep changes no ids; give --table to measure them")
     if options.output is None and options.table is None:
         raise DataError("nothing to write; give -o for the objects, --table, or both")
+    if options.model is not None and config.method != "watershed":
+        raise DataError(
+            f"--model tells touching objects apart, and --method {config.method} "
+            "splits none; leave one of them out"
+        )
+    if options.model is not None and options.image is None:
+        raise DataError(
+            f"--model {options.model} shows objects in the image of the mask; give "
+            "--image, or leave --model out"
+        )
     if options.probabilities is not None and options.boundary is None:
         raise DataError(
             "--probabilities help where a class is the boundary between objects; name "

@@ -14,14 +14,18 @@ from unet_engine.errors import DataError, UnknownAxesError
 from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
 from unet_engine.images.labels.choices import Wording
 from unet_engine.images.pictures.reading import PICTURE_SUFFIXES
+from unet_engine.models.object_maps import gives_object_maps
+from unet_engine.models.store import ModelStore
+from unet_engine.prediction.config import PredictConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from unet_engine.cli.options.objects import MaskFiles, ObjectsOptions
     from unet_engine.images import LabelRule
-    from unet_engine.objects import SemanticMask
+    from unet_engine.objects import BlockDone, SemanticMask
+    from unet_engine.stopping import Stop
 
 _SAME_SIZE = 1e-3
 """Relative difference of two sizes that rounding in a file explains."""
@@ -222,6 +226,35 @@ def open_mask(
         boundary=options.boundary,
         probabilities=probabilities,
     )
+
+
+def iter_told_apart(
+    mask: SemanticMask, image: Image, options: ObjectsOptions, stop: Stop
+) -> Generator[BlockDone, None, SemanticMask]:
+    """Give a mask the object maps that its model predicts of its image.
+
+    Raises
+    ------
+    EngineError
+        When the model gives none, or the image does not fit the model or the mask.
+    """
+    from unet_engine.prediction.object_maps import iter_object_maps
+
+    checkpoint = ModelStore().load(str(options.model))
+    if not gives_object_maps(checkpoint):
+        raise DataError(
+            f"the model {options.model} shows no single objects; leave --model out, "
+            "and they are split at their necks"
+        )
+    shape, size = tuple(mask.classes.shape), (*image.leading_shape, *image.plane_shape)
+    if shape != size:
+        raise DataError(
+            f"the mask is {shape} and {image.name} is {size} pixels; give the image "
+            "that the mask was predicted from"
+        )
+    config = PredictConfig(object_size=options.object_size)
+    maps = yield from iter_object_maps(image, checkpoint, config, stop=stop)
+    return replace(mask, object_maps=maps, map_names=checkpoint.spec.object_maps)
 
 
 def _open_probabilities(path: Path, options: ObjectsOptions, mask: Image) -> Image:

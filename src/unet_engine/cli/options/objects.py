@@ -18,6 +18,7 @@ from unet_engine.cli.options.parameters import (
     UserPath,
     parse_whole,
 )
+from unet_engine.prediction.config import ObjectSize
 
 
 def parse_scale(kind: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
@@ -58,6 +59,11 @@ class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
     probabilities
         Probability of every class, as predict writes them; with --boundary; a folder
         for several.
+    model
+        Name or file of the model that drew the mask, with --image: where objects touch,
+        what it shows of them decides instead of their necks.
+    object_size
+        As predict had it.
     overwrite
         Replace files that are there, when the new ones are complete.
     resume
@@ -78,6 +84,8 @@ class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
         int | None, Parameter(metavar="CLASS", converter=parse_whole)
     ] = None
     probabilities: Annotated[UserPath | None, Parameter(metavar="FILE")] = None
+    model: Annotated[str | None, Parameter(metavar="MODEL")] = None
+    object_size: ObjectSize = "auto"
     overwrite: Flag = False
     resume: Flag = False
     image_axes: Annotated[UserAxes | None, Parameter(group=READING, metavar="AXES")] = (
