@@ -9,9 +9,11 @@ import numpy as np
 
 from unet_engine.labels import HELD_OUT
 from unet_engine.metrics import Confusion
-from unet_engine.training.combination import choose_share, number_strokes
+from unet_engine.training.combination import choose_share
+from unet_engine.training.cross_validation import StrokeCheck, balanced
 from unet_engine.training.data.soft_targets import parts_of
-from unet_engine.training.mask_score import MaskScore, score_mask
+from unet_engine.training.data.stroke_numbers import number_strokes
+from unet_engine.training.mask_score import MaskScore, score_mask, sharpened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 _MOST_DISPUTED = 0.05
 """Share of the pixels that a better model may change without the classifier's having
 the same class there: about as many as both are wrong on."""
+
+_FEWEST_STEPS = 60
+"""Steps before which a network that begins with a new last layer is no candidate. In
+the courses of "The share of the network" in benchmarks/RESULTS.md one of 7 to 30 steps
+took the mask from 0.68 to 0.58, where held-out strokes preferred it; after 80 the mean
+with it was above the classifier alone."""
 
 _LEAST_PROBABILITY = 1e-7
 """Sum of probabilities below which a pixel was not predicted."""
@@ -63,6 +71,9 @@ class Candidates:
         Pairs whose labels were held out, and the part of each that is predicted.
     classifier
         Did not learn from these labels.
+    check
+        How the classifier does on strokes in a cross-validation, of which there are
+        more than held-out ones; None: each mask is checked on the held-out ones.
     trained
         The network had learned these classes before the training.
     """
@@ -72,9 +83,11 @@ class Candidates:
         regions: Sequence[tuple[TrainingPair, tuple[slice, ...]]],
         classifier: StrokeClassifier,
         *,
+        check: StrokeCheck | None,
         trained: bool,
     ) -> None:
         self._trained = trained
+        self._check = check
         self._classifier = [_map(*region, classifier) for region in regions]
         targets = [pair.target[inner] for pair, inner in regions]
         self._held = [target < HELD_OUT for target in targets]
@@ -83,37 +96,44 @@ class Candidates:
         )
         self._groups = number_strokes(targets, HELD_OUT)
         self._images = len({id(pair.image) for pair, _ in regions})
-        self._before: tuple[Floats, list[Floats]] | None = None
+        self._before: list[Floats] | None = None
 
-    def choose(self, network: Sequence[Floats]) -> ChosenMask:
-        """Choose the share of the network; at first what there is before a training."""
-        ours, theirs = self._at_strokes(self._classifier), self._at_strokes(network)
+    def choose(self, network: Sequence[Floats], *, step: int) -> ChosenMask:
+        """Choose the share of the network; at first what there is before a training.
+
+        Parameters
+        ----------
+        network
+            Its probabilities, ``(classes, *spatial)`` float32 of each region.
+        step
+            How many it was trained for.
+        """
         if self._before is None and self._trained:
             # The model before is a network, which predicts alone.
-            self._before = theirs, list(network)
-            return self._chosen(list(network), 1.0, overtakes=False)
+            self._before = list(network)
+            return self._chosen(network, 1.0, overtakes=False)
+        if self._before is None or (step < _FEWEST_STEPS and not self._trained):
+            self._before = self._before or self._classifier
+            return self._chosen(network, 0.0, overtakes=False)
         choice = choose_share(
-            ours,
-            theirs,
+            self._at_strokes(self._classifier),
+            self._at_strokes(network),
             self._labels,
             self._groups,
             agreement=self._agreement(network),
             trained=self._trained,
         )
-        mixed = (1 - choice.share) * ours + choice.share * theirs
-        maps = [
-            ((1 - choice.share) * a + choice.share * b).astype(np.float32)
-            for a, b in zip(self._classifier, network, strict=True)
-        ]
-        if self._before is None:
-            self._before = mixed, maps
-            overtakes: bool | None = False
-        elif self._trained:
+        overtakes: bool | None
+        if self._trained:
             # By IoU on the held-out strokes, which corrections are among.
+            maps = self._mixed(network, choice.share)
             overtakes = None if self._keeps_the_rest(maps) else False
         else:
             overtakes = choice.gain > 0
-        return self._chosen(maps, choice.share, overtakes=overtakes)
+        return self._chosen(network, choice.share, overtakes=overtakes)
+
+    def _mixed(self, network: Sequence[Floats], share: float) -> list[Floats]:
+        return _means(self._classifier, network, share)
 
     def _keeps_the_rest(self, maps: Sequence[Floats]) -> bool:
         """Return whether the changes away from strokes are plausible.
@@ -125,24 +145,40 @@ class Candidates:
         assert self._before is not None
         disputed = []
         for found, before, ours in zip(
-            maps, self._before[1], self._classifier, strict=True
+            maps, self._before, self._classifier, strict=True
         ):
             new, old, other = (one.argmax(axis=0) for one in (found, before, ours))
             disputed.append(((new != old) & (new != other)).ravel())
         return bool(np.concatenate(disputed).mean() <= _MOST_DISPUTED)
 
     def _chosen(
-        self, maps: list[Floats], share: float, *, overtakes: bool | None
+        self, network: Sequence[Floats], share: float, *, overtakes: bool | None
     ) -> ChosenMask:
+        maps = self._mixed(network, share)
+        # For the score the classifier is as sure as it is right; see ``mask_score``.
+        sure = _means([sharpened(one) for one in self._classifier], network, share)
         return ChosenMask(
             probabilities=maps,
             share=share,
             overtakes=overtakes,
             score=score_mask(
                 [one.reshape(len(one), -1) for one in maps],
-                strokes=int(self._groups.max(initial=-1)) + 1,
-                images=self._images,
+                [one.reshape(len(one), -1) for one in sure],
+                check=self._check or self._held_out_check(maps),
             ),
+        )
+
+    def _held_out_check(self, maps: Sequence[Floats]) -> StrokeCheck:
+        """Return how a mask does on the held-out strokes."""
+        count = int(self._groups.max(initial=-1)) + 1
+        right = self._at_strokes(maps).argmax(axis=1) == self._labels
+        firsts = [int(np.argmax(self._groups == stroke)) for stroke in range(count)]
+        rights = [
+            float(right[self._groups == stroke].mean()) for stroke in range(count)
+        ]
+        labels = [int(self._labels[first]) for first in firsts]
+        return StrokeCheck(
+            strokes=count, images=self._images, right=balanced(labels, rights)
         )
 
     def _at_strokes(self, maps: Sequence[Floats]) -> Floats:
@@ -157,6 +193,15 @@ class Candidates:
             masks = (one.argmax(axis=0).astype(np.uint8) for one in (ours, theirs))
             confusion.add(*masks)
         return confusion.mean_iou
+
+
+def _means(
+    classifier: Sequence[Floats], network: Sequence[Floats], share: float
+) -> list[Floats]:
+    return [
+        ((1 - share) * ours + share * theirs).astype(np.float32)
+        for ours, theirs in zip(classifier, network, strict=True)
+    ]
 
 
 def _map(

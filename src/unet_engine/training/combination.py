@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     Floats = npt.NDArray[np.float32]
     Labels = npt.NDArray[np.uint8]
 
@@ -27,20 +25,22 @@ apart cannot be distinguished on some strokes."""
 _PRIOR_GROUPS = 6.0
 """Held-out strokes that the prior counts as much as."""
 
-_PRIOR_GAIN = {0.0: 0.0, 0.25: 0.012, 0.5: 0.016, 0.75: 0.008, 1.0: -0.02}
-"""By how much the mean with that share of the network has a smaller squared error than
+_PRIOR_GAIN = {0.0: 0.0, 0.25: 0.03, 0.5: 0.05, 0.75: 0.04, 1.0: 0.0}
+"""By how much of a stroke the mean with that share of the network is right on more than
 the classifier alone, before any evidence: see "The share of the network" in
 benchmarks/RESULTS.md."""
 
-_PRIOR_GAIN_TRAINED = {0.0: 0.0, 0.25: 0.02, 0.5: 0.03, 0.75: 0.03, 1.0: 0.03}
+_PRIOR_GAIN_TRAINED = {0.0: 0.0, 0.25: 0.04, 0.5: 0.06, 0.75: 0.07, 1.0: 0.07}
 """The same for a network that had learned these classes before: a classifier of some
 strokes knows less than it does."""
 
-_LEAST_AGREEMENT = 0.6
-"""Mean IoU between the masks of network and classifier from which on the prior holds: a
-network that has hardly begun to learn agrees with nothing. Two random masks of halves
-have a third, and on DIC cells one that took the mean of both from 0.71 to 0.59 had less
-than this."""
+_FULL_AGREEMENT = 0.8
+"""Mean IoU of the masks of network and classifier from which on the prior holds."""
+
+_DOUBT = 0.6
+"""By how much the prior is less for each unit of agreement that is missing, and share
+of the network: one that agrees with nothing that the classifier has learned needs
+strokes that speak for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,8 @@ class Choice:
     share
         Of the network in the mean; 0 leaves the classifier alone.
     gain
-        Expected decrease of the squared error against the classifier alone, 0 for
-        ``share`` 0.
+        Expected share of a stroke that it is right on more than the classifier alone, 0
+        for ``share`` 0.
     """
 
     share: float
@@ -85,61 +85,32 @@ def choose_share(
     trained
         The network had learned these classes before.
     """
-    before = _errors(classifier, labels, groups)
+    before = _wrong(classifier, labels, groups)
     count = len(before)
+    gains = _PRIOR_GAIN_TRAINED if trained else _PRIOR_GAIN
+    doubt = 0.0 if trained else _DOUBT * max(0.0, _FULL_AGREEMENT - agreement)
     best = Choice(share=0.0, gain=0.0)
     for share in SHARES[1:]:
         mixed = (1 - share) * classifier + share * network
-        found = float(np.sum(before - _errors(mixed, labels, groups)))
-        if trained:
-            prior = _PRIOR_GAIN_TRAINED[share]
-        else:
-            prior = _PRIOR_GAIN[share] if agreement >= _LEAST_AGREEMENT else -1.0
+        found = float(np.sum(before - _wrong(mixed, labels, groups)))
+        prior = gains[share] - share * doubt
         gain = (found + _PRIOR_GROUPS * prior) / (count + _PRIOR_GROUPS)
         if gain > best.gain:
             best = Choice(share=share, gain=gain)
     return best
 
 
-def _errors(
+def _wrong(
     probabilities: Floats, labels: Labels, groups: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:
-    """Return the mean squared error (Brier 1950) of each group of each class.
+    """Return the share of the pixels of each stroke that the mask is wrong on.
 
-    A group of one class is a stroke; every class has the same weight, however many
-    strokes it has.
+    Not a squared error: strokes lie where the classifier is wrong, and a network that
+    is sure of nothing has a smaller one there without a single pixel more that is
+    right.
     """
-    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    wrong = probabilities.argmax(axis=1) != labels
     counts = np.bincount(groups)
-    sums = np.bincount(groups, (1 - right) ** 2)
+    sums = np.bincount(groups, wrong)
     found: npt.NDArray[np.float64] = sums[counts > 0] / counts[counts > 0]
     return found
-
-
-def number_strokes(targets: Sequence[Labels], ignore: int) -> npt.NDArray[np.intp]:
-    """Number the strokes of some targets: connected pixels of a class.
-
-    Parameters
-    ----------
-    targets
-        Class ids, ``ignore`` or more where nothing counts.
-    ignore
-        Least value that is no class.
-
-    Returns
-    -------
-    ndarray
-        ``(n,)`` the number of the stroke of each pixel that counts, from 0, in the
-        order of the targets and of their rows.
-    """
-    from scipy import ndimage
-
-    found, first = [], 0
-    for target in targets:
-        numbers = np.zeros(target.shape, np.intp)
-        for label in np.unique(target[target < ignore]):
-            parts, count = ndimage.label(target == label, np.ones((3,) * target.ndim))
-            numbers[parts > 0] = parts[parts > 0] + first
-            first += count
-        found.append(numbers[target < ignore] - 1)
-    return np.concatenate(found) if found else np.empty(0, np.intp)

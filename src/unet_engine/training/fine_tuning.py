@@ -322,6 +322,7 @@ class _Start:
             seed=self._config.seed,
             watched=pairs if self._checkpoint.trained else (),
             classifier=self._strokes,
+            labelled=pairs,
             trained=self._checkpoint.trained,
         )
 

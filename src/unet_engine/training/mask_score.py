@@ -1,11 +1,13 @@
-"""How right a mask is, by its own probabilities and held-out strokes.
+"""How right a mask is, by probabilities, and whether that can be shown.
 
 Strokes are made where the mask is wrong, so their share of right pixels is far below
-that of the image. The probabilities of the mask give how many of its pixels are
-expected to be right: with ``p`` the probability of a class, the expected intersection
-is the sum of ``p`` over the pixels that got it, and the expected union their number and
-the sum of ``p`` over the others (the soft Jaccard index). Held-out strokes decide
-whether there is enough behind it to be shown. Pure: arrays in, numbers out.
+that of the image. Probabilities give how many of the mask's pixels are expected to be
+right: with ``p`` the probability of a class, the expected intersection is the sum of
+``p`` over the pixels that got it, and the expected union their number and the sum of
+``p`` over the others (the soft Jaccard index). That holds as far as the probabilities
+are right, which strokes that were not learned from show: where the mask is wrong on
+many of these, it is wrong elsewhere, too, and no score is shown. Pure: arrays in,
+numbers out.
 """
 
 from __future__ import annotations
@@ -20,16 +22,25 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from unet_engine.training.cross_validation import StrokeCheck
+
     Floats = npt.NDArray[np.float32]
 
-FEWEST_STROKES = 5
-"""Held-out strokes below which no score is shown: probabilities that came from so
-little are too sure of themselves."""
+FEWEST_STROKES = 15
+"""Checked strokes below which no score is shown: the first ones are alike, and so are
+right on one another however wrong the mask is; see "The shown score" in
+benchmarks/RESULTS.md, as for the numbers that follow."""
 
-_MODEL_ERROR = 0.06
-"""Half the width of the interval that remains with any number of tiles: two thirds of
-the scores lie so near to the truth; see "The shown score" in benchmarks/RESULTS.md."""
+LEAST_RIGHT = 0.85
+"""Share of the checked strokes that must be right for a score to be shown."""
 
+_SHARPNESS = 1.5
+"""Power of the classifier's probabilities with which they are as sure as right: it is a
+mean of two kinds of classifiers, which is less sure than either."""
+
+_MODEL_ERROR = 0.1
+"""Half the width of the interval that remains with any number of tiles: nine tenths of
+the scores that are shown lie so near to the truth."""
 
 _LEAST_UNION = 1e-9
 """Pixels of a union that is divided by."""
@@ -46,7 +57,10 @@ class MaskScore:
     low, high
         Ends of the interval of each.
     strokes, images
-        How many held-out strokes, on how many images, it was checked on.
+        How many strokes that were not learned from, on how many images, it was checked
+        on.
+    right
+        Share of their pixels that are right, each class and stroke alike, in [0, 1].
     """
 
     ious: tuple[float, ...]
@@ -54,11 +68,12 @@ class MaskScore:
     high: tuple[float, ...]
     strokes: int
     images: int
+    right: float
 
     @property
     def is_known(self) -> bool:
-        """Whether there are enough held-out strokes for a number to mean anything."""
-        return self.strokes >= FEWEST_STROKES
+        """Whether the strokes that it was checked on bear the number out."""
+        return self.strokes >= FEWEST_STROKES and self.right >= LEAST_RIGHT
 
     @property
     def mean(self) -> float:
@@ -67,39 +82,61 @@ class MaskScore:
         return float(np.mean(known)) if known else float("nan")
 
 
-def score_mask(tiles: Sequence[Floats], *, strokes: int, images: int) -> MaskScore:
+def sharpened(probabilities: Floats) -> Floats:
+    """Return probabilities of the classifier that are as sure as they are right.
+
+    Parameters
+    ----------
+    probabilities
+        ``(classes, *spatial)`` float32.
+    """
+    powers = probabilities**_SHARPNESS
+    known: Floats = powers / np.maximum(powers.sum(axis=0), _LEAST_UNION)
+    return known
+
+
+def score_mask(
+    masks: Sequence[Floats], known: Sequence[Floats], *, check: StrokeCheck
+) -> MaskScore:
     """Return the expected score of a mask.
 
     Parameters
     ----------
-    tiles
+    masks
         Probabilities of parts of the images, ``(classes, pixels)`` float32; the mask
         has the most probable class.
-    strokes, images
-        Held-out strokes, and the images that they are on.
+    known
+        How probable each class is there, as far as is known.
+    check
+        How the mask does on strokes.
     """
-    counts = np.array([_counts(tile) for tile in tiles if tile.size])
+    counts = np.array(
+        [
+            _counts(mask, probable)
+            for mask, probable in zip(masks, known, strict=True)
+            if mask.size
+        ]
+    )
+    on = {"strokes": check.strokes, "images": check.images, "right": check.right}
     if not len(counts):
-        return MaskScore(ious=(), low=(), high=(), strokes=strokes, images=images)
+        return MaskScore(ious=(), low=(), high=(), **on)
     ious = _ious(counts.sum(axis=0))
     spread = _MODEL_ERROR + _jackknife(counts)
     return MaskScore(
         ious=tuple(ious.tolist()),
         low=tuple(np.clip(ious - spread, 0, 1).tolist()),
         high=tuple(np.clip(ious + spread, 0, 1).tolist()),
-        strokes=strokes,
-        images=images,
+        **on,
     )
 
 
-def _counts(tile: Floats) -> npt.NDArray[np.float64]:
+def _counts(mask: Floats, probable: Floats) -> npt.NDArray[np.float64]:
     """Return the expected intersection and union of each class, ``(2, classes)``."""
-    labels = tile.argmax(axis=0)
-    predicted = np.arange(len(tile))[:, None] == labels
-    inside = np.where(predicted, tile, 0).sum(axis=1, dtype=np.float64)
-    union = predicted.sum(axis=1) + np.where(predicted, 0, tile).sum(
-        axis=1, dtype=np.float64
-    )
+    labels = mask.argmax(axis=0)
+    predicted = np.arange(len(mask))[:, None] == labels
+    inside = np.where(predicted, probable, 0).sum(axis=1, dtype=np.float64)
+    outside = np.where(predicted, 0, probable).sum(axis=1, dtype=np.float64)
+    union = predicted.sum(axis=1) + outside
     return np.stack([inside, union])
 
 

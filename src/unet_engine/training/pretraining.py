@@ -333,7 +333,9 @@ class BlindSpots:
         count = min(len(tiles), _MOST_TILES)
         self._tiles = [tiles[i * len(tiles) // count] for i in range(count)]
 
-    def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
+    def evaluate(
+        self, network: nn.Module, device: str, *, step: int = 0
+    ) -> HeldOutScores:
         """Measure the mean square error at the blind spots, in evaluation mode."""
         generator = torch.Generator().manual_seed(0)
         total = values = 0.0

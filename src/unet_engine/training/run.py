@@ -152,7 +152,9 @@ class TrainingRun:
     def _evaluate(self) -> Validation:
         started, state = time.monotonic(), self.state
         found = self._evaluator.evaluate(
-            self._optimisation.average.network, self._optimisation.device
+            self._optimisation.average.network,
+            self._optimisation.device,
+            step=state.step,
         )
         best = state.ranking.is_best(found, self._tolerance)
         validation = self._validation(found, best=best)
@@ -234,7 +236,7 @@ class TrainingRun:
         state.gains = Gains(iou=found.iou, loss=found.loss, step=state.step)
         if state.best is None or self._best_weights is None:
             return
-        found = self._measured(self._best_weights)
+        found = self._measured(self._best_weights, state.best.step)
         state.gains = Gains(iou=found.iou, loss=found.loss, step=state.step)
         if state.ranking.is_best(found, self._tolerance):
             state.best = _again(state.best, found)
@@ -242,10 +244,10 @@ class TrainingRun:
         else:
             state.best = state.best_scores = self._best_weights = None
 
-    def _measured(self, weights: Weights) -> HeldOutScores:
+    def _measured(self, weights: Weights, step: int = 0) -> HeldOutScores:
         device = self._optimisation.device
         network = folded_network(replace(self._checkpoint, weights=weights))
-        return self._evaluator.evaluate(network.to(device), device)
+        return self._evaluator.evaluate(network.to(device), device, step=step)
 
     def _changed(self, found: Renewed) -> DataChanged:
         assert self.state.before is not None

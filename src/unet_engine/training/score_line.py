@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING
 
+from unet_engine.training.mask_score import FEWEST_STROKES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,11 +32,17 @@ def describe_scores(
     """
     if after is None:
         return ""
-    where = _number(after.strokes, "held-out stroke")
+    strokes = _number(after.strokes, "stroke")
+    if after.strokes < FEWEST_STROKES:
+        return (
+            f"No score: {strokes} to check the mask with prove nothing. Paint at least "
+            f"{FEWEST_STROKES}, on other places, for one."
+        )
     if not after.is_known:
         return (
-            f"No score: {where} can prove nothing. Paint some more strokes of each "
-            "class, and on other places, for one."
+            f"No score: of {strokes} that were not learned from {after.right:.0%} are "
+            "right, so the mask is less right than its probabilities are. Paint more "
+            "where it is wrong."
         )
     shown = [
         f"{name} {iou:.2f} ({low:.2f} to {high:.2f}{_earlier(before, value)})"
@@ -44,7 +52,10 @@ def describe_scores(
         if not isnan(iou)
     ]
     images = _number(after.images, "image")
-    return f"Expected IoU of the mask: {', '.join(shown)}; from {where} on {images}."
+    return (
+        f"Expected IoU of the mask: {', '.join(shown)}; {after.right:.0%} right on "
+        f"{strokes} on {images} that were not learned from."
+    )
 
 
 def _earlier(before: MaskScore | None, value: int) -> str:

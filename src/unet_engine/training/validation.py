@@ -148,6 +148,8 @@ class HeldOut:
     classifier
         Was fitted to the strokes that are not held out. With it the mask is a mean of
         its probabilities and those of the network.
+    labelled
+        All that is labelled, for the classifier to be cross-validated on.
     trained
         The network had learned these classes before the training.
     """
@@ -161,6 +163,7 @@ class HeldOut:
         seed: int,
         watched: Sequence[TrainingPair] = (),
         classifier: StrokeClassifier | None = None,
+        labelled: Sequence[TrainingPair] = (),
         trained: bool = False,
     ) -> None:
         self._classes = len(spec.classes)
@@ -177,14 +180,22 @@ class HeldOut:
         self._candidates: Candidates | None = None
         if classifier is not None and classifier.classifier is not None and views:
             regions = [(view.pair, view.tile.inner_slices) for view in self._views]
-            self._candidates = Candidates(regions, classifier, trained=trained)
+            self._candidates = Candidates(
+                regions,
+                classifier,
+                # What a classifier of strokes does says nothing of a trained network.
+                check=None if trained else classifier.cross_validated(labelled),
+                trained=trained,
+            )
 
-    def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
-        """Evaluate a network in evaluation mode."""
+    def evaluate(
+        self, network: nn.Module, device: str, *, step: int = 0
+    ) -> HeldOutScores:
+        """Evaluate a network in evaluation mode, after a step of its training."""
         probabilities = [self._probabilities(network, v, device) for v in self._views]
         choice: ChosenMask | None = None
         if self._candidates is not None:
-            choice = self._candidates.choose(probabilities)
+            choice = self._candidates.choose(probabilities, step=step)
             probabilities = choice.probabilities
         confusion = Confusion(self._classes)
         total, changed = 0.0, 0

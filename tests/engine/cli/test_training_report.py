@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def score(strokes: int) -> MaskScore:
     return MaskScore(
-        ious=(0.9, 0.7), low=(0.8, 0.6), high=(0.95, 0.8), strokes=strokes, images=2
+        ious=(0.9, 0.7),
+        low=(0.8, 0.6),
+        high=(0.95, 0.8),
+        strokes=strokes,
+        images=2,
+        right=0.9,
     )
 
 
@@ -47,11 +52,11 @@ def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 def test_the_score_of_each_class_stands_below_the_validation(printed: Any):
     out = printed(score(FEWEST_STROKES))
     assert "foreground 0.70 (0.60 to 0.80)" in out.splitlines()[-1]
-    assert f"{FEWEST_STROKES} held-out strokes on 2 images" in out
+    assert f"{FEWEST_STROKES} strokes on 2 images" in out
 
 
 def test_too_few_strokes_are_named_and_give_no_score(printed: Any):
-    assert "No score: 1 held-out stroke can" in printed(score(1))
+    assert "No score: 1 stroke to check" in printed(score(1))
 
 
 @pytest.mark.parametrize(

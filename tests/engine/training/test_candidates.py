@@ -35,8 +35,12 @@ def classifier() -> StrokeClassifier:
 
 def candidates(classifier: StrokeClassifier, *, trained: bool) -> Candidates:
     return Candidates(
-        [(pair(range(50, 90, 5)), EVERYTHING)], classifier, trained=trained
+        [(pair(range(50, 90, 5)), EVERYTHING)], classifier, check=None, trained=trained
     )
+
+
+def choose(compared: Candidates, network: list[np.ndarray], step: int = 100):
+    return compared.choose(network, step=step)
 
 
 def predicted(right: float, wrong: np.ndarray | None = None) -> list[np.ndarray]:
@@ -49,7 +53,7 @@ def predicted(right: float, wrong: np.ndarray | None = None) -> list[np.ndarray]
 
 
 def test_before_a_training_it_is_the_classifier_alone(classifier):
-    found = candidates(classifier, trained=False).choose(predicted(0.5))
+    found = choose(candidates(classifier, trained=False), predicted(0.5))
     assert (found.share, found.overtakes) == (0, False)
     assert found.score.strokes == 16
     assert np.mean(found.probabilities[0].argmax(0) == TRUTH) > 0.9
@@ -57,20 +61,45 @@ def test_before_a_training_it_is_the_classifier_alone(classifier):
 
 def test_a_bad_network_does_not_overtake_and_a_good_one_does(classifier):
     compared = candidates(classifier, trained=False)
-    compared.choose(predicted(0.5))
-    bad = compared.choose(predicted(0.1))
+    choose(compared, predicted(0.5))
+    bad = choose(compared, predicted(0.1))
     assert (bad.share, bad.overtakes) == (0, False)
-    good = compared.choose(predicted(0.99))
+    good = choose(compared, predicted(0.99))
     assert good.share > 0
     assert good.overtakes
 
 
+def test_a_network_of_few_steps_is_no_candidate(classifier):
+    compared = candidates(classifier, trained=False)
+    choose(compared, predicted(0.5), step=0)
+    early = choose(compared, predicted(0.99), step=20)
+    assert (early.share, early.overtakes) == (0, False)
+    assert choose(compared, predicted(0.99)).share > 0
+
+
+def test_of_a_model_that_was_trained_they_may_be_few(classifier):
+    compared = candidates(classifier, trained=True)
+    choose(compared, predicted(0.55), step=0)
+    assert choose(compared, predicted(0.99), step=5).overtakes is None
+
+
+def test_the_score_is_checked_on_the_held_out_strokes_without_another_check(classifier):
+    compared = candidates(classifier, trained=True)
+    wrong = np.zeros((SIZE, SIZE), bool)
+    wrong[:, SIZE // 2 :] = True
+    assert choose(compared, predicted(0.99)).score.right == 1
+    # One class of two is wrong.
+    found = choose(candidates(classifier, trained=True), predicted(0.99, wrong=wrong))
+    assert found.score.right == 0.5
+    assert not found.score.is_known
+
+
 def test_a_trained_model_is_replaced_by_a_better_one(classifier):
     compared = candidates(classifier, trained=True)
-    before = compared.choose(predicted(0.55))
+    before = choose(compared, predicted(0.55))
     assert (before.share, before.overtakes) == (1, False)
     # The IoU on the held-out strokes decides.
-    assert compared.choose(predicted(0.99)).overtakes is None
+    assert choose(compared, predicted(0.99)).overtakes is None
 
 
 def test_a_model_that_is_right_on_strokes_alone_does_not_replace_another(classifier):
@@ -78,7 +107,7 @@ def test_a_model_that_is_right_on_strokes_alone_does_not_replace_another(classif
     strokes = np.zeros((SIZE, SIZE), bool)
     strokes[48:] = True
     # The model before is wrong where strokes are held out, and sure elsewhere.
-    compared.choose(predicted(0.99, wrong=strokes))
+    choose(compared, predicted(0.99, wrong=strokes))
     # The new one is right there, and changes all of the rest.
     assert not compared._keeps_the_rest(predicted(0.99, wrong=~strokes))
     assert compared._keeps_the_rest(predicted(0.99))
@@ -87,8 +116,8 @@ def test_a_model_that_is_right_on_strokes_alone_does_not_replace_another(classif
 def test_a_class_that_lies_nowhere_in_the_held_out_part_is_no_error(classifier):
     only = pair(range(50, 90, 5))
     only.target[only.target == 1] = IGNORE
-    compared = Candidates([(only, EVERYTHING)], classifier, trained=False)
-    compared.choose(predicted(0.5))
-    found = compared.choose(predicted(0.99))
+    compared = Candidates([(only, EVERYTHING)], classifier, check=None, trained=False)
+    choose(compared, predicted(0.5))
+    found = choose(compared, predicted(0.99))
     assert found.score.strokes == 8
     assert found.share in (0.25, 0.5, 0.75, 1.0)

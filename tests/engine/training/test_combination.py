@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.combination import (
-    SHARES,
-    choose_share,
-    number_strokes,
-)
+from unet_engine.training.combination import SHARES, choose_share
+from unet_engine.training.data.stroke_numbers import number_strokes, stroke_map
 
 
 def held_out(strokes: int, right: float, seed: int = 0) -> np.ndarray:
@@ -46,6 +43,18 @@ def test_a_network_that_has_hardly_learned_leaves_the_mask_as_it_is():
     assert choose(*alike, agreement=0.3).share == 0
 
 
+def test_strokes_may_speak_for_a_network_that_agrees_with_nothing():
+    wrong, right = held_out(6, 0.1), held_out(6, 0.9, 1)
+    assert choose(wrong, right, agreement=0.45).share >= 0.5
+
+
+def test_a_network_that_is_sure_of_nothing_gains_nothing_on_mistakes():
+    # A squared error would prefer it: it is less wrong, and not right more often.
+    wrong, unsure = held_out(20, 0.1), held_out(20, 0.1)
+    unsure[:, 0], unsure[:, 1] = 0.45, 0.55
+    assert choose(wrong, unsure, agreement=0.6).share == 0
+
+
 def test_a_model_that_knew_the_classes_counts_more_than_some_strokes():
     alike = held_out(2, 0.7), held_out(2, 0.7, 1)
     assert choose(*alike, trained=True).share > 0.5
@@ -54,15 +63,14 @@ def test_a_model_that_knew_the_classes_counts_more_than_some_strokes():
 def test_a_long_stroke_counts_as_much_as_a_short_one():
     labels = np.zeros(101, np.uint8)
     groups = np.array([0] * 100 + [1])
-    one = np.full((101, 2), 0.5, np.float32)
-    long, short = one.copy(), one.copy()
-    long[:100] = [0.6, 0.4]
-    short[100] = [0.99, 0.01]
+    wrong = np.tile(np.array([0.2, 0.8], np.float32), (101, 1))
+    long, short = wrong.copy(), wrong.copy()
+    long[:100] = short[100] = [0.9, 0.1]
     gains = [
-        choose_share(one, two, labels, groups, agreement=0.9).gain
+        choose_share(wrong, two, labels, groups, agreement=0.9).gain
         for two in (long, short)
     ]
-    assert gains[1] > gains[0]
+    assert gains[1] == pytest.approx(gains[0])
 
 
 def test_strokes_are_connected_pixels_of_a_class():
@@ -79,6 +87,7 @@ def test_strokes_are_connected_pixels_of_a_class():
     # The diagonal neighbour belongs to the stroke above it.
     assert {int(n) for n in numbers[labels == 0]} == {int(numbers[0])}
     assert number_strokes([], HELD_OUT).shape == (0,)
+    assert set(np.unique(stroke_map(target, HELD_OUT))) == {-1, 0, 1}
 
 
 @pytest.mark.parametrize("share", SHARES)

@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unet_engine.training.mask_score import FEWEST_STROKES, score_mask
+from unet_engine.training.cross_validation import StrokeCheck
+from unet_engine.training.mask_score import (
+    FEWEST_STROKES,
+    LEAST_RIGHT,
+    MaskScore,
+    score_mask,
+    sharpened,
+)
+
+
+def scored(
+    tiles: list[np.ndarray], strokes: int = 40, right: float = 0.95
+) -> MaskScore:
+    check = StrokeCheck(strokes=strokes, images=2, right=right)
+    return score_mask(tiles, tiles, check=check)
 
 
 def tile(rng: np.random.Generator, pixels: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -17,7 +31,7 @@ def tile(rng: np.random.Generator, pixels: int = 4000) -> tuple[np.ndarray, np.n
 def test_calibrated_probabilities_give_the_true_score():
     rng = np.random.default_rng(0)
     tiles, truths = zip(*(tile(rng) for _ in range(20)), strict=True)
-    found = score_mask(tiles, strokes=9, images=2)
+    found = scored(list(tiles))
     mask = np.concatenate([t[1] > t[0] for t in tiles])
     truth = np.concatenate(truths)
     iou = np.sum(mask & truth) / np.sum(mask | truth)
@@ -28,9 +42,9 @@ def test_calibrated_probabilities_give_the_true_score():
 
 def test_sure_tiles_give_one_and_unsure_ones_little():
     sure = np.array([[1, 1, 0], [0, 0, 1]], np.float32)
-    assert score_mask([sure], strokes=9, images=1).ious == (1, 1)
+    assert scored([sure]).ious == (1, 1)
     unsure = np.full((2, 10), 0.5, np.float32)
-    assert score_mask([unsure], strokes=9, images=1).ious[0] == pytest.approx(0.5)
+    assert scored([unsure]).ious[0] == pytest.approx(0.5)
 
 
 def test_tiles_that_differ_widen_the_interval():
@@ -38,23 +52,30 @@ def test_tiles_that_differ_widen_the_interval():
     sure = np.concatenate([sure, 1 - sure])
     unsure = np.array([[0.6] * 50 + [0.4] * 50], np.float32)
     unsure = np.concatenate([unsure, 1 - unsure])
-    alike, apart = (
-        score_mask(tiles, strokes=9, images=1)
-        for tiles in ([sure] * 4, [sure, unsure] * 2)
-    )
+    alike, apart = (scored(tiles) for tiles in ([sure] * 4, [sure, unsure] * 2))
     width = [s.high[0] - s.low[0] for s in (alike, apart)]
     assert width[1] > width[0]
 
 
-def test_few_strokes_give_no_score_that_is_shown():
-    sure = np.array([[1, 0], [0, 1]], np.float32)
-    assert not score_mask([sure], strokes=FEWEST_STROKES - 1, images=1).is_known
-    assert score_mask([sure], strokes=FEWEST_STROKES, images=1).is_known
+def test_few_strokes_or_many_wrong_ones_give_no_score_that_is_shown():
+    sure = [np.array([[1, 0], [0, 1]], np.float32)]
+    assert not scored(sure, strokes=FEWEST_STROKES - 1).is_known
+    assert scored(sure, strokes=FEWEST_STROKES, right=LEAST_RIGHT).is_known
+    assert not scored(sure, right=LEAST_RIGHT - 0.01).is_known
+
+
+def test_the_classifier_is_made_surer_and_no_class_changes():
+    unsure = np.array([[0.6, 0.3, 0.5], [0.2, 0.5, 0.5], [0.2, 0.2, 0]], np.float32)
+    sure = sharpened(unsure)
+    np.testing.assert_allclose(sure.sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_array_equal(sure.argmax(axis=0), unsure.argmax(axis=0))
+    assert (sure.max(axis=0)[:2] > unsure.max(axis=0)[:2]).all()
+    assert sharpened(np.zeros((2, 3), np.float32)).max() == 0
 
 
 def test_a_class_that_is_nowhere_has_no_score():
     tile = np.array([[0.9, 0.8], [0.1, 0.2], [0, 0]], np.float32)
-    found = score_mask([tile], strokes=9, images=1)
+    found = scored([tile])
     assert np.isnan(found.ious[1])
     assert np.isnan(found.ious[2])
-    assert score_mask([], strokes=0, images=0).ious == ()
+    assert scored([]).ious == ()

@@ -10,13 +10,14 @@ from unet_engine.training.score_line import describe_scores
 CLASSES = ("background", "nucleus", "debris")
 
 
-def score(*ious: float, strokes: int = 6) -> MaskScore:
+def score(*ious: float, strokes: int = 40, right: float = 0.93) -> MaskScore:
     return MaskScore(
         ious=ious,
         low=tuple(iou - 0.1 for iou in ious),
         high=tuple(iou + 0.05 for iou in ious),
         strokes=strokes,
         images=1,
+        right=right,
     )
 
 
@@ -24,7 +25,8 @@ def test_each_class_has_its_interval_and_the_score_before():
     text = describe_scores(score(0.9, 0.5), score(0.91, 0.7, nan), CLASSES)
     assert text == (
         "Expected IoU of the mask: background 0.91 (0.81 to 0.96, before 0.90), "
-        "nucleus 0.70 (0.60 to 0.75, before 0.50); from 6 held-out strokes on 1 image."
+        "nucleus 0.70 (0.60 to 0.75, before 0.50); 93% right on 40 strokes on 1 image "
+        "that were not learned from."
     )
 
 
@@ -38,7 +40,16 @@ def test_without_a_score_before():
 def test_too_few_strokes_show_none():
     few = score(0.9, 0.7, strokes=FEWEST_STROKES - 1)
     text = describe_scores(score(0.5, 0.5), few, CLASSES)
-    assert text.startswith(f"No score: {FEWEST_STROKES - 1} held-out strokes")
+    assert text.startswith(f"No score: {FEWEST_STROKES - 1} strokes")
+    assert f"at least {FEWEST_STROKES}" in text
+    assert "0." not in text
+
+
+def test_wrong_strokes_show_none():
+    wrong = score(0.9, 0.7, right=0.61)
+    text = describe_scores(score(0.5, 0.5), wrong, CLASSES)
+    assert text.startswith("No score: of 40 strokes")
+    assert "61% are right" in text
     assert "0." not in text
 
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 class Evaluator(Protocol):
     """Measures how good a network is."""
 
-    def evaluate(self, network: nn.Module, device: str) -> HeldOutScores:
-        """Measure a network in evaluation mode on the held-out set."""
+    def evaluate(
+        self, network: nn.Module, device: str, *, step: int = 0
+    ) -> HeldOutScores:
+        """Measure a network in evaluation mode on the held-out set, after a step."""
 
 
 class Resumable(Protocol):

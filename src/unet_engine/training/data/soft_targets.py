@@ -28,6 +28,8 @@ from unet_engine.interactive.stages import (
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
 from unet_engine.pixel_classification.feature_cache import BLOCK
+from unet_engine.training.cross_validation import StrokeCheck, cross_validate
+from unet_engine.training.data.stroke_numbers import stroke_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,19 +100,40 @@ class StrokeClassifier:
 
     def fit(self, pairs: Sequence[TrainingPair]) -> PixelClassifier | None:
         """Fit a classifier to the labels of sparse pairs; None where it cannot be."""
-        images = []
+        images = [rows for rows, _ in self._labelled(pairs)]
+        if (
+            self._stop()
+            or not images
+            or len(np.unique(np.concatenate([i.labels for i in images]))) < 2
+        ):
+            return None
+        rows = join_images(images)
+        fine = self._extractor.count_fine(len(pairs[0].image))
+        return fit_in_stages(rows, fine)
+
+    def cross_validated(self, pairs: Sequence[TrainingPair]) -> StrokeCheck:
+        """Return how classifiers do on strokes of pairs that they did not learn."""
+        known = self._labelled(pairs)
+        fine = self._extractor.count_fine(len(pairs[0].image)) if pairs else 0
+        return cross_validate(
+            [rows for rows, _ in known], [strokes for _, strokes in known], fine
+        )
+
+    def _labelled(
+        self, pairs: Sequence[TrainingPair]
+    ) -> list[tuple[LabelledRows, npt.NDArray[np.intp]]]:
+        """Return the labelled pixels of sparse pairs, and the stroke of each."""
+        found = []
         for pair in pairs:
             blocks = parts_with_labels(pair)
             if not is_sparse(pair) or not blocks:
                 continue
             if self._stop():
-                return None
-            images.append(self._rows(pair, blocks))
-        if not images or len(np.unique(np.concatenate([i.labels for i in images]))) < 2:
-            return None
-        rows = join_images(images)
-        fine = self._extractor.count_fine(len(pairs[0].image))
-        return fit_in_stages(rows, fine)
+                break
+            numbers = stroke_map(pair.target, HELD_OUT)
+            strokes = [n[n >= 0] for n in (numbers[part] for part in blocks)]
+            found.append((self._rows(pair, blocks), np.concatenate(strokes)))
+        return found
 
     def predict(self, pair: TrainingPair, parts: Iterable[Part]) -> Halves:
         """Return the probabilities of some blocks of a pair, 0 in the others.
