@@ -225,7 +225,7 @@ class TestEnd:
         clock = iter(np.arange(0, 1e5, 0.01))
         monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
         scores = HeldOutScores(loss=0.5, iou=0.7)
-        monkeypatch.setattr(HeldOut, "evaluate", lambda *_: scores)
+        monkeypatch.setattr(HeldOut, "evaluate", lambda *_, **__: scores)
         monkeypatch.setattr(Optimisation, "_step", lambda *_: 1.0)
         events, result = train(config=with_(steps=0, minutes=10))
         assert result.converged
@@ -240,7 +240,7 @@ class TestEnd:
 
     def test_steps_that_are_given_are_taken_whatever_is_gained(self, monkeypatch):
         scores = HeldOutScores(loss=0.5, iou=0.7)
-        monkeypatch.setattr(HeldOut, "evaluate", lambda *_: scores)
+        monkeypatch.setattr(HeldOut, "evaluate", lambda *_, **__: scores)
         monkeypatch.setattr(Optimisation, "_step", lambda *_: 1.0)
         _, result = train(config=with_(steps=300))
         assert result.steps == 300
@@ -277,7 +277,7 @@ class TestEnd:
                 *[HeldOutScores(loss=0.5, iou=0.45, missed=(1,))] * 99,
             ]
         )
-        monkeypatch.setattr(HeldOut, "evaluate", lambda *_: next(looks))
+        monkeypatch.setattr(HeldOut, "evaluate", lambda *_, **__: next(looks))
         _, result = train(config=with_(steps=2))
         assert result.improved
         (note,) = result.notes
@@ -479,7 +479,7 @@ class TestBest:
         held_out = TrainingPair(np.zeros((1, 300, 300), np.float32), target)
         ious = [0.2, 0.76, 0.3, 0.65, 0.66]
         evaluator = SimpleNamespace(
-            evaluate=lambda *_: HeldOutScores(loss=1.0, iou=ious[run.state.step]),
+            evaluate=lambda *_, **__: HeldOutScores(loss=1.0, iou=ious[run.state.step]),
         )
         optimisation = SimpleNamespace(
             average=SimpleNamespace(network=None), device="cpu", frozen=True, batch=1,
@@ -506,7 +506,7 @@ class TestBest:
         self, overtakes, kept
     ):
         evaluator = SimpleNamespace(
-            evaluate=lambda *_: HeldOutScores(
+            evaluate=lambda *_, **__: HeldOutScores(
                 loss=1.0, iou=0.9 - 0.1 * run.state.step, share=0.5,
                 overtakes=overtakes[run.state.step],
             ),

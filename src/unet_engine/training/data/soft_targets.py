@@ -101,11 +101,9 @@ class StrokeClassifier:
     def fit(self, pairs: Sequence[TrainingPair]) -> PixelClassifier | None:
         """Fit a classifier to the labels of sparse pairs; None where it cannot be."""
         images = [rows for rows, _ in self._labelled(pairs)]
-        if (
-            self._stop()
-            or not images
-            or len(np.unique(np.concatenate([i.labels for i in images]))) < 2
-        ):
+        if not images or self._stop():
+            return None
+        if len(np.unique(np.concatenate([one.labels for one in images]))) < 2:
             return None
         rows = join_images(images)
         fine = self._extractor.count_fine(len(pairs[0].image))

@@ -124,7 +124,7 @@ def test_new_strokes_are_waited_for_after_gains_have_ended(monkeypatch):
     clock = iter(np.arange(0, 1e5, 0.01))
     monkeypatch.setattr(fine_tuning.time, "monotonic", lambda: float(next(clock)))
     scores = HeldOutScores(loss=0.5, iou=0.7)
-    monkeypatch.setattr(HeldOut, "evaluate", lambda *_: scores)
+    monkeypatch.setattr(HeldOut, "evaluate", lambda *_, **__: scores)
     monkeypatch.setattr(Optimisation, "_step", lambda *_: 1.0)
     source, left = Latest([BRIGHT]), []
 
