@@ -166,7 +166,9 @@ def quantised(maps: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """
     if maps.dtype == np.uint8:
         return maps
-    return np.rint(np.clip(maps, 0, 1) * np.float32(255)).astype(np.uint8)
+    steps: npt.NDArray[np.uint8]
+    steps = np.rint(np.clip(maps, 0, 1) * np.float32(255)).astype(np.uint8)
+    return steps
 
 
 def read_ids(array: Any, where: tuple[int | slice, ...]) -> Ints:

@@ -187,7 +187,7 @@ def iter_predict(
     # What Live keeps is of the grid of the image.
     kept = None if plan.is_scaled else features
     make = DirectionsPredictor if three else partial(ModelPredictor, features=kept)
-    predictor = make(
+    predictor: AnyPredictor = make(
         there,
         checkpoint,
         config,

@@ -117,16 +117,17 @@ def score_mask(
             if mask.size
         ]
     )
-    on = {"strokes": check.strokes, "images": check.images, "right": check.right}
-    if not len(counts):
-        return MaskScore(ious=(), low=(), high=(), **on)
-    ious = _ious(counts.sum(axis=0))
-    spread = _MODEL_ERROR + _jackknife(counts)
+    ious = spread = np.empty(0)
+    if len(counts):
+        ious = _ious(counts.sum(axis=0))
+        spread = _MODEL_ERROR + _jackknife(counts)
     return MaskScore(
         ious=tuple(ious.tolist()),
         low=tuple(np.clip(ious - spread, 0, 1).tolist()),
         high=tuple(np.clip(ious + spread, 0, 1).tolist()),
-        **on,
+        strokes=check.strokes,
+        images=check.images,
+        right=check.right,
     )
 
 
