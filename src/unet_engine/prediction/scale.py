@@ -7,11 +7,13 @@ the model.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import ceil, log
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError, SpecError
 from unet_engine.images.axes import title_of
+from unet_engine.prediction.config import SMALLEST_OBJECT
 from unet_engine.prediction.directions import in_three_directions
 from unet_engine.tiling.tiles import Footprint
 
@@ -26,12 +28,32 @@ _ALIKE = 1.2
 """Ratio of two sizes up to which a network need not distinguish them: the image is
 predicted on its own grid, which costs no interpolation."""
 
+_CONTRADICTION = 1.5
+"""Ratio of two sizes from which on they contradict each other."""
+
 _TILE_STEP = {2: 32, 3: 8}
 """Pixels of the image, by dimensions, of which edges of tiles are multiples, so that
 chunks on disk divide them."""
 
 _FARTHEST = 32.0
 """Ratio of two sizes of pixels from which on one of them must be in another unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeEstimate:
+    """What was found of the size of the objects in an image.
+
+    Attributes
+    ----------
+    diameter_px
+        Median diameter in pixels of the image, of disks of the same area, weighted by
+        their area; None where no objects were found.
+    sure
+        Whether predictions at several scales agree.
+    """
+
+    diameter_px: float | None = None
+    sure: bool = False
 
 
 def scale_of(image: Image, spec: ModelSpec, config: PredictConfig) -> tuple[float, ...]:
@@ -74,18 +96,83 @@ def scale_of(image: Image, spec: ModelSpec, config: PredictConfig) -> tuple[floa
     return factors
 
 
-def describe_scale(image: Image, spec: ModelSpec, config: PredictConfig) -> str:
-    """Return at which scale an image is predicted; empty for its own."""
-    factors = scale_of(image, spec, config)
-    if set(factors) == {1.0}:
-        return ""
-    size = config.object_size
-    by = (
-        "by the size of pixels"
-        if isinstance(size, str)
-        else f"objects of {size:.3g} px"
-    )
-    return f"{by}, predicted at {factors[-1]:.2f}x"
+def is_estimated(spec: ModelSpec, config: PredictConfig) -> bool:
+    """Whether the size of objects is to be estimated from the image.
+
+    Of volumes it is not: their parts are too small, or take too long.
+    """
+    knows = spec.ndim == 2 and bool(spec.classes) and spec.object_size_px is not None
+    return config.object_size == "auto" and knows
+
+
+def config_for(
+    image: Image, spec: ModelSpec, config: PredictConfig, found: SizeEstimate
+) -> PredictConfig:
+    """Return the configuration in which an estimate decides the size of objects."""
+    if found.sure and found.diameter_px is not None:
+        # Two digits are more than it is good for, and the same on every computer.
+        size = max(SMALLEST_OBJECT, float(f"{found.diameter_px:.2g}"))
+        if size <= max(image.plane_shape):
+            return replace(config, object_size=size)
+    known = spec.pixel_size_um is not None and edge_of_pixel(image, config) is not None
+    return replace(config, object_size="pixel-size" if known else "off")
+
+
+def describe_scale(
+    image: Image,
+    spec: ModelSpec,
+    config: PredictConfig,
+    found: SizeEstimate | None = None,
+) -> str:
+    """Return at which scale an image is predicted, and why; empty for its own.
+
+    Parameters
+    ----------
+    image, spec, config
+        As of `scale_of`.
+    found
+        What was estimated, if anything was.
+    """
+    factor = scale_of(image, spec, config)[-1]
+    at = f"predicted at {factor:.2f}x" if factor != 1 else "predicted at 1x"
+    notes = []
+    if isinstance(config.object_size, float | int):
+        if factor != 1 or found is not None:
+            notes.append(f"objects about {config.object_size:.3g} px, {at}")
+    elif found is not None:
+        notes.append(
+            "the size of the objects cannot be estimated, so the image is "
+            f"{at}; state it in pixels (Object size, --object-size 30) if that is wrong"
+        )
+    elif factor != 1:
+        notes.append(f"by the size of pixels, {at}")
+    return "; ".join((*notes, *_contradictions(image, spec, config)))
+
+
+def _contradictions(image: Image, spec: ModelSpec, config: PredictConfig) -> list[str]:
+    """Describe sizes that do not fit each other."""
+    notes = []
+    edges, stated = edge_of_pixel(image, config), image.pixel_size.lengths("YX")
+    if edges is not None and stated is not None and _differ(edges[1], stated[1]):
+        notes.append(
+            f"the image states pixels of {stated[1]:.3g} µm, {edges[1]:.3g} µm was "
+            "given and counts"
+        )
+    if isinstance(config.object_size, str) or None in (edges, spec.pixel_size_um):
+        return notes
+    assert edges is not None
+    assert spec.pixel_size_um is not None
+    factor, by_pixels = scale_of(image, spec, config)[-1], edges[1] / spec.pixel_size_um
+    if _differ(factor, by_pixels):
+        notes.append(
+            f"the sizes of pixels would give {by_pixels:.2f}x (Object size, "
+            "--object-size pixel-size)"
+        )
+    return notes
+
+
+def _differ(one: float, other: float) -> bool:
+    return abs(log(one / other)) > log(_CONTRADICTION)
 
 
 def footprint_on_image(footprint: Footprint, factors: Sequence[float]) -> Footprint:

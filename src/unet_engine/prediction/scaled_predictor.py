@@ -8,21 +8,34 @@ image and the factors, so tiles equal the whole.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from unet_engine.images.no_data import unrecorded
 from unet_engine.images.resampled import resampled_image
+from unet_engine.prediction.directions import (
+    footprint_of_planes,
+    in_three_directions,
+)
+from unet_engine.prediction.directions_predictor import DirectionsPredictor
+from unet_engine.prediction.model_predictor import ModelPredictor
 from unet_engine.tiling.resampling import AxisWeights
 from unet_engine.tiling.tiles import Tile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from unet_engine.images import Image, Normalisation
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index
+    from unet_engine.prediction.config import PredictConfig
     from unet_engine.prediction.plan import PredictionPlan
+    from unet_engine.stopping import Stop
 
     Floats = npt.NDArray[np.float32]
 
@@ -141,6 +154,55 @@ class ScaledPredictor:
         if lost is not None:
             found[:, lost] = 0
             found[0, lost] = 1
+
+
+def predictor_for(
+    image: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig,
+    normalisation: Normalisation,
+    plan: PredictionPlan,
+    *,
+    stop: Stop,
+    features: FeatureCache | None = None,
+    calibrate: bool = False,
+    block_edge: int = 0,
+) -> AnyPredictor:
+    """Return what predicts the tiles of a plan, at any scale and in any direction.
+
+    Parameters
+    ----------
+    image
+        As the model takes it.
+    checkpoint, config, normalisation, stop, features, calibrate, block_edge
+        As of a ``ModelPredictor``.
+    plan
+        Of the prediction.
+
+    Raises
+    ------
+    CheckpointError
+        When the model cannot be computed with.
+    """
+    there, brightness = on_grid_of_model(image, normalisation, plan)
+    make: Callable[..., AnyPredictor]
+    three, footprint = in_three_directions(checkpoint.spec, config), plan.footprint
+    # What Live keeps is of the grid of the image.
+    kept = None if plan.is_scaled else features
+    make = DirectionsPredictor if three else partial(ModelPredictor, features=kept)
+    predictor: AnyPredictor = make(
+        there,
+        checkpoint,
+        config,
+        brightness,
+        stop,
+        footprint=footprint_of_planes(footprint) if three else footprint,
+        calibrate=calibrate,
+        block_edge=block_edge,
+    )
+    if not plan.is_scaled:
+        return predictor
+    return ScaledPredictor(normalisation.marked(image), predictor, plan)
 
 
 def on_grid_of_model(

@@ -21,13 +21,10 @@ from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.directions import (
-    footprint_of_planes,
     in_three_directions,
 )
-from unet_engine.prediction.directions_predictor import DirectionsPredictor
 from unet_engine.prediction.events import Prediction, TileDone
 from unet_engine.prediction.model_predictor import (
-    ModelPredictor,
     uses_classifier,
     uses_network,
 )
@@ -38,11 +35,8 @@ from unet_engine.prediction.plan import (
     plan_prediction,
 )
 from unet_engine.prediction.scale import describe_scale
-from unet_engine.prediction.scaled_predictor import (
-    AnyPredictor,
-    ScaledPredictor,
-    on_grid_of_model,
-)
+from unet_engine.prediction.scaled_predictor import on_grid_of_model, predictor_for
+from unet_engine.prediction.size_estimate import settled_size
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
@@ -61,6 +55,8 @@ if TYPE_CHECKING:
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Near
     from unet_engine.prediction.outputs import Output
+    from unet_engine.prediction.scale import SizeEstimate
+    from unet_engine.prediction.scaled_predictor import AnyPredictor
     from unet_engine.stopping import Stop
 
 __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
@@ -177,28 +173,27 @@ def iter_predict(
     fingerprint = _fingerprint(image)
     if normalisation is None:
         normalisation = measure_normalisation(image, spec, plan)
-    there, brightness = on_grid_of_model(image, normalisation, plan)
+    # A second or less, at the end of which stopping is noticed by the loop.
+    config, size = settled_size(image, checkpoint, normalisation, config)
+    if size is not None:
+        plan_for = _planner(image, config, indices, near, into, step)
+        plan = plan_for(spec)
     measures = config.halo == "measured" and uses_network(checkpoint, config)
     if measures and spec.measured_halo is None:
+        there, brightness = on_grid_of_model(image, normalisation, plan)
         checkpoint = _with_measured_halo(checkpoint, there, brightness, plan, stop)
         plan = plan_for(checkpoint.spec)
-    make: Callable[..., AnyPredictor]
-    three, footprint = in_three_directions(spec, config), plan.footprint
-    # What Live keeps is of the grid of the image.
-    kept = None if plan.is_scaled else features
-    make = DirectionsPredictor if three else partial(ModelPredictor, features=kept)
-    predictor: AnyPredictor = make(
-        there,
+    predictor = predictor_for(
+        image,
         checkpoint,
         config,
-        brightness,
-        stop,
-        footprint=footprint_of_planes(footprint) if three else footprint,
+        normalisation,
+        plan,
+        stop=stop,
+        features=features,
         calibrate=near is None and plan.network_pixels >= _LONG_RUN,
         block_edge=results.block_edge,
     )
-    if plan.is_scaled:
-        predictor = ScaledPredictor(normalisation.marked(image), predictor, plan)
     run = PredictionRun(
         image=image,
         fingerprint=fingerprint,
@@ -214,7 +209,7 @@ def iter_predict(
     seconds = time.monotonic() - started
     if complete:
         _keep_speed(run, seconds)
-    return _result(results, run, predictor, complete, seconds)
+    return _result(results, run, predictor, complete, seconds, size)
 
 
 def _result(
@@ -223,7 +218,10 @@ def _result(
     predictor: AnyPredictor,
     complete: bool,
     seconds: float,
+    size: SizeEstimate | None,
 ) -> Prediction:
+    spec = run.checkpoint.spec
+    scale = describe_scale(run.image, spec, run.config, size)
     return Prediction(
         labels=results.labels,
         probabilities=results.probabilities,
@@ -231,7 +229,11 @@ def _result(
         complete=complete,
         device=predictor.device,
         seconds=seconds,
-        notes=(*_scale_notes(run), *predictor.notes, *_halo_notes_of(run)),
+        notes=(
+            *((scale,) if scale else ()),
+            *predictor.notes,
+            *_halo_notes_of(run),
+        ),
     )
 
 
@@ -365,11 +367,6 @@ def _in_memory(
             len(spec.classes) if config.probabilities else 0,
             len(spec.object_maps) if config.object_maps else 0,
         )
-
-
-def _scale_notes(run: PredictionRun) -> tuple[str, ...]:
-    described = describe_scale(run.image, run.checkpoint.spec, run.config)
-    return (described,) if described else ()
 
 
 def _halo_notes_of(run: PredictionRun) -> tuple[str, ...]:

@@ -1,0 +1,318 @@
+"""The size of the objects in an image, estimated by predicting parts at several scales.
+
+A network finds objects of about the size that it was trained on. Predicted at scales an
+octave apart, the objects of an image have that size at one or two of them, and there
+their diameters, in pixels of the image, agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log2
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from unet_engine.images import Image, match_channels
+from unet_engine.images.resampled import resampled_image
+from unet_engine.labels import most_probable_class
+from unet_engine.models.spec import OBJECT_MAPS
+from unet_engine.objects import ObjectConfig, SemanticMask, label_objects
+from unet_engine.prediction.model_predictor import ModelPredictor
+from unet_engine.prediction.scale import SizeEstimate, config_for, is_estimated
+from unet_engine.stopping import never
+from unet_engine.tiling.tiles import Tile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from unet_engine.images import Normalisation
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.places import Index, Interval
+    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.stopping import Stop
+
+_OCTAVES = (-3, -2, -1, 0, 1, 2)
+"""Scales that are tried, as powers of 2: objects from a quarter of the model's size to
+eight times of it."""
+
+_EDGE = 256
+"""Edge in pixels of the model's grid of the part that is predicted at each scale: some
+dozen objects, and a few tenths of a second in all."""
+
+_OVERVIEW = 192
+"""Edge in pixels of the overview in which the part is chosen."""
+
+_SPREAD = 12.0
+"""Pixels of the overview over which contrast is averaged: a part has objects, not one
+bright speck."""
+
+_MARGIN = 0.15
+"""Share of each side of the overview in which the middle of the part does not lie."""
+
+_SMALLEST_PART = 32
+"""Edge in pixels of the model's grid below which a part is not predicted."""
+
+_PLANES = 5
+"""Planes of a stack in which the part is looked for."""
+
+_OBJECTS = ObjectConfig(min_size=12)
+"""How objects are found; those of fewer pixels of the model's grid are specks."""
+
+_FEWEST_WHOLE = 3
+"""Objects within a part from which on those that its border cuts are left out."""
+
+_WIDTH = 0.8
+"""Octaves by which a diameter differs from the model's at one standard deviation of the
+weight that it gets."""
+
+_FARTHEST = 1.6
+"""Octaves beyond which it gets none."""
+
+_ENOUGH = 10
+"""Objects from which on more of them count no more."""
+
+_AGREEMENT = 0.45
+"""Octaves within which two estimates are the same."""
+
+_SURE_SHARE = 0.6
+"""Share of the weight that agrees with an estimate that is sure."""
+
+_SURE_WEIGHT = 0.2
+"""Weight of an estimate that is sure: that of two clear objects of the model's size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleSample:
+    """The objects that were found at one scale.
+
+    Attributes
+    ----------
+    scale
+        Pixels of the model's grid for one of the image.
+    count
+        Objects.
+    diameter
+        Theirs in pixels of the model's grid: half of their area belongs to smaller
+        ones. NaN without any.
+    confidence
+        Mean probability of their pixels, 0.5 to 1.
+    """
+
+    scale: float
+    count: int
+    diameter: float
+    confidence: float
+
+
+def settled_size(
+    image: Image,
+    checkpoint: Checkpoint,
+    normalisation: Normalisation,
+    config: PredictConfig,
+    stop: Stop = never,
+) -> tuple[PredictConfig, SizeEstimate | None]:
+    """Return a configuration in which the size of objects is no longer ``auto``.
+
+    Where it cannot be estimated the sizes of pixels decide, and where they are not
+    known the prediction is on the image's own grid.
+
+    Parameters
+    ----------
+    image, checkpoint, normalisation, config, stop
+        As of `estimate_object_size`, for any model and configuration.
+
+    Returns
+    -------
+    tuple
+        The configuration, and what was estimated; None where nothing was.
+    """
+    if not is_estimated(checkpoint.spec, config):
+        return config, None
+    found = estimate_object_size(image, checkpoint, normalisation, config, stop)
+    return config_for(image, checkpoint.spec, config, found), found
+
+
+def estimate_object_size(
+    image: Image,
+    checkpoint: Checkpoint,
+    normalisation: Normalisation,
+    config: PredictConfig,
+    stop: Stop = never,
+) -> SizeEstimate:
+    """Estimate the diameter of the objects that a model of planes finds in an image.
+
+    A part where there is contrast is predicted at several scales.
+
+    Parameters
+    ----------
+    image
+        Any number of planes.
+    checkpoint
+        A model that knows the size of its objects.
+    normalisation
+        Of the image with the channels of the model.
+    config
+        Where it runs.
+    stop
+        Polled before every layer.
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` returned True.
+    DataError
+        When the image cannot be read.
+    """
+    spec = checkpoint.spec
+    assert spec.object_size_px is not None
+    image = normalisation.marked(match_channels(image, spec.in_channels))
+    index, middle = _place_with_contrast(image, normalisation)
+    how = replace(
+        config,
+        probabilities=False,
+        object_maps=bool(spec.object_maps),
+        average_flips="off",
+        directions="one",
+        object_size="off",
+    )
+    samples = []
+    for octave in _OCTAVES:
+        scale = 2.0**octave
+        part = _part_at(image, index, middle, scale)
+        if part is not None:
+            found = _predicted(part, checkpoint, how, normalisation, stop)
+            samples.append(_measured(found, spec, scale))
+    return agreed_size(samples, spec.object_size_px)
+
+
+def agreed_size(samples: Sequence[ScaleSample], object_size: float) -> SizeEstimate:
+    """Return the size on which scales agree.
+
+    A scale counts by the number and the probability of its objects, and by how near
+    their diameter comes to the one that the model knows.
+
+    Parameters
+    ----------
+    samples
+        What was found at each scale.
+    object_size
+        Diameter that the model knows, in its pixels.
+    """
+    known = [each for each in samples if each.count]
+    octaves = np.array([log2(each.diameter / object_size) for each in known])
+    sizes = np.array([log2(each.diameter / each.scale) for each in known])
+    weights = np.array(
+        [
+            min(each.count, _ENOUGH) / _ENOUGH * max(0.0, 2 * each.confidence - 1) ** 2
+            for each in known
+        ]
+    )
+    weights = weights * np.exp(-((octaves / _WIDTH) ** 2) / 2)
+    weights[abs(octaves) > _FARTHEST] = 0
+    if not weights.sum():
+        return SizeEstimate()
+    # The size that most others agree with; a median could lie between two groups.
+    alike = abs(sizes[:, None] - sizes) < _AGREEMENT
+    best = int((alike @ weights).argmax())
+    agreeing = weights * alike[best]
+    size = float(agreeing @ sizes / agreeing.sum())
+    sure = agreeing.sum() >= max(_SURE_SHARE * weights.sum(), _SURE_WEIGHT)
+    return SizeEstimate(diameter_px=2.0**size, sure=bool(sure))
+
+
+def _place_with_contrast(
+    image: Image, normalisation: Normalisation
+) -> tuple[Index, tuple[float, float]]:
+    """Find the plane and the point around which pixels differ most."""
+    planes = list(image.indices())
+    chosen = planes[:: max(1, len(planes) // _PLANES)]
+    factor = min(1.0, _OVERVIEW / max(image.plane_shape))
+    small = resampled_image(image, {"Y": factor, "X": factor})
+    best: tuple[float, Index, tuple[float, float]] | None = None
+    for index in chosen:
+        everything = slice(0, small.plane_shape[0]), slice(0, small.plane_shape[1])
+        pixels = normalisation.apply(small.read(index, everything)).mean(axis=0)
+        mean = ndimage.gaussian_filter(pixels, _SPREAD)
+        contrast = ndimage.gaussian_filter(pixels**2, _SPREAD) - mean**2
+        edge = int(_MARGIN * min(pixels.shape))
+        inside = contrast[edge : len(contrast) - edge, edge : contrast.shape[1] - edge]
+        y, x = np.unravel_index(int(inside.argmax()), inside.shape)
+        found = float(inside[y, x])
+        if best is None or found > best[0]:
+            middle = (y + edge + 0.5) / factor, (x + edge + 0.5) / factor
+            best = found, index, (float(middle[0]), float(middle[1]))
+    assert best is not None
+    return best[1], best[2]
+
+
+def _part_at(
+    image: Image, index: Index, middle: tuple[float, float], scale: float
+) -> Image | None:
+    """Return the part around a point at a scale; None where hardly any is left."""
+    there = resampled_image(image, {"Y": scale, "X": scale})
+    if max(there.plane_shape) < _SMALLEST_PART:
+        return None
+    spans = [
+        _span(point * scale, size)
+        for point, size in zip(middle, there.plane_shape, strict=True)
+    ]
+    pixels = there.read(index, [slice(*span) for span in spans])
+    return Image.from_array(pixels, "CYX", name=image.name)
+
+
+def _span(point: float, size: int) -> Interval:
+    """Return the interval of a part around a point, inside an axis."""
+    edge = min(_EDGE, size)
+    start = min(max(0, round(point - edge / 2)), size - edge)
+    return start, start + edge
+
+
+def _predicted(
+    part: Image,
+    checkpoint: Checkpoint,
+    config: PredictConfig,
+    normalisation: Normalisation,
+    stop: Stop,
+) -> npt.NDArray[np.float32]:
+    """Return ``(channels, Y, X)`` of a part, as an image of its own."""
+    recorded = replace(normalisation, fills=(), notes=())
+    predictor = ModelPredictor(part, checkpoint, config, recorded, stop)
+    inner = tuple((0, size) for size in part.plane_shape)
+    outer = checkpoint.spec.footprint.around(inner, part.plane_shape)
+    return predictor.predict((), Tile(inner, outer))
+
+
+def _measured(
+    found: npt.NDArray[np.float32], spec: ModelSpec, scale: float
+) -> ScaleSample:
+    """Measure the objects of a part."""
+    classes = len(spec.classes)
+    foreground = 1 - found[0]
+    mask = SemanticMask(
+        classes=most_probable_class(found[:classes]),
+        object_maps=found[classes:] if spec.object_maps else None,
+        map_names=spec.object_maps or OBJECT_MAPS,
+    )
+    labels = np.asarray(label_objects(mask, _OBJECTS).labels)
+    areas = np.bincount(labels.ravel())
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    whole = np.ones(len(areas), bool)
+    whole[border] = False
+    whole[0] = False
+    if np.count_nonzero(areas[whole]) < _FEWEST_WHOLE:
+        whole[1:] = True
+    sizes = np.sort(areas[whole & (areas > 0)])
+    if not sizes.size:
+        return ScaleSample(scale=scale, count=0, diameter=np.nan, confidence=0.5)
+    middle = sizes[np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)]
+    return ScaleSample(
+        scale=scale,
+        count=len(sizes),
+        diameter=float(np.sqrt(4 * middle / np.pi)),
+        confidence=float(foreground[labels > 0].mean()),
+    )
