@@ -12,6 +12,7 @@ import numpy as np
 
 from unet_engine.errors import Cancelled
 from unet_engine.objects import (
+    SemanticMask,
     iter_label_objects,
     iter_measure_objects,
     write_table,
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_unet.jobs.orders import ObjectsOrder
-    from unet_engine.objects import BlockDone
+    from unet_engine.objects import BlockDone, ObjectConfig
+    from unet_engine.places import Index, Region
     from unet_engine.stopping import Stop
 
     Table = dict[str, npt.NDArray[Any]]
@@ -111,6 +113,35 @@ def find_objects(
         # Not a file that may be deleted under the layer.
         labels = np.array(labels)
     return FoundObjects(labels=labels, table=table)
+
+
+def split_view(
+    mask: SemanticMask,
+    config: ObjectConfig,
+    index: Index,
+    region: Region,
+    stop: Stop,
+) -> Generator[BlockDone, None, npt.NDArray[Any] | None]:
+    """Find the objects of a part of a plane, ``(h, w)`` ids; None when stopped."""
+    where = (*index, *region)
+    every = (slice(None), *where)
+
+    def part(array: Any) -> Any:
+        return None if array is None else np.asarray(array[every])
+
+    view = SemanticMask(
+        classes=np.asarray(mask.classes[where]),
+        spacing=None if mask.spacing is None else mask.spacing[-2:],
+        boundary=mask.boundary,
+        probabilities=part(mask.probabilities),
+        object_maps=part(mask.object_maps),
+        map_names=mask.map_names,
+    )
+    try:
+        objects = yield from iter_label_objects(view, config, stop=stop)
+    except Cancelled:
+        return None
+    return np.array(objects.labels)
 
 
 def save_table(

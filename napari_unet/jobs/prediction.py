@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.jobs.first_tile import first_tile
 from napari_unet.jobs.job import load_torch
 from napari_unet.jobs.preview import preview_tiles
+from napari_unet.state.object_maps import ObjectMaps
 from unet_engine.errors import Cancelled
 from unet_engine.prediction.outputs import ArrayOutput
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    import numpy as np
+    import numpy.typing as npt
+
     from napari_unet.jobs.orders import DenoisingOrder, PredictionOrder
     from napari_unet.jobs.preview import PreviewTile
     from napari_unet.state.workspace import Workspace
+    from unet_engine.places import Index
     from unet_engine.prediction.events import (
         Denoised,
         Prediction,
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
         TileDone,
     )
     from unet_engine.stopping import Stop
+    from unet_engine.tiling.tiles import Tile
 
 
 def predict_run(
@@ -55,29 +62,49 @@ def predict_run(
     except Cancelled:
         return None
     yield from first_tile(order, checkpoint, normalisation, stop)
+    working_image = order.working_image
+    maps = working_image.object_maps = ObjectMaps.of(
+        order.model, checkpoint, working_image.mask.shape, working_image.object_maps
+    )
     return (
         yield from iter_predict(
-            order.working_image.image,
+            working_image.image,
             checkpoint,
-            order.config,
+            replace(order.config, object_maps=maps is not None),
             stop=stop,
             normalisation=normalisation,
             indices=order.indices,
             near=order.near,
-            into=DiscardedOutput(),
+            into=DiscardedOutput(maps),
             features=order.working_image.features,
         )
     )
 
 
 class DiscardedOutput(ArrayOutput):
-    """No output: the mask takes the tiles as they come, and is the only copy."""
+    """No output: the mask takes the tiles as they come, and is the only copy.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    maps
+        Where object maps go, which the mask has no place for.
+    """
+
+    def __init__(self, maps: ObjectMaps | None = None) -> None:
         super().__init__(labels=None)
+        self._maps = maps
 
-    def write(self, *_: Any, **__: Any) -> None:
-        """Drop a tile."""
+    def write(
+        self,
+        index: Index,
+        tile: Tile,
+        labels: Any,
+        probabilities: Any,
+        object_maps: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Drop a tile, but for its object maps."""
+        if self._maps is not None and object_maps is not None:
+            self._maps.write(index, tile.inner_slices, object_maps)
 
 
 def denoise_run(

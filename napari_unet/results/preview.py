@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.jobs.orders import PreviewOrder
     from napari_unet.jobs.preview import PreviewTile
     from napari_unet.state.working_image import WorkingImage
+    from napari_unet.viewer.conversion import Layout
     from unet_engine.places import Index, Region
 
 _AFFINE = ("scale", "translate", "rotate", "shear")
@@ -139,25 +140,51 @@ class PreviewLayer(QObject):
         return rows, columns
 
     def _placement(self, source: Any) -> dict[str, Any]:
-        """Place the part over the pixels of full resolution that it stands for."""
+        order = self._order
         layout = self._working_image.layout
-        placed = placement(source, layout)
-        ndim = len(placed["scale"])
-        start, step = np.zeros(ndim), np.ones(ndim)
-        start[[i for i in range(ndim - 2) if i != layout.stretched_axis]] = (
-            self._order.index
-        )
-        step[-2:] = self._order.factor
-        # The middle of its first pixel is the middle of those that it stands for.
-        first = np.array([part.start for part in self._order.region]) + 0.5
-        start[-2:] = first * step[-2:] - 0.5
-        parts = {name: placed[name] for name in _AFFINE}
-        return {
-            **placed,
-            "scale": placed["scale"] * step,
-            "translate": Affine(**parts)(start),
-        }
+        return placed_part(source, layout, order.index, order.region, order.factor)
 
     def _refresh(self, _: bool) -> None:
         if self.layer in self._viewer.layers:
             self.layer.refresh(extent=False, thumbnail=False)
+
+
+def placed_part(
+    source: Any,
+    layout: Layout,
+    index: Index,
+    region: Region,
+    factor: tuple[float, float] = (1.0, 1.0),
+) -> dict[str, Any]:
+    """Place a part of a plane over the pixels of the image that it stands for.
+
+    Parameters
+    ----------
+    source, layout
+        The image layer.
+    index
+        The plane.
+    region
+        Rows and columns, in pixels of the part.
+    factor
+        Pixels of the image that a pixel of the part is wide, ``(y, x)``.
+
+    Returns
+    -------
+    dict
+        As of ``placement``.
+    """
+    placed = placement(source, layout)
+    ndim = len(placed["scale"])
+    start, step = np.zeros(ndim), np.ones(ndim)
+    start[[i for i in range(ndim - 2) if i != layout.stretched_axis]] = index
+    step[-2:] = factor
+    # The middle of its first pixel is the middle of those that it stands for.
+    first = np.array([part.start for part in region]) + 0.5
+    start[-2:] = first * step[-2:] - 0.5
+    parts = {name: placed[name] for name in _AFFINE}
+    return {
+        **placed,
+        "scale": placed["scale"] * step,
+        "translate": Affine(**parts)(start),
+    }

@@ -22,6 +22,7 @@ from unet_engine.stopping import never
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_unet.state.object_maps import ObjectMaps
     from napari_unet.viewer.conversion import Layout
     from unet_engine.images import Image
     from unet_engine.models.spec import ModelSpec
@@ -67,6 +68,8 @@ class WorkingImage:
         name, whichever model is chosen later; new names come after the others.
     model
         What identifies the model that is chosen, for strokes to be saved with.
+    object_maps
+        What the last prediction showed of single objects, if its model does.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class WorkingImage:
         self.versions = MaskVersions(self)
         self.names: tuple[str, ...] = self.annotations.painted.names
         self.model: Mapping[str, Any] = {}
+        self.object_maps: ObjectMaps | None = None
         self._features: ref[FeatureCache] | None = None
         self._tiles_are_replaced = False
         self._predictions: dict[Index, npt.NDArray[Any]] = {

@@ -9,6 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox, SpinBox
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_unet.results.objects import pixel_size_um, size_note
+from napari_unet.steps.objects.merging_slider import MergingSlider
 from napari_unet.viewer.conversion import displayed_sizes
 from napari_unet.widgets.forms import (
     Section,
@@ -37,7 +38,8 @@ _SIZE_TIP = (
     "Edge of a pixel, such as 0.5, or Z, Y, X such as 2, 0.5, 0.5. Taken from the "
     "layer where it has units; empty: sizes in pixels."
 )
-_OWN_ROWS = ("method", "min_size", "fill_holes")
+_MODEL_SPLITS = "Splits objects that touch as the model shows them."
+_OWN_ROWS = ("method", "min_size", "fill_holes", "merging")
 _NO_CLASS = "none"
 _BOUNDARY_WORDS = ("bound", "border", "membrane", "edge", "contour", "outline", "wall")
 
@@ -58,6 +60,8 @@ class MaskInfo:
         Names of its classes, the background first.
     probabilities
         Those of all classes are on screen.
+    object_maps
+        Its model showed what tells objects apart.
     """
 
     source: Any
@@ -65,10 +69,11 @@ class MaskInfo:
     volume: bool
     classes: tuple[str, ...]
     probabilities: bool
+    object_maps: bool = False
 
 
 class ObjectsForm(QWidget):
-    """Method, smallest size, holes, extent, boundary class, pixel size, and the rest.
+    """From splitting to merging, extent, boundary class, pixel size, and the rest.
 
     Attributes
     ----------
@@ -92,6 +97,7 @@ class ObjectsForm(QWidget):
         self.method = ComboBox(choices=get_args(get_type_hints(ObjectConfig)["method"]))
         self.min_size = SpinBox(value=self.settings["min_size"].value, max=1_000_000)
         self.fill_holes = CheckBox(value=True, text="Fill holes")
+        self.merging = MergingSlider(self.settings["merging"].value)
         self.extent = ComboBox(choices=[VOLUMES, PLANES])
         self.boundary = ComboBox(choices=self._boundary_choices)
         self.pixel_size = QLineEdit()
@@ -101,9 +107,8 @@ class ObjectsForm(QWidget):
     def _lay_out(self) -> None:
         self._rows = form = rows()
         tips = {name: self.settings[name].tooltip for name in _OWN_ROWS}
-        add_row(form, "Method", self.method.native, tips["method"])
+        form.addRow(self.merging)
         form.addRow(self.text)
-        add_row(form, "Smallest (px)", self.min_size.native, tips["min_size"])
         add_row(
             form,
             "Objects are",
@@ -122,10 +127,14 @@ class ObjectsForm(QWidget):
         layout = column(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
-        layout.addWidget(self.fill_holes.native)
         self.advanced = Section(
-            "Advanced settings", "How objects are split.", expanded=False
+            "Advanced settings", "How objects are found and split.", expanded=False
         )
+        self._more_rows = more = rows()
+        add_row(more, "Method", self.method.native, tips["method"])
+        add_row(more, "Smallest (px)", self.min_size.native, tips["min_size"])
+        self.advanced.content.addLayout(more)
+        self.advanced.content.addWidget(self.fill_holes.native)
         self.advanced.content.addWidget(self.settings.native)
         layout.addWidget(self.advanced)
 
@@ -222,14 +231,16 @@ class ObjectsForm(QWidget):
             self._rows, self.extent.native, mask is not None and mask.volume
         )
         split = self.method.value == "watershed"
+        maps = mask is not None and mask.object_maps
+        self.merging.setVisible(split)
         set_row_visible(self._rows, self.boundary.native, parts and not self.keeps)
-        set_row_visible(self._rows, self.min_size.native, not self.keeps)
+        set_row_visible(self._more_rows, self.min_size.native, not self.keeps)
         self.fill_holes.native.setVisible(not self.keeps)
-        self.advanced.setVisible(not self.keeps)
         boundary = self.boundary_class is not None
         for name, used in {
-            "neck_depth": split and not boundary,
-            "seed_threshold": split and boundary,
+            "map_depth": split and maps,
+            "neck_depth": split and not boundary and not maps,
+            "seed_threshold": split and boundary and not maps,
             "overlap": split,
         }.items():
             self.settings[name].visible = used
@@ -237,6 +248,12 @@ class ObjectsForm(QWidget):
 
     def _describe(self) -> str:
         line = _METHODS[self.method.value]
+        if (
+            self._mask is not None
+            and self._mask.object_maps
+            and (self.method.value == "watershed")
+        ):
+            return _MODEL_SPLITS
         if self.boundary_class is None or self.method.value != "watershed":
             return line
         probable = self._mask is not None and self._mask.probabilities

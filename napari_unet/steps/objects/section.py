@@ -16,6 +16,7 @@ from napari_unet.jobs.orders import ObjectsOrder
 from napari_unet.results.objects import objects_of, show_objects
 from napari_unet.results.probabilities import probability_maps_of
 from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
+from napari_unet.steps.objects.live_split import LiveSplit
 from napari_unet.steps.objects.table import dock_table, table_in
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine
@@ -78,7 +79,10 @@ class ObjectsSection(JobSection):
         self.form = ObjectsForm()
         self.content.addWidget(self.form)
         self._make_buttons()
+        self.live = LiveSplit(viewer, self._live_order, self)
+        self.form.merging.moved.connect(self.live.request)
         self.form.method.changed.connect(self._show_state)
+        workspace.layer_changed.connect(self.live.end)
         for signal in (
             workspace.layer_changed,
             workspace.mask_changed,
@@ -130,12 +134,20 @@ class ObjectsSection(JobSection):
             self.text.setText(str(error))
             return
         self._worked_on = False
+        self.live.end()
         self._launch(
             partial(find_objects, order),
             layer=order.layer,
             on_events=self._on_steps,
             on_result=partial(self._on_result, order, view),
         )
+
+    def _live_order(self) -> tuple[MaskView, ObjectsOrder] | None:
+        """Return how the objects of the mask on screen would be found now."""
+        view = self._masks.current
+        if view is None or self._workspace.activity:
+            return None
+        return view, self._make_order(view)
 
     def _mask_info(self, view: MaskView) -> MaskInfo:
         """Return what the form needs of a mask."""
@@ -147,11 +159,13 @@ class ObjectsSection(JobSection):
             volume=leading.endswith("Z") and working_image.mask.shape[-3] > 1,
             classes=view.classes,
             probabilities=bool(self._probabilities(view)),
+            object_maps=working_image.object_maps is not None,
         )
 
     def _make_order(self, view: MaskView) -> ObjectsOrder:
         form, working_image = self.form, view.working_image
         boundary = form.boundary_class
+        maps = None if form.keeps else working_image.object_maps
         arrays = self._probabilities(view) if form.config.method == "watershed" else []
         return ObjectsOrder(
             layer=view.source,
@@ -164,6 +178,8 @@ class ObjectsSection(JobSection):
                 probabilities=(
                     ClassProbabilities(arrays) if arrays and boundary else None
                 ),
+                object_maps=None if maps is None else maps.values,
+                map_names=() if maps is None else maps.names,
             ),
             config=form.config,
             scale=form.scale,

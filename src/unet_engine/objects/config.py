@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from unet_engine.errors import SpecError
 
-_FURTHEST = 4.0
-"""Factor of the depths at which ``merging`` ends, on both sides."""
+_FURTHEST = 5.0
+"""Factor of the depths at which ``merging`` ends, on both sides: of the usual depth in
+object maps, where each clump is one object."""
 
 _HIGHEST_THRESHOLD = 0.95
 """Of seeds: above it nearly none are left."""

@@ -10,13 +10,12 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
-from brightness_model import brightness_model
+from brightness_model import brightness_model, touching_cells
 from skimage.draw import disk
 
 from unet_engine.cli import main
 from unet_engine.images import Image, read_labels, write_labels, write_probabilities
 from unet_engine.models.store import MODELS_VARIABLE, ModelStore
-from unet_engine.training.data.object_targets import object_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -454,13 +453,8 @@ def cells_and_mask(
     """Return an image of a square of four touching cells, and the mask of it."""
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     ModelStore().save("brightness", brightness_model())
-    ids = np.zeros((64, 80), np.int32)
-    ids[12:52, 10:50] = np.kron([[1, 2], [3, 4]], np.ones((20, 20), np.int32))
-    (distance,) = object_targets(ids, ["distance"])
     image, mask = tmp_path / "cells.tif", tmp_path / "cells_mask.tif"
-    # Without noise the background would count as a border of no data.
-    noise = np.random.default_rng(0).integers(0, 20, ids.shape)
-    tifffile.imwrite(image, np.round(1000 * distance + noise).astype(np.uint16))
+    tifffile.imwrite(image, touching_cells())
     assert main(["predict", str(image), str(mask), "--model", "brightness"]) == 0
     return image, mask
 
