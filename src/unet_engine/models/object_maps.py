@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.spec import OBJECT_MAPS
+
 if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
 
 _HEAD = ("head.weight", "head.bias")
 """Last layer of a network with object maps: a row for each class, then for each map."""
+
+_FRESH = 0.1
+"""Standard deviation of new rows: small, so that at first all maps are near 0.5."""
 
 
 def gives_object_maps(checkpoint: Checkpoint) -> bool:
@@ -59,3 +65,29 @@ def with_object_maps_of(checkpoint: Checkpoint, source: Checkpoint) -> Checkpoin
         weights[name] = np.concatenate([weights[name], rows])
     spec = replace(checkpoint.spec, object_maps=source.spec.object_maps)
     return replace(checkpoint, spec=spec, weights=weights)
+
+
+def with_fresh_object_maps(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
+    """Return a model that can learn to tell objects apart.
+
+    Parameters
+    ----------
+    checkpoint
+        One that gives object maps, or whose network cannot, is returned as it is.
+    seed
+        Of the weights of the new maps.
+    """
+    spec = checkpoint.spec
+    able = ARCHITECTURES[spec.architecture].object_maps and spec.classes
+    if spec.object_maps or not able or not checkpoint.has_network:
+        return checkpoint
+    generator = np.random.default_rng(seed)
+    weights = dict(checkpoint.weights)
+    shape = (len(OBJECT_MAPS), *weights["head.weight"].shape[1:])
+    for name, rows in (
+        ("head.weight", generator.normal(0, _FRESH, shape).astype(np.float32)),
+        ("head.bias", np.zeros(len(OBJECT_MAPS), np.float32)),
+    ):
+        weights[name] = np.concatenate([weights[name], rows])
+    new = replace(spec, object_maps=OBJECT_MAPS)
+    return replace(checkpoint, spec=new, weights=weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional
 
 from unet_engine.labels import IGNORE
@@ -84,3 +85,25 @@ def masked_dice(logits: Tensor, target: Tensor) -> Tensor:
     present = truth.sum(dim=everywhere) > 0
     dice = 2 * common / size.clamp(min=1e-6)
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def masked_map_entropy(logits: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
+    """Add the binary cross entropies of object maps, each averaged over known pixels.
+
+    Parameters
+    ----------
+    logits
+        ``(N, maps, *spatial)`` float32.
+    maps
+        What they should be after a sigmoid, float32 in [0, 1] in the same shape; NaN
+        where it is not known. 0 of a map that is known nowhere.
+    mask
+        ``(N, *spatial)`` bool, the pixels that count.
+    """
+    known = ~torch.isnan(maps) & mask.unsqueeze(1)
+    each = functional.binary_cross_entropy_with_logits(
+        logits, maps.where(known, 0), reduction="none"
+    )
+    everywhere = (0, *range(2, logits.ndim))
+    counts = known.sum(dim=everywhere).clamp(min=1)
+    return ((each * known).sum(dim=everywhere) / counts).sum()

@@ -23,6 +23,7 @@ from unet_engine.training.data.pairs import TrainingPair, have_soft_targets
 from unet_engine.training.losses import (
     masked_cross_entropy,
     masked_dice,
+    masked_map_entropy,
     soft_cross_entropy,
 )
 from unet_engine.training.optimisers import AdamW, Group, MomentumSGD
@@ -255,29 +256,35 @@ class Optimisation:
         crops = self._sampler.draw(self.batch)
         # Apple's GPUs lack some of the resampling.
         place = "cpu" if self.device == "mps" else self.device
-        images, targets, weights, soft_targets = self._augmentation(
+        # Both move with the image and keep their values.
+        channels = [c for c in (crops.soft_targets, crops.object_maps) if c is not None]
+        together = np.concatenate(channels, axis=1) if channels else None
+        images, targets, weights, found, _ = self._augmentation(
             torch.from_numpy(crops.images).to(place),
             torch.from_numpy(crops.targets).to(place),
             self._crop.outer[-1],
             self._generator,
             *(
                 None if part is None else torch.from_numpy(part).to(place)
-                for part in (crops.weights, crops.soft_targets)
+                for part in (crops.weights, together)
             ),
         )
         # A network without padding does not predict the margin of its input.
         inner = (slice(None), *self._crop.inner)
         images = images.to(self.device)
+        found = None if found is None else found[:, *inner].to(self.device)
+        soft = 0 if crops.soft_targets is None else crops.soft_targets.shape[1]
         return Varied(
             images.contiguous(memory_format=_FORMAT[images.ndim]),
             targets[inner].to(self.device),
             None if weights is None else weights[inner].to(self.device),
-            None if soft_targets is None else soft_targets[:, *inner].to(self.device),
+            found[:, :soft] if found is not None and soft else None,
+            None if found is None or crops.object_maps is None else found[:, soft:],
         )
 
     def _loss(self, logits: Tensor, batch: Varied) -> Tensor:
-        _, targets, weights, soft_targets = batch
-        logits = logits[:, : self._classes]
+        _, targets, weights, soft_targets, maps = batch
+        logits, of_maps = logits[:, : self._classes], logits[:, self._classes :]
         truth = targets.masked_fill(targets == HELD_OUT, IGNORE)
         loss = masked_cross_entropy(logits, truth, weights)
         if self._dice:
@@ -286,6 +293,8 @@ class Optimisation:
             loss = loss + self._soft_target_weight * soft_cross_entropy(
                 logits, soft_targets, targets == IGNORE
             )
+        if maps is not None:
+            loss = loss + masked_map_entropy(of_maps, maps, targets != HELD_OUT)
         return loss
 
     def _placed(self, network: nn.Module) -> nn.Module:

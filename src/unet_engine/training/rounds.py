@@ -13,11 +13,12 @@ from unet_engine.errors import DataError
 from unet_engine.generators import discard, drain
 from unet_engine.models.adaptation import adapt_checkpoint
 from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.object_maps import with_fresh_object_maps
 from unet_engine.models.starting import feature_model, with_classes
 from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.course.interrupted_run import InterruptedRun
-from unet_engine.training.data.labelled_images import training_pairs
+from unet_engine.training.data.labelled_images import LabelledImage, training_pairs
 from unet_engine.training.data.pairs import TrainingPair, recorded_pairs
 from unet_engine.training.data.remembered_crops import load_remembered
 from unet_engine.training.data.sources import Source
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.models.store import ModelStore
     from unet_engine.stopping import Stop
-    from unet_engine.training.data.labelled_images import LabelledImage, PaintedImage
+    from unet_engine.training.data.labelled_images import PaintedImage
     from unet_engine.training.events import FineTuned, TrainingEvent
 
 
@@ -117,6 +118,7 @@ def train_round(
     """
     reading = _Reading(order)
     pairs, left_out = yield from reading.first()
+    order = reading.order
     base, start = _choose_start(order, store, {pair.name for pair in pairs})
     interrupted = InterruptedRun(
         store.root / f"{order.name}{_INTERRUPTED}", resume=order.resumes
@@ -219,9 +221,10 @@ def fine_tune(
 def _tune(
     order: Round, features_from: Checkpoint | None, stop: Stop
 ) -> Generator[TrainingEvent, None, FineTuned]:
-    pairs, left_out = yield from _Reading(order).first()
+    reading = _Reading(order)
+    pairs, left_out = yield from reading.first()
     result = yield from iter_fine_tune(
-        order.start, pairs, order.config, features_from=features_from, stop=stop
+        reading.order.start, pairs, order.config, features_from=features_from, stop=stop
     )
     return replace(result, notes=(*result.notes, *left_out))
 
@@ -230,7 +233,7 @@ class _Reading(Source[TrainingPair]):
     """Reads what an order learns from, at the start and where it has changed."""
 
     def __init__(self, order: Round) -> None:
-        self._order = order
+        self.order = order
         self._source = order.data if isinstance(order.data, Source) else None
         self.pairs: Sequence[TrainingPair] = ()
         self._first = True
@@ -244,10 +247,11 @@ class _Reading(Source[TrainingPair]):
         self,
     ) -> Generator[Note, None, tuple[list[TrainingPair], tuple[str, ...]]]:
         """Read what is labelled, and describe labels that are left out."""
-        order = self._order
+        order = self.order
         lines: list[str] = []
         read: list[TrainingPair] = []
         data = order.data if not isinstance(order.data, Source) else order.data.poll()
+        order = self.order = _able_to_tell_apart(order, data or ())
         for pair in training_pairs(
             data or (), order.start.spec, order.config, lines.append
         ):
@@ -276,11 +280,25 @@ class _Reading(Source[TrainingPair]):
         data = self._source.poll() if self._source is not None else None
         if data is None:
             return None
-        spec, config = self._order.start.spec, self._order.config
+        spec, config = self.order.start.spec, self.order.config
         pairs = [*training_pairs(data, spec, config)]
         # Without any label it goes on with those before.
         self.pairs = pairs or self.pairs
         return pairs
+
+
+def _able_to_tell_apart(
+    order: Round, data: Sequence[LabelledImage | PaintedImage]
+) -> Round:
+    """Have a new model learn object maps too where labels are object ids."""
+    start = order.start
+    ids = any(
+        isinstance(one, LabelledImage) and one.rule.meaning == "objects" for one in data
+    )
+    # One that is trained gets no map that only these labels would have trained.
+    if start.trained or not ids:
+        return order
+    return replace(order, start=with_fresh_object_maps(start, order.config.seed))
 
 
 def _remembered(order: Round) -> Sequence[TrainingPair]:

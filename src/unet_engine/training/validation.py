@@ -223,7 +223,7 @@ class HeldOut:
 
     def _probabilities(self, network: nn.Module, view: _View, device: str) -> Floats:
         with torch.inference_mode():
-            logits = _predict(network, view, device)[0]
+            logits = _predict(network, view, device)[0, : self._classes]
             # A diverged network has no probabilities, and must not be chosen.
             return torch.nan_to_num(logits.softmax(dim=0)).numpy()
 
@@ -259,7 +259,8 @@ def find_mistakes(
         for view in views:
             inner = view.tile.inner_slices
             with torch.inference_mode():
-                labels = _predict(network, view, device)[0].argmax(dim=0).numpy()
+                logits = _predict(network, view, device)[0, : len(spec.classes)]
+                labels = logits.argmax(dim=0).numpy()
             target = pair.target[inner]
             wrong[inner] = (labels != target) & (target < HELD_OUT)
     return found
@@ -285,7 +286,7 @@ def _views(pair: TrainingPair, spec: ModelSpec) -> list[_View]:
 
 
 def _predict(network: nn.Module, view: _View, device: str) -> Tensor:
-    """Return the logits of a view's inner region, ``(1, classes, *inner)``."""
+    """Return the logits of a view's inner region, ``(1, out_channels, *inner)``."""
     image = view.pair.image
     block = read_reflected(lambda at: image[:, *at], view.tile.outer, image.shape[1:])
     batch = torch.from_numpy(np.ascontiguousarray(block)[None]).to(device)

@@ -86,7 +86,12 @@ class InterruptedRun(Keeper):
         digest = hashlib.blake2b(digest_size=16)
         for pair in training:
             digest.update(repr((pair.name, pair.weight, pair.image.shape)).encode())
-            for array in (pair.image, pair.target, pair.pixel_weights):
+            for array in (
+                pair.image,
+                pair.target,
+                pair.pixel_weights,
+                pair.object_maps,
+            ):
                 if array is not None:
                     digest.update(array.tobytes())
         self._of_data = digest.hexdigest()

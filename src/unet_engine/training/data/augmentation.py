@@ -39,12 +39,15 @@ class Varied(NamedTuple):
         ``(N, crop, crop)`` float32, or None.
     soft_targets
         ``(N, classes, crop, crop)`` float32, or None.
+    object_maps
+        ``(N, maps, crop, crop)`` float32, NaN where they are not known, or None.
     """
 
     images: Tensor
     targets: Tensor
     weights: Tensor | None
     soft_targets: Tensor | None
+    object_maps: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,12 +153,15 @@ class Crops(NamedTuple):
     soft_targets
         ``(N, classes, *shape)`` float32, 0 where nothing is known, or None when
         nothing is known anywhere.
+    object_maps
+        ``(N, maps, *shape)`` float32, NaN where nothing is known; None as above.
     """
 
     images: npt.NDArray[np.float32]
     targets: npt.NDArray[np.uint8]
     weights: npt.NDArray[np.float32] | None
     soft_targets: npt.NDArray[np.float32] | None = None
+    object_maps: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,8 @@ class CropSampler:
         self._weighted_pixels = any(p.pixel_weights is not None for p in pairs)
         soft_targets = [len(p.soft_target) for p in pairs if p.soft_target is not None]
         self._soft_classes = soft_targets[0] if soft_targets else 0
+        maps = [len(p.object_maps) for p in pairs if p.object_maps is not None]
+        self._maps = maps[0] if maps else 0
         self._soft_pixels = [self._find_soft_pixels(p) for p in self._pairs]
         self._centres: dict[int, list[_Centres]] = {}
         self._shares: list[npt.NDArray[np.float64]] = []
@@ -236,7 +241,7 @@ class CropSampler:
     def draw(self, count: int) -> Crops:
         """Draw crops, mirrored beyond the image, where their target is ``IGNORE``."""
         crops = [self._crop(*self._choose()) for _ in range(count)]
-        images, targets, weights, soft_targets = (
+        images, targets, weights, soft_targets, maps = (
             np.stack(part) for part in zip(*crops, strict=True)
         )
         return Crops(
@@ -244,6 +249,7 @@ class CropSampler:
             targets,
             weights if self._weighted_pixels else None,
             soft_targets if self._soft_classes else None,
+            maps if self._maps else None,
         )
 
     def _choose(self) -> tuple[TrainingPair, int]:
@@ -291,6 +297,7 @@ class CropSampler:
         target = np.full(self._shape, IGNORE, dtype=np.uint8)
         weights = np.ones(self._shape, dtype=np.float32)
         soft_target = np.zeros((self._soft_classes, *self._shape), dtype=np.float32)
+        maps = np.full((self._maps, *self._shape), np.nan, dtype=np.float32)
         inside = tuple(
             slice(max(0, low), min(high, n))
             for (low, high), n in zip(outer, shape, strict=True)
@@ -304,7 +311,9 @@ class CropSampler:
             weights[local] = pair.pixel_weights[inside]
         if pair.soft_target is not None:
             soft_target[:, *local] = pair.soft_target[:, *inside]
-        return image.astype(np.float32, copy=False), target, weights, soft_target
+        if pair.object_maps is not None:
+            maps[:, *local] = pair.object_maps[:, *inside]
+        return image.astype(np.float32, copy=False), target, weights, soft_target, maps
 
     def _starts(self, centre: Sequence[np.intp], shape: Sequence[int]) -> Iterator[int]:
         """Yield where a crop begins along each axis."""

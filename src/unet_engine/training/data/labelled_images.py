@@ -206,6 +206,7 @@ class _Source:
 
 def _labelled_pairs(labelled: LabelledImage, source: _Source) -> Iterator[TrainingPair]:
     from unet_engine.training.data.border_weights import weigh_instances
+    from unet_engine.training.data.object_targets import with_object_maps
 
     spec, strength = source.spec, source.config.border_weight
     shape = source.image.leading_shape
@@ -215,8 +216,12 @@ def _labelled_pairs(labelled: LabelledImage, source: _Source) -> Iterator[Traini
             continue
         box = _labelled_box(target, source)
         pair = source.pair(index, box, target[box])
-        ids = labelled.object_ids(index) if strength else None
-        yield pair if ids is None else weigh_instances(pair, ids[box], strength)
+        ids = labelled.object_ids(index) if strength or spec.object_maps else None
+        if ids is not None:
+            pair = with_object_maps(pair, ids[box], spec.object_maps)
+        if ids is not None and strength:
+            pair = weigh_instances(pair, ids[box], strength)
+        yield pair
 
 
 def _labelled_box(target: Labels, source: _Source) -> Box:

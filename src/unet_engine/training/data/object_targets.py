@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
+from unet_engine.labels import IGNORE
 from unet_engine.models.spec import OBJECT_MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from unet_engine.training.data.pairs import TrainingPair
 
     Ids = npt.NDArray[np.integer[Any]]
     Floats = npt.NDArray[np.float32]
@@ -37,6 +41,27 @@ def object_targets(ids: Ids, names: Sequence[str] = OBJECT_MAPS) -> Floats:
     """
     made = {"distance": _distances, "boundary": _boundaries}
     return np.stack([made[name](ids) for name in names])
+
+
+def with_object_maps(
+    pair: TrainingPair, ids: Ids, names: Sequence[str]
+) -> TrainingPair:
+    """Return a pair with the maps that a network should give of its objects.
+
+    Parameters
+    ----------
+    pair
+        What was labelled; where it was not, nothing is known of the maps either.
+    ids
+        Object ids in the shape of its target.
+    names
+        Which maps the network gives; none leaves the pair as it is.
+    """
+    if not names:
+        return pair
+    maps = object_targets(ids, names).astype(np.float16)
+    maps[:, pair.target == IGNORE] = np.nan
+    return replace(pair, object_maps=maps)
 
 
 def _distances(ids: Ids) -> Floats:

@@ -91,6 +91,9 @@ class TrainingPair:
     soft_target
         ``(classes, *spatial)`` float16 or float32, the probabilities of the classes of
         pixels that nobody labelled; 0 throughout where there are none. None: nowhere.
+    object_maps
+        ``(maps, *spatial)`` float16 or float32 in the order of the model's, what they
+        should be; NaN where it is not known. None: nowhere.
     unrecorded
         How many labelled pixels were left out because the image has no data there.
     origin
@@ -114,6 +117,7 @@ class TrainingPair:
     weight: float = 1.0
     pixel_weights: npt.NDArray[np.float32] | None = None
     soft_target: npt.NDArray[np.floating[Any]] | None = None
+    object_maps: npt.NDArray[np.floating[Any]] | None = None
     unrecorded: int = 0
     origin: tuple[int, ...] | None = None
     times: npt.NDArray[np.float64] | None = None
@@ -144,14 +148,16 @@ class TrainingPair:
             raise DataError(f"{name}weight {self.weight} is not a number above 0")
         if self.pixel_weights is not None:
             _check_pixel_weights(self.pixel_weights, self.target.shape, name)
-        if (
-            self.soft_target is not None
-            and self.soft_target.shape[1:] != self.target.shape
-        ):
-            raise DataError(
-                f"{name}the soft target is {_size(self.soft_target.shape[1:])} and the "
-                f"labels are {_size(self.target.shape)}; give one of the same size"
-            )
+        channels = {
+            "soft target is": self.soft_target,
+            "object maps are": self.object_maps,
+        }
+        for what, values in channels.items():
+            if values is not None and values.shape[1:] != self.target.shape:
+                raise DataError(
+                    f"{name}the {what} {_size(values.shape[1:])} and the labels are "
+                    f"{_size(self.target.shape)}; give one of the same size"
+                )
 
 
 def recorded_pairs(pairs: Sequence[TrainingPair]) -> tuple[list[TrainingPair], str]:
@@ -213,9 +219,9 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
     ------
     DataError
         Without labelled pixels, with fewer than two classes over all pairs, with a
-        class the model does not have, with the wrong number of channels, with planes
-        for a model of volumes or the other way round, or with a volume that is too
-        thin for a network without padding.
+        class the model does not have, with the wrong number of channels or object
+        maps, with planes for a model of volumes or the other way round, or with a
+        volume that is too thin for a network without padding.
     """
     if not pairs:
         raise DataError("there is nothing to learn from; give an image and its labels")
@@ -226,6 +232,14 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
                 f"{pair.name or 'an image'} has {pair.image.shape[0]} channels but the "
                 f"model takes {spec.in_channels}; train images of one kind together "
                 "and start from a model made for it"
+            )
+        if pair.object_maps is not None and len(pair.object_maps) != len(
+            spec.object_maps
+        ):
+            raise DataError(
+                f"{pair.name or 'an image'} has {len(pair.object_maps)} object maps "
+                f"but the model gives {len(spec.object_maps)}; leave them out, or "
+                "start from a model that gives them"
             )
     used = sum(np.bincount(pair.target.ravel(), minlength=256) for pair in pairs)
     present = np.flatnonzero(used)

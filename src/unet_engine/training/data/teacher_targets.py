@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from unet_engine.compute.activation import activated
 from unet_engine.compute.loading import folded_network
 from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ARCHITECTURES
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
     from unet_engine.stopping import Stop
 
 _TILE = 256
@@ -79,10 +81,12 @@ def with_teacher_targets(
     partial = [i for i, pair in enumerate(pairs) if (pair.target == IGNORE).any()]
     if not partial:
         return tuple(pairs)
-    network = folded_network(checkpoint).to(device)
-    near = near_labels(checkpoint.spec)
+    spec = checkpoint.spec
+    network = folded_network(checkpoint, object_maps=True).to(device)
+    near = near_labels(spec)
     far = {i: far_from_labels(pairs[i].target, near) for i in partial}
-    classes = len(checkpoint.spec.classes)
+    classes = len(spec.classes)
+    maps = {i: _known_maps(pairs[i], spec) for i in partial}
     found = {
         i: np.zeros((classes, *pairs[i].target.shape), np.float16) for i in partial
     }
@@ -92,12 +96,28 @@ def with_teacher_targets(
         if stop() or time.monotonic() - started > seconds:
             break
         at = tile.inner_slices
-        known = _predict(network, pairs[i].image, tile, device) * far[i][at]
-        found[i][:, *at] = known
+        known = _predict(network, spec, pairs[i].image, tile, device)
+        found[i][:, *at] = known[:classes] * far[i][at]
+        missing = np.isnan(maps[i][:, *at]) & far[i][at]
+        maps[i][:, *at][missing] = known[classes:][missing]
     return tuple(
-        replace(pair, soft_target=found[i]) if i in found else pair
+        replace(
+            pair,
+            soft_target=found[i],
+            object_maps=maps[i] if spec.object_maps else None,
+        )
+        if i in found
+        else pair
         for i, pair in enumerate(pairs)
     )
+
+
+def _known_maps(pair: TrainingPair, spec: ModelSpec) -> npt.NDArray[np.float16]:
+    """Return a copy of the object maps of a pair, NaN throughout without any."""
+    if pair.object_maps is not None:
+        return pair.object_maps.astype(np.float16)
+    shape = (len(spec.object_maps), *pair.target.shape)
+    return np.full(shape, np.nan, np.float16)
 
 
 def _choose_tiles(
@@ -137,13 +157,17 @@ def _plan(shape: tuple[int, ...], checkpoint: Checkpoint) -> TilePlan:
 
 @torch.inference_mode()
 def _predict(
-    network: nn.Module, image: npt.NDArray[np.float32], tile: Tile, device: str
+    network: nn.Module,
+    spec: ModelSpec,
+    image: npt.NDArray[np.float32],
+    tile: Tile,
+    device: str,
 ) -> npt.NDArray[np.float32]:
-    """Return the probabilities in a tile, ``(classes, *inner)``."""
+    """Return the probabilities and object maps in a tile, ``(channels, *inner)``."""
     block = read_reflected(lambda at: image[:, *at], tile.outer, image.shape[1:])
     batch = torch.from_numpy(np.ascontiguousarray(block)[None]).to(device)
     logits = network(batch.contiguous(memory_format=_FORMAT[batch.ndim - 2]))
-    found = logits[0].float().softmax(dim=0).cpu()
+    found = activated(logits.float(), spec)[0].cpu()
     inner: npt.NDArray[np.float32] = found[
         :, *tile.local_slices(found.shape[1:])
     ].numpy()
