@@ -45,6 +45,9 @@ def first_tile(
     )
     if place is None or place[0] not in plan.planes or not _is_long(plan):
         return
+    if plan.is_scaled:
+        # Its predictor is made for the grid of the image.
+        return
     if checkpoint.classifier is not None:
         # Its tiles are those of its features, and small as it is.
         return

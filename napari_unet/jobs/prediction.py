@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.jobs.preview import PreviewTile
     from napari_unet.state.workspace import Workspace
     from unet_engine.places import Index
+    from unet_engine.prediction.config import PredictConfig
     from unet_engine.prediction.events import (
         Denoised,
         Prediction,
@@ -39,9 +40,22 @@ if TYPE_CHECKING:
     from unet_engine.tiling.tiles import Tile
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectSizeFound:
+    """The size of the objects was estimated, or could not be.
+
+    Attributes
+    ----------
+    config
+        What the prediction goes on with.
+    """
+
+    config: PredictConfig
+
+
 def predict_run(
     order: PredictionOrder, workspace: Workspace, stop: Stop
-) -> Generator[PreviewTile | TileDone, None, Prediction | None]:
+) -> Generator[PreviewTile | ObjectSizeFound | TileDone, None, Prediction | None]:
     """Predict, the preview first.
 
     See `unet_engine.prediction.segmentation.iter_predict`.
@@ -56,11 +70,19 @@ def predict_run(
 
     checkpoint = workspace.checkpoint(order.model)
     if order.preview is not None:
-        yield from preview_tiles(order.preview, checkpoint, order.config, stop)
+        sizes = order.working_image.object_sizes
+        known = sizes.known(order.working_image.image, checkpoint.spec, order.config)
+        yield from preview_tiles(order.preview, checkpoint, known, stop)
     try:
         normalisation = order.working_image.normalisation(checkpoint.spec, stop)
+        config = order.working_image.object_sizes.settled(
+            order.working_image.image, checkpoint, order.config, normalisation, stop
+        )
     except Cancelled:
         return None
+    if config is not order.config:
+        yield ObjectSizeFound(config=config)
+    order = replace(order, config=config)
     yield from first_tile(order, checkpoint, normalisation, stop)
     working_image = order.working_image
     maps = working_image.object_maps = ObjectMaps.of(
@@ -70,7 +92,7 @@ def predict_run(
         yield from iter_predict(
             working_image.image,
             checkpoint,
-            replace(order.config, object_maps=maps is not None),
+            replace(config, object_maps=maps is not None),
             stop=stop,
             normalisation=normalisation,
             indices=order.indices,

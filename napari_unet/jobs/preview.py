@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.jobs.orders import PreviewOrder
 from unet_engine.images import Image, Normalisation, match_channels
+from unet_engine.prediction.config import SMALLEST_OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from napari_unet.viewer.conversion import Layout
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Region, View
-    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.config import ObjectSize, PredictConfig
     from unet_engine.stopping import Stop
 
 _FEWEST_PIXELS = 2**16
@@ -115,13 +117,27 @@ def preview_tiles(
     for tile in iter_predict(
         part,
         checkpoint,
-        replace(config, probabilities=False, average_flips="off", directions="one"),
+        replace(
+            config,
+            probabilities=False,
+            average_flips="off",
+            directions="one",
+            object_size=_size_in(order, spec, config),
+        ),
         stop=stop,
         normalisation=normalisation,
         near=((), (height / 2, width / 2)),
     ):
         rows, columns = tile.inner
         yield PreviewTile(order=order, inner=(rows, columns), labels=tile.labels)
+
+
+def _size_in(order: PreviewOrder, spec: ModelSpec, config: PredictConfig) -> ObjectSize:
+    """Return the size of objects in pixels of the level."""
+    if isinstance(config.object_size, (int, float)):
+        return max(SMALLEST_OBJECT, config.object_size / max(order.factor))
+    # The part of a level has no size of its pixels, and is estimated by itself.
+    return "off" if config.object_size == "off" else "auto"
 
 
 def _level_image(layer: Any, layout: Layout, number: int) -> Image:

@@ -162,12 +162,23 @@ def _predicted_tiles(
         return index, ((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2)
 
     planes = tuple(sorted({index for index, *_ in places}))
+    working_image = order.working_image
+    normalisation = working_image.normalisation(checkpoint.spec, stop)
+    config = PredictConfig(
+        tile=_EDGE,
+        probabilities=True,
+        device=workspace.device,
+        object_size=workspace.object_size,
+    )
+    config = working_image.object_sizes.settled(
+        working_image.image, checkpoint, config, normalisation, stop
+    )
     yield from iter_predict(
-        order.working_image.image,
+        working_image.image,
         checkpoint,
-        PredictConfig(tile=_EDGE, probabilities=True, device=workspace.device),
+        config,
         stop=stop,
-        normalisation=order.working_image.normalisation(checkpoint.spec, stop),
+        normalisation=normalisation,
         indices=planes if checkpoint.spec.ndim == 2 else None,
         near=near,
         into=DiscardedOutput(),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_unet.state.large_arrays import zeros
 from napari_unet.state.mask_versions import MaskSource, MaskVersions, Reached
+from napari_unet.state.object_sizes import ObjectSizes
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.errors import Cancelled, EngineError
 from unet_engine.images import Normalisation, match_channels
@@ -61,6 +62,8 @@ class WorkingImage:
         each act of the user.
     reached
         What a prediction has written of the mask.
+    object_sizes
+        What was estimated of the size of its objects.
     versions
         The mask that this one has replaced.
     names
@@ -86,6 +89,7 @@ class WorkingImage:
         self.mask = zeros(shape, np.uint8, f"mask of {image.name}")
         self.annotations = annotations or Annotations(shape)
         self.reached = Reached()
+        self.object_sizes = ObjectSizes()
         self.versions = MaskVersions(self)
         self.names: tuple[str, ...] = self.annotations.painted.names
         self.model: Mapping[str, Any] = {}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from unet_engine.devices import Device
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.prediction.config import ObjectSize
     from unet_engine.stopping import Stop
 
 
@@ -57,6 +58,8 @@ class Workspace(Activities):
         Names of classes that the chosen model does not have yet.
     device
         Where prediction and training run.
+    object_size
+        As of a ``PredictConfig``, of all predictions.
     pairs
         Training data the user added.
     related
@@ -92,6 +95,7 @@ class Workspace(Activities):
         self.untrained: UntrainedModel | None = None
         self.added_classes: tuple[str, ...] = ()
         self.device: Device = "auto"
+        self.object_size: ObjectSize = "auto"
         self.pairs: list[Pair] = []
         self.related = FoundImages()
         self.closing = False

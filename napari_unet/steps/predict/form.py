@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from magicgui.widgets import CheckBox, ComboBox
@@ -12,6 +13,8 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.steps.predict.model_picker import ModelPicker
+from napari_unet.steps.predict.object_size import TOOLTIP as OBJECT_SIZE
+from napari_unet.steps.predict.object_size import ObjectSizeRow
 from napari_unet.steps.predict.time_left import (
     MeasuredSpeeds,
     describe_time,
@@ -32,6 +35,7 @@ from unet_engine.errors import DataError, EngineError
 from unet_engine.images import match_channels
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.plan import plan_prediction
+from unet_engine.prediction.scale import describe_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.images import Image
+    from unet_engine.models.spec import ModelSpec
 
 WHOLE_STACK = "whole stack"
 THIS_SLICE = "this slice"
@@ -84,6 +89,7 @@ class PredictionForm(QWidget):
         self.picker.changed.connect(self._on_model_changed)
         self.axes.changed.connect(self._show_scope)
         self.device.changed.connect(self._on_device_changed)
+        self.object_size.changed.connect(self._on_object_size_changed)
         for setting in (self.settings, self.scope):
             setting.changed.connect(lambda *_: self.changed.emit())
         self.reset_choices()
@@ -94,6 +100,7 @@ class PredictionForm(QWidget):
         self.picker = ModelPicker(self._workspace)
         self.axes = ComboBox(choices=self._layout_choices)
         self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
+        self.object_size = ObjectSizeRow(self._viewer, self._workspace)
         self.device = ComboBox(choices=get_args(Device), value="auto")
         self.probability = CheckBox(text="Show probabilities too")
         self.settings = config_form(
@@ -127,6 +134,8 @@ class PredictionForm(QWidget):
             self.scope.native,
             "All slices, the one on screen first; or only the one on screen.",
         )
+        add_row(form, "Object size", self.object_size, OBJECT_SIZE)
+        form.addRow(self.object_size.found)
         add_row(
             form,
             "Device",
@@ -153,7 +162,7 @@ class PredictionForm(QWidget):
             self.settings["device"].value = self._workspace.device
             self.settings["probabilities"].value = self.probability.value
         config: PredictConfig = self.settings()
-        return config
+        return replace(config, object_size=self._workspace.object_size)
 
     def describe_plan(self) -> str:
         """Return what a prediction would do, or why it cannot; reads no pixel."""
@@ -167,10 +176,13 @@ class PredictionForm(QWidget):
         try:
             image = match_channels(image_of(layer, layout), model.spec.in_channels)
             view = shown_view(self._viewer, layer, layout)
+            config = self.config
+            if (working_image := self._workspace.working_image) is not None:
+                config = working_image.object_sizes.known(image, model.spec, config)
             plan = plan_prediction(
                 image,
                 model.spec,
-                self.config,
+                config,
                 (view[0],) if self.this_slice_only else None,
                 watched=True,
                 place=view,
@@ -265,7 +277,41 @@ class PredictionForm(QWidget):
     def _on_model_changed(self) -> None:
         model = self._workspace.model
         self.probability.native.setVisible(model is None or bool(model.spec.classes))
+        offered = self.object_size.offer(None if model is None else model.spec)
+        set_row_visible(self._rows, self.object_size, offered)
         self._reset_axes()
+
+    def _on_object_size_changed(self) -> None:
+        self.show_object_size()
+        self.changed.emit()
+
+    def show_object_size(self) -> None:
+        """Show at which scale the image is predicted, as far as it is known."""
+        layer, model, layout = (
+            self._workspace.layer,
+            self._workspace.model,
+            self.axes.value,
+        )
+        text = ""
+        if layer is not None and model is not None and layout is not None:
+            text = self._describe_scale(image_of(layer, layout), model.spec)
+        self.object_size.found.setText(text)
+
+    def _describe_scale(self, image: Image, spec: ModelSpec) -> str:
+        working_image, config = self._workspace.working_image, self.config
+        try:
+            if working_image is None:
+                text = describe_scale(image, spec, config)
+            else:
+                sizes = working_image.object_sizes
+                text = sizes.describe(image, spec, config)
+                found = sizes.found(spec, config)
+                if found is not None and found.diameter_px is not None:
+                    self.object_size.suggest(found.diameter_px)
+        except EngineError:
+            # The line on the plan has it.
+            return ""
+        return f"{text[:1].upper()}{text[1:]}." if text else ""
 
     def _on_device_changed(self, device: Device) -> None:
         self._workspace.device = device
@@ -289,4 +335,5 @@ class PredictionForm(QWidget):
         chosen = (self._workspace.layer, self._workspace.model, layout)
         if chosen != self._chosen:
             self._chosen = chosen
+            self.show_object_size()
             self.changed.emit()

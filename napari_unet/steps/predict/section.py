@@ -11,7 +11,7 @@ import numpy as np
 from napari.utils.notifications import show_error, show_warning
 
 from napari_unet.jobs.orders import DenoisingOrder, PredictionOrder
-from napari_unet.jobs.prediction import denoise_run, predict_run
+from napari_unet.jobs.prediction import ObjectSizeFound, denoise_run, predict_run
 from napari_unet.jobs.preview import PreviewTile, wanted_preview
 from napari_unet.results.denoised import DenoisedLayers
 from napari_unet.results.preview import PreviewLayer
@@ -29,6 +29,7 @@ from napari_unet.widgets.job_section import JobSection
 from unet_engine.errors import EngineError
 from unet_engine.images import match_channels
 from unet_engine.prediction.events import TileDone
+from unet_engine.prediction.scale import scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,8 +223,12 @@ class PredictSection(JobSection):
             mask.tiles.follow_view(view)
 
     def _on_tiles(
-        self, order: PredictionOrder, events: list[PreviewTile | TileDone]
+        self,
+        order: PredictionOrder,
+        events: list[PreviewTile | ObjectSizeFound | TileDone],
     ) -> None:
+        if any(isinstance(each, ObjectSizeFound) for each in events):
+            self.form.show_object_size()
         view = self._masks.of(order.layer)
         if view is None:
             return
@@ -288,14 +293,17 @@ class PredictSection(JobSection):
         self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised
     ) -> None:
         speeds = of_viewer(self._viewer, MeasuredSpeeds)
-        self._speed.remember(speeds, order.model.spec, order.config)
+        if _at_own_scale(order):
+            self._speed.remember(speeds, order.model.spec, order.config)
         done, total = self._speed.done, self._speed.total
         noun = "tile" if total == 1 else "tiles"
         count = f"{total}" if result.complete else f"Stopped. {done} of {total}"
         line = f"{count} {noun} in {result.seconds:.1f} s on {result.device}."
         noisy = bool(order.model.spec.classes) and not order.model.trained
         noise = [_NOISE] if noisy else []
-        self.text.setText(" ".join([line, *noise, *map(_sentence, result.notes)]))
+        shown = self.form.object_size.found.text()
+        notes = [n for n in map(_sentence, result.notes) if n not in shown]
+        self.text.setText(" ".join([line, *noise, *notes]))
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.form.setEnabled(enabled)
@@ -331,6 +339,15 @@ class PredictSection(JobSection):
             self._preview.remove()
         self._viewport = self._preview = None
         super()._on_finished()
+
+
+def _at_own_scale(order: PredictionOrder | DenoisingOrder) -> bool:
+    """Whether the time for a pixel of the image is that for one of the network."""
+    if isinstance(order, DenoisingOrder):
+        return True
+    image, spec = order.working_image.image, order.model.spec
+    config = order.working_image.object_sizes.known(image, spec, order.config)
+    return set(scale_of(image, spec, config)) == {1.0}
 
 
 def _sentence(note: str) -> str:

@@ -17,6 +17,7 @@ from scipy import ndimage
 from unet_engine.images import Image, match_channels
 from unet_engine.images.resampled import resampled_image
 from unet_engine.labels import most_probable_class
+from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.models.spec import OBJECT_MAPS
 from unet_engine.objects import ObjectConfig, SemanticMask, label_objects
 from unet_engine.prediction.model_predictor import ModelPredictor
@@ -175,7 +176,7 @@ def estimate_object_size(
     how = replace(
         config,
         probabilities=False,
-        object_maps=bool(spec.object_maps),
+        object_maps=gives_object_maps(checkpoint),
         average_flips="off",
         directions="one",
         object_size="off",
@@ -295,7 +296,7 @@ def _measured(
     foreground = 1 - found[0]
     mask = SemanticMask(
         classes=most_probable_class(found[:classes]),
-        object_maps=found[classes:] if spec.object_maps else None,
+        object_maps=found[classes:] if len(found) > classes else None,
         map_names=spec.object_maps or OBJECT_MAPS,
     )
     labels = np.asarray(label_objects(mask, _OBJECTS).labels)

@@ -1,0 +1,73 @@
+"""``ObjectSizes``: what was estimated of the size of the objects in an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unet_engine.prediction.scale import config_for, describe_scale, is_estimated
+
+if TYPE_CHECKING:
+    from unet_engine.images import Image, Normalisation
+    from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
+    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.scale import SizeEstimate
+    from unet_engine.stopping import Stop
+
+
+class ObjectSizes:
+    """Estimates of one image, for each kind of model; all predictions use the same."""
+
+    def __init__(self) -> None:
+        self._found: dict[ModelSpec, SizeEstimate] = {}
+
+    def found(self, spec: ModelSpec, config: PredictConfig) -> SizeEstimate | None:
+        """Return what was estimated for a model; None where nothing was or counts."""
+        return self._found.get(spec) if is_estimated(spec, config) else None
+
+    def known(
+        self, image: Image, spec: ModelSpec, config: PredictConfig
+    ) -> PredictConfig:
+        """Return the configuration in which what was estimated counts. Reads no pixel.
+
+        It is the same one while nothing was.
+        """
+        found = self.found(spec, config)
+        return config if found is None else config_for(image, spec, config, found)
+
+    def settled(
+        self,
+        image: Image,
+        checkpoint: Checkpoint,
+        config: PredictConfig,
+        normalisation: Normalisation,
+        stop: Stop,
+    ) -> PredictConfig:
+        """Return the configuration for a prediction, and estimate where it is needed.
+
+        Call it in a job: the first time for a model it predicts.
+
+        Raises
+        ------
+        Cancelled
+            When ``stop`` returned True.
+        """
+        from unet_engine.prediction.size_estimate import estimate_object_size
+
+        spec = checkpoint.spec
+        if is_estimated(spec, config) and spec not in self._found:
+            self._found[spec] = estimate_object_size(
+                image, checkpoint, normalisation, config, stop
+            )
+        return self.known(image, spec, config)
+
+    def describe(self, image: Image, spec: ModelSpec, config: PredictConfig) -> str:
+        """Return at which scale the image is predicted, and why; empty for its own.
+
+        Raises
+        ------
+        EngineError
+            When it cannot be.
+        """
+        known = self.known(image, spec, config)
+        return describe_scale(image, spec, known, self.found(spec, config))
