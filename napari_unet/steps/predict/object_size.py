@@ -62,7 +62,8 @@ class ObjectSizeRow(QWidget):
         self.pixels = QDoubleSpinBox()
         self.pixels.setRange(SMALLEST_OBJECT, _LARGEST)
         self.pixels.setDecimals(1)
-        self.pixels.setSuffix(" px")
+        # The dock is narrow: what is typed needs the room of the arrows.
+        self.pixels.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.pixels.setToolTip("Diameter of an object in pixels of the image.")
         self.measure = button(
             "Measure", "Draw a line across one object in the image.", self._measure
