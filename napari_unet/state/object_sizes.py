@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 
 
 class ObjectSizes:
-    """Estimates of one image, for each kind of model; all predictions use the same."""
+    """Estimates of one image, for each kind of model; all predictions use the same.
+
+    Attributes
+    ----------
+    used
+        Diameter of the objects in pixels with which the image was predicted last; None
+        where it was predicted without one.
+    """
 
     def __init__(self) -> None:
+        self.used: float | None = None
         self._found: dict[ModelSpec, SizeEstimate] = {}
 
     def found(self, spec: ModelSpec, config: PredictConfig) -> SizeEstimate | None:
@@ -59,7 +67,10 @@ class ObjectSizes:
             self._found[spec] = estimate_object_size(
                 image, checkpoint, normalisation, config, stop
             )
-        return self.known(image, spec, config)
+        known = self.known(image, spec, config)
+        size = known.object_size
+        self.used = None if isinstance(size, str) else float(size)
+        return known
 
     def describe(self, image: Image, spec: ModelSpec, config: PredictConfig) -> str:
         """Return at which scale the image is predicted, and why; empty for its own.

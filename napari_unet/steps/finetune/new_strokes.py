@@ -140,4 +140,5 @@ def painted_image(one: WorkingImage, classes: Sequence[str]) -> PaintedImage:
         strokes=one.strokes_in((*classes, *more)),
         normalise=one.normalisation,
         features=one.features,
+        object_size=one.object_sizes.used,
     )

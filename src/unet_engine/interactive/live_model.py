@@ -70,6 +70,9 @@ def live_model(
         low_percentile=prepared_as.low_percentile,
         high_percentile=prepared_as.high_percentile,
         pixel_size_um=prepared_as.pixel_size_um,
+        # It has learned at the scale of its images, whatever its parent did.
+        object_size_px=None,
+        object_size_range=None,
     )
     entry: dict[str, Any] = {
         "name": "",

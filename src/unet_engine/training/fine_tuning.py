@@ -19,6 +19,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.course.renewal import CarriedTargets, Renewal
 from unet_engine.training.data.growing_split import GrowingSplit
 from unet_engine.training.data.held_out_split import split_pairs
+from unet_engine.training.data.object_sizes import with_object_sizes
 from unet_engine.training.data.pairs import (
     check_pairs,
     class_counts,
@@ -154,7 +155,9 @@ def iter_fine_tune(
         source, pairs = pairs, pairs.poll() or ()
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
-    start = _Start(checkpoint, pairs, config, device, features_from or checkpoint, stop)
+    spec = with_object_sizes(checkpoint.spec, pairs)
+    sized = checkpoint if spec == checkpoint.spec else replace(checkpoint, spec=spec)
+    start = _Start(sized, pairs, config, device, features_from or checkpoint, stop)
     with translated_errors():
         run = yield from start.run(source, interrupted)
         result = yield from start.events(run)

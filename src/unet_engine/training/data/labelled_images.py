@@ -93,6 +93,8 @@ class PaintedImage:
         on without it.
     features
         Those of its pixels that Live has computed; None to compute what is needed.
+    object_size
+        Estimated or stated diameter of its objects in pixels; None where it is unknown.
     """
 
     image: Image
@@ -100,6 +102,7 @@ class PaintedImage:
     normalise: Callable[[ModelSpec], Normalisation] | None = None
     optional: bool = False
     features: FeatureCache | None = None
+    object_size: float | None = None
 
     @property
     def name(self) -> str:
@@ -159,6 +162,7 @@ def _pairs_of(
                 pair,
                 times=_times(one.strokes, index, box),
                 features=_kept(one.features, source, index, box),
+                diameters=() if one.object_size is None else (one.object_size,),
             )
     else:
         source = _Source(one.name, image, spec, config, None, on_note)
@@ -206,6 +210,7 @@ class _Source:
 
 def _labelled_pairs(labelled: LabelledImage, source: _Source) -> Iterator[TrainingPair]:
     from unet_engine.training.data.border_weights import weigh_instances
+    from unet_engine.training.data.object_sizes import diameters_of
     from unet_engine.training.data.object_targets import with_object_maps
 
     spec, strength = source.spec, source.config.border_weight
@@ -216,9 +221,10 @@ def _labelled_pairs(labelled: LabelledImage, source: _Source) -> Iterator[Traini
             continue
         box = _labelled_box(target, source)
         pair = source.pair(index, box, target[box])
-        ids = labelled.object_ids(index) if strength or spec.object_maps else None
+        ids = labelled.object_ids(index)
         if ids is not None:
             pair = with_object_maps(pair, ids[box], spec.object_maps)
+            pair = replace(pair, diameters=diameters_of(ids) if ids.ndim == 2 else ())
         if ids is not None and strength:
             pair = weigh_instances(pair, ids[box], strength)
         yield pair

@@ -104,6 +104,8 @@ class TrainingPair:
         None: all at once.
     features
         Those that Live keeps; None: they are computed from the image.
+    diameters
+        Of its objects in pixels, or an estimate, where they are known.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class TrainingPair:
     origin: tuple[int, ...] | None = None
     times: npt.NDArray[np.float64] | None = None
     features: KeptFeatures | None = None
+    diameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         name = f"{self.name}: " if self.name else ""
