@@ -15,7 +15,7 @@ import time
 import numpy as np
 from scipy import ndimage
 
-import unet_engine.images.normalisation as normalisation
+import unet_engine.images.brightness.sample as sample
 from unet_engine.images import Image, Normalisation
 
 EDGE = 4096
@@ -50,15 +50,15 @@ def seconds(image: Image) -> float:
 
 def main() -> None:
     """Print a row for each image."""
-    search = normalisation.find_fill
+    search = sample.find_fill
     print("| image | ms | ms without the search | ratio |\n|---|---|---|---|")
     for name, (pixels, axes) in images().items():
         image = Image.from_array(pixels, axes)
         times: dict[bool, list[float]] = {True: [], False: []}
         for searches in 3 * (True, False):
-            normalisation.find_fill = search if searches else lambda _: ()
+            sample.find_fill = search if searches else lambda _: ()
             times[searches].append(seconds(image))
-        normalisation.find_fill = search
+        sample.find_fill = search
         best, plain = min(times[True]), min(times[False])
         print(f"| {name} | {1e3 * best:.0f} | {1e3 * plain:.0f} | {best / plain:.1f} |")
 

@@ -185,9 +185,7 @@ def probability(
     """
     spec = model.spec
     image = match_channels(image, spec.in_channels)
-    normalisation = Normalisation.measure(
-        image, low=spec.low_percentile, high=spec.high_percentile
-    )
+    normalisation = Normalisation.measure(image, spec.preparation)
     total = np.zeros([len(places) for places in grid], np.float32)
     for axes in directions:
         planes = grid[axes.index("Z")]

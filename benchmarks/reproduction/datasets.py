@@ -143,9 +143,7 @@ def make_pairs(
     """Prepare images for a training as for a prediction, with border weights if any."""
     pairs = []
     for image, labels in images:
-        normalisation = Normalisation.measure(
-            image, low=spec.low_percentile, high=spec.high_percentile
-        )
+        normalisation = Normalisation.measure(image, spec.preparation)
         pixels = normalisation.apply(image.read(()))
         pair = TrainingPair(pixels, labels, image.name)
         if border_weight and data.membranes:

@@ -106,9 +106,7 @@ def preview_tiles(
     level, bright = (
         match_channels(image, spec.in_channels) for image in (order.level, order.bright)
     )
-    normalisation = Normalisation.measure(
-        bright, low=spec.low_percentile, high=spec.high_percentile
-    )
+    normalisation = Normalisation.measure(bright, spec.preparation)
     # Read with its fill as NaN, which marks what is left of it in ``part``.
     marked = normalisation.marked(level)
     normalisation = replace(normalisation, fills=())

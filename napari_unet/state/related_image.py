@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from unet_engine.errors import Cancelled
-from unet_engine.images import Normalisation, match_channels
+from unet_engine.images import Normalisation, Preparation, match_channels
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class RelatedImage:
 
     def __init__(self, saved: SavedStrokes) -> None:
         self.saved = saved
-        self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
+        self._normalisations: dict[tuple[int, Preparation], Normalisation] = {}
         self.features: FeatureCache | None = None
 
     @property
@@ -57,14 +57,13 @@ class RelatedImage:
         Cancelled
             When ``stop`` returned True before.
         """
-        key = (spec.in_channels, spec.low_percentile, spec.high_percentile)
+        key = (spec.in_channels, spec.preparation)
         if key not in self._normalisations:
             if stop():
                 raise Cancelled("the run was stopped")
             self._normalisations[key] = Normalisation.measure(
                 match_channels(self.image, spec.in_channels),
-                low=spec.low_percentile,
-                high=spec.high_percentile,
+                spec.preparation,
             )
         return self._normalisations[key]
 

@@ -15,7 +15,7 @@ from napari_unet.state.mask_versions import MaskSource, MaskVersions, Reached
 from napari_unet.state.object_sizes import ObjectSizes
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.errors import Cancelled, EngineError
-from unet_engine.images import Normalisation, match_channels
+from unet_engine.images import Normalisation, Preparation, match_channels
 from unet_engine.labels import IGNORE
 from unet_engine.prediction.plan import check_axes
 from unet_engine.stopping import never
@@ -99,7 +99,7 @@ class WorkingImage:
         self._predictions: dict[Index, npt.NDArray[Any]] = {
             index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
         }
-        self._normalisations: dict[tuple[int, float, float], Normalisation] = {}
+        self._normalisations: dict[tuple[int, Preparation], Normalisation] = {}
 
     @property
     def features(self) -> FeatureCache | None:
@@ -121,12 +121,11 @@ class WorkingImage:
         Cancelled
             When ``stop`` returned True before a block of the image was read.
         """
-        key = (spec.in_channels, spec.low_percentile, spec.high_percentile)
+        key = (spec.in_channels, spec.preparation)
         if key not in self._normalisations:
             self._normalisations[key] = Normalisation.measure(
                 match_channels(_polled(self.image, stop), spec.in_channels),
-                low=spec.low_percentile,
-                high=spec.high_percentile,
+                spec.preparation,
             )
         return self._normalisations[key]
 

@@ -10,6 +10,7 @@ images with labels, and ``writing`` writes results. Sizes of pixels are in
 ``pixel_size`` and ``units``.
 """
 
+from unet_engine.images.brightness.preparation import Preparation
 from unet_engine.images.channels import match_channels
 from unet_engine.images.folders import Pairing, list_images, match_folders, pair_folders
 from unet_engine.images.formats import IMAGE_SUFFIXES
@@ -32,6 +33,7 @@ __all__ = [
     "Normalisation",
     "Pairing",
     "PixelSize",
+    "Preparation",
     "Tally",
     "class_ids",
     "decide_labels",

@@ -17,6 +17,7 @@ from unet_engine.images.axes import (
 )
 from unet_engine.images.no_data import RUN, missing
 from unet_engine.images.pixel_size import PixelSize
+from unet_engine.images.stains import haematoxylin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,13 +52,16 @@ class Image:
         Channels of the file that ``read`` returns; an alpha channel is not among them,
         and one that is there three times is a grey image for a model of colour.
     grey
-        True when ``read`` returns the luminance of the three selected channels.
+        True when ``read`` returns one channel made of the three selected ones.
     source
         The files that the pixels are read from, if there are any.
     fills
         Values that fill the border and are no data, for each selected channel, of a
         colour image for all of them at once; see ``no_data``. Where there are any,
         ``read`` returns floats with NaN in their place.
+    full_light
+        Value of a pixel that absorbs nothing, where ``grey`` is the optical density of
+        haematoxylin in place of the luminance; see ``images.stains``.
     """
 
     data: Any
@@ -69,6 +73,7 @@ class Image:
     grey: bool = False
     source: Source | None = None
     fills: tuple[Fill, ...] = ()
+    full_light: float | None = None
 
     @classmethod
     def from_array(
@@ -182,7 +187,7 @@ class Image:
         -------
         ndarray
             ``(channels, h, w)`` in the dtype of the file, native byte order; float32
-            for a luminance, floats where ``fills`` become NaN.
+            for one channel of colours, floats where ``fills`` become NaN.
 
         Raises
         ------
@@ -197,7 +202,7 @@ class Image:
         if any(self.fills):
             return self._read_without_fill(index, region)
         block = self._read_samples(index, region)
-        return self.luminance(block) if self.grey else block
+        return self._one_channel(block) if self.grey else block
 
     def luminance(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the luminance of a colour block.
@@ -217,6 +222,12 @@ class Image:
             weights, block.astype(np.float32), axes=1
         )[None]
         return grey
+
+    def _one_channel(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return what a model of one channel reads of ``(3, h, w)`` colours."""
+        if self.full_light is None:
+            return self.luminance(block)
+        return haematoxylin(block, self.full_light)
 
     def _read_samples(
         self, index: Sequence[int], region: Sequence[slice]
@@ -259,7 +270,7 @@ class Image:
             for (start, stop), (low, _) in zip(spans, outer, strict=True)
         )
         found = block[:, *inner]
-        pixels = (self.luminance(found) if self.grey else found).astype(self.dtype)
+        pixels = (self._one_channel(found) if self.grey else found).astype(self.dtype)
         step = len(block) // len(self.fills)
         for number, fill in enumerate(self.fills):
             if not fill:

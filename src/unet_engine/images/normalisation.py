@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
-from math import isqrt, prod
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unet_engine.errors import DataError
-from unet_engine.images.no_data import SampleBlock, equals, find_fill
+from unet_engine.images.brightness.foreground import foreground_limits
+from unet_engine.images.brightness.preparation import Preparation
+from unet_engine.images.brightness.sample import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
 
     from unet_engine.images.image import Image
     from unet_engine.images.no_data import Fill
-
-_SAMPLE_PIXELS = 2**24
-"""Pixels per channel that are measured: 16 million; smaller images are taken whole."""
-
-_SAMPLE_PLANES = 64
-"""Planes of a larger image that are measured: opening each costs time of its own."""
-
-_SAMPLE_BLOCK = 512
-"""Edge of a measured block in pixels, about that of a chunk or tile on disk."""
-
-_FEWEST_BLOCKS = 16
-"""Blocks of a plane at least, so that they do not all lie on one structure."""
 
 _COUNTED = 2**19
 """Values that are counted at a time: fewer bytes of indices than the image has."""
@@ -41,6 +28,10 @@ _MEDIAN_OF = 2**16
 _RANGE = (-1.0, 5.0)
 """What ``apply`` clips to. 0 and 1 are percentiles, so true pixels lie beyond them; a
 hot pixel a hundred times as bright as the rest would dominate a network's features."""
+
+
+_PERCENTILES = Preparation()
+"""Two percentiles, and the luminance of colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +50,9 @@ class Normalisation:
     neutral
         What a pixel of no data becomes, per channel: the median of the others on the
         scale of the network, so that it is no structure. Empty: 0.
+    full_light
+        Value of a pixel that absorbs nothing, of a stain that is read as the optical
+        density of haematoxylin; None for any other image.
     """
 
     low: tuple[float, ...]
@@ -66,48 +60,55 @@ class Normalisation:
     notes: tuple[str, ...] = ()
     fills: tuple[Fill, ...] = ()
     neutral: tuple[float, ...] = ()
+    full_light: float | None = None
 
     @classmethod
     def measure(
-        cls, image: Image, *, low: float = 1.0, high: float = 99.8
+        cls,
+        image: Image,
+        preparation: Preparation = _PERCENTILES,
     ) -> Normalisation:
-        """Take two percentiles of the whole image, all planes together.
+        """Find what becomes 0 and 1, on all planes of the whole image together.
 
         Channels are measured apart, red, green and blue together so that the colour
         stays. Of an image above 16 million pixels, evenly spread blocks are taken,
         the same ones each time, and a note has the number of their pixels. Pixels of
         no data, by the rules of ``no_data``, are left out.
 
+        Parameters
+        ----------
+        image
+            As ``match_channels`` returns it.
+        preparation
+            What the model states; the defaults are two percentiles and, of a colour
+            image in one channel, its luminance.
+
         Raises
         ------
         DataError
             When no pixel is a finite number.
         """
-        values, filled, fills = _sampled_values(image)
-        groups = [values] if image.rgb else list(values[:, None])
+        sample = Sample.read(image, preparation.colour)
+        values = sample.values
         notes: list[str] = []
         pixels = prod((*image.leading_shape, *image.plane_shape))
         if values.shape[1] < pixels:
             notes.append(_describe_sample(values.shape[1], pixels))
+        if image.grey and preparation.colour == "haematoxylin":
+            notes.append(_describe_colour(sample.full_light))
+        groups = (
+            [range(len(values))] if image.rgb else [[n] for n in range(len(values))]
+        )
         limits, neutral = [], []
-        for number, samples in enumerate(groups):
-            group = samples.reshape(-1)
-            if (lost := filled[number]) is not None:
-                kept = ~lost
-                # Sample by sample: numpy takes ten times as long for all at once.
-                rows = [sample[kept] for sample in samples]
-                group = rows[0] if len(rows) == 1 else np.concatenate(rows)
-                notes.append(_describe_fill(lost, fills[number]))
-            finite = group
-            if group.dtype.kind == "f" and not (mask := np.isfinite(group)).all():
-                finite = group[mask]
-                notes.append(_describe_missing(group.size - finite.size, group.size))
-            if finite.size == 0:
-                raise DataError(
-                    f"channel {number} of the image {image.name!r} has no finite "
-                    "pixel: all are NaN or infinite; check how it was exported"
-                )
-            limits.append(_limits(finite, low, high))
+        for number, channels in enumerate(groups):
+            finite = _finite(image, sample, number, values[list(channels)], notes)
+            found = (0.0, 0.0)
+            if preparation.brightness == "foreground":
+                planes = [p for channel in channels for p in sample.planes(channel)]
+                found = foreground_limits(planes)
+            if found[0] == found[1]:
+                found = _limits(finite, preparation.low, preparation.high)
+            limits.append(found)
             neutral.append(_neutral(finite, *limits[-1]))
             if limits[-1][0] == limits[-1][1]:
                 notes.append(_describe_constant(number, len(groups), limits[-1][0]))
@@ -119,12 +120,18 @@ class Normalisation:
             low=lows,
             high=highs,
             notes=tuple(dict.fromkeys(notes)),
-            fills=fills,
+            fills=sample.fills,
             neutral=tuple(neutral),
+            full_light=sample.full_light,
         )
 
     def marked(self, image: Image) -> Image:
-        """Return the view of the image in which its fill is NaN: what is to be read."""
+        """Return the view of the image that is to be read.
+
+        Its fill is NaN, and a stain its haematoxylin.
+        """
+        if image.grey and self.full_light is not None:
+            image = replace(image, full_light=self.full_light)
         return replace(image, fills=self.fills) if any(self.fills) else image
 
     def apply(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -188,6 +195,33 @@ class Normalisation:
         high = np.asarray(self.high).reshape(shape)
         restored: npt.NDArray[np.float32] = (low + block * (high - low)).astype("f4")
         return restored
+
+
+def _finite(
+    image: Image,
+    sample: Sample,
+    number: int,
+    samples: npt.NDArray[Any],
+    notes: list[str],
+) -> npt.NDArray[Any]:
+    """Return the values ``(n,)`` that were recorded, and note how many were not."""
+    group = samples.reshape(-1)
+    if (lost := sample.filled[number]) is not None:
+        kept = ~lost
+        # Sample by sample: numpy takes ten times as long for all at once.
+        rows = [values[kept] for values in samples]
+        group = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        notes.append(_describe_fill(lost, sample.fills[number]))
+    finite = group
+    if group.dtype.kind == "f" and not (mask := np.isfinite(group)).all():
+        finite = group[mask]
+        notes.append(_describe_missing(group.size - finite.size, group.size))
+    if finite.size == 0:
+        raise DataError(
+            f"channel {number} of the image {image.name!r} has no finite "
+            "pixel: all are NaN or infinite; check how it was exported"
+        )
+    return finite
 
 
 def _neutral(values: npt.NDArray[Any], low: float, high: float) -> float:
@@ -255,108 +289,17 @@ def _counts(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.roll(counts, len(counts) // 2) if values.dtype.kind == "i" else counts
 
 
-def _sampled_values(
-    image: Image,
-) -> tuple[npt.NDArray[Any], list[npt.NDArray[np.bool_] | None], tuple[Fill, ...]]:
-    """Read the sample into one array: twice would be too much.
-
-    Returns
-    -------
-    values
-        ``(C, pixels)``.
-    filled
-        ``(pixels,)`` for each channel, or for all colours: the fill of a border, or
-        None where there is none.
-    fills
-        What fills it; ``()`` if nothing does.
-    """
-    sample = list(_sample(image))
-    sizes = [prod(part.stop - part.start for part in region) for _, region in sample]
-    coloured = replace(image, grey=False, rgb=True) if image.grey else image
-    raw = np.empty((coloured.channels, sum(sizes)), coloured.dtype)
-    values = np.empty((1, raw.shape[1]), image.dtype) if image.grey else raw
-    blocks, start = [], 0
-    for (index, region), size in zip(sample, sizes, strict=True):
-        block, part = coloured.read(index, region), slice(start, start + size)
-        raw[:, part] = block.reshape(block.shape[0], -1)
-        if image.grey:
-            values[:, part] = image.luminance(block).reshape(1, -1)
-        sides = _sides(region, image.plane_shape)
-        blocks.append(SampleBlock(raw[:, part].reshape(block.shape), sides))
-        start += size
-    step = len(raw) if coloured.rgb else 1
-    parts = [slice(first, first + step) for first in range(0, len(raw), step)]
-    fills = tuple(find_fill([b.of(part) for b in blocks]) for part in parts)
-    filled = [
-        equals(raw[part], fill) if fill else None
-        for part, fill in zip(parts, fills, strict=True)
-    ]
-    return values, filled, fills if any(fills) else ()
-
-
-def _sides(
-    region: tuple[slice, slice], shape: tuple[int, int]
-) -> tuple[bool, bool, bool, bool]:
-    """Find at which of its four sides a region ends with the plane."""
-    rows, columns = region
-    return (
-        rows.start == 0,
-        rows.stop == shape[0],
-        columns.start == 0,
-        columns.stop == shape[1],
-    )
-
-
-def _sample(image: Image) -> Iterator[tuple[tuple[int, ...], tuple[slice, slice]]]:
-    """Choose the planes and regions that are measured, evenly spread."""
-    planes = prod(image.leading_shape)
-    pixels = prod(image.plane_shape)
-    if planes * pixels <= _SAMPLE_PIXELS:
-        chosen, per_plane = planes, pixels
-    else:
-        chosen = min(planes, _SAMPLE_PLANES)
-        per_plane = _SAMPLE_PIXELS // chosen
-    for number in _spread(planes, chosen):
-        index = tuple(int(i) for i in np.unravel_index(number, image.leading_shape))
-        for region in _regions(image.plane_shape, per_plane):
-            yield index, region
-
-
-def _regions(shape: tuple[int, int], budget: int) -> Iterator[tuple[slice, slice]]:
-    if prod(shape) <= budget:
-        yield slice(0, shape[0]), slice(0, shape[1])
-        return
-    block = min(_SAMPLE_BLOCK, isqrt(budget // _FEWEST_BLOCKS))
-    # An elongated plane gets its blocks along its long axis.
-    wanted = budget // block**2
-    fits = [-(-n // block) for n in shape]
-    rows = min(fits[0], max(1, round((wanted * shape[0] / shape[1]) ** 0.5)))
-    columns = min(fits[1], max(1, wanted // rows))
-    starts = [
-        _spread(max(1, n - block + 1), count)
-        for n, count in zip(shape, (rows, columns), strict=True)
-    ]
-    for y, x in product(*starts):
-        yield (
-            slice(y, min(y + block, shape[0])),
-            slice(x, min(x + block, shape[1])),
-        )
-
-
-def _spread(size: int, count: int) -> list[int]:
-    """Return ``count`` positions in ``range(size)``, from its first to its last."""
-    if count >= size:
-        return list(range(size))
-    if count == 1:
-        return [size // 2]
-    return [i * (size - 1) // (count - 1) for i in range(count)]
-
-
 def _describe_sample(count: int, total: int) -> str:
     return (
         f"the image is large; its brightness was measured on {count / 1e6:.0f} of "
         f"{total / 1e6:.0f} million pixels, in blocks that are spread evenly"
     )
+
+
+def _describe_colour(full_light: float | None) -> str:
+    if full_light is None:
+        return "the colours are no bright-field stain, so their luminance is read"
+    return "a bright-field stain: read as the optical density of haematoxylin"
 
 
 def _describe_missing(count: int, total: int) -> str:

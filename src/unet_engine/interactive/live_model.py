@@ -69,6 +69,8 @@ def live_model(
         classes=tuple(classes),
         low_percentile=prepared_as.low_percentile,
         high_percentile=prepared_as.high_percentile,
+        brightness=prepared_as.brightness,
+        colour=prepared_as.colour,
         pixel_size_um=prepared_as.pixel_size_um,
         # It has learned at the scale of its images, whatever its parent did.
         object_size_px=None,

@@ -75,6 +75,7 @@ class PredictionRun:
                 "low": list(self.normalisation.low),
                 "high": list(self.normalisation.high),
                 **_described_fills(self.normalisation),
+                **_described_stain(self.normalisation),
             },
             "tiles": list(plan.tiles.tile),
             "planes": _digest([list(index) for index in plan.planes]),
@@ -239,6 +240,13 @@ def _described_fills(normalisation: Normalisation) -> dict[str, Any]:
         return {}
     fills = [[list(value) for value in fill] for fill in normalisation.fills]
     return {"no data": fills}
+
+
+def _described_stain(normalisation: Normalisation) -> dict[str, Any]:
+    """Return how a stain is read: most runs have no such part."""
+    if normalisation.full_light is None:
+        return {}
+    return {"haematoxylin": normalisation.full_light}
 
 
 def _digest_of(checkpoint: Checkpoint) -> str:

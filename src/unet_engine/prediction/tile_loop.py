@@ -114,7 +114,7 @@ def named_tile(index: Index, tile: Tile) -> Iterator[None]:
 def measure_normalisation(
     image: Image, spec: ModelSpec, plan: PredictionPlan
 ) -> Normalisation:
-    """Measure the brightness of an image with the percentiles of a model.
+    """Measure the brightness of an image as a model states it.
 
     Raises
     ------
@@ -122,9 +122,7 @@ def measure_normalisation(
         When the image cannot be read; names the first tile of a small image.
     """
     try:
-        return Normalisation.measure(
-            image, low=spec.low_percentile, high=spec.high_percentile
-        )
+        return Normalisation.measure(image, spec.preparation)
     except DataError:
         if prod(plan.shape) <= _SEARCHED_PIXELS:
             for index, tile in nearest_first(plan, None):

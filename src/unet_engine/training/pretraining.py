@@ -228,9 +228,7 @@ def _read(
 ) -> Iterator[TrainingPair]:
     """Read planes as pairs in which every pixel counts, as many as its share allows."""
     image = match_channels(image, spec.in_channels)
-    normalisation = Normalisation.measure(
-        image, low=spec.low_percentile, high=spec.high_percentile
-    )
+    normalisation = Normalisation.measure(image, spec.preparation)
     image = normalisation.marked(image)
     indices = list(image.indices())
     share = _MOST_VALUES // len(images) // max(1, spec.in_channels)

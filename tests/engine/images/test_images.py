@@ -11,8 +11,14 @@ from hypothesis.extra.numpy import arrays
 from skimage import data as samples
 
 from unet_engine.errors import DataError
-from unet_engine.images import Image, Normalisation, match_channels, open_image
-from unet_engine.images.normalisation import _SAMPLE_PIXELS
+from unet_engine.images import (
+    Image,
+    Normalisation,
+    Preparation,
+    match_channels,
+    open_image,
+)
+from unet_engine.images.brightness.sample import _SAMPLE_PIXELS
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 60_000, (3, 2, 40, 50)).astype(np.uint16)
@@ -539,7 +545,7 @@ def test_opening_leaves_no_file_open(tmp_path):
 
 def brightness(array, axes="YX", **options):
     image = Image.from_array(array, axes, name="cells")
-    return Normalisation.measure(image, **options), image
+    return Normalisation.measure(image, Preparation(**options)), image
 
 
 @pytest.mark.parametrize(
@@ -693,5 +699,5 @@ def test_counting_finds_the_percentiles_of_numpy(values, low, high):
     if expected[0] == expected[1]:
         expected = [float(values.min()), float(values.max())]
     image = Image.from_array(values[None], "YX")
-    found = Normalisation.measure(image, low=low, high=high)
+    found = Normalisation.measure(image, Preparation(low=low, high=high))
     assert [*found.low, *found.high] == expected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from unet_engine.images import Image, Normalisation
+from unet_engine.images import Image, Normalisation, Preparation
 from unet_engine.synthetic.scenes.fields import between, chance, noise, scale_between
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def degrade(
     picture = _expose(rng, _blur(rng, clean))
     limits = Normalisation.measure(
         Image.from_array(picture, "CYX", rgb=len(picture) == 3),
-        low=percentiles[0],
-        high=percentiles[1],
+        Preparation(low=percentiles[0], high=percentiles[1]),
     )
     picture, clean = limits.apply(picture), limits.apply(clean)
     picture, clean = _part_of_range(rng, picture, clean)

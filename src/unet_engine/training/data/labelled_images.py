@@ -182,9 +182,7 @@ class _Source:
         on_note: Callable[[str], object],
     ) -> None:
         if normalisation is None:
-            normalisation = Normalisation.measure(
-                image, low=spec.low_percentile, high=spec.high_percentile
-            )
+            normalisation = Normalisation.measure(image, spec.preparation)
         for note in normalisation.notes:
             on_note(f"{name}: {note}")
         self.spec, self.config = spec, config

@@ -134,9 +134,7 @@ def test_all_strokes_on_an_image_weigh_as_much_as_those_on_another(ndim):
 
 def test_of_many_strokes_only_changed_blocks_are_read_again(many, monkeypatch):
     image, notes = grey((512, 512)), many.copy()
-    cache = FeatureCache(
-        image, Normalisation.measure(image, low=1.0, high=99.8), FeatureExtractor()
-    )
+    cache = FeatureCache(image, Normalisation.measure(image), FeatureExtractor())
     computed, features = [], cache.features
 
     def counting(index, row, column):

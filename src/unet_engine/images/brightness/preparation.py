@@ -1,0 +1,31 @@
+"""``Preparation``: what a model states of brightness and colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Brightness = Literal["percentiles", "foreground"]
+"""What becomes 0 and 1: two percentiles, or the background and the objects."""
+
+Colour = Literal["luminance", "haematoxylin"]
+"""What a model of one channel reads of a colour image; the second where it is a stain,
+and the luminance where it is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """How an image becomes the input of a model.
+
+    Attributes
+    ----------
+    low, high
+        Percentiles of the whole image that become 0 and 1.
+    brightness, colour
+        See ``Brightness`` and ``Colour``.
+    """
+
+    low: float = 1.0
+    high: float = 99.8
+    brightness: Brightness = "percentiles"
+    colour: Colour = "luminance"
