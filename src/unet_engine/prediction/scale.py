@@ -35,6 +35,10 @@ _TILE_STEP = {2: 32, 3: 8}
 """Pixels of the image, by dimensions, of which edges of tiles are multiples, so that
 chunks on disk divide them."""
 
+_STATE_SIZE = (
+    "state the diameter of an object in pixels (Object size, or --object-size 30)"
+)
+
 _FARTHEST = 32.0
 """Ratio of two sizes of pixels from which on one of them must be in another unit."""
 
@@ -142,7 +146,7 @@ def describe_scale(
     elif found is not None:
         notes.append(
             "the size of the objects cannot be estimated, so the image is "
-            f"{at}; state it in pixels (Object size, --object-size 30) if that is wrong"
+            f"{at}; if that is wrong, {_STATE_SIZE}"
         )
     elif factor != 1:
         notes.append(f"by the size of pixels, {at}")
@@ -165,7 +169,7 @@ def _contradictions(image: Image, spec: ModelSpec, config: PredictConfig) -> lis
     factor, by_pixels = scale_of(image, spec, config)[-1], edges[1] / spec.pixel_size_um
     if _differ(factor, by_pixels):
         notes.append(
-            f"the sizes of pixels would give {by_pixels:.2f}x (Object size, "
+            f"the sizes of pixels would give {by_pixels:.2f}x (Object size, or "
             "--object-size pixel-size)"
         )
     return notes
@@ -215,23 +219,21 @@ def _by_pixel_size(
 ) -> tuple[float, float]:
     if spec.pixel_size_um is None:
         raise SpecError(
-            "this model records no size of its pixels; state the diameter of an object "
-            "in pixels of the image (--object-size 30), or leave it to auto"
+            f"this model records no size of its pixels; {_STATE_SIZE}, or leave it to "
+            "auto"
         )
     edges = edge_of_pixel(image, config)
     if edges is None:
         raise DataError(
             f"{title_of(image.name)} states no size of its pixels; give it in "
-            "micrometres (--pixel-size 0.5), or the diameter of an object in pixels "
-            "(--object-size 30)"
+            f"micrometres (--pixel-size 0.5), or {_STATE_SIZE}"
         )
     factors = edges[0] / spec.pixel_size_um, edges[1] / spec.pixel_size_um
     if max(abs(log(factor)) for factor in factors) > log(_FARTHEST):
         raise DataError(
             f"a pixel of {title_of(image.name)} has {edges[1]:.3g} µm and one of the "
             f"model {spec.pixel_size_um:.3g} µm, which cannot both be; give the size "
-            "in micrometres (--pixel-size 0.5), or the diameter of an object in "
-            "pixels (--object-size 30)"
+            f"in micrometres (--pixel-size 0.5), or {_STATE_SIZE}"
         )
     return factors
 
@@ -239,14 +241,14 @@ def _by_pixel_size(
 def _by_object_size(image: Image, spec: ModelSpec, size: float) -> float:
     if spec.object_size_px is None:
         raise SpecError(
-            "this model does not know the size of its objects; leave --object-size "
-            "out, or choose a model that was trained on numbered objects"
+            "this model does not know the size of its objects; leave it at auto "
+            "(Object size, or --object-size auto), or choose a model that was trained "
+            "on numbered objects"
         )
     if size > max(image.plane_shape):
         raise DataError(
             f"no object of {size:.3g} pixels fits {title_of(image.name)} of "
-            f"{' x '.join(map(str, image.plane_shape))}; measure the diameter of one "
-            "in pixels of the image (--object-size 30)"
+            f"{' x '.join(map(str, image.plane_shape))}; {_STATE_SIZE}"
         )
     return spec.object_size_px / size
 

@@ -40,6 +40,7 @@ PRINTED_BY = {
     "objects/table.py": {"objects"},
     "prediction/disk_output.py": {"predict"},
     "prediction/finished_tiles.py": {"predict"},
+    "prediction/scale.py": {"predict", "evaluate"},
 }
 """Which commands print the messages of a module or package."""
 
@@ -145,6 +146,6 @@ def test_the_values_that_a_message_names_are_choices_of_the_option(
         (o[option] for o in map(options_of, sorted(OPENING)) if option in o), None
     )
     assert choices is not None
-    for value in re.findall(rf"{option}[ =]([a-z]+)\b", text):
+    for value in re.findall(rf"{option}[ =]([a-z]+(?:-[a-z]+)*)\b", text):
         if choices and value != "out":
             assert value in choices, text
