@@ -90,6 +90,7 @@ class ObjectsForm(QWidget):
         self.method.changed.connect(self._show_state)
         self.boundary.changed.connect(self._show_state)
         self.extent.changed.connect(self._fill_pixel_size)
+        self.extent.changed.connect(self._show_state)
         self._show_state()
 
     def _make_choices(self) -> None:
@@ -242,6 +243,7 @@ class ObjectsForm(QWidget):
             "neck_depth": split and not boundary and not maps,
             "seed_threshold": split and boundary and not maps,
             "overlap": split,
+            "volumes": self.ndim == 3 and not self.keeps,
         }.items():
             self.settings[name].visible = used
         self.text.setText(self._describe())

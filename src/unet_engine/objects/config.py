@@ -46,6 +46,10 @@ class ObjectConfig:
     seed_threshold
         With a boundary class: interior minus boundary probability above which the seed
         of an object lies.
+    volumes
+        whole: objects of a volume are found in it at once. linked: in each slice, and
+        joined with what they overlap most in the next slice, good for slices that lie
+        far apart and for models of planes.
     overlap
         Pixels that a block reads of its neighbours. Touching objects are split as in
         the whole image if all of them together span no more along any axis.
@@ -59,6 +63,7 @@ class ObjectConfig:
     map_depth: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.2
     neck_depth: Annotated[float, {"min": 0.0, "max": 100.0, "step": 0.25}] = 1.0
     seed_threshold: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.5
+    volumes: Literal["whole", "linked"] = "whole"
     overlap: Annotated[int, {"min": 1, "max": 2048, "step": 32}] = 128
 
     def __post_init__(self) -> None:

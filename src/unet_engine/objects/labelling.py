@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from unet_engine.objects.blocks import (
 from unet_engine.objects.class_mask import read_ids
 from unet_engine.objects.components import fill_holes, label_components
 from unet_engine.objects.config import ObjectConfig
+from unet_engine.objects.slices import link_slices
 from unet_engine.objects.stitching import Stitcher
 from unet_engine.objects.watershed import (
     split_at_boundaries,
@@ -150,6 +151,8 @@ def iter_label_objects(
     config = config or ObjectConfig()
     if config.method == "keep":
         return (yield from _keep(mask, out, block, stop))
+    if config.volumes == "linked" and mask.ndim == 3:
+        return (yield from _link(mask, config, out, block, stop))
     overlap = config.overlap if config.method == "watershed" else 1
     grid = BlockGrid.for_array(mask.classes, mask.ndim, block=block, overlap=overlap)
     labels = _output(out, grid, np.uint32)
@@ -267,6 +270,53 @@ def _number(
     roots = np.zeros(int(numbers.max()) + 1, np.int64)
     roots[numbers] = fragments.roots
     return numbers, classes[roots[1:]], int(np.count_nonzero(objects & ~keep))
+
+
+def _link(
+    mask: SemanticMask,
+    config: ObjectConfig,
+    out: Any,
+    block: Sequence[int] | None,
+    stop: Stop,
+) -> Generator[BlockDone, None, Objects]:
+    """Find objects slice by slice, and join those of neighbouring slices."""
+    planes = replace(
+        mask, ndim=2, spacing=None if mask.spacing is None else mask.spacing[-2:]
+    )
+    single = replace(config, volumes="whole", min_size=0)
+    found = yield from iter_label_objects(
+        planes, single, block=None if block is None else block[-2:], stop=stop
+    )
+    count = found.classes.size
+    grid = BlockGrid.for_array(mask.classes, 2)
+    labels = _output(out, grid, np.uint32)
+    numbers = np.zeros(count + 1, np.int64)
+    for done, step in enumerate(link_slices(found.labels, count), start=1):
+        _check(stop)
+        if step is not None:
+            numbers = step
+        yield BlockDone(done=done, total=2 * len(grid) + 1)
+    sizes = np.zeros(int(numbers.max(initial=0)) + 1, np.int64)
+    for part in grid:
+        ids = np.asarray(found.labels[part.core_slices])
+        sizes += np.bincount(numbers[ids].ravel(), minlength=sizes.size)
+    keep = sizes >= config.min_size
+    keep[0] = False
+    final = np.cumsum(keep) * keep
+    classes = np.zeros(sizes.size, np.uint8)
+    # Of the slices of an object the first one names its class.
+    classes[numbers[count:0:-1]] = found.classes[::-1]
+    for done, part in enumerate(_polled(grid, stop), start=len(grid) + 2):
+        ids = np.asarray(found.labels[part.core_slices])
+        labels[part.core_slices] = final[numbers[ids]].astype(np.uint32)
+        release_pages(labels)
+        yield BlockDone(done=done, total=2 * len(grid) + 1)
+    return Objects(
+        labels=labels,
+        classes=classes[keep],
+        ndim=3,
+        small=int(np.count_nonzero(~keep[1:])),
+    )
 
 
 def _keep(

@@ -165,3 +165,47 @@ def test_maps_that_do_not_fit_are_refused(
 def test_settings_out_of_range_are_refused(name: str):
     with pytest.raises(SpecError, match=f"{name} is 1.5; use 0 to 1"):
         ObjectConfig(**{name: 1.5})
+
+
+def balls(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids of balls in a volume, some above each other, and of their slices."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.ogrid[:14, :60, :60]
+    ids = np.zeros((14, 60, 60), np.int32)
+    for number, at in enumerate(np.ndindex(3, 3), start=1):
+        row, column = (18 * n + 10 + rng.integers(-1, 2) for n in at)
+        for height, label in ((3, number), (10, number + 20)):
+            ball = 4 * (z - height) ** 2 + (y - row) ** 2 + (x - column) ** 2 <= 49
+            shift = 6 if label > 20 else 0
+            ids[np.roll(ball, shift, axis=2)] = label
+    return ids, np.stack([object_targets(plane) for plane in ids], axis=1)
+
+
+@settings(deadline=None, max_examples=5)
+@given(st.integers(0, 1000), st.integers(25, 60))
+def test_slices_are_linked_to_objects_of_the_volume(seed: int, edge: int):
+    truth, maps = balls(seed)
+    config = ObjectConfig(min_size=0, fill_holes=False, volumes="linked")
+    found = label_objects(mask_of(truth, maps), config)
+    assert found.ndim == 3
+    assert found.classes.tolist() == [1] * found.classes.size
+    assert matched(found.labels, truth, 0.6) > 0.9
+    assert set(np.unique(found.labels)) == set(range(found.classes.size + 1))
+    parts = label_objects(mask_of(truth, maps), config, block=(4, edge, edge))
+    np.testing.assert_array_equal(parts.labels, found.labels)
+
+
+def test_what_does_not_overlap_enough_is_not_linked():
+    classes = np.zeros((3, 20, 40), np.uint8)
+    classes[0, 5:15, 5:15] = classes[1, 5:15, 12:22] = classes[2, 5:15, 13:23] = 1
+    config = ObjectConfig(min_size=0, volumes="linked", method="components")
+    found = label_objects(SemanticMask(classes=classes, ndim=3), config)
+    assert [np.unique(plane[plane > 0]).tolist() for plane in found.labels] == [
+        [1],
+        [2],
+        [2],
+    ]
+    large = ObjectConfig(min_size=150, volumes="linked", method="components")
+    found = label_objects(SemanticMask(classes=classes, ndim=3), large)
+    assert (found.classes.size, found.small) == (1, 1)
+    assert found.labels.max() == 1
