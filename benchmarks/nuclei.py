@@ -1,15 +1,16 @@
-"""What the bundled ``nuclei`` model finds without any stroke, on images like its own.
+"""What the bundled ``nuclei`` model finds without any stroke, on images of many kinds.
 
 ::
 
     python benchmarks/nuclei.py --data ../shared/data
 
-Held-out images of the two sets it was trained on, then the fluorescent ones again as
-other microscopes would have taken them: 16 bits above an offset, so dim that single
-photons count, on a background that is uneven, inside a border that stitching filled;
-and the planes of a confocal stack of another source. IoU is of all pixels together, the
-scores of objects (watershed, the default of ``napari-unet objects``) are means over
-images.
+Held-out images of the sets that it was trained on; the fluorescent ones again as other
+microscopes would have taken them: 16 bits above an offset, so dim that single photons
+count, on a background that is uneven, inside a border that stitching filled, enlarged
+and reduced, and a few of their nuclei alone in a large field; and sets of other
+sources. IoU is of all pixels together, the scores of objects (the default of
+``napari-unet objects``) are means over images. ``--object-size true`` states the median
+diameter of the labelled objects in place of the estimate.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.ndimage import find_objects
+from skimage.transform import resize
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bundled_models.microscopes import ramp
-from bundled_models.nuclei import FLUORESCENT, SETS, STAINED, list_files, read_labels
+from bundled_models.nuclei_images import FLUORESCENT, STAINED
+from bundled_models.sets import list_files, read_labels
 from unet_engine.images import Image, match_channels, open_image
 from unet_engine.metrics import (
     Confusion,
@@ -34,8 +38,10 @@ from unet_engine.metrics import (
     count_overlaps,
     match_objects,
 )
+from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.objects import SemanticMask, label_objects
+from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 
 if TYPE_CHECKING:
@@ -43,14 +49,19 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.models.checkpoint import Checkpoint
-
     Pixels = npt.NDArray[Any]
     Example = tuple[Image, npt.NDArray[np.integer[Any]]]
 
 BORDER = 50
 """Width in pixels, a fifth of the smallest of the images."""
 STACK = "fluo_ovule_nuclei_3d"
+OWN = ("fluo_u2os_nuclei_hcs", "fluo_neuroblastoma_nuclei")
+"""Other sets whose images were trained on but for those that are held out."""
+OTHER = ("histology_monuseg_train",)
+"""Sets of which nothing was trained on."""
+SCALES = (0.5, 2.0, 4.0)
+FIELD = 1000
+"""Pixels along an edge of the field in which three nuclei lie alone."""
 
 
 def sixteen_bits(image: Pixels, random: np.random.Generator) -> Pixels:
@@ -111,15 +122,70 @@ def planes(data: Path) -> Iterator[Example]:
         yield plane, labels.read(index)[0]
 
 
-def measure(examples: Iterator[Example], checkpoint: Checkpoint) -> dict[str, Any]:
+def whole_set(data: Path, name: str) -> Iterator[Example]:
+    """Yield all images of a set."""
+    for side in (True, False):
+        for image, labels in list_files(data / name, held_out=side):
+            yield open_image(image), read_labels(labels)
+
+
+def scaled(data: Path, factor: float) -> Iterator[Example]:
+    """Yield the held-out fluorescent images at another size."""
+    for image, labels in held_out(data, FLUORESCENT):
+        pixels = match_channels(image, 1).read()[0].astype(np.float32)
+        shape = [round(n * factor) for n in pixels.shape]
+        smaller = resize(pixels, shape, order=1, anti_aliasing=factor < 1)
+        rows, columns = (
+            ((np.arange(m) + 0.5) * n / m).astype(int)
+            for n, m in zip(labels.shape, shape, strict=True)
+        )
+        yield Image.from_array(smaller, "YX"), labels[np.ix_(rows, columns)]
+
+
+def sparse(data: Path) -> Iterator[Example]:
+    """Yield three nuclei of each held-out fluorescent image alone in a large field."""
+    for number, (image, labels) in enumerate(held_out(data, FLUORESCENT)):
+        random = np.random.default_rng(number)
+        pixels = match_channels(image, 1).read()[0].astype(np.float32)
+        ground = pixels[labels == 0]
+        field = random.normal(
+            np.median(ground), max(1.0, 0.3 * ground.std()), 2 * [FIELD]
+        )
+        truth = np.zeros(field.shape, labels.dtype)
+        for nucleus, box in enumerate(find_objects(labels)[:3], start=1):
+            if box is None:
+                continue
+            inside = labels[box] == nucleus
+            corner = random.integers(0, FIELD - max(inside.shape), 2)
+            there = tuple(
+                slice(c, c + n) for c, n in zip(corner, inside.shape, strict=True)
+            )
+            field[there][inside] = pixels[box][inside]
+            truth[there][inside] = nucleus
+        yield Image.from_array(np.clip(field, 0, 255).astype(np.uint8), "YX"), truth
+
+
+def measure(
+    examples: Iterator[Example], checkpoint: Checkpoint, *, true_size: bool
+) -> dict[str, Any]:
     """Predict images and compare pixels and objects with the truth."""
     confusion = Confusion(2)
     precisions, jaccards = [], []
+    maps = checkpoint.spec.object_maps
     for image, labels in examples:
-        found = predict(image, checkpoint).labels
-        confusion.add((labels > 0).astype(np.uint8), found)
-        objects = label_objects(SemanticMask(classes=found)).labels
-        table = count_overlaps(labels, objects)
+        areas = np.bincount(labels.ravel())[1:]
+        stated: dict[str, Any] = {}
+        if true_size and areas.any() and checkpoint.spec.object_size_px:
+            stated["object_size"] = float(
+                np.median(2 * np.sqrt(areas[areas > 0] / np.pi))
+            )
+        config = PredictConfig(object_maps=bool(maps), **stated)
+        found = predict(image, checkpoint, config)
+        confusion.add((labels > 0).astype(np.uint8), found.labels)
+        mask = SemanticMask(
+            classes=found.labels, object_maps=found.object_maps, map_names=maps
+        )
+        table = count_overlaps(labels, label_objects(mask).labels)
         precisions.append(match_objects(table, 0.5).average_precision)
         jaccards.append(aggregated_jaccard(table))
     return {
@@ -135,15 +201,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", default="nuclei", help="name or file")
+    parser.add_argument("--object-size", default="auto", choices=("auto", "true"))
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--json", type=Path, help="file for the rows")
     arguments = parser.parse_args()
     data = arguments.data
-    if missing := [n for n in (*SETS, STACK) if not (data / n).is_dir()]:
+    if missing := [
+        n
+        for n in (FLUORESCENT, STAINED, STACK, *OWN, *OTHER)
+        if not (data / n).is_dir()
+    ]:
         parser.error(f"{data} has no folder {' and no '.join(missing)}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    checkpoint = ModelStore().load(arguments.model)
+    checkpoint = (
+        Checkpoint.load(Path(arguments.model))
+        if Path(arguments.model).is_file()
+        else ModelStore().load(arguments.model)
+    )
     kinds = {
         "fluorescence": held_out(data, FLUORESCENT),
         **{f"fluorescence, {n}": altered(data, f) for n, f in ALTERED.items()},
@@ -151,12 +226,17 @@ def main() -> None:
         "fluorescence, border of NaN": bordered(data, np.nan),
         "stained and bright-field": held_out(data, STAINED),
         "planes of a confocal stack": planes(data),
+        "fluorescence, sparse": sparse(data),
+        **{f"fluorescence, {x:g} x": scaled(data, x) for x in SCALES},
+        **{name: held_out(data, name) for name in OWN},
+        **{name: whole_set(data, name) for name in OTHER},
     }
     rows = []
     print("| images | number | IoU of nuclei | AP at 0.5 | AJI |")
     print("|---|---|---|---|---|")
     for kind, examples in kinds.items():
-        row = {"kind": kind, **measure(examples, checkpoint)}
+        found = measure(examples, checkpoint, true_size=arguments.object_size == "true")
+        row = {"kind": kind, **found}
         rows.append(row)
         values = (kind, row["images"], row["iou"], row["ap50"], row["aji"])
         print("|", " | ".join(map(str, values)), "|", flush=True)

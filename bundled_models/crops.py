@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from bundled_models.nuclei import list_files, read_labels
+from bundled_models.sets import list_files, read_labels
 from unet_engine.images import Normalisation, open_image
 from unet_engine.labels import IGNORE
 from unet_engine.metrics import Confusion

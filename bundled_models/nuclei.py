@@ -1,223 +1,230 @@
-"""Train the bundled ``nuclei`` model on fluorescent and on stained nuclei.
+"""Train the bundled ``nuclei`` model: nuclei of any size, stain and brightness.
 
 ::
 
-    python -m bundled_models.nuclei --data DATA --out nuclei.safetensors --minutes 45
+    python -m bundled_models.nuclei --data DATA --out nuclei.safetensors --minutes 600
 
-``DATA`` holds ``dsb2018_nuclei`` and ``dsb2018_histology``, each with ``images/`` and
-``labels/`` (object ids) of the same file names. A model that is there already is
-trained further, so the command can be stopped with Ctrl-C and started again.
+``DATA`` holds the sets of ``nuclei_images.SETS``, each with ``images/`` and ``labels/``
+of the same file names. Every five minutes the averaged weights go to ``--out``, the
+state of the training beside it (``.training.safetensors``) and a line to the log; the
+command goes on from there when it is started again. ``--minutes`` is how long it trains
+in all; in the last sixth the learning rate falls to zero.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import signal
-import sys
-from dataclasses import replace
+import csv
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy import ndimage
-from tqdm import tqdm
+from torch import Tensor
+from torch.nn import functional
 
-from bundled_models.microscopes import retake
-from unet_engine.generators import drain
-from unet_engine.images import Image, Normalisation, match_channels, open_image
-from unet_engine.metrics import Confusion
+from bundled_models.long_training import LongTraining
+from bundled_models.nuclei_crops import ZOOM, draw_batch
+from bundled_models.nuclei_images import (
+    OBJECT_SIZE,
+    SETS,
+    generate_images,
+    read_images,
+)
+from bundled_models.nuclei_scores import at_scale, score
+from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
-from unet_engine.models.spec import ModelSpec
-from unet_engine.models.starting import start_checkpoint
+from unet_engine.models.spec import ModelSpec, build
 from unet_engine.models.store import crops_path
-from unet_engine.prediction.segmentation import predict
-from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.data.pairs import TrainingPair, targets_from_instances
+from unet_engine.training.course.schedule import Schedule
+from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.remembered_crops import cut_crops, save_crops
-from unet_engine.training.events import Step, Validation
-from unet_engine.training.fine_tuning import iter_fine_tune
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from bundled_models.nuclei_crops import Batch
+    from bundled_models.nuclei_images import LabelledImage
 
-    import numpy.typing as npt
-
-    from unet_engine.training.events import FineTuned, TrainingEvent
-
-# The stained set is an eighth as large; its images are drawn more often to make up.
-FLUORESCENT, STAINED = "dsb2018_nuclei", "dsb2018_histology"
-SETS = {FLUORESCENT: 1.0, STAINED: 6.0}
-"""How often the images of a set are drawn, relative to each other."""
-SPEC = ModelSpec(classes=("background", "nucleus"))
-HELD_OUT = 0.15
-"""Part of the images that is held out for the figures of the model card."""
-
-
-def is_held_out(name: str) -> bool:
-    """Return whether an image is kept for the figures, by a hash of its file name."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32 < HELD_OUT
-
-
-def list_files(folder: Path, *, held_out: bool) -> Iterator[tuple[Path, Path]]:
-    """Yield the image and the label file of one side of the split."""
-    for image in sorted((folder / "images").iterdir()):
-        if is_held_out(image.stem) == held_out:
-            yield image, next((folder / "labels").glob(f"{image.stem}.*"))
+SPEC = ModelSpec(
+    classes=("background", "nucleus"),
+    object_maps=("distance", "boundary"),
+    brightness="foreground",
+    colour="haematoxylin",
+    object_size_px=OBJECT_SIZE,
+    object_size_range=(OBJECT_SIZE / ZOOM, OBJECT_SIZE * ZOOM),
+)
+PEAK = 2e-3
+"""Highest learning rate of the schedule, which is constant at half of it."""
+MOMENTUM = 0.998
+"""Of the average of the weights: some hundred steps count."""
+SAVE_SECONDS = 300.0
+"""Between two savings of the training: at most so much is lost by an interruption."""
+_FEW = 24
+"""Held-out images of a set at most that a line of the log is measured on."""
 
 
-def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
-    """Read object ids, ``(Y, X)``."""
-    return open_image(path).read()[0]
-
-
-def separate(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
-    """Turn object ids into a target whose touching nuclei are a gap apart.
-
-    A nucleus pixel beside another nucleus becomes background, so that the model learns
-    to keep neighbours apart.
-    """
-    largest = np.iinfo(labels.dtype).max
-    highest = ndimage.maximum_filter(labels, size=3)
-    lowest = ndimage.minimum_filter(np.where(labels > 0, labels, largest), size=3)
-    target = targets_from_instances(labels)
-    target[(labels > 0) & (highest != lowest)] = 0
-    return target
-
-
-def read_pairs(data: Path, seed: int = 0) -> list[TrainingPair]:
-    """Read the training side of all sets, normalised as for prediction.
-
-    The fluorescent images are there twice, the second time as another microscope
-    might have taken them.
-    """
-    rng = np.random.default_rng(seed)
-    pairs = []
-    for name, weight in SETS.items():
-        for image_path, label_path in list_files(data / name, held_out=False):
-            image = match_channels(open_image(image_path), SPEC.in_channels)
-            target = separate(read_labels(label_path))
-            pairs.append(TrainingPair(_normalised(image), target, name, weight))
-            if name == FLUORESCENT:
-                again = Image.from_array(retake(image.read()[0], rng), "YX")
-                pairs.append(TrainingPair(_normalised(again), target, name, weight))
-    return pairs
-
-
-def _normalised(image: Image) -> npt.NDArray[np.float32]:
-    normalisation = Normalisation.measure(
-        image, low=SPEC.low_percentile, high=SPEC.high_percentile
+def losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Return the losses of classes and maps; what is unknown takes no part."""
+    number = len(SPEC.classes)
+    classes, maps = logits[:, :number], logits[:, number:]
+    entropy = functional.cross_entropy(classes, batch.target, ignore_index=IGNORE)
+    labelled = (batch.target != IGNORE).float()
+    share = torch.softmax(classes, dim=1)[:, 1] * labelled
+    truth = (batch.target == 1).float()
+    both = (share * truth).sum()
+    dice = 1 - (2 * both + 1) / (share.sum() + truth.sum() + 1)
+    crossed = functional.binary_cross_entropy_with_logits(
+        maps, batch.maps, reduction="none"
     )
-    return normalisation.apply(image.read())
+    # The entropy of the soft target itself cannot be learned away.
+    floor = functional.binary_cross_entropy(batch.maps, batch.maps, reduction="none")
+    mean = ((crossed - floor) * batch.known).sum(dim=(0, 2, 3))
+    distance, boundary = mean / batch.known.sum().clamp(min=1)
+    return {
+        "entropy": entropy,
+        "dice": dice,
+        "distance": distance,
+        "boundary": boundary,
+    }
 
 
-def train(
-    checkpoint: Checkpoint, pairs: list[TrainingPair], config: FineTuneConfig
-) -> FineTuned:
-    """Train to the limits of the config, or until Ctrl-C."""
-    interrupted: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
-    run = iter_fine_tune(checkpoint, pairs, config, stop=lambda: bool(interrupted))
-    with tqdm(unit="step") as bar:
-
-        def show(event: TrainingEvent) -> None:
-            if isinstance(event, Step):
-                bar.update()
-                bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
-            elif isinstance(event, Validation):
-                bar.write(
-                    f"step {event.step}: loss {event.loss:.4f} IoU {event.iou:.4f}",
-                    file=sys.stderr,
-                )
-
-        return drain(run, show)
+def start(model: Any, weights: dict[str, Any]) -> None:
+    """Take the weights of an earlier model; maps that it lacks begin at zero."""
+    own = model.state_dict()
+    for name, value in weights.items():
+        tensor = torch.as_tensor(value)
+        if own[name].shape == tensor.shape:
+            own[name] = tensor
+        else:
+            own[name] = torch.zeros_like(own[name])
+            own[name][: len(tensor)] = tensor
+    model.load_state_dict(own)
 
 
-def named(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Return the model with its name in its history: the same one, trained further.
-
-    How far a pixel's influence reaches is left to be measured on the images it meets.
-    """
-    spec = replace(checkpoint.spec, measured_halo=None, measured_error=None)
-    history = tuple(
-        {**entry, "name": name, "parent": ""} for entry in checkpoint.history
-    )
-    return replace(checkpoint, spec=spec, history=history)
+def write_log(path: Path, row: dict[str, float]) -> None:
+    """Append a line; the first one names the columns."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
 
 
-def evaluate(checkpoint: Checkpoint, data: Path) -> dict[str, dict[str, float]]:
-    """Measure the held-out images of each set."""
-    figures = {}
-    for name in SETS:
-        confusion = Confusion(len(SPEC.classes))
-        images = 0
-        for image_path, label_path in list_files(data / name, held_out=True):
-            found = predict(open_image(image_path), checkpoint).labels
-            confusion.add(targets_from_instances(read_labels(label_path)), found)
-            images += 1
-        figures[name] = {
-            "images": images,
-            "foreground_iou": round(confusion.iou[1] or 0.0, 4),
-            "foreground_dice": round(confusion.dice[1] or 0.0, 4),
-            "pixel_error": round(confusion.pixel_error, 4),
-        }
-    return figures
+def checkpoint(training: LongTraining, seed: int, name: str) -> Checkpoint:
+    """Return the averaged network as a model."""
+    weights = {
+        key: tensor.detach().contiguous().numpy().copy()
+        for key, tensor in training.average.network.state_dict().items()
+    }
+    entry: dict[str, Any] = {
+        "name": name,
+        "parent": "",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "steps": training.step,
+        "seconds": round(training.seconds),
+        "seed": seed,
+        "data": ["procedural", *SETS],
+    }
+    return Checkpoint(SPEC, weights, (entry,))
 
 
-def remembered_crops(data: Path, seed: int = 0) -> list[TrainingPair]:
+def remembered_crops(held_out: dict[str, list[LabelledImage]]) -> list[TrainingPair]:
     """Cut crops out of held-out images, for later trainings to be compared on."""
-    held_out = [
-        TrainingPair(
-            _normalised(match_channels(open_image(image), SPEC.in_channels)),
-            targets_from_instances(read_labels(labels)),
-            image.stem,
-        )
-        for name in SETS
-        for image, labels in list_files(data / name, held_out=True)
-    ]
-    order = np.random.default_rng(seed).permutation(len(held_out))
-    return cut_crops([held_out[i] for i in order])
+    pairs = []
+    for images in held_out.values():
+        for image in images:
+            grey, ids = at_scale(image)
+            target = np.where(ids < 0, IGNORE, ids > 0).astype(np.uint8)
+            pairs.append(TrainingPair(grey[None], target, image.name))
+    order = np.random.default_rng(0).permutation(len(pairs))
+    return cut_crops([pairs[i] for i in order])
 
 
-def main() -> None:
-    """Read the command line, train, save, and print the figures."""
+def save(
+    training: LongTraining, held_out: dict[str, Any], out: Path, seed: int
+) -> None:
+    """Write model, state and a line of the log."""
+    checkpoint(training, seed, out.stem).save(out)
+    training.save(state_path(out))
+    row = dict(training.losses)
+    for name, images in held_out.items():
+        found = score(training.average.network, images[:_FEW])
+        row |= {f"{key}_{name}": value for key, value in found.items()}
+    rounded = {name: round(value, 4) for name, value in row.items()}
+    at = {"step": training.step, "seconds": round(training.seconds)}
+    write_log(out.with_suffix(".csv"), at | rounded)
+
+
+def state_path(out: Path) -> Path:
+    """Return where the state of a training lies, beside its model."""
+    return out.with_suffix(".training.safetensors")
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=0.0)
-    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0.0, help="0: no limit")
+    parser.add_argument("--steps", type=int, default=0, help="0: no limit")
+    parser.add_argument("--start", type=Path, help="model whose weights it begins with")
+    parser.add_argument("--without", default="", help="a set that is left out")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=6)
     arguments = parser.parse_args()
+    if not arguments.minutes and not arguments.steps:
+        parser.error("nothing ends the training; give --minutes or --steps")
     if missing := [name for name in SETS if not (arguments.data / name).is_dir()]:
         parser.error(f"{arguments.data} has no folder {' and no '.join(missing)}")
+    return arguments
+
+
+def main() -> None:
+    """Train, and write the model every five minutes, at the end and on Ctrl-C."""
+    arguments = read_arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    checkpoint = (
-        Checkpoint.load(arguments.out)
-        if arguments.out.exists()
-        else start_checkpoint(SPEC, arguments.seed)
+    torch.manual_seed(arguments.seed)
+    network, copy = build(SPEC), build(SPEC)
+    if arguments.start:
+        start(network, dict(Checkpoint.load(arguments.start).weights))
+    training = LongTraining(network, network, copy, peak=PEAK, momentum=MOMENTUM)
+    if state_path(arguments.out).exists():
+        training.restore(state_path(arguments.out))
+    images, held_out = (
+        {name: read_images(arguments.data, name, held_out=out) for name in SETS}
+        for out in (False, True)
     )
-    config = FineTuneConfig(
-        minutes=arguments.minutes,
+    images.pop(arguments.without, None)
+    images["generated"] = generate_images(arguments.seed)
+    held_out = {name: found for name, found in held_out.items() if found}
+    save_crops(crops_path(arguments.out), remembered_crops(held_out))
+    schedule = Schedule(
         steps=arguments.steps,
-        crop=160,
-        batch=6,
-        validation=0.1,
-        scaling=1.6,
-        intensity=0.8,
-        statistics="batch",
-        # Every further training draws other crops.
-        seed=arguments.seed + len(checkpoint.history),
+        seconds=60 * arguments.minutes,
+        peak=PEAK,
+        open_ended=True,
     )
-    result = train(checkpoint, read_pairs(arguments.data, config.seed), config)
-    trained = named(result.checkpoint, arguments.out.stem)
-    trained.save(arguments.out)
-    save_crops(crops_path(arguments.out), remembered_crops(arguments.data))
-    print(json.dumps(evaluate(trained, arguments.data), indent=2))
+    saved = time.monotonic()
+    with suppress(KeyboardInterrupt):
+        while (progress := schedule.progress(training.step, training.seconds)) < 1:
+            began = time.perf_counter()
+            key = (arguments.seed, training.step)
+            batch = draw_batch(images, arguments.batch, arguments.crop, key)
+            network.train()
+            shown = batch.images.contiguous(memory_format=torch.channels_last)
+            rate = schedule.learning_rate(training.step, progress)
+            training.follow(losses(network(shown), batch), rate)
+            training.seconds += time.perf_counter() - began
+            if time.monotonic() - saved > SAVE_SECONDS:
+                save(training, held_out, arguments.out, arguments.seed)
+                saved = time.monotonic()
+    save(training, held_out, arguments.out, arguments.seed)
 
 
 if __name__ == "__main__":

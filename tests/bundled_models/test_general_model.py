@@ -67,7 +67,7 @@ def test_a_batch_depends_on_its_seed_and_on_nothing_else(crops, data):
 
 
 def test_images_are_held_out_by_their_names_and_never_drawn(crops, data):
-    from bundled_models.nuclei import is_held_out
+    from bundled_models.sets import is_held_out
 
     real = crops.RealCrops.read(data)
     for name in crops.SETS:

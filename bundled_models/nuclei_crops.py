@@ -1,0 +1,180 @@
+"""Batches of crops of nuclei at the scale of the model, with their targets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from bundled_models.nuclei_images import GENERATED, OBJECT_SIZE, SETS, resized
+from bundled_models.optics import expose, vary_specimen
+from unet_engine.images.brightness.foreground import foreground_limits
+from unet_engine.images.stains import haematoxylin_weights
+from unet_engine.labels import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from bundled_models.nuclei_images import Floats, Ids, LabelledImage
+
+ZOOM = 2.0
+"""Largest factor by which objects are drawn smaller or larger than their usual size."""
+_MOST_ENLARGED = 3.0
+"""An image is not enlarged by more: it has no detail left."""
+_LUMINANCE = (0.2125, 0.7154, 0.0721)
+"""Weights of red, green and blue (ITU-R BT.709), as in the engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """Crops and their targets.
+
+    Attributes
+    ----------
+    images
+        ``(N, 1, Y, X)`` float32, normalised.
+    target
+        ``(N, Y, X)`` int64: 0, 1 or ``IGNORE``.
+    maps
+        ``(N, 2, Y, X)`` float32: distance and boundary, in [0, 1].
+    known
+        ``(N, 1, Y, X)`` float32: 1 where the maps are known.
+    """
+
+    images: Tensor
+    target: Tensor
+    maps: Tensor
+    known: Tensor
+
+
+def draw_batch(
+    images: dict[str, list[LabelledImage]], count: int, size: int, seed: Sequence[int]
+) -> Batch:
+    """Draw the batch of a step, which depends on the seed and on nothing else."""
+    rng = np.random.default_rng(seed)
+    names = [name for name, found in images.items() if found]
+    weights = np.array([SETS.get(name, GENERATED) for name in names])
+    drawn = []
+    for name in rng.choice(names, count, p=weights / weights.sum()):
+        chosen = images[name][rng.integers(len(images[name]))]
+        drawn.append(draw_crop(chosen, size, rng))
+    pixels, targets, maps, known = (
+        torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)
+    )
+    return Batch(images=pixels, target=targets.long(), maps=maps, known=known)
+
+
+def draw_crop(
+    image: LabelledImage, size: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[Any], ...]:
+    """Draw a crop at a random scale, turn it, vary it, and make its targets."""
+    pixels, ids, distance = _turned(*_cut(image, size, rng), size, rng)
+    grey, bright = _grey(image, pixels, rng)
+    if bright:
+        grey = vary_specimen(grey, ids, rng)
+    seen = expose(grey, rng)
+    if rng.random() < 0.04:
+        seen = 1 - seen
+    target = np.where(ids < 0, IGNORE, ids > 0).astype(np.uint8)
+    known = (ids >= 0) & image.separated
+    maps = np.stack([np.clip(distance, 0, 1) * (ids > 0), boundary(ids)])
+    return seen[None], target, maps.astype(np.float32), known[None].astype(np.float32)
+
+
+def boundary(ids: Ids) -> npt.NDArray[np.bool_]:
+    """Return the object pixels beside another object or the ground, ``(Y, X)``."""
+    found = np.zeros(ids.shape, bool)
+    for axis in 0, 1:
+        first = [slice(None)] * 2
+        second = [slice(None)] * 2
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        one, other = tuple(first), tuple(second)
+        differs = (ids[one] != ids[other]) & (ids[one] >= 0) & (ids[other] >= 0)
+        found[one] |= differs
+        found[other] |= differs
+    return found & (ids > 0)
+
+
+def _cut(
+    image: LabelledImage, size: int, rng: np.random.Generator
+) -> tuple[Floats, Ids, Floats]:
+    """Cut a square around an object or anywhere, and bring it to a random scale.
+
+    A crop that is to be turned is larger than ``size`` by the diagonal.
+    """
+    wide = math.ceil(1.42 * size) if rng.random() < 0.3 else size
+    zoom = math.exp(rng.uniform(-1, 1) * math.log(ZOOM))
+    factor = min(_MOST_ENLARGED, zoom * OBJECT_SIZE / image.diameter)
+    factors = [factor * math.exp(rng.normal(0, 0.07)) for _ in range(2)]
+    seen = [math.ceil(wide / f) + 1 for f in factors]
+    centre = [int(rng.integers(n)) for n in image.ids.shape]
+    places = np.flatnonzero(image.ids > 0)
+    if places.size and rng.random() < 0.7:
+        place = places[rng.integers(places.size)]
+        centre = [int(n) for n in np.unravel_index(place, image.ids.shape)]
+    starts = [
+        min(max(0, c - s // 2 + int(rng.integers(-s // 3, s // 3 + 1))), max(0, n - s))
+        for c, s, n in zip(centre, seen, image.ids.shape, strict=True)
+    ]
+    box = tuple(slice(a, a + s) for a, s in zip(starts, seen, strict=True))
+    pixels, ids, distance = image.pixels[:, *box], image.ids[box], image.distance[box]
+    lacking = [(0, s - n) for s, n in zip(seen, ids.shape, strict=True)]
+    if any(after for _, after in lacking):
+        pixels = np.pad(pixels, [(0, 0), *lacking], mode="symmetric")
+        ids = np.pad(ids, lacking, constant_values=-1)
+        distance = np.pad(distance, lacking)
+    scale = tuple((wide + 0.01) / s for s in seen)
+    return resized(pixels, ids, distance, (scale[0], scale[1]))
+
+
+def _turned(
+    pixels: Floats, ids: Ids, distance: Floats, size: int, rng: np.random.Generator
+) -> tuple[Floats, Ids, Floats]:
+    """Turn by any angle if the crop is large enough, by quarters, and mirror."""
+    if len(ids) > size:
+        angle = rng.uniform(0, 90)
+        maps = np.concatenate([pixels, distance[None]])
+        maps = ndimage.rotate(
+            maps, angle, axes=(1, 2), reshape=False, order=1, mode="mirror"
+        )
+        ids = ndimage.rotate(ids, angle, reshape=False, order=0, cval=-1)
+        edge = (len(ids) - size) // 2
+        inner = slice(edge, edge + size)
+        pixels, distance = maps[:-1, inner, inner], maps[-1, inner, inner]
+        ids = ids[inner, inner]
+    quarters, mirrored = int(rng.integers(4)), int(rng.integers(2))
+    turned = [
+        np.rot90(part, quarters, axes=(-2, -1))[..., :: 1 - 2 * mirrored]
+        for part in (pixels, ids, distance)
+    ]
+    return turned[0], turned[1], turned[2]
+
+
+def _grey(
+    image: LabelledImage, pixels: Floats, rng: np.random.Generator
+) -> tuple[Floats, bool]:
+    """Return the crop in one channel as the engine reads it, and its polarity."""
+    if not image.stained:
+        return pixels[0], image.bright
+    # Other dyes, other scanners; sometimes luminance, as of a grey scan, or inverted.
+    gains = rng.lognormal(0, 0.12, 3)
+    kind = rng.choice(["density", "luminance", "inverted"], p=[0.8, 0.1, 0.1])
+    if kind == "density":
+        weights = (haematoxylin_weights() + rng.normal(0, 0.25, 3)) * gains
+        views = [np.tensordot(weights, p, axes=1) for p in (image.pixels, pixels)]
+    else:
+        sign = -1 if kind == "inverted" else 1
+        views = [
+            sign * np.tensordot(_LUMINANCE, np.exp(-p * gains[:, None, None]), axes=1)
+            for p in (image.pixels, pixels)
+        ]
+    low, high = foreground_limits([views[0]])
+    grey = (views[1] - low) / max(high - low, 1e-6)
+    return grey.astype(np.float32), kind != "luminance"

@@ -1,0 +1,36 @@
+"""Labelled sets on disk and which of their images are held out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.images import open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+HELD_OUT = 0.15
+"""Part of the images that is held out for the figures of the model cards."""
+
+
+def is_held_out(name: str) -> bool:
+    """Return whether an image is kept for the figures, by a hash of its file name."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32 < HELD_OUT
+
+
+def list_files(folder: Path, *, held_out: bool) -> Iterator[tuple[Path, Path]]:
+    """Yield the image and the label file of one side of the split."""
+    for image in sorted((folder / "images").iterdir()):
+        if is_held_out(image.stem) == held_out:
+            yield image, next((folder / "labels").glob(f"{image.stem}.*"))
+
+
+def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
+    """Read object ids, ``(Y, X)``."""
+    return open_image(path).read()[0]
