@@ -8,7 +8,9 @@ their diameters, in pixels of the image, agree.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from math import log2
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,9 +39,9 @@ if TYPE_CHECKING:
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.stopping import Stop
 
-_OCTAVES = (-3, -2, -1, 0, 1, 2)
+_OCTAVES = (-4, -3, -2, -1, 0, 1, 2)
 """Scales that are tried, as powers of 2: objects from a quarter of the model's size to
-eight times of it."""
+sixteen times of it."""
 
 _EDGE = 256
 """Edge in pixels of the model's grid of the part that is predicted at each scale: some
@@ -47,6 +49,9 @@ dozen objects, and a few tenths of a second in all."""
 
 _OVERVIEW = 192
 """Edge in pixels of the overview in which the part is chosen."""
+
+_WINDOW = 1024
+"""Edge in pixels of the parts of a large plane in which contrast is looked for."""
 
 _SPREAD = 12.0
 """Pixels of the overview over which contrast is averaged: a part has objects, not one
@@ -232,23 +237,47 @@ def _place_with_contrast(
     """Find the plane and the point around which pixels differ most."""
     planes = list(image.indices())
     chosen = planes[:: max(1, len(planes) // _PLANES)]
-    factor = min(1.0, _OVERVIEW / max(image.plane_shape))
-    small = resampled_image(image, {"Y": factor, "X": factor})
-    best: tuple[float, Index, tuple[float, float]] | None = None
-    for index in chosen:
-        everything = slice(0, small.plane_shape[0]), slice(0, small.plane_shape[1])
-        pixels = normalisation.apply(small.read(index, everything)).mean(axis=0)
-        mean = ndimage.gaussian_filter(pixels, _SPREAD)
-        contrast = ndimage.gaussian_filter(pixels**2, _SPREAD) - mean**2
-        edge = int(_MARGIN * min(pixels.shape))
-        inside = contrast[edge : len(contrast) - edge, edge : contrast.shape[1] - edge]
-        y, x = np.unravel_index(int(inside.argmax()), inside.shape)
-        found = float(inside[y, x])
-        if best is None or found > best[0]:
-            middle = (y + edge + 0.5) / factor, (x + edge + 0.5) / factor
-            best = found, index, (float(middle[0]), float(middle[1]))
-    assert best is not None
-    return best[1], best[2]
+    windows = list(product(*map(_windows, image.plane_shape)))
+    found = [
+        (*_contrast_in(image, index, window, normalisation), index)
+        for index in chosen
+        for window in windows
+    ]
+    _, middle, index = max(found, key=itemgetter(0))
+    return index, middle
+
+
+def _windows(size: int) -> list[Interval]:
+    """Return the parts of an axis that are looked at: all of it, or three."""
+    if size <= 2 * _WINDOW:
+        return [(0, size)]
+    starts = ((size - _WINDOW) * share // 6 for share in (1, 3, 5))
+    return [(start, start + _WINDOW) for start in starts]
+
+
+def _contrast_in(
+    image: Image,
+    index: Index,
+    window: tuple[Interval, ...],
+    normalisation: Normalisation,
+) -> tuple[float, tuple[float, float]]:
+    """Return the largest contrast in a window, and where in the plane it is."""
+    block = image.read(index, [slice(*part) for part in window])
+    part = Image.from_array(block, "CYX")
+    factor = min(1.0, _OVERVIEW / max(part.plane_shape))
+    small = resampled_image(part, {"Y": factor, "X": factor})
+    everything = tuple(slice(0, size) for size in small.plane_shape)
+    pixels = normalisation.apply(small.read((), everything)).mean(axis=0)
+    mean = ndimage.gaussian_filter(pixels, _SPREAD)
+    contrast = ndimage.gaussian_filter(pixels**2, _SPREAD) - mean**2
+    edge = int(_MARGIN * min(pixels.shape))
+    inside = contrast[edge : len(contrast) - edge, edge : contrast.shape[1] - edge]
+    place = np.unravel_index(int(inside.argmax()), inside.shape)
+    y, x = (
+        start + float(at + edge + 0.5) / factor
+        for at, (start, _) in zip(place, window, strict=True)
+    )
+    return float(inside[place]), (y, x)
 
 
 def _part_at(

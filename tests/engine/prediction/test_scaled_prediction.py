@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from skimage.data import immunohistochemistry
 
 from unet_engine.compute.runner import Runner
 from unet_engine.errors import DataError, SpecError
@@ -72,6 +73,21 @@ def test_tiles_of_planes_in_three_directions_equal_the_whole(make_checkpoint: Ca
         (4 / 3, 2 / 3, 2 / 3)
     )
     np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [12, 50])
+def test_tiles_of_a_stain_equal_the_whole_with_brightness_of_its_nuclei(
+    make_checkpoint: Callable, size: float
+):
+    spec = dataclasses.replace(FLAT, colour="haematoxylin", brightness="foreground")
+    checkpoint = make_checkpoint(spec)
+    image = Image.from_array(immunohistochemistry()[:150, :170], "YXS")
+    whole = predict(image, checkpoint, config(size, 8192))
+    tiled = predict(image, checkpoint, config(size, 32))
+    np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-4)
+    assert np.ptp(whole.probabilities) > 0.3
+    plain = predict(image, make_checkpoint(FLAT), config(size, 8192))
+    assert abs(plain.probabilities - whole.probabilities).max() > 0.1
 
 
 def test_it_equals_the_prediction_of_a_resampled_image(make_checkpoint: Callable):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from unet_engine.images import Image
+from unet_engine.images import Image, Normalisation
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
@@ -20,7 +20,11 @@ from unet_engine.prediction.scale import (
     scale_of,
 )
 from unet_engine.prediction.segmentation import predict
-from unet_engine.prediction.size_estimate import ScaleSample, agreed_size
+from unet_engine.prediction.size_estimate import (
+    ScaleSample,
+    agreed_size,
+    estimate_object_size,
+)
 from unet_engine.synthetic.nuclei import nuclei as generated_nuclei
 
 if TYPE_CHECKING:
@@ -134,6 +138,29 @@ def test_sizes_that_contradict_each_other_are_named():
     assert scale_of(image, spec, advised) == pytest.approx((0.5, 0.5))
     given = dataclasses.replace(advised, pixel_size=2.0)
     assert "the image states pixels of 0.25 µm" in describe_scale(image, spec, given)
+
+
+def test_of_a_large_plane_only_parts_are_read():
+    pixels, _ = generated_nuclei((256, 256), seed=2, diameter=25.0)
+    areas: list[int] = []
+
+    class Large:
+        """Nuclei somewhere in a plane of 100 megapixels."""
+
+        shape, dtype = (10_000, 10_000), np.dtype(np.uint16)
+
+        def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+            rows, columns = (np.arange(*part.indices(10_000)[:2]) for part in key)
+            areas.append(len(rows) * len(columns))
+            return pixels[np.ix_(rows % 256, columns % 256)]
+
+    image = Image.from_array(Large(), "YX")
+    brightness = Normalisation.measure(Image.from_array(pixels, "YX"))
+    found = estimate_object_size(image, nuclei(), brightness, AUTO)
+    assert found.sure
+    assert found.diameter_px == pytest.approx(25, rel=0.35)
+    assert max(areas) < 20e6
+    assert sum(areas) < 40e6
 
 
 def test_models_that_know_no_size_and_models_of_volumes_estimate_none():
