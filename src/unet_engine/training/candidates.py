@@ -29,7 +29,7 @@ _MOST_DISPUTED = 0.05
 """Share of the pixels that a better model may change without the classifier's having
 the same class there: about as many as both are wrong on."""
 
-_FEWEST_STEPS = 60
+FEWEST_STEPS = 60
 """Steps before which a network that begins with a new last layer is no candidate. In
 the courses of "The share of the network" in benchmarks/RESULTS.md one of 7 to 30 steps
 took the mask from 0.68 to 0.58, where held-out strokes preferred it; after 80 the mean
@@ -112,7 +112,7 @@ class Candidates:
             # The model before is a network, which predicts alone.
             self._before = list(network)
             return self._chosen(network, 1.0, overtakes=False)
-        if self._before is None or (step < _FEWEST_STEPS and not self._trained):
+        if self._before is None or (step < FEWEST_STEPS and not self._trained):
             self._before = self._before or self._classifier
             return self._chosen(network, 0.0, overtakes=False)
         choice = choose_share(
@@ -178,7 +178,10 @@ class Candidates:
         ]
         labels = [int(self._labels[first]) for first in firsts]
         return StrokeCheck(
-            strokes=count, images=self._images, right=balanced(labels, rights)
+            strokes=count,
+            images=self._images,
+            classes=tuple(sorted(set(labels))),
+            right=balanced(labels, rights),
         )
 
     def _at_strokes(self, maps: Sequence[Floats]) -> Floats:

@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.interactive.stages import LabelledRows, fit_in_stages, join_images
+from unet_engine.stopping import never
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from unet_engine.stopping import Stop
 
     Numbers = npt.NDArray[np.intp]
     Mask = npt.NDArray[np.bool_]
@@ -36,6 +39,8 @@ class StrokeCheck:
     ----------
     strokes, images
         How many strokes that it did not learn from, on how many images.
+    classes
+        Those of the strokes: no other was checked.
     right
         Mean over the classes of the share of their pixels that it is right on, each
         stroke counting once, in [0, 1]; 0 without strokes.
@@ -43,11 +48,15 @@ class StrokeCheck:
 
     strokes: int
     images: int
+    classes: tuple[int, ...]
     right: float
 
 
 def cross_validate(
-    images: Sequence[LabelledRows], strokes: Sequence[Numbers], fine: int
+    images: Sequence[LabelledRows],
+    strokes: Sequence[Numbers],
+    fine: int,
+    stop: Stop = never,
 ) -> StrokeCheck:
     """Fit without each part of the strokes, and check on that part.
 
@@ -60,12 +69,16 @@ def cross_validate(
         0.
     fine
         As of `fit_in_stages`.
+    stop
+        Polled before every fit; the check is of what was done until then.
     """
     parts = _parts(images, strokes)
     labels: list[int] = []
     rights: list[float] = []
     seen = set()
     for part in range(_FOLDS):
+        if stop():
+            break
         held = [one == part for one in parts]
         kept = [_chosen(rows, ~out) for rows, out in zip(images, held, strict=True)]
         kept = [rows for rows in kept if len(rows.labels)]
@@ -77,13 +90,20 @@ def cross_validate(
                 continue
             found = classifier.probabilities(rows.features[out]).argmax(axis=1)
             right = classifier.classes[found] == rows.labels[out]
-            seen.add(number)
             for stroke in np.unique(strokes[number][out]):
                 inside = strokes[number][out] == stroke
-                labels.append(int(rows.labels[out][inside][0]))
+                label = int(rows.labels[out][inside][0])
+                # The only stroke of its class proves nothing.
+                if label not in classifier.classes:
+                    continue
+                labels.append(label)
                 rights.append(float(right[inside].mean()))
+                seen.add(number)
     return StrokeCheck(
-        strokes=len(rights), images=len(seen), right=balanced(labels, rights)
+        strokes=len(rights),
+        images=len(seen),
+        classes=tuple(sorted(set(labels))),
+        right=balanced(labels, rights),
     )
 
 

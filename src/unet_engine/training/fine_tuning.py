@@ -16,7 +16,7 @@ from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.course.renewal import CarriedTargets, Renewal
+from unet_engine.training.course.renewal import REST, CarriedTargets, Renewal
 from unet_engine.training.data.growing_split import GrowingSplit
 from unet_engine.training.data.held_out_split import split_pairs
 from unet_engine.training.data.object_sizes import with_object_sizes
@@ -35,6 +35,7 @@ from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.events import Preparing, Validation
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.run import TrainingRun
+from unet_engine.training.share_line import describe_share
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from unet_engine.models.classifier_part import ClassifierPart
     from unet_engine.stopping import Stop
     from unet_engine.training.course.interrupted_run import InterruptedRun
+    from unet_engine.training.cross_validation import StrokeCheck
     from unet_engine.training.data.held_out_split import Split
     from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned, TrainingEvent
@@ -79,17 +81,6 @@ _MOST_PREPARING = 0.1
 _USUAL_MINUTES = 2.0
 """After which most trainings from strokes no longer gain, on a CPU: what is prepared
 and evaluated suits this length, whatever the limit is."""
-
-
-_CLASSIFIER_ALONE = (
-    "The network is not better than the pixel classifier yet, so the model predicts "
-    "with the classifier alone, as Live does."
-)
-_NETWORK_ALONE = "The model predicts with the network alone, which is better than Live."
-_BOTH = (
-    "The model predicts with the mean of both: {0:.0%} network, {1:.0%} pixel "
-    "classifier, as Live has it."
-)
 
 
 def iter_fine_tune(
@@ -196,6 +187,8 @@ class _Start:
         self._device, self._stop = device, stop
         self._extractor = FeatureExtractor(features_from, device)
         self._strokes: StrokeClassifier | None = None
+        self._check: StrokeCheck | None = None
+        self._check_done = self._check_cost = 0.0
         self._fitted: tuple[Sequence[TrainingPair], ClassifierPart | None] | None = None
 
     def run(
@@ -285,7 +278,12 @@ class _Start:
             result,
             checkpoint=self._with_classifier(trained, result.share),
             improved=True,
-            notes=(_describe_share(result.share), *notes),
+            notes=(
+                describe_share(
+                    result.share, result.steps, trained=self._checkpoint.trained
+                ),
+                *notes,
+            ),
             score_after=result.score_after or result.score_before,
         )
 
@@ -297,7 +295,7 @@ class _Start:
 
     def _part(self) -> ClassifierPart | None:
         """Return the classifier of all strokes, those that are held out as well."""
-        if self._strokes is None or self._strokes.classifier is None:
+        if self._strokes is None:
             return None
         if self._fitted is None or self._fitted[0] is not self.pairs:
             self._fitted = self.pairs, self._strokes.part(self.pairs)
@@ -325,18 +323,22 @@ class _Start:
             seed=self._config.seed,
             watched=pairs if self._checkpoint.trained else (),
             classifier=self._strokes,
-            labelled=pairs,
+            check=self._checked(pairs),
             trained=self._checkpoint.trained,
         )
 
-
-def _describe_share(network: float) -> str:
-    """Return what a model predicts with, from the share of its network."""
-    if not network:
-        return _CLASSIFIER_ALONE
-    if network == 1:
-        return _NETWORK_ALONE
-    return _BOTH.format(network, 1 - network)
+    def _checked(self, pairs: Sequence[TrainingPair]) -> StrokeCheck | None:
+        """Return how the classifier does on strokes; not anew after every stroke."""
+        strokes = self._strokes
+        # What a classifier of strokes does proves nothing of a trained network.
+        if self._checkpoint.trained or strokes is None or strokes.classifier is None:
+            return None
+        started = time.monotonic()
+        if self._check is None or started - self._check_done >= REST * self._check_cost:
+            self._check = strokes.cross_validated(pairs)
+            self._check_done = time.monotonic()
+            self._check_cost = self._check_done - started
+        return self._check
 
 
 def _preparing(done: int) -> Preparing:

@@ -53,7 +53,8 @@ class MaskScore:
     Attributes
     ----------
     ious
-        Expected IoU of each class, in [0, 1]; NaN of a class that is nowhere.
+        Expected IoU of each class, in [0, 1]; NaN of a class that is nowhere, or
+        has no stroke that was checked.
     low, high
         Ends of the interval of each.
     strokes, images
@@ -120,6 +121,8 @@ def score_mask(
     ious = spread = np.empty(0)
     if len(counts):
         ious = _ious(counts.sum(axis=0))
+        # Of a class without a checked stroke nothing is known.
+        ious[~np.isin(np.arange(len(ious)), check.classes)] = np.nan
         spread = _MODEL_ERROR + _jackknife(counts)
     return MaskScore(
         ious=tuple(ious.tolist()),

@@ -35,14 +35,14 @@ def describe_scores(
     strokes = _number(after.strokes, "stroke")
     if after.strokes < FEWEST_STROKES:
         return (
-            f"No score: {strokes} to check the mask with prove nothing. Paint at least "
-            f"{FEWEST_STROKES}, on other places, for one."
+            f"No score: the mask could be checked on {strokes} that were not learned "
+            f"from, and takes {FEWEST_STROKES}. Paint more, on other places."
         )
     if not after.is_known:
         return (
-            f"No score: of {strokes} that were not learned from {after.right:.0%} are "
-            "right, so the mask is less right than its probabilities are. Paint more "
-            "where it is wrong."
+            f"No score: {after.right:.0%} are right of {strokes} that were not learned "
+            "from, each class counting alike, so the mask is less right than its "
+            "probabilities are. Paint more where it is wrong."
         )
     shown = [
         f"{name} {iou:.2f} ({low:.2f} to {high:.2f}{_earlier(before, value)})"
@@ -54,7 +54,7 @@ def describe_scores(
     images = _number(after.images, "image")
     return (
         f"Expected IoU of the mask: {', '.join(shown)}; {after.right:.0%} right on "
-        f"{strokes} on {images} that were not learned from."
+        f"{strokes} ({images}) that it did not learn from."
     )
 
 

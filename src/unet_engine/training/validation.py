@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from unet_engine.training.cross_validation import StrokeCheck
     from unet_engine.training.data.soft_targets import StrokeClassifier
     from unet_engine.training.mask_score import MaskScore
 
@@ -148,8 +149,8 @@ class HeldOut:
     classifier
         Was fitted to the strokes that are not held out. With it the mask is a mean of
         its probabilities and those of the network.
-    labelled
-        All that is labelled, for the classifier to be cross-validated on.
+    check
+        As of `Candidates`.
     trained
         The network had learned these classes before the training.
     """
@@ -163,7 +164,7 @@ class HeldOut:
         seed: int,
         watched: Sequence[TrainingPair] = (),
         classifier: StrokeClassifier | None = None,
-        labelled: Sequence[TrainingPair] = (),
+        check: StrokeCheck | None = None,
         trained: bool = False,
     ) -> None:
         self._classes = len(spec.classes)
@@ -181,11 +182,7 @@ class HeldOut:
         if classifier is not None and classifier.classifier is not None and views:
             regions = [(view.pair, view.tile.inner_slices) for view in self._views]
             self._candidates = Candidates(
-                regions,
-                classifier,
-                # What a classifier of strokes does says nothing of a trained network.
-                check=None if trained else classifier.cross_validated(labelled),
-                trained=trained,
+                regions, classifier, check=check, trained=trained
             )
 
     def evaluate(

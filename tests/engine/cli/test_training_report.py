@@ -52,11 +52,11 @@ def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 def test_the_score_of_each_class_stands_below_the_validation(printed: Any):
     out = printed(score(FEWEST_STROKES))
     assert "foreground 0.70 (0.60 to 0.80)" in out.splitlines()[-1]
-    assert f"{FEWEST_STROKES} strokes on 2 images" in out
+    assert f"{FEWEST_STROKES} strokes (2 images)" in out
 
 
 def test_too_few_strokes_are_named_and_give_no_score(printed: Any):
-    assert "No score: 1 stroke to check" in printed(score(1))
+    assert "could be checked on 1 stroke" in printed(score(1))
 
 
 @pytest.mark.parametrize(

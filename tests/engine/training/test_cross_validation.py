@@ -58,6 +58,21 @@ def test_strokes_of_one_class_or_none_check_nothing():
     assert check().right == 0
 
 
+def test_the_only_stroke_of_a_class_is_not_checked():
+    rows, strokes = image(12)
+    rows.labels[strokes == 11] = 2
+    found = check((rows, strokes))
+    assert (found.strokes, found.classes) == (11, (0, 1))
+    assert found.right > 0.85
+
+
+def test_it_ends_when_it_is_stopped():
+    rows, strokes = image(12)
+    polls = iter([False, True])
+    found = cross_validate([rows], [strokes], 4, lambda: next(polls))
+    assert 0 < found.strokes < 12
+
+
 @pytest.mark.parametrize(("rights", "mean"), [([1, 1, 0], 0.5), ([0.5, 1, 1], 0.875)])
 def test_each_class_counts_as_much(rights: list[float], mean: float):
     assert balanced([0, 0, 1], rights) == pytest.approx(mean)

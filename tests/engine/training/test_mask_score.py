@@ -18,7 +18,7 @@ from unet_engine.training.mask_score import (
 def scored(
     tiles: list[np.ndarray], strokes: int = 40, right: float = 0.95
 ) -> MaskScore:
-    check = StrokeCheck(strokes=strokes, images=2, right=right)
+    check = StrokeCheck(strokes=strokes, images=2, classes=(0, 1, 2), right=right)
     return score_mask(tiles, tiles, check=check)
 
 
@@ -62,6 +62,14 @@ def test_few_strokes_or_many_wrong_ones_give_no_score_that_is_shown():
     assert not scored(sure, strokes=FEWEST_STROKES - 1).is_known
     assert scored(sure, strokes=FEWEST_STROKES, right=LEAST_RIGHT).is_known
     assert not scored(sure, right=LEAST_RIGHT - 0.01).is_known
+
+
+def test_a_class_without_a_checked_stroke_has_none():
+    tiles = [np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)]
+    check = StrokeCheck(strokes=30, images=1, classes=(0,), right=1.0)
+    found = score_mask(tiles, tiles, check=check)
+    assert found.ious[0] == pytest.approx(0.9 / 1.1)
+    assert np.isnan(found.ious[1])
 
 
 def test_the_classifier_is_made_surer_and_no_class_changes():

@@ -19,6 +19,7 @@ from unet_engine.pixel_classification.feature_cache import FeatureCache
 from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
+from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.labelled_images import PaintedImage, training_pairs
 from unet_engine.training.events import Validation
@@ -52,12 +53,12 @@ def image() -> Image:
     return Image.from_array(pixels(), "YX", name="halves")
 
 
-def trained(image: Image, config: FineTuneConfig = CONFIG, start=None):
+def trained(image: Image, config: FineTuneConfig = CONFIG, start=None, stop=never):
     start = start or start_checkpoint(SPEC)
     data = [PaintedImage(image=image, strokes=strokes())]
     pairs = list(training_pairs(data, start.spec, config))
     events: list = []
-    result = drain(iter_fine_tune(start, pairs, config), events.append)
+    result = drain(iter_fine_tune(start, pairs, config, stop=stop), events.append)
     return result, events
 
 
@@ -67,7 +68,21 @@ def test_a_network_that_has_learned_nothing_leaves_what_live_shows(image: Image)
     assert result.improved
     assert part is not None
     assert result.share == part.network_share == 0
-    assert any("classifier alone" in note for note in result.notes)
+    assert any("took 2 steps" in note for note in result.notes)
+    found = predict(image, result.checkpoint).labels
+    assert np.mean(found[:, :70] == 0) > 0.95
+    assert np.mean(found[:, 90:] == 1) > 0.95
+
+
+@pytest.mark.parametrize("after", [0, 5], ids=["while it prepares", "in its steps"])
+def test_a_training_that_is_stopped_keeps_what_live_shows(image: Image, after: int):
+    polls = iter(range(100_000))
+    config = replace(CONFIG, steps=1000)
+    result, _ = trained(image, config, stop=lambda: next(polls) >= after)
+    assert result.stopped
+    assert result.steps < 5
+    assert result.improved
+    assert result.checkpoint.classifier.network_share == result.share == 0
     found = predict(image, result.checkpoint).labels
     assert np.mean(found[:, :70] == 0) > 0.95
     assert np.mean(found[:, 90:] == 1) > 0.95

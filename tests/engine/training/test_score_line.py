@@ -25,8 +25,8 @@ def test_each_class_has_its_interval_and_the_score_before():
     text = describe_scores(score(0.9, 0.5), score(0.91, 0.7, nan), CLASSES)
     assert text == (
         "Expected IoU of the mask: background 0.91 (0.81 to 0.96, before 0.90), "
-        "nucleus 0.70 (0.60 to 0.75, before 0.50); 93% right on 40 strokes on 1 image "
-        "that were not learned from."
+        "nucleus 0.70 (0.60 to 0.75, before 0.50); 93% right on 40 strokes (1 image) "
+        "that it did not learn from."
     )
 
 
@@ -40,16 +40,15 @@ def test_without_a_score_before():
 def test_too_few_strokes_show_none():
     few = score(0.9, 0.7, strokes=FEWEST_STROKES - 1)
     text = describe_scores(score(0.5, 0.5), few, CLASSES)
-    assert text.startswith(f"No score: {FEWEST_STROKES - 1} strokes")
-    assert f"at least {FEWEST_STROKES}" in text
+    assert f"on {FEWEST_STROKES - 1} strokes" in text
+    assert f"takes {FEWEST_STROKES}" in text
     assert "0." not in text
 
 
 def test_wrong_strokes_show_none():
     wrong = score(0.9, 0.7, right=0.61)
     text = describe_scores(score(0.5, 0.5), wrong, CLASSES)
-    assert text.startswith("No score: of 40 strokes")
-    assert "61% are right" in text
+    assert text.startswith("No score: 61% are right of 40 strokes")
     assert "0." not in text
 
 

@@ -143,6 +143,9 @@ class InterruptedRun(Keeper):
         }
         try:
             tensors, more = run.kept()
+            # The first model of a store comes after this.
+            with suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(self._path) as temporary:
                 temporary.write_bytes(
                     safetensors.torch.save(tensors, {**header, **more})

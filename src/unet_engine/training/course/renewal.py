@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Pairs = Sequence[TrainingPair]
 
-_REST = 20.0
+REST = 20.0
 """Time between two computations of all soft targets, in the time that one takes: so
 they take a twentieth of a training, however often strokes are made."""
 
@@ -144,7 +144,7 @@ class CarriedTargets:
     def __call__(self, pairs: Pairs) -> Pairs:
         """Return pairs with soft targets."""
         carried = [self._carried(key, pair) for key, pair in keyed(pairs)]
-        rested = time.monotonic() - self._done >= _REST * self._cost
+        rested = time.monotonic() - self._done >= REST * self._cost
         found: Pairs = [pair for pair in carried if pair is not None]
         if rested or len(found) < len(carried):
             started = time.monotonic()

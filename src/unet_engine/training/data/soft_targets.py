@@ -28,6 +28,7 @@ from unet_engine.interactive.stages import (
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
 from unet_engine.pixel_classification.feature_cache import BLOCK
+from unet_engine.stopping import never
 from unet_engine.training.cross_validation import StrokeCheck, cross_validate
 from unet_engine.training.data.stroke_numbers import stroke_map
 
@@ -89,7 +90,8 @@ class StrokeClassifier:
 
     def part(self, pairs: Sequence[TrainingPair]) -> ClassifierPart | None:
         """Fit to all labels of pairs, and return it as the part of a model."""
-        fitted = self.fit(pairs)
+        # A training that was stopped has its classifier all the same.
+        fitted = self.fit(pairs, stop=never)
         if fitted is None:
             return None
         return replace(
@@ -98,10 +100,13 @@ class StrokeClassifier:
             averaged=self._extractor.averaged,
         )
 
-    def fit(self, pairs: Sequence[TrainingPair]) -> PixelClassifier | None:
+    def fit(
+        self, pairs: Sequence[TrainingPair], *, stop: Stop | None = None
+    ) -> PixelClassifier | None:
         """Fit a classifier to the labels of sparse pairs; None where it cannot be."""
-        images = [rows for rows, _ in self._labelled(pairs)]
-        if not images or self._stop():
+        stop = stop or self._stop
+        images = [rows for rows, _ in self._labelled(pairs, stop)]
+        if not images or stop():
             return None
         if len(np.unique(np.concatenate([one.labels for one in images]))) < 2:
             return None
@@ -111,14 +116,17 @@ class StrokeClassifier:
 
     def cross_validated(self, pairs: Sequence[TrainingPair]) -> StrokeCheck:
         """Return how classifiers do on strokes of pairs that they did not learn."""
-        known = self._labelled(pairs)
+        known = self._labelled(pairs, self._stop)
         fine = self._extractor.count_fine(len(pairs[0].image)) if pairs else 0
         return cross_validate(
-            [rows for rows, _ in known], [strokes for _, strokes in known], fine
+            [rows for rows, _ in known],
+            [strokes for _, strokes in known],
+            fine,
+            self._stop,
         )
 
     def _labelled(
-        self, pairs: Sequence[TrainingPair]
+        self, pairs: Sequence[TrainingPair], stop: Stop
     ) -> list[tuple[LabelledRows, npt.NDArray[np.intp]]]:
         """Return the labelled pixels of sparse pairs, and the stroke of each."""
         found = []
@@ -126,7 +134,7 @@ class StrokeClassifier:
             blocks = parts_with_labels(pair)
             if not is_sparse(pair) or not blocks:
                 continue
-            if self._stop():
+            if stop():
                 break
             numbers = stroke_map(pair.target, HELD_OUT)
             strokes = [n[n >= 0] for n in (numbers[part] for part in blocks)]
@@ -142,8 +150,11 @@ class StrokeClassifier:
         found = np.zeros((self._classes, *pair.target.shape), np.float16)
         for part in parts:
             late = time.monotonic() - self._started > self._seconds
-            if self._stop() or (late and not self._is_known(pair, part)):
+            if self._stop():
                 break
+            # The features of later ones may be known.
+            if late and not self._is_known(pair, part):
+                continue
             features = self._block(pair, part)
             known = self._runner(features.reshape(-1, features.shape[-1]))
             found[:, *part] = known.T.reshape(self._classes, *features.shape[:2])

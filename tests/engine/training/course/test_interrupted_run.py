@@ -287,3 +287,9 @@ def test_a_file_that_cannot_be_written_ends_no_training(
     events, trained = train(tmp_path)
     assert notes(events).count("is not kept") == 1
     assert same_weights(trained.result, whole)
+
+
+def test_the_first_training_of_a_store_is_kept_as_well(tmp_path: Path):
+    folder = tmp_path / "not" / "there yet"
+    events, _ = train(folder)
+    assert "is not kept" not in notes(events)

@@ -102,6 +102,19 @@ def test_when_time_is_short_the_blocks_with_strokes_get_soft_targets():
     assert 0 < known.sum() <= 256**2
 
 
+def test_when_time_is_short_known_slices_after_unknown_ones_are_predicted():
+    plane = halves()
+    image = np.repeat(plane.image[:, None], 3, axis=1)
+    target = np.full(image.shape[1:], IGNORE, np.uint8)
+    target[2] = plane.target
+    pair = TrainingPair(image, target)
+    classifier = StrokeClassifier([pair], FeatureExtractor(), 2, never, seconds=0)
+    everywhere = (slice(0, 128), slice(0, 128))
+    found = classifier.predict(pair, [(z, *everywhere) for z in range(3)])
+    known = (found.sum(axis=0) > 0).all(axis=(1, 2))
+    np.testing.assert_array_equal(known, [False, False, True])
+
+
 @pytest.mark.slow
 def test_slices_with_strokes_get_soft_targets_first():
     plane = halves()
