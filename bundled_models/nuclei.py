@@ -113,8 +113,10 @@ def write_log(path: Path, row: dict[str, float]) -> None:
         writer.writerow(row)
 
 
-def checkpoint(training: LongTraining, seed: int, name: str) -> Checkpoint:
-    """Return the averaged network as a model."""
+def checkpoint(
+    training: LongTraining, began: Checkpoint | None, seed: int, name: str
+) -> Checkpoint:
+    """Return the averaged network as a model, with the history of its first weights."""
     weights = {
         key: tensor.detach().contiguous().numpy().copy()
         for key, tensor in training.average.network.state_dict().items()
@@ -128,7 +130,8 @@ def checkpoint(training: LongTraining, seed: int, name: str) -> Checkpoint:
         "seed": seed,
         "data": ["procedural", *SETS],
     }
-    return Checkpoint(SPEC, weights, (entry,))
+    earlier = began.history if began is not None else ()
+    return Checkpoint(SPEC, weights, (*earlier, entry))
 
 
 def remembered_crops(held_out: dict[str, list[LabelledImage]]) -> list[TrainingPair]:
@@ -144,10 +147,14 @@ def remembered_crops(held_out: dict[str, list[LabelledImage]]) -> list[TrainingP
 
 
 def save(
-    training: LongTraining, held_out: dict[str, Any], out: Path, seed: int
+    training: LongTraining,
+    held_out: dict[str, Any],
+    out: Path,
+    began: Checkpoint | None,
+    seed: int,
 ) -> None:
     """Write model, state and a line of the log."""
-    checkpoint(training, seed, out.stem).save(out)
+    checkpoint(training, began, seed, out.stem).save(out)
     training.save(state_path(out))
     row = dict(training.losses)
     for name, images in held_out.items():
@@ -191,8 +198,9 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     network, copy = build(SPEC), build(SPEC)
-    if arguments.start:
-        start(network, dict(Checkpoint.load(arguments.start).weights))
+    began = Checkpoint.load(arguments.start) if arguments.start else None
+    if began is not None:
+        start(network, dict(began.weights))
     training = LongTraining(network, network, copy, peak=PEAK, momentum=MOMENTUM)
     if state_path(arguments.out).exists():
         training.restore(state_path(arguments.out))
@@ -213,18 +221,18 @@ def main() -> None:
     saved = time.monotonic()
     with suppress(KeyboardInterrupt):
         while (progress := schedule.progress(training.step, training.seconds)) < 1:
-            began = time.perf_counter()
+            started = time.perf_counter()
             key = (arguments.seed, training.step)
             batch = draw_batch(images, arguments.batch, arguments.crop, key)
             network.train()
             shown = batch.images.contiguous(memory_format=torch.channels_last)
             rate = schedule.learning_rate(training.step, progress)
             training.follow(losses(network(shown), batch), rate)
-            training.seconds += time.perf_counter() - began
+            training.seconds += time.perf_counter() - started
             if time.monotonic() - saved > SAVE_SECONDS:
-                save(training, held_out, arguments.out, arguments.seed)
+                save(training, held_out, arguments.out, began, arguments.seed)
                 saved = time.monotonic()
-    save(training, held_out, arguments.out, arguments.seed)
+    save(training, held_out, arguments.out, began, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def _facts(file: Path, spec: dict[str, Any], digest: str, numbers: int) -> str:
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else f"`{value}`"
+    return ", ".join(map(str, value)) if isinstance(value, list) else f"`{value}`"
 
 
 def _history(history: list[dict[str, Any]]) -> str:
