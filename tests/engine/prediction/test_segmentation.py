@@ -549,8 +549,10 @@ def test_the_cpu_takes_over_when_no_tile_fits(
         self.device = pretended
         return found
 
-    def pretend(checkpoint: Checkpoint, device: str, precision: Precision) -> Runner:
-        runner = Runner(checkpoint, "cpu", precision)
+    def pretend(
+        checkpoint: Checkpoint, device: str, precision: Precision, **options: bool
+    ) -> Runner:
+        runner = Runner(checkpoint, "cpu", precision, **options)
         runner.device = "cuda" if device == "auto" else "cpu"
         return runner
 
