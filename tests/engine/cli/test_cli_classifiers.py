@@ -149,7 +149,7 @@ def test_models_lists_what_is_inside(store, capsys):
 @pytest.mark.parametrize("name", ["live", "tuned"])
 def test_both_kinds_are_tuned_further(store, images, labels, name, capsys):
     command = ["finetune", "--images", str(images), "--labels", str(labels)]
-    command += ["--from", name, "--out", "mine", "--steps", "40", "--crop", "32"]
+    command += ["--from", name, "--out", "mine", "--steps", "80", "--crop", "32"]
     command += ["--learning-rate", "0.01", "--elastic", "0", "--intensity", "0"]
     code = main([*command, "--device", "cpu", "-q"])
     if name == "tuned" and code:

@@ -227,7 +227,7 @@ class TestBlindSpots:
             start_checkpoint(SPEC), [pair], CONFIG.for_training(), "cpu"
         )
         batch = optimisation._draw()
-        images, targets, weights, _ = batch
+        images, targets, weights, *_ = batch
         assert weights is None
         output = torch.zeros_like(images, requires_grad=True)
         loss = optimisation._loss(output, batch)

@@ -87,7 +87,7 @@ def test_published_network_learns_with_the_published_recipe():
 
 @pytest.mark.parametrize("spec", [UNET, VALID], ids=["padded", "valid"])
 def test_crop_that_is_learned_is_as_large_as_requested(spec):
-    images, targets, weights, _ = learner(spec)._draw()
+    images, targets, weights, *_ = learner(spec)._draw()
     halo = 0 if spec is UNET else spec.footprint.halo[0]
     spec.check_input(images.shape[2:])
     assert images.shape[2] - 2 * halo == targets.shape[1]
@@ -105,7 +105,7 @@ def test_unpadded_network_learns_the_centre_of_its_input():
 
 
 def test_border_weight_reaches_the_loss():
-    _, targets, weights, _ = learner(border_weight=10.0)._draw()
+    _, targets, weights, *_ = learner(border_weight=10.0)._draw()
     assert weights.shape == targets.shape
     assert weights.max() > 3
     plain, weighed = learner(), learner(border_weight=10.0)

@@ -252,7 +252,7 @@ class TestAugmentation:
         targets[:, 2] = IGNORE
         images = (targets == 1).float().unsqueeze(1)
         generator = torch.Generator().manual_seed(seed)
-        varied, truth, weights, _ = augmentation(
+        varied, truth, weights, *_ = augmentation(
             images, targets, 24, generator, 1 + 9 * images[:, 0]
         )
         assert varied.shape == (4, 1, 6, 24, 24)
@@ -415,7 +415,7 @@ class TestLearner:
         pair, _ = annotated((3, 8))
         learner = Optimisation(start_checkpoint(spec), [pair], CONFIG, "cpu")
         batch = learner._draw()
-        images, targets, weights, _ = batch
+        images, targets, weights, *_ = batch
         assert weights is None
         spec.check_input(images.shape[2:])
         network = learner.network.train()
@@ -449,7 +449,7 @@ class TestLearner:
         learner = Optimisation(
             start_checkpoint(THIN), [pair], with_(border_weight=10.0), "cpu"
         )
-        _, targets, weights, _ = learner._draw()
+        _, targets, weights, *_ = learner._draw()
         assert weights.shape == targets.shape
         assert weights.max() > 1.5
 

@@ -56,7 +56,7 @@ def test_weights_move_with_the_target():
     targets = torch.zeros(4, size, size, dtype=torch.uint8)
     targets[:, size // 2 :, size // 3 :] = 1
     weights = 1 + 9 * targets.float()
-    _, truth, moved, _ = augmentation(
+    _, truth, moved, *_ = augmentation(
         targets[:, None].float(), targets, CROP, seeded(), weights
     )
     known = truth != IGNORE
