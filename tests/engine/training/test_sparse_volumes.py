@@ -483,7 +483,7 @@ class TestTraining:
     @pytest.mark.slow
     @every_network
     def test_every_network_learns(self, spec):
-        result = train(spec, config=with_(steps=40))
+        result = train(spec, config=with_(steps=64))
         # Before it is the classifier of the same strokes, which is nearly right here.
         assert result.after.iou > 0.7
         assert result.share > 0
