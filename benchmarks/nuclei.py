@@ -60,6 +60,7 @@ OWN = ("fluo_u2os_nuclei_hcs", "fluo_neuroblastoma_nuclei")
 OTHER = ("histology_monuseg_train",)
 """Sets of which nothing was trained on."""
 SCALES = (0.5, 2.0, 4.0)
+"""Of the fluorescent images: how else the same field may have been sampled."""
 FIELD = 1000
 """Pixels along an edge of the field in which three nuclei lie alone."""
 

@@ -61,7 +61,7 @@ class MaskInfo:
     probabilities
         Those of all classes are on screen.
     object_maps
-        Its model showed what tells objects apart.
+        Its model showed how objects are separated.
     """
 
     source: Any

@@ -68,7 +68,7 @@ def with_object_maps_of(checkpoint: Checkpoint, source: Checkpoint) -> Checkpoin
 
 
 def with_fresh_object_maps(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
-    """Return a model that can learn to tell objects apart.
+    """Return a model that can learn to separate objects.
 
     Parameters
     ----------

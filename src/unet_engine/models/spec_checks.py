@@ -11,7 +11,7 @@ from unet_engine.labels import IGNORE
 from unet_engine.models.architectures import ARCHITECTURES, Architecture
 
 OBJECT_MAPS = ("distance", "boundary")
-"""What a network can give beside the classes to tell one object from the next."""
+"""What a network can give beside the classes to separate objects."""
 
 
 def row_of(architecture: str) -> Architecture:

@@ -40,7 +40,7 @@ class SemanticMask:
         Array-like of the probability of every class, ``(classes, *classes.shape)``; of
         use with a boundary.
     object_maps
-        Array-like of what a network gave to tell objects apart, ``(maps,
+        Array-like of what a network gave to separate objects, ``(maps,
         *classes.shape)``: uint8, 255 for 1, or floating in [0, 1]. None without.
     map_names
         Of these maps, of ``OBJECT_MAPS``.

@@ -35,7 +35,7 @@ class PredictConfig:
     probabilities
         Also return the probability of every class.
     object_maps
-        Also return what the model gives to tell one object from the next.
+        Also return what the model gives to separate objects.
     average_flips
         Predict each tile in its 8 flips and turns and take the mean: a little better,
         8 times slower. auto does so if the paper of the network does.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FOLDS = 3
 """Parts of the strokes: a fit costs about a second, and two thirds of some strokes
-already teach most of what all of them do."""
+already give most of what all of them do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

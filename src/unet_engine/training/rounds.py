@@ -251,7 +251,7 @@ class _Reading(Source[TrainingPair]):
         lines: list[str] = []
         read: list[TrainingPair] = []
         data = order.data if not isinstance(order.data, Source) else order.data.poll()
-        order = self.order = _able_to_tell_apart(order, data or ())
+        order = self.order = _with_object_maps(order, data or ())
         for pair in training_pairs(
             data or (), order.start.spec, order.config, lines.append
         ):
@@ -287,7 +287,7 @@ class _Reading(Source[TrainingPair]):
         return pairs
 
 
-def _able_to_tell_apart(
+def _with_object_maps(
     order: Round, data: Sequence[LabelledImage | PaintedImage]
 ) -> Round:
     """Have a new model learn object maps too where labels are object ids."""

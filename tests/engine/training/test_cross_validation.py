@@ -12,12 +12,12 @@ PIXELS = 12
 """Of a stroke."""
 
 
-def image(strokes: int, *, seed: int = 0, told_apart: bool = True):
+def image(strokes: int, *, seed: int = 0, separable: bool = True):
     """Return the pixels of strokes of two classes, and the stroke of each."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(strokes) % 2, PIXELS).astype(np.uint8)
     features = rng.normal(0, 1, (len(labels), 4))
-    if told_apart:
+    if separable:
         features[:, 0] += 6.0 * labels
     rows = LabelledRows(
         features=features.astype(np.float16),
@@ -33,7 +33,7 @@ def check(*images):
     return cross_validate([r for r, _ in images], [s for _, s in images], fine=4)
 
 
-def test_what_can_be_told_apart_is_right_on_strokes_that_were_left_out():
+def test_what_is_separable_is_right_on_strokes_that_were_left_out():
     found = check(image(12), image(6, seed=1))
     assert (found.strokes, found.images) == (18, 2)
     assert found.right > 0.95
@@ -41,7 +41,7 @@ def test_what_can_be_told_apart_is_right_on_strokes_that_were_left_out():
 
 def test_what_cannot_is_right_by_chance_however_well_it_is_learned():
     # Each stroke has features of its own: its pixels could be learned by heart.
-    rows, strokes = image(24, told_apart=False)
+    rows, strokes = image(24, separable=False)
     own = np.random.default_rng(1).normal(0, 4, (24, 4))
     features = (rows.features / 10 + own[strokes]).astype(np.float16)
     found = check((type(rows)(

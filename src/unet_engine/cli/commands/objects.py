@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from unet_engine.cli.commands.object_tables import ObjectTables, check_same_objects
 from unet_engine.cli.commands.objects_files import (
     choose_scale,
-    iter_told_apart,
+    iter_with_maps,
     open_files,
     open_mask,
     read_rule,
@@ -211,7 +211,7 @@ def _run_one(
     mask_image = with_scale(mask_image, image, scale)
     mask = open_mask(files, options, mask_image, rule)
     if options.model is not None and image is not None:
-        run = iter_told_apart(mask, image, options, stop)
+        run = iter_with_maps(mask, image, options, stop)
         title = f"{files.mask.name}: object maps"
         mask = _drain_behind_bar(run, title, quiet=options.quiet)
     search = _Search(
@@ -286,7 +286,7 @@ def _check_wishes(options: ObjectsOptions, config: ObjectConfig) -> None:
         raise DataError("nothing to write; give -o for the objects, --table, or both")
     if options.model is not None and config.method != "watershed":
         raise DataError(
-            f"--model tells touching objects apart, and --method {config.method} "
+            f"--model separates touching objects, and --method {config.method} "
             "splits none; leave one of them out"
         )
     if options.model is not None and options.image is None:

@@ -228,7 +228,7 @@ def open_mask(
     )
 
 
-def iter_told_apart(
+def iter_with_maps(
     mask: SemanticMask, image: Image, options: ObjectsOptions, stop: Stop
 ) -> Generator[BlockDone, None, SemanticMask]:
     """Give a mask the object maps that its model predicts of its image.
