@@ -125,7 +125,7 @@ def test_a_network_that_learns_nothing_leaves_the_classifier(
         "unet_engine.training.optimisation.Optimisation._step", lambda self, rate: 1.0
     )
     dock.fine_tune()
-    assert "classifier alone" in dock.widget.fine_tune.text.text()
+    assert "predicts alone" in dock.widget.fine_tune.text.text()
     model = dock.widget.workspace.model
     assert model.name == untrained.name
     assert model.classifier is not None
