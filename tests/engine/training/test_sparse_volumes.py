@@ -16,6 +16,7 @@ from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
+from unet_engine.training import candidates
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.augmentation import Augmentation
 from unet_engine.training.data.crops import CropSampler, crop_shape, volume_around
@@ -482,8 +483,10 @@ class TestTraining:
 
     @pytest.mark.slow
     @every_network
-    def test_every_network_learns(self, spec):
-        result = train(spec, config=with_(steps=64))
+    def test_every_network_learns(self, spec, monkeypatch):
+        # Forty steps of a volume take long enough.
+        monkeypatch.setattr(candidates, "FEWEST_STEPS", 20)
+        result = train(spec, config=with_(steps=40))
         # Before it is the classifier of the same strokes, which is nearly right here.
         assert result.after.iou > 0.7
         assert result.share > 0
