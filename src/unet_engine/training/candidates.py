@@ -12,7 +12,7 @@ from unet_engine.metrics import Confusion
 from unet_engine.training.combination import choose_share
 from unet_engine.training.cross_validation import StrokeCheck, balanced
 from unet_engine.training.data.soft_targets import parts_of
-from unet_engine.training.data.stroke_numbers import number_strokes
+from unet_engine.training.data.stroke_numbers import mean_of_strokes, number_strokes
 from unet_engine.training.mask_score import MaskScore, score_mask, sharpened
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class Candidates:
         self._trained = trained
         self._check = check
         self._classifier = [_map(*region, classifier) for region in regions]
+        # For the score the classifier is as sure as it is right; see ``mask_score``.
+        self._sharpened = [sharpened(one) for one in self._classifier]
         targets = [pair.target[inner] for pair, inner in regions]
         self._held = [target < HELD_OUT for target in targets]
         self._labels = np.concatenate(
@@ -126,14 +128,11 @@ class Candidates:
         overtakes: bool | None
         if self._trained:
             # By IoU on the held-out strokes, which corrections are among.
-            maps = self._mixed(network, choice.share)
+            maps = _means(self._classifier, network, choice.share)
             overtakes = None if self._keeps_the_rest(maps) else False
         else:
             overtakes = choice.gain > 0
         return self._chosen(network, choice.share, overtakes=overtakes)
-
-    def _mixed(self, network: Sequence[Floats], share: float) -> list[Floats]:
-        return _means(self._classifier, network, share)
 
     def _keeps_the_rest(self, maps: Sequence[Floats]) -> bool:
         """Return whether the changes away from strokes are plausible.
@@ -154,9 +153,8 @@ class Candidates:
     def _chosen(
         self, network: Sequence[Floats], share: float, *, overtakes: bool | None
     ) -> ChosenMask:
-        maps = self._mixed(network, share)
-        # For the score the classifier is as sure as it is right; see ``mask_score``.
-        sure = _means([sharpened(one) for one in self._classifier], network, share)
+        maps = _means(self._classifier, network, share)
+        sure = _means(self._sharpened, network, share)
         return ChosenMask(
             probabilities=maps,
             share=share,
@@ -170,18 +168,14 @@ class Candidates:
 
     def _held_out_check(self, maps: Sequence[Floats]) -> StrokeCheck:
         """Return how a mask does on the held-out strokes."""
-        count = int(self._groups.max(initial=-1)) + 1
         right = self._at_strokes(maps).argmax(axis=1) == self._labels
-        firsts = [int(np.argmax(self._groups == stroke)) for stroke in range(count)]
-        rights = [
-            float(right[self._groups == stroke].mean()) for stroke in range(count)
-        ]
-        labels = [int(self._labels[first]) for first in firsts]
+        firsts, rights = mean_of_strokes(right, self._groups)
+        labels = self._labels[firsts].tolist()
         return StrokeCheck(
-            strokes=count,
+            strokes=len(labels),
             images=self._images,
             classes=tuple(sorted(set(labels))),
-            right=balanced(labels, rights),
+            right=balanced(labels, rights.tolist()),
         )
 
     def _at_strokes(self, maps: Sequence[Floats]) -> Floats:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from unet_engine.training.data.stroke_numbers import mean_of_strokes
+
 if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Labels = npt.NDArray[np.uint8]
@@ -110,7 +112,4 @@ def _wrong(
     right.
     """
     wrong = probabilities.argmax(axis=1) != labels
-    counts = np.bincount(groups)
-    sums = np.bincount(groups, wrong)
-    found: npt.NDArray[np.float64] = sums[counts > 0] / counts[counts > 0]
-    return found
+    return mean_of_strokes(wrong, groups)[1]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from unet_engine.interactive.stages import LabelledRows, fit_in_stages, join_images
 from unet_engine.stopping import never
+from unet_engine.training.data.stroke_numbers import mean_of_strokes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,14 +91,13 @@ def cross_validate(
                 continue
             found = classifier.probabilities(rows.features[out]).argmax(axis=1)
             right = classifier.classes[found] == rows.labels[out]
-            for stroke in np.unique(strokes[number][out]):
-                inside = strokes[number][out] == stroke
-                label = int(rows.labels[out][inside][0])
-                # The only stroke of its class proves nothing.
-                if label not in classifier.classes:
-                    continue
-                labels.append(label)
-                rights.append(float(right[inside].mean()))
+            firsts, means = mean_of_strokes(right, strokes[number][out])
+            classes = rows.labels[out][firsts]
+            # The only stroke of its class proves nothing.
+            checked = np.isin(classes, classifier.classes)
+            labels += classes[checked].tolist()
+            rights += means[checked].tolist()
+            if checked.any():
                 seen.add(number)
     return StrokeCheck(
         strokes=len(rights),

@@ -105,7 +105,7 @@ class StrokeClassifier:
     ) -> PixelClassifier | None:
         """Fit a classifier to the labels of sparse pairs; None where it cannot be."""
         stop = stop or self._stop
-        images = [rows for rows, _ in self._labelled(pairs, stop)]
+        images = [rows for _, rows in self._labelled(pairs, stop)]
         if not images or stop():
             return None
         if len(np.unique(np.concatenate([one.labels for one in images]))) < 2:
@@ -119,16 +119,16 @@ class StrokeClassifier:
         known = self._labelled(pairs, self._stop)
         fine = self._extractor.count_fine(len(pairs[0].image)) if pairs else 0
         return cross_validate(
-            [rows for rows, _ in known],
-            [strokes for _, strokes in known],
+            [rows for _, rows in known],
+            [_strokes_of(pair) for pair, _ in known],
             fine,
             self._stop,
         )
 
     def _labelled(
         self, pairs: Sequence[TrainingPair], stop: Stop
-    ) -> list[tuple[LabelledRows, npt.NDArray[np.intp]]]:
-        """Return the labelled pixels of sparse pairs, and the stroke of each."""
+    ) -> list[tuple[TrainingPair, LabelledRows]]:
+        """Return the sparse pairs, and the labelled pixels of each."""
         found = []
         for pair in pairs:
             blocks = parts_with_labels(pair)
@@ -136,9 +136,7 @@ class StrokeClassifier:
                 continue
             if stop():
                 break
-            numbers = stroke_map(pair.target, HELD_OUT)
-            strokes = [n[n >= 0] for n in (numbers[part] for part in blocks)]
-            found.append((self._rows(pair, blocks), np.concatenate(strokes)))
+            found.append((pair, self._rows(pair, blocks)))
         return found
 
     def predict(self, pair: TrainingPair, parts: Iterable[Part]) -> Halves:
@@ -269,6 +267,13 @@ def parts_of(pair: TrainingPair) -> list[Part]:
         (*z, slice(y, min(y + BLOCK, height)), slice(x, min(x + BLOCK, width)))
         for *z, y, x in product(*ranges)
     ]
+
+
+def _strokes_of(pair: TrainingPair) -> npt.NDArray[np.intp]:
+    """Return the stroke of each labelled pixel, block by block."""
+    numbers = stroke_map(pair.target, HELD_OUT)
+    blocks = [numbers[part] for part in parts_with_labels(pair)]
+    return np.concatenate([block[block >= 0] for block in blocks])
 
 
 def _corner(part: Part) -> list[int]:

@@ -41,6 +41,30 @@ def stroke_map(target: Labels, ignore: int) -> Numbers:
     return numbers
 
 
+def mean_of_strokes(
+    values: npt.NDArray[np.bool_], strokes: Numbers
+) -> tuple[Numbers, npt.NDArray[np.float64]]:
+    """Average values over the pixels of each stroke, so that each counts once.
+
+    Parameters
+    ----------
+    values
+        ``(n,)`` of pixels.
+    strokes
+        ``(n,)`` number of the stroke of each, from 0.
+
+    Returns
+    -------
+    firsts
+        Where the first pixel of each stroke is, in the order of their numbers.
+    means
+        The mean of each stroke, in the same order.
+    """
+    _, firsts, places = np.unique(strokes, return_index=True, return_inverse=True)
+    means: npt.NDArray[np.float64] = np.bincount(places, values) / np.bincount(places)
+    return firsts, means
+
+
 def number_strokes(targets: Sequence[Labels], ignore: int) -> Numbers:
     """Number the strokes of several targets.
 
