@@ -14,30 +14,25 @@ on from there when it is started again.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import safetensors.torch
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
 
 from bundled_models.crops import SETS, RealCrops, draw_batch
+from bundled_models.long_training import LongTraining, state_path, write_log
 from bundled_models.tasks import MultiTask, batch_losses
 from unet_engine.compute.devices import training_precision
 from unet_engine.compute.loading import load_network
-from unet_engine.files.atomic import whole_file
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
 from unet_engine.training.course.schedule import Schedule
-from unet_engine.training.weight_average import WeightAverage
+from unet_engine.training.weight_average import MOMENTUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,39 +48,29 @@ SAVE_SECONDS = 120.0
 """Between two savings of the training: at most so much is lost by an interruption."""
 
 
-@dataclass
-class Training:
-    """All that changes while the model is trained; saved and restored as a whole.
+class Training(LongTraining):
+    """The training of the network and of the layers of its other tasks.
 
-    Attributes
+    Parameters
     ----------
-    step, seconds
-        How far it is.
-    losses
-        Running mean of the loss of each task.
+    seed
+        Of the first weights and of the crops.
+    spec
+        Of the network.
     """
 
-    seed: int
-    spec: ModelSpec
-    step: int = 0
-    seconds: float = 0.0
-    losses: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        start = start_checkpoint(self.spec, self.seed)
-        torch.manual_seed(self.seed)
-        model: Any = MultiTask(cast("UNet", load_network(start)))
-        self.model: MultiTask = model.to(memory_format=torch.channels_last)
-        self.average = WeightAverage(self.model.network, load_network(start))
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=PEAK, weight_decay=1e-4
-        )
+    def __init__(self, seed: int, spec: ModelSpec) -> None:
+        self.seed, self.spec = seed, spec
+        start = start_checkpoint(spec, seed)
+        torch.manual_seed(seed)
+        model = MultiTask(cast("UNet", load_network(start)))
+        copy = load_network(start)
+        super().__init__(model, model.network, copy, peak=PEAK, momentum=MOMENTUM)
         self._precision = training_precision("cpu")
 
     def learn(self, batch: Batch, learning_rate: float) -> None:
         """Take one step."""
         self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
         images = batch.images.contiguous(memory_format=torch.channels_last)
         half = self._precision != torch.float32
         with torch.autocast("cpu", dtype=self._precision, enabled=half):
@@ -93,61 +78,10 @@ class Training:
         total, parts = batch_losses(
             logits.float(), [output.float() for output in outputs], batch
         )
-        torch.autograd.backward(total)
-        nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
-        if torch.isfinite(total):
-            self.optimiser.step()
-            self.average.update(self.model.network)
-        self.step += 1
-        for name, value in parts.items():
-            self.losses[name] = 0.98 * self.losses.get(name, value) + 0.02 * value
-
-    def save(self, path: Path) -> None:
-        """Write the state, whole or not at all."""
-        tensors = {
-            f"model.{name}": tensor for name, tensor in self.model.state_dict().items()
-        } | {
-            f"average.{name}": tensor
-            for name, tensor in self.average.network.state_dict().items()
-        }
-        state = self.optimiser.state_dict()["state"]
-        tensors |= {
-            f"optimiser.{number}.{name}": tensor
-            for number, values in state.items()
-            for name, tensor in values.items()
-        }
-        facts = {"step": self.step, "seconds": self.seconds, "losses": self.losses}
-        plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        with whole_file(path) as temporary:
-            safetensors.torch.save_file(
-                plain, temporary, metadata={"state": json.dumps(facts)}
-            )
-
-    def restore(self, path: Path) -> None:
-        """Go on from a state that ``save`` wrote."""
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["state"])
-        tensors = safetensors.torch.load_file(path)
-        self.model.load_state_dict(_under("model.", tensors))
-        self.average.network.load_state_dict(_under("average.", tensors))
-        self.average.steps = facts["step"]
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimiser.", tensors).items():
-            number, entry = name.split(".")
-            state.setdefault(int(number), {})[entry] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        self.step, self.seconds = facts["step"], facts["seconds"]
-        self.losses = facts["losses"]
+        self.descend(total, parts, learning_rate)
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Return the averaged network as a model."""
-        weights = {
-            name: tensor.detach().contiguous().numpy().copy()
-            for name, tensor in self.average.network.state_dict().items()
-        }
         entry: dict[str, Any] = {
             "name": name,
             "parent": "",
@@ -159,15 +93,7 @@ class Training:
             # Its classes are those of the training, not of a user.
             "start": True,
         }
-        return Checkpoint(self.spec, weights, (entry,))
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+        return Checkpoint(self.spec, self.weights(), (entry,))
 
 
 def run(
@@ -182,16 +108,6 @@ def run(
         yield
 
 
-def write_log(path: Path, row: dict[str, float]) -> None:
-    """Append a line; the first one names the columns."""
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def save(training: Training, real: RealCrops, out: Path, log: Path) -> None:
     """Write model, state and a line of the log."""
     training.checkpoint(out.stem).save(out)
@@ -202,11 +118,6 @@ def save(training: Training, real: RealCrops, out: Path, log: Path) -> None:
     write_log(
         log, {"step": training.step, "seconds": round(training.seconds), **rounded}
     )
-
-
-def state_path(out: Path) -> Path:
-    """Return where the state of a training lies, beside its model."""
-    return out.with_suffix(".training.safetensors")
 
 
 def read_arguments() -> argparse.Namespace:

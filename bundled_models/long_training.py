@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,11 @@ from unet_engine.files.atomic import whole_file
 from unet_engine.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
 
 _LARGEST_GRADIENT = 5.0
 """Norm to which gradients are cut: a batch that is out of the ordinary moves little."""
@@ -65,6 +70,13 @@ class LongTraining:
     def follow(self, losses: dict[str, Tensor], learning_rate: float) -> None:
         """Take a step that makes the sum of the losses smaller."""
         total = torch.stack(list(losses.values())).sum()
+        values = {name: loss.item() for name, loss in losses.items()}
+        self.descend(total, values, learning_rate)
+
+    def descend(
+        self, total: Tensor, losses: Mapping[str, float], learning_rate: float
+    ) -> None:
+        """Take a step that makes a loss smaller, and follow its parts."""
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
@@ -74,10 +86,16 @@ class LongTraining:
             self.optimiser.step()
             self.average.update(self.network)
         self.step += 1
-        for name, loss in losses.items():
-            value = loss.item()
+        for name, value in losses.items():
             mean = self.losses.get(name, value)
             self.losses[name] = (1 - _FORGOTTEN) * mean + _FORGOTTEN * value
+
+    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return those of the averaged network."""
+        return {
+            name: tensor.detach().contiguous().numpy().copy()
+            for name, tensor in self.average.network.state_dict().items()
+        }
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all."""
@@ -124,3 +142,18 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
+
+
+def state_path(out: Path) -> Path:
+    """Return where the state of a training lies, beside its model."""
+    return out.with_suffix(".training.safetensors")
+
+
+def write_log(path: Path, row: dict[str, float]) -> None:
+    """Append a line; the first one names the columns."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)

@@ -14,7 +14,6 @@ in all; in the last sixth the learning rate falls to zero.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bundled_models.long_training import LongTraining
+from bundled_models.long_training import LongTraining, state_path, write_log
 from bundled_models.nuclei_crops import ZOOM, draw_batch
 from bundled_models.nuclei_images import (
     OBJECT_SIZE,
@@ -103,24 +102,10 @@ def start(model: Any, weights: dict[str, Any]) -> None:
     model.load_state_dict(own)
 
 
-def write_log(path: Path, row: dict[str, float]) -> None:
-    """Append a line; the first one names the columns."""
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def checkpoint(
     training: LongTraining, began: Checkpoint | None, seed: int, name: str
 ) -> Checkpoint:
     """Return the averaged network as a model, with the history of its first weights."""
-    weights = {
-        key: tensor.detach().contiguous().numpy().copy()
-        for key, tensor in training.average.network.state_dict().items()
-    }
     entry: dict[str, Any] = {
         "name": name,
         "parent": "",
@@ -131,7 +116,7 @@ def checkpoint(
         "data": ["procedural", *SETS],
     }
     earlier = began.history if began is not None else ()
-    return Checkpoint(SPEC, weights, (*earlier, entry))
+    return Checkpoint(SPEC, training.weights(), (*earlier, entry))
 
 
 def remembered_crops(held_out: dict[str, list[LabelledImage]]) -> list[TrainingPair]:
@@ -163,11 +148,6 @@ def save(
     rounded = {name: round(value, 4) for name, value in row.items()}
     at = {"step": training.step, "seconds": round(training.seconds)}
     write_log(out.with_suffix(".csv"), at | rounded)
-
-
-def state_path(out: Path) -> Path:
-    """Return where the state of a training lies, beside its model."""
-    return out.with_suffix(".training.safetensors")
 
 
 def read_arguments() -> argparse.Namespace:
