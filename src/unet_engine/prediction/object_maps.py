@@ -60,7 +60,6 @@ def iter_object_maps(
     SpecError
         When the model gives no object maps.
     """
-
     config = replace(
         config or PredictConfig(), object_maps=True, probabilities=False, effort="fast"
     )
