@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unet_engine.interactive.cross_validation import StrokeCheck, balanced
+from unet_engine.interactive.stroke_numbers import mean_of_strokes, number_strokes
 from unet_engine.labels import HELD_OUT
 from unet_engine.metrics import Confusion
 from unet_engine.training.combination import choose_share
-from unet_engine.training.cross_validation import StrokeCheck, balanced
 from unet_engine.training.data.soft_targets import parts_of
-from unet_engine.training.data.stroke_numbers import mean_of_strokes, number_strokes
 from unet_engine.training.mask_score import MaskScore, score_mask, sharpened
 
 if TYPE_CHECKING:

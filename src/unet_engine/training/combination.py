@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from unet_engine.training.data.stroke_numbers import mean_of_strokes
+from unet_engine.interactive.stroke_numbers import mean_of_strokes
 
 if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]

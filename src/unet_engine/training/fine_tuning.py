@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from unet_engine.interactive.cross_validation import StrokeCheck
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.classifier_part import ClassifierPart
     from unet_engine.stopping import Stop
     from unet_engine.training.course.interrupted_run import InterruptedRun
-    from unet_engine.training.cross_validation import StrokeCheck
     from unet_engine.training.data.held_out_split import Split
     from unet_engine.training.data.pairs import TrainingPair
     from unet_engine.training.events import FineTuned, TrainingEvent

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.training.cross_validation import StrokeCheck
+    from unet_engine.interactive.cross_validation import StrokeCheck
 
     Floats = npt.NDArray[np.float32]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from unet_engine.training.cross_validation import StrokeCheck
+    from unet_engine.interactive.cross_validation import StrokeCheck
     from unet_engine.training.data.soft_targets import StrokeClassifier
     from unet_engine.training.mask_score import MaskScore
 

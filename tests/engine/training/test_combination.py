@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from unet_engine.interactive.stroke_numbers import number_strokes, stroke_map
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.training.combination import SHARES, choose_share
-from unet_engine.training.data.stroke_numbers import number_strokes, stroke_map
 
 
 def held_out(strokes: int, right: float, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unet_engine.training.cross_validation import StrokeCheck
+from unet_engine.interactive.cross_validation import StrokeCheck
 from unet_engine.training.mask_score import (
     FEWEST_STROKES,
     LEAST_RIGHT,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from unet_engine.interactive.cross_validation import StrokeCheck, cross_validate
 from unet_engine.interactive.stages import (
     BLOCK_SAMPLE,
     NEVER,
@@ -25,12 +26,11 @@ from unet_engine.interactive.stages import (
     fit_in_stages,
     join_images,
 )
+from unet_engine.interactive.stroke_numbers import stroke_map
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.pixel_classification.classifier_runner import ClassifierRunner
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.stopping import never
-from unet_engine.training.cross_validation import StrokeCheck, cross_validate
-from unet_engine.training.data.stroke_numbers import stroke_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.interactive.stages import LabelledRows, fit_in_stages, join_images
+from unet_engine.interactive.stroke_numbers import mean_of_strokes
 from unet_engine.stopping import never
-from unet_engine.training.data.stroke_numbers import mean_of_strokes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

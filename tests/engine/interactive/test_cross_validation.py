@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from unet_engine.interactive.cross_validation import balanced, cross_validate
 from unet_engine.interactive.stages import NEVER, LabelledRows
-from unet_engine.training.cross_validation import balanced, cross_validate
 
 PIXELS = 12
 """Of a stroke."""
