@@ -156,15 +156,18 @@ def paint_each(annotations: Annotations, targets: Sequence[Mask]) -> None:
             annotations.set(where, after[where])
 
 
-def beside(method: Method, tested: Sequence[Subject]) -> dict[str, float]:
-    """Return the IoU of the parts of the product, which learned the same strokes."""
+def beside(method: Method, tested: Sequence[Subject]) -> dict[str, float | None]:
+    """Return the IoU of the parts of the product, and the weight of its network.
+
+    The parts learned the same strokes.
+    """
     if not isinstance(method, Product):
         return {}
     efforts: dict[str, Literal["fast", "full"] | None] = {
         "live_iou": None,
         "network_iou": "fast",
     }
-    found = {}
+    found: dict[str, float | None] = {"network_share": method.network_share}
     for key, effort in efforts.items():
         scoring = Scoring()
         for subject in tested:

@@ -294,6 +294,12 @@ class Product(Live):
             self._parent = trained.model
             self._model = Checkpoint.load(trained.model.path)
 
+    @property
+    def network_share(self) -> float | None:
+        """Weight of the network in the model's mean; None without a classifier."""
+        part = None if self._model is None else self._model.classifier
+        return None if part is None else part.network_share
+
     def probability(self, subject: Subject) -> Floats:
         return self.by(subject, "full")
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.training.data.pairs import TrainingPair, class_counts
+from unet_engine.training.data.whole_strokes import keep_strokes_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -185,7 +186,7 @@ def _hold_out_slices(
         for i, z in enumerate(slices)
         if first <= i < first + number
     ]
-    return _divide([pair], held)
+    return _divide([pair], _masks([pair], held))
 
 
 def _classes_on_both_sides(
@@ -231,7 +232,17 @@ def _hold_out_blocks(
     held = best[1]
     if mistaken.any() and not any(b.counts[mistaken].any() for b in held):
         held = []
-    return _divide([pair for pair, _ in known], held)
+    pairs = [pair for pair, _ in known]
+    cut = _masks(pairs, held)
+    if not held:
+        return _divide(pairs, cut)
+    edge = held[0].region[-1].stop - held[0].region[-1].start
+    whole = keep_strokes_whole([pair.target for pair in pairs], cut, edge)
+    # Moved strokes may have been the only held-out ones where the model is wrong.
+    lost = mistaken.any() and not any(
+        (wrong & mask).any() for (_, wrong), mask in zip(known, whole, strict=True)
+    )
+    return _divide(pairs, cut if lost else whole)
 
 
 def _stratify(
@@ -317,20 +328,27 @@ def _count_strata(blocks: Sequence[_Block]) -> int:
     return int(np.count_nonzero(sum(b.counts for b in blocks)))
 
 
-def _divide(
+def _masks(
     pairs: Sequence[TrainingPair], held: Sequence[_Block]
+) -> list[npt.NDArray[np.bool_]]:
+    """Return which labelled pixels of each pair lie in the blocks."""
+    masks = [np.zeros(pair.target.shape, dtype=bool) for pair in pairs]
+    for block in held:
+        labels = pairs[block.pair].target[block.region]
+        masks[block.pair][block.region] = labels < HELD_OUT
+    return masks
+
+
+def _divide(
+    pairs: Sequence[TrainingPair], held: Sequence[npt.NDArray[np.bool_]]
 ) -> tuple[list[TrainingPair], list[TrainingPair]]:
     training, validation = [], []
-    for i, pair in enumerate(pairs):
-        regions = [b.region for b in held if b.pair == i]
-        if not regions:
+    for pair, mask in zip(pairs, held, strict=True):
+        if not mask.any():
             training.append(pair)
             continue
-        learn = pair.target.copy()
-        validate = np.full_like(pair.target, IGNORE)
-        for region in regions:
-            validate[region] = pair.target[region]
-            learn[region][validate[region] < HELD_OUT] = HELD_OUT
+        learn = np.where(mask, np.uint8(HELD_OUT), pair.target)
+        validate = np.where(mask, pair.target, np.uint8(IGNORE))
         validation.append(replace(pair, target=validate))
         if class_counts(learn).any():
             training.append(replace(pair, target=learn))
