@@ -3,12 +3,13 @@
 ::
 
     python benchmarks/few_strokes.py --sets em_isbi2012_membrane,dic_hela --quick
-    python benchmarks/few_strokes.py --rows one.json two.json --plot strokes.png
+    python benchmarks/few_strokes.py --rows one.json two.json [--plot strokes.png]
 
 Each round takes the next of three images, paints strokes where the present prediction
 is most wrong, learns from all strokes so far, and scores other images of the set.
 Only the simulated user has the truth. ``--plot`` draws how good the mask is after how
-much of the user's time; with ``--rows`` that of earlier runs.
+much of the user's time; with ``--rows`` that of earlier runs, whose summary is
+printed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from stroke_study.methods import (
 from stroke_study.plot import draw
 from stroke_study.scores import Scoring
 from stroke_study.subjects import read_set
+from stroke_study.summary import summarise
 from stroke_study.user import SimulatedUser, nothing_painted, suggested
 
 from unet_engine.annotations.annotations import Annotations
@@ -180,8 +182,6 @@ def main(argv: list[str] | None = None) -> int:
     """Read the command line, study, print and record."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.rows and not arguments.plot:
-        parser.error("--rows are drawn; give --plot a file for the picture")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     rows: list[dict[str, Any]] = []
@@ -191,7 +191,9 @@ def main(argv: list[str] | None = None) -> int:
                 rows += json.loads(path.read_text())
             # A line of the picture is of rounds that follow each other.
             rows.sort(key=lambda row: (row["dataset"], row["method"]))
-            draw(rows, 2 * STROKES, arguments.plot)
+            print(*summarise(rows), sep="\n")
+            if arguments.plot:
+                draw(rows, 2 * STROKES, arguments.plot)
             return 0
         base = (
             Checkpoint.load(arguments.base)
@@ -211,7 +213,8 @@ def main(argv: list[str] | None = None) -> int:
                     for row in study(
                         images, make, seed=arguments.seed, rounds=rounds, guided=guided
                     ):
-                        rows.append({"dataset": name, "method": method, **row})
+                        course = {"dataset": name, "method": method}
+                        rows.append({**course, "seed": arguments.seed, **row})
                         print(_line(rows[-1]), flush=True)
                         if arguments.json:
                             arguments.json.write_text(json.dumps(rows, indent=1))
@@ -247,7 +250,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="file that takes the rows")
     parser.add_argument("--plot", type=Path, help="picture of IoU against seconds")
     parser.add_argument(
-        "--rows", type=Path, nargs="+", help="draw these files of --json, run nothing"
+        "--rows",
+        type=Path,
+        nargs="+",
+        help="summarise and draw these files of --json, run nothing",
     )
     parser.add_argument(
         "--base", type=Path, help="model instead of the bundled general"

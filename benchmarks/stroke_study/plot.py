@@ -47,8 +47,17 @@ def curves(
     for (dataset, method), group in groupby(
         rows, lambda row: (row["dataset"], row["method"])
     ):
-        rounds = list(group)
-        line = user_seconds(rounds, strokes), [row["iou"] for row in rounds]
+        of_seeds = groupby(
+            sorted(group, key=lambda row: row.get("seed", 0)),
+            lambda row: row.get("seed", 0),
+        )
+        rounds = [list(one) for _, one in of_seeds]
+        line = _mean(
+            [
+                (user_seconds(one, strokes), [row["iou"] for row in one])
+                for one in rounds
+            ]
+        )
         found.setdefault(dataset, {})[method] = line
     if len(found) > 1:
         everywhere = set.intersection(*(set(methods) for methods in found.values()))

@@ -17,6 +17,7 @@ sys.path.insert(0, str(BENCHMARKS))
 from stroke_study.plot import MEAN, curves  # noqa: E402
 from stroke_study.scores import Scoring  # noqa: E402
 from stroke_study.subjects import read_set  # noqa: E402
+from stroke_study.summary import largest_drop, summarise  # noqa: E402
 from stroke_study.user import SimulatedUser, nothing_painted, suggested  # noqa: E402
 
 from unet_engine.errors import DataError  # noqa: E402
@@ -152,11 +153,11 @@ def test_the_command_records_a_row_per_round(tmp_path):
 
 
 class TestPicture:
-    def rows(self, dataset: str, method: str, *ious: float) -> list[dict]:
-        return [
-            {"dataset": dataset, "method": method, "iou": iou, "seconds": 10.0}
-            for iou in ious
-        ]
+    def rows(
+        self, dataset: str, method: str, *ious: float, seed: int = 0
+    ) -> list[dict]:
+        course = {"dataset": dataset, "method": method, "seed": seed, "seconds": 10.0}
+        return [{**course, "round": n, "iou": iou} for n, iou in enumerate(ious, 1)]
 
     def test_a_stroke_counts_three_seconds_and_training_its_own(self):
         found = curves(self.rows("cells", "forest", 0.5, 0.75), strokes=10)
@@ -171,16 +172,49 @@ class TestPicture:
         found = curves(rows, strokes=10)
         assert found[MEAN] == {"forest": ([40.0], [0.375])}
 
+    def test_a_line_is_the_mean_of_the_seeds(self):
+        rows = [
+            *self.rows("cells", "forest", 0.5, 0.75),
+            *self.rows("cells", "forest", 0.25, 0.25, seed=1),
+        ]
+        found = curves(rows, strokes=10)
+        assert found == {"cells": {"forest": ([40.0, 80.0], [0.375, 0.5])}}
+
     @pytest.mark.slow
     def test_it_is_drawn_from_rows_of_earlier_runs(self, tmp_path):
         rows = tmp_path / "rows.json"
         rows.write_text(json.dumps(self.rows("cells", "forest", 0.5, 0.75)))
         picture = tmp_path / "strokes.png"
         command = [sys.executable, str(BENCHMARKS / "few_strokes.py")]
-        subprocess.run([*command, "--rows", rows, "--plot", picture], check=True)
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        refused = subprocess.run(
-            [*command, "--rows", rows], capture_output=True, text=True, check=False
+        done = subprocess.run(
+            [*command, "--rows", rows, "--plot", picture],
+            check=True,
+            capture_output=True,
+            text=True,
         )
-        assert refused.returncode == 2
-        assert "--plot" in refused.stderr
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert "0.750" in done.stdout
+
+
+def test_a_summary_compares_courses_of_the_same_seed():
+    def course(method: str, seed: int, ious: list[float], **keys: float) -> list[dict]:
+        return [
+            {"dataset": "cells", "method": method, "seed": seed, "round": n, "iou": iou}
+            | {"shown": None, **keys}
+            for n, iou in enumerate(ious, 1)
+        ]
+
+    rows = [
+        *course("product", 0, [0.8, 0.6, 0.75], live_iou=0.7, shown=0.7),
+        *course("product", 1, [0.5, 0.55], live_iou=0.5),
+        *course("forest", 0, [0.5, 0.5, 0.5]),
+        *course("forest", 1, [0.5, 0.45]),
+        *course("forest", 2, [0.9]),
+    ]
+    text = "\n".join(summarise(rows))
+    assert "product          0.650 ± 0.141 (2 seeds)" in text
+    assert "product - forest: mean +0.175, least +0.100" in text
+    assert "least -0.100, 80% at least -0.02" in text
+    assert "before: 0.200 (cells, seed 0)" in text
+    assert "shown in 3 of 5 rounds, 100% within 0.1" in text
+    assert largest_drop(rows[3:5]) == 0
