@@ -8,24 +8,19 @@ their diameters, in pixels of the image, agree.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 from math import log2
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from unet_engine.images import Image, match_channels
-from unet_engine.images.resampled import resampled_image
 from unet_engine.labels import most_probable_class
 from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.models.spec import OBJECT_MAPS
 from unet_engine.objects import ObjectConfig, SemanticMask, label_objects
-from unet_engine.prediction.model_predictor import ModelPredictor
+from unet_engine.prediction.part import part_at, place_with_contrast, predict_part
 from unet_engine.prediction.scale import SizeEstimate, config_for, is_estimated
 from unet_engine.stopping import never
-from unet_engine.tiling.tiles import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
     from unet_engine.images import Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
-    from unet_engine.places import Index, Interval
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.stopping import Stop
 
@@ -46,25 +40,6 @@ sixteen times of it."""
 _EDGE = 256
 """Edge in pixels of the model's grid of the part that is predicted at each scale: some
 dozen objects, and a few tenths of a second in all."""
-
-_OVERVIEW = 192
-"""Edge in pixels of the overview in which the part is chosen."""
-
-_WINDOW = 1024
-"""Edge in pixels of the parts of a large plane in which contrast is looked for."""
-
-_SPREAD = 12.0
-"""Pixels of the overview over which contrast is averaged: a part has objects, not one
-bright speck."""
-
-_MARGIN = 0.15
-"""Share of each side of the overview in which the middle of the part does not lie."""
-
-_SMALLEST_PART = 32
-"""Edge in pixels of the model's grid below which a part is not predicted."""
-
-_PLANES = 5
-"""Planes of a stack in which the part is looked for."""
 
 _OBJECTS = ObjectConfig(min_size=12)
 """How objects are found; those of fewer pixels of the model's grid are specks."""
@@ -177,7 +152,7 @@ def estimate_object_size(
     spec = checkpoint.spec
     assert spec.object_size_px is not None
     image = normalisation.marked(match_channels(image, spec.in_channels))
-    index, middle = _place_with_contrast(image, normalisation)
+    index, middle = place_with_contrast(image, normalisation)
     how = replace(
         config,
         probabilities=False,
@@ -189,9 +164,9 @@ def estimate_object_size(
     samples = []
     for octave in _OCTAVES:
         scale = 2.0**octave
-        part = _part_at(image, index, middle, scale)
+        part = part_at(image, index, middle, scale, _EDGE)
         if part is not None:
-            found = _predicted(part, checkpoint, how, normalisation, stop)
+            found = predict_part(part, checkpoint, how, normalisation, stop)
             samples.append(_measured(found, spec, scale))
     return agreed_size(samples, spec.object_size_px)
 
@@ -229,92 +204,6 @@ def agreed_size(samples: Sequence[ScaleSample], object_size: float) -> SizeEstim
     size = float(agreeing @ sizes / agreeing.sum())
     sure = agreeing.sum() >= max(_SURE_SHARE * weights.sum(), _SURE_WEIGHT)
     return SizeEstimate(diameter_px=2.0**size, sure=bool(sure))
-
-
-def _place_with_contrast(
-    image: Image, normalisation: Normalisation
-) -> tuple[Index, tuple[float, float]]:
-    """Find the plane and the point around which pixels differ most."""
-    planes = list(image.indices())
-    chosen = planes[:: max(1, len(planes) // _PLANES)]
-    windows = list(product(*map(_windows, image.plane_shape)))
-    found = [
-        (*_contrast_in(image, index, window, normalisation), index)
-        for index in chosen
-        for window in windows
-    ]
-    _, middle, index = max(found, key=itemgetter(0))
-    return index, middle
-
-
-def _windows(size: int) -> list[Interval]:
-    """Return the parts of an axis that are looked at: all of it, or three."""
-    if size <= 2 * _WINDOW:
-        return [(0, size)]
-    starts = ((size - _WINDOW) * share // 6 for share in (1, 3, 5))
-    return [(start, start + _WINDOW) for start in starts]
-
-
-def _contrast_in(
-    image: Image,
-    index: Index,
-    window: tuple[Interval, ...],
-    normalisation: Normalisation,
-) -> tuple[float, tuple[float, float]]:
-    """Return the largest contrast in a window, and where in the plane it is."""
-    block = image.read(index, [slice(*part) for part in window])
-    part = Image.from_array(block, "CYX")
-    factor = min(1.0, _OVERVIEW / max(part.plane_shape))
-    small = resampled_image(part, {"Y": factor, "X": factor})
-    everything = tuple(slice(0, size) for size in small.plane_shape)
-    pixels = normalisation.apply(small.read((), everything)).mean(axis=0)
-    mean = ndimage.gaussian_filter(pixels, _SPREAD)
-    contrast = ndimage.gaussian_filter(pixels**2, _SPREAD) - mean**2
-    edge = int(_MARGIN * min(pixels.shape))
-    inside = contrast[edge : len(contrast) - edge, edge : contrast.shape[1] - edge]
-    place = np.unravel_index(int(inside.argmax()), inside.shape)
-    y, x = (
-        start + float(at + edge + 0.5) / factor
-        for at, (start, _) in zip(place, window, strict=True)
-    )
-    return float(inside[place]), (y, x)
-
-
-def _part_at(
-    image: Image, index: Index, middle: tuple[float, float], scale: float
-) -> Image | None:
-    """Return the part around a point at a scale; None where hardly any is left."""
-    there = resampled_image(image, {"Y": scale, "X": scale})
-    if max(there.plane_shape) < _SMALLEST_PART:
-        return None
-    spans = [
-        _span(point * scale, size)
-        for point, size in zip(middle, there.plane_shape, strict=True)
-    ]
-    pixels = there.read(index, [slice(*span) for span in spans])
-    return Image.from_array(pixels, "CYX", name=image.name)
-
-
-def _span(point: float, size: int) -> Interval:
-    """Return the interval of a part around a point, inside an axis."""
-    edge = min(_EDGE, size)
-    start = min(max(0, round(point - edge / 2)), size - edge)
-    return start, start + edge
-
-
-def _predicted(
-    part: Image,
-    checkpoint: Checkpoint,
-    config: PredictConfig,
-    normalisation: Normalisation,
-    stop: Stop,
-) -> npt.NDArray[np.float32]:
-    """Return ``(channels, Y, X)`` of a part, as an image of its own."""
-    recorded = replace(normalisation, fills=(), notes=())
-    predictor = ModelPredictor(part, checkpoint, config, recorded, stop)
-    inner = tuple((0, size) for size in part.plane_shape)
-    outer = checkpoint.spec.footprint.around(inner, part.plane_shape)
-    return predictor.predict((), Tile(inner, outer))
 
 
 def _measured(

@@ -1,0 +1,264 @@
+"""``iter_propose``: try models on a part of an image, the one that suits it best first.
+
+Whole images are not predicted: the brightness is measured on the image, the size of
+objects is estimated as in a prediction, and a part with contrast is predicted in a few
+ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from unet_engine.errors import CheckpointError, DataError
+from unet_engine.generators import drain
+from unet_engine.images import Normalisation, match_channels
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.part import part_at, place_with_contrast
+from unet_engine.prediction.proposals.agreement import examine_part
+from unet_engine.prediction.proposals.picture import picture_of
+from unet_engine.prediction.scale import scale_of
+from unet_engine.prediction.size_estimate import settled_size
+from unet_engine.stopping import never
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from unet_engine.images import Image
+    from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.places import Index
+    from unet_engine.prediction.proposals.agreement import Finding
+    from unet_engine.prediction.scale import SizeEstimate
+    from unet_engine.stopping import Stop
+
+_EDGE = 256
+"""Edge in pixels of the model's grid of the part: some dozen objects, and a second."""
+
+_CONVINCING = 0.65
+"""Score from which on a model suits an image: below those of most images of what a
+model was trained on, above those of nearly all others."""
+
+_UNKNOWN_SIZE = 0.75
+"""What the score is multiplied by where scales disagree on the size of objects and the
+image is no stain that the model reads: such a finding is a texture more often."""
+
+_LEAST_SHARE, _MOST_SHARE = 0.002, 0.9
+"""Of the part that a model finds, at least and at most: one that finds nothing, or
+marks all there is, agrees with itself and tells nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Proposal:
+    """What a model finds in a part of an image, and how convincing that is.
+
+    Attributes
+    ----------
+    model
+        The model.
+    score
+        0 to 1: how sure it is of what it finds, how well that agrees with what it finds
+        in the part mirrored and resized, and whether the size of objects is known.
+    suits
+        Whether the score is convincing, of a model that is a tool. One that is the
+        start of a training marks whatever looks like an object.
+    reason
+        Why, in a few words.
+    index
+        The plane of the part.
+    picture
+        ``(h, w, 3)`` uint8, the part on the grid of the model, to be shown.
+    labels
+        ``(h, w)`` uint8 class ids of the part.
+    """
+
+    model: ModelInfo
+    score: float
+    suits: bool
+    reason: str
+    index: Index
+    picture: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Proposals:
+    """Models that were tried on an image.
+
+    Attributes
+    ----------
+    ranked
+        The best first: those that suit it, other tools, starts of trainings.
+    left_out
+        Why others could not be tried, a sentence each.
+    """
+
+    ranked: tuple[Proposal, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Proposal | None:
+        """The first one if it suits the image, else None."""
+        return self.ranked[0] if self.ranked and self.ranked[0].suits else None
+
+
+def propose(
+    image: Image,
+    models: Sequence[ModelInfo],
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+) -> Proposals:
+    """Try models on a part of an image, as `iter_propose` does."""
+    return drain(iter_propose(image, models, config, stop=stop))
+
+
+def iter_propose(
+    image: Image,
+    models: Sequence[ModelInfo],
+    config: PredictConfig | None = None,
+    *,
+    stop: Stop = never,
+) -> Generator[Proposal, None, Proposals]:
+    """Try models on a part of an image, and yield each as it was tried.
+
+    Parameters
+    ----------
+    image
+        Any number of planes; some windows of it are read.
+    models
+        Those to try, such as the bundled ones.
+    config
+        Where they run, and the size of objects and pixels, where it is known.
+    stop
+        Polled before every layer of a network.
+
+    Returns
+    -------
+    Proposals
+        The best first.
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` returned True.
+    DataError
+        When the image cannot be read.
+    """
+    config = config or PredictConfig()
+    found: list[Proposal] = []
+    left_out: list[str] = []
+    for model in models:
+        if why := _why_not(image, model):
+            left_out.append(f"{model.name} was not tried: {why}")
+            continue
+        try:
+            checkpoint = Checkpoint.load(model.path)
+        except CheckpointError as error:
+            left_out.append(f"{model.name} was not tried: {error}")
+            continue
+        proposal = _tried(image, model, checkpoint, config, stop)
+        if proposal is None:
+            left_out.append(
+                f"{model.name} was not tried: the image is too small at its scale"
+            )
+            continue
+        found.append(proposal)
+        yield proposal
+    ranked = sorted(found, key=_rank, reverse=True)
+    return Proposals(ranked=tuple(ranked), left_out=tuple(left_out))
+
+
+def _rank(proposal: Proposal) -> tuple[bool, bool, float]:
+    return proposal.suits, not proposal.model.is_start, proposal.score
+
+
+def _why_not(image: Image, model: ModelInfo) -> str:
+    """Return why a model cannot be tried on an image; empty when it can."""
+    if model.spec.ndim != 2:
+        return "it works on volumes"
+    if not model.spec.classes:
+        return "it has no classes"
+    try:
+        match_channels(image, model.spec.in_channels)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _tried(
+    image: Image,
+    model: ModelInfo,
+    checkpoint: Checkpoint,
+    config: PredictConfig,
+    stop: Stop,
+) -> Proposal | None:
+    """Try a model; None where the image is too small."""
+    spec = checkpoint.spec
+    read = match_channels(image, spec.in_channels)
+    normalisation = Normalisation.measure(read, spec.preparation)
+    config, size = settled_size(read, checkpoint, normalisation, config, stop)
+    scale = scale_of(read, spec, config)[-1]
+    marked = normalisation.marked(read)
+    index, middle = place_with_contrast(marked, normalisation)
+    part = part_at(marked, index, middle, scale, _EDGE)
+    shown = part_at(image, index, middle, scale, _EDGE)
+    if part is None or shown is None:
+        return None
+    how = replace(
+        config,
+        probabilities=False,
+        object_maps=False,
+        average_flips="off",
+        directions="one",
+        object_size="off",
+        pixel_size=0.0,
+    )
+    finding = examine_part(part, checkpoint, how, normalisation, stop)
+    known = size is None or size.sure or normalisation.full_light is not None
+    score = _score(finding, known=known)
+    return Proposal(
+        model=model,
+        score=score,
+        suits=score >= _CONVINCING and not model.is_start,
+        reason=_reason(finding, score, size, is_start=model.is_start),
+        index=index,
+        picture=picture_of(shown, colour=image.rgb),
+        labels=finding.labels,
+    )
+
+
+def _score(finding: Finding, *, known: bool) -> float:
+    """Return how convincing a finding is, 0 to 1.
+
+    Parameters
+    ----------
+    finding
+        Of a part.
+    known
+        Whether the size of its objects is, or its stain.
+    """
+    if not _LEAST_SHARE <= finding.share <= _MOST_SHARE:
+        return 0.0
+    score = finding.confidence * finding.agreement
+    return score if known else _UNKNOWN_SIZE * score
+
+
+def _reason(
+    finding: Finding, score: float, size: SizeEstimate | None, *, is_start: bool
+) -> str:
+    """Return in a few words why a model suits an image or not."""
+    if finding.share < _LEAST_SHARE:
+        return "finds nothing here"
+    if finding.share > _MOST_SHARE:
+        return "marks all of it"
+    if is_start:
+        return "a start for strokes of your own"
+    if score < _CONVINCING:
+        return f"unsure: {1 - finding.agreement:.0%} is other when mirrored or resized"
+    if size is not None and size.sure and size.diameter_px is not None:
+        return f"objects about {size.diameter_px:.2g} px, {finding.confidence:.0%} sure"
+    return f"{finding.confidence:.0%} sure of what it finds"
