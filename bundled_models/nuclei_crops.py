@@ -13,7 +13,7 @@ from scipy import ndimage
 from bundled_models.nuclei_images import GENERATED, OBJECT_SIZE, SETS, resized
 from bundled_models.optics import expose, vary_specimen
 from unet_engine.images.brightness.foreground import foreground_limits
-from unet_engine.images.stains import haematoxylin_weights
+from unet_engine.images.stains import LUMINANCE, dye_weights
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ ZOOM = 2.0
 """Largest factor by which objects are drawn smaller or larger than their usual size."""
 _MOST_ENLARGED = 3.0
 """An image is not enlarged by more: it has no detail left."""
-_LUMINANCE = (0.2125, 0.7154, 0.0721)
-"""Weights of red, green and blue (ITU-R BT.709), as in the engine."""
+_OTHER_DYE = 0.25
+"""How often a stain is read as if its nuclei had the other dye."""
+_UNLIKE = 0.13
+"""Standard deviation of the weights of colours, in parts of the norm of those of a dye:
+of the dyes of other laboratories."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -167,12 +170,16 @@ def _grey(
     gains = rng.lognormal(0, 0.12, 3)
     kind = rng.choice(["density", "luminance", "inverted"], p=[0.8, 0.1, 0.1])
     if kind == "density":
-        weights = (haematoxylin_weights() + rng.normal(0, 0.25, 3)) * gains
+        other = rng.random() < _OTHER_DYE
+        dye = dye_weights(
+            "violet" if (image.dye == "violet") != other else "haematoxylin"
+        )
+        weights = (dye + _UNLIKE * np.linalg.norm(dye) * rng.normal(0, 1, 3)) * gains
         views = [np.tensordot(weights, p, axes=1) for p in (image.pixels, pixels)]
     else:
         sign = -1 if kind == "inverted" else 1
         views = [
-            sign * np.tensordot(_LUMINANCE, np.exp(-p * gains[:, None, None]), axes=1)
+            sign * np.tensordot(LUMINANCE, np.exp(-p * gains[:, None, None]), axes=1)
             for p in (image.pixels, pixels)
         ]
     low, high = foreground_limits([views[0]])

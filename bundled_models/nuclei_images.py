@@ -13,7 +13,12 @@ from skimage.measure import label as connected_components
 from bundled_models.sets import list_files, read_labels
 from unet_engine.images import open_image
 from unet_engine.images.brightness.foreground import foreground_limits
-from unet_engine.images.stains import full_light, is_stain, optical_density
+from unet_engine.images.stains import (
+    dye_of_nuclei,
+    full_light,
+    is_stain,
+    optical_density,
+)
 from unet_engine.synthetic.nuclei import nuclei
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from unet_engine.images.stains import Dye
 
     Floats = npt.NDArray[np.float32]
     Ids = npt.NDArray[np.int32]
@@ -74,6 +81,8 @@ class LabelledImage:
         Whether objects are brighter than what is around them.
     separated
         Whether touching objects have ids of their own.
+    dye
+        Of the nuclei of a stain.
     """
 
     name: str
@@ -83,6 +92,7 @@ class LabelledImage:
     diameter: float
     bright: bool = True
     separated: bool = True
+    dye: Dye = "haematoxylin"
 
     @property
     def stained(self) -> bool:
@@ -147,8 +157,11 @@ def _labelled(
 ) -> LabelledImage:
     """Prepare pixels as the engine does, and shrink objects larger than needed."""
     bright = True
+    dye: Dye = "haematoxylin"
     if len(pixels) == 3 and is_stain(pixels.reshape(3, -1)):
-        prepared = optical_density(pixels, full_light(pixels))
+        full = full_light(pixels)
+        prepared = optical_density(pixels, full)
+        dye = dye_of_nuclei(pixels.reshape(3, -1), full)
     else:
         if len(pixels) == 3:
             # Grey in three channels, or transmitted light without a dye.
@@ -175,6 +188,7 @@ def _labelled(
         diameter=diameter,
         bright=bright,
         separated=separated,
+        dye=dye,
     )
 
 

@@ -12,13 +12,14 @@ from skimage.segmentation import watershed
 
 from bundled_models.nuclei_images import OBJECT_SIZE, resized
 from unet_engine.images.brightness.foreground import foreground_limits
-from unet_engine.images.stains import haematoxylin_weights
+from unet_engine.images.stains import dye_weights
 from unet_engine.metrics import Confusion, count_overlaps, match_objects
 
 if TYPE_CHECKING:
     from torch import nn
 
     from bundled_models.nuclei_images import Floats, Ids, LabelledImage
+    from unet_engine.images.stains import Dye
 
 _DIVISOR = 16
 """A multiple of what the U-Net with its 4 poolings takes."""
@@ -53,13 +54,13 @@ def at_scale(image: LabelledImage) -> tuple[Floats, Ids]:
     pixels, ids, _ = resized(
         image.pixels, image.ids, image.distance, OBJECT_SIZE / image.diameter
     )
-    return _grey(pixels), ids
+    return _grey(pixels, image.dye), ids
 
 
-def _grey(pixels: Floats) -> Floats:
+def _grey(pixels: Floats, dye: Dye) -> Floats:
     if len(pixels) == 1:
         return np.clip(pixels[0], -1, 5)
-    density = np.tensordot(haematoxylin_weights(), pixels, axes=1)
+    density = np.tensordot(dye_weights(dye), pixels, axes=1)
     low, high = foreground_limits([density])
     grey: Floats = np.clip((density - low) / max(high - low, 1e-6), -1, 5)
     return grey.astype(np.float32)

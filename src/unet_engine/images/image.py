@@ -17,7 +17,7 @@ from unet_engine.images.axes import (
 )
 from unet_engine.images.no_data import RUN, missing
 from unet_engine.images.pixel_size import PixelSize
-from unet_engine.images.stains import haematoxylin
+from unet_engine.images.stains import LUMINANCE, Stain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     from unet_engine.images.no_data import Fill
     from unet_engine.images.source_files import Source
-
-
-_LUMINANCE = (0.2125, 0.7154, 0.0721)
-"""Weights of red, green and blue in the luminance (ITU-R BT.709)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,9 +55,9 @@ class Image:
         Values that fill the border and are no data, for each selected channel, of a
         colour image for all of them at once; see ``no_data``. Where there are any,
         ``read`` returns floats with NaN in their place.
-    full_light
-        Value of a pixel that absorbs nothing, where ``grey`` is the optical density of
-        haematoxylin in place of the luminance; see ``images.stains``.
+    stain
+        How ``grey`` is the optical density of the dye of nuclei in place of the
+        luminance, where it is; see ``images.stains``.
     """
 
     data: Any
@@ -73,7 +69,7 @@ class Image:
     grey: bool = False
     source: Source | None = None
     fills: tuple[Fill, ...] = ()
-    full_light: float | None = None
+    stain: Stain | None = None
 
     @classmethod
     def from_array(
@@ -217,7 +213,7 @@ class Image:
         ndarray
             ``(1, h, w)`` float32.
         """
-        weights = np.asarray(_LUMINANCE, dtype=np.float32)
+        weights = np.asarray(LUMINANCE, dtype=np.float32)
         grey: npt.NDArray[np.float32] = np.tensordot(
             weights, block.astype(np.float32), axes=1
         )[None]
@@ -225,9 +221,9 @@ class Image:
 
     def _one_channel(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return what a model of one channel reads of ``(3, h, w)`` colours."""
-        if self.full_light is None:
+        if self.stain is None:
             return self.luminance(block)
-        return haematoxylin(block, self.full_light)
+        return self.stain.density(block)
 
     def _read_samples(
         self, index: Sequence[int], region: Sequence[slice]

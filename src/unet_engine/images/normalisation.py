@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from unet_engine.images.image import Image
     from unet_engine.images.no_data import Fill
+    from unet_engine.images.stains import Stain
 
 _COUNTED = 2**19
 """Values that are counted at a time: fewer bytes of indices than the image has."""
@@ -50,9 +51,9 @@ class Normalisation:
     neutral
         What a pixel of no data becomes, per channel: the median of the others on the
         scale of the network, so that it is no structure. Empty: 0.
-    full_light
-        Value of a pixel that absorbs nothing, of a stain that is read as the optical
-        density of haematoxylin; None for any other image.
+    stain
+        How a stain is read as the optical density of the dye of its nuclei; None for
+        any other image.
     """
 
     low: tuple[float, ...]
@@ -60,7 +61,7 @@ class Normalisation:
     notes: tuple[str, ...] = ()
     fills: tuple[Fill, ...] = ()
     neutral: tuple[float, ...] = ()
-    full_light: float | None = None
+    stain: Stain | None = None
 
     @classmethod
     def measure(
@@ -94,8 +95,8 @@ class Normalisation:
         pixels = prod((*image.leading_shape, *image.plane_shape))
         if values.shape[1] < pixels:
             notes.append(_describe_sample(values.shape[1], pixels))
-        if image.grey and preparation.colour == "haematoxylin":
-            notes.append(_describe_colour(sample.full_light))
+        if image.grey and preparation.colour != "luminance":
+            notes.append(_describe_colour(sample.stain))
         groups = (
             [range(len(values))] if image.rgb else [[n] for n in range(len(values))]
         )
@@ -122,16 +123,16 @@ class Normalisation:
             notes=tuple(dict.fromkeys(notes)),
             fills=sample.fills,
             neutral=tuple(neutral),
-            full_light=sample.full_light,
+            stain=sample.stain,
         )
 
     def marked(self, image: Image) -> Image:
         """Return the view of the image that is to be read.
 
-        Its fill is NaN, and a stain its haematoxylin.
+        Its fill is NaN, and a stain the dye of its nuclei.
         """
-        if image.grey and self.full_light is not None:
-            image = replace(image, full_light=self.full_light)
+        if image.grey and self.stain is not None:
+            image = replace(image, stain=self.stain)
         return replace(image, fills=self.fills) if any(self.fills) else image
 
     def apply(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -296,9 +297,11 @@ def _describe_sample(count: int, total: int) -> str:
     )
 
 
-def _describe_colour(full_light: float | None) -> str:
-    if full_light is None:
+def _describe_colour(stain: Stain | None) -> str:
+    if stain is None:
         return "the colours are no bright-field stain, so their luminance is read"
+    if stain.dye == "violet":
+        return "a bright-field stain: read as the optical density of a violet dye"
     return "a bright-field stain: read as the optical density of haematoxylin"
 
 

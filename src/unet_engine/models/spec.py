@@ -57,9 +57,9 @@ class ModelSpec:
         What becomes 0 and 1: those percentiles, or with ``"foreground"`` the background
         and the objects, however few they are (``images.brightness.foreground``).
     colour
-        How a model of one channel reads a colour image: ``"luminance"``, or
-        ``"haematoxylin"`` for the optical density of that dye, where the image is a
-        bright-field stain (``images.stains``).
+        How a model of one channel reads a colour image: ``"luminance"``, or, where the
+        image is a bright-field stain, the optical density of ``"haematoxylin"`` or of
+        the ``"nuclear dye"``, which the image decides (``images.stains``).
     pixel_size_um
         Edge of a pixel in micrometres that the model was trained at, if known.
     object_maps

@@ -244,9 +244,9 @@ def _described_fills(normalisation: Normalisation) -> dict[str, Any]:
 
 def _described_stain(normalisation: Normalisation) -> dict[str, Any]:
     """Return how a stain is read: most runs have no such part."""
-    if normalisation.full_light is None:
+    if normalisation.stain is None:
         return {}
-    return {"haematoxylin": normalisation.full_light}
+    return {normalisation.stain.dye: normalisation.stain.full_light}
 
 
 def _digest_of(checkpoint: Checkpoint) -> str:

@@ -9,10 +9,16 @@ from skimage import data as samples
 
 from unet_engine.errors import SpecError
 from unet_engine.images import Image, Normalisation, Preparation, match_channels
+from unet_engine.images.stains import Stain
 from unet_engine.models.spec import ModelSpec
 
 FOREGROUND = Preparation(brightness="foreground")
 STAIN = Preparation(brightness="foreground", colour="haematoxylin")
+NUCLEAR_DYE = Preparation(brightness="foreground", colour="nuclear dye")
+
+HAEMATOXYLIN, EOSIN, VIOLET = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.5, 0.85, 0.2)
+"""Optical densities of red, green and blue (Ruifrok and Johnston 2001), and those of
+nuclei in Giemsa's stain."""
 
 
 def field(nuclei: int, *, edge: int = 640, radius: float = 9.0) -> np.ndarray:
@@ -103,11 +109,12 @@ def screenshot() -> np.ndarray:
     return picture
 
 
-def test_a_stain_is_read_as_haematoxylin():
+@pytest.mark.parametrize("preparation", [STAIN, NUCLEAR_DYE])
+def test_a_stain_is_read_as_haematoxylin(preparation):
     tissue = samples.immunohistochemistry()
     image = coloured(tissue)
-    found = Normalisation.measure(image, STAIN)
-    assert found.full_light == 255
+    found = Normalisation.measure(image, preparation)
+    assert found.stain == Stain(255, "haematoxylin")
     assert any("haematoxylin" in note for note in found.notes)
     density = found.apply(found.marked(image).read())[0]
     red, _, blueness = np.moveaxis(tissue.astype(int), -1, 0)
@@ -118,6 +125,42 @@ def test_a_stain_is_read_as_haematoxylin():
     assert density[blue].mean() > density[brown].mean() + 0.3
 
 
+def stained(nuclear, tissue: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nuclei of a dye among fibres of eosin, and where they are."""
+    light = field(300).astype(np.float32)
+    nuclei = light > 550
+    fibres = ndimage.gaussian_filter(np.random.default_rng(2).random(light.shape), 3)
+    fibres = np.where(nuclei, 0.3, np.clip(40 * (fibres - 0.5) + 0.5, 0, 1.5))
+    density = np.tensordot((light - 100) / 1000, nuclear, axes=0)
+    density += tissue * np.tensordot(fibres, EOSIN, axes=0)
+    return np.clip(240 * np.exp(-density), 0, 255).astype(np.uint8), nuclei
+
+
+def test_the_dye_of_nuclei_is_blue_beside_another_and_violet_without():
+    section, smear = stained(HAEMATOXYLIN, 1.0), stained(VIOLET, 0.02)
+    for (picture, nuclei), dye in ((section, "haematoxylin"), (smear, "violet")):
+        image = coloured(picture)
+        found = Normalisation.measure(image, NUCLEAR_DYE)
+        assert found.stain == Stain(255, dye)
+        assert any(dye in note for note in found.notes)
+        pixels = found.apply(found.marked(image).read())[0]
+        others = pixels[~nuclei]
+        assert pixels[nuclei].mean() - others.mean() > 4 * others.std()
+
+
+def test_a_model_of_haematoxylin_reads_it_of_violet_nuclei_as_before():
+    image = coloured(stained(VIOLET, 0.02)[0])
+    assert Normalisation.measure(image, STAIN).stain == Stain(255, "haematoxylin")
+
+
+def test_the_dye_of_nuclei_is_that_of_the_part_with_data():
+    picture, _ = stained(VIOLET, 0.02)
+    framed = np.pad(picture, ((90, 90), (90, 90), (0, 0)), constant_values=0)
+    found = Normalisation.measure(coloured(framed), NUCLEAR_DYE)
+    assert any(found.fills)
+    assert found.stain == Stain(255, "violet")
+
+
 @pytest.mark.parametrize(
     "picture",
     [composite(), screenshot(), np.stack(3 * [samples.page()], axis=-1)],
@@ -126,9 +169,9 @@ def test_a_stain_is_read_as_haematoxylin():
 def test_colours_that_are_no_stain_are_read_as_luminance(picture):
     image = coloured(picture)
     found = Normalisation.measure(image, STAIN)
-    assert found.full_light is None
+    assert found.stain is None
     assert any("luminance is read" in note for note in found.notes)
-    assert found.marked(image).full_light is None
+    assert found.marked(image).stain is None
 
 
 def test_a_model_of_before_reads_a_stain_as_luminance():

@@ -75,11 +75,12 @@ def test_tiles_of_planes_in_three_directions_equal_the_whole(make_checkpoint: Ca
     np.testing.assert_allclose(tiled.probabilities, whole.probabilities, atol=1e-4)
 
 
+@pytest.mark.parametrize("colour", ["haematoxylin", "nuclear dye"])
 @pytest.mark.parametrize("size", [12, 50])
 def test_tiles_of_a_stain_equal_the_whole_with_brightness_of_its_nuclei(
-    make_checkpoint: Callable, size: float
+    make_checkpoint: Callable, size: float, colour: str
 ):
-    spec = dataclasses.replace(FLAT, colour="haematoxylin", brightness="foreground")
+    spec = dataclasses.replace(FLAT, colour=colour, brightness="foreground")
     checkpoint = make_checkpoint(spec)
     image = Image.from_array(immunohistochemistry()[:150, :170], "YXS")
     whole = predict(image, checkpoint, config(size, 8192))

@@ -8,9 +8,10 @@ from typing import Literal
 Brightness = Literal["percentiles", "foreground"]
 """What becomes 0 and 1: two percentiles, or the background and the objects."""
 
-Colour = Literal["luminance", "haematoxylin"]
-"""What a model of one channel reads of a colour image; the second where it is a stain,
-and the luminance where it is not."""
+Colour = Literal["luminance", "haematoxylin", "nuclear dye"]
+"""What a model of one channel reads of a colour image. Of a stain the second is the
+density of haematoxylin, and the third that of the dye of the nuclei, which may be a
+violet one; of other images both are the luminance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

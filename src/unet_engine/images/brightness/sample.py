@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.images.no_data import SampleBlock, equals, find_fill
-from unet_engine.images.stains import full_light, haematoxylin, is_stain
+from unet_engine.images.stains import Stain, dye_of_nuclei, full_light, is_stain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,16 +52,15 @@ class Sample:
         None where there is none.
     fills
         What fills it; ``()`` if nothing does.
-    full_light
-        Value of a pixel that absorbs nothing, where ``values`` are the optical density
-        of haematoxylin; None otherwise.
+    stain
+        How ``values`` are the optical density of a dye; None where they are not.
     """
 
     values: npt.NDArray[Any]
     shapes: tuple[tuple[int, int], ...]
     filled: list[npt.NDArray[np.bool_] | None]
     fills: tuple[Fill, ...]
-    full_light: float | None = None
+    stain: Stain | None = None
 
     @classmethod
     def read(cls, image: Image, colour: Colour) -> Sample:
@@ -87,15 +86,13 @@ class Sample:
             equals(raw[part], fill) if fill else None
             for part, fill in zip(parts, fills, strict=True)
         ]
-        full = None
-        if image.grey and colour == "haematoxylin" and is_stain(raw, filled[0]):
-            full = full_light(raw)
+        stain = _stain_of(raw, filled[0], colour) if image.grey else None
         return cls(
-            values=_as_read(image, raw, full),
+            values=_as_read(image, raw, stain),
             shapes=tuple(shapes),
             filled=filled,
             fills=fills if any(fills) else (),
-            full_light=full,
+            stain=stain,
         )
 
     def planes(self, channel: int) -> Iterator[npt.NDArray[Any]]:
@@ -111,8 +108,20 @@ class Sample:
             start += prod(shape)
 
 
+def _stain_of(
+    raw: npt.NDArray[Any], lost: npt.NDArray[np.bool_] | None, colour: Colour
+) -> Stain | None:
+    """Return how ``(3, n)`` colours are read as a stain; None where they are not."""
+    if colour == "luminance" or not is_stain(raw, lost):
+        return None
+    full = full_light(raw)
+    if colour == "haematoxylin":
+        return Stain(full)
+    return Stain(full, dye_of_nuclei(raw, full, lost))
+
+
 def _as_read(
-    image: Image, raw: npt.NDArray[Any], full: float | None
+    image: Image, raw: npt.NDArray[Any], stain: Stain | None
 ) -> npt.NDArray[Any]:
     """Return one channel of colours, some at a time to spare memory."""
     if not image.grey:
@@ -121,7 +130,7 @@ def _as_read(
     for start in range(0, raw.shape[1], _CONVERTED):
         part = raw[:, start : start + _CONVERTED]
         values[:, start : start + _CONVERTED] = (
-            image.luminance(part) if full is None else haematoxylin(part, full)
+            image.luminance(part) if stain is None else stain.density(part)
         )
     return values
 
