@@ -28,6 +28,7 @@ from napari_unet.results.objects import source_of_objects
 from napari_unet.results.raised_image import ImageRaiser
 from napari_unet.results.reopened_masks import MaskReopener
 from napari_unet.state.per_viewer import of_viewer
+from napari_unet.state.untrained_model import two_classes_for
 from napari_unet.state.workspace import Workspace
 from napari_unet.steps.correct.earlier_mask import EarlierMaskRow, KeyBinding
 from napari_unet.steps.correct.live import close_all
@@ -37,6 +38,7 @@ from napari_unet.steps.finetune.section import FineTuneSection
 from napari_unet.steps.new_model.dialog import NewModelDialog
 from napari_unet.steps.new_model.form import ModelDefaults
 from napari_unet.steps.objects.section import ObjectsSection
+from napari_unet.steps.predict.proposal_panel import ProposalPanel
 from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
 from napari_unet.viewer.conversion import elongation_of, image_of
@@ -109,13 +111,16 @@ class UNetWidget(QWidget):
         self.raising = ImageRaiser(self.viewer, self.workspace, self.masks)
         self.reopening = MaskReopener(self.workspace, self.masks)
         self.predict = PredictSection(self.viewer, self.workspace, self.masks)
-        self.pretrain = PretrainSection(self.viewer, self.workspace, self.predict.form)
+        form = self.predict.form
+        self.proposals = ProposalPanel(self.viewer, self.workspace, form)
+        self.predict.content.addWidget(self.proposals)
+        self.pretrain = PretrainSection(self.viewer, self.workspace, form)
         self.live = LiveRow(self.viewer, self.workspace, self.masks)
         self.earlier = EarlierMaskRow(self.viewer, self.workspace, self.masks)
         self.correct = CorrectSection(
             self.workspace,
             self.masks,
-            self.predict.form.working_image,
+            form.working_image,
             self.earlier,
             self.live,
         )
@@ -146,6 +151,11 @@ class UNetWidget(QWidget):
             warm_up()
         super().enterEvent(event)
 
+    def showEvent(self, event: Any) -> None:
+        """Try the models on an image that was open before the dock."""
+        super().showEvent(event)
+        self.proposals.follow()
+
     def changeEvent(self, event: Any) -> None:
         """Follow napari, which takes the dock out of its window and puts it back."""
         super().changeEvent(event)
@@ -172,6 +182,24 @@ class UNetWidget(QWidget):
             dialog.form.choose_start(start.name)
         dialog.open()
         return dialog
+
+    def predict_with(self, model: Model) -> None:
+        """Choose a model and predict the chosen image."""
+        self.select_model(model.name)
+        self.predict.start()
+
+    def paint_two_classes(self) -> None:
+        """Start a new model with strokes: an empty mask, the brush, and Live on."""
+        try:
+            image, _ = self.predict.form.chosen_image()
+        except EngineError as error:
+            show_warning(str(error))
+            return
+        models, store = self.workspace.models, self.workspace.store
+        self.workspace.add_untrained(two_classes_for(image, models, store))
+        self.correct.choose_class(1)
+        self.live.switch.value = True
+        self._scroll_to(self.correct)
 
     def open_pretraining(self) -> None:
         """Show the part in which a model learns without labels."""
@@ -239,6 +267,8 @@ class UNetWidget(QWidget):
         picker = self.predict.form.picker
         picker.new_wanted.connect(self.new_model)
         picker.pretraining_wanted.connect(self.open_pretraining)
+        self.proposals.chosen.connect(self.predict_with)
+        self.proposals.painting_wanted.connect(self.paint_two_classes)
         self.correct.objects_wanted.connect(self.open_objects)
         self.objects.finished.connect(partial(self._scroll_to, self.objects.table))
         self.workspace.models_changed.connect(self._keep_untrained)

@@ -6,16 +6,20 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from unet_engine.errors import DataError
+from unet_engine.images import match_channels
 from unet_engine.models.architectures import ARCHITECTURES, starts_from
 from unet_engine.models.checkpoint import ModelInfo
 from unet_engine.models.fcn_trunks import FCN_FORMS
+from unet_engine.models.spec import ModelSpec
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
-    from unet_engine.models.spec import ModelSpec
+    from unet_engine.models.store import ModelStore
     from unet_engine.stopping import Stop
 
     Load = Callable[[ModelInfo], Checkpoint]
@@ -120,6 +124,41 @@ def fitting_parents(
         and model.spec.ndim == ndim
         and (model.trained or not model.spec.classes)
     )
+
+
+def start_for(image: Image, models: Sequence[Model]) -> ModelInfo | None:
+    """Return the bundled start of every training, if it reads an image; else None."""
+    for model in models:
+        if isinstance(model, ModelInfo) and model.bundled and model.is_start:
+            try:
+                match_channels(image, model.spec.in_channels)
+            except DataError:
+                continue
+            return model
+    return None
+
+
+def two_classes_for(
+    image: Image, models: Sequence[Model], store: ModelStore
+) -> UntrainedModel:
+    """Return a model of background and foreground for an image that no model fits.
+
+    Parameters
+    ----------
+    image
+        It gets the name of the image.
+    models
+        Its start is the bundled one among these; random weights where that does not
+        read the image.
+    store
+        In which the name is free.
+    """
+    name = store.free_name(file_name(image.name))
+    parent = start_for(image, models)
+    spec = ModelSpec(in_channels=image.channels)
+    if parent is not None:
+        spec = parent.spec.changed(classes=spec.classes)
+    return UntrainedModel(name=name, spec=spec, parent=parent)
 
 
 def trunk_title(architecture: str) -> str:

@@ -124,7 +124,7 @@ class WorkingImage:
         key = (spec.in_channels, spec.preparation)
         if key not in self._normalisations:
             self._normalisations[key] = Normalisation.measure(
-                match_channels(_polled(self.image, stop), spec.in_channels),
+                match_channels(polled(self.image, stop), spec.in_channels),
                 spec.preparation,
             )
         return self._normalisations[key]
@@ -363,7 +363,8 @@ class _Polled:
         return self._data[key]
 
 
-def _polled(image: Image, stop: Stop) -> Image:
+def polled(image: Image, stop: Stop) -> Image:
+    """Return an image that polls ``stop`` before each reading, and raises Cancelled."""
     return replace(image, data=_Polled(image.data, stop))
 
 

@@ -52,6 +52,8 @@ class Workspace(Activities):
         The models of the store, as they were read last, and the untrained model.
     model
         The chosen model, or None.
+    model_chosen
+        Whether the user chose it, or a run used it: it is not just the first one.
     untrained
         A new model that was not trained yet, or None.
     added_classes
@@ -101,7 +103,7 @@ class Workspace(Activities):
         self.closing = False
         self.painting: Callable[[], bool] = lambda: False
         self._working_images = WorkingImages(self.saved)
-        self._model_chosen = False
+        self.model_chosen = False
         self.activity_changed.connect(self._keep_model)
         self._loaded = LoadedModel()
 
@@ -198,7 +200,7 @@ class Workspace(Activities):
     def _choose_model_of(self, working_image: WorkingImage) -> None:
         """Choose the model that strokes were painted for, unless the user chose one."""
         identity = working_image.annotations.painted.model
-        if not identity or self._model_chosen or self._working_images.painted:
+        if not identity or self.model_chosen or self._working_images.painted:
             self._take_added()
             return
         model = stroke_classes.model_of(identity, self.models)
@@ -215,7 +217,7 @@ class Workspace(Activities):
         if model == self.model:
             self._take_added()
         self.choose_model(model)
-        self._model_chosen = False
+        self.model_chosen = False
         self.models_changed.emit()
 
     def _take_added(self) -> None:
@@ -312,7 +314,7 @@ class Workspace(Activities):
         """Make a model the one that predicts and is tuned."""
         if model != self.model:
             self.model = model
-            self._model_chosen = True
+            self.model_chosen = True
             self.added_classes = stroke_classes.added_to(self._painted_model, model)
             self.classes_changed.emit()
 
@@ -331,9 +333,9 @@ class Workspace(Activities):
         by_name = {model.name: model for model in self.models}
         wanted = choose or (self.model.name if self.model else "")
         first = self.models[0] if self.models else None
-        chosen = self._model_chosen or bool(choose)
+        chosen = self.model_chosen or bool(choose)
         self.choose_model(by_name.get(wanted, first))
-        self._model_chosen = chosen
+        self.model_chosen = chosen
         self.models_changed.emit()
 
     def open_model(self, path: str) -> None:
@@ -395,4 +397,4 @@ class Workspace(Activities):
     def _keep_model(self) -> None:
         """Count the model that a run uses as one that the user chose."""
         if self.activity or self.training:
-            self._model_chosen = True
+            self.model_chosen = True

@@ -50,4 +50,5 @@ def _stretched(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if low == high:
         low, high = low - 0.5, high + 0.5
     known = np.where(finite, pixels, low)
-    return np.clip((known - low) / (high - low), 0, 1)
+    stretched: npt.NDArray[np.float64] = np.clip((known - low) / (high - low), 0, 1)
+    return stretched
