@@ -218,7 +218,7 @@ def _tried(
         pixel_size=0.0,
     )
     finding = examine_part(part, checkpoint, how, normalisation, stop)
-    known = size is None or size.sure or normalisation.full_light is not None
+    known = size is None or size.sure or normalisation.stain is not None
     score = _score(finding, known=known)
     return Proposal(
         model=model,
