@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from unet_engine.annotations.annotations import Annotations
 from unet_engine.annotations.recovery import newest_file, read_newest_header
 
 if TYPE_CHECKING:
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from unet_engine.annotations.snapshot import Header
 
 ASIDE = ".aside-"
+"""In the name of a folder whose strokes no image finds."""
+
+CORRECTED_OBJECTS = "objects"
+"""Name of the folder, in that of the strokes of an image, with its corrected objects:
+``Annotations`` whose values are no classes."""
 
 
 def stroke_folders(folder: Path) -> tuple[tuple[Path, Header], ...]:
@@ -54,11 +60,26 @@ def by_last_stroke(root: Path) -> list[Path]:
     return sorted(found, key=lambda folder: (-found[folder], folder))
 
 
+def read_corrected_objects(folder: Path) -> Annotations | None:
+    """Read what was corrected of objects, from the folder of the strokes of an image.
+
+    Changes of it are not saved. None where nothing was corrected.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read.
+    """
+    inside = folder / CORRECTED_OBJECTS
+    return None if newest_file(inside) is None else Annotations.read(inside)
+
+
 def in_group(group: Path) -> Iterator[tuple[Path, Header]]:
     """Yield the strokes in a folder of all that comes from one file."""
     for folder in _entries(group):
         if (
             ASIDE not in folder.name
+            and folder.name != CORRECTED_OBJECTS
             and (header := read_newest_header(folder)) is not None
         ):
             yield folder, header

@@ -15,7 +15,12 @@ import numpy as np
 import platformdirs
 
 from unet_engine.annotations.annotations import Annotations
-from unet_engine.annotations.folders import ASIDE, in_group, stroke_folders
+from unet_engine.annotations.folders import (
+    ASIDE,
+    CORRECTED_OBJECTS,
+    in_group,
+    stroke_folders,
+)
 from unet_engine.annotations.recovery import newest_file
 from unet_engine.errors import DataError
 
@@ -187,9 +192,24 @@ class StrokeStore:
         DataError
             When there are some that cannot be read.
         """
+        return self._opened(identity, "")
+
+    def open_corrected_objects(self, identity: ImageIdentity) -> Annotations:
+        """Return what was corrected of the objects of an image, saved with its strokes.
+
+        Its values are those of ``objects.editing``.
+
+        Raises
+        ------
+        DataError
+            When there are some that cannot be read.
+        """
+        return self._opened(identity, CORRECTED_OBJECTS)
+
+    def _opened(self, identity: ImageIdentity, part: str) -> Annotations:
         folder = self.find(identity) or self._folder(identity)
         return Annotations.open(
-            folder, identity.shape, image_info=identity.image_info()
+            folder / part, identity.shape, image_info=identity.image_info()
         )
 
     def of_other_size(self, identity: ImageIdentity) -> tuple[int, int] | None:

@@ -246,7 +246,8 @@ class TrainingRun:
 
     def _measured(self, weights: Weights, step: int = 0) -> HeldOutScores:
         device = self._optimisation.device
-        network = folded_network(replace(self._checkpoint, weights=weights))
+        checkpoint = replace(self._checkpoint, weights=weights)
+        network = folded_network(checkpoint, object_maps=True)
         return self._evaluator.evaluate(network.to(device), device, step=step)
 
     def _changed(self, found: Renewed) -> DataChanged:

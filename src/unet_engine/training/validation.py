@@ -22,6 +22,7 @@ from unet_engine.training.data.pairs import (
     far_from_labels,
     near_labels,
 )
+from unet_engine.training.losses import masked_map_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,9 +98,12 @@ class HeldOutScores:
     Attributes
     ----------
     loss
-        On what was held out: the mean cross entropy of its pixels.
+        On what was held out: the mean cross entropy of its pixels, and ``map_loss``.
     iou
         Mean IoU over the classes; NaN without classes.
+    map_loss
+        Mean binary cross entropy of the object maps on pixels of corrected objects,
+        added over the maps; 0 where none was corrected.
     changed
         Share of the unlabelled pixels, away from labels, whose class is another one
         than at the first evaluation; 0 where nothing is watched.
@@ -117,11 +121,20 @@ class HeldOutScores:
 
     loss: float
     iou: float
+    map_loss: float = 0.0
     changed: float = 0.0
     missed: tuple[int, ...] = ()
     share: float = 1.0
     overtakes: bool | None = None
     mask: MaskScore | None = None
+
+    @property
+    def score(self) -> float:
+        """What weights are compared by: the higher, the better.
+
+        Corrected objects are mostly right in their classes, and wrong in their maps.
+        """
+        return self.iou - self.map_loss
 
     @property
     def expected_iou(self) -> float | None:
@@ -189,7 +202,10 @@ class HeldOut:
         self, network: nn.Module, device: str, *, step: int = 0
     ) -> HeldOutScores:
         """Evaluate a network in evaluation mode, after a step of its training."""
-        probabilities = [self._probabilities(network, v, device) for v in self._views]
+        maps = _MapLoss()
+        probabilities = [
+            self._probabilities(network, v, device, maps) for v in self._views
+        ]
         choice: ChosenMask | None = None
         if self._candidates is not None:
             choice = self._candidates.choose(probabilities, step=step)
@@ -209,8 +225,9 @@ class HeldOut:
             if rest.any():
                 changed += int(np.count_nonzero((first != labels) & rest))
         return HeldOutScores(
-            loss=total / max(1, confusion.pixels),
+            loss=total / max(1, confusion.pixels) + maps.mean,
             iou=confusion.mean_iou,
+            map_loss=maps.mean,
             changed=changed / max(1, sum(int(rest.sum()) for rest in self._rest)),
             missed=confusion.missed,
             share=choice.share if choice else 1.0,
@@ -218,11 +235,39 @@ class HeldOut:
             mask=choice.score if choice else None,
         )
 
-    def _probabilities(self, network: nn.Module, view: _View, device: str) -> Floats:
+    def _probabilities(
+        self, network: nn.Module, view: _View, device: str, maps: _MapLoss
+    ) -> Floats:
         with torch.inference_mode():
-            logits = _predict(network, view, device)[0, : self._classes]
+            logits = _predict(network, view, device)
+            maps.add(logits[:, self._classes :], view)
             # A diverged network has no probabilities, and must not be chosen.
-            return torch.nan_to_num(logits.softmax(dim=0)).numpy()
+            probable = logits[0, : self._classes].softmax(dim=0)
+            return torch.nan_to_num(probable).numpy()
+
+
+class _MapLoss:
+    """The loss of the object maps on the labelled pixels of corrected objects."""
+
+    def __init__(self) -> None:
+        self._total, self._pixels = 0.0, 0
+
+    def add(self, logits: Tensor, view: _View) -> None:
+        """Take in a view: ``(1, maps, *inner)`` logits."""
+        pair, inner = view.pair, view.tile.inner_slices
+        if pair.object_maps is None or not pair.corrects_objects:
+            return
+        maps = torch.from_numpy(pair.object_maps[:, *inner].astype(np.float32))[None]
+        labelled = torch.from_numpy(pair.target[inner] < HELD_OUT)[None]
+        count = int((labelled & ~torch.isnan(maps[:, 0])).sum())
+        loss = float(masked_map_entropy(logits, maps, labelled))
+        self._total += count * loss
+        self._pixels += count
+
+    @property
+    def mean(self) -> float:
+        """Mean over the pixels; 0 where none is known."""
+        return self._total / max(1, self._pixels)
 
 
 def find_mistakes(

@@ -16,6 +16,7 @@ from unet_engine.objects.editing import (
     add_object,
     claimed_ids,
     claims_after,
+    classes_after,
     delete_objects,
     merge_objects,
     split_objects,
@@ -227,3 +228,25 @@ def test_corrected_objects_come_back_among_those_found_anew():
     gone = delete_objects(ids, [(20, 15)]).apply_to(ids)
     claims = claims_after(none, gone, gone != ids, {7})
     assert set(np.unique(with_claimed_objects(anew, claims, 8))) == {0, 3}
+
+
+def test_an_edit_shows_classes_only_where_they_are_certain():
+    ids = two_discs()
+    mask = (ids > 0).astype(np.uint8) * 2
+    split = split_objects(ids, [(0, 30), (39, 30)]).apply_to(ids)
+    for before, after in ((ids, split), (split, ids)):
+        found = classes_after(before, after, mask, new_class=1)
+        assert set(np.unique(found)) == {2, IGNORE}
+        _, columns = np.nonzero(found != IGNORE)
+        assert 25 <= columns.min() < columns.max() <= 34
+        assert (ids[found != IGNORE] == 7).all()
+    gone = delete_objects(split, [(20, 15)]).apply_to(split)
+    found = classes_after(split, gone, mask, new_class=1)
+    np.testing.assert_array_equal(found == 0, split == split[20, 15])
+    square = np.zeros(ids.shape, bool)
+    square[30:38, 2:8] = True
+    more = add_object(ids, square).apply_to(ids)
+    found = classes_after(ids, more, mask, new_class=1)
+    np.testing.assert_array_equal(found == 1, square)
+    ring = ndimage.binary_dilation(square, iterations=2) & ~square
+    np.testing.assert_array_equal(found == 0, ring)

@@ -3,7 +3,7 @@
 In go the ids of a plane or volume and what the user drew. ``edits`` returns an ``Edit``
 that splits, merges, deletes or adds objects; ``lines`` has the pixels of a drawn line.
 ``claims`` keeps what was corrected as small values that fit ``Annotations``, and makes
-object ids of them again.
+object ids of them again; ``classes`` has the classes of pixels that an edit shows.
 """
 
 from unet_engine.objects.editing.claims import (
@@ -11,6 +11,7 @@ from unet_engine.objects.editing.claims import (
     claims_after,
     with_claimed_objects,
 )
+from unet_engine.objects.editing.classes import classes_after
 from unet_engine.objects.editing.edits import (
     Edit,
     add_object,
@@ -24,6 +25,7 @@ __all__ = [
     "add_object",
     "claimed_ids",
     "claims_after",
+    "classes_after",
     "delete_objects",
     "merge_objects",
     "split_objects",

@@ -53,14 +53,16 @@ class Ranking:
         ):
             self.highest = found
             return True
-        return found.iou >= self.highest.iou - tolerance
+        return found.score >= self.highest.score - tolerance
 
 
 def is_better(new: HeldOutScores, old: HeldOutScores, *, change_cost: float) -> bool:
-    """Compare by IoU less the cost of changes; where that is equal, by loss."""
+    """Compare by score less the cost of changes; where that is equal, by loss."""
     if not math.isfinite(new.loss):
         return False
     if math.isnan(new.iou):
         return new.loss < old.loss
-    score, best = (round(one.iou - change_cost * one.changed, 4) for one in (new, old))
+    score, best = (
+        round(one.score - change_cost * one.changed, 4) for one in (new, old)
+    )
     return (score, -new.loss) > (best, -old.loss)

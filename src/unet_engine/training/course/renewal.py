@@ -162,6 +162,7 @@ class CarriedTargets:
             return None
         if before.soft_target is None:
             return pair
+        maps = pair.object_maps
         old, here = shared
         known = np.zeros(
             (len(before.soft_target), *pair.target.shape), before.soft_target.dtype
@@ -169,4 +170,11 @@ class CarriedTargets:
         known[:, *here] = before.soft_target[:, *old]
         if self._near is not None:
             known *= far_from_labels(pair.target, self._near)
-        return replace(pair, soft_target=known)
+        if before.object_maps is not None:
+            carried = np.full((len(before.object_maps), *pair.target.shape), np.nan)
+            carried[:, *here] = before.object_maps[:, *old]
+            # Where there is no soft target they were labels, perhaps undone by now.
+            carried[:, ~known.any(axis=0)] = np.nan
+            maps = carried if maps is None else np.where(np.isnan(maps), carried, maps)
+            maps = maps.astype(before.object_maps.dtype)
+        return replace(pair, soft_target=known, object_maps=maps)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.training.data.corrected_objects import without_held_out_objects
 from unet_engine.training.data.held_out_split import Split
 from unet_engine.training.data.pairs import (
     TrainingPair,
@@ -171,7 +172,8 @@ class GrowingSplit:
         for pair, held in ((one.pair, one.held) for one in self._divided.values()):
             learn = np.where(held, HELD_OUT, pair.target).astype(np.uint8)
             if class_counts(learn).any():
-                training.append(replace(pair, target=learn) if held.any() else pair)
+                learned = replace(pair, target=learn) if held.any() else pair
+                training.append(without_held_out_objects(learned))
             if held.any():
                 target = np.where(held, pair.target, IGNORE).astype(np.uint8)
                 validation.append(replace(pair, target=target))

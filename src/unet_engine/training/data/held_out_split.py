@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.labels import HELD_OUT, IGNORE
+from unet_engine.training.data.corrected_objects import without_held_out_objects
 from unet_engine.training.data.pairs import TrainingPair, class_counts
 from unet_engine.training.data.whole_strokes import keep_strokes_whole
 
@@ -351,5 +352,5 @@ def _divide(
         validate = np.where(mask, pair.target, np.uint8(IGNORE))
         validation.append(replace(pair, target=validate))
         if class_counts(learn).any():
-            training.append(replace(pair, target=learn))
+            training.append(without_held_out_objects(replace(pair, target=learn)))
     return training, validation

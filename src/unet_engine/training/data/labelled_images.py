@@ -19,6 +19,7 @@ from unet_engine.images.no_data import count_unrecorded, recorded_target
 from unet_engine.labels import IGNORE
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.plan import check_axes
+from unet_engine.training.data.corrected_objects import with_corrected_objects
 from unet_engine.training.data.pairs import KeptFeatures, TrainingPair
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class PaintedImage:
         on without it.
     features
         Those of its pixels that Live has computed; None to compute what is needed.
+    corrected_objects
+        What was corrected of single objects, as of ``objects.editing``; None: nothing.
     object_size
         Estimated or stated diameter of its objects in pixels; None where it is unknown.
     """
@@ -102,6 +105,7 @@ class PaintedImage:
     normalise: Callable[[ModelSpec], Normalisation] | None = None
     optional: bool = False
     features: FeatureCache | None = None
+    corrected_objects: Annotations | None = None
     object_size: float | None = None
 
     @property
@@ -158,12 +162,16 @@ def _pairs_of(
         normalisation = one.normalise(spec) if one.normalise else None
         source = _Source(one.name, image, spec, config, normalisation, on_note)
         for pair, index, box in _painted_pairs(one.strokes, source):
-            yield replace(
+            pair = replace(
                 pair,
-                times=_times(one.strokes, index, box),
+                times=_of_planes(one.strokes.times, index, box, one.strokes.shape),
                 features=_kept(one.features, source, index, box),
                 diameters=() if one.object_size is None else (one.object_size,),
             )
+            if (corrected := one.corrected_objects) is not None:
+                claims = _of_planes(corrected.target, index, box, corrected.shape)
+                pair = with_corrected_objects(pair, claims, spec.object_maps)
+            yield pair
     else:
         source = _Source(one.name, image, spec, config, None, on_note)
         yield from _labelled_pairs(one, source)
@@ -237,13 +245,18 @@ def _labelled_box(target: Labels, source: _Source) -> Box:
     return volume_around(target != IGNORE, source.spec, source.config.crop)
 
 
-def _times(strokes: Annotations, index: Index, box: Box) -> npt.NDArray[np.float64]:
-    """Return when the pixels of a region of a plane or volume were painted."""
+def _of_planes(
+    read: Callable[[Index, Box], npt.NDArray[Any]],
+    index: Index,
+    box: Box,
+    shape: tuple[int, ...],
+) -> npt.NDArray[Any]:
+    """Read a region of a plane or, plane by plane, of a volume."""
     *depth, rows, columns = box
     if not depth:
-        return strokes.times(index, (rows, columns))
-    slices = range(*depth[0].indices(strokes.shape[-3]))
-    return np.stack([strokes.times((*index, z), (rows, columns)) for z in slices])
+        return read(index, (rows, columns))
+    slices = range(*depth[0].indices(shape[-3]))
+    return np.stack([read((*index, z), (rows, columns)) for z in slices])
 
 
 def _kept(cache: FeatureCache | None, source: _Source, index: Index, box: Box) -> Any:

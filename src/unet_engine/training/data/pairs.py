@@ -94,6 +94,9 @@ class TrainingPair:
     object_maps
         ``(maps, *spatial)`` float16 or float32 in the order of the model's, what they
         should be; NaN where it is not known. None: nowhere.
+    corrects_objects
+        Whether these are corrections of single objects: then they count where weights
+        are compared, beside the classes.
     unrecorded
         How many labelled pixels were left out because the image has no data there.
     origin
@@ -120,6 +123,7 @@ class TrainingPair:
     pixel_weights: npt.NDArray[np.float32] | None = None
     soft_target: npt.NDArray[np.floating[Any]] | None = None
     object_maps: npt.NDArray[np.floating[Any]] | None = None
+    corrects_objects: bool = False
     unrecorded: int = 0
     origin: tuple[int, ...] | None = None
     times: npt.NDArray[np.float64] | None = None
@@ -221,10 +225,10 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
     Raises
     ------
     DataError
-        Without labelled pixels, with fewer than two classes over all pairs, with a
-        class the model does not have, with the wrong number of channels or object
-        maps, with planes for a model of volumes or the other way round, or with a
-        volume that is too thin for a network without padding.
+        Without labelled pixels, with fewer than two classes over all pairs and no
+        corrected object, with a class the model does not have, with the wrong number
+        of channels or object maps, with planes for a model of volumes or the other way
+        round, or with a volume that is too thin for a network without padding.
     """
     if not pairs:
         raise DataError("there is nothing to learn from; give an image and its labels")
@@ -251,7 +255,7 @@ def check_pairs(pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
         raise DataError(
             "no pixel is labelled; paint at least one stroke of two classes"
         )
-    if present.size < 2:
+    if present.size < 2 and not any(pair.corrects_objects for pair in pairs):
         raise DataError(
             f"all labelled pixels are class {present[0]}; paint at least one stroke "
             "of two classes, such as background and foreground"

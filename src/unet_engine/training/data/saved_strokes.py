@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.annotations.annotations import Annotations
-from unet_engine.annotations.folders import stroke_folders
+from unet_engine.annotations.folders import read_corrected_objects, stroke_folders
 from unet_engine.annotations.store import STROKES_VARIABLE, ImageIdentity, StrokeStore
 from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
@@ -38,6 +38,8 @@ class SavedStrokes:
         As they were read; changes of them are not saved.
     folder
         Where they lie.
+    corrected_objects
+        What was corrected of single objects, if anything was.
     optional
         See ``PaintedImage``.
     """
@@ -45,6 +47,7 @@ class SavedStrokes:
     image: Image
     strokes: Annotations
     folder: Path
+    corrected_objects: Annotations | None = None
     optional: bool = False
 
     @property
@@ -81,7 +84,12 @@ class SavedStrokes:
         order = {name: value for value, name in enumerate(classes)}
         values = {v: order[n] for v, n in enumerate(self.names) if n in order}
         strokes = self.strokes.copy(values) if self.names else self.strokes
-        return PaintedImage(image=self.image, strokes=strokes, optional=self.optional)
+        return PaintedImage(
+            image=self.image,
+            strokes=strokes,
+            corrected_objects=self.corrected_objects,
+            optional=self.optional,
+        )
 
 
 def painted_classes(saved: Sequence[SavedStrokes]) -> tuple[str, ...]:
@@ -175,7 +183,12 @@ def _open(folder: Path, path: Path | None, open_file: OpenFile) -> SavedStrokes:
             "in napari, look whether they still fit, and paint one more, which notes "
             "the image as it is now"
         )
-    return SavedStrokes(image=replace(image, name=name), strokes=strokes, folder=folder)
+    return SavedStrokes(
+        image=replace(image, name=name),
+        strokes=strokes,
+        folder=folder,
+        corrected_objects=read_corrected_objects(folder),
+    )
 
 
 def _image_path(folder: Path, name: str, path: str) -> Path:
