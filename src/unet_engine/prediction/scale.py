@@ -50,10 +50,10 @@ class SizeEstimate:
     Attributes
     ----------
     diameter_px
-        Median diameter in pixels of the image, of disks of the same area, weighted by
-        their area; None where no objects were found.
+        Median diameter in pixels of the image, of disks of the same area; None where no
+        objects were found.
     sure
-        Whether predictions at several scales agree.
+        Whether predictions at several scales agree on it and on no other.
     """
 
     diameter_px: float | None = None

@@ -2,7 +2,9 @@
 
 A network finds objects of about the size that it was trained on. Predicted at scales an
 octave apart, the objects of an image have that size at one or two of them, and there
-their diameters, in pixels of the image, agree.
+their diameters, in pixels of the image, agree. At other scales it finds clumps of them
+or the texture within, but hardly a middle: the distance map of a model that gives one
+stays low there, and counts for more than the probability of the pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from math import log2
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from unet_engine.images import Image, match_channels
 from unet_engine.labels import most_probable_class
@@ -57,14 +60,27 @@ _FARTHEST = 1.6
 _ENOUGH = 10
 """Objects from which on more of them count no more."""
 
+_FLAT = 0.45
+"""Relative distance that an object reaches which counts: others have no middle."""
+
+_NOISE = 1.0
+"""Pixels over which the distance map is averaged: one alone shows no middle."""
+
+_CLEAR = 0.75
+"""The same of clear objects at the scale of the model."""
+
+_STEEPNESS = 4
+"""Power of the relative distance in the weight of a scale: texture reaches two thirds
+of what objects do, and there may be much more of it."""
+
 _AGREEMENT = 0.45
 """Octaves within which two estimates are the same."""
 
-_SURE_SHARE = 0.6
-"""Share of the weight that agrees with an estimate that is sure."""
+_SURE_MARGIN = 1.25
+"""Weight of an estimate that is sure over that of the next best one."""
 
-_SURE_WEIGHT = 0.2
-"""Weight of an estimate that is sure: that of two clear objects of the model's size."""
+_SURE_WEIGHT = 0.1
+"""Weight of an estimate that is sure: that of one clear object of the model's size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +94,19 @@ class ScaleSample:
     count
         Objects.
     diameter
-        Theirs in pixels of the model's grid: half of their area belongs to smaller
-        ones. NaN without any.
+        Their median in pixels of the model's grid; NaN without any.
     confidence
         Mean probability of their pixels, 0.5 to 1.
+    depth
+        What their relative distance map reaches, in the mean over their pixels, 0 to
+        1; that of clear objects for a model without that map.
     """
 
     scale: float
     count: int
     diameter: float
     confidence: float
+    depth: float = _CLEAR
 
 
 def settled_size(
@@ -174,8 +193,8 @@ def estimate_object_size(
 def agreed_size(samples: Sequence[ScaleSample], object_size: float) -> SizeEstimate:
     """Return the size on which scales agree.
 
-    A scale counts by the number and the probability of its objects, and by how near
-    their diameter comes to the one that the model knows.
+    A scale counts by the number, the probability and the depth of its objects, and by
+    how near their diameter comes to the one that the model knows.
 
     Parameters
     ----------
@@ -189,7 +208,10 @@ def agreed_size(samples: Sequence[ScaleSample], object_size: float) -> SizeEstim
     sizes = np.array([log2(each.diameter / each.scale) for each in known])
     weights = np.array(
         [
-            min(each.count, _ENOUGH) / _ENOUGH * max(0.0, 2 * each.confidence - 1) ** 2
+            min(each.count, _ENOUGH)
+            / _ENOUGH
+            * max(0.0, 2 * each.confidence - 1) ** 2
+            * (each.depth / _CLEAR) ** _STEEPNESS
             for each in known
         ]
     )
@@ -202,7 +224,8 @@ def agreed_size(samples: Sequence[ScaleSample], object_size: float) -> SizeEstim
     best = int((alike @ weights).argmax())
     agreeing = weights * alike[best]
     size = float(agreeing @ sizes / agreeing.sum())
-    sure = agreeing.sum() >= max(_SURE_SHARE * weights.sum(), _SURE_WEIGHT)
+    next_best = (alike @ (weights * ~alike[best])).max()
+    sure = agreeing.sum() >= max(_SURE_MARGIN * next_best, _SURE_WEIGHT)
     return SizeEstimate(diameter_px=2.0**size, sure=bool(sure))
 
 
@@ -211,27 +234,33 @@ def _measured(
 ) -> ScaleSample:
     """Measure the objects of a part."""
     classes = len(spec.classes)
-    foreground = 1 - found[0]
+    maps = found[classes:] if len(found) > classes else None
     mask = SemanticMask(
         classes=most_probable_class(found[:classes]),
-        object_maps=found[classes:] if len(found) > classes else None,
+        object_maps=maps,
         map_names=spec.object_maps or OBJECT_MAPS,
     )
     labels = np.asarray(label_objects(mask, _OBJECTS).labels)
     areas = np.bincount(labels.ravel())
+    depths = np.full(len(areas), _CLEAR)
+    if maps is not None and "distance" in spec.object_maps:
+        distance = maps[spec.object_maps.index("distance")]
+        smooth = ndimage.gaussian_filter(distance, _NOISE)
+        depths = ndimage.maximum(smooth, labels, np.arange(len(areas)))
+    there = (areas > 0) & (depths >= _FLAT)
+    there[0] = False
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    whole = np.ones(len(areas), bool)
+    whole = there.copy()
     whole[border] = False
-    whole[0] = False
-    if np.count_nonzero(areas[whole]) < _FEWEST_WHOLE:
-        whole[1:] = True
-    sizes = np.sort(areas[whole & (areas > 0)])
+    if np.count_nonzero(whole) < _FEWEST_WHOLE:
+        whole = there
+    sizes = areas[whole]
     if not sizes.size:
         return ScaleSample(scale=scale, count=0, diameter=np.nan, confidence=0.5)
-    middle = sizes[np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)]
     return ScaleSample(
         scale=scale,
         count=len(sizes),
-        diameter=float(np.sqrt(4 * middle / np.pi)),
-        confidence=float(foreground[labels > 0].mean()),
+        diameter=float(np.sqrt(4 * np.median(sizes) / np.pi)),
+        confidence=float(1 - found[0][whole[labels]].mean()),
+        depth=float(np.average(depths[whole], weights=sizes)),
     )

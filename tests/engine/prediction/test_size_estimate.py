@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from unet_engine.images import Image, Normalisation
 from unet_engine.models.spec import ModelSpec
@@ -48,9 +49,11 @@ def scene(diameter: float) -> tuple[Image, np.ndarray]:
     return Image.from_array(pixels, "YX", name="plate.tif"), truth
 
 
-def sample(scale: float, count: int, diameter: float, confidence: float = 0.95):
+def sample(
+    scale: float, count: int, diameter: float, confidence: float = 0.95, **more: float
+):
     return ScaleSample(
-        scale=scale, count=count, diameter=diameter, confidence=confidence
+        scale=scale, count=count, diameter=diameter, confidence=confidence, **more
     )
 
 
@@ -96,6 +99,29 @@ def test_scales_agree_on_one_size():
 def test_scales_that_differ_agree_on_none():
     found = agreed_size([sample(0.5, 5, 20), sample(1, 5, 20), sample(2, 5, 20)], 20)
     assert not found.sure
+
+
+def test_objects_with_a_middle_outweigh_more_texture_within_them():
+    nuclei_of_60, texture_of_15 = sample(0.4, 5, 24, depth=0.7), sample(1.5, 40, 24)
+    found = agreed_size(
+        [nuclei_of_60, dataclasses.replace(texture_of_15, depth=0.5)], 24
+    )
+    assert found.sure
+    assert found.diameter_px == pytest.approx(60)
+    deep = agreed_size([nuclei_of_60, texture_of_15], 24)
+    assert deep.diameter_px == pytest.approx(16)
+
+
+def test_nuclei_with_texture_are_not_measured_by_it():
+    """Grains in large nuclei: at the image's own scale the network finds only these."""
+    _, truth = scene(90.0)
+    grains = np.random.default_rng(1).random(truth.shape)
+    grains = ndimage.gaussian_filter(grains, 3)
+    pixels = (truth > 0) * (1 + 12 * (grains - grains.mean()))
+    image = Image.from_array(pixels.astype(np.float32), "YX")
+    brightness = Normalisation.measure(image, nuclei().spec.preparation)
+    found = estimate_object_size(image, nuclei(), brightness, AUTO)
+    assert found.diameter_px == pytest.approx(90, rel=0.4)
 
 
 @pytest.mark.parametrize(
