@@ -35,18 +35,19 @@ from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
 from napari_unet.steps.correct.section import CorrectSection
 from napari_unet.steps.finetune.section import FineTuneSection
+from napari_unet.steps.new_model.defaults import defaults_for
 from napari_unet.steps.new_model.dialog import NewModelDialog
-from napari_unet.steps.new_model.form import ModelDefaults
 from napari_unet.steps.objects.section import ObjectsSection
 from napari_unet.steps.predict.proposal_panel import ProposalPanel
 from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
-from napari_unet.viewer.conversion import elongation_of, image_of
+from napari_unet.viewer.conversion import image_of
 from napari_unet.viewer.private import unwrapped
 from napari_unet.widgets.closing import Closing
 from napari_unet.widgets.docking import Docking, dock_of
 from napari_unet.widgets.forms import Section, column
 from unet_engine.errors import DataError, EngineError
+from unet_engine.wording import read_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +100,7 @@ class UNetWidget(QWidget):
             return
         super().__init__()
         self._made = True
+        read_in("window")
         # napari hands plugins a proxy, in which no layer is the layer that events
         # carry.
         self.viewer = unwrapped(napari_viewer)
@@ -177,7 +179,8 @@ class UNetWidget(QWidget):
         """
         # Others may have made models meanwhile: the command line, another window.
         self.workspace.refresh_models()
-        dialog = NewModelDialog(self.workspace, self._model_defaults(), self)
+        defaults = defaults_for(self.workspace, self.masks, self.predict.form)
+        dialog = NewModelDialog(self.workspace, defaults, self)
         if start is not None:
             dialog.form.choose_start(start.name)
         dialog.open()
@@ -224,23 +227,6 @@ class UNetWidget(QWidget):
             self._area.verticalScrollBar().setValue(top)
         else:
             self._area.ensureWidgetVisible(target)
-
-    def _model_defaults(self) -> ModelDefaults:
-        """Return what a new model starts with, from the chosen image."""
-        view = self.masks.current
-        classes = ModelDefaults().classes
-        if view is not None and view.working_image.counts:
-            classes = self.workspace.painted_classes(view.working_image)
-        try:
-            image, layout = self.predict.form.chosen_image()
-        except EngineError:
-            return ModelDefaults(classes=classes)
-        return ModelDefaults(
-            classes=classes,
-            channels=image.channels,
-            planes=image.leading_shape[-1] if image.leading_axes.endswith("Z") else 1,
-            elongation=elongation_of(self.workspace.layer, layout),
-        )
 
     def _lay_out(self) -> None:
         inside = QWidget()

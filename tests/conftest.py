@@ -16,6 +16,7 @@ import pytest
 from unet_engine.annotations.store import STROKES_VARIABLE
 from unet_engine.compute.calibration import CACHE_VARIABLE
 from unet_engine.models.store import MODELS_VARIABLE
+from unet_engine.wording import read_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,3 +36,9 @@ def models_folder(
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
     monkeypatch.setenv(STROKES_VARIABLE, str(folder / "strokes"))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _messages_of_a_command() -> None:
+    """Name options in messages, whichever test had a window before."""
+    read_in("command")

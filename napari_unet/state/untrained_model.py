@@ -126,16 +126,33 @@ def fitting_parents(
     )
 
 
-def start_for(image: Image, models: Sequence[Model]) -> ModelInfo | None:
-    """Return the bundled start of every training, if it reads an image; else None."""
+def start_for(image: Image | None, models: Sequence[Model]) -> ModelInfo | None:
+    """Return the bundled start of every training, if it reads an image; else None.
+
+    Parameters
+    ----------
+    image
+        None: any.
+    models
+        Those there are.
+    """
     for model in models:
-        if isinstance(model, ModelInfo) and model.bundled and model.is_start:
-            try:
-                match_channels(image, model.spec.in_channels)
-            except DataError:
-                continue
+        if (
+            isinstance(model, ModelInfo)
+            and model.bundled
+            and model.is_start
+            and (image is None or _reads(model, image))
+        ):
             return model
     return None
+
+
+def _reads(model: ModelInfo, image: Image) -> bool:
+    try:
+        match_channels(image, model.spec.in_channels)
+    except DataError:
+        return False
+    return True
 
 
 def two_classes_for(

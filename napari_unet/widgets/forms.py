@@ -49,9 +49,12 @@ class Section(QWidget):
         Where the widgets of the part go, from top to bottom.
     unfolded
         The user unfolded it; what it shows may lie below the edge of the dock.
+    toggled
+        It was folded or unfolded.
     """
 
     unfolded = Signal(object)
+    toggled = Signal(bool)
 
     def __init__(self, title: str, tooltip: str, *, expanded: bool = True) -> None:
         super().__init__()
@@ -95,6 +98,7 @@ class Section(QWidget):
         arrow = Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow
         self._bar.setArrowType(arrow)
         self._body.setVisible(expanded)
+        self.toggled.emit(expanded)
 
 
 def column(parent: QWidget) -> QVBoxLayout:

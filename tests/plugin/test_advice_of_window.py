@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 import napari_unet
+import unet_engine
 
 if TYPE_CHECKING:
     from conftest import Docked
@@ -109,6 +110,102 @@ def test_messages_of_the_window_name_no_option_of_a_command() -> None:
     # ``scripts/demo`` has one.
     options = {o for t in messages() for o in re.findall(r"(?<![\w-])--[a-z-]+", t)}
     assert options <= {"--screenshot"}
+
+
+ENGINE = Path(unet_engine.__file__).parent
+OF_COMMANDS = (
+    "cli/",
+    # Files that the window reads by napari's readers, and those that it never writes.
+    "images/tiff/",
+    "images/zarr/",
+    "images/vendor.py",
+    "images/colours.py",
+    "images/pixel_size.py",
+    "objects/table.py",
+    "prediction/disk_",
+    "prediction/finished_tiles.py",
+    # Choices have a ``Wording`` for either; strokes of files are those of a command.
+    "images/labels/choices.py",
+    "training/data/saved_strokes.py",
+)
+"""Parts of the engine whose messages never come into the window."""
+
+
+def options_in_messages(code: str) -> list[str]:
+    """Return the options in strings, but those that have a name in the window too."""
+    tree = ast.parse(code)
+    left_out = {
+        part
+        for node in ast.walk(tree)
+        for part in (
+            ast.walk(node)
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setting"
+            else ast.walk(node)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            else ()
+        )
+    }
+    return [
+        option
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node not in left_out
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", node.value)
+    ]
+
+
+def test_options_are_told_from_controls() -> None:
+    code = '"""Of --this."""\nsetting(command="--size 3", window="Size")\n'
+    assert not options_in_messages(code)
+    assert options_in_messages("x = f'use {y} or --size 3'") == ["--size"]
+
+
+def test_messages_of_the_engine_name_controls_in_the_window() -> None:
+    paths = {path.relative_to(ENGINE).as_posix(): path for path in ENGINE.rglob("*.py")}
+    assert {n for n in OF_COMMANDS if any(p.startswith(n) for p in paths)} == set(
+        OF_COMMANDS
+    )
+    found = {
+        name: options
+        for name, path in paths.items()
+        if not name.startswith(OF_COMMANDS)
+        and (options := options_in_messages(path.read_text("utf-8")))
+    }
+    assert not found
+
+
+def test_the_line_on_the_size_names_its_control(
+    dock: Docked, plane: Any, add_model: Any
+) -> None:
+    add_model("sized", object_size_px=20.0, pixel_size_um=0.5)
+    dock.widget.select_model("sized")
+    dock.viewer.add_image(plane, name="cells")
+    row = dock.widget.predict.form.object_size
+    row.choice.setCurrentIndex(row.choice.findData("px"))
+    row.pixels.setValue(500.0)
+    refused = dock.widget.predict.text.text()
+    assert "no object of 500 pixels fits" in refused
+    assert "(Object size px)" in refused
+    row.pixels.setValue(30.0)
+    assert "fits" not in dock.widget.predict.text.text()
+    row.choice.setCurrentIndex(row.choice.findData("pixel-size"))
+    refused = dock.widget.predict.text.text()
+    assert "layer.scale = (0.5, 0.5) and layer.units = ('um', 'um')" in refused
+    assert "--" not in refused
+    layer = dock.viewer.layers["cells"]
+    layer.scale, layer.units = (0.5, 0.5), ("um", "um")
+    dock.widget.predict.form.reset_choices()
+    dock.predict()
+    assert dock.mask is not None
+
+
+def test_the_line_on_channels_names_what_napari_has(dock: Docked, plane: Any) -> None:
+    data = np.stack([plane] * 2)
+    dock.viewer.add_image(data, axis_labels=("c", "y", "x"))
+    refused = dock.widget.predict.text.text()
+    assert "Split Stack in the menu of the layer" in refused
+    assert "--channel" not in refused
 
 
 LEARNED = "info: The new model tiny-ft predicts now."

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QProgressBar, QWidget
 
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.prediction import fetch_run
-from napari_unet.steps.new_model.form import ModelDefaults, ModelForm
+from napari_unet.steps.new_model.form import ModelForm
 from napari_unet.widgets.forms import TextLine, column
 from unet_engine.errors import EngineError
 from unet_engine.models.fcn_trunks import FCN_FORMS
@@ -19,6 +19,7 @@ from unet_engine.models.fcn_trunks import FCN_FORMS
 if TYPE_CHECKING:
     from napari_unet.state.untrained_model import UntrainedModel
     from napari_unet.state.workspace import Workspace
+    from napari_unet.steps.new_model.defaults import ModelDefaults
 
 _WIDTH = 440
 """Pixels of the window: the longest reference fits in two lines."""
@@ -58,6 +59,9 @@ class NewModelDialog(QDialog):
         self._job: Job | None = None
         self.form = ModelForm(workspace.store, workspace.models, defaults)
         self._lay_out()
+        self._fitting = QTimer(self)
+        self._fitting.setSingleShot(True)
+        self._fitting.timeout.connect(self.adjustSize)
         self.form.changed.connect(self._check)
         self._check()
 
@@ -90,8 +94,9 @@ class NewModelDialog(QDialog):
             size = self.form.megabytes
             self.text.setText(f"{_FETCHING.format(size)} {_NEXT}" if size else _NEXT)
             self.create.setEnabled(True)
-        # Rows come and go; the window is to be no larger than they need.
-        self.adjustSize()
+        # Rows come and go; the window is to be no larger than they need, which Qt knows
+        # once it has laid them out.
+        self._fitting.start(0)
 
     def _on_accepted(self) -> None:
         untrained = self.form.untrained()

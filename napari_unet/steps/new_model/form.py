@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -13,7 +12,14 @@ from napari_unet.state.untrained_model import (
     fitting_parents,
     trunk_title,
 )
-from napari_unet.widgets.forms import TextLine, add_row, rows, set_row_visible
+from napari_unet.widgets.forms import (
+    Section,
+    TextLine,
+    add_row,
+    column,
+    rows,
+    set_row_visible,
+)
 from unet_engine.models.architectures import ARCHITECTURES, shares_features
 from unet_engine.models.checkpoint import ModelInfo
 from unet_engine.models.fcn_trunks import FCN_FORMS
@@ -23,6 +29,7 @@ from unet_engine.models.spec import ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_unet.steps.new_model.defaults import ModelDefaults
     from unet_engine.models.store import ModelStore
 
 _ORDER = (("unet", "unet-valid", "unet3d-valid"), tuple(FCN_FORMS), ("autoencoder",))
@@ -36,6 +43,10 @@ _IMAGENET_WIDTH = 64
 """Channels of the first level of the classifiers that were trained on ImageNet."""
 _MEGABYTES = {"vgg16": 528, "alexnet": 233}
 """Size of the file with the weights of each classifier, in MB."""
+_ADVANCED = (
+    "Network", "", "Works on", "Channels", "Depth", "Width", "Poolings along Z",
+)  # fmt: skip
+"""Fields that the start decides, or that few need to change."""
 _TOOLTIPS = {
     "Name": "Of the model, once it is trained.",
     "Network": "The networks of the literature; the line below names the paper.",
@@ -51,26 +62,6 @@ _TOOLTIPS = {
     "Start from": "Random weights; a classifier trained on ImageNet; or a model that "
     "was trained before and has the same layers.",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelDefaults:
-    """What the fields of a new model start with.
-
-    Attributes
-    ----------
-    classes
-        Of what was painted already, or the usual ones.
-    channels, planes
-        Of the chosen image.
-    elongation
-        Distance of its planes over that of its pixels.
-    """
-
-    classes: tuple[str, ...] = ModelSpec().classes
-    channels: int = 1
-    planes: int = 1
-    elongation: float = 1.0
 
 
 class ModelForm(QWidget):
@@ -89,6 +80,8 @@ class ModelForm(QWidget):
     ----------
     name, network, ndim, classes, channels, depth, width, z_poolings, start
         The fields.
+    advanced
+        The part with those that few need to change.
     changed
         Any of them has another value.
     """
@@ -103,6 +96,7 @@ class ModelForm(QWidget):
         self._models = [model for model in models if isinstance(model, ModelInfo)]
         self._defaults = defaults
         self._offered_name = ""
+        self._shown_parent: ModelInfo | None = None
         self._make_fields()
         self._lay_out()
         self.network.currentIndexChanged.connect(self._on_network_changed)
@@ -142,24 +136,33 @@ class ModelForm(QWidget):
         self.start = QComboBox()
 
     def _lay_out(self) -> None:
-        self._rows = rows()
+        self.advanced = Section(
+            "Advanced", "The network, and how large it is.", expanded=False
+        )
+        plain, self._rows = rows(), rows()
         for title, field in (
+            ("Classes", self.classes),
+            ("Start from", self.start),
+            ("Name", self.name),
             ("Network", self.network),
             ("", self.reference),
-            ("Classes", self.classes),
             ("Works on", self.ndim),
             ("Channels", self.channels),
             ("Depth", self.depth),
             ("Width", self.width),
             ("Poolings along Z", self.z_poolings),
-            ("Start from", self.start),
-            ("Name", self.name),
         ):
+            form = self._rows if title in _ADVANCED else plain
             if title:
-                add_row(self._rows, title, field, _TOOLTIPS[title])
+                add_row(form, title, field, _TOOLTIPS[title])
             else:
-                self._rows.addRow("", field)
-        self.setLayout(self._rows)
+                form.addRow("", field)
+        self.advanced.content.addLayout(self._rows)
+        layout = column(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(plain)
+        layout.addWidget(self.advanced)
+        self.advanced.toggled.connect(self.changed)
 
     @property
     def architecture(self) -> str:
@@ -278,6 +281,8 @@ class ModelForm(QWidget):
                 self.architecture, self.ndim.currentData(), self._models
             ):
                 self.start.addItem(f"model {model.name}", model)
+            if self._defaults.start is not None:
+                self.choose_start(self._defaults.start.name)
         self._on_start_changed()
 
     def _on_start_changed(self) -> None:
@@ -290,8 +295,14 @@ class ModelForm(QWidget):
             self.width.setValue(parent.spec.width)
             if parent.spec.classes and not self._names_classes:
                 self.classes.setText(", ".join(parent.spec.classes))
-        elif imagenet:
-            self.width.setValue(_IMAGENET_WIDTH)
+        else:
+            if self._shown_parent is not None:
+                self.channels.setValue(self._defaults.channels)
+                self.depth.setValue(row.depth_for(self.ndim.currentData()))
+                self.width.setValue(row.width)
+            if imagenet:
+                self.width.setValue(_IMAGENET_WIDTH)
+        self._shown_parent = parent
         self.channels.setEnabled(parent is None)
         self.classes.setEnabled(self._names_classes)
         self.depth.setEnabled(parent is None and not row.fixed_depth)

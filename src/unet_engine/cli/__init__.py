@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import notes_reported
+from unet_engine.wording import read_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the name of the program; those of the process when None.
     """
+    read_in("command")
     # Damaged files get one line; the reader's own report would come before it.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     # A name that the terminal's encoding lacks is no reason to fail.

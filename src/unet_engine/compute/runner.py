@@ -18,6 +18,7 @@ from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import CheckpointError, EngineError
 from unet_engine.models.object_maps import without_object_maps
 from unet_engine.tiling.tiles import Tile
+from unet_engine.wording import setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -152,9 +153,12 @@ class Runner:
 
     def _describe_overflow(self) -> str:
         if self._dtype != torch.float32:
+            how = setting(
+                command="--precision full", window="precision in Advanced settings"
+            )
             return (
                 f"{self._title} gives numbers beyond the range of 16 bits on this "
-                "image; predict it with the precision full (--precision full)"
+                f"image; predict it with the precision full ({how})"
             )
         return (
             f"{self._title} gives NaN or infinite numbers on this image: its weights "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 from unet_engine.images.axes import title_of
+from unet_engine.wording import setting
 
 if TYPE_CHECKING:
     from unet_engine.images.image import Image
@@ -30,7 +31,7 @@ def match_channels(image: Image, in_channels: int) -> Image:
         return image.to_colour()
     kind = "a colour image" if image.rgb else "an image"
     advice = (
-        "choose one channel of the image (Split Stack in napari, or --channel 0)"
+        f"choose one channel of the image ({_one_channel()})"
         if in_channels == 1
         else "choose an image with as many"
     )
@@ -39,6 +40,10 @@ def match_channels(image: Image, in_channels: int) -> Image:
         f"the model takes {_count(in_channels)}; {advice}, "
         "or train a model for images like this one"
     )
+
+
+def _one_channel() -> str:
+    return setting(command="--channel 0", window="Split Stack in the menu of the layer")
 
 
 def _count(channels: int) -> str:

@@ -12,6 +12,7 @@ from unet_engine.errors import DataError
 from unet_engine.images.brightness.foreground import foreground_limits
 from unet_engine.images.brightness.preparation import Preparation
 from unet_engine.images.brightness.sample import Sample
+from unet_engine.wording import setting
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -299,7 +300,13 @@ def _describe_sample(count: int, total: int) -> str:
 
 def _describe_colour(stain: Stain | None) -> str:
     if stain is None:
-        return "the colours are no bright-field stain, so their luminance is read"
+        one = setting(
+            command="--channel 2", window="Split RGB in the menu of the layer"
+        )
+        return (
+            "the colours are no bright-field stain, so their luminance is read; where "
+            f"one of them alone shows the objects, choose it ({one})"
+        )
     if stain.dye == "violet":
         return "a bright-field stain: read as the optical density of a violet dye"
     return "a bright-field stain: read as the optical density of haematoxylin"

@@ -16,6 +16,7 @@ from unet_engine.images.axes import title_of
 from unet_engine.prediction.config import SMALLEST_OBJECT
 from unet_engine.prediction.directions import in_three_directions
 from unet_engine.tiling.tiles import Footprint
+from unet_engine.wording import setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +36,9 @@ _TILE_STEP = {2: 32, 3: 8}
 """Pixels of the image, by dimensions, of which edges of tiles are multiples, so that
 chunks on disk divide them."""
 
-_STATE_SIZE = (
-    "state the diameter of an object in pixels (Object size, or --object-size 30)"
-)
+_OBLONG = 3.0
+"""Ratio of the edges of a pixel from which on one of them is doubtful: cameras and most
+scanners have square ones."""
 
 _FARTHEST = 32.0
 """Ratio of two sizes of pixels from which on one of them must be in another unit."""
@@ -146,7 +147,7 @@ def describe_scale(
     elif found is not None:
         notes.append(
             "the size of the objects cannot be estimated, so the image is "
-            f"{at}; if that is wrong, {_STATE_SIZE}"
+            f"{at}; if that is wrong, {_state_size()}"
         )
     elif factor != 1:
         notes.append(f"by the size of pixels, {at}")
@@ -162,6 +163,8 @@ def _contradictions(image: Image, spec: ModelSpec, config: PredictConfig) -> lis
             f"the image states pixels of {stated[1]:.3g} µm, {edges[1]:.3g} µm was "
             "given and counts"
         )
+    if config.object_size == "pixel-size" and edges is not None:
+        notes += _doubtful_edges(*edges)
     if isinstance(config.object_size, str) or None in (edges, spec.pixel_size_um):
         return notes
     assert edges is not None
@@ -169,10 +172,39 @@ def _contradictions(image: Image, spec: ModelSpec, config: PredictConfig) -> lis
     factor, by_pixels = scale_of(image, spec, config)[-1], edges[1] / spec.pixel_size_um
     if _differ(factor, by_pixels):
         notes.append(
-            f"the sizes of pixels would give {by_pixels:.2f}x (Object size, or "
-            "--object-size pixel-size)"
+            f"the sizes of pixels would give {by_pixels:.2f}x ({_from_pixels()})"
         )
     return notes
+
+
+def _doubtful_edges(y: float, x: float) -> list[str]:
+    """Describe pixels that are stated as much longer than wide."""
+    if max(y / x, x / y) < _OBLONG:
+        return []
+    return [
+        f"the image states pixels of {y:.3g} x {x:.3g} µm; if they are square, "
+        f"{_give_pixels()}"
+    ]
+
+
+def _state_size() -> str:
+    how = setting(command="--object-size 30", window="Object size px")
+    return f"state the diameter of an object in pixels ({how})"
+
+
+def _from_pixels() -> str:
+    return setting(
+        command="--object-size pixel-size", window="Object size from pixel size"
+    )
+
+
+def _give_pixels() -> str:
+    """Return how the size of a pixel is given; the window takes that of the layer."""
+    return setting(
+        command="give it in micrometres (--pixel-size 0.5)",
+        window="set scale and units of the layer, as in layer.scale = (0.5, 0.5) and "
+        "layer.units = ('um', 'um')",
+    )
 
 
 def _differ(one: float, other: float) -> bool:
@@ -219,21 +251,21 @@ def _by_pixel_size(
 ) -> tuple[float, float]:
     if spec.pixel_size_um is None:
         raise SpecError(
-            f"this model records no size of its pixels; {_STATE_SIZE}, or leave it to "
-            "auto"
+            f"this model records no size of its pixels; {_state_size()}, or leave it "
+            "to auto"
         )
     edges = edge_of_pixel(image, config)
     if edges is None:
         raise DataError(
-            f"{title_of(image.name)} states no size of its pixels; give it in "
-            f"micrometres (--pixel-size 0.5), or {_STATE_SIZE}"
+            f"{title_of(image.name)} states no size of its pixels; {_give_pixels()}, "
+            f"or {_state_size()}"
         )
     factors = edges[0] / spec.pixel_size_um, edges[1] / spec.pixel_size_um
     if max(abs(log(factor)) for factor in factors) > log(_FARTHEST):
         raise DataError(
             f"a pixel of {title_of(image.name)} has {edges[1]:.3g} µm and one of the "
-            f"model {spec.pixel_size_um:.3g} µm, which cannot both be; give the size "
-            f"in micrometres (--pixel-size 0.5), or {_STATE_SIZE}"
+            f"model {spec.pixel_size_um:.3g} µm, which cannot both be; "
+            f"{_give_pixels()}, or {_state_size()}"
         )
     return factors
 
@@ -241,14 +273,14 @@ def _by_pixel_size(
 def _by_object_size(image: Image, spec: ModelSpec, size: float) -> float:
     if spec.object_size_px is None:
         raise SpecError(
-            "this model does not know the size of its objects; leave it at auto "
-            "(Object size, or --object-size auto), or choose a model that was trained "
-            "on numbered objects"
+            f"this model does not know the size of its objects; leave it at auto "
+            f"({setting(command='--object-size auto', window='Object size auto')}), or "
+            "choose a model that was trained on numbered objects"
         )
     if size > max(image.plane_shape):
         raise DataError(
             f"no object of {size:.3g} pixels fits {title_of(image.name)} of "
-            f"{' x '.join(map(str, image.plane_shape))}; {_STATE_SIZE}"
+            f"{' x '.join(map(str, image.plane_shape))}; {_state_size()}"
         )
     return spec.object_size_px / size
 

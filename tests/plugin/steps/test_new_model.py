@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QToolButton
 
 from napari_unet.dock import UNetWidget
 from napari_unet.state import untrained_model as _untrained_models
@@ -45,6 +46,7 @@ def make_untrained(
     dialog = open_form(docked)
     dialog.form.choose_network(network)
     dialog.form.name.setText(name)
+    dialog.form.start.setCurrentIndex(0)
     if not ARCHITECTURES[network].fixed_depth:
         dialog.form.depth.setValue(2)
     dialog.form.width.setValue(4)
@@ -141,12 +143,69 @@ def test_every_network_can_be_chosen(dock: Docked, plane: Any, name: str) -> Non
     network.setCurrentIndex(position)
     assert network.itemData(position, Qt.ItemDataRole.ToolTipRole) == row.reference
     assert dialog.form.reference.text() == row.reference
+    dialog.form.start.setCurrentIndex(0)
     assert dialog.form.depth.isEnabled() == (not row.fixed_depth)
     assert dialog.form.ndim.isHidden() == (len(row.ndims) == 1)
     dialog.create.click()
     spec = dock.widget.workspace.model.spec
     assert (spec.architecture, spec.ndim) == (name, row.ndims[0])
     assert (spec.depth, spec.width, spec.in_channels) == (row.depth, row.width, 1)
+
+
+def test_a_new_model_starts_from_the_bundled_start(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(plane)
+    dialog = open_form(dock)
+    form = dialog.form
+    assert form.parent_model is not None
+    assert form.parent_model.is_start
+    assert not form.advanced.expanded
+    for field in (form.network, form.channels, form.depth, form.width):
+        assert not field.isVisibleTo(dialog)
+    for field in (form.classes, form.start, form.name):
+        assert field.isVisibleTo(dialog)
+    form.classes.setText("background, axon")
+    dialog.create.click()
+    untrained = dock.widget.workspace.model
+    assert untrained.parent.name == "general"
+    assert untrained.spec.classes == ("background", "axon")
+    assert untrained.spec.in_channels == 3
+
+
+def test_random_weights_have_the_size_of_their_network_again(
+    dock: Docked, plane: Any
+) -> None:
+    dock.viewer.add_image(plane)
+    form, row = open_form(dock).form, ARCHITECTURES["unet"]
+    assert form.channels.value() == 3
+    assert not form.width.isEnabled()
+    form.start.setCurrentIndex(0)
+    assert (form.channels.value(), form.width.value()) == (1, row.width)
+    assert form.width.isEnabled()
+    form.choose_start("general")
+    form.choose_network("unet-valid")
+    assert form.parent_model is None
+    assert form.channels.value() == 1
+
+
+def test_an_image_that_the_start_does_not_read_gets_random_weights(
+    dock: Docked, plane: Any
+) -> None:
+    dock.viewer.add_image(np.stack([plane] * 2), axis_labels=("c", "y", "x"))
+    form = open_form(dock).form
+    assert form.parent_model is None
+    assert form.channels.value() == 2
+
+
+def test_the_window_of_a_new_model_is_as_high_as_what_it_shows(dock: Docked) -> None:
+    dialog = open_form(dock)
+    bar = dialog.form.advanced.findChildren(QToolButton)[0]
+    dock.bot.waitUntil(lambda: not dialog._fitting.isActive())
+    low = dialog.height()
+    dock.bot.mouseClick(bar, Qt.MouseButton.LeftButton)
+    assert dialog.form.network.isVisible()
+    dock.bot.waitUntil(lambda: dialog.height() > low + 100)
+    dock.bot.mouseClick(bar, Qt.MouseButton.LeftButton)
+    dock.bot.waitUntil(lambda: dialog.height() == low)
 
 
 def test_the_padded_unet_comes_first(dock: Docked) -> None:
@@ -182,6 +241,7 @@ def test_what_cannot_be_is_refused_in_the_form(
     )
     dialog = open_form(dock)
     dialog.form.name.setText("fine")
+    dialog.form.start.setCurrentIndex(0)
     assert dialog.create.isEnabled()
     spoil(dialog.form)
     assert message in dialog.text.text()
@@ -199,6 +259,7 @@ def test_the_form_starts_with_what_the_image_is(dock: Docked, plane: Any) -> Non
     dock.viewer.layers.clear()
     dock.viewer.add_image(np.stack([plane] * 16), scale=(2.1, 1, 1))
     form = open_form(dock).form
+    form.start.setCurrentIndex(0)
     assert form.channels.value() == 1
     assert form.z_poolings.isHidden()
     form.ndim.setCurrentIndex(1)

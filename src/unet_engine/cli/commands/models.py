@@ -1,4 +1,4 @@
-"""``napari-unet models``: the models there are."""
+"""``napari-unet models``: the models there are, and those that suit an image."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import json
 import math
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from unet_engine.cli.options.parameters import DebugOption, Flag
+from unet_engine.cli.files.reading import open_selected
+from unet_engine.cli.options.data import ImageOptions
+from unet_engine.cli.options.parameters import Flag, UserPath
+from unet_engine.cli.progress import report
 from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.prediction.proposals.proposal import Proposals
+
+_TRIED = ("name", "suits", "score", "reason")
+"""Columns of models that were tried on an image."""
 
 _COLUMNS = (
     "name",
@@ -30,45 +40,94 @@ _COLUMNS = (
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ModelsOptions(DebugOption):
-    """How the models are listed.
+class ModelsOptions(ImageOptions):
+    """Which models are listed, and how.
 
     Parameters
     ----------
+    image
+        Try the bundled models on a part of this image, and list them with the one first
+        that suits it best.
     json
         Print one JSON array on stdout.
     """
 
+    image: Annotated[UserPath | None, Parameter(name="--for", metavar="IMAGE")] = None
     json: Flag = False
 
 
 def run(*, options: ModelsOptions = ModelsOptions()) -> int:
-    """List the bundled models and your own.
+    """List the bundled models and your own, or those that suit an image.
 
     Parameters
     ----------
     options
-        How they are listed.
+        Which are listed, and how.
 
     Examples
     --------
     napari-unet models
     napari-unet models --json
+    napari-unet models --for image.tif
     """
     store = ModelStore()
+    if options.image is not None:
+        return _run_for(options.image, store, options)
     rows = [describe(info) for info in store.list()]
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return 0
-    if not rows:
+    if not rows and not options.json:
         print(f"no models yet; finetune saves them in {store.root}", file=sys.stderr)
         return 0
-    table = [_COLUMNS, *(tuple(_cell(row[c]) for c in _COLUMNS) for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(_COLUMNS))]
+    _print_rows(rows, _COLUMNS, json_array=options.json)
+    return 0
+
+
+def _run_for(path: Path, store: ModelStore, options: ModelsOptions) -> int:
+    """List the bundled models as they suit an image."""
+    # Loaded when models run: the list of them needs no torch.
+    from unet_engine.prediction.proposals.proposal import propose
+
+    image = open_selected(path, options)
+    models = [info for info in store.list() if info.bundled]
+    found = propose(image, models)
+    _print_rows(describe_tried(found), _TRIED, json_array=options.json)
+    advice = [] if found.best is not None else [_advice(path)]
+    report([*found.left_out, *advice], quiet=options.quiet)
+    return 0
+
+
+def _advice(path: Path) -> str:
+    return (
+        f"no model is sure of {path.name}; paint two classes of it in napari, or tune "
+        "a model on labelled images (napari-unet finetune --images images/ --labels "
+        "labels/ --from general --out mine)"
+    )
+
+
+def describe_tried(found: Proposals) -> list[dict[str, Any]]:
+    """Return what was found of models that were tried, as JSON values."""
+    return [
+        {
+            "name": each.model.name,
+            "suits": each.suits,
+            "score": round(each.score, 3),
+            "reason": each.reason,
+        }
+        for each in found.ranked
+    ]
+
+
+def _print_rows(
+    rows: Sequence[dict[str, Any]], columns: Sequence[str], *, json_array: bool
+) -> None:
+    """Print a table, or a JSON array."""
+    if json_array:
+        print(json.dumps(rows, indent=2))
+        return
+    table = [columns, *(tuple(_cell(row[c]) for c in columns) for row in rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
     for line in table:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
-    return 0
 
 
 def describe(info: ModelInfo) -> dict[str, Any]:
@@ -105,6 +164,8 @@ def parts_of(info: ModelInfo) -> list[str]:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, list):

@@ -220,11 +220,12 @@ def _tried(
     finding = examine_part(part, checkpoint, how, normalisation, stop)
     known = size is None or size.sure or normalisation.stain is not None
     score = _score(finding, known=known)
+    suits = score >= _CONVINCING
     return Proposal(
         model=model,
         score=score,
-        suits=score >= _CONVINCING and not model.is_start,
-        reason=_reason(finding, score, size, is_start=model.is_start),
+        suits=suits and not model.is_start,
+        reason=_reason(finding, size, suits=suits, known=known),
         index=index,
         picture=picture_of(shown, colour=image.rgb),
         labels=finding.labels,
@@ -248,17 +249,17 @@ def _score(finding: Finding, *, known: bool) -> float:
 
 
 def _reason(
-    finding: Finding, score: float, size: SizeEstimate | None, *, is_start: bool
+    finding: Finding, size: SizeEstimate | None, *, suits: bool, known: bool
 ) -> str:
     """Return in a few words why a model suits an image or not."""
     if finding.share < _LEAST_SHARE:
         return "finds nothing here"
     if finding.share > _MOST_SHARE:
         return "marks all of it"
-    if is_start:
-        return "a start for strokes of your own"
-    if score < _CONVINCING:
-        return f"unsure: {1 - finding.agreement:.0%} is other when mirrored or resized"
-    if size is not None and size.sure and size.diameter_px is not None:
+    if suits and size is not None and size.sure and size.diameter_px is not None:
         return f"objects about {size.diameter_px:.2g} px, {finding.confidence:.0%} sure"
-    return f"{finding.confidence:.0%} sure of what it finds"
+    if suits:
+        return f"{finding.confidence:.0%} sure of what it finds"
+    if not known:
+        return "unsure: finds no size that objects have in common"
+    return f"unsure: {1 - finding.agreement:.0%} changes when mirrored or resized"
