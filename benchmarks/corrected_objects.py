@@ -198,18 +198,23 @@ def correct(
     return done
 
 
-def measure(images: Sequence[Corrected], checkpoint: Checkpoint) -> dict[str, float]:
-    """Return the scores of a model on images."""
+def measure(images: Sequence[Corrected]) -> dict[str, float]:
+    """Return the scores of masks and objects."""
     confusion, precisions = Confusion(2), []
     for image in images:
-        mask, ids = objects_in(image.image, checkpoint)
-        confusion.add((image.truth > 0).astype(np.uint8), mask)
-        table = count_overlaps(image.truth, ids)
+        confusion.add((image.truth > 0).astype(np.uint8), image.mask)
+        table = count_overlaps(image.truth, image.ids)
         precisions.append(match_objects(table, 0.5).average_precision)
     return {
         "ap50": round(float(np.mean(precisions)), 4),
         "iou": round(float(confusion.iou[1] or 0.0), 4),
     }
+
+
+def predicted_again(one: Corrected, checkpoint: Checkpoint) -> Corrected:
+    """Return an image as another model predicts it."""
+    mask, ids = objects_in(one.image, checkpoint)
+    return Corrected(one.name, one.image, mask, ids, one.truth)
 
 
 def read(data: Path, name: str, checkpoint: Checkpoint, most: int) -> list[Corrected]:
@@ -245,8 +250,9 @@ def main() -> None:
     checkpoint = ModelStore().load(arguments.model)
     config = FineTuneConfig(minutes=arguments.minutes, steps=arguments.steps)
     rows = []
+    found = read(arguments.data, arguments.set, checkpoint, arguments.images)
     for seed in range(arguments.seeds):
-        images = read(arguments.data, arguments.set, checkpoint, arguments.images)
+        images = [Corrected(o.name, o.image, o.mask, o.ids, o.truth) for o in found]
         random = np.random.default_rng(seed)
         order = random.permutation(len(images))
         half = len(images) // 2
@@ -255,6 +261,7 @@ def main() -> None:
         )
         done = correct(mine, arguments.corrections, random)
         painted = [one.painted() for one in mine if one.strokes.count()]
+        print(f"{done} on {len(painted)} images", file=sys.stderr, flush=True)
         result = fine_tune(checkpoint, painted, config)
         row = {
             "seed": seed,
@@ -264,8 +271,8 @@ def main() -> None:
             "steps": result.steps,
             "improved": result.improved,
             "loss": [round(v.loss, 4) for v in (result.before, result.after)],
-            "before": measure(others, checkpoint),
-            "after": measure(others, result.checkpoint),
+            "before": measure(others),
+            "after": measure([predicted_again(o, result.checkpoint) for o in others]),
         }
         rows.append(row)
         print(json.dumps(row), flush=True)

@@ -35,6 +35,10 @@ _LARGEST_IN_MEMORY = 2**30
 """Bytes of ids that are copied into memory, 1 GiB; larger ones stay in their file."""
 
 
+_ROOM = 200
+"""How many times as many ids a layer has room for as there are objects."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsStep:
     """How far a run is: what it does, and steps of that."""
@@ -110,8 +114,10 @@ def find_objects(
         return None
     labels = objects.labels
     if labels.nbytes <= _LARGEST_IN_MEMORY:
-        # Not a file that may be deleted under the layer.
-        labels = np.array(labels)
+        # Not a file that may be deleted under the layer; with room for those that are
+        # split and added.
+        room = np.min_scalar_type(_ROOM * (int(labels.max(initial=0)) + _ROOM))
+        labels = np.array(labels, np.promote_types(labels.dtype, room))
     return FoundObjects(labels=labels, table=table)
 
 

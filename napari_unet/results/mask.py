@@ -236,6 +236,11 @@ class MaskView(QObject):
         if self._save_error != before:
             self._workspace.touched_changed.emit()
 
+    def note_touched(self, places: list[tuple[Index, Region]]) -> None:
+        """Show what was touched by other means than painting on the mask."""
+        self.layer.refresh(extent=False)
+        self._on_touched(places)
+
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         if self.overlay is not None:
             update_touched_layer(self.overlay, self.working_image, places)

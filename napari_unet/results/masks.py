@@ -95,6 +95,7 @@ class Masks(QObject):
             left = self._left.get(layer)
             if left is not None and (source := left.source()) in self.viewer.layers:
                 left.working_image.annotations.resume()
+                left.working_image.corrected_objects.resume()
                 self.workspace.adopt(source, left.working_image)
                 self._watch(source, left.working_image, layer)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
+from psygnal import Signal
 
+from napari_unet.results.correction_recorder import CorrectionRecorder
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.conversion import layer_view, pixel_size_of, placement
 from napari_unet.viewer.placement import follow_placement
 from unet_engine.errors import DataError
+from unet_engine.objects.editing import delete_objects, merge_objects, split_objects
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from napari_unet.results.mask import MaskView
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.viewer.conversion import Layout
+    from unet_engine.places import Index, PlaneRegion
+
+EditKind = Literal["split", "merge", "delete"]
+"""What a line across objects does to them."""
 
 _OLD_MASK = "You worked on the mask since then; separate again to follow it."
 _OLD_IDS = "You changed the objects since then; measure them with the method keep."
@@ -47,7 +54,15 @@ class ObjectsView:
         The user changed the objects; nothing may replace them any more.
     outdated
         Why the table is not that of what is on screen; empty when it is.
+    recorder
+        Records what is corrected.
+    edits
+        How many corrections there were, those that were undone counted again.
+    edited
+        Planes and regions in which objects were corrected, or a correction undone.
     """
+
+    edited = Signal(object)
 
     def __init__(
         self, layer: Labels, working_image: WorkingImage, found: FoundObjects
@@ -55,7 +70,11 @@ class ObjectsView:
         self.layer = layer
         self.working_image = working_image
         self.corrected = False
+        self.edits = 0
         self.measure(found)
+        self.recorder = CorrectionRecorder(
+            layer, working_image, self.ndim, self._on_recorded
+        )
         layer.events.paint.connect(self._on_corrected)
         layer.events.data.connect(self._on_corrected)
 
@@ -75,8 +94,64 @@ class ObjectsView:
             )
         return np.reshape(self.layer.data, self.working_image.mask.shape)
 
+    @property
+    def ndim(self) -> int:
+        """In how many dimensions an object extends."""
+        volume = self.working_image.layout.leading.endswith("Z")
+        return 3 if volume and "z" not in self.table else 2
+
+    def edit(
+        self, kind: EditKind, index: Index, points: npt.NDArray[np.float64]
+    ) -> bool:
+        """Split, merge or delete objects, as one item of napari's history.
+
+        Parameters
+        ----------
+        kind
+            What to do.
+        index
+            Position along the leading axes.
+        points
+            ``(n, 2)`` rows and columns of the line that was drawn.
+
+        Returns
+        -------
+        bool
+            Whether anything was changed.
+
+        Raises
+        ------
+        DataError
+            When the layer has no room for further ids, or other data than it had.
+        """
+        through = self.ndim - 2
+        lead = index[: len(index) - through]
+        ids = np.asarray(self.ids[lead])
+        at = index[-1] if through else 0
+        if kind == "split":
+            edit = split_objects(ids, points, at=at, first_new=self.free_id)
+        else:
+            make = {"merge": merge_objects, "delete": delete_objects}[kind]
+            edit = make(ids, points, at=at)
+        if edit is None:
+            return False
+        fixed = [np.full_like(edit.where[0], i) for i in lead]
+        where = [*fixed, *edit.where]
+        stretched = self.working_image.layout.stretched_axis
+        if stretched is not None:
+            where.insert(stretched, np.zeros_like(edit.where[0]))
+        with self.layer.block_history():
+            self.layer.data_setitem(tuple(where), edit.ids)
+        return True
+
+    @property
+    def free_id(self) -> int:
+        """An id that no object has."""
+        return int(np.max(self.layer.data, initial=0)) + 1
+
     def replace(self, found: FoundObjects) -> None:
         """Show other objects of the same mask."""
+        self.recorder.forget_history()
         with self.layer.events.data.blocker(self._on_corrected):
             self.layer.data = self._view(found.labels)
         self.measure(found)
@@ -94,6 +169,11 @@ class ObjectsView:
     def _on_corrected(self, *_: Any) -> None:
         self.corrected = True
         self.outdated = _OLD_IDS
+
+    def _on_recorded(self, places: list[PlaneRegion]) -> None:
+        self._on_corrected()
+        self.edits += 1
+        self.edited.emit(places)
 
     def _view(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return layer_view(array, self.working_image.layout)

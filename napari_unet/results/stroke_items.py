@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.viewer.conversion import mask_indices
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
     from napari_unet.state.working_image import Values
+    from napari_unet.viewer.conversion import Layout
     from unet_engine.places import Index, Region
 
 
@@ -96,6 +99,49 @@ class Stroke:
     def is_of(self, item: Sequence[Any]) -> bool:
         """Whether this is the stroke of a history item."""
         return any(self.item[0] is atom for atom in (item[0], item[-1]))
+
+
+def read_marks(atom: Any, layout: Layout) -> Sequence[Mark]:
+    """Return the marks of an atom of napari's history."""
+    if isinstance(atom, MarksAtom):
+        return atom.take_marks()
+    if not hasattr(atom, "slice_key"):
+        return marks_in(*boxed(*atom), layout=layout)
+    box = atom.slice_key
+    shape = tuple(part.stop - part.start for part in box)
+    where = np.ones(shape, bool) if atom.mask is None else atom.mask
+    old = np.zeros(shape, np.asarray(atom.old_values).dtype)
+    old[where] = np.ravel(atom.old_values)
+    return marks_in(box, where, atom.new_value, old, layout=layout)
+
+
+def marks_in(
+    box: tuple[slice, ...],
+    where: npt.NDArray[np.bool_],
+    label: Any,
+    old: npt.NDArray[Any] | None = None,
+    *,
+    layout: Layout,
+) -> list[Mark]:
+    """Divide a box of the layer into boxes of the planes of the mask."""
+    *leading, rows, columns = mask_indices(box, layout)
+    shape = (*(part.stop - part.start for part in leading), *where.shape[-2:])
+    where, old = where.reshape(shape), None if old is None else old.reshape(shape)
+    labels = np.reshape(label, shape) if np.ndim(label) else None
+    marks = []
+    for offset in np.ndindex(*shape[:-2]):
+        if where[offset].any():
+            index = tuple(p.start + o for p, o in zip(leading, offset, strict=True))
+            marks.append(
+                Mark(
+                    index,
+                    (rows, columns),
+                    where[offset].copy(),
+                    int(label) if labels is None else labels[offset],
+                    None if old is None else old[offset],
+                )
+            )
+    return marks
 
 
 def boxed(

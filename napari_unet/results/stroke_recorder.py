@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.results.stroke_items import Change, Mark, MarksAtom, Stroke, boxed
+from napari_unet.results.stroke_items import (
+    Change,
+    Mark,
+    MarksAtom,
+    Stroke,
+    marks_in,
+    read_marks,
+)
 from napari_unet.viewer.brush_coverage import (
     BrushCoverage,
     brush_footprint,
     polygon_footprint,
 )
-from napari_unet.viewer.conversion import mask_indices
 from napari_unet.viewer.private import (
     history_limit,
     is_drawn_on,
@@ -35,7 +41,6 @@ from unet_engine.labels import IGNORE
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy.typing as npt
     from napari.layers import Labels
 
     from napari_unet.results.stroke_items import Part
@@ -171,14 +176,20 @@ class StrokeRecorder:
     def _confirmed(self, footprint: BrushCoverage, label: int) -> list[Mark]:
         """Return marks for pixels that have the label but were never touched."""
         have = np.asarray(self.layer.data[footprint.box]) == label
-        marks = self._marks(footprint.box, footprint.covered & have, label)
+        marks = marks_in(
+            footprint.box,
+            footprint.covered & have,
+            label,
+            layout=self.working_image.layout,
+        )
         for mark in marks:
             target = self.working_image.annotations.target(mark.index, mark.region)
             np.logical_and(mark.where, target != label, out=mark.where)
         return marks
 
     def _on_paint(self, event: Any) -> None:
-        marks = [mark for atom in event.value for mark in self._read(atom)]
+        layout = self.working_image.layout
+        marks = [mark for atom in event.value for mark in read_marks(atom, layout)]
         self._keep_predictions(marks)
         self.working_image.note_classes()
         changes = []
@@ -206,47 +217,6 @@ class StrokeRecorder:
                 if mark.index == index and mark.old is not None:
                     prediction[mark.region][mark.where] = mark.old[mark.where]
             self.working_image.keep_prediction(index, prediction)
-
-    def _read(self, atom: Any) -> Sequence[Mark]:
-        """Return the marks of an atom of napari's history."""
-        if isinstance(atom, MarksAtom):
-            return atom.take_marks()
-        if not hasattr(atom, "slice_key"):
-            return self._marks(*boxed(*atom))
-        box = atom.slice_key
-        shape = tuple(part.stop - part.start for part in box)
-        where = np.ones(shape, bool) if atom.mask is None else atom.mask
-        old = np.zeros(shape, np.asarray(atom.old_values).dtype)
-        old[where] = np.ravel(atom.old_values)
-        return self._marks(box, where, atom.new_value, old)
-
-    def _marks(
-        self,
-        box: tuple[slice, ...],
-        where: npt.NDArray[np.bool_],
-        label: Any,
-        old: npt.NDArray[Any] | None = None,
-    ) -> list[Mark]:
-        """Divide a box of the layer into boxes of the planes of the mask."""
-        layout = self.working_image.layout
-        *leading, rows, columns = mask_indices(box, layout)
-        shape = (*(part.stop - part.start for part in leading), *where.shape[-2:])
-        where, old = where.reshape(shape), None if old is None else old.reshape(shape)
-        labels = np.reshape(label, shape) if np.ndim(label) else None
-        marks = []
-        for offset in np.ndindex(*shape[:-2]):
-            if where[offset].any():
-                index = tuple(p.start + o for p, o in zip(leading, offset, strict=True))
-                marks.append(
-                    Mark(
-                        index,
-                        (rows, columns),
-                        where[offset].copy(),
-                        int(label) if labels is None else labels[offset],
-                        None if old is None else old[offset],
-                    )
-                )
-        return marks
 
     def _undo(self) -> None:
         self._undo_or_redo("undo", self._done, self._undone)

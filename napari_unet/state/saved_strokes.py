@@ -104,10 +104,14 @@ class SavedStrokes:
         if other is not None:
             origin_note = _describe_other_size(other, identity.shape[-2:])
         try:
-            return WorkingImage(image, layout, annotations, origin_note)
+            working_image = WorkingImage(image, layout, annotations, origin_note)
+            working_image.corrected_objects = self.store.open_corrected_objects(
+                identity
+            )
         except DataError:
             annotations.close()
             raise
+        return working_image
 
     def start_anew(self, layer: Any, working_image: WorkingImage) -> Path:
         """Set the strokes of a working image aside.
@@ -130,10 +134,14 @@ class SavedStrokes:
             )
         identity = self._identity(layer, working_image.image)
         working_image.annotations.close()
+        working_image.corrected_objects.close()
         try:
             aside = self.store.set_aside(folder)
         finally:
             working_image.start_anew(self.store.open(identity))
+            working_image.corrected_objects = self.store.open_corrected_objects(
+                identity
+            )
         return aside
 
     def forget(self, layer: Any, *, edited: bool) -> None:

@@ -73,6 +73,8 @@ class WorkingImage:
         What identifies the model that is chosen, for strokes to be saved with.
     object_maps
         What the last prediction showed of single objects, if its model does.
+    corrected_objects
+        What was corrected of single objects, as of ``objects.editing``.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class WorkingImage:
         shape = (*image.leading_shape, *image.plane_shape)
         self.mask = zeros(shape, np.uint8, f"mask of {image.name}")
         self.annotations = annotations or Annotations(shape)
+        self.corrected_objects = Annotations(shape)
         self.reached = Reached()
         self.object_sizes = ObjectSizes()
         self.versions = MaskVersions(self)

@@ -63,10 +63,12 @@ class WorkingImages:
         """Close all strokes."""
         for working_image in self._of.values():
             working_image.annotations.close()
+            working_image.corrected_objects.close()
 
     def _close(self, working_image: WorkingImage) -> None:
         if not self.layers_of(working_image):
             working_image.annotations.close()
+            working_image.corrected_objects.close()
 
     @property
     def painted(self) -> bool:

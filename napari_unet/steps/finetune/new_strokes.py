@@ -140,5 +140,6 @@ def painted_image(one: WorkingImage, classes: Sequence[str]) -> PaintedImage:
         strokes=one.strokes_in((*classes, *more)),
         normalise=one.normalisation,
         features=one.features,
+        corrected_objects=one.corrected_objects.copy(),
         object_size=one.object_sizes.used,
     )

@@ -338,7 +338,7 @@ def _check_classes(touched: Any, classes: tuple[str, ...]) -> None:
             "nothing is touched yet; paint a stroke of at least two classes on the "
             f"mask, such as {classes[0]} and {classes[1]}"
         )
-    if len(counts) < 2:
+    if len(counts) < 2 and not any(one.corrected_objects.count() for one in touched):
         (name,) = counts
         raise DataError(
             f"only {name!r} is touched so far; paint at least one stroke of another "

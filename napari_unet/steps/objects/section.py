@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unet.jobs.job import run
 from napari_unet.jobs.objects import ClassProbabilities, find_objects, save_table
 from napari_unet.jobs.orders import ObjectsOrder
 from napari_unet.results.objects import objects_of, show_objects
 from napari_unet.results.probabilities import probability_maps_of
+from napari_unet.steps.objects.correcting import CorrectingTools
 from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
 from napari_unet.steps.objects.live_split import LiveSplit
 from napari_unet.steps.objects.table import dock_table, table_in
@@ -33,6 +36,13 @@ if TYPE_CHECKING:
     from napari_unet.results.masks import Masks
     from napari_unet.results.objects import ObjectsView
     from napari_unet.state.workspace import Workspace
+    from unet_engine.places import PlaneRegion
+
+_PAUSE_MS = 300
+"""Time after a correction in which the next one may follow before all is measured."""
+
+_QUICK = 2**24
+"""Pixels of an image that is measured after each correction: about a second."""
 
 _SEPARATE = ("Separate objects", "Give every object of the mask a number, and measure.")
 _MEASURE = ("Measure objects", "Measure the objects as they are, changed by hand too.")
@@ -73,7 +83,12 @@ class ObjectsSection(JobSection):
         )
         self._viewer = viewer
         self._masks = masks
-        self._worked_on = False
+        self._worked_on = self._recording = False
+        self._followed: ObjectsView | None = None
+        self._measuring = QTimer(self)
+        self._measuring.setSingleShot(True)
+        self._measuring.setInterval(_PAUSE_MS)
+        self._measuring.timeout.connect(self._measure_again)
         self.help_text = TextLine()
         self.content.addWidget(self.help_text)
         self.form = ObjectsForm()
@@ -106,6 +121,8 @@ class ObjectsSection(JobSection):
             self.show_table,
         )
         self.summary = TextLine()
+        self.correcting = CorrectingTools(self._viewer, lambda: self.objects)
+        self.content.addWidget(self.correcting)
         self.content.addWidget(self.summary)
         self.content.addWidget(SideBySide((self.save, 1), (self.table, 1)))
 
@@ -128,7 +145,7 @@ class ObjectsSection(JobSection):
         try:
             if view is None:
                 raise DataError(_NO_MASK)
-            order = self._make_order(view)
+            order = self._make_order(view, keeps=self.form.keeps)
         except EngineError as error:
             show_warning(str(error))
             self.text.setText(str(error))
@@ -147,7 +164,7 @@ class ObjectsSection(JobSection):
         view = self._masks.current
         if view is None or self._workspace.activity:
             return None
-        return view, self._make_order(view)
+        return view, self._make_order(view, keeps=self.form.keeps)
 
     def _mask_info(self, view: MaskView) -> MaskInfo:
         """Return what the form needs of a mask."""
@@ -162,16 +179,16 @@ class ObjectsSection(JobSection):
             object_maps=working_image.object_maps is not None,
         )
 
-    def _make_order(self, view: MaskView) -> ObjectsOrder:
+    def _make_order(self, view: MaskView, *, keeps: bool) -> ObjectsOrder:
         form, working_image = self.form, view.working_image
         boundary = form.boundary_class
-        maps = None if form.keeps else working_image.object_maps
+        maps = None if keeps else working_image.object_maps
         arrays = self._probabilities(view) if form.config.method == "watershed" else []
         return ObjectsOrder(
             layer=view.source,
             image=working_image.image,
             mask=SemanticMask(
-                classes=self._ids(view) if form.keeps else working_image.mask,
+                classes=self._ids(view) if keeps else working_image.mask,
                 ndim=form.ndim,
                 spacing=form.spacing,
                 boundary=boundary,
@@ -181,7 +198,7 @@ class ObjectsSection(JobSection):
                 object_maps=None if maps is None else maps.values,
                 map_names=() if maps is None else maps.names,
             ),
-            config=form.config,
+            config=replace(form.config, method="keep") if keeps else form.config,
             scale=form.scale,
             axes=working_image.layout.leading + "YX",
             classes=view.classes,
@@ -281,7 +298,57 @@ class ObjectsSection(JobSection):
             self._outdate(self._workspace.layer)
         self._show_state()
 
+    def _follow_objects(self, view: ObjectsView | None) -> None:
+        """Follow what is corrected of the objects of the chosen image."""
+        if view is not self._followed:
+            if self._followed is not None:
+                self._followed.edited.disconnect(self._on_edited)
+            self._followed = view
+            if view is not None:
+                view.edited.connect(self._on_edited)
+
+    def _on_edited(self, places: list[PlaneRegion]) -> None:
+        """Show a correction in the mask too, and measure anew in a moment."""
+        view = self._masks.current
+        self._recording = True
+        try:
+            if view is not None:
+                view.note_touched(places)
+        finally:
+            self._recording = False
+        self._measuring.start()
+        self._show_state()
+
+    def _measure_again(self) -> None:
+        view, objects = self._masks.current, self.objects
+        if view is None or objects is None or objects.working_image.mask.size > _QUICK:
+            return
+        if self._workspace.activity or objects.recorder.is_drawn_on:
+            self._measuring.start()
+            return
+        try:
+            order = self._make_order(view, keeps=True)
+        except EngineError:
+            # A typed size is none: the button has the sentence.
+            return
+        ids = np.array(order.mask.classes)
+        order = replace(order, mask=replace(order.mask, classes=ids))
+        run(
+            partial(find_objects, order),
+            parent=self,
+            on_result=partial(self._on_measured, objects, objects.edits),
+        )
+
+    def _on_measured(
+        self, objects: ObjectsView, edits: int, found: FoundObjects | None
+    ) -> None:
+        if found is not None and objects.edits == edits:
+            objects.measure(found)
+            self._show_state()
+
     def _on_mask_worked_on(self) -> None:
+        if self._recording:
+            return
         self._worked_on = True
         self._outdate(self._workspace.layer)
         self._show_state()
@@ -301,6 +368,10 @@ class ObjectsSection(JobSection):
         self.separate.setText(text)
         self.separate.setToolTip(tooltip)
         objects, busy = self.objects, bool(self._workspace.activity)
+        self._follow_objects(objects)
+        self.correcting.follow(objects, enabled=not busy)
+        if objects is not None and view is not None:
+            objects.recorder.new_class = max(1, int(view.layer.selected_label))
         listed = objects is not None and len(objects.table["label"]) > 0
         self.save.setEnabled(listed and not busy)
         self.table.setEnabled(listed and hasattr(self._viewer, "window"))
