@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from unet_engine.images import Image, Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
-    from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.config import ObjectSize, PredictConfig
     from unet_engine.prediction.scale import SizeEstimate
     from unet_engine.stopping import Stop
 
@@ -21,12 +21,12 @@ class ObjectSizes:
     Attributes
     ----------
     used
-        Diameter of the objects in pixels with which the image was predicted last; None
-        where it was predicted without one.
+        With which the image was predicted last, as of a ``PredictConfig``; ``auto``
+        before a prediction.
     """
 
     def __init__(self) -> None:
-        self.used: float | None = None
+        self.used: ObjectSize = "auto"
         self._found: dict[ModelSpec, SizeEstimate] = {}
 
     def found(self, spec: ModelSpec, config: PredictConfig) -> SizeEstimate | None:
@@ -68,8 +68,7 @@ class ObjectSizes:
                 image, checkpoint, normalisation, config, stop
             )
         known = self.known(image, spec, config)
-        size = known.object_size
-        self.used = None if isinstance(size, str) else float(size)
+        self.used = known.object_size
         return known
 
     def describe(self, image: Image, spec: ModelSpec, config: PredictConfig) -> str:

@@ -39,7 +39,7 @@ strokes knows less than it does."""
 _FULL_AGREEMENT = 0.8
 """Mean IoU of the masks of network and classifier from which on the prior holds."""
 
-_DOUBT = 0.6
+_DOUBT = 1.5
 """By how much the prior is less for each unit of agreement that is missing, and share
 of the network: one that agrees with nothing that the classifier has learned needs
 strokes that speak for it."""

@@ -18,6 +18,7 @@ from unet_engine.models.starting import feature_model, with_classes
 from unet_engine.stopping import never
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.course.interrupted_run import InterruptedRun
+from unet_engine.training.data.estimated_sizes import EstimatedSizes
 from unet_engine.training.data.labelled_images import LabelledImage, training_pairs
 from unet_engine.training.data.pairs import TrainingPair, recorded_pairs
 from unet_engine.training.data.remembered_crops import load_remembered
@@ -116,7 +117,7 @@ def train_round(
     EngineError
         When the data cannot be used or the training fails.
     """
-    reading = _Reading(order)
+    reading = _Reading(order, stop)
     pairs, left_out = yield from reading.first()
     order = reading.order
     base, start = _choose_start(order, store, {pair.name for pair in pairs})
@@ -221,7 +222,7 @@ def fine_tune(
 def _tune(
     order: Round, features_from: Checkpoint | None, stop: Stop
 ) -> Generator[TrainingEvent, None, FineTuned]:
-    reading = _Reading(order)
+    reading = _Reading(order, stop)
     pairs, left_out = yield from reading.first()
     result = yield from iter_fine_tune(
         reading.order.start, pairs, order.config, features_from=features_from, stop=stop
@@ -232,9 +233,12 @@ def _tune(
 class _Reading(Source[TrainingPair]):
     """Reads what an order learns from, at the start and where it has changed."""
 
-    def __init__(self, order: Round) -> None:
+    def __init__(self, order: Round, stop: Stop) -> None:
         self.order = order
         self._source = order.data if isinstance(order.data, Source) else None
+        self._sizes = EstimatedSizes(
+            order.old or order.start, order.config.device, stop
+        )
         self.pairs: Sequence[TrainingPair] = ()
         self._first = True
 
@@ -251,10 +255,9 @@ class _Reading(Source[TrainingPair]):
         lines: list[str] = []
         read: list[TrainingPair] = []
         data = order.data if not isinstance(order.data, Source) else order.data.poll()
-        order = self.order = _with_object_maps(order, data or ())
-        for pair in training_pairs(
-            data or (), order.start.spec, order.config, lines.append
-        ):
+        data = self._sizes.settled(data or ())
+        order = self.order = _with_object_maps(order, data)
+        for pair in training_pairs(data, order.start.spec, order.config, lines.append):
             read.append(pair)
             yield from map(Note, lines)
             lines.clear()
@@ -281,7 +284,7 @@ class _Reading(Source[TrainingPair]):
         if data is None:
             return None
         spec, config = self.order.start.spec, self.order.config
-        pairs = [*training_pairs(data, spec, config)]
+        pairs = [*training_pairs(self._sizes.settled(data), spec, config)]
         # Without any label it goes on with those before.
         self.pairs = pairs or self.pairs
         return pairs

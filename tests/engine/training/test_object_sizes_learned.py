@@ -26,6 +26,8 @@ from unet_engine.training.fine_tuning import iter_fine_tune
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from unet_engine.prediction.config import ObjectSize
+
 SPEC = ModelSpec(depth=2, width=4, object_size_px=99.0, object_size_range=(9.0, 200.0))
 CONFIG = FineTuneConfig(
     steps=20, crop=32, batch=2, device="cpu", minutes=0, learning_rate=0.01
@@ -40,7 +42,7 @@ def labelled(diameter: float) -> LabelledImage:
     )
 
 
-def strokes(size: float | None) -> PaintedImage:
+def strokes(size: ObjectSize) -> PaintedImage:
     pixels, _ = nuclei((128, 128), seed=4)
     notes = Annotations((128, 128))
     notes.accept((), (slice(4, 9), slice(10, 90)), np.ones((5, 80), np.uint8))
@@ -71,10 +73,11 @@ def test_numbered_objects_give_their_median_and_range(diameter: float):
 
 
 def test_strokes_give_the_estimate_of_their_image_and_nothing_without():
-    pairs = list(training_pairs([strokes(31.5)], SPEC, CONFIG))
-    assert with_object_sizes(SPEC, pairs).object_size_px == 31.5
+    spec = dataclasses.replace(SPEC, object_size_px=31.0)
+    pairs = list(training_pairs([strokes(31.5)], spec, CONFIG))
+    assert with_object_sizes(spec, pairs).object_size_px == 31.5
     unknown = with_object_sizes(
-        SPEC, list(training_pairs([strokes(None)], SPEC, CONFIG))
+        SPEC, list(training_pairs([strokes("off")], SPEC, CONFIG))
     )
     assert unknown == dataclasses.replace(
         SPEC, object_size_px=None, object_size_range=None

@@ -16,11 +16,13 @@ from unet_engine.errors import DataError
 from unet_engine.generators import discard
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.no_data import count_unrecorded, recorded_target
+from unet_engine.images.resampled import resampled_image
 from unet_engine.labels import IGNORE
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.plan import check_axes
 from unet_engine.training.data.corrected_objects import with_corrected_objects
 from unet_engine.training.data.pairs import KeptFeatures, TrainingPair
+from unet_engine.training.data.scaled_strokes import ScaledStrokes, learning_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from unet_engine.models.spec import ModelSpec
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index
+    from unet_engine.prediction.config import ObjectSize
     from unet_engine.training.config import FineTuneConfig
 
     Labels = npt.NDArray[np.uint8]
@@ -97,7 +100,9 @@ class PaintedImage:
     corrected_objects
         What was corrected of single objects, as of ``objects.editing``; None: nothing.
     object_size
-        Estimated or stated diameter of its objects in pixels; None where it is unknown.
+        As of a ``PredictConfig``: strokes are learned at the scale at which the image
+        is predicted. ``auto`` is estimated at the start of a round of training, and
+        is ``off`` elsewhere.
     """
 
     image: Image
@@ -106,7 +111,7 @@ class PaintedImage:
     optional: bool = False
     features: FeatureCache | None = None
     corrected_objects: Annotations | None = None
-    object_size: float | None = None
+    object_size: ObjectSize = "auto"
 
     @property
     def name(self) -> str:
@@ -161,12 +166,17 @@ def _pairs_of(
     if isinstance(one, PaintedImage):
         normalisation = one.normalise(spec) if one.normalise else None
         source = _Source(one.name, image, spec, config, normalisation, on_note)
+        factors = learning_scale(image, spec, one.object_size)
+        if factors != (1.0, 1.0):
+            yield from _scaled_pairs(one, source, factors)
+            return
+        size = one.object_size
         for pair, index, box in _painted_pairs(one.strokes, source):
             pair = replace(
                 pair,
                 times=_of_planes(one.strokes.times, index, box, one.strokes.shape),
                 features=_kept(one.features, source, index, box),
-                diameters=() if one.object_size is None else (one.object_size,),
+                diameters=() if isinstance(size, str) else (size,),
             )
             if (corrected := one.corrected_objects) is not None:
                 claims = _of_planes(corrected.target, index, box, corrected.shape)
@@ -175,6 +185,29 @@ def _pairs_of(
     else:
         source = _Source(one.name, image, spec, config, None, on_note)
         yield from _labelled_pairs(one, source)
+
+
+def _scaled_pairs(
+    one: PaintedImage, source: _Source, factors: tuple[float, float]
+) -> Iterator[TrainingPair]:
+    """Read what is painted at the scale of the model, which so keeps its size.
+
+    What Live has computed is of the image's own grid.
+    """
+    size = source.spec.object_size_px
+    source.resample(factors)
+    strokes = ScaledStrokes(one.strokes, source.image.plane_shape)
+    for pair, index, box in _painted_planes(strokes, source):
+        pair = replace(
+            pair,
+            times=strokes.times(index, box),
+            diameters=() if size is None else (size,),
+        )
+        if one.corrected_objects is not None:
+            corrected = ScaledStrokes(one.corrected_objects, source.image.plane_shape)
+            claims = corrected.target(index)[box]
+            pair = with_corrected_objects(pair, claims, source.spec.object_maps)
+        yield pair
 
 
 class _Source:
@@ -196,6 +229,12 @@ class _Source:
         self.spec, self.config = spec, config
         self.image = normalisation.marked(image)
         self._name, self.normalisation = name, normalisation
+
+    def resample(self, factors: tuple[float, float]) -> None:
+        """Have the planes on another grid from now on."""
+        self.image = resampled_image(self.image, dict(zip("YX", factors, strict=True)))
+        # What was not recorded is NaN already.
+        self.normalisation = replace(self.normalisation, fills=())
 
     def pair(
         self, index: Index, box: Box, target: Labels, weight: float = 1.0
@@ -277,8 +316,8 @@ def _painted_pairs(
 
 
 def _painted_planes(
-    strokes: Annotations, source: _Source
-) -> Iterator[tuple[TrainingPair, Index, Box]]:
+    strokes: Annotations | ScaledStrokes, source: _Source
+) -> Iterator[tuple[TrainingPair, Index, tuple[slice, slice]]]:
     planes = strokes.planes()
     for index in planes:
         target = strokes.target(index)
