@@ -31,7 +31,23 @@ class ObjectSizes:
 
     def found(self, spec: ModelSpec, config: PredictConfig) -> SizeEstimate | None:
         """Return what was estimated for a model; None where nothing was or counts."""
-        return self._found.get(spec) if is_estimated(spec, config) else None
+        return self._of(spec) if is_estimated(spec, config) else None
+
+    def _of(self, spec: ModelSpec) -> SizeEstimate | None:
+        """Return the estimate of a model, or else a sure one of another of its classes.
+
+        The objects stay as large as they are when a model was tuned on them.
+        """
+        if spec in self._found:
+            return self._found[spec]
+        return next(
+            (
+                found
+                for other, found in self._found.items()
+                if other.classes == spec.classes and found.sure
+            ),
+            None,
+        )
 
     def known(
         self, image: Image, spec: ModelSpec, config: PredictConfig
@@ -63,7 +79,7 @@ class ObjectSizes:
         from unet_engine.prediction.size_estimate import estimate_object_size
 
         spec = checkpoint.spec
-        if is_estimated(spec, config) and spec not in self._found:
+        if is_estimated(spec, config) and self._of(spec) is None:
             self._found[spec] = estimate_object_size(
                 image, checkpoint, normalisation, config, stop
             )
