@@ -64,6 +64,8 @@ MOSTLY = 0.5
 """Share of a nucleus inside an object above which the object covers it."""
 NO_NUCLEUS = 0.1
 """Share of an object on nuclei below which it is none."""
+PER_IMAGE = 5
+"""Corrections on an image at most: a user looks at several."""
 KINDS = ("split", "merge", "delete")
 ALL = (slice(None), slice(None))
 
@@ -182,7 +184,8 @@ def correct(
     for at in random.permutation(len(images)):
         image = images[at]
         tried: set[tuple[str, int]] = set()
-        while sum(done.values()) < count:
+        here = sum(done.values())
+        while sum(done.values()) < min(count, here + PER_IMAGE):
             left = [
                 wrong
                 for wrong in mistakes(image.ids, image.truth)
@@ -239,7 +242,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--images", type=int, default=0, help="at most; 0: all")
     parser.add_argument("--minutes", type=float, default=3.0, help="of a training")
-    parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=0, help="0: until no gain")
+    parser.add_argument("--crop", type=int, default=FineTuneConfig().crop)
+    parser.add_argument("--batch", type=int, default=FineTuneConfig().batch)
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--json", type=Path, help="file for the rows")
     arguments = parser.parse_args()
@@ -248,7 +253,12 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     checkpoint = ModelStore().load(arguments.model)
-    config = FineTuneConfig(minutes=arguments.minutes, steps=arguments.steps)
+    config = FineTuneConfig(
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        crop=arguments.crop,
+        batch=arguments.batch,
+    )
     rows = []
     found = read(arguments.data, arguments.set, checkpoint, arguments.images)
     for seed in range(arguments.seeds):

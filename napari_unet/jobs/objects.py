@@ -5,7 +5,7 @@ No torch either: a mask and an image are all that is needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from unet_engine.objects import (
     iter_measure_objects,
     write_table,
 )
+from unet_engine.objects.editing import with_claimed_objects
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_unet.jobs.orders import ObjectsOrder
-    from unet_engine.objects import BlockDone, ObjectConfig
+    from unet_engine.annotations.annotations import Annotations
+    from unet_engine.objects import BlockDone, ObjectConfig, Objects
     from unet_engine.places import Index, Region
     from unet_engine.stopping import Stop
 
@@ -99,6 +101,9 @@ def find_objects(
             "Finding objects",
             iter_label_objects(order.mask, order.config, stop=stop),
         )
+        objects = _in_memory(objects)
+        if order.corrected is not None:
+            objects = _with_corrections(objects, order.corrected, order.mask.classes)
         table = yield from _named_steps(
             "Measuring",
             iter_measure_objects(
@@ -112,13 +117,51 @@ def find_objects(
         )
     except Cancelled:
         return None
+    return FoundObjects(labels=objects.labels, table=table)
+
+
+def _in_memory(objects: Objects) -> Objects:
+    """Return objects whose ids lie in no file that may be deleted under the layer.
+
+    Their type has room for those that are split and added. Large ones stay.
+    """
     labels = objects.labels
-    if labels.nbytes <= _LARGEST_IN_MEMORY:
-        # Not a file that may be deleted under the layer; with room for those that are
-        # split and added.
-        room = np.min_scalar_type(_ROOM * (int(labels.max(initial=0)) + _ROOM))
-        labels = np.array(labels, np.promote_types(labels.dtype, room))
-    return FoundObjects(labels=labels, table=table)
+    if labels.nbytes > _LARGEST_IN_MEMORY:
+        return objects
+    room = np.min_scalar_type(_ROOM * (int(labels.max(initial=0)) + _ROOM))
+    kind = np.promote_types(labels.dtype, room)
+    return replace(objects, labels=np.array(labels, kind))
+
+
+def _with_corrections(objects: Objects, corrected: Annotations, mask: Any) -> Objects:
+    """Return objects of which the corrected ones are as they were corrected.
+
+    Parameters
+    ----------
+    objects
+        As they were found anew. Those in a file stay as they are.
+    corrected
+        As of ``objects.editing``.
+    mask
+        ``(*leading, Y, X)`` class ids.
+    """
+    labels, classes = objects.labels, [objects.classes]
+    if labels.nbytes > _LARGEST_IN_MEMORY:
+        return objects
+    through = objects.ndim - 2
+    highest = int(labels.max(initial=0))
+    for lead in dict.fromkeys(i[: len(i) - through] for i in corrected.planes()):
+        planes = [(*lead, z) for z in range(labels.shape[-3])] if through else [lead]
+        claims = np.stack([corrected.target(index) for index in planes])
+        ids = labels[lead]
+        after = with_claimed_objects(ids, claims.reshape(ids.shape), highest + 1)
+        there = np.flatnonzero(after > highest)
+        labels[lead] = after
+        _, first = np.unique(after.flat[there], return_index=True)
+        values = np.asarray(mask[lead]).flat[there[first]]
+        classes.append(np.maximum(values, 1).astype(np.uint8))
+        highest += len(first)
+    return replace(objects, labels=labels, classes=np.concatenate(classes))
 
 
 def split_view(

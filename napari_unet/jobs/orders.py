@@ -162,6 +162,9 @@ class ObjectsOrder:
         A letter for each axis of the mask.
     classes
         Names of all classes.
+    corrected
+        A copy of what was corrected of the objects, which stays as it was corrected;
+        None where nothing was, or ids are kept.
     """
 
     layer: Any
@@ -171,3 +174,4 @@ class ObjectsOrder:
     scale: tuple[float, ...] | None
     axes: str
     classes: tuple[str, ...]
+    corrected: Annotations | None = None

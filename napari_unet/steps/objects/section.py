@@ -202,6 +202,7 @@ class ObjectsSection(JobSection):
             scale=form.scale,
             axes=working_image.layout.leading + "YX",
             classes=view.classes,
+            corrected=working_image.corrected_objects.copy() if not keeps else None,
         )
 
     def _ids(self, view: MaskView) -> npt.NDArray[Any]:

@@ -117,6 +117,25 @@ def test_a_fine_tune_learns_from_splits_alone(dock: Docked, store: ModelStore):
     assert painted.corrected_objects.count()
 
 
+def test_objects_that_are_separated_again_are_as_they_were_corrected(
+    dock: Docked, store: ModelStore
+):
+    view = separated(dock, store)
+    assert view.edit("split", (), np.array([[8.0, 20.0], [36.0, 20.0]]))
+    assert view.edit("delete", (), np.array([[42.0, 42.0]]))
+    corrected = view.layer.data.copy()
+    dock.widget.objects.separate.click()
+    dock.wait()
+    again = dock.widget.objects.objects
+    assert again is not view
+    ids = again.layer.data
+    pairs = set(zip(corrected.ravel().tolist(), ids.ravel().tolist(), strict=True))
+    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}) == 5
+    assert (0, 0) in pairs
+    assert set(again.table["label"]) == set(np.unique(ids[ids > 0]))
+    assert set(again.table["class"]) == {"foreground"}
+
+
 def test_the_layer_has_room_for_more_objects(dock: Docked, store: ModelStore):
     view = separated(dock, store)
     assert np.iinfo(view.layer.data.dtype).max > 10_000
