@@ -40,7 +40,7 @@ WITHOUT = (
     "phc_t98g_cells", "phc_monolayer_nist", "brightfield_celegans",
     "brightfield_neurons", "fluo_ovule_cells_3d",
 )  # fmt: skip
-"""Sets that show none, or none that could be told from the rest."""
+"""Sets that show none, or none that could be distinguished from the rest."""
 
 
 def spread(folder: Path, count: int) -> list[Path]:

@@ -16,10 +16,12 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.proposals.agreement import Finding
 from unet_engine.prediction.proposals.proposal import (
     Proposals,
+    _doubts,
     _score,
     iter_propose,
     propose,
 )
+from unet_engine.prediction.scale import SizeEstimate
 from unet_engine.synthetic.nuclei import nuclei as generated_nuclei
 
 if TYPE_CHECKING:
@@ -129,21 +131,34 @@ def test_it_can_be_stopped(save: Any) -> None:
 
 
 def finding(**values: float) -> Finding:
-    usual = {"share": 0.2, "confidence": 0.9, "agreement": 0.9}
+    usual = {"share": 0.2, "confidence": 0.9, "between": 0.1, "agreement": 0.9}
     return Finding(labels=np.zeros((1, 1), np.uint8), **{**usual, **values})
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.95, 1.0])
 def test_nothing_and_everything_convince_nobody(share: float) -> None:
-    assert _score(finding(share=share), known=True) == 0
+    assert _score(finding(share=share), doubts=0) == 0
 
 
 def test_a_score_falls_with_doubt() -> None:
-    sure = _score(finding(), known=True)
+    sure = _score(finding(), doubts=0)
     assert sure == pytest.approx(0.81)
-    assert _score(finding(confidence=0.7), known=True) < sure
-    assert _score(finding(agreement=0.7), known=True) < sure
-    assert _score(finding(), known=False) < sure
+    assert _score(finding(confidence=0.7), doubts=0) < sure
+    assert _score(finding(agreement=0.7), doubts=0) < sure
+    assert _score(finding(), doubts=1) < sure
+
+
+def test_a_texture_is_doubted() -> None:
+    spec = ModelSpec(brightness="foreground", object_size_px=20)
+    sure, unsure = SizeEstimate(diameter_px=20, sure=True), SizeEstimate()
+    assert not _doubts(finding(), sure, spec)
+    assert not _doubts(finding(), None, spec)
+    assert len(_doubts(finding(), unsure, spec)) == 1
+    between = finding(between=0.4)
+    assert len(_doubts(between, sure, spec)) == 1
+    assert len(_doubts(between, unsure, spec)) == 2
+    # Percentiles state nothing on what is background.
+    assert not _doubts(between, sure, ModelSpec())
 
 
 def test_the_start_of_trainings_comes_after_tools(save: Any) -> None:

@@ -8,7 +8,7 @@ changes decide what it finds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Finding:
         Of the pixels that are of a class other than the background.
     confidence
         Mean probability of those pixels not to be background, 0.5 to 1; 0 of none.
+    between
+        Mean brightness of the other pixels, on the scale of the model.
     agreement
         Lower IoU of those pixels with the ones found in the mirrored and in the smaller
         part, 0 to 1; 0 where nothing is found.
@@ -52,6 +54,7 @@ class Finding:
     labels: npt.NDArray[np.uint8]
     share: float
     confidence: float
+    between: float
     agreement: float
 
 
@@ -84,8 +87,9 @@ def examine_part(
     probabilities = foreground(part)
     there = probabilities[0] < 0.5
     labels = probabilities.argmax(axis=0).astype(np.uint8)
-    if not there.any():
-        return Finding(labels=labels, share=0, confidence=0, agreement=0)
+    if not there.any() or there.all():
+        share = float(there.all())
+        return Finding(labels=labels, share=share, confidence=0, between=0, agreement=0)
     mirrored = foreground(_mirrored(part))[0, ::-1, ::-1]
     smaller = resampled_image(part, {"Y": _SMALLER, "X": _SMALLER})
     resized = _resized(foreground(smaller)[0], there.shape)
@@ -93,13 +97,17 @@ def examine_part(
         labels=labels,
         share=float(there.mean()),
         confidence=float(1 - probabilities[0][there].mean()),
+        between=float(normalisation.apply(_pixels(part)).mean(axis=0)[~there].mean()),
         agreement=min(_iou(there, view < 0.5) for view in (mirrored, resized)),
     )
 
 
+def _pixels(part: Image) -> npt.NDArray[Any]:
+    return part.read((), tuple(slice(0, size) for size in part.plane_shape))
+
+
 def _mirrored(part: Image) -> Image:
-    everything = tuple(slice(0, size) for size in part.plane_shape)
-    pixels = part.read((), everything)[:, ::-1, ::-1]
+    pixels = _pixels(part)[:, ::-1, ::-1]
     return Image.from_array(np.ascontiguousarray(pixels), "CYX", name=part.name)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index
     from unet_engine.prediction.proposals.agreement import Finding
     from unet_engine.prediction.scale import SizeEstimate
@@ -42,13 +43,19 @@ _CONVINCING = 0.65
 """Score from which on a model suits an image: below those of most images of what a
 model was trained on, above those of nearly all others."""
 
-_UNKNOWN_SIZE = 0.75
-"""What the score is multiplied by where scales disagree on the size of objects and the
-image is no stain that the model reads: such a finding is a texture more often."""
+_DOUBT = 0.75
+"""What the score is multiplied by for each reason to doubt it, where the image is no
+stain that the model reads: scales disagree on the size of objects, or what lies between
+the objects is no background. Such a finding is a texture more often."""
+
+_BRIGHTEST_BACKGROUND = 0.27
+"""Mean brightness of a background at most, where 0 is that of the background and 1 that
+of objects: between the cells of a tissue in an electron microscope it is 0.29 and more,
+between dense nuclei up to 0.24."""
 
 _LEAST_SHARE, _MOST_SHARE = 0.002, 0.9
 """Of the part that a model finds, at least and at most: one that finds nothing, or
-marks all there is, agrees with itself and tells nothing."""
+marks all there is, agrees with itself whatever the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,7 +68,8 @@ class Proposal:
         The model.
     score
         0 to 1: how sure it is of what it finds, how well that agrees with what it finds
-        in the part mirrored and resized, and whether the size of objects is known.
+        in the part mirrored and resized, and whether that is objects of a size on a
+        background.
     suits
         Whether the score is convincing, of a model that is a tool. One that is the
         start of a training marks whatever looks like an object.
@@ -218,38 +226,47 @@ def _tried(
         pixel_size=0.0,
     )
     finding = examine_part(part, checkpoint, how, normalisation, stop)
-    known = size is None or size.sure or normalisation.stain is not None
-    score = _score(finding, known=known)
+    doubts = [] if normalisation.stain is not None else _doubts(finding, size, spec)
+    score = _score(finding, doubts=len(doubts))
     suits = score >= _CONVINCING
     return Proposal(
         model=model,
         score=score,
         suits=suits and not model.is_start,
-        reason=_reason(finding, size, suits=suits, known=known),
+        reason=_reason(finding, size, doubts, suits=suits),
         index=index,
         picture=picture_of(shown, colour=image.rgb),
         labels=finding.labels,
     )
 
 
-def _score(finding: Finding, *, known: bool) -> float:
+def _doubts(finding: Finding, size: SizeEstimate | None, spec: ModelSpec) -> list[str]:
+    """Return reasons to take a finding for a texture, in a few words each."""
+    doubts = []
+    if size is not None and not size.sure:
+        doubts.append("unsure: finds no size that objects have in common")
+    if spec.brightness == "foreground" and finding.between > _BRIGHTEST_BACKGROUND:
+        doubts.append("unsure: what lies between is no background")
+    return doubts
+
+
+def _score(finding: Finding, *, doubts: int) -> float:
     """Return how convincing a finding is, 0 to 1.
 
     Parameters
     ----------
     finding
         Of a part.
-    known
-        Whether the size of its objects is, or its stain.
+    doubts
+        How many reasons there are to doubt it.
     """
     if not _LEAST_SHARE <= finding.share <= _MOST_SHARE:
         return 0.0
-    score = finding.confidence * finding.agreement
-    return score if known else _UNKNOWN_SIZE * score
+    return float(finding.confidence * finding.agreement * _DOUBT**doubts)
 
 
 def _reason(
-    finding: Finding, size: SizeEstimate | None, *, suits: bool, known: bool
+    finding: Finding, size: SizeEstimate | None, doubts: Sequence[str], *, suits: bool
 ) -> str:
     """Return in a few words why a model suits an image or not."""
     if finding.share < _LEAST_SHARE:
@@ -260,6 +277,6 @@ def _reason(
         return f"objects about {size.diameter_px:.2g} px, {finding.confidence:.0%} sure"
     if suits:
         return f"{finding.confidence:.0%} sure of what it finds"
-    if not known:
-        return "unsure: finds no size that objects have in common"
+    if doubts:
+        return doubts[0]
     return f"unsure: {1 - finding.agreement:.0%} changes when mirrored or resized"
