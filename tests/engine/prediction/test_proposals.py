@@ -167,4 +167,5 @@ def test_the_start_of_trainings_comes_after_tools(save: Any) -> None:
     (start,) = (m for m in ModelStore().list() if m.is_start)
     found = propose(image, [start, save("noise")], CPU)
     assert [each.model.name for each in found.ranked] == ["noise", "general"]
+    assert found.ranked[1].reason.startswith(("marks objects of any kind", "unsure"))
     assert found.best is None

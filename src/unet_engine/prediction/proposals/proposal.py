@@ -53,6 +53,9 @@ _BRIGHTEST_BACKGROUND = 0.27
 of objects: between the cells of a tissue in an electron microscope it is 0.29 and more,
 between dense nuclei up to 0.24."""
 
+_START = "marks objects of any kind: a start for strokes"
+"""Of a start of trainings that is sure of what it finds."""
+
 _LEAST_SHARE, _MOST_SHARE = 0.002, 0.9
 """Of the part that a model finds, at least and at most: one that finds nothing, or
 marks all there is, agrees with itself whatever the image."""
@@ -229,11 +232,12 @@ def _tried(
     doubts = [] if normalisation.stain is not None else _doubts(finding, size, spec)
     score = _score(finding, doubts=len(doubts))
     suits = score >= _CONVINCING
+    reason = _reason(finding, size, doubts, suits=suits)
     return Proposal(
         model=model,
         score=score,
         suits=suits and not model.is_start,
-        reason=_reason(finding, size, doubts, suits=suits),
+        reason=_START if model.is_start and suits else reason,
         index=index,
         picture=picture_of(shown, colour=image.rgb),
         labels=finding.labels,
