@@ -50,7 +50,7 @@ _OBJECTS = ObjectConfig(min_size=12)
 _FEWEST_WHOLE = 3
 """Objects within a part from which on those that its border cuts are left out."""
 
-_WIDTH = 0.8
+_WIDTH = 0.7
 """Octaves by which a diameter differs from the model's at one standard deviation of the
 weight that it gets."""
 
@@ -60,8 +60,12 @@ _FARTHEST = 1.6
 _ENOUGH = 10
 """Objects from which on more of them count no more."""
 
-_FLAT = 0.45
+_FLAT = 0.5
 """Relative distance that an object reaches which counts: others have no middle."""
+
+_LARGER = 0.25
+"""Power of the area by which an object counts in the median diameter: more than specks,
+and hardly less than clumps."""
 
 _NOISE = 1.0
 """Pixels over which the distance map is averaged: one alone shows no middle."""
@@ -76,7 +80,7 @@ of what objects do, and there may be much more of it."""
 _AGREEMENT = 0.45
 """Octaves within which two estimates are the same."""
 
-_SURE_MARGIN = 1.25
+_SURE_MARGIN = 1.05
 """Weight of an estimate that is sure over that of the next best one."""
 
 _SURE_WEIGHT = 0.1
@@ -94,7 +98,8 @@ class ScaleSample:
     count
         Objects.
     diameter
-        Their median in pixels of the model's grid; NaN without any.
+        Their median in pixels of the model's grid, in which larger ones count a little
+        more; NaN without any.
     confidence
         Mean probability of their pixels, 0.5 to 1.
     depth
@@ -254,13 +259,15 @@ def _measured(
     whole[border] = False
     if np.count_nonzero(whole) < _FEWEST_WHOLE:
         whole = there
-    sizes = areas[whole]
+    sizes = np.sort(areas[whole])
     if not sizes.size:
         return ScaleSample(scale=scale, count=0, diameter=np.nan, confidence=0.5)
+    counted = np.cumsum(sizes**_LARGER)
+    middle = sizes[np.searchsorted(counted, counted[-1] / 2)]
     return ScaleSample(
         scale=scale,
         count=len(sizes),
-        diameter=float(np.sqrt(4 * np.median(sizes) / np.pi)),
+        diameter=float(np.sqrt(4 * middle / np.pi)),
         confidence=float(1 - found[0][whole[labels]].mean()),
-        depth=float(np.average(depths[whole], weights=sizes)),
+        depth=float(np.average(depths[whole], weights=areas[whole])),
     )
