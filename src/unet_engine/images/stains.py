@@ -106,8 +106,8 @@ def dye_of_nuclei(
     """Return the dye by which nuclei differ from the rest of a stain.
 
     Where haematoxylin would be densest there are nuclei, whatever their dye. The linear
-    weights of colours that tell them best from the rest are largest for red where the
-    dye is blue, as haematoxylin, and for green where it is violet.
+    weights of colours that separate them best from the rest are largest for red where
+    the dye is blue, as haematoxylin, and for green where it is violet.
 
     Parameters
     ----------
