@@ -36,13 +36,14 @@ _PRIOR_GAIN_TRAINED = {0.0: 0.0, 0.25: 0.04, 0.5: 0.06, 0.75: 0.07, 1.0: 0.07}
 """The same for a network that had learned these classes before: a classifier of some
 strokes knows less than it does."""
 
-_FULL_AGREEMENT = 0.8
-"""Mean IoU of the masks of network and classifier from which on the prior holds."""
+_FULL_AGREEMENT = 0.77
+"""Mean IoU of the masks of network and classifier from which on strokes and prior are
+taken as they are."""
 
-_DOUBT = 1.5
-"""By how much the prior is less for each unit of agreement that is missing, and share
-of the network: one that agrees with nothing that the classifier has learned needs
-strokes that speak for it."""
+_DOUBT = 5.0
+"""What a gain is less by for each unit of agreement that is missing, and share of the
+network: one that disagrees changes most where no stroke is, and on strokes, which lie
+on mistakes of a classifier that did not learn from these, it is easily better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +96,8 @@ def choose_share(
     for share in SHARES[1:]:
         mixed = (1 - share) * classifier + share * network
         found = float(np.sum(before - _wrong(mixed, labels, groups)))
-        prior = gains[share] - share * doubt
-        gain = (found + _PRIOR_GROUPS * prior) / (count + _PRIOR_GROUPS)
+        gain = (found + _PRIOR_GROUPS * gains[share]) / (count + _PRIOR_GROUPS)
+        gain -= share * doubt
         if gain > best.gain:
             best = Choice(share=share, gain=gain)
     return best
