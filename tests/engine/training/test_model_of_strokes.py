@@ -39,12 +39,12 @@ def pixels(size: int = 160) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def strokes(size: int = 160) -> Annotations:
-    """Return strokes of both classes, one act each."""
-    painted = Annotations((size, size))
+def strokes(size: int = 160, left: int = 0) -> Annotations:
+    """Return strokes of both classes, one act each, beside ``left`` pixels."""
+    painted = Annotations((size, left + size))
     for row in range(10, size - 10, 20):
         for label, columns in ((0, np.arange(10, 40)), (1, np.arange(100, 140))):
-            painted.set((np.full(len(columns), row), columns), label)
+            painted.set((np.full(len(columns), row), left + columns), label)
     return painted
 
 
@@ -88,16 +88,21 @@ def test_a_training_that_is_stopped_keeps_what_live_shows(image: Image, after: i
     assert np.mean(found[:, 90:] == 1) > 0.95
 
 
-def test_the_classifier_of_a_training_is_that_of_live(image: Image, tmp_path):
+@pytest.mark.parametrize("left", [0, 300], ids=["everywhere", "in a part"])
+def test_the_classifier_of_a_training_is_that_of_live(left: int, tmp_path):
+    # Beside the halves are pixels between them, on which nobody paints.
+    rng = np.random.default_rng(1)
+    beside = rng.normal(120, 30, (160, left)).clip(0, 255).astype(np.uint8)
+    image = Image.from_array(np.hstack([beside, pixels()]), "YX", name="halves")
     store = ModelStore(tmp_path)
     start = start_checkpoint(SPEC)
     features = feature_model(store, start)
     extractor = FeatureExtractor(features)
     cache = FeatureCache(image, Normalisation.measure(image), extractor)
-    painted = strokes()
+    painted = strokes(left=left)
     learner = InstantLearner(2)
     learner.learn([(LabelledBlocks(cache), painted)])
-    shown = np.zeros((160, 160), np.uint8)
+    shown = np.zeros(image.plane_shape, np.uint8)
     for tile in learner.iter_predict(cache, (), (slice(None), slice(None))):
         shown[tile.inner] = tile.labels
 

@@ -167,7 +167,8 @@ class StrokeClassifier:
             target = pair.target[part].ravel()
             labelled = target < HELD_OUT
             at = np.where(labelled, times[part].ravel(), NEVER)
-            random = np.random.default_rng(_corner(part))
+            # As Live draws: of the block of the image, wherever the region begins.
+            random = np.random.default_rng(_block_of_image(pair, part))
             chosen = np.sort(random.permutation(len(target))[:BLOCK_SAMPLE])
             # A held-out pixel is no example of what is unlabelled, either.
             chosen = chosen[target[chosen] != HELD_OUT]
@@ -278,6 +279,17 @@ def _strokes_of(pair: TrainingPair) -> npt.NDArray[np.intp]:
 
 def _corner(part: Part) -> list[int]:
     return [p if isinstance(p, int) else p.start // BLOCK for p in part]
+
+
+def _block_of_image(pair: TrainingPair, part: Part) -> list[int]:
+    """Return the number of the plane and of the block in its image."""
+    index = () if pair.features is None else pair.features.index
+    first = pair.origin or (0,) * len(part)
+    inner = [
+        p + start if isinstance(p, int) else (p.start + start) // BLOCK
+        for p, start in zip(part, first, strict=True)
+    ]
+    return [*index, *inner]
 
 
 def _nearest_parts(pair: TrainingPair, most: int) -> list[Part]:
