@@ -1,4 +1,4 @@
-"""What the rows of several courses say together: gains, losses, and the shown score."""
+"""The rows of several courses together: gains, losses, and the shown score."""
 
 from __future__ import annotations
 

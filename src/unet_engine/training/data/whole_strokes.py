@@ -26,10 +26,10 @@ def keep_strokes_whole(
 ) -> list[Mask]:
     """Give each stroke that is held out in part to the side that has most of it.
 
-    How well one part of a stroke is recognised says nothing of the image, when another
-    was learned. What stays cut: areas, which are longer than ``longest`` or in a plane
-    with half its pixels labelled, and a stroke without which a class would be missing
-    on a side.
+    How well one part of a stroke is recognised is no measure for the image, when
+    another part was learned. What stays cut: areas, which are longer than ``longest``
+    or in a plane with half its pixels labelled, and a stroke without which a class
+    would be missing on a side.
 
     Parameters
     ----------
