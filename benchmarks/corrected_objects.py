@@ -20,6 +20,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,9 +32,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bundled_models.nuclei_images import FLUORESCENT
 from bundled_models.sets import list_files, read_labels
 from unet_engine.annotations.annotations import Annotations
+from unet_engine.generators import drain
 from unet_engine.images import Image, open_image
 from unet_engine.labels import IGNORE
 from unet_engine.metrics import Confusion, count_overlaps, match_objects
+from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.store import ModelStore
 from unet_engine.objects import SemanticMask, label_objects
 from unet_engine.objects.editing import (
@@ -47,14 +51,13 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.labelled_images import PaintedImage
-from unet_engine.training.rounds import fine_tune
+from unet_engine.training.rounds import Round, train_round
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
-    from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.objects.editing import Edit
 
     Ids = npt.NDArray[np.integer[Any]]
@@ -243,8 +246,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=0, help="at most; 0: all")
     parser.add_argument("--minutes", type=float, default=3.0, help="of a training")
     parser.add_argument("--steps", type=int, default=0, help="0: until no gain")
-    parser.add_argument("--crop", type=int, default=FineTuneConfig().crop)
-    parser.add_argument("--batch", type=int, default=FineTuneConfig().batch)
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--json", type=Path, help="file for the rows")
     arguments = parser.parse_args()
@@ -252,13 +253,11 @@ def main() -> None:
         parser.error(f"{arguments.data} has no folder {arguments.set}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    checkpoint = ModelStore().load(arguments.model)
-    config = FineTuneConfig(
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        crop=arguments.crop,
-        batch=arguments.batch,
-    )
+    parent = ModelStore().info(arguments.model)
+    checkpoint = Checkpoint.load(parent.path)
+    recipe = ARCHITECTURES[checkpoint.spec.architecture].transfer_recipe
+    limits = {"minutes": arguments.minutes, "steps": arguments.steps}
+    config = FineTuneConfig(**{**recipe, **limits})
     rows = []
     found = read(arguments.data, arguments.set, checkpoint, arguments.images)
     for seed in range(arguments.seeds):
@@ -272,7 +271,17 @@ def main() -> None:
         done = correct(mine, arguments.corrections, random)
         painted = [one.painted() for one in mine if one.strokes.count()]
         print(f"{done} on {len(painted)} images", file=sys.stderr, flush=True)
-        result = fine_tune(checkpoint, painted, config)
+        order = Round(
+            start=checkpoint,
+            data=painted,
+            config=config,
+            name="corrected",
+            parent=parent,
+            old=checkpoint,
+        )
+        with TemporaryDirectory() as folder:
+            store = ModelStore(Path(folder))
+            result = drain(train_round(order, store, folders=())).result
         row = {
             "seed": seed,
             "corrections": done,
@@ -280,6 +289,7 @@ def main() -> None:
             "others": len(others),
             "steps": result.steps,
             "improved": result.improved,
+            "forgot": bool(result.forgetting and result.forgetting.forgot),
             "loss": [round(v.loss, 4) for v in (result.before, result.after)],
             "before": measure(others),
             "after": measure([predicted_again(o, result.checkpoint) for o in others]),
