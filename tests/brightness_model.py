@@ -48,7 +48,7 @@ def touching_cells() -> np.ndarray:
     Its brightness is the distance to the border of a cell. The square is rows 12 to 52
     and columns 10 to 50.
     """
-    from unet_engine.training.data.object_targets import object_targets
+    from unet_engine.training.data.objects.object_targets import object_targets
 
     ids = np.zeros((64, 80), np.int32)
     ids[12:52, 10:50] = np.kron([[1, 2], [3, 4]], np.ones((20, 20), np.int32))

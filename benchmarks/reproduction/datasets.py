@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from unet_engine.errors import DataError
 from unet_engine.images import Normalisation, open_image, pair_folders, read_labels
-from unet_engine.training.data.border_weights import (
+from unet_engine.training.data.objects.border_weights import (
     balance_weights,
     border_weights,
     weigh_pieces,

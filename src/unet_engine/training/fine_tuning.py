@@ -17,9 +17,7 @@ from unet_engine.stopping import never
 from unet_engine.training.batch_norm import renormalised
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.course.renewal import REST, CarriedTargets, Renewal
-from unet_engine.training.data.growing_split import GrowingSplit
-from unet_engine.training.data.held_out_split import split_pairs
-from unet_engine.training.data.object_sizes import with_object_sizes
+from unet_engine.training.data.objects.object_sizes import with_object_sizes
 from unet_engine.training.data.pairs import (
     check_pairs,
     class_counts,
@@ -31,6 +29,8 @@ from unet_engine.training.data.soft_targets import (
     with_soft_targets,
 )
 from unet_engine.training.data.sources import Source
+from unet_engine.training.data.splits.growing_split import GrowingSplit
+from unet_engine.training.data.splits.held_out_split import split_pairs
 from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.events import Preparing, Validation
 from unet_engine.training.optimisation import Optimisation
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from unet_engine.models.classifier_part import ClassifierPart
     from unet_engine.stopping import Stop
     from unet_engine.training.course.interrupted_run import InterruptedRun
-    from unet_engine.training.data.held_out_split import Split
     from unet_engine.training.data.pairs import TrainingPair
+    from unet_engine.training.data.splits.held_out_split import Split
     from unet_engine.training.events import FineTuned, TrainingEvent
 
 

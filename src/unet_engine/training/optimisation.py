@@ -17,8 +17,8 @@ from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import OutOfMemoryError
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.training.data.augmentation import Augmentation, Varied
-from unet_engine.training.data.border_weights import weigh_pieces
 from unet_engine.training.data.crops import CropSampler, crop_shape
+from unet_engine.training.data.objects.border_weights import weigh_pieces
 from unet_engine.training.data.pairs import TrainingPair, have_soft_targets
 from unet_engine.training.losses import (
     masked_cross_entropy,

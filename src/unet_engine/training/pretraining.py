@@ -30,8 +30,8 @@ from unet_engine.stopping import never
 from unet_engine.tiling.tiles import TilePlan, read_reflected
 from unet_engine.training.config import PretrainConfig
 from unet_engine.training.data.augmentation import Varied
-from unet_engine.training.data.held_out_split import split_pairs
 from unet_engine.training.data.pairs import TrainingPair
+from unet_engine.training.data.splits.held_out_split import split_pairs
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.validation import HeldOutScores

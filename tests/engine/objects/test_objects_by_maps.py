@@ -14,7 +14,7 @@ from unet_engine.errors import DataError, SpecError
 from unet_engine.metrics import count_overlaps, match_objects
 from unet_engine.models.spec import OBJECT_MAPS
 from unet_engine.objects import ObjectConfig, SemanticMask, label_objects
-from unet_engine.training.data.object_targets import object_targets
+from unet_engine.training.data.objects.object_targets import object_targets
 
 CONFIG = ObjectConfig(min_size=0, fill_holes=False)
 

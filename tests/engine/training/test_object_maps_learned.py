@@ -28,7 +28,10 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.crops import CropSampler
 from unet_engine.training.data.labelled_files import open_labelled
 from unet_engine.training.data.labelled_images import training_pairs
-from unet_engine.training.data.object_targets import object_targets, with_object_maps
+from unet_engine.training.data.objects.object_targets import (
+    object_targets,
+    with_object_maps,
+)
 from unet_engine.training.data.pairs import TrainingPair, check_pairs
 from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.losses import masked_map_entropy

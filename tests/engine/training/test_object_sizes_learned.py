@@ -20,7 +20,10 @@ from unet_engine.training.data.labelled_images import (
     PaintedImage,
     training_pairs,
 )
-from unet_engine.training.data.object_sizes import diameters_of, with_object_sizes
+from unet_engine.training.data.objects.object_sizes import (
+    diameters_of,
+    with_object_sizes,
+)
 from unet_engine.training.fine_tuning import iter_fine_tune
 
 if TYPE_CHECKING:

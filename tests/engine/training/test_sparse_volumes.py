@@ -20,7 +20,6 @@ from unet_engine.training import candidates
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.augmentation import Augmentation
 from unet_engine.training.data.crops import CropSampler, crop_shape, volume_around
-from unet_engine.training.data.held_out_split import FEW_IMAGES, split_pairs
 from unet_engine.training.data.pairs import (
     NEAR,
     TrainingPair,
@@ -29,6 +28,7 @@ from unet_engine.training.data.pairs import (
     far_from_labels,
     near_labels,
 )
+from unet_engine.training.data.splits.held_out_split import FEW_IMAGES, split_pairs
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
 from unet_engine.training.validation import HeldOut, find_mistakes

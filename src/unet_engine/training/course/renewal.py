@@ -12,22 +12,22 @@ import numpy as np
 from unet_engine.errors import DataError
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.training.course.interfaces import Renewed
-from unet_engine.training.data.growing_split import keyed, overlap
 from unet_engine.training.data.pairs import (
     TrainingPair,
     check_pairs,
     class_counts,
     far_from_labels,
 )
+from unet_engine.training.data.splits.growing_split import keyed, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from unet_engine.models.spec import ModelSpec
     from unet_engine.training.course.interfaces import Evaluator
-    from unet_engine.training.data.growing_split import GrowingSplit
-    from unet_engine.training.data.held_out_split import Split
     from unet_engine.training.data.sources import Source
+    from unet_engine.training.data.splits.growing_split import GrowingSplit
+    from unet_engine.training.data.splits.held_out_split import Split
 
     Pairs = Sequence[TrainingPair]
 

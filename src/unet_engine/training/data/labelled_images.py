@@ -16,8 +16,8 @@ from unet_engine.generators import discard
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.labels import IGNORE
 from unet_engine.prediction.plan import check_axes
-from unet_engine.training.data.corrected_objects import with_corrected_objects
 from unet_engine.training.data.image_source import ImageSource
+from unet_engine.training.data.objects.corrected_objects import with_corrected_objects
 from unet_engine.training.data.painted_regions import (
     painted_planes,
     painted_regions,
@@ -215,9 +215,9 @@ def _scaled_pairs(
 def _labelled_pairs(
     labelled: LabelledImage, source: ImageSource
 ) -> Iterator[TrainingPair]:
-    from unet_engine.training.data.border_weights import weigh_instances
-    from unet_engine.training.data.object_sizes import diameters_of
-    from unet_engine.training.data.object_targets import with_object_maps
+    from unet_engine.training.data.objects.border_weights import weigh_instances
+    from unet_engine.training.data.objects.object_sizes import diameters_of
+    from unet_engine.training.data.objects.object_targets import with_object_maps
 
     spec, strength = source.spec, source.config.border_weight
     shape = source.image.leading_shape

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.data.border_weights import (
+from unet_engine.training.data.objects.border_weights import (
     balance_weights,
     border_weights,
     separate_objects,

@@ -21,12 +21,12 @@ from unet_engine.models.starting import start_checkpoint
 from unet_engine.objects.editing import claims_after, classes_after, split_objects
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.course.ranking import is_better
-from unet_engine.training.data.growing_split import GrowingSplit
-from unet_engine.training.data.held_out_split import split_pairs
 from unet_engine.training.data.labelled_images import PaintedImage, training_pairs
-from unet_engine.training.data.object_targets import object_targets
+from unet_engine.training.data.objects.object_targets import object_targets
 from unet_engine.training.data.pairs import check_pairs
 from unet_engine.training.data.saved_strokes import find_strokes
+from unet_engine.training.data.splits.growing_split import GrowingSplit
+from unet_engine.training.data.splits.held_out_split import split_pairs
 from unet_engine.training.losses import masked_map_entropy
 from unet_engine.training.rounds import fine_tune
 from unet_engine.training.validation import HeldOut, HeldOutScores

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.data.growing_split import GrowingSplit
-from unet_engine.training.data.held_out_split import Split, split_pairs
 from unet_engine.training.data.pairs import TrainingPair
+from unet_engine.training.data.splits.growing_split import GrowingSplit
+from unet_engine.training.data.splits.held_out_split import Split, split_pairs
 
 IMAGE = np.random.default_rng(0).random((1, 256, 256), dtype=np.float32)
 

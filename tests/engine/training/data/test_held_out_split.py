@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.data.held_out_split import FEW_IMAGES, split_pairs
 from unet_engine.training.data.pairs import TrainingPair, class_counts
+from unet_engine.training.data.splits.held_out_split import FEW_IMAGES, split_pairs
 
 
 def pair(target, name=""):

@@ -19,7 +19,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data import estimated_sizes
 from unet_engine.training.data.estimated_sizes import EstimatedSizes
 from unet_engine.training.data.labelled_images import PaintedImage, training_pairs
-from unet_engine.training.data.object_sizes import with_object_sizes
+from unet_engine.training.data.objects.object_sizes import with_object_sizes
 from unet_engine.training.data.scaled_strokes import ScaledStrokes
 
 SPEC = ModelSpec(depth=2, width=4, object_size_px=12.0, object_size_range=(6.0, 24.0))

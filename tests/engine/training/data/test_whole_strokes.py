@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from unet_engine.interactive.stroke_numbers import stroke_map
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.data.held_out_split import split_pairs
 from unet_engine.training.data.pairs import TrainingPair
-from unet_engine.training.data.whole_strokes import keep_strokes_whole
+from unet_engine.training.data.splits.held_out_split import split_pairs
+from unet_engine.training.data.splits.whole_strokes import keep_strokes_whole
 
 SIZE = 256
 

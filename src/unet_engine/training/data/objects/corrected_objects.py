@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from unet_engine.labels import HELD_OUT, IGNORE
 from unet_engine.objects.editing import claimed_ids
-from unet_engine.training.data.object_targets import object_targets
+from unet_engine.training.data.objects.object_targets import object_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.data.corrected_objects import without_held_out_objects
+from unet_engine.training.data.objects.corrected_objects import without_held_out_objects
 from unet_engine.training.data.pairs import TrainingPair, class_counts
-from unet_engine.training.data.whole_strokes import keep_strokes_whole
+from unet_engine.training.data.splits.whole_strokes import keep_strokes_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

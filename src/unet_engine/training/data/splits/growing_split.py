@@ -11,13 +11,13 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.training.data.corrected_objects import without_held_out_objects
-from unet_engine.training.data.held_out_split import Split
+from unet_engine.training.data.objects.corrected_objects import without_held_out_objects
 from unet_engine.training.data.pairs import (
     TrainingPair,
     class_counts,
     far_from_labels,
 )
+from unet_engine.training.data.splits.held_out_split import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
