@@ -82,6 +82,28 @@ def test_areas_of_a_labelled_slice_stay_cut():
     assert found[2, 5, 20:30].all()
 
 
+def test_the_only_stroke_on_a_mistake_stays_cut():
+    target = np.full((40, 40), IGNORE, np.uint8)
+    target[5, 0:10] = target[20, 0:10] = 1
+    wrong = np.zeros(target.shape, bool)
+    wrong[5] = True
+    strata = np.where(target < HELD_OUT, 1 + wrong.astype(np.int16), -1)
+    held = np.zeros(target.shape, bool)
+    held[5, 3:10] = held[20, 3:10] = True
+    (found,) = keep_strokes_whole([target], [held], 20)
+    assert found[5, 0:10].all()
+    (found,) = keep_strokes_whole([target], [held], 20, [strata])
+    assert np.array_equal(found, held)
+    # With another one on each side it is whole again.
+    target[30, 0:10] = 1
+    strata[30, 0:5], strata[30, 5:10], strata[35, 0:5] = 2, 1, 1
+    target[35, 0:5] = 1
+    held[30, 0:9] = True
+    (found,) = keep_strokes_whole([target], [held], 20, [strata])
+    assert found[30, 0:10].all()
+    assert found[5].sum() == 7
+
+
 def test_a_class_on_another_image_lets_a_stroke_move():
     target = np.full((40, 40), IGNORE, np.uint8)
     target[20, 0:10] = 2

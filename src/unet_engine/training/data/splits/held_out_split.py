@@ -238,12 +238,8 @@ def _hold_out_blocks(
     if not held:
         return _divide(pairs, cut)
     edge = held[0].region[-1].stop - held[0].region[-1].start
-    whole = keep_strokes_whole([pair.target for pair in pairs], cut, edge)
-    # Moved strokes may have been the only held-out ones where the model is wrong.
-    lost = mistaken.any() and not any(
-        (wrong & mask).any() for (_, wrong), mask in zip(known, whole, strict=True)
-    )
-    return _divide(pairs, cut if lost else whole)
+    targets = [pair.target for pair in pairs]
+    return _divide(pairs, keep_strokes_whole(targets, cut, edge, strata))
 
 
 def _stratify(
