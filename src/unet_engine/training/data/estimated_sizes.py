@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.scale import config_for, is_estimated
-from unet_engine.prediction.size_estimate import estimate_object_size
+from unet_engine.prediction.scale import is_estimated
+from unet_engine.prediction.size_estimate import settled_size
 from unet_engine.stopping import never
 from unet_engine.training.data.labelled_images import PaintedImage
 
@@ -75,7 +75,7 @@ class EstimatedSizes:
         try:
             image = match_channels(one.image, spec.in_channels)
             brightness = one.normalise(spec) if one.normalise else None
-            found = estimate_object_size(
+            config, _ = settled_size(
                 image,
                 self._checkpoint,
                 brightness or Normalisation.measure(image, spec.preparation),
@@ -84,4 +84,4 @@ class EstimatedSizes:
             )
         except (DataError, Cancelled):
             return "auto"
-        return config_for(image, spec, self._config, found).object_size
+        return config.object_size

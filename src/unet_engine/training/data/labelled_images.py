@@ -198,17 +198,18 @@ def _scaled_pairs(
     """
     size = source.spec.object_size_px
     source.resample(factors)
-    strokes = ScaledStrokes(one.strokes, source.image.plane_shape)
+    shape, corrected = source.image.plane_shape, one.corrected_objects
+    strokes = ScaledStrokes(one.strokes, shape)
+    claims = None if corrected is None else ScaledStrokes(corrected, shape)
     for pair, index, box in painted_planes(strokes, source):
         pair = replace(
             pair,
             times=strokes.times(index, box),
             diameters=() if size is None else (size,),
         )
-        if one.corrected_objects is not None:
-            corrected = ScaledStrokes(one.corrected_objects, source.image.plane_shape)
-            claims = corrected.target(index)[box]
-            pair = with_corrected_objects(pair, claims, source.spec.object_maps)
+        if claims is not None:
+            known = claims.target(index)[box]
+            pair = with_corrected_objects(pair, known, source.spec.object_maps)
         yield pair
 
 

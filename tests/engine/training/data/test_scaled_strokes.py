@@ -14,9 +14,9 @@ from unet_engine.images import Image
 from unet_engine.labels import IGNORE
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
+from unet_engine.prediction import size_estimate
 from unet_engine.prediction.scale import SizeEstimate
 from unet_engine.training.config import FineTuneConfig
-from unet_engine.training.data import estimated_sizes
 from unet_engine.training.data.estimated_sizes import EstimatedSizes
 from unet_engine.training.data.labelled_images import PaintedImage, training_pairs
 from unet_engine.training.data.objects.object_sizes import with_object_sizes
@@ -105,7 +105,7 @@ def test_unknown_sizes_are_estimated_once_for_each_image(
         asked.append(image)
         return SizeEstimate(diameter_px=36.0, sure=sure)
 
-    monkeypatch.setattr(estimated_sizes, "estimate_object_size", estimate)
+    monkeypatch.setattr(size_estimate, "estimate_object_size", estimate)
     image = Image.from_array(np.zeros((90, 90), np.uint8), "YX")
     one = PaintedImage(image=image, strokes=painted((90, 90), 1))
     typed = replace(one, object_size=20.0)
