@@ -27,7 +27,7 @@ apart cannot be distinguished on some strokes."""
 _PRIOR_GROUPS = 6.0
 """Held-out strokes that the prior counts as much as."""
 
-_PRIOR_GAIN = {0.0: 0.0, 0.25: 0.03, 0.5: 0.05, 0.75: 0.04, 1.0: 0.0}
+_PRIOR_GAIN = {0.0: 0.0, 0.25: 0.03, 0.5: 0.05}
 """By how much of a stroke the mean with that share of the network is right on more than
 the classifier alone, before any evidence: see "The share of the network" in
 benchmarks/RESULTS.md."""
@@ -44,6 +44,16 @@ _DOUBT = 5.0
 """What a gain is less by for each unit of agreement that is missing, and share of the
 network: one that disagrees changes most where no stroke is, and on strokes, which lie
 on mistakes of a classifier that did not learn from these, it is easily better."""
+
+
+_LARGEST_SHARE = 0.5
+"""Of a network that is new to the classes: the strokes that preferred more of one were
+wrong more often than right, see "What is on screen after the click" in
+benchmarks/RESULTS.md."""
+
+_FEW_GROUPS = 4
+"""Held-out strokes below which half of that is the limit: they are those of one image or
+two, and do not show what the network does on another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +102,11 @@ def choose_share(
     count = len(before)
     gains = _PRIOR_GAIN_TRAINED if trained else _PRIOR_GAIN
     doubt = 0.0 if trained else _DOUBT * max(0.0, _FULL_AGREEMENT - agreement)
+    limit = 1.0 if trained else _limit(count)
     best = Choice(share=0.0, gain=0.0)
     for share in SHARES[1:]:
+        if share > limit:
+            break
         mixed = (1 - share) * classifier + share * network
         found = float(np.sum(before - _wrong(mixed, labels, groups)))
         gain = (found + _PRIOR_GROUPS * gains[share]) / (count + _PRIOR_GROUPS)
@@ -101,6 +114,11 @@ def choose_share(
         if gain > best.gain:
             best = Choice(share=share, gain=gain)
     return best
+
+
+def _limit(count: int) -> float:
+    """Return the largest share of a network that is new to the classes."""
+    return _LARGEST_SHARE / 2 if count < _FEW_GROUPS else _LARGEST_SHARE
 
 
 def _wrong(

@@ -25,14 +25,22 @@ def choose(classifier: np.ndarray, network: np.ndarray, **options):
     )
 
 
-def test_few_strokes_leave_the_mean_of_both():
-    alike = held_out(2, 0.7), held_out(2, 0.7, 1)
+def test_some_strokes_leave_the_mean_of_both():
+    alike = held_out(4, 0.7), held_out(4, 0.7, 1)
     assert choose(*alike).share == 0.5
+
+
+def test_few_strokes_leave_the_classifier_the_larger_part():
+    alike = held_out(3, 0.7), held_out(3, 0.7, 1)
+    assert choose(*alike).share == 0.25
+    better = held_out(3, 0.1), held_out(3, 0.9, 1)
+    assert choose(*better).share == 0.25
 
 
 def test_many_strokes_decide():
     good, bad = held_out(40, 0.95), held_out(40, 0.2)
-    assert choose(bad, good).share == 1
+    assert choose(bad, good).share == 0.5, "it is new to the classes"
+    assert choose(bad, good, trained=True).share == 1
     assert choose(good, bad).share == 0
     assert choose(good, bad).gain == 0
     assert choose(bad, good).share in SHARES
