@@ -30,7 +30,8 @@ _PRIOR_GROUPS = 6.0
 _PRIOR_GAIN = {0.0: 0.0, 0.25: 0.03, 0.5: 0.05}
 """By how much of a stroke the mean with that share of the network is right on more than
 the classifier alone, before any evidence: see "The share of the network" in
-benchmarks/RESULTS.md."""
+benchmarks/RESULTS.md. Larger shares are not compared, because strokes that preferred
+one were wrong more often than right: see "What is on screen after the click" there."""
 
 _PRIOR_GAIN_TRAINED = {0.0: 0.0, 0.25: 0.04, 0.5: 0.06, 0.75: 0.07, 1.0: 0.07}
 """The same for a network that had learned these classes before: a classifier of some
@@ -45,15 +46,12 @@ _DOUBT = 5.0
 network: one that disagrees changes most where no stroke is, and on strokes, which lie
 on mistakes of a classifier that did not learn from these, it is easily better."""
 
-
-_LARGEST_SHARE = 0.5
-"""Of a network that is new to the classes: the strokes that preferred more of one were
-wrong more often than right, see "What is on screen after the click" in
-benchmarks/RESULTS.md."""
-
 _FEW_GROUPS = 4
-"""Held-out strokes below which half of that is the limit: they are those of one image or
-two, and do not show what the network does on another."""
+"""Held-out strokes below which they do not show what a new network does on another
+image."""
+
+_SHARE_OF_FEW = 0.25
+"""Largest share of a network that is new to the classes where so few are held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +100,11 @@ def choose_share(
     count = len(before)
     gains = _PRIOR_GAIN_TRAINED if trained else _PRIOR_GAIN
     doubt = 0.0 if trained else _DOUBT * max(0.0, _FULL_AGREEMENT - agreement)
-    limit = 1.0 if trained else _limit(count)
+    limit = 1.0 if trained or count >= _FEW_GROUPS else _SHARE_OF_FEW
     best = Choice(share=0.0, gain=0.0)
     for share in SHARES[1:]:
-        if share > limit:
-            break
+        if share not in gains or share > limit:
+            continue
         mixed = (1 - share) * classifier + share * network
         found = float(np.sum(before - _wrong(mixed, labels, groups)))
         gain = (found + _PRIOR_GROUPS * gains[share]) / (count + _PRIOR_GROUPS)
@@ -114,11 +112,6 @@ def choose_share(
         if gain > best.gain:
             best = Choice(share=share, gain=gain)
     return best
-
-
-def _limit(count: int) -> float:
-    """Return the largest share of a network that is new to the classes."""
-    return _LARGEST_SHARE / 2 if count < _FEW_GROUPS else _LARGEST_SHARE
 
 
 def _wrong(
