@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from scipy import ndimage
 from skimage.measure import label as connected_components
 
+from bundled_models.labelled_image import (
+    LabelledImage,
+    median_diameter,
+    relative_distance,
+)
+from bundled_models.optics import expose, vary_specimen
 from bundled_models.sets import list_files, read_labels
 from unet_engine.images import open_image
 from unet_engine.images.brightness.foreground import foreground_limits
 from unet_engine.images.stains import (
+    LUMINANCE,
     dye_of_nuclei,
+    dye_weights,
     full_light,
     is_stain,
     optical_density,
@@ -27,10 +32,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from bundled_models.labelled_image import Floats, Ids
+    from bundled_models.object_recipe import Random
     from unet_engine.images.stains import Dye
-
-    Floats = npt.NDArray[np.float32]
-    Ids = npt.NDArray[np.int32]
 
 FLUORESCENT, STAINED = "dsb2018_nuclei", "dsb2018_histology"
 MERGED = "histology_tnbc_nuclei"
@@ -46,58 +50,24 @@ SETS = {
     "fluo_ecoli_dapi": 0.03,
 }
 """How often the images of a set are drawn, relative to each other."""
-GENERATED = 0.15
+GENERATED_SHARE = 0.15
 """The same of generated images."""
 
-OBJECT_SIZE = 24.0
-"""Diameter in pixels, of the circle of the same area, that the median object has."""
 _LARGEST = 56.0
 """Diameter that is kept of larger objects: a little more than is ever drawn."""
 _MERGED_SIZE = 30.0
 """The same of the merged set: as of other tissue that was taken at 40x."""
+_OTHER_DYE = 0.25
+"""How often a stain is read as if its nuclei had the other dye."""
+_UNLIKE = 0.13
+"""Standard deviation of the weights of colours, in parts of the norm of those of a dye:
+of the dyes of other laboratories."""
+_INVERTED = 0.04
+"""How often dark and bright are exchanged."""
 _PLANES, _SCENES = 40, 60
 """Generated planes of stacks, and generated planes."""
 _SMALLEST = 20
 """Pixels of an object in a generated plane below which it is left out of the loss."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LabelledImage:
-    """An image in memory with its objects.
-
-    Attributes
-    ----------
-    pixels
-        ``(1, Y, X)`` brightness normalised as for prediction, or ``(3, Y, X)`` optical
-        densities of red, green and blue.
-    ids
-        ``(Y, X)`` int32; -1 where nothing is known.
-    distance
-        ``(Y, X)``: of each pixel to the nearest one outside its object, in parts of
-        the largest distance in that object.
-    diameter
-        Median of its objects, in pixels.
-    bright
-        Whether objects are brighter than what is around them.
-    separated
-        Whether touching objects have ids of their own.
-    dye
-        Of the nuclei of a stain.
-    """
-
-    name: str
-    pixels: Floats
-    ids: Ids
-    distance: Floats
-    diameter: float
-    bright: bool = True
-    separated: bool = True
-    dye: Dye = "haematoxylin"
-
-    @property
-    def stained(self) -> bool:
-        """Whether the pixels are optical densities."""
-        return len(self.pixels) == 3
 
 
 def read_images(data: Path, name: str, *, held_out: bool) -> list[LabelledImage]:
@@ -171,54 +141,50 @@ def _labelled(
         objects = ids > 0
         if objects.any() and (ids == 0).any():
             bright = bool(prepared[0][objects].mean() > prepared[0][ids == 0].mean())
-    areas = np.bincount(np.maximum(ids, 0).ravel())[1:]
-    areas = areas[areas > 0]
-    diameter = float(np.median(2 * np.sqrt(areas / np.pi))) if areas.size else 0.0
-    if areas.size and not separated:
+    diameter = median_diameter(ids)
+    if diameter and not separated:
         diameter = _MERGED_SIZE
-    distance = relative_distance(ids)
-    if diameter > _LARGEST:
-        prepared, ids, distance = resized(prepared, ids, distance, _LARGEST / diameter)
-        diameter = _LARGEST
     return LabelledImage(
         name=name,
         pixels=prepared,
         ids=ids,
-        distance=distance,
+        distance=relative_distance(ids),
         diameter=diameter,
         bright=bright,
         separated=separated,
         dye=dye,
-    )
+    ).shrunk(_LARGEST)
 
 
-def relative_distance(ids: Ids) -> Floats:
-    """Return the distance map of the objects, ``(Y, X)`` in [0, 1]."""
-    found = np.zeros(ids.shape, np.float32)
-    for number, box in enumerate(ndimage.find_objects(np.maximum(ids, 0)), start=1):
-        if box is None:
-            continue
-        inside = np.pad(ids[box] == number, 1)
-        distance = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
-        found[box] = np.maximum(found[box], distance / max(distance.max(), 1e-6))
-    return found
+def show_nuclei(image: LabelledImage, pixels: Floats, ids: Ids, rng: Random) -> Floats:
+    """Return a crop as another specimen on another microscope, ``(Y, X)``."""
+    grey, bright = _grey(image, pixels, rng)
+    if bright:
+        grey = vary_specimen(grey, ids, rng)
+    seen = expose(grey, rng)
+    return 1 - seen if rng.random() < _INVERTED else seen
 
 
-def resized(
-    pixels: Floats,
-    ids: Ids,
-    distance: Floats,
-    factor: float | tuple[float, float],
-) -> tuple[Floats, Ids, Floats]:
-    """Resize an image and its maps smoothly, its ids by the nearest pixel."""
-    factors = (factor, factor) if isinstance(factor, float) else factor
-    shape = [max(1, round(n * f)) for n, f in zip(ids.shape, factors, strict=True)]
-    maps = torch.from_numpy(np.concatenate([pixels, distance[None]]))[None]
-    smooth = torch.nn.functional.interpolate(
-        maps, size=shape, mode="bilinear", antialias=True
-    )[0].numpy()
-    rows, columns = (
-        ((np.arange(m) + 0.5) * n / m).astype(np.intp)
-        for n, m in zip(ids.shape, shape, strict=True)
-    )
-    return smooth[:-1], ids[np.ix_(rows, columns)], smooth[-1]
+def _grey(image: LabelledImage, pixels: Floats, rng: Random) -> tuple[Floats, bool]:
+    """Return the crop in one channel as the engine reads it, and its polarity."""
+    if not image.stained:
+        return pixels[0], image.bright
+    # Other dyes, other scanners; sometimes luminance, as of a grey scan, or inverted.
+    gains = rng.lognormal(0, 0.12, 3)
+    kind = rng.choice(["density", "luminance", "inverted"], p=[0.8, 0.1, 0.1])
+    if kind == "density":
+        other = rng.random() < _OTHER_DYE
+        dye = dye_weights(
+            "violet" if (image.dye == "violet") != other else "haematoxylin"
+        )
+        weights = (dye + _UNLIKE * np.linalg.norm(dye) * rng.normal(0, 1, 3)) * gains
+        views = [np.tensordot(weights, p, axes=1) for p in (image.pixels, pixels)]
+    else:
+        sign = -1 if kind == "inverted" else 1
+        views = [
+            sign * np.tensordot(LUMINANCE, np.exp(-p * gains[:, None, None]), axes=1)
+            for p in (image.pixels, pixels)
+        ]
+    low, high = foreground_limits([views[0]])
+    grey = (views[1] - low) / max(high - low, 1e-6)
+    return grey.astype(np.float32), kind != "luminance"

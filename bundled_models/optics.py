@@ -42,11 +42,9 @@ def vary_specimen(pixels: Floats, ids: Ids, rng: Random) -> Floats:
     if rng.random() < 0.3:
         pixels = pixels + rng.uniform(0, 0.6) * ramp(pixels.shape, rng)
     if rng.random() < 0.25:
-        clouds = ndimage.zoom(rng.standard_normal((6, 6)), len(pixels) / 6, order=3)
-        clouds = clouds[: len(pixels), : pixels.shape[1]]
-        pixels = pixels + rng.uniform(0, 0.15) * clouds
+        pixels = pixels + rng.uniform(0, 0.15) * clouds(len(pixels), rng)
     if rng.random() < 0.15:
-        pixels = pixels + _debris(pixels.shape, rng)
+        pixels = pixels + debris(pixels.shape, rng)
     return pixels.astype(np.float32)
 
 
@@ -65,10 +63,7 @@ def expose(pixels: Floats, rng: Random) -> Floats:
         pixels = rng.poisson(photons * np.clip(pixels + 0.03, 0, None)) / photons
     if rng.random() < 0.4:
         level = math.exp(rng.uniform(math.log(0.005), math.log(0.15)))
-        noise = rng.standard_normal(pixels.shape)
-        if rng.random() < 0.5:
-            noise = _unit(ndimage.gaussian_filter(noise, rng.uniform(0.4, 1.5)))
-        pixels = pixels + level * noise
+        pixels = pixels + level * camera_noise(pixels.shape, rng)
     if rng.random() < 0.15:
         # Speckle, as of confocal microscopes with few photons.
         grains = ndimage.gaussian_filter(
@@ -93,7 +88,7 @@ def _dim_objects(pixels: Floats, ids: Ids, rng: Random) -> Floats:
     return (ground + (pixels - ground) * gain).astype(np.float32)
 
 
-def _debris(shape: tuple[int, ...], rng: Random) -> npt.NDArray[np.float64]:
+def debris(shape: tuple[int, ...], rng: Random) -> npt.NDArray[np.float64]:
     """Return specks up to 5 times as bright as an object, some out of focus."""
     specks = np.zeros(shape)
     y, x = np.ogrid[: shape[0], : shape[1]]
@@ -103,6 +98,21 @@ def _debris(shape: tuple[int, ...], rng: Random) -> npt.NDArray[np.float64]:
         inside = ((y - centre[0]) / radius[0]) ** 2 + ((x - centre[1]) / radius[1]) ** 2
         specks += rng.uniform(1, 5) * (inside < 1)
     return ndimage.gaussian_filter(specks, rng.uniform(0.3, 2.5))
+
+
+def clouds(size: int, rng: Random) -> npt.NDArray[np.float64]:
+    """Return ``(size, size)`` smooth noise of unit deviation, uneven light."""
+    waves = ndimage.zoom(rng.standard_normal((6, 6)), size / 6, order=3)
+    cut: npt.NDArray[np.float64] = waves[:size, :size]
+    return cut
+
+
+def camera_noise(shape: tuple[int, ...], rng: Random) -> npt.NDArray[np.float64]:
+    """Return noise of unit deviation, half of the time alike in neighbours."""
+    noise = rng.standard_normal(shape)
+    if rng.random() < 0.5:
+        noise = _unit(ndimage.gaussian_filter(noise, rng.uniform(0.4, 1.5)))
+    return noise
 
 
 def _blurred(pixels: Floats, sigma: float) -> npt.NDArray[np.float64]:

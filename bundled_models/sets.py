@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 HELD_OUT = 0.15
 """Part of the images that is held out for the figures of the model cards."""
 
+BLOCKS, HELD_OUT_BLOCKS = 10, (2, 7)
+"""Parts of equal size of a set in order, and those that are held out."""
+
 
 def is_held_out(name: str) -> bool:
     """Return whether an image is kept for the figures, by a hash of its file name."""
@@ -28,7 +31,24 @@ def list_files(folder: Path, *, held_out: bool) -> Iterator[tuple[Path, Path]]:
     """Yield the image and the label file of one side of the split."""
     for image in sorted((folder / "images").iterdir()):
         if is_held_out(image.stem) == held_out:
-            yield image, next((folder / "labels").glob(f"{image.stem}.*"))
+            yield image, _labels_of(image)
+
+
+def list_blocks(folder: Path, *, held_out: bool) -> Iterator[tuple[Path, Path]]:
+    """Yield those of one side of a split of a set whose neighbours resemble each other.
+
+    Neighbours in the order of names, as of one time series, are on one side, but for
+    those where two blocks meet.
+    """
+    images = sorted((folder / "images").iterdir())
+    for number, image in enumerate(images):
+        block = BLOCKS * number // len(images)
+        if (block in HELD_OUT_BLOCKS) == held_out:
+            yield image, _labels_of(image)
+
+
+def _labels_of(image: Path) -> Path:
+    return next((image.parents[1] / "labels").glob(f"{image.stem}.*"))
 
 
 def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:

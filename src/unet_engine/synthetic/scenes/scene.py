@@ -50,12 +50,15 @@ class Scene:
         ``(Y, X)`` bool of the tasks that the scene has targets for.
     absent
         Tasks whose target is no everywhere.
+    ids
+        ``(Y, X)`` int32 of the objects from 1, of families that draw objects apart.
     """
 
     pixels: npt.NDArray[np.float32]
     target: npt.NDArray[np.uint8]
     masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+    ids: npt.NDArray[np.int32] | None = None
 
     def task_targets(self) -> npt.NDArray[np.uint8]:
         """Return ``(len(TASKS), Y, X)`` uint8: 0, 1 or ``IGNORE``."""

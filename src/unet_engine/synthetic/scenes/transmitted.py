@@ -96,6 +96,7 @@ def rods(rng: Rng, size: int) -> Scene:
         target=objects_target(bodies.ids),
         masks={"cell": bodies.ids > 0},
         absent=("membrane", "mitochondrion", "filament"),
+        ids=bodies.ids,
     )
 
 
@@ -135,6 +136,7 @@ def _culture_scene(culture: _Culture, image: Floats) -> Scene:
             "granule": culture.granules > 0.5,
         },
         absent=("mitochondrion", "filament"),
+        ids=culture.ids,
     )
 
 

@@ -1,4 +1,4 @@
-"""How well a network finds the held-out nuclei at the scale of the model."""
+"""How well a network finds held-out objects at the scale of its model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.measure import label as connected_components
 from skimage.segmentation import watershed
 
-from bundled_models.nuclei_images import OBJECT_SIZE, resized
+from bundled_models.labelled_image import resized
 from unet_engine.images.brightness.foreground import foreground_limits
 from unet_engine.images.stains import dye_weights
 from unet_engine.metrics import Confusion, count_overlaps, match_objects
@@ -18,7 +18,7 @@ from unet_engine.metrics import Confusion, count_overlaps, match_objects
 if TYPE_CHECKING:
     from torch import nn
 
-    from bundled_models.nuclei_images import Floats, Ids, LabelledImage
+    from bundled_models.labelled_image import Floats, Ids, LabelledImage
     from unet_engine.images.stains import Dye
 
 _DIVISOR = 16
@@ -30,12 +30,14 @@ _SMALLEST = 20
 
 
 @torch.no_grad()
-def score(network: nn.Module, images: list[LabelledImage]) -> dict[str, float]:
+def score(
+    network: nn.Module, images: list[LabelledImage], object_size: float
+) -> dict[str, float]:
     """Return IoU of all pixels and the mean average precision at 0.5."""
     confusion = Confusion(2)
     precisions = []
     for image in images:
-        grey, ids = at_scale(image)
+        grey, ids = at_scale(image, object_size)
         found, maps = _predicted(network, grey)
         known = ids >= 0
         confusion.add((ids > 0)[known].astype(np.uint8), found[known].astype(np.uint8))
@@ -49,10 +51,10 @@ def score(network: nn.Module, images: list[LabelledImage]) -> dict[str, float]:
     return figures
 
 
-def at_scale(image: LabelledImage) -> tuple[Floats, Ids]:
+def at_scale(image: LabelledImage, object_size: float) -> tuple[Floats, Ids]:
     """Return an image as the model takes it, ``(Y, X)``, and its ids."""
     pixels, ids, _ = resized(
-        image.pixels, image.ids, image.distance, OBJECT_SIZE / image.diameter
+        image.pixels, image.ids, image.distance, object_size / image.diameter
     )
     return _grey(pixels, image.dye), ids
 
@@ -67,7 +69,7 @@ def _grey(pixels: Floats, dye: Dye) -> Floats:
 
 
 def _predicted(network: nn.Module, grey: Floats) -> tuple[Ids, Floats]:
-    """Return where nuclei are, ``(Y, X)``, and the maps, ``(2, Y, X)``."""
+    """Return where objects are, ``(Y, X)``, and the maps, ``(2, Y, X)``."""
     height, width = grey.shape
     margins = [(0, -n % _DIVISOR) for n in grey.shape]
     padded = np.pad(grey, margins, mode="symmetric")

@@ -1,4 +1,4 @@
-"""Batches of crops of nuclei at the scale of the model, with their targets."""
+"""Batches of crops of objects at the scale of a model, with their targets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from bundled_models.nuclei_images import GENERATED, OBJECT_SIZE, SETS, resized
-from bundled_models.optics import expose, vary_specimen
-from unet_engine.images.brightness.foreground import foreground_limits
-from unet_engine.images.stains import LUMINANCE, dye_weights
+from bundled_models.labelled_image import resized
+from bundled_models.object_recipe import ZOOM
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
@@ -22,17 +20,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from bundled_models.nuclei_images import Floats, Ids, LabelledImage
+    from bundled_models.labelled_image import Floats, Ids, LabelledImage
+    from bundled_models.object_recipe import ObjectRecipe, Random
 
-ZOOM = 2.0
-"""Largest factor by which objects are drawn smaller or larger than their usual size."""
 _MOST_ENLARGED = 3.0
 """An image is not enlarged by more: it has no detail left."""
-_OTHER_DYE = 0.25
-"""How often a stain is read as if its nuclei had the other dye."""
-_UNLIKE = 0.13
-"""Standard deviation of the weights of colours, in parts of the norm of those of a dye:
-of the dyes of other laboratories."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,16 +50,23 @@ class Batch:
 
 
 def draw_batch(
-    images: dict[str, list[LabelledImage]], count: int, size: int, seed: Sequence[int]
+    recipe: ObjectRecipe,
+    images: dict[str, list[LabelledImage]],
+    count: int,
+    size: int,
+    seed: Sequence[int],
 ) -> Batch:
-    """Draw the batch of a step, which depends on the seed and on nothing else."""
+    """Draw the batch of a step, which depends on the seed and on nothing else.
+
+    ``images`` are those of each set of the recipe, and of ``GENERATED``.
+    """
     rng = np.random.default_rng(seed)
     names = [name for name, found in images.items() if found]
-    weights = np.array([SETS.get(name, GENERATED) for name in names])
+    weights = np.array([recipe.share(name) for name in names])
     drawn = []
     for name in rng.choice(names, count, p=weights / weights.sum()):
         chosen = images[name][rng.integers(len(images[name]))]
-        drawn.append(draw_crop(chosen, size, rng))
+        drawn.append(draw_crop(recipe, chosen, size, rng))
     pixels, targets, maps, known = (
         torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)
     )
@@ -75,16 +74,12 @@ def draw_batch(
 
 
 def draw_crop(
-    image: LabelledImage, size: int, rng: np.random.Generator
+    recipe: ObjectRecipe, image: LabelledImage, size: int, rng: Random
 ) -> tuple[npt.NDArray[Any], ...]:
     """Draw a crop at a random scale, turn it, vary it, and make its targets."""
-    pixels, ids, distance = _turned(*_cut(image, size, rng), size, rng)
-    grey, bright = _grey(image, pixels, rng)
-    if bright:
-        grey = vary_specimen(grey, ids, rng)
-    seen = expose(grey, rng)
-    if rng.random() < 0.04:
-        seen = 1 - seen
+    cut = _cut(image, size, recipe.object_size, rng)
+    pixels, ids, distance = _turned(*cut, size, rng)
+    seen = recipe.show(image, pixels, ids, rng)
     target = np.where(ids < 0, IGNORE, ids > 0).astype(np.uint8)
     known = (ids >= 0) & image.separated
     maps = np.stack([np.clip(distance, 0, 1) * (ids > 0), boundary(ids)])
@@ -106,7 +101,7 @@ def boundary(ids: Ids) -> npt.NDArray[np.bool_]:
 
 
 def _cut(
-    image: LabelledImage, size: int, rng: np.random.Generator
+    image: LabelledImage, size: int, object_size: float, rng: Random
 ) -> tuple[Floats, Ids, Floats]:
     """Cut a square around an object or anywhere, and bring it to a random scale.
 
@@ -114,7 +109,7 @@ def _cut(
     """
     wide = math.ceil(1.42 * size) if rng.random() < 0.3 else size
     zoom = math.exp(rng.uniform(-1, 1) * math.log(ZOOM))
-    factor = min(_MOST_ENLARGED, zoom * OBJECT_SIZE / image.diameter)
+    factor = min(_MOST_ENLARGED, zoom * object_size / image.diameter)
     factors = [factor * math.exp(rng.normal(0, 0.07)) for _ in range(2)]
     seen = [math.ceil(wide / f) + 1 for f in factors]
     centre = [int(rng.integers(n)) for n in image.ids.shape]
@@ -138,7 +133,7 @@ def _cut(
 
 
 def _turned(
-    pixels: Floats, ids: Ids, distance: Floats, size: int, rng: np.random.Generator
+    pixels: Floats, ids: Ids, distance: Floats, size: int, rng: Random
 ) -> tuple[Floats, Ids, Floats]:
     """Turn by any angle if the crop is large enough, by quarters, and mirror."""
     if len(ids) > size:
@@ -158,30 +153,3 @@ def _turned(
         for part in (pixels, ids, distance)
     ]
     return turned[0], turned[1], turned[2]
-
-
-def _grey(
-    image: LabelledImage, pixels: Floats, rng: np.random.Generator
-) -> tuple[Floats, bool]:
-    """Return the crop in one channel as the engine reads it, and its polarity."""
-    if not image.stained:
-        return pixels[0], image.bright
-    # Other dyes, other scanners; sometimes luminance, as of a grey scan, or inverted.
-    gains = rng.lognormal(0, 0.12, 3)
-    kind = rng.choice(["density", "luminance", "inverted"], p=[0.8, 0.1, 0.1])
-    if kind == "density":
-        other = rng.random() < _OTHER_DYE
-        dye = dye_weights(
-            "violet" if (image.dye == "violet") != other else "haematoxylin"
-        )
-        weights = (dye + _UNLIKE * np.linalg.norm(dye) * rng.normal(0, 1, 3)) * gains
-        views = [np.tensordot(weights, p, axes=1) for p in (image.pixels, pixels)]
-    else:
-        sign = -1 if kind == "inverted" else 1
-        views = [
-            sign * np.tensordot(LUMINANCE, np.exp(-p * gains[:, None, None]), axes=1)
-            for p in (image.pixels, pixels)
-        ]
-    low, high = foreground_limits([views[0]])
-    grey = (views[1] - low) / max(high - low, 1e-6)
-    return grey.astype(np.float32), kind != "luminance"
