@@ -10,8 +10,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from bundled_models.sets import list_files, read_labels
-from unet_engine.images import Normalisation, open_image
+from bundled_models.real_images import SETS, RealImage, read_set
 from unet_engine.labels import IGNORE
 from unet_engine.metrics import Confusion
 from unet_engine.synthetic.scenes import (
@@ -21,6 +20,7 @@ from unet_engine.synthetic.scenes import (
     distance_target,
     objects_target,
 )
+from unet_engine.synthetic.scenes.scene import BOUNDARY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,15 +29,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-SETS = {
-    "dsb2018_nuclei": (0.55, "nucleus"),
-    "dsb2018_histology": (0.35, "nucleus"),
-    "brightfield_neurons": (0.10, "cell"),
-}
-"""How often a set is drawn from, and what its objects are."""
-
-REAL_SHARE = 0.25
+REAL_SHARE = 0.4
 """Part of the crops that are real: the sets are few, the scenes endless."""
+AROUND_OBJECT = 0.6
+"""Part of the real crops with an object inside; the others are anywhere."""
 WEIGHTS = {
     "transmission_section": 3.0,
     "milled_block": 3.0,
@@ -121,16 +116,6 @@ class Crop(NamedTuple):
         return Crop(*map(np.ascontiguousarray, turned))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RealImage:
-    """An image in memory as it was read, with the ids of its objects."""
-
-    pixels: npt.NDArray[Any]
-    normalisation: Normalisation
-    ids: npt.NDArray[np.int32]
-    task: str
-
-
 class RealCrops:
     """Images that may be trained on, and those of them that are held out.
 
@@ -151,15 +136,9 @@ class RealCrops:
     @classmethod
     def read(cls, data: Path) -> RealCrops:
         """Read the sets that a folder has."""
+        names = [name for name in SETS if (data / name).is_dir()]
         kept, held = (
-            {
-                name: [
-                    _read(*files, task)
-                    for files in list_files(data / name, held_out=out)
-                ]
-                for name, (_, task) in SETS.items()
-                if (data / name).is_dir()
-            }
+            {name: read_set(data, name, held_out=out) for name in names}
             for out in (False, True)
         )
         return cls(kept, held)
@@ -167,20 +146,20 @@ class RealCrops:
     def draw(self, rng: np.random.Generator, size: int) -> Crop:
         """Draw a crop of ``size`` pixels, zoomed, with its targets."""
         names = list(self.images)
-        weights = np.array([SETS[name][0] for name in names])
+        weights = np.array([SETS[name].share for name in names])
         images = self.images[rng.choice(names, p=weights / weights.sum())]
         image = images[rng.integers(len(images))]
         seen = round(size * float(np.exp(rng.uniform(np.log(0.6), np.log(1.7)))))
-        pixels, ids = _cut(image, rng, seen)
+        pixels, ids, walls = _cut(image, rng, seen)
         pixels = ndimage.zoom(pixels, (1, size / seen, size / seen), order=1)
         rows = (np.arange(size) * seen // size).clip(max=seen - 1)
-        ids = ids[np.ix_(rows, rows)]
+        ids, walls = ids[np.ix_(rows, rows)], walls[np.ix_(rows, rows)]
         pixels = _vary(rng, pixels)
-        scene = Scene(
-            pixels=pixels,
-            target=objects_target(np.maximum(ids, 0)),
-            masks={image.task: ids > 0},
-        )
+        target = objects_target(np.maximum(ids, 0))
+        target[walls] = BOUNDARY
+        inside = target == BOUNDARY if image.task == "membrane" else ids > 0
+        masks = {image.task: inside} if image.task else {}
+        scene = Scene(pixels=pixels, target=target, masks=masks)
         scene.target[ids < 0] = IGNORE
         crop = Crop.of(scene, np.repeat(pixels, 3 // len(pixels), axis=0))
         crop.task_targets[:, ids < 0] = IGNORE
@@ -235,31 +214,29 @@ def _generate(rng: np.random.Generator, size: int) -> Crop:
     return Crop.of(scene, picture, clean)
 
 
-def _read(image_path: Path, label_path: Path, task: str) -> RealImage:
-    image = open_image(image_path)
-    labels = read_labels(label_path)
-    return RealImage(
-        pixels=image.read(),
-        normalisation=Normalisation.measure(image),
-        ids=labels.astype(np.int32),
-        task=task,
-    )
-
-
 def _cut(
     image: RealImage, rng: np.random.Generator, size: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
     """Cut a square, normalised; ids are -1 where it leaves the image."""
     height, width = image.ids.shape
     top, left = (int(rng.integers(0, max(1, n - size + 1))) for n in (height, width))
+    places = np.flatnonzero(image.ids > 0)
+    if places.size and rng.random() < AROUND_OBJECT:
+        place = np.unravel_index(places[rng.integers(places.size)], image.ids.shape)
+        top, left = (
+            int(np.clip(c - rng.integers(size), 0, max(0, n - size)))
+            for c, n in zip(place, (height, width), strict=True)
+        )
     box = slice(top, top + size), slice(left, left + size)
     pixels = image.normalisation.apply(image.pixels[:, *box])
     ids = image.ids[box]
+    walls = np.zeros(ids.shape, bool) if image.walls is None else image.walls[box]
     missing = [(0, size - n) for n in ids.shape]
     if any(after for _, after in missing):
         pixels = np.pad(pixels, [(0, 0), *missing], mode="symmetric")
         ids = np.pad(ids, missing, constant_values=-1)
-    return pixels, ids
+        walls = np.pad(walls, missing)
+    return pixels, ids, walls
 
 
 def _vary(

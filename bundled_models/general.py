@@ -4,11 +4,11 @@
 
     python -m bundled_models.general --data DATA --out general.safetensors --minutes 60
 
-``DATA`` holds ``dsb2018_nuclei``, ``dsb2018_histology`` and ``brightfield_neurons``,
-each with ``images/`` and ``labels/`` of the same file names. Three of four pictures are
-generated. Every two minutes the averaged weights go to ``--out``, the state of the
-training beside it (``.training.safetensors``) and a line to the log; the command goes
-on from there when it is started again.
+``DATA`` holds the sets of ``real_images.SETS``, each with ``images/`` and ``labels/``
+of the same file names. Three of five pictures are generated. Every two minutes the
+averaged weights go to ``--out``, the state of the training beside it
+(``.training.safetensors``) and a line to the log; the command goes on from there when
+it is started again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from bundled_models.crops import SETS, RealCrops, draw_batch
+from bundled_models.crops import RealCrops, draw_batch
 from bundled_models.long_training import LongTraining, state_path, write_log
+from bundled_models.real_images import SETS
 from bundled_models.tasks import MultiTask, batch_losses
 from unet_engine.compute.devices import training_precision
 from unet_engine.compute.loading import load_network
@@ -57,11 +58,15 @@ class Training(LongTraining):
         Of the first weights and of the crops.
     spec
         Of the network.
+    began
+        An earlier ``general`` whose weights it begins with; random ones if None.
     """
 
-    def __init__(self, seed: int, spec: ModelSpec) -> None:
-        self.seed, self.spec = seed, spec
-        start = start_checkpoint(spec, seed)
+    def __init__(
+        self, seed: int, spec: ModelSpec, began: Checkpoint | None = None
+    ) -> None:
+        self.seed, self.spec, self.began = seed, spec, began
+        start = began or start_checkpoint(spec, seed)
         torch.manual_seed(seed)
         model = MultiTask(cast("UNet", load_network(start)))
         copy = load_network(start)
@@ -93,7 +98,8 @@ class Training(LongTraining):
             # Its classes are those of the training, not of a user.
             "start": True,
         }
-        return Checkpoint(self.spec, self.weights(), (entry,))
+        earlier = self.began.history if self.began is not None else ()
+        return Checkpoint(self.spec, self.weights(), (*earlier, entry))
 
 
 def run(
@@ -128,6 +134,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--log", type=Path, help="CSV; log.csv beside the model")
     parser.add_argument("--minutes", type=float, default=0.0, help="0: no limit")
     parser.add_argument("--steps", type=int, default=0, help="0: no limit")
+    parser.add_argument("--start", type=Path, help="model whose weights it begins with")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crop", type=int, default=192)
@@ -145,7 +152,8 @@ def main() -> None:
     arguments = read_arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    training = Training(arguments.seed, SPEC)
+    began = Checkpoint.load(arguments.start) if arguments.start else None
+    training = Training(arguments.seed, SPEC, began)
     if state_path(arguments.out).exists():
         training.restore(state_path(arguments.out))
     real = RealCrops.read(arguments.data)
