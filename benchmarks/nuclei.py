@@ -15,43 +15,30 @@ diameter of the labelled objects in place of the estimate.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy.ndimage import find_objects
 from skimage.transform import resize
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from model_study.defaults import measure_kinds
+
 from bundled_models.microscopes import ramp
 from bundled_models.nuclei_images import FLUORESCENT, STAINED
 from bundled_models.sets import list_files, read_labels
 from unet_engine.images import Image, match_channels, open_image
-from unet_engine.metrics import (
-    Confusion,
-    aggregated_jaccard,
-    count_overlaps,
-    match_objects,
-)
-from unet_engine.models.checkpoint import Checkpoint
-from unet_engine.models.store import ModelStore
-from unet_engine.objects import SemanticMask, label_objects
-from unet_engine.prediction.config import PredictConfig
-from unet_engine.prediction.segmentation import predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
+    from model_study.defaults import Example
 
     Pixels = npt.NDArray[Any]
-    Example = tuple[Image, npt.NDArray[np.integer[Any]]]
 
 BORDER = 50
 """Width in pixels, a fifth of the smallest of the images."""
@@ -167,63 +154,9 @@ def sparse(data: Path) -> Iterator[Example]:
         yield Image.from_array(np.clip(field, 0, 255).astype(np.uint8), "YX"), truth
 
 
-def measure(
-    examples: Iterator[Example], checkpoint: Checkpoint, *, true_size: bool
-) -> dict[str, Any]:
-    """Predict images and compare pixels and objects with the truth."""
-    confusion = Confusion(2)
-    precisions, jaccards = [], []
-    maps = checkpoint.spec.object_maps
-    for image, labels in examples:
-        areas = np.bincount(labels.ravel())[1:]
-        stated: dict[str, Any] = {}
-        if true_size and areas.any() and checkpoint.spec.object_size_px:
-            stated["object_size"] = float(
-                np.median(2 * np.sqrt(areas[areas > 0] / np.pi))
-            )
-        config = PredictConfig(object_maps=bool(maps), **stated)
-        found = predict(image, checkpoint, config)
-        confusion.add((labels > 0).astype(np.uint8), found.labels)
-        mask = SemanticMask(
-            classes=found.labels, object_maps=found.object_maps, map_names=maps
-        )
-        table = count_overlaps(labels, label_objects(mask).labels)
-        precisions.append(match_objects(table, 0.5).average_precision)
-        jaccards.append(aggregated_jaccard(table))
+def kinds(data: Path) -> dict[str, Iterator[Example]]:
+    """Return the images of each row of the table."""
     return {
-        "images": len(precisions),
-        "iou": round(confusion.iou[1] or 0.0, 3),
-        "ap50": round(float(np.mean(precisions)), 3),
-        "aji": round(float(np.mean(jaccards)), 3),
-    }
-
-
-def main() -> None:
-    """Read the command line and print a row for each kind of image."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="nuclei", help="name or file")
-    parser.add_argument("--object-size", default="auto", choices=("auto", "true"))
-    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
-    parser.add_argument("--only", nargs="+", help="kinds, as the table names them")
-    parser.add_argument("--most", type=int, help="images of each kind at most")
-    parser.add_argument("--json", type=Path, help="file for the rows")
-    arguments = parser.parse_args()
-    data = arguments.data
-    if missing := [
-        n
-        for n in (FLUORESCENT, STAINED, STACK, *OWN, *OTHER)
-        if not (data / n).is_dir()
-    ]:
-        parser.error(f"{data} has no folder {' and no '.join(missing)}")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    checkpoint = (
-        Checkpoint.load(Path(arguments.model))
-        if Path(arguments.model).is_file()
-        else ModelStore().load(arguments.model)
-    )
-    kinds = {
         "fluorescence": held_out(data, FLUORESCENT),
         **{f"fluorescence, {n}": altered(data, f) for n, f in ALTERED.items()},
         "fluorescence, border of zeros": bordered(data, 0),
@@ -235,21 +168,7 @@ def main() -> None:
         **{name: held_out(data, name) for name in OWN},
         **{name: whole_set(data, name) for name in OTHER},
     }
-    rows = []
-    print("| images | number | IoU of nuclei | AP at 0.5 | AJI |")
-    print("|---|---|---|---|---|")
-    for kind, examples in kinds.items():
-        if arguments.only and kind not in arguments.only:
-            continue
-        some = islice(examples, arguments.most)
-        found = measure(some, checkpoint, true_size=arguments.object_size == "true")
-        row = {"kind": kind, **found}
-        rows.append(row)
-        values = (kind, row["images"], row["iou"], row["ap50"], row["aji"])
-        print("|", " | ".join(map(str, values)), "|", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    measure_kinds(__doc__, "nuclei", kinds, (FLUORESCENT, STAINED, STACK, *OWN, *OTHER))

@@ -1,0 +1,1 @@
+"""What bundled models find without a stroke."""
