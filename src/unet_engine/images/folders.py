@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import re
 import unicodedata
@@ -181,6 +182,37 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(found, key=lambda path: _natural(path.name))
 
 
+def list_inputs(sources: Sequence[Path]) -> tuple[list[Path], bool]:
+    """Return the files that are meant by files, folders and patterns such as ``*.tif``.
+
+    Returns
+    -------
+    files, several
+        Each file once, those of a folder in natural order; and whether more than one
+        file may be meant.
+
+    Raises
+    ------
+    DataError
+        When a folder holds no image, or a pattern fits no file.
+    """
+    files: list[Path] = []
+    several = len(sources) > 1
+    for source in sources:
+        if source.is_dir() and not is_zarr(source):
+            files += list_images(source)
+            several = True
+        elif glob.has_magic(str(source)) and not source.exists():
+            found = sorted(map(Path, glob.glob(str(source), recursive=True)))
+            if not found:
+                raise DataError(f"no file fits {source}; check the path")
+            files += found
+            several = True
+        else:
+            files.append(source)
+    return list({path.absolute(): path for path in files}.values()), several
+
+
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     suffixes = (*suffixes, ZARR_SUFFIX)
     try:
@@ -191,7 +223,8 @@ def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
         ) from error
     there = [p for p in present if _may_be_image(p)]
     found = [p for p in there if p.suffix.lower() in suffixes]
-    passed_over = _passed_over([p for p in there if p not in set(found)])
+    kept = set(found)
+    passed_over = _passed_over([p for p in there if p not in kept])
     if not found:
         raise DataError(
             f"{folder} holds no image file; "

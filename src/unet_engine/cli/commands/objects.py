@@ -18,7 +18,7 @@ from unet_engine.cli.commands.objects_files import (
     read_rule,
     with_scale,
 )
-from unet_engine.cli.files.batch import Batch, list_inputs
+from unet_engine.cli.files.batch import Batch
 from unet_engine.cli.files.companions import Companions
 from unet_engine.cli.files.outputs import Inputs, check_free, is_zarr_name
 from unet_engine.cli.files.tasks import Task, check_fits, check_task, plan_tasks
@@ -34,6 +34,7 @@ from unet_engine.cli.progress import bar
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.generators import drain
 from unet_engine.images import ZARR_SUFFIX
+from unet_engine.images.folders import list_inputs
 from unet_engine.images.zarr.ome_zarr import holds_zarr
 from unet_engine.objects.config import ObjectConfig
 

@@ -15,7 +15,7 @@ from unet_engine.cli.commands.training_progress import (
     conclude,
     follow,
 )
-from unet_engine.cli.files.batch import Batch, list_inputs
+from unet_engine.cli.files.batch import Batch
 from unet_engine.cli.files.reading import open_selected
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options.data import ImageOptions
@@ -29,6 +29,7 @@ from unet_engine.cli.options.parameters import (
 )
 from unet_engine.cli.options.training import TrainingOptions
 from unet_engine.errors import DataError
+from unet_engine.images.folders import list_inputs
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
 from unet_engine.training.config import PretrainConfig

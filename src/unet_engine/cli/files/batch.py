@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import report
 from unet_engine.errors import Cancelled, DataError
-from unet_engine.images import is_zarr, list_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -102,34 +100,3 @@ class Batch:
         failed = f", {len(self.errors)} failed" if self.errors else ""
         report([f"napari-unet: stopped, {what} {then}{failed}"])
         return INTERRUPTED
-
-
-def list_inputs(sources: Sequence[Path]) -> tuple[list[Path], bool]:
-    """Return the files that are meant by files, folders and patterns such as ``*.tif``.
-
-    Returns
-    -------
-    files, several
-        Each file once, those of a folder in natural order; and whether more than one
-        file may be meant.
-
-    Raises
-    ------
-    DataError
-        When a folder holds no image, or a pattern fits no file.
-    """
-    files: list[Path] = []
-    several = len(sources) > 1
-    for source in sources:
-        if source.is_dir() and not is_zarr(source):
-            files += list_images(source)
-            several = True
-        elif glob.has_magic(str(source)) and not source.exists():
-            found = sorted(map(Path, glob.glob(str(source), recursive=True)))
-            if not found:
-                raise DataError(f"no file fits {source}; check the path")
-            files += found
-            several = True
-        else:
-            files.append(source)
-    return list({path.absolute(): path for path in files}.values()), several

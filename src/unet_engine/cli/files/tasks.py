@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from unet_engine.cli.files.batch import list_inputs
 from unet_engine.cli.files.outputs import (
     check_free,
     check_place,
@@ -16,6 +15,7 @@ from unet_engine.cli.files.outputs import (
 )
 from unet_engine.errors import DataError
 from unet_engine.images import ZARR_SUFFIX, is_zarr
+from unet_engine.images.folders import list_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
