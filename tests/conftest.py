@@ -15,6 +15,7 @@ import pytest
 
 from unet_engine.annotations.store import STROKES_VARIABLE
 from unet_engine.compute.calibration import CACHE_VARIABLE
+from unet_engine.image_list.finding import LISTS_VARIABLE
 from unet_engine.models.store import MODELS_VARIABLE
 from unet_engine.wording import read_in
 
@@ -35,6 +36,7 @@ def models_folder(
     monkeypatch.setenv(MODELS_VARIABLE, str(folder))
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
     monkeypatch.setenv(STROKES_VARIABLE, str(folder / "strokes"))
+    monkeypatch.setenv(LISTS_VARIABLE, str(folder / "lists"))
     return folder
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "pretrain": "Learn from images without labels.",
     "evaluate": "Measure a model on images with labels.",
     "models": "List the models.",
+    "images": "Make, show and change a list of images.",
     "demo": "Open napari with an image, a prediction and the plugin.",
     "completion": "Let a shell complete commands and options.",
 }

@@ -35,6 +35,8 @@ class FolderLock:
     ----------
     folder
         Is there and writable.
+    name
+        Of the file that is locked, where the lock is of a file in the folder.
 
     Raises
     ------
@@ -46,11 +48,11 @@ class FolderLock:
         When the folder cannot be written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = _NAME) -> None:
         # A lock file without a lock, which is what filelock makes on a drive without
         # locks, would stay after a crash.
         self._lock = filelock.FileLock(
-            folder / _NAME,
+            folder / name,
             blocking=False,
             thread_local=False,
             fallback_to_soft=False,
@@ -59,7 +61,7 @@ class FolderLock:
         try:
             self._lock.acquire()
         except filelock.Timeout:
-            holder = _read_holder(folder / _NAME)
+            holder = _read_holder(folder / name)
             raise BlockingIOError(errno.EAGAIN, holder, str(folder)) from None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
