@@ -38,29 +38,35 @@ _KEPT = 128
 """Blocks that were read last and stay in memory: 16 MB, 8 more where times need it."""
 
 
+_SMALL = 2**18
+"""Bytes of a file that is read at once and closed: some hundred strokes. A training
+from many images would else need more open files than macOS allows, 256 by default."""
+
+
 class BlockFile:
     """The blocks of a file, a few of them in memory; for any thread.
 
-    The file stays open: a copy of the annotations can outlive its name.
+    A small file is in memory as it was when it was opened. A larger one stays open: a
+    copy of the annotations can outlive its name.
     """
 
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_RDONLY | BINARY)
+        handle = os.open(path, os.O_RDONLY | BINARY)
+        self._whole: bytes | None = None
+        self._handle = handle
         self._lock = threading.Lock()
         self._recent: OrderedDict[int, Block] = OrderedDict()
-        finalize(self, os.close, self._handle)
+        closing = finalize(self, os.close, handle)
+        if os.fstat(handle).st_size <= _SMALL:
+            self._whole = _read(handle, 0, _SMALL)
+            closing()
 
     def read(self, offset: int, length: int) -> bytes:
         """Return bytes; fewer where the file ends."""
+        if self._whole is not None:
+            return self._whole[offset : offset + length]
         with self._lock:
-            os.lseek(self._handle, offset, os.SEEK_SET)
-            found = b""
-            while len(found) < length:
-                part = os.read(self._handle, length - len(found))
-                if not part:
-                    break
-                found += part
-            return found
+            return _read(self._handle, offset, length)
 
     def block(self, stored: BlockOnDisk) -> Block:
         """Return a block; it must not be changed."""
@@ -77,7 +83,21 @@ class BlockFile:
 
     def size(self) -> int:
         """Return the length in bytes."""
+        if self._whole is not None:
+            return len(self._whole)
         return os.fstat(self._handle).st_size
+
+
+def _read(handle: int, offset: int, length: int) -> bytes:
+    """Return bytes of an open file; fewer where it ends."""
+    os.lseek(handle, offset, os.SEEK_SET)
+    found = b""
+    while len(found) < length:
+        part = os.read(handle, length - len(found))
+        if not part:
+            break
+        found += part
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -258,6 +258,26 @@ def test_an_image_that_has_moved_is_found_when_it_is_named(
     assert len(started.pairs) == 1
 
 
+def test_a_list_gives_the_strokes_on_its_images(
+    store: StrokeStore, tmp_path: Path, started: Started, capsys: pytest.CaptureFixture
+):
+    for name in ("a", "b", "c"):
+        paint(store, tmp_path / "day" / f"{name}.tif")
+    (tmp_path / "day" / "c.tif").rename(tmp_path / "day" / "moved.tif")
+    (tmp_path / "later").mkdir()
+    (tmp_path / "day" / "b.tif").rename(tmp_path / "later" / "b.tif")
+    plate = str(tmp_path / "plate.unet")
+    main(["images", plate, "add", str(tmp_path / "later"), str(tmp_path / "day")])
+    # Found under another path, but not under another name.
+    assert finetune("--from=tiny", "--strokes", plate) == 0
+    assert len(started.pairs) == 2
+    for name in ("later/b.tif", "day/a.tif"):
+        main(["images", plate, "remove", str(tmp_path / name)])
+    capsys.readouterr()
+    assert finetune("--from=tiny", "--strokes", plate, out="other") == 1
+    assert_one_line(capsys.readouterr().err, "nothing was painted on", "paint on one")
+
+
 def test_an_image_that_has_changed_is_refused(
     store: StrokeStore,
     tmp_path: Path,

@@ -66,13 +66,14 @@ class FineTuneOptions(StartOptions, TrainingOptions, DataOptions):
         tuple[UserPath, ...],
         Parameter(
             help="Train on strokes that were painted in napari, with label images or "
-            "without: images whose strokes are looked for, or a folder of strokes, all "
+            "without: images whose strokes are looked for, a list of images (a file "
+            "that ends in .unet), or a folder of strokes, all "
             "of which are taken unless there are images too (without a folder, images "
             "are looked for among the strokes that were saved on this computer, or "
             f"in the folder that {STROKES_VARIABLE} names).",
             converter=parse_paths,
             consume_multiple=True,
-            metavar="FOLDER|IMAGE",
+            metavar="FOLDER|IMAGE|LIST.unet",
             show_default=False,
         ),
     ] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
 
 
 _MOST = 100
-"""Images that are found at most. A file with many strokes stays open as long as they
-are used, and macOS allows a program 256 open files by default."""
+"""Images that are found at most beside those of a list. A file with many strokes stays
+open as long as they are used, and macOS allows a program 256 open files by default."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No slots: of a cached property.
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What the user works on, as far as it shows which strokes belong to it.
 
@@ -52,6 +54,8 @@ class Task:
         Of the images.
     images
         Files of the images that are open.
+    listed
+        Files of the images of a list that is worked on.
     model
         Name of the chosen model.
     models
@@ -61,8 +65,17 @@ class Task:
     classes: tuple[str, ...]
     channels: int
     images: tuple[Path, ...] = ()
+    listed: frozenset[Path] = frozenset()
     model: str = ""
     models: tuple[ModelInfo, ...] = ()
+
+    @cached_property
+    def listed_by_name(self) -> dict[str, list[Path]]:
+        """The images of the list by the names of their files."""
+        found: dict[str, list[Path]] = {}
+        for place in self.listed:
+            found.setdefault(place.name, []).append(place)
+        return found
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -99,8 +112,9 @@ def related_strokes(
 
     Strokes belong to a task if
 
-    - their image lies in the folder of one that is open, or has moved there: images of
-      one folder are worked on together; or
+    - their image is in the list of images that is worked on; or
+    - it lies in the folder of one that is open, or has moved there: images of one
+      folder are worked on together; or
     - they were painted for the chosen model or one of its family: those that were tuned
       from one another. A model that came with the package is in no family, since
       everybody begins with it, whatever the images; or
@@ -109,7 +123,7 @@ def related_strokes(
 
     Names of classes alone decide nothing. All others are passed over. Of an image no
     pixel is read but a few thousand of one that is opened into memory. After a hundred
-    images the search ends.
+    images, or when the time is over, only those of the list are searched for.
 
     Parameters
     ----------
@@ -122,7 +136,7 @@ def related_strokes(
     open_file
         As of ``find_strokes``; by default ``open_image``.
     seconds
-        How long to search.
+        How long to search; strokes on images of the list are all found.
     stop
         Polled before every folder; True ends it.
 
@@ -136,19 +150,26 @@ def related_strokes(
     family = model_family(task.model, task.models)
     skipped = {folder.absolute() for folder in without}
     folders = [f for f in by_last_stroke(store.root) if f.absolute() not in skipped]
-    found = 0
+    found = passed_over = 0
     for number, folder in enumerate(folders):
         if stop():
             return
-        if found == _MOST or time.monotonic() >= end:
-            yield LeftOut(folder=None, reason=_not_searched(len(folders) - number))
-            return
+        ended = found == _MOST or time.monotonic() >= end
+        if ended and not task.listed:
+            passed_over = len(folders) - number
+            break
         try:
-            if _belongs(read_summary(folder), task, family):
+            header = read_summary(folder)
+            listed = _is_listed(header, task)
+            if not listed and ended:
+                passed_over += 1
+            elif listed or _belongs(header, task, family):
                 yield _read(folder, task, open_file or _open_file)
-                found += 1
+                found += not listed
         except DataError as error:
             yield LeftOut(folder=folder, reason=str(error))
+    if passed_over:
+        yield LeftOut(folder=None, reason=_not_searched(passed_over))
 
 
 def model_family(name: str, models: Sequence[ModelInfo]) -> frozenset[str]:
@@ -179,6 +200,21 @@ def _parents(info: ModelInfo) -> set[str]:
         for key in ("parent", "base")
         if entry.get(key)
     }
+
+
+def _is_listed(header: Header, task: Task) -> bool:
+    path = str(header.image_info.get("path") or "")
+    return bool(path and task.listed) and _listed_place(path, task) is not None
+
+
+def _listed_place(path: str, task: Task) -> Path | None:
+    """Return where an image of the list is, which may have moved since."""
+    was = Path(path)
+    if was in task.listed or was.resolve() in task.listed:
+        return was
+    # Whether it is the same image is seen when it is opened.
+    moved = task.listed_by_name.get(was.name, [])
+    return None if was.exists() or len(moved) != 1 else moved[0]
 
 
 def _belongs(header: Header, task: Task, family: Collection[str]) -> bool:
@@ -252,6 +288,8 @@ def _path_of(name: str, path: str, task: Task) -> Path:
 
 def _place(path: str, task: Task) -> Path | None:
     """Return where an image is: where it was, or with an open one to another folder."""
+    if (listed := _listed_place(path, task)) is not None and listed.exists():
+        return listed
     places = (Path(path), *(folder / Path(path).name for folder in task.folders))
     return next((place for place in places if place.exists()), None)
 

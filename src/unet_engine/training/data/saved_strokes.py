@@ -14,6 +14,8 @@ from unet_engine.annotations.annotations import Annotations
 from unet_engine.annotations.folders import read_corrected_objects, stroke_folders
 from unet_engine.annotations.store import STROKES_VARIABLE, ImageIdentity, StrokeStore
 from unet_engine.errors import DataError
+from unet_engine.image_list.image_list import ImageList
+from unet_engine.image_list.list_file import SUFFIX as LIST_SUFFIX
 from unet_engine.images import is_zarr
 from unet_engine.images.labels.rules import default_names
 from unet_engine.training.data.labelled_images import PaintedImage
@@ -21,6 +23,7 @@ from unet_engine.training.data.labelled_images import PaintedImage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from unet_engine.image_list.entry import Entry
     from unet_engine.images import Image
 
     OpenFile = Callable[[Path, str | None], Image]
@@ -117,8 +120,9 @@ def find_strokes(
     Parameters
     ----------
     sources
-        Folders with strokes, and image files. All strokes of the folders are taken; if
-        there are images too, only theirs, and without folders those in ``store``.
+        Folders with strokes, image files, and lists of images. All strokes of the
+        folders are taken; if there are images too, only theirs, and without folders
+        those in ``store``.
     open_file
         Opens an image file; the axes are those of the layer, for a file that does not
         name them.
@@ -131,10 +135,16 @@ def find_strokes(
         When there are no strokes, or their image is missing, has moved or has changed.
     """
     folders = [path for path in sources if path.is_dir() and not is_zarr(path)]
-    images = [path for path in sources if path not in folders]
     stores = [StrokeStore(folder) for folder in folders] or [store or StrokeStore()]
+    images = [path for path in sources if path not in folders]
     if images:
-        return [one for path in images for one in _of_image(path, stores, open_file)]
+        return [
+            one
+            for path in images
+            for one in (_of_list if path.suffix == LIST_SUFFIX else _of_image)(
+                path, stores, open_file
+            )
+        ]
     found: list[SavedStrokes] = []
     for folder in folders:
         inside = stroke_folders(folder)
@@ -160,6 +170,32 @@ def _of_image(
             "give the folder of its strokes as well: --strokes FOLDER IMAGE"
         )
     return [_open(folder, path, open_file) for folder in found]
+
+
+def _of_list(
+    path: Path, stores: Sequence[StrokeStore], open_file: OpenFile
+) -> list[SavedStrokes]:
+    """Return the strokes on all images of a list; most have none as a rule."""
+    images = ImageList.open(path, write=False)
+    by_name: dict[str, list[Entry]] = {}
+    for entry in images.entries:
+        by_name.setdefault(entry.name, []).append(entry)
+    found = []
+    for folder, header in (each for s in stores for each in stroke_folders(s.root)):
+        was = Path(str(header.image_info.get("path") or ""))
+        painted = images.entry_of(was)
+        if painted is None and not was.exists() and len(by_name.get(was.name, ())) == 1:
+            # It moved; whether it is the same image is seen when it is opened.
+            (painted,) = by_name[was.name]
+        if painted is not None:
+            found.append(_open(folder, images.place_of(painted), open_file))
+    if not found:
+        raise DataError(
+            f"nothing was painted on the {len(images)} images of {path}; paint on one "
+            "in napari, or give the folder of their strokes as well: --strokes FOLDER "
+            f"{path}"
+        )
+    return found
 
 
 def _open(folder: Path, path: Path | None, open_file: OpenFile) -> SavedStrokes:

@@ -313,3 +313,51 @@ def test_an_image_that_is_open_must_be_readable(store, tmp_path):
     data = [replace(found.in_classes(NAMES), optional=False)]
     with pytest.raises(DataError, match="cannot be read any more"):
         list(training_pairs(data, SPEC, FineTuneConfig()))
+
+
+def test_strokes_on_images_of_a_list_are_found_wherever_they_are(store, tmp_path):
+    for name in ("a", "b"):
+        paint(store, tmp_path / name / f"{name}.tif", model="other")
+    listed = frozenset({tmp_path / "a" / "a.tif", tmp_path / "c" / "never painted.tif"})
+    found = list(related_strokes(task(model="mine", listed=listed), store))
+    assert names_of(found) == ["a"]
+
+
+def test_an_image_of_a_list_is_found_where_it_is_now(store, tmp_path):
+    paint(store, tmp_path / "before" / "a.tif")
+    (tmp_path / "before").rename(tmp_path / "after")
+    listed = frozenset({tmp_path / "after" / "a.tif"})
+    assert names_of(related_strokes(task(listed=listed), store)) == ["a"]
+    # Another image of that name is refused and not learned from.
+    tifffile.imwrite(tmp_path / "after" / "a.tif", np.ones((60, 64), np.uint8))
+    assert "has changed" in reason(list(related_strokes(task(listed=listed), store)))
+
+
+def test_all_images_of_a_list_are_found_though_there_are_many(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(related, "_MOST", 1)
+    names = "abcd"
+    for name in names:
+        paint(store, tmp_path / "list" / f"{name}.tif")
+        paint(store, tmp_path / "open" / f"{name}.tif")
+    listed = frozenset(tmp_path / "list" / f"{name}.tif" for name in names)
+    which = task(tmp_path / "open" / "none.tif", listed=listed)
+    *found, rest = related_strokes(which, store)
+    assert len(found) == len(names) + 1
+    assert isinstance(rest, LeftOut) and "3 older folders" in rest.reason
+    assert sum(one.folder is None for one in found if isinstance(one, LeftOut)) == 0
+    # No time is left for others.
+    in_time = list(related_strokes(which, store, seconds=0))
+    assert len(in_time) == len(names) + 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files")
+def test_many_images_with_strokes_need_no_open_files(store, tmp_path):
+    for number in range(20):
+        paint(store, tmp_path / "list" / f"{number}.tif")
+    before = len(os.listdir("/proc/self/fd"))
+    listed = frozenset(tmp_path / "list" / f"{n}.tif" for n in range(20))
+    found = list(related_strokes(task(listed=listed), store))
+    assert len(found) == 20
+    assert len(os.listdir("/proc/self/fd")) < before + 20
