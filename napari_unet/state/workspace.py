@@ -388,6 +388,12 @@ class Workspace(Activities):
             self.pairs.append(pair)
             self.pairs_changed.emit()
 
+    def replace_pair(self, pair: Pair, changed: Pair) -> None:
+        """Train on a pair as it was changed, which stays in its place."""
+        if pair in self.pairs and pair != changed:
+            self.pairs[self.pairs.index(pair)] = changed
+            self.pairs_changed.emit()
+
     def remove_pair(self, pair: Pair) -> None:
         """Train on a pair no longer."""
         if pair in self.pairs:

@@ -362,6 +362,65 @@ def test_remove_a_pair(dock: Docked, plane: Any) -> None:
     assert not dock.widget.workspace.pairs
 
 
+def test_a_pair_is_changed_in_its_place(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, (plane > 100).astype(np.uint8))
+    pair(dock, (plane > 200).astype(np.uint8), "mask")
+    pairs, workspace = dock.widget.fine_tune.pairs, dock.widget.workspace
+    assert not pairs.remove.isEnabled()
+    assert "Choose a pair" in pairs.remove.toolTip()
+    pairs.list.setCurrentRow(0)
+    assert pairs.remove.isEnabled()
+    assert pairs.label_values.value == "auto"
+    pairs.label_values.value = "objects"
+    pairs.unlabelled.value = "7"
+    assert [p.label_values for p in workspace.pairs] == ["objects", "mask"]
+    assert [p.unlabelled for p in workspace.pairs] == [7, "auto"]
+    assert pairs.list.currentRow() == 0
+    pairs.list.setCurrentRow(1)
+    assert (pairs.label_values.value, pairs.unlabelled.value) == ("mask", "auto")
+    assert [p.unlabelled for p in workspace.pairs] == [7, "auto"]
+
+
+def test_a_pair_that_is_added_again_is_changed(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    pair(dock, (plane > 100).astype(np.uint8))
+    pairs = dock.widget.fine_tune.pairs
+    pairs.label_values.value = "mask"
+    pairs.add_pair()
+    assert [p.label_values for p in dock.widget.workspace.pairs] == ["mask"]
+
+
+def test_labels_that_were_opened_as_an_image_are_offered(
+    dock: Docked, plane: Any, notices: list[str]
+) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    ids = dock.viewer.add_image((plane > 100).astype(np.int32), name="ids")
+    dock.viewer.add_image(plane.astype(np.float32), name="grey")
+    pairs = dock.widget.fine_tune.pairs
+    assert [layer.name for layer in pairs.labels.choices] == ["cells", "ids"]
+    pairs.image.value, pairs.labels.value = ids, ids
+    pairs.add_pair()
+    assert "cannot be its own labels" in notices[-1]
+    pairs.image.value = dock.viewer.layers["cells"]
+    pairs.add_pair()
+    dock.be_quick()
+    train(dock)
+    dock.wait()
+    assert dock.widget.workspace.model.name == "tiny-ft"
+
+
+@pytest.mark.parametrize(("count", "values"), [(3, "auto"), (60, "objects")])
+def test_many_values_are_taken_for_object_ids(
+    dock: Docked, plane: Any, count: int, values: str
+) -> None:
+    dock.viewer.add_image(plane, name="cells")
+    ids = np.arange(plane.size).reshape(plane.shape) % (count + 1)
+    pairs = dock.widget.fine_tune.pairs
+    pairs.labels.value = dock.viewer.add_labels(ids, name="truth")
+    assert pairs.label_values.value == values
+
+
 def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
     order = painted.widget.fine_tune._make_order()
     spec = painted.widget.workspace.model.spec
