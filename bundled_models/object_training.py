@@ -25,10 +25,10 @@ from bundled_models.object_crops import draw_batch
 from bundled_models.object_recipe import GENERATED
 from bundled_models.object_scores import at_scale, score
 from unet_engine.labels import IGNORE
+from unet_engine.models.beside.paths import crops_path
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import build
 from unet_engine.models.starting import start_features
-from unet_engine.models.store import crops_path
 from unet_engine.training.course.schedule import Schedule
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.remembered_crops import cut_crops, save_crops

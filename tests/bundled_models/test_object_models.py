@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from unet_engine.labels import IGNORE
+from unet_engine.models.beside.paths import crops_path
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.starting import start_checkpoint
-from unet_engine.models.store import crops_path
 from unet_engine.synthetic.nuclei import nuclei
 
 if TYPE_CHECKING:

@@ -71,6 +71,28 @@ def whole_folder(
         shutil.rmtree(hidden, ignore_errors=True)
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Give a file another name on the same disk; nothing is replaced.
+
+    Parameters
+    ----------
+    source, target
+        Two spellings of one name are taken for it, where the disk takes them so.
+
+    Raises
+    ------
+    DataError
+        When there is something at ``target``, the file is missing, or a folder cannot
+        be written to.
+    """
+    try:
+        if target.exists() and not target.samefile(source):
+            raise FileExistsError(errno.EEXIST, "there is such a file already")
+        source.rename(target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
 def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:
     """Make sure that a file can be written, before the work that it will hold.
 

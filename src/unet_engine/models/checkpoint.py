@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from unet_engine.errors import CheckpointError
 from unet_engine.files.atomic import whole_file
+from unet_engine.models.beside.notes import ModelNotes, read_notes
 from unet_engine.models.classifier_file import (
     PREFIX,
     ClassifierSummary,
@@ -183,6 +184,8 @@ class ModelInfo:
         Summary of its pixel classifiers; None when it has none.
     has_network
         As of a ``Checkpoint``.
+    notes
+        What the user wrote about it; models are equal whatever that is.
     """
 
     name: str
@@ -193,6 +196,14 @@ class ModelInfo:
     size: int
     classifier: ClassifierSummary | None = None
     has_network: bool = True
+    notes: ModelNotes = field(default=ModelNotes(), compare=False)
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """Its name, and those that it had, by which strokes and children know it."""
+        recorded = str(self.history[-1].get("name") or "") if self.history else ""
+        names = (self.name, recorded, *self.notes.former_names)
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @property
     def trained(self) -> bool:
@@ -232,6 +243,7 @@ def read_info(path: str | os.PathLike[str], *, bundled: bool = False) -> ModelIn
         has_network=header.has_network,
         bundled=bundled,
         size=path.stat().st_size,
+        notes=ModelNotes() if bundled else read_notes(path),
     )
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ import platformdirs
 
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.files.atomic import check_writable
+from unet_engine.models.beside.paths import paths_beside
 from unet_engine.models.checkpoint import (
     SUFFIX,
     Checkpoint,
@@ -25,6 +26,7 @@ from unet_engine.models.checkpoint import (
     read_info,
 )
 from unet_engine.models.classifier_file import part_tensors
+from unet_engine.models.lineage import ancestors_of, find_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,9 +46,6 @@ logger = logging.getLogger(__name__)
 
 MODELS_VARIABLE = "NAPARI_UNET_MODELS"
 """Environment variable that names another folder for the user's models."""
-
-_CROPS_SUFFIX = ".examples"
-"""Of the file beside that of a model, with crops of what it was trained on."""
 
 _FIRST = "nuclei"
 """The bundled model that comes first: it finds something without any training."""
@@ -138,7 +137,7 @@ class ModelStore:
     ) -> ModelInfo:
         """Save a model in the user's folder; its last history entry gets the name.
 
-        Crops that are kept beside another model of the name go with it.
+        What lies beside another model of the name, crops and notes, goes with it.
 
         Parameters
         ----------
@@ -163,7 +162,9 @@ class ModelStore:
             checkpoint = replace(checkpoint, history=history)
         self._make_root()
         path = self._path(name)
-        with _gone_unless_failed(crops_path(path)):
+        with ExitStack() as stack:
+            for other in paths_beside(path):
+                stack.enter_context(_gone_unless_failed(other))
             checkpoint.save(path)
         return read_info(path)
 
@@ -257,8 +258,8 @@ class ModelStore:
         history
             Of a model.
         """
-        name = history[-1].get("base") if history else None
-        return next((info for info in self.list() if name and info.name == name), None)
+        name = str(history[-1].get("base") or "") if history else ""
+        return find_known(name, self.list(), history[:-1]) if name else None
 
     def holds(self, model: ModelInfo) -> bool:
         """Whether a model is one of these, and no file from elsewhere."""
@@ -266,9 +267,9 @@ class ModelStore:
 
     def lineage(self, name: str) -> tuple[str, ...]:
         """Return the names from a model back to its first ancestor."""
-        info = self.info(name)
-        parents = (entry.get("parent") for entry in reversed(info.history))
-        return (info.name, *(str(parent) for parent in parents if parent))
+        info, models = self.info(name), self.list()
+        line = (info.name, *(each.name for each in ancestors_of(info, models)))
+        return line
 
     def _path(self, name: str) -> Path:
         return self.root / f"{name}{SUFFIX}"
@@ -295,11 +296,6 @@ class ModelStore:
                 f"the folder for models {self.root} cannot be made: {error.strerror}; "
                 f"name another one in {MODELS_VARIABLE}"
             ) from error
-
-
-def crops_path(model: Path) -> Path:
-    """Return where crops are kept of what a model was trained on."""
-    return model.with_name(f"{model.stem}{_CROPS_SUFFIX}")
 
 
 @contextmanager

@@ -184,7 +184,9 @@ def model_family(name: str, models: Sequence[ModelInfo]) -> frozenset[str]:
     """
     bundled = {info.name for info in models if info.bundled}
     ties = [
-        {info.name, *_parents(info)} - bundled for info in models if not info.bundled
+        {*info.known_as, *_parents(info)} - bundled
+        for info in models
+        if not info.bundled
     ]
     family = {name} - bundled
     while more := {n for tie in ties if tie & family for n in tie} - family:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from unet_engine.errors import DataError
 from unet_engine.files.atomic import whole_file
 from unet_engine.labels import HELD_OUT, IGNORE
-from unet_engine.models.store import crops_path
+from unet_engine.models.beside.paths import crops_path
 from unet_engine.training.data.pairs import TrainingPair
 
 if TYPE_CHECKING:

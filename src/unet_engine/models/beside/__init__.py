@@ -1,0 +1,1 @@
+"""What lies beside a model file: crops, notes, a card (``paths``, ``notes``)."""
