@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.state.untrained_model import UntrainedModel
-from napari_unet.state.working_image import why_not
 from unet_engine.errors import SpecError
 from unet_engine.models.checkpoint import ModelInfo
+from unet_engine.models.lineage import find_known
 from unet_engine.models.spec import ModelSpec
+from unet_engine.prediction.fitting import why_classes_missing, why_not_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,15 +62,12 @@ def model_of(identity: Mapping[str, Any], models: Sequence[Model]) -> Model | No
     models
         Those there are.
     """
-    by_name = {model.name: model for model in models}
-    if (known := by_name.get(str(identity.get("name")))) is not None:
+    if (known := find_known(str(identity.get("name") or ""), models)) is not None:
         return known
     untrained = identity.get("untrained")
     if not isinstance(untrained, dict):
         return None
-    parent = (
-        by_name.get(str(untrained.get("parent"))) if untrained.get("parent") else None
-    )
+    parent = find_known(str(untrained.get("parent") or ""), models)
     if untrained.get("parent") and not isinstance(parent, ModelInfo):
         return None
     try:
@@ -85,7 +83,7 @@ def model_of(identity: Mapping[str, Any], models: Sequence[Model]) -> Model | No
 
 def added_to(identity: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
     """Return the classes added to a model when strokes were painted for it."""
-    if model is None or identity.get("name") != model.name:
+    if model is None or identity.get("name") not in model.known_as:
         return ()
     added = identity.get("added", ())
     return tuple(name for name in added if name not in model.spec.classes)
@@ -113,24 +111,18 @@ def why_not_learned(
     str
         A line; empty when it can.
     """
-    if reason := why_not(working_image.image, model.spec):
+    if reason := why_not_read(working_image.image, model.spec):
         return reason
-    missing = [name for name in working_image.painted if name not in classes]
-    if not missing:
+    painted = working_image.painted
+    if set(painted) <= set(classes):
         return ""
-    names = ", ".join(repr(name) for name in missing)
-    which = "class" if len(missing) == 1 else "classes"
-    them = "it" if len(missing) == 1 else "them"
     fits = fitting_model(working_image, models)
-    ways = [] if fits is None else [f"choose the model {fits.name} in step 1"]
-    ways += [
-        "make a new model with these classes (New model… in the … menu of step 1)",
-        f"add {them} with Add class… in step 2",
-    ]
-    return (
-        f"strokes on {working_image.image.name or 'the image'} "
-        f"are of the {which} {names}, "
-        f"which {model.name} does not have; {', '.join(ways[:-1])}, or {ways[-1]}"
+    return why_classes_missing(
+        working_image.image.name,
+        painted,
+        model.name,
+        classes,
+        fitting=fits.name if fits is not None else "",
     )
 
 
@@ -139,8 +131,9 @@ def fitting_model(working_image: WorkingImage, models: Sequence[Model]) -> Model
     name = working_image.annotations.painted.model.get("name")
     painted = set(working_image.painted)
     fitting = [m for m in models if painted <= set(m.spec.classes)]
-    fitting = [m for m in fitting if not why_not(working_image.image, m.spec)]
-    return next((m for m in fitting if m.name == name), next(iter(fitting), None))
+    fitting = [m for m in fitting if not why_not_read(working_image.image, m.spec)]
+    known = find_known(str(name or ""), fitting)
+    return known or next(iter(fitting), None)
 
 
 def notice(working_image: WorkingImage, model: Model, why: str) -> str:

@@ -50,6 +50,11 @@ class UntrainedModel:
     imagenet: bool = False
 
     @property
+    def known_as(self) -> tuple[str, ...]:
+        """Names by which strokes know it."""
+        return (self.name,)
+
+    @property
     def history(self) -> tuple[dict[str, Any], ...]:
         """The trainings before it."""
         return self.parent.history if self.parent else ()

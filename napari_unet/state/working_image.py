@@ -14,10 +14,9 @@ from napari_unet.state.large_arrays import zeros
 from napari_unet.state.mask_versions import MaskSource, MaskVersions, Reached
 from napari_unet.state.object_sizes import ObjectSizes
 from unet_engine.annotations.annotations import Annotations
-from unet_engine.errors import Cancelled, EngineError
+from unet_engine.errors import Cancelled
 from unet_engine.images import Normalisation, Preparation, match_channels
 from unet_engine.labels import IGNORE
-from unet_engine.prediction.plan import check_axes
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -385,12 +384,3 @@ def _lookup(names: Sequence[str], names_after: Sequence[str]) -> Values:
     for value, name in enumerate(names):
         table[value] = names_after.index(name)
     return table
-
-
-def why_not(image: Image, spec: ModelSpec) -> str:
-    """Return why a model cannot learn from an image; empty when it can."""
-    try:
-        check_axes(match_channels(image, spec.in_channels), spec)
-    except EngineError as error:
-        return str(error)
-    return ""

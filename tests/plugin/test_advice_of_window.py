@@ -25,11 +25,21 @@ if TYPE_CHECKING:
     from conftest import Docked
 
 PLUGIN = Path(napari_unet.__file__).parent
+ENGINE = Path(unet_engine.__file__).parent
 
 
 def messages() -> list[str]:
-    """Return the strings of the plugin, with {} for what varies."""
-    found = []
+    """Return the strings of the plugin, with {} for what varies.
+
+    Of the engine those that name settings of the window.
+    """
+    found = [
+        node.value.value
+        for path in sorted(ENGINE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "window"
+        if isinstance(node.value, ast.Constant)
+    ]
     for path in sorted(PLUGIN.rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
         parts = {
@@ -112,7 +122,6 @@ def test_messages_of_the_window_name_no_option_of_a_command() -> None:
     assert options <= {"--screenshot"}
 
 
-ENGINE = Path(unet_engine.__file__).parent
 OF_COMMANDS = (
     "cli/",
     # Files that the window reads by napari's readers, and those that it never writes.

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from unet_engine.errors import CheckpointError, DataError
+from unet_engine.errors import CheckpointError
 from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.fitting import why_not_read
 from unet_engine.prediction.part import part_at, place_with_contrast
 from unet_engine.prediction.proposals.agreement import examine_part
 from unet_engine.prediction.proposals.picture import picture_of
@@ -193,11 +194,7 @@ def _why_not(image: Image, model: ModelInfo) -> str:
         return "it works on volumes"
     if not model.spec.classes:
         return "it has no classes"
-    try:
-        match_channels(image, model.spec.in_channels)
-    except DataError as error:
-        return str(error)
-    return ""
+    return why_not_read(image, model.spec)
 
 
 def _tried(
