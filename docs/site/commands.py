@@ -8,7 +8,7 @@ import os
 from unittest import mock
 
 from unet_engine.cli import main
-from unet_engine.cli.app import COMMANDS
+from unet_engine.cli.app import COMMANDS, SUBCOMMANDS
 
 # Wide enough for most usage lines, narrow enough for a page.
 _COLUMNS = "88"
@@ -37,6 +37,8 @@ def commands_sections() -> str:
     parts = [_block(help_text())]
     for name in command_names():
         parts += [f"## napari-unet {name}", _block(help_text(name))]
+        for below in SUBCOMMANDS.get(name, ()):
+            parts += [f"### napari-unet {name} {below}", _block(help_text(name, below))]
     return "\n\n".join(parts)
 
 

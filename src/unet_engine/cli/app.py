@@ -26,11 +26,27 @@ COMMANDS = {
     "finetune": "Train a model on images with labels.",
     "pretrain": "Learn from images without labels.",
     "evaluate": "Measure a model on images with labels.",
-    "models": "List the models.",
+    "models": "List the models; rename, delete, hand on and compare them.",
     "images": "Make, show and change a list of images.",
     "demo": "Open napari with an image, a prediction and the plugin.",
     "completion": "Let a shell complete commands and options.",
 }
+
+SUBCOMMANDS = {
+    "models": {
+        "list": "List the models, as models alone does.",
+        "show": "Show what is known about a model.",
+        "rename": "Give a model another name.",
+        "duplicate": "Copy a model.",
+        "note": "Write notes or the licence of a model.",
+        "delete": "Delete models; restore brings them back.",
+        "restore": "Bring a deleted model back, or list the deleted ones.",
+        "export": "Copy a model to a file, with its card.",
+        "import": "Add model files to the models.",
+        "compare": "Compare two models, on an image too.",
+    }
+}
+"""Commands of commands; the module ``NAME_commands`` has a function for each."""
 
 
 def parse_command(
@@ -47,6 +63,7 @@ def parse_command(
     """
     words = _command_first(arguments)
     name = words[0] if words and words[0] in COMMANDS else None
+    below = words[1] if words[1:] and words[1] in SUBCOMMANDS.get(words[0], ()) else ""
     app = build_app()
     try:
         if not words:
@@ -54,13 +71,13 @@ def parse_command(
         if "-" in words:
             raise CycloptsError(msg="- is no file; images do not go through pipes")
         if name is not None:
-            load_command(app, name)
+            load_command(app, *filter(None, (name, below)))
         command, values, _ = app.parse_args(
             words, exit_on_error=False, print_error=False
         )
     except CycloptsError as error:
         line = " ".join(str(error).split()).rstrip(".")
-        program = PROGRAM if name is None else f"{PROGRAM} {name}"
+        program = " ".join(filter(None, (PROGRAM, name, below)))
         see = " See" if line.endswith("?") else "; see"
         print(f"{PROGRAM}: error: {line}{see} {program} --help", file=sys.stderr)
         raise SystemExit(2) from None
@@ -90,15 +107,34 @@ def build_app() -> App:
     return app
 
 
-def load_command(app: App, name: str) -> App:
-    """Import a command, whose help becomes the docstring of its function."""
-    command = app[name]
+def load_command(app: App, *names: str) -> App:
+    """Import a command, whose help becomes the docstring of its function.
+
+    Parameters
+    ----------
+    app
+        As ``build_app`` returns it.
+    *names
+        Of a command, and of one of its commands.
+    """
+    command = with_subcommands(app, names[0])
+    for name in names[1:]:
+        command = command[name]
     function = command.default_command
     document = parse(inspect.getdoc(function) or "", DocstringStyle.NUMPYDOC)
     command.help = _reflow(document.description or "")
     examples = "\n".join(one.description or "" for one in document.examples)
     if examples:
         command.help_epilogue = f"Examples:\n{indent(examples, '  ')}"
+    return command
+
+
+def with_subcommands(app: App, name: str) -> App:
+    """Import a command and add the commands that it has."""
+    command = app[name]
+    for number, (word, line) in enumerate(SUBCOMMANDS.get(name, {}).items()):
+        place = f"unet_engine.cli.commands.{name}_commands:run_{word}"
+        command.command(place, name=word, help=line, sort_key=number)
     return command
 
 

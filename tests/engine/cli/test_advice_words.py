@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import unet_engine
-from unet_engine.cli.app import build_app
+from unet_engine.cli.app import SUBCOMMANDS, build_app, with_subcommands
 
 ENGINE = Path(unet_engine.__file__).parent
 OPENING = {"predict", "objects", "finetune", "pretrain", "evaluate"}
@@ -48,13 +48,22 @@ OF_ANOTHER_COMMAND = r"\b(objects|predict|finetune|pretrain|evaluate) (--[a-z-]+
 ONLY_THERE = {
     # The wording of the others is their own.
     ("images/labels/choices.py", "--classes"): {"finetune"},
+    ("cli/commands/models_commands.py", "--without-crops"): {"models export"},
+    ("cli/commands/models_commands.py", "--notes"): {"models note"},
+    ("cli/commands/models_commands.py", "--licence"): {"models note"},
+    ("cli/commands/models_commands.py", "--name"): {"models import"},
 }
+OF_MODELS = {f"models {name}" for name in SUBCOMMANDS["models"]}
 
 
 @cache
 def options_of(command: str) -> dict[str, tuple[str, ...]]:
     """Return the choices of each option of a command."""
-    arguments = build_app()[command].assemble_argument_collection()
+    app, (name, *below) = build_app(), command.split()
+    app = with_subcommands(app, name)
+    for word in below:
+        app = app[word]
+    arguments = app.assemble_argument_collection()
     choices = {
         name: argument.get_choices() or ()
         for argument in arguments
@@ -143,7 +152,12 @@ def test_the_values_that_a_message_names_are_choices_of_the_option(
     module: str, option: str, text: str
 ):
     choices = next(
-        (o[option] for o in map(options_of, sorted(OPENING)) if option in o), None
+        (
+            o[option]
+            for o in map(options_of, sorted(OPENING | OF_MODELS))
+            if option in o
+        ),
+        None,
     )
     assert choices is not None
     for value in re.findall(rf"{option}[ =]([a-z]+(?:-[a-z]+)*)\b", text):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from cyclopts import Parameter
 
-from unet_engine.cli.app import PROGRAM, build_app
+from unet_engine.cli.app import PROGRAM, SUBCOMMANDS, build_app, with_subcommands
 from unet_engine.cli.options.parameters import DebugOption, Flag
 
 Shell = Literal["bash", "zsh", "fish", "powershell"]
@@ -44,6 +44,8 @@ def run(shell: Shell, /, *, options: CompletionOptions = CompletionOptions()) ->
     napari-unet completion zsh > ~/.zfunc/_napari-unet
     """
     app = build_app()
+    for name in SUBCOMMANDS:
+        with_subcommands(app, name)
     if options.install:
         place = app.install_completion(shell=shell)
         print(f"{place} is written; {PROGRAM} is completed in the next {shell}")

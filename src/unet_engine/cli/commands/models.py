@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from unet_engine.cli.files.reading import open_selected
 from unet_engine.cli.options.data import ImageOptions
 from unet_engine.cli.options.parameters import Flag, UserPath
 from unet_engine.cli.progress import report
+from unet_engine.models.collection.description import parts_of, score_of
 from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class ModelsOptions(ImageOptions):
 def run(*, options: ModelsOptions = ModelsOptions()) -> int:
     """List the bundled models and your own, or those that suit an image.
 
+    Its commands show, rename, duplicate, note, delete, restore, export, import and
+    compare models; napari-unet models COMMAND --help explains each.
+
     Parameters
     ----------
     options
@@ -77,7 +80,7 @@ def run(*, options: ModelsOptions = ModelsOptions()) -> int:
     if not rows and not options.json:
         print(f"no models yet; finetune saves them in {store.root}", file=sys.stderr)
         return 0
-    _print_rows(rows, _COLUMNS, json_array=options.json)
+    print_rows(rows, _COLUMNS, json_array=options.json)
     return 0
 
 
@@ -89,7 +92,7 @@ def _run_for(path: Path, store: ModelStore, options: ModelsOptions) -> int:
     image = open_selected(path, options)
     models = [info for info in store.list() if info.bundled]
     found = propose(image, models)
-    _print_rows(describe_tried(found), _TRIED, json_array=options.json)
+    print_rows(describe_tried(found), _TRIED, json_array=options.json)
     advice = [] if found.best is not None else [_advice(path)]
     report([*found.left_out, *advice], quiet=options.quiet)
     return 0
@@ -116,7 +119,7 @@ def describe_tried(found: Proposals) -> list[dict[str, Any]]:
     ]
 
 
-def _print_rows(
+def print_rows(
     rows: Sequence[dict[str, Any]], columns: Sequence[str], *, json_array: bool
 ) -> None:
     """Print a table, or a JSON array."""
@@ -133,8 +136,6 @@ def _print_rows(
 def describe(info: ModelInfo) -> dict[str, Any]:
     """Return what there is to know about a model, as JSON values."""
     last = info.history[-1] if info.history else {}
-    after = last.get("after")
-    iou = after.get("iou") if isinstance(after, dict) else None
     return {
         "name": info.name,
         "architecture": info.spec.architecture,
@@ -144,23 +145,10 @@ def describe(info: ModelInfo) -> dict[str, Any]:
         "parent": last.get("parent") or None,
         "trained": last.get("created"),
         # A model without classes has none, and NaN is no JSON.
-        "iou": iou if isinstance(iou, float) and math.isfinite(iou) else None,
+        "iou": score_of(info),
         "bundled": info.bundled,
         "path": str(info.path),
     }
-
-
-def parts_of(info: ModelInfo) -> list[str]:
-    """Return what a model predicts by: a network, pixel classifiers, or both."""
-    summary = info.classifier
-    if summary is None:
-        return ["network"]
-    count = len(summary.fine)
-    classifiers = "1 classifier" if count == 1 else f"{count} classifiers"
-    if not info.has_network:
-        return [classifiers]
-    share = round(100 * summary.network_share)
-    return [f"network {share} %", f"{classifiers} {100 - share} %"]
 
 
 def _cell(value: Any) -> str:
