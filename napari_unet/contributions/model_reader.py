@@ -11,6 +11,7 @@ from napari.utils.notifications import show_error, show_info
 from napari_unet.contributions.commands import open_dock
 from unet_engine.errors import EngineError
 from unet_engine.models.checkpoint import SUFFIX
+from unet_engine.models.collection.exchange import import_model
 from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_models(path: str | Sequence[str]) -> list[LayerData]:
     names = []
     for file in _paths(path):
         try:
-            names.append(ModelStore().add(file).name)
+            names.append(import_model(ModelStore(), file).name)
         except EngineError as error:
             show_error(f"{file.name} was not added. {error}")
     if names:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.state.model_so_far import ModelSoFar
 from napari_unet.state.untrained_model import UntrainedModel, make_checkpoint
+from unet_engine.errors import CheckpointError
 from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.prediction.fitting import why_gone
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -34,13 +36,15 @@ class LoadedModel:
         Raises
         ------
         CheckpointError
-            When the file is damaged.
+            When the file is damaged, or was deleted meanwhile.
         Cancelled
             When ``stop`` returned True.
         """
         if isinstance(model, ModelSoFar):
             return model.checkpoint
         key: Any = model
+        if gone := why_gone(model):
+            raise CheckpointError(gone)
         if not isinstance(model, UntrainedModel):
             key = (model.path, model.path.stat().st_mtime_ns)
         # A training and a prediction may need it at the same time.

@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_unet.state import stroke_classes
 from napari_unet.state.activities import Activities
+from napari_unet.state.chosen_model import describe_gone, find_again
 from napari_unet.state.loaded_model import LoadedModel
 from napari_unet.state.related_image import FoundImages
 from napari_unet.state.saved_strokes import SavedStrokes
@@ -18,7 +19,9 @@ from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.state.working_images import WorkingImages
 from napari_unet.viewer.conversion import layouts_of
 from unet_engine.errors import DataError, SpecError
+from unet_engine.models.collection.exchange import import_model
 from unet_engine.models.store import ModelStore
+from unet_engine.prediction.fitting import why_gone
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -330,13 +333,36 @@ class Workspace(Activities):
             *self.store.list(),
             *([self.untrained] if self.untrained else []),
         )
+        before, chosen = self.model, self.model_chosen or bool(choose)
         by_name = {model.name: model for model in self.models}
-        wanted = choose or (self.model.name if self.model else "")
         first = self.models[0] if self.models else None
-        chosen = self.model_chosen or bool(choose)
-        self.choose_model(by_name.get(wanted, first))
+        if choose or before is None:
+            self.choose_model(by_name.get(choose, first))
+        else:
+            self._choose_again(before, first)
         self.model_chosen = chosen
         self.models_changed.emit()
+
+    def _choose_again(self, before: Model, first: Model | None) -> None:
+        """Choose the model that was chosen, in a list that was read again."""
+        again = find_again(before, self.models)
+        added = self.added_classes
+        self.choose_model(again or first)
+        if again is not None and again.spec.classes == before.spec.classes:
+            self.added_classes = added
+        if again is None:
+            self.refused.emit(describe_gone(before, first))
+
+    def model_is_there(self) -> bool:
+        """Whether the file of the chosen model is there; what is not is chosen anew.
+
+        One that another program renamed is chosen under its new name.
+        """
+        before = self.model
+        if before is None or not why_gone(before):
+            return True
+        self.refresh_models()
+        return self.model is not None and find_again(before, (self.model,)) is not None
 
     def open_model(self, path: str) -> None:
         """Copy a model file from anywhere into the store, and choose it.
@@ -346,7 +372,7 @@ class Workspace(Activities):
         CheckpointError
             When it is not a model file of ours, or damaged.
         """
-        self.refresh_models(choose=self.store.add(path).name)
+        self.refresh_models(choose=import_model(self.store, path).name)
 
     def add_untrained(self, untrained: UntrainedModel) -> None:
         """Take a new model that will be trained, in place of an earlier one."""

@@ -124,6 +124,8 @@ class FineTuneSection(TrainingSection):
         """Train, unless a model is trained or there is nothing to learn from."""
         if self.running or not self._may_start or not self.try_saving():
             return
+        if not self._workspace.model_is_there():
+            return
         try:
             order = self._make_order()
         except EngineError as error:

@@ -99,7 +99,7 @@ class PredictSection(JobSection):
 
     def start(self) -> None:
         """Predict by the settings of the form, unless something is running."""
-        if self._workspace.activity:
+        if self._workspace.activity or not self._workspace.model_is_there():
             return
         if refusal := self._refusal():
             self.text.setText(refusal)
