@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from magicgui.widgets import CheckBox, ComboBox, SpinBox
@@ -39,6 +39,8 @@ _SIZE_TIP = (
     "layer where it has units; empty: sizes in pixels."
 )
 _MODEL_SPLITS = "Splits objects that touch as the model shows them."
+_AUTO = -1
+"""What the box of the smallest size holds while it shows "auto"."""
 _OWN_ROWS = ("method", "min_size", "fill_holes", "merging")
 _NO_CLASS = "none"
 _BOUNDARY_WORDS = ("bound", "border", "membrane", "edge", "contour", "outline", "wall")
@@ -96,7 +98,8 @@ class ObjectsForm(QWidget):
     def _make_choices(self) -> None:
         self.settings = config_form(ObjectConfig, leave_out=_OWN_ROWS)
         self.method = ComboBox(choices=get_args(get_type_hints(ObjectConfig)["method"]))
-        self.min_size = SpinBox(value=self.settings["min_size"].value, max=1_000_000)
+        self.min_size = SpinBox(value=_AUTO, min=_AUTO, max=1_000_000)
+        self.min_size.native.setSpecialValueText("auto")
         self.fill_holes = CheckBox(value=True, text="Fill holes")
         self.merging = MergingSlider(self.settings["merging"].value)
         self.extent = ComboBox(choices=[VOLUMES, PLANES])
@@ -143,9 +146,11 @@ class ObjectsForm(QWidget):
     def config(self) -> ObjectConfig:
         """The settings of the form."""
         for name in _OWN_ROWS:
-            self.settings[name].value = getattr(self, name).value
+            if name != "min_size":
+                self.settings[name].value = getattr(self, name).value
         config: ObjectConfig = self.settings()
-        return config
+        size = self.min_size.value
+        return config if size == _AUTO else replace(config, min_size=size)
 
     @property
     def keeps(self) -> bool:

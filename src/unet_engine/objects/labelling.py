@@ -58,7 +58,7 @@ class Objects:
     ndim
         In how many dimensions an object extends.
     small
-        Number of objects that were left out for having fewer pixels than ``min_size``.
+        Number of objects that were left out as too small.
     """
 
     labels: Any
@@ -175,7 +175,7 @@ def iter_label_objects(
         done += 1
         yield BlockDone(done=done, total=total)
     fragments = stitcher.finish()
-    numbers, object_classes, small = _number(fragments, votes, config.min_size)
+    numbers, object_classes, small = _number(fragments, votes, config)
     final = labels
     if out is None and object_classes.size <= np.iinfo(np.uint16).max:
         final = scratch_array(grid.shape, np.min_scalar_type(object_classes.size))
@@ -245,11 +245,11 @@ class _Votes:
 
 
 def _number(
-    fragments: Fragments, votes: _Votes, min_size: int
+    fragments: Fragments, votes: _Votes, config: ObjectConfig
 ) -> tuple[Ints, npt.NDArray[np.uint8], int]:
     """Return the object of every fragment, the class of every object, those left out.
 
-    The last is the number of objects smaller than ``min_size``.
+    The last is the number of objects that are too small.
     """
     sizes = fragments.total(fragments.sizes)
     classes = votes.decide(fragments.roots, sizes.size)
@@ -265,7 +265,7 @@ def _number(
     else:
         # A mask of 0 and 255 alone, as painting programs write them.
         classes = np.minimum(classes, 1)
-    keep = objects & (sizes >= min_size)
+    keep = objects & (sizes >= config.least_size(sizes[objects]))
     numbers = fragments.numbered(keep)
     roots = np.zeros(int(numbers.max()) + 1, np.int64)
     roots[numbers] = fragments.roots
@@ -300,7 +300,7 @@ def _link(
     for part in grid:
         ids = np.asarray(found.labels[part.core_slices])
         sizes += np.bincount(numbers[ids].ravel(), minlength=sizes.size)
-    keep = sizes >= config.min_size
+    keep = sizes >= config.least_size(sizes[1:])
     keep[0] = False
     final = np.cumsum(keep) * keep
     classes = np.zeros(sizes.size, np.uint8)

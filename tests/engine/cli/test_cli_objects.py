@@ -393,7 +393,7 @@ def test_how_many_objects_are_too_small_is_reported_and_how_to_keep_them(
     tifffile.imwrite(path, spots)
     assert objects(path, "-o", out) == 0
     printed = capsys.readouterr().out
-    assert "1 object in 2-D; 2 of fewer than 30 pixels left out" in printed
+    assert "2 objects in 2-D; 1 left out as too small" in printed
     assert "--min-size 0" in printed
     assert objects(path, "-o", out, "--min-size", 0, "--overwrite") == 0
     printed = capsys.readouterr().out

@@ -394,3 +394,18 @@ def test_a_disk_without_room_is_named_before_anything_is_written(
         label_objects(mask)
     usage.free += 1
     label_objects(mask)
+
+
+@pytest.mark.parametrize(("edge", "kept"), [(3, True), (20, False)])
+def test_how_small_is_too_small_follows_the_usual_object(edge: int, kept: bool):
+    classes = np.zeros((120, 120), np.uint8)
+    for y in range(5, 85, 25):
+        for x in range(5, 105, 25):
+            classes[y : y + edge, x : x + edge] = 1
+    classes[110:112, 110:112] = 1
+    components = ObjectConfig(method="components")
+    found = label_objects(SemanticMask(classes=classes), components)
+    assert bool(np.asarray(found.labels)[110, 110]) is kept
+    stated = ObjectConfig(method="components", min_size=30)
+    found = label_objects(SemanticMask(classes=classes), stated)
+    assert not np.asarray(found.labels)[110, 110]

@@ -271,10 +271,7 @@ def _left_out(
 
     line = ""
     if objects.small:
-        line = (
-            f"; {objects.small} of fewer than {config.min_size} pixels left out "
-            "(--min-size 0 keeps them)"
-        )
+        line = f"; {objects.small} left out as too small (--min-size 0 keeps them)"
     if table is not None and (pixels := describe_left_out(dict(table))):
         line += f"; {pixels}"
     return line

@@ -68,9 +68,15 @@ def parse_axes(kind: Any, tokens: Sequence[Token]) -> str:
     return tokens[-1].value.upper()
 
 
-def parse_whole(kind: Any, tokens: Sequence[Token]) -> int:
-    """Read a whole number. The library would round others to one that nobody gave."""
+def parse_whole(kind: Any, tokens: Sequence[Token]) -> int | str:
+    """Read a whole number, or a word that may stand for it.
+
+    The library would round others to one that nobody gave.
+    """
     text = tokens[-1].value.strip()
+    words = [word for part in get_args(kind) for word in get_args(part)]
+    if text in words:
+        return text
     if not re.fullmatch(r"[+-]?[0-9]+", text):
         raise ValueError(f'unable to convert "{text}" into int')
     return int(text)
