@@ -8,7 +8,8 @@ The folders, in the order in which data pass them: ``images`` are opened, ``tili
 divides them, ``models`` describe networks, ``compute`` runs them,
 ``pixel_classification`` evaluates pixel classifiers, ``prediction``
 makes masks; ``annotations`` hold strokes, from which ``interactive`` learns at once and
-``training`` in minutes; ``objects`` numbers and measures, ``metrics`` scores,
+``training`` in minutes; ``objects`` numbers and measures, ``outlines`` hands these to
+other programs, ``metrics`` scores,
 ``synthetic`` generates images, ``cli`` is the command. All use the words in ``places``
 (positions), ``labels`` (values of label images), ``devices``, ``settings``,
 ``stopping`` and ``errors``; ``generators`` runs a run to its end, ``llvm`` keeps a

@@ -33,6 +33,7 @@ from .objects import (
     measure_objects,
     write_table,
 )
+from .outlines import OutlineFile, read_outlines, write_outlines
 from .prediction.config import PredictConfig
 from .prediction.denoising import denoise, iter_denoise
 from .prediction.disk_output import DiskOutput
@@ -69,6 +70,7 @@ __all__ = [
     "ObjectConfig",
     "Objects",
     "OutOfMemoryError",
+    "OutlineFile",
     "PaintedImage",
     "PredictConfig",
     "Prediction",
@@ -93,10 +95,12 @@ __all__ = [
     "predict",
     "pretrain",
     "read_labels",
+    "read_outlines",
     "start_checkpoint",
     "start_from",
     "with_classes",
     "write_labels",
+    "write_outlines",
     "write_probabilities",
     "write_table",
 ]

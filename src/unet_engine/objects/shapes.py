@@ -8,18 +8,15 @@ import numpy as np
 from skimage.measure import marching_cubes, mesh_surface_area, regionprops
 
 from unet_engine.errors import Cancelled
+from unet_engine.objects.boxes import iter_groups
 from unet_engine.objects.perimeter import perimeter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
 
     from unet_engine.objects.block_sums import ObjectSums
     from unet_engine.objects.blocks import BlockGrid
     from unet_engine.stopping import Stop
-
-    Ints = npt.NDArray[np.int64]
 
 _LARGEST = 2**24
 """Pixels of the largest bounding box whose shape is measured: 128 MiB of ids."""
@@ -64,15 +61,10 @@ def measure_shapes(
     length = unit if scale else "px"
     names = ["perimeter", *_PLANE] if grid.ndim == 2 else ["surface", "sphericity"]
     columns = {name: np.full(rows.ids.size, np.nan) for name in names}
-    for group in _groups(rows, grid):
+    groups = iter_groups(labels, grid, index, rows, most=_LARGEST)
+    for group, numbers, _ in groups:
         if stop():
             raise Cancelled("stopped before the objects were measured")
-        start = rows.lowest[group].min(axis=0)
-        end = rows.highest[group].max(axis=0) + 1
-        where = tuple(slice(int(a), int(b)) for a, b in zip(start, end, strict=True))
-        region = np.asarray(labels[(*index, *where)]).astype(np.int64)
-        own = np.searchsorted(rows.ids[group], region).clip(max=group.size - 1)
-        numbers = np.where(rows.ids[group][own] == region, own + 1, 0)
         for one in regionprops(numbers, spacing=spacing):
             row = group[one.label - 1]
             for name, value in _measure(one, grid.ndim, spacing).items():
@@ -83,21 +75,6 @@ def measure_shapes(
         f"{name} ({units[name]})" if name in units else name: column
         for name, column in columns.items()
     }
-
-
-def _groups(rows: ObjectSums, grid: BlockGrid) -> Iterator[Ints]:
-    """Return the rows of objects that are read together: those of one block."""
-    extent = rows.highest - rows.lowest + 1
-    measured = np.flatnonzero(np.prod(extent, axis=1, dtype=np.float64) <= _LARGEST)
-    block = np.zeros(rows.ids.size, np.int64)
-    for axis, size in enumerate(grid.block):
-        block = block * grid.counts[axis] + rows.lowest[:, axis] // size
-    # What is larger than a block is read alone.
-    large = (extent > grid.block).any(axis=1)
-    block[large] = -1 - np.flatnonzero(large)
-    order = measured[np.argsort(block[measured], kind="stable")]
-    cuts = np.flatnonzero(np.diff(block[order])) + 1
-    return (group for group in np.split(order, cuts) if group.size)
 
 
 def _measure(one: Any, ndim: int, spacing: tuple[float, ...]) -> dict[str, float]:

@@ -1,0 +1,34 @@
+"""Object ids as outlines for other programs, and back. No torch.
+
+In go label images, plane by plane, and out come an ``Outline`` for each object
+(``labels``, by ``outline``): polygons along the edges of its pixels. ``imagej``,
+``geojson`` and ``coco`` write and read them, with numbers as ``identities`` has them;
+``files`` chooses among these by suffix and content. Begin with ``files``.
+"""
+
+from unet_engine.outlines.files import (
+    OUTLINE_READ_SUFFIXES,
+    OUTLINE_SUFFIXES,
+    OutlineFile,
+    check_outline_suffix,
+    holds_outlines,
+    images_in,
+    read_outlines,
+    write_outlines,
+)
+from unet_engine.outlines.labels import iter_outlines, paint
+from unet_engine.outlines.outline import Outline
+
+__all__ = [
+    "OUTLINE_READ_SUFFIXES",
+    "OUTLINE_SUFFIXES",
+    "Outline",
+    "OutlineFile",
+    "check_outline_suffix",
+    "holds_outlines",
+    "images_in",
+    "iter_outlines",
+    "paint",
+    "read_outlines",
+    "write_outlines",
+]
