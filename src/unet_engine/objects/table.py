@@ -1,4 +1,4 @@
-"""Tables as CSV files."""
+"""Tables as CSV or Parquet files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import numpy as np
 
 from unet_engine.errors import DataError
 from unet_engine.files.atomic import whole_file
+from unet_engine.objects.parquet import (
+    PARQUET_SUFFIX,
+    check_parquet,
+    read_parquet,
+    write_parquet,
+)
 
 if TYPE_CHECKING:
     import os
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-TABLE_SUFFIX = ".csv"
+TABLE_SUFFIXES = (".csv", PARQUET_SUFFIX)
 _ROWS = 4096
 """Rows that are text in memory at a time: well below a megabyte a column."""
 
@@ -28,25 +34,32 @@ _ANOTHER = "name another file with --table, or pass --overwrite to replace it"
 def write_table(
     path: str | os.PathLike[str], table: Mapping[str, npt.NDArray[Any]]
 ) -> None:
-    """Write a table as CSV, whole or not at all.
+    """Write a table, whole or not at all.
 
     Parameters
     ----------
     path
-        ``.csv``; UTF-8, with commas and a header. What is not defined stays empty.
+        ``.csv``: UTF-8, with commas and a header, and 7 digits. ``.parquet``, with
+        pyarrow: all digits. What is not defined stays empty.
     table
         ``(n,)`` columns of equal length, of numbers or words.
 
     Raises
     ------
     DataError
-        When the suffix is another or the folder cannot be written to.
+        When the suffix is another, pyarrow is needed and not installed, or the folder
+        cannot be written to.
     """
     check_table_suffix(path)
-    with (
-        whole_file(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
+    with whole_file(path) as temporary:
+        if temporary.suffix.lower() == PARQUET_SUFFIX:
+            write_parquet(temporary, table)
+        else:
+            _write_csv(temporary, table)
+
+
+def _write_csv(path: Path, table: Mapping[str, npt.NDArray[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table)
         columns = [np.asarray(column) for column in table.values()]
@@ -110,15 +123,27 @@ def read_joined_table(
     DataError
         When it cannot be read, or is another table.
     """
+    path = Path(path)
+    check_table_suffix(path)
+    read = _groups_of_parquet if path.suffix.lower() == PARQUET_SUFFIX else _groups
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            header, *rows = list(csv.reader(file))
+        groups = read(path)
     except (OSError, UnicodeError, ValueError, csv.Error) as error:
-        raise DataError(
-            f"{path} cannot be read as a table ({error}); {_ANOTHER}"
-        ) from error
-    if header[:1] != ["file"] or any(len(row) != len(header) for row in rows):
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a table ({reason}); {_ANOTHER}") from (
+            error
+        )
+    if groups is None:
         raise DataError(f"{path} is no table of several masks; {_ANOTHER}")
+    return groups
+
+
+def _groups(path: Path) -> dict[str, dict[str, npt.NDArray[Any]]] | None:
+    """Return the tables of a CSV; None when it has no column for the file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file))
+    if header[:1] != ["file"] or any(len(row) != len(header) for row in rows):
+        return None
     groups: dict[str, list[list[str]]] = {}
     for row in rows:
         groups.setdefault(row[0], []).append(row[1:])
@@ -132,16 +157,49 @@ def read_joined_table(
     }
 
 
+def _groups_of_parquet(path: Path) -> dict[str, dict[str, npt.NDArray[Any]]] | None:
+    """Return the tables of a Parquet; None when it has no column for the file."""
+    table = read_parquet(path)
+    files = table.pop("file", None)
+    if files is None:
+        return None
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(files):
+        rows.setdefault(str(name), []).append(row)
+    return {
+        name: {
+            column: _filled([cells[row] for row in group])
+            for column, cells in table.items()
+            if any(cells[row] is not None for row in group)
+        }
+        for name, group in rows.items()
+    }
+
+
+def _filled(cells: Sequence[Any]) -> npt.NDArray[Any]:
+    """Return cells with NaN for nothing among numbers, and "" among words."""
+    words = any(isinstance(cell, str) for cell in cells)
+    nothing = "" if words else math.nan
+    filled = [nothing if cell is None else cell for cell in cells]
+    return np.array(filled, object if words else None)
+
+
 def check_table_suffix(path: str | os.PathLike[str]) -> None:
     """Make sure that a path is one of a table.
 
     Raises
     ------
     DataError
-        When it is not.
+        When it is not, or pyarrow is needed for it and not installed.
     """
-    if Path(path).suffix.lower() != TABLE_SUFFIX:
-        raise DataError(f"{path} is no name for a table; let it end in {TABLE_SUFFIX}")
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise DataError(
+            f"{path} is no name for a table; let it end in "
+            f"{' or '.join(TABLE_SUFFIXES)}"
+        )
+    if suffix == PARQUET_SUFFIX:
+        check_parquet(path)
 
 
 def _cells(column: npt.NDArray[Any]) -> list[Any]:

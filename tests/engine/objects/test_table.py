@@ -268,17 +268,56 @@ def test_a_table_of_a_recorded_image_has_no_column_of_lost_pixels():
     assert not [name for name in table if "without" in name]
 
 
-def test_a_joined_table_that_is_read_is_written_as_it_was(tmp_path: Path):
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_joined_table_that_is_read_is_written_as_it_was(tmp_path: Path, suffix: str):
     one = {
         "label": np.array([1, 20_000_001]),
         "class": np.array(["a, b", "c"]),
         "area (µm²)": np.array([1 / 3, np.nan]),
     }
     other = {"label": np.array([7]), "z": np.array([0]), "area (µm²)": np.array([2.0])}
-    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     write_table(first, join_tables({"x.tif": one, "y, z.tif": other}))
     read = read_joined_table(first)
     assert list(read) == ["x.tif", "y, z.tif"]
     assert set(read["y, z.tif"]) == {"label", "z", "area (µm²)"}
     write_table(second, join_tables(read))
     assert second.read_bytes() == first.read_bytes()
+
+
+def test_parquet_keeps_numbers_words_and_what_is_missing(tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = {
+        "label": np.array([1, 4_000_000_000], np.uint32),
+        "class": np.array(["a, b", "c"]),
+        "area (µm²)": np.array([1 / 3, np.nan]),
+    }
+    write_table(tmp_path / "a.parquet", table)
+    read = parquet.read_table(tmp_path / "a.parquet")
+    assert read.to_pydict() == {
+        "label": [1, 4_000_000_000],
+        "class": ["a, b", "c"],
+        "area (µm²)": [1 / 3, None],
+    }
+    write_table(tmp_path / "b.parquet", table)
+    assert (tmp_path / "b.parquet").read_bytes() == (
+        tmp_path / "a.parquet"
+    ).read_bytes()
+    with pytest.raises(DataError, match="no table of several masks"):
+        read_joined_table(tmp_path / "a.parquet")
+    (tmp_path / "c.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"c\.parquet cannot be read as a table"):
+        read_joined_table(tmp_path / "c.parquet")
+
+
+def test_parquet_needs_pyarrow_and_csv_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("unet_engine.objects.parquet.find_spec", lambda name: None)
+    table = {"label": np.array([1])}
+    with pytest.raises(DataError, match=r"\[parquet\].*end in \.csv"):
+        write_table(tmp_path / "a.parquet", table)
+    write_table(tmp_path / "a.csv", table)
+    with pytest.raises(DataError, match=r"let it end in \.csv or \.parquet"):
+        write_table(tmp_path / "a.xlsx", table)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

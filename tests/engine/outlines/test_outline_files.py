@@ -241,6 +241,8 @@ def test_objects_that_were_drawn_in_qupath_are_read(tmp_path: Path) -> None:
             assert [(labels == n).sum() for n in (1, 2)] == [15, 16]
 
 
+# pycocotools 2.0 with NumPy 2
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_coco_is_read_by_its_own_tools(
     tmp_path: Path, labels: Any, table: dict[str, Any], capsys: Any
 ) -> None:
