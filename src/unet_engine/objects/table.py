@@ -130,9 +130,9 @@ def read_joined_table(
         groups = read(path)
     except (OSError, UnicodeError, ValueError, csv.Error) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a table ({reason}); {_ANOTHER}") from (
-            error
-        )
+        raise DataError(
+            f"{path} cannot be read as a table ({reason}); {_ANOTHER}"
+        ) from (error)
     if groups is None:
         raise DataError(f"{path} is no table of several masks; {_ANOTHER}")
     return groups

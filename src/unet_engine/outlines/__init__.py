@@ -3,14 +3,11 @@
 In go label images, plane by plane, and out come an ``Outline`` for each object
 (``labels``, by ``outline``): polygons along the edges of its pixels. ``imagej``,
 ``geojson`` and ``coco`` write and read them, with numbers as ``identities`` has them;
-``files`` chooses among these by suffix and content. Begin with ``files``.
+``files`` chooses among these by suffix (``suffixes``) and content. Begin there.
 """
 
 from unet_engine.outlines.files import (
-    OUTLINE_READ_SUFFIXES,
-    OUTLINE_SUFFIXES,
     OutlineFile,
-    check_outline_suffix,
     holds_outlines,
     images_in,
     read_outlines,
@@ -18,6 +15,11 @@ from unet_engine.outlines.files import (
 )
 from unet_engine.outlines.labels import iter_outlines, paint
 from unet_engine.outlines.outline import Outline
+from unet_engine.outlines.suffixes import (
+    OUTLINE_READ_SUFFIXES,
+    OUTLINE_SUFFIXES,
+    check_outline_suffix,
+)
 
 __all__ = [
     "OUTLINE_READ_SUFFIXES",

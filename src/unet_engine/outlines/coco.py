@@ -174,7 +174,8 @@ def _polygons(segmentation: Any, shape: tuple[int, int]) -> tuple[Any, ...]:
 
 def _mask_of_runs(runs: npt.NDArray[Any], size: Any) -> npt.NDArray[np.bool_]:
     height, width = size
-    if runs.size and runs.min() < 0 or not runs.sum() == height * width <= _MOST_PIXELS:
+    negative = runs.size > 0 and runs.min() < 0
+    if negative or not runs.sum() == height * width <= _MOST_PIXELS:
         raise ValueError(f"runs of {int(runs.sum())} pixels for {height} x {width}")
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T

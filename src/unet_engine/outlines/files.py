@@ -15,6 +15,10 @@ from unet_engine.outlines.coco import image_names, outlines_of_coco, write_coco
 from unet_engine.outlines.geojson import outlines_of_geojson, write_geojson
 from unet_engine.outlines.imagej import outlines_of_rois, write_rois
 from unet_engine.outlines.labels import iter_outlines, paint, shape_of
+from unet_engine.outlines.suffixes import (
+    OUTLINE_READ_SUFFIXES,
+    check_outline_suffix,
+)
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -25,12 +29,6 @@ if TYPE_CHECKING:
 
     from unet_engine.outlines.outline import Outline
     from unet_engine.stopping import Stop
-
-OUTLINE_SUFFIXES = (".zip", ".geojson", ".json")
-"""Of files that are written: regions of ImageJ, objects of QuPath, COCO."""
-
-OUTLINE_READ_SUFFIXES = (*OUTLINE_SUFFIXES, ".roi")
-"""Of files that are read; what a ``.json`` holds is seen from its content."""
 
 _MOST_PIXELS = 2**34
 """Of labels that a file without an image is read as: more is a wrong coordinate."""
@@ -183,7 +181,8 @@ def read_outlines(
     Raises
     ------
     DataError
-        When there is no such file, it is damaged, of another kind, or holds no areas.
+        When there is no such file, it is damaged, of another kind, or holds regions
+        without an inside only.
     """
     path = Path(path)
     shape = None
@@ -211,10 +210,9 @@ def read_outlines(
             f"{path} holds no outlines that can be read ({_first_line(error)}); export "
             "them again as ImageJ regions in a .zip, GeoJSON or COCO"
         ) from error
-    if not outlines:
-        left_out = f" ({notes[0]})" if notes else ""
+    if notes and not outlines:
         raise DataError(
-            f"{path} holds no areas{left_out}; export polygons, rectangles or ovals"
+            f"{path} holds no areas ({notes[0]}); export polygons, rectangles or ovals"
         )
     return OutlineFile(path, tuple(outlines), shape, tuple(notes))
 
@@ -237,7 +235,8 @@ def images_in(path: str | os.PathLike[str]) -> list[str]:
         raise DataError(
             f"{path} cannot be opened: {error.strerror or error}; check the path"
         ) from error
-    except Exception:  # the reader has the message
+    except (ValueError, KeyError, TypeError, RecursionError):
+        # The reader has the message.
         return []
 
 
@@ -260,23 +259,6 @@ def holds_outlines(path: str | os.PathLike[str]) -> bool:
         return start.startswith(b"Iout")
     words = (b"FeatureCollection", b'"Feature"', b'"annotations"', b'"images"')
     return suffix == ".geojson" or any(word in start for word in words)
-
-
-def check_outline_suffix(path: str | os.PathLike[str]) -> str:
-    """Make sure that a path is one of outlines; return its suffix.
-
-    Raises
-    ------
-    DataError
-        When it is not.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in OUTLINE_SUFFIXES:
-        raise DataError(
-            f"{path} is no name for outlines; let it end in .zip (ImageJ), .geojson "
-            "(QuPath) or .json (COCO)"
-        )
-    return suffix
 
 
 def _first_line(error: Exception) -> str:

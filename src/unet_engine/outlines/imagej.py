@@ -153,7 +153,7 @@ def _region(outline: Outline, axes: str) -> ImagejRoi:
 
 def _path(rings: Sequence[Any]) -> Any:
     """Return rings as a path of moves and lines."""
-    parts = []
+    parts: list[Any] = []
     for ring in rings:
         steps = np.full((len(ring), 3), _LINE, np.float32)
         steps[0, 0] = _MOVE

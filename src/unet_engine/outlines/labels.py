@@ -136,7 +136,7 @@ def paint(
             )
         top, left = y + top, x + left
         rows = slice(top, top + part.shape[0])
-        region = labels[(*index, rows, slice(left, left + part.shape[1]))]
+        region = labels[index][rows, left : left + part.shape[1]]
         overlapping += int(((region > 0) & (region != outline.label) & part).sum())
         region[part] = outline.label
     return labels, overlapping
@@ -201,9 +201,7 @@ def _check_axes(axes: str, shape: Sequence[int]) -> None:
         )
 
 
-def _index(
-    outline: Outline, shape: Sequence[int], axes: str
-) -> tuple[int, ...]:
+def _index(outline: Outline, shape: Sequence[int], axes: str) -> tuple[int, ...]:
     place = {"T": outline.t, "Z": outline.z}
     index = tuple(place[axis] for axis in axes[:-2])
     fits = all(i < n for i, n in zip(index, shape, strict=False))

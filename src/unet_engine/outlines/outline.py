@@ -114,7 +114,8 @@ def _corners(contour: npt.NDArray[np.float64]) -> Ring:
     """
     corners = np.floor((contour[:-1] + contour[1:]) / 2).astype(np.int64)[:, ::-1]
     steps = corners - np.roll(corners, 1, axis=0)
-    return corners[(steps != np.roll(steps, -1, axis=0)).any(axis=1)]
+    turns: Ring = corners[(steps != np.roll(steps, -1, axis=0)).any(axis=1)]
+    return turns
 
 
 def _simple(ring: Ring) -> list[Ring]:
@@ -209,7 +210,9 @@ def extent_of(outline: Outline) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     return low, high
 
 
-def runs_of(mask: npt.NDArray[np.bool_], x: int, y: int, height: int, width: int) -> Any:
+def runs_of(
+    mask: npt.NDArray[np.bool_], x: int, y: int, height: int, width: int
+) -> Any:
     """Return a mask as lengths of runs of an image, down its columns.
 
     Parameters

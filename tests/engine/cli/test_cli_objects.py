@@ -16,6 +16,7 @@ from skimage.draw import disk
 from unet_engine.cli import main
 from unet_engine.images import Image, read_labels, write_labels, write_probabilities
 from unet_engine.models.store import MODELS_VARIABLE, ModelStore
+from unet_engine.outlines import read_outlines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -493,3 +494,77 @@ def test_a_model_that_cannot_tell_objects_apart_is_refused(
         assert objects(mask, *out, *options) == 1
         assert_refused(1, capsys.readouterr().err, phrase)
         assert not out[1].exists()
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".geojson", ".json"])
+def test_outlines_hold_the_pixels_of_the_objects(
+    mask: Path, tmp_path: Path, capsys, suffix: str
+):
+    out, outlines = tmp_path / "out.tif", tmp_path / f"cells{suffix}"
+    assert objects(mask, "-o", out, "--outlines", outlines) == 0
+    assert f"{out} and {outlines}: " in capsys.readouterr().out
+    labels = read_labels(out)
+    found = read_outlines(outlines)
+    assert {one.class_name for one in found.outlines} == {"class 1"}
+    np.testing.assert_array_equal(found.labels(labels.shape, "YX")[0], labels)
+    if suffix == ".geojson":
+        assert all("area (px)" in one.measurements for one in found.outlines)
+
+    before = outlines.read_bytes()
+    assert objects(mask, "--outlines", outlines) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert objects(mask, "--outlines", outlines, "--overwrite") == 0
+    assert outlines.read_bytes() == before
+    again = tmp_path / f"again{suffix}"
+    assert objects(out, "--label-values", "objects", "--outlines", again) == 0
+    np.testing.assert_array_equal(
+        read_outlines(again).labels(labels.shape, "YX")[0], labels
+    )
+
+
+def test_outlines_of_many_masks_go_into_a_folder(masks: Path, tmp_path: Path, capsys):
+    (masks / "c.tif").unlink()
+    folder, one = tmp_path / "outlines", tmp_path / "all.zip"
+    assert objects(masks, "--outlines", one) == 1
+    error = capsys.readouterr().err
+    assert "give a folder for the outlines" in error
+    assert objects(masks, "--outlines", folder, "--outline-format", "qupath") == 0
+    names = [path.stem for path in sorted(masks.iterdir())]
+    assert [path.name for path in sorted(folder.iterdir())] == [
+        f"{name}.geojson" for name in sorted(names)
+    ]
+    (folder / f"{names[0]}.geojson").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    capsys.readouterr()
+    options = ("--outlines", folder, "--outline-format", "qupath", "--resume")
+    assert objects(masks, *options) == 0
+    assert capsys.readouterr().err.count("there already; skipped") == len(names) - 1
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert (folder / f"{names[0]}.geojson").exists()
+
+
+def test_what_outlines_are_refused_and_what_is_advised_works(
+    mask: Path, tmp_path: Path, capsys
+):
+    assert objects(mask, "--outlines", tmp_path / "cells.xml") == 1
+    assert ".geojson (QuPath)" in capsys.readouterr().err
+    stack = tmp_path / "stack.tif"
+    planes = np.zeros((2, 9, 9), np.uint8)
+    planes[:, 2:8, 2:8] = 1
+    tifffile.imwrite(stack, planes)
+    place = tmp_path / "p.zip"
+    assert objects(stack, "--axes", "PYX", "--outlines", place) == 1
+    assert "not of PYX" in capsys.readouterr().err
+    assert objects(stack, "--axes", "TYX", "--outlines", place) == 0
+    assert {one.t for one in read_outlines(place, axes="TYX").outlines} == {0, 1}
+
+
+def test_a_table_as_parquet_has_the_same_rows(mask: Path, tmp_path: Path, capsys):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table, other = tmp_path / "t.csv", tmp_path / "t.parquet"
+    assert objects(mask, "--table", table) == objects(mask, "--table", other) == 0
+    read = parquet.read_table(other).to_pydict()
+    rows = rows_of(table)
+    assert list(read) == list(rows[0])
+    areas = [float(row["area (px)"]) for row in rows]
+    assert read["area (px)"] == areas

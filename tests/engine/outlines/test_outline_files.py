@@ -270,9 +270,7 @@ def test_coco_is_read_by_its_own_tools(
 
 
 @given(arrays(np.bool_, (9, 11)))
-@settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_compressed_runs_of_coco_are_read(tmp_path: Path, mask: Any) -> None:
     tools = pytest.importorskip("pycocotools.mask")
     mask[0, 0] = True
@@ -309,8 +307,7 @@ def test_of_several_images_of_coco_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2 images \(x\.png, y\.png\).*name one"):
         read_outlines(path)
     assert len(read_outlines(path, image="x.png").outlines) == 1
-    with pytest.raises(DataError, match="holds no areas"):
-        read_outlines(path, image="y.png")
+    assert read_outlines(path, image="y.png").labels()[0].shape == (9, 11)
     with pytest.raises(DataError, match=r"z\.png is not among them"):
         read_outlines(path, image="z.png")
 
@@ -376,6 +373,22 @@ def test_files_are_known_by_a_look(tmp_path: Path, labels: Any) -> None:
     (tmp_path / "c.zip").write_bytes(b"PK")
     for name in ("b.json", "b.zip", "c.zip", "missing.geojson", "a.tif"):
         assert not holds_outlines(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_no_objects_are_no_error(tmp_path: Path, suffix: str) -> None:
+    labels = np.zeros((5, 6), np.uint8)
+    path = tmp_path / f"a{suffix}"
+    assert write_outlines(path, labels, image_name="a.tif") == 0
+    again, _, _ = read_outlines(path).labels(labels.shape, "YX")
+    np.testing.assert_array_equal(again, labels)
+
+
+def test_regions_without_an_inside_only_are_refused(tmp_path: Path) -> None:
+    line = roifile.ImagejRoi(roitype=roifile.ROI_TYPE.LINE)
+    (tmp_path / "a.roi").write_bytes(line.tobytes())
+    with pytest.raises(DataError, match=r"no areas \(1 regions.*export polygons"):
+        read_outlines(tmp_path / "a.roi")
 
 
 def test_a_wrong_suffix_is_refused_and_nothing_is_written(

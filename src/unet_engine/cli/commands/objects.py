@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from unet_engine.cli.commands.object_outlines import ObjectOutlines
 from unet_engine.cli.commands.object_tables import ObjectTables, check_same_objects
 from unet_engine.cli.commands.objects_files import (
     choose_scale,
@@ -55,7 +56,7 @@ def run(
     options: ObjectsOptions = ObjectsOptions(),
     settings: Settings = NO_SETTINGS,
 ) -> int:
-    """Give every object of a mask an id of its own, and measure it.
+    """Give every object of a mask an id of its own, measure and outline it.
 
     Objects that touch are split as the model shows them, at their necks, or along a
     boundary class. Only parts of the mask are in memory at a time.
@@ -81,6 +82,7 @@ def run(
     napari-unet objects mask.tif -o objects.tif --image image.tif --model nuclei
     napari-unet objects masks/ -o objects/ --table all.csv --image images/
     napari-unet objects ids.tif --label-values objects --table objects.csv
+    napari-unet objects mask.tif --outlines cells.zip
     """
     config = _config(options, settings)
     _check_wishes(options, config)
@@ -92,13 +94,14 @@ def run(
     )
     paths = [task.image for task in tasks]
     tables = ObjectTables(options.table, paths, several=several)
+    outlines = ObjectOutlines(options, masks, several=several)
     resume = options.resume and not options.overwrite
     tables.check(inputs, overwrite=options.overwrite, resume=resume)
     rule = read_rule(options, paths, method=config.method)
     batch = Batch(len(tasks), "masks", "measured" if options.table else "separated")
     with stop_on_interrupt("stopping") as stop:
         search = _Searches(
-            options, config, rule, companions, inputs, tables, batch, stop
+            options, config, rule, companions, inputs, tables, outlines, batch, stop
         )
         for task in tasks:
             if stop() or not search.run(task, resume=resume):
@@ -121,6 +124,7 @@ class _Searches:
     companions: Mapping[str, Companions]
     inputs: Inputs
     tables: ObjectTables
+    outlines: ObjectOutlines
     batch: Batch
     stop: Stop
 
@@ -138,18 +142,24 @@ class _Searches:
         with self.batch.attempt(task.image):
             made = resume and output is not None and task.labels.exists()
             kept = task.labels if made and not task.clash else None
-            if resume and self.tables.holds(task.image) and (kept or output is None):
-                path, where = (kept, "there") if kept else (task.image, f"in {table}")
+            outlined = self.outlines.holds(task.image)
+            listed = self.tables.holds(task.image)
+            if resume and listed and outlined and (kept or output is None):
+                path, where = (kept or task.image), "there"
+                if not kept and table is not None:
+                    where = f"in {table}"
                 self.batch.skip(path, quiet=self.options.quiet, where=where)
                 return True
             self.tables.check_new()
+            if not (resume and outlined):
+                self.outlines.check(task.image, self.inputs)
             if output is not None and kept is None:
                 overwrite = self.options.overwrite
                 check_task(task, self.inputs, _LABEL_SUFFIXES, overwrite=overwrite)
                 _check_zarr(task.labels, self.inputs, overwrite=overwrite)
             try:
                 found = _run_one(
-                    self._files(task, kept),
+                    self._files(task, kept, outlined=resume and outlined),
                     self.options,
                     self.config,
                     self.rule,
@@ -159,16 +169,19 @@ class _Searches:
                 print(f"napari-unet: {cancelled}", file=sys.stderr)
                 return False
             self.batch.done += 1
-            if found is not None:
+            if found is not None and table is not None:
                 self.tables.add(task.image, found)
         return True
 
-    def _files(self, task: Task, kept: Path | None) -> MaskFiles:
-        """Return the files of one mask."""
+    def _files(self, task: Task, kept: Path | None, *, outlined: bool) -> MaskFiles:
+        """Return the files of one mask, of the outlines what is not there yet."""
         made = self.options.output is None or kept is not None
         files = {name: each.of(task.image) for name, each in self.companions.items()}
         output = None if made else task.labels
-        return MaskFiles(mask=task.image, output=output, kept=kept, **files)
+        outlines = None if outlined else self.outlines.of(task.image)
+        return MaskFiles(
+            mask=task.image, output=output, outlines=outlines, kept=kept, **files
+        )
 
 
 def _companions(options: ObjectsOptions, *, several: bool) -> Mapping[str, Companions]:
@@ -203,6 +216,7 @@ def _run_one(
         When ``stop`` returns True.
     """
     from unet_engine.objects import label_zarr, write_objects
+    from unet_engine.outlines import write_outlines
 
     started = time.monotonic()
     mask_image, image = open_files(files, options)
@@ -234,9 +248,21 @@ def _run_one(
             write_objects(files.output, objects.labels, mask_image)
     if files.kept is not None:
         check_same_objects(files.kept, objects.labels)
+    if files.outlines is not None and table is not None:
+        name = (files.image or files.mask).name
+        write_outlines(
+            files.outlines,
+            objects.labels,
+            mask_image.leading_axes + "YX",
+            table=table,
+            image_name=name,
+            stop=stop,
+        )
     count = len(table["label"]) if table is not None else objects.classes.size
     written = " and ".join(
-        str(p) for p in (files.output or files.mask, options.table) if p
+        str(p)
+        for p in (files.output or files.mask, options.table, files.outlines)
+        if p is not None
     )
     print(
         f"{written}: {count} object{'s' * (count != 1)} in {objects.ndim}-D"
@@ -278,10 +304,16 @@ def _left_out(
 
 
 def _check_wishes(options: ObjectsOptions, config: ObjectConfig) -> None:
-    if config.method == "keep" and options.table is None:
-        raise DataError("--method keep changes no ids; give --table to measure them")
-    if options.output is None and options.table is None:
-        raise DataError("nothing to write; give -o for the objects, --table, or both")
+    derived = options.table is not None or options.outlines is not None
+    if config.method == "keep" and not derived:
+        raise DataError(
+            "--method keep changes no ids; give --table to measure them, or --outlines"
+        )
+    if options.output is None and not derived:
+        raise DataError(
+            "nothing to write; give -o for the objects, --table or --outlines, or more "
+            "of them"
+        )
     if options.model is not None and config.method != "watershed":
         raise DataError(
             f"--model separates touching objects, and --method {config.method} "
@@ -323,7 +355,7 @@ class _Search:
     stop: Stop
 
     def run(self, out: Any = None) -> tuple[Objects, dict[str, Any] | None]:
-        """Find the objects, and measure them if there is to be a table.
+        """Find the objects, and measure them for a table or outlines.
 
         Parameters
         ----------
@@ -335,7 +367,7 @@ class _Search:
         name, quiet = self.name, self.options.quiet
         finding = iter_label_objects(self.mask, self.config, out=out, stop=self.stop)
         objects = _drain_behind_bar(finding, name, quiet=quiet)
-        if self.options.table is None:
+        if self.options.table is None and self.options.outlines is None:
             return objects, None
         measuring = iter_measure_objects(
             objects,

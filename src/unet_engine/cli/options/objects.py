@@ -6,7 +6,7 @@ Annotations here are read at run time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
@@ -43,8 +43,13 @@ class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
     output
         Image of object ids to write (.tif, .png, .ome.zarr); a folder for many.
     table
-        Table of measurements to write; of several masks one, with a column for the
-        file.
+        Table of measurements to write (.csv, .parquet); of several masks one, with a
+        column for the file.
+    outlines
+        Outlines of the objects to write for another program (.zip for ImageJ, .geojson
+        for QuPath, .json in the format of COCO); a folder for many.
+    outline_format
+        Which of these go into a folder.
     image
         The image of the mask, for the brightness of the objects; a folder of images of
         the same names for several.
@@ -73,7 +78,9 @@ class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
     """
 
     output: Annotated[UserPath | None, Parameter(alias="-o", metavar="OUT")] = None
-    table: Annotated[UserPath | None, Parameter(metavar="CSV")] = None
+    table: Annotated[UserPath | None, Parameter(metavar="TABLE")] = None
+    outlines: Annotated[UserPath | None, Parameter(metavar="FILE")] = None
+    outline_format: Literal["imagej", "qupath", "coco"] = "imagej"
     image: Annotated[UserPath | None, Parameter(metavar="FILE")] = None
     scale: Annotated[
         tuple[float, ...] | None,
@@ -105,6 +112,8 @@ class MaskFiles:
         Of the mask, where they are given.
     output
         Where the object ids go; None to write none.
+    outlines
+        Where the outlines go; None to write none.
     kept
         Object ids that an earlier run wrote, and that are only measured.
     """
@@ -113,4 +122,5 @@ class MaskFiles:
     image: Path | None
     probabilities: Path | None
     output: Path | None
+    outlines: Path | None
     kept: Path | None
