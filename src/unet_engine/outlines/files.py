@@ -241,7 +241,7 @@ def images_in(path: str | os.PathLike[str]) -> list[str]:
 
 
 def holds_outlines(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is one of outlines, as far as a look at its beginning tells."""
+    """Whether a file is one of outlines, by a look at its beginning."""
     path = Path(path)
     suffix = path.suffix.lower()
     try:
