@@ -1,4 +1,4 @@
-"""The reader of OME-Zarr images: lazy, in all their levels, with scale and names."""
+"""The reader of OME-Zarr images and labels: lazy, all levels, with scale and names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
 from unet_engine.images.pixel_size import MICROMETRE, SECOND
 from unet_engine.images.zarr.ome_zarr import image_paths, open_levels
+from unet_engine.images.zarr.writing import written_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ def get_reader(
 
 def read_images(path: str | Sequence[str]) -> list[LayerData]:
     """Open OME-Zarr images as lazy layers; channels become layers of their own.
+
+    Images that are marked as labels become Labels layers.
 
     Chunks that are not there are shown, and predicted, as the value that the zarr names
     for them: writers leave out empty ones.
@@ -84,11 +87,21 @@ def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
         "units": ["pixel" if step is None else _UNITS[step.unit] for step in steps],
         "multiscale": len(arrays) > 1,
     }
+    if _holds_labels(inside, full):
+        return (arrays if len(arrays) > 1 else arrays[0], options, "labels")
     if "C" in full.axes:
         options["channel_axis"] = full.axes.index("C")
         if full.channels > 1:
             options["name"] = [f"{name} C{n}" for n in range(full.channels)]
     return (arrays if len(arrays) > 1 else arrays[0], options, "image")
+
+
+def _holds_labels(path: Path, image: Image) -> bool:
+    """Whether an image is marked as one of labels, and napari can show it as such."""
+    attributes = written_attributes(path)
+    attributes = attributes.get("ome", attributes)
+    is_whole = np.dtype(image.data.dtype).kind in "iu" and "C" not in image.axes
+    return is_whole and "image-label" in attributes
 
 
 def _name(file: Path) -> str:

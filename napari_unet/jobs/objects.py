@@ -15,9 +15,9 @@ from unet_engine.objects import (
     SemanticMask,
     iter_label_objects,
     iter_measure_objects,
-    write_table,
 )
 from unet_engine.objects.editing import with_claimed_objects
+from unet_engine.outlines import write_object_file
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_unet.jobs.orders import ObjectsOrder
     from unet_engine.annotations.annotations import Annotations
+    from unet_engine.images import Image
     from unet_engine.objects import BlockDone, ObjectConfig, Objects
     from unet_engine.places import Index, Region
     from unet_engine.stopping import Stop
@@ -193,12 +194,21 @@ def split_view(
     return np.array(objects.labels)
 
 
-def save_table(
-    path: str, table: Table, stop: Stop
-) -> Generator[ObjectsStep, None, str]:
-    """Write a table, whole or not at all, and return where."""
+def save_objects(
+    path: str, labels: Any, image: Image, table: Table, stop: Stop
+) -> Generator[ObjectsStep, None, str | None]:
+    """Write objects in the format of the suffix, whole or not at all.
+
+    Returns
+    -------
+    str or None
+        The path; None when it was stopped.
+    """
     yield ObjectsStep(what="Saving", done=0, total=1)
-    write_table(path, table)
+    try:
+        write_object_file(path, labels, image, table, stop=stop)
+    except Cancelled:
+        return None
     return path
 
 

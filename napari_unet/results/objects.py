@@ -15,6 +15,7 @@ from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.conversion import layer_view, pixel_size_of, placement
 from napari_unet.viewer.placement import follow_placement
 from unet_engine.errors import DataError
+from unet_engine.images import Image
 from unet_engine.objects.editing import delete_objects, merge_objects, split_objects
 
 if TYPE_CHECKING:
@@ -93,6 +94,21 @@ class ObjectsView:
                 "separate the objects again"
             )
         return np.reshape(self.layer.data, self.working_image.mask.shape)
+
+    @property
+    def named_image(self) -> Image:
+        """The ids as an image with the axes and the pixel size of the layer.
+
+        Raises
+        ------
+        DataError
+            When the layer was given data of another shape.
+        """
+        layout = self.working_image.layout
+        kept = "".join(axis for axis in layout.axes if axis not in "CS")
+        source = self.working_image.image.name
+        size = self.working_image.image.pixel_size
+        return Image.from_array(self.ids, kept, name=source, pixel_size=size)
 
     @property
     def ndim(self) -> int:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.jobs.job import run
-from napari_unet.jobs.objects import ClassProbabilities, find_objects, save_table
+from napari_unet.jobs.objects import ClassProbabilities, find_objects, save_objects
 from napari_unet.jobs.orders import ObjectsOrder
 from napari_unet.results.objects import objects_of, show_objects
 from napari_unet.results.probabilities import probability_maps_of
 from napari_unet.steps.objects.correcting import CorrectingTools
+from napari_unet.steps.objects.file_dialog import choose_object_file
 from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
 from napari_unet.steps.objects.live_split import LiveSplit
 from napari_unet.steps.objects.table import dock_table, table_in
@@ -113,7 +113,10 @@ class ObjectsSection(JobSection):
         cancel = button("Cancel", "Stop here. Earlier objects stay.", self.stop)
         self._add_controls(self.separate, cancel)
         self.save = button(
-            "Save table…", "Write the measurements to a CSV file.", self.choose_file
+            "Save…",
+            "Write the measurements as a table, or the objects as an image or as "
+            "outlines for ImageJ, QuPath or COCO.",
+            self.choose_file,
         )
         self.table = button(
             "Show table",
@@ -248,31 +251,34 @@ class ObjectsSection(JobSection):
         self._show_state()
 
     def choose_file(self) -> None:
-        """Let the user choose a file for the table, and write it."""
+        """Let the user choose a file and its format, and write the objects there."""
         if self.objects is None:
             return
-        dialog = QFileDialog(self, "Save the table of the objects")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter("Tables (*.csv)")
-        dialog.setDefaultSuffix("csv")
-        dialog.selectFile(f"{Path(self.objects.layer.name).name}.csv")
-        dialog.fileSelected.connect(self.save_table)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        name = Path(self.objects.layer.name).name
+        choose_object_file(self, name, self.save_as)
 
-    def save_table(self, path: str) -> None:
-        """Write the table of the objects, whole or not at all."""
+    def save_as(self, path: str) -> None:
+        """Write the objects in the format of the suffix, whole or not at all."""
         view = self.objects
         if view is None or self._workspace.activity:
             return
+        try:
+            # What is corrected meanwhile goes into the next file.
+            labels, image = view.ids.copy(), view.named_image
+        except EngineError as error:
+            show_warning(str(error))
+            return
         self._launch(
-            partial(save_table, path, view.table),
+            partial(save_objects, path, labels, image, view.table),
             layer=None,
             on_events=self._on_steps,
             on_result=partial(self._on_saved, view.outdated),
         )
 
-    def _on_saved(self, outdated: str, path: str) -> None:
+    def _on_saved(self, outdated: str, path: str | None) -> None:
+        if path is None:
+            self.text.setText("Stopped. Nothing was written.")
+            return
         # A path has no gaps at which a narrow dock could break it.
         self.text.setText(f"Saved {Path(path).name}.")
         show_info(" ".join(filter(None, (f"Saved {path}.", outdated))))

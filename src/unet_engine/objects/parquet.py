@@ -20,6 +20,11 @@ PARQUET_SUFFIX = ".parquet"
 _ADVICE = 'pip install "napari-unet-finetune[parquet]"'
 
 
+def has_parquet() -> bool:
+    """Whether the optional package for Parquet is installed."""
+    return find_spec("pyarrow") is not None
+
+
 def check_parquet(path: object) -> None:
     """Make sure that Parquet can be written and read.
 
@@ -33,7 +38,7 @@ def check_parquet(path: object) -> None:
     DataError
         When pyarrow is not installed.
     """
-    if find_spec("pyarrow") is None:
+    if not has_parquet():
         raise DataError(
             f"{path} needs pyarrow to be written or read; {_ADVICE}, or let the name "
             "of the table end in .csv"

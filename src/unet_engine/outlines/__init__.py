@@ -3,7 +3,8 @@
 In go label images, plane by plane, and out come an ``Outline`` for each object
 (``labels``, by ``outline``): polygons along the edges of its pixels. ``imagej``,
 ``geojson`` and ``coco`` write and read them, with numbers as ``identities`` has them;
-``files`` chooses among these by suffix (``suffixes``) and content. Begin there.
+``files`` chooses among these by suffix (``suffixes``) and content, ``object_files``
+among tables and label images too. Begin with ``files``.
 """
 
 from unet_engine.outlines.files import (
@@ -14,6 +15,7 @@ from unet_engine.outlines.files import (
     write_outlines,
 )
 from unet_engine.outlines.labels import iter_outlines, paint
+from unet_engine.outlines.object_files import write_object_file
 from unet_engine.outlines.outline import Outline
 from unet_engine.outlines.suffixes import (
     OUTLINE_READ_SUFFIXES,
@@ -32,5 +34,6 @@ __all__ = [
     "iter_outlines",
     "paint",
     "read_outlines",
+    "write_object_file",
     "write_outlines",
 ]

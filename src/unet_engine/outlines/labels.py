@@ -74,6 +74,10 @@ def iter_outlines(
                 raise Cancelled("stopped before the outlines were found")
             sums.add(block, np.asarray(labels[block.core_slices]), None)
         rows = sums.finish()
+        if rows.ids.size and rows.ids[0] < 0:
+            raise DataError(
+                f"there is an object {rows.ids[0]}; ids start at 1: renumber"
+            )
         for group, numbers, (y, x) in iter_groups(labels, grid, index, rows):
             if stop():
                 raise Cancelled("stopped before the outlines were found")

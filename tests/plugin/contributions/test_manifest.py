@@ -43,6 +43,7 @@ def test_every_contribution_has_its_command() -> None:
     used = {
         *(widget.command for widget in contributions.widgets),
         *(reader.command for reader in contributions.readers),
+        *(writer.command for writer in contributions.writers),
         *(sample.command for sample in contributions.sample_data),
         *(item.command for items in contributions.menus.values() for item in items),
     }

@@ -21,7 +21,9 @@ from napari_unet.results.probabilities import ProbabilityLayers
 from napari_unet.state import large_arrays
 from napari_unet.steps.objects import section as _objects
 from napari_unet.steps.objects.form import PLANES
+from unet_engine.images import open_image
 from unet_engine.objects import ObjectConfig, SemanticMask, label_objects
+from unet_engine.outlines import OUTLINE_SUFFIXES, read_outlines
 from unet_engine.prediction.events import TileDone
 
 if TYPE_CHECKING:
@@ -420,7 +422,7 @@ def test_the_button_of_step_2_opens_step_4(dock: Docked, disks: Any) -> None:
 
 
 def save_as(docked: Docked, path: Path) -> None:
-    """Press Save table and type a name into the dialog."""
+    """Press Save and type a name into the dialog."""
     click(docked, docked.widget.objects.save)
     (dialog,) = docked.widget.objects.findChildren(QFileDialog)
     dialog.findChild(QLineEdit).setText(str(path))
@@ -460,7 +462,7 @@ def test_a_table_that_cannot_be_saved_is_reported_and_the_old_one_stays(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    measured.widget.objects.save_table(str(old))
+    measured.widget.objects.save_as(str(old))
     measured.wait()
     assert any("No space left" in message for message in notices)
     assert old.read_text() == "precious"
@@ -563,3 +565,31 @@ def test_a_dock_that_is_opened_again_knows_the_objects(
     real_dock.viewer.window.add_dock_widget(widget, name="U-Net")
     assert widget.objects.objects.layer is layer
     assert widget.objects.save.isEnabled()
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".geojson", ".json", ".tif", ".ome.zarr"])
+def test_objects_are_saved_in_the_format_that_is_chosen(
+    measured: Docked, tmp_path: Path, suffix: str
+) -> None:
+    section = measured.widget.objects
+    click(measured, section.save)
+    (dialog,) = section.findChildren(QFileDialog)
+    dialog.setDirectory(str(tmp_path))
+    (chosen,) = [f for f in dialog.nameFilters() if f.endswith(f"*{suffix})")]
+    dialog.selectNameFilter(chosen)
+    dialog.filterSelected.emit(chosen)
+    name = dialog.findChild(QLineEdit).text()
+    assert name.endswith(suffix)
+    assert not name.endswith(f".csv{suffix}")
+    dialog.accept()
+    measured.wait()
+    labels = objects_layer(measured).data
+    path = tmp_path / name
+    if suffix in OUTLINE_SUFFIXES:
+        found = read_outlines(path)
+        assert {one.class_name for one in found.outlines} == {"cell"}
+        again = found.labels(labels.shape, "YX")[0]
+    else:
+        again = open_image(path, labels=True).read(())[0]
+    np.testing.assert_array_equal(again, labels)
+    assert f"Saved {name}" in section.text.text()
