@@ -9,8 +9,10 @@ import numpy as np
 from scipy import ndimage
 
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.generators import drain
 from unet_engine.labels import IGNORE
 from unet_engine.metrics import Confusion, average_reports, report
+from unet_engine.metrics.comparison import ConnectedPieces, iter_compare
 from unet_engine.prediction.segmentation import predict
 from unet_engine.stopping import never
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.metrics import LabelKind
+    from unet_engine.metrics.comparison import WorstPlace
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.stopping import Stop
@@ -107,6 +110,36 @@ class Evaluator:
                 "frequency_weighted_iou": confusion.frequency_weighted_iou,
             }
         return Evaluation(confusion=confusion, scores=scores)
+
+
+def find_worst(
+    labelled: LabelledImage,
+    predicted: npt.NDArray[np.uint8],
+    kind: LabelKind,
+    most: int,
+) -> tuple[WorstPlace, ...]:
+    """Return the places of an image where result and labels differ most.
+
+    Parameters
+    ----------
+    labelled
+        The truth.
+    predicted
+        ``(*leading, Y, X)`` class ids.
+    kind
+        What the labels mean; the objects of a mask are its connected pieces.
+    most
+        Places at most.
+    """
+    target = labelled.target()
+    objects = labelled.object_ids() if kind == "instances" else None
+    if objects is None:
+        return drain(iter_compare(target, predicted, most=most)).worst
+    ndim = 3 if labelled.image.leading_axes.endswith("Z") else 2
+    counted = np.where(target == IGNORE, 0, predicted)
+    pieces = ConnectedPieces(counted, ndim)
+    run = iter_compare(objects, pieces, "instances", ndim=ndim, most=most)
+    return drain(run).worst
 
 
 def evaluate(

@@ -100,9 +100,7 @@ def test_going_on_meets_every_image_of_a_state_once(
         assert met == [e for e in entries if e.state == wanted][::step]
 
 
-def test_the_second_window_is_read_only(
-    listed: ImageList, tmp_path: Path
-) -> None:
+def test_the_second_window_is_read_only(listed: ImageList, tmp_path: Path) -> None:
     second = ImageList.open(tmp_path / "plate.unet")
     assert not listed.read_only
     assert "open in another window (process" in second.read_only

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
+from unet_engine.cli.commands.evaluate_worst import WorstPlaces, print_places
 from unet_engine.cli.files.batch import Batch
 from unet_engine.cli.files.reading import read_labelled
 from unet_engine.cli.interrupts import INTERRUPTED, stop_on_interrupt
@@ -28,12 +30,17 @@ from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
 
     from unet_engine.metrics import Confusion, LabelKind
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
     from unet_engine.training.data.labelled_images import LabelledImage
+
+    Labels = npt.NDArray[np.uint8]
 
 
 _WORDING = Wording(
@@ -53,6 +60,10 @@ class EvaluateOptions(DataOptions):
     scores
         What is measured; auto: instances with --label-values objects, membranes when
         class 1 of the model is called so, else classes.
+    worst
+        List as many places of all images where result and labels differ most: squares
+        of 128 pixels by their wrong pixels; with scores of instances the objects that
+        are missed, extra, merged, split or inexact.
     json
         Print one JSON object on stdout.
     """
@@ -61,6 +72,7 @@ class EvaluateOptions(DataOptions):
     labels: Annotated[UserPath | None, Parameter(metavar="DIR", required=True)] = None
     model: str
     scores: Literal["auto", "classes", "membranes", "instances"] = "auto"
+    worst: Annotated[int, Parameter(validator=Number(gte=0))] = 0
     json: Flag = False
 
 
@@ -93,16 +105,25 @@ def run(*, options: EvaluateOptions, settings: Settings = NO_SETTINGS) -> int:
     --------
     napari-unet evaluate --images a/ --labels b/ --model mine
     napari-unet evaluate --images a/ --labels b/ --model mine --range 20: --json
+    napari-unet evaluate --images a/ --labels b/ --model mine --worst 10
     """
     checkpoint = ModelStore().load(options.model)
     classes = checkpoint.spec.classes
     kind = _choose_kind(options, classes)
     batch = Batch(0, "images", "measured")
+    worst = WorstPlaces(kind, options.worst)
     data = read_labelled(options, classes, _WORDING, batch)
     config = PredictConfig(**settings)
     with stop_on_interrupt("stopping") as stop:
         measured = measure(
-            checkpoint, data.images, config, kind, stop, batch, quiet=options.quiet
+            checkpoint,
+            data.images,
+            config,
+            kind,
+            stop,
+            batch,
+            quiet=options.quiet,
+            on_predicted=worst.add,
         )
     if measured is None:
         print("napari-unet: stopped, nothing was measured", file=sys.stderr)
@@ -116,6 +137,8 @@ def run(*, options: EvaluateOptions, settings: Settings = NO_SETTINGS) -> int:
     figures |= {"scores": scores, "images": batch.done, "model": options.model}
     if batch.errors:
         figures["errors"] = {p.name: line for p, line in batch.errors.items()}
+    if options.worst:
+        figures["worst"] = worst.figures(classes)
     if options.json:
         print(json.dumps(figures))
     else:
@@ -164,6 +187,7 @@ def measure(
     batch: Batch,
     *,
     quiet: bool,
+    on_predicted: Callable[[LabelledImage, Labels], object],
 ) -> tuple[Confusion, dict[str, float]] | None:
     """Predict the images and compare them with their labels.
 
@@ -184,6 +208,7 @@ def measure(
                 if not prediction.complete:
                     return None
                 evaluator.add(one, prediction.labels)
+                on_predicted(one, prediction.labels)
                 report((f"{one.name}: {n}" for n in prediction.notes), quiet=quiet)
                 batch.done += 1
             progress.update()
@@ -228,3 +253,4 @@ def _print_table(figures: dict[str, Any]) -> None:
     )
     for name, value in figures["scores"].items():
         print(f"{name:22} {value:.4f}")
+    print_places(figures.get("worst", ()))
