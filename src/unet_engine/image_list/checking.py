@@ -142,10 +142,12 @@ def settle(images: ImageList, checked: Checked) -> None:
     """Change a list to what a check is certain of; a read-only one stays as it is."""
     if images.read_only:
         return
+    found = {}
     for path, after in checked.settled.items():
         before = images.get(path)
         if before is not None and images.get(after.path) in (None, before):
-            images.update(before, path=after.path, stamp=after.stamp)
+            found[path] = replace(before, path=after.path, stamp=after.stamp)
+    images.replace(found)
     if not any(problem.trouble == "missing" for problem in checked.problems):
         images.was_in = None
 
@@ -266,11 +268,10 @@ def _accept(
     images: ImageList, problem: Problem, place: Path | None, fields: dict[str, object]
 ) -> Entry:
     entry = problem.entry
-    if place is not None:
-        entry = images.relocate(entry, place)
-    now = images.place_of(entry)
+    now = images.place_of(entry) if place is None else place
     if stamp_of(now) is None:
         raise DataError(
             f"{now} is not there; find it first, or remove it from the list"
         )
-    return images.update(entry, **fingerprint(now), **fields)
+    path = images.entries_for([now])[0].path
+    return images.update(entry, path=path, **fingerprint(now), **fields)

@@ -41,6 +41,34 @@ class Added:
     known: tuple[Entry, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """Which images are in a list; two are equal if nothing was added, moved or removed.
+
+    Attributes
+    ----------
+    images
+        The list.
+    version
+        Counts what was.
+    """
+
+    images: ImageList
+    version: int
+
+    def find(self, path: Path) -> Path | None:
+        """Return where an image is that was at a path; None when it is not in the list.
+
+        One that is gone from there is the one of its name, if there is one. Whether it
+        is the same image is for the caller to see.
+        """
+        entry = self.images.entry_of(path)
+        if entry is None and not path.exists():
+            named = self.images.named(path.name)
+            entry = named[0] if len(named) == 1 else None
+        return None if entry is None else self.images.place_of(entry)
+
+
 class ImageList:
     """A list of images. Make one with ``create`` or ``open``.
 
@@ -70,7 +98,8 @@ class ImageList:
         self._entries = {entry.path: entry for entry in contents.entries}
         self._model = contents.model
         self._settings = dict(contents.settings)
-        self._changes = self._saved = 0
+        self._changes = self._saved = self._version = 0
+        self._names: dict[str, list[str]] | None = None
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> ImageList:
@@ -173,8 +202,27 @@ class ImageList:
         """Return the entry of a path as it stands in the list."""
         return self._entries.get(path)
 
-    def add(self, images: Iterable[str | os.PathLike[str]]) -> Added:
-        """Add images that are not in the list; only size and time of them are read.
+    def entries_for(
+        self, images: Iterable[str | os.PathLike[str]]
+    ) -> tuple[Entry, ...]:
+        """Describe images as the list would hold them; the list is not changed.
+
+        Only size and time of them are read. For any thread.
+        """
+        found = []
+        folders: dict[Path, Path] = {}
+        for image in images:
+            place = Path(os.path.normpath(Path(image).absolute()))
+            if place.parent not in folders:
+                folders[place.parent] = _resolved(place.parent)
+            # As that of the list: a path through a link could not move with it.
+            place = folders[place.parent] / place.name
+            path = self._relative(place)
+            found.append(Entry(path=path, stamp=stamp_of(place) or ""))
+        return tuple(found)
+
+    def insert(self, entries: Iterable[Entry]) -> Added:
+        """Add what `entries_for` returned; those that are in the list stay as they are.
 
         Raises
         ------
@@ -184,22 +232,27 @@ class ImageList:
         self._check_writable()
         new: dict[str, Entry] = {}
         known: dict[str, Entry] = {}
-        folders: dict[Path, Path] = {}
-        for image in images:
-            place = Path(os.path.normpath(Path(image).absolute()))
-            if place.parent not in folders:
-                folders[place.parent] = _resolved(place.parent)
-            # As that of the list: a path through a link could not move with it.
-            place = folders[place.parent] / place.name
-            path = self._relative(place)
-            if (entry := self._entries.get(path)) is not None:
-                known[path] = entry
-            elif path not in new:
-                new[path] = Entry(path=path, stamp=stamp_of(place) or "")
         with self._mutex:
+            for entry in entries:
+                before = self._entries.get(entry.path)
+                if before is not None:
+                    known[entry.path] = before
+                else:
+                    new.setdefault(entry.path, entry)
             self._entries.update(new)
-        self._changes += bool(new)
+        self._note_members(bool(new))
         return Added(new=tuple(new.values()), known=tuple(known.values()))
+
+    def add(self, images: Iterable[str | os.PathLike[str]]) -> Added:
+        """Add images that are not in the list; only size and time of them are read.
+
+        Raises
+        ------
+        DataError
+            When the list is read-only.
+        """
+        self._check_writable()
+        return self.insert(self.entries_for(images))
 
     def remove(self, entries: Iterable[Entry]) -> int:
         """Take entries out of the list; their images and strokes stay.
@@ -218,7 +271,7 @@ class ImageList:
         with self._mutex:
             gone = [self._entries.pop(entry.path, None) for entry in entries]
         count = sum(entry is not None for entry in gone)
-        self._changes += bool(count)
+        self._note_members(bool(count))
         return count
 
     def update(self, entry: Entry, **changes: Any) -> Entry:
@@ -236,18 +289,72 @@ class ImageList:
             after = replace(before, **changes)
             if after == before:
                 return before
-            if after.path != before.path:
-                self._move(before, after)
-            else:
+            if after.path == before.path:
                 self._entries[after.path] = after
+        if after.path != before.path:
+            self.replace({before.path: after})
         self._changes += 1
         return after
 
-    def relocate(self, entry: Entry, place: Path) -> Entry:
-        """Note where the image of an entry is now."""
-        place = place.absolute()
-        path = self._relative(_resolved(place.parent) / place.name)
-        return self.update(entry, path=path, stamp=stamp_of(place) or "")
+    def replace(self, entries: Mapping[str, Entry]) -> None:
+        """Put entries in the place of earlier ones, whose order stays.
+
+        Parameters
+        ----------
+        entries
+            By the path that they have in the list now; they may have another one.
+
+        Raises
+        ------
+        DataError
+            When the list is read-only, or has an image under a new path already.
+        """
+        self._check_writable()
+        with self._mutex:
+            after = [entries.get(path, one) for path, one in self._entries.items()]
+            found = {entry.path: entry for entry in after}
+            if len(found) < len(after):
+                paths = [entry.path for entry in after]
+                twice = next(path for path in paths if paths.count(path) > 1)
+                raise DataError(
+                    f"{twice} would be in {self.path} twice; remove one of the two"
+                )
+            self._entries = found
+        self._note_members(bool(entries))
+
+    def relocate(self, places: Mapping[str, Path]) -> None:
+        """Note where images are now.
+
+        Parameters
+        ----------
+        places
+            By the path in the list.
+
+        Raises
+        ------
+        DataError
+            As of `replace`.
+        """
+        described = self.entries_for(places.values())
+        found = {}
+        for path, new in zip(places, described, strict=True):
+            if (entry := self._entries.get(path)) is not None:
+                found[path] = replace(entry, path=new.path, stamp=new.stamp)
+        self.replace(found)
+
+    def members(self) -> Members:
+        """Return what is in the list now, to look images up."""
+        return Members(images=self, version=self._version)
+
+    def named(self, name: str) -> tuple[Entry, ...]:
+        """Return the images whose file has a name."""
+        with self._mutex:
+            if self._names is None:
+                self._names = {}
+                for entry in self._entries.values():
+                    self._names.setdefault(entry.name, []).append(entry.path)
+            paths = self._names.get(name, [])
+            return tuple(self._entries[path] for path in paths)
 
     def choose_model(self, name: str) -> None:
         """Remember the model that is worked with; does nothing on a read-only list."""
@@ -332,18 +439,12 @@ class ImageList:
                 self._lock.release()
                 self.read_only = "it was closed; open it again to change it"
 
-    def _move(self, before: Entry, after: Entry) -> None:
-        """Put an entry with another path in the place of the earlier one."""
-        if after.path in self._entries:
-            raise DataError(
-                f"{after.path} is in {self.path} already; remove {before.path} from it"
-            )
-        self._entries = {
-            (after if entry is before else entry).path: (
-                after if entry is before else entry
-            )
-            for entry in self._entries.values()
-        }
+    def _note_members(self, changed: bool) -> None:
+        """Note whether other images are in the list, or under other paths."""
+        if changed:
+            self._changes += 1
+            self._version += 1
+            self._names = None
 
     def _relative(self, place: Path) -> str:
         return relative_path(place, self.folder)

@@ -111,9 +111,7 @@ def test_vanished_images_are_found_in_another_folder(
     same, other = find_moved(problems, tmp_path)
     assert set(same) == {"images/0.tif", "images/3.tif"}
     assert other == {"images/1.tif": target / "1.tif"}, "never taken without a question"
-    for problem in problems:
-        if (place := same.get(problem.entry.path)) is not None:
-            listed.relocate(problem.entry, place)
+    listed.relocate(same)
     assert troubles(listed) == [("1.tif", "missing"), ("2.tif", "missing")]
     keep(listed, problems[1], target / "1.tif")
     assert troubles(listed) == [("2.tif", "missing")]

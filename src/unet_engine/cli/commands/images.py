@@ -254,9 +254,7 @@ def _locate(images: ImageList, paths: tuple[Path, ...], _: ImagesOptions) -> str
                     f"remove {path} and add it"
                 ]
             )
-    for problem in checked.problems:
-        if problem.entry.path in found:
-            images.relocate(problem.entry, found[problem.entry.path])
+    images.relocate(found)
     missing = sum(p.trouble == "missing" for p in checked.problems) - len(found)
     left_over = f", {missing} still missing" if missing else ""
     return f"{_number(found)} found again{left_over}"

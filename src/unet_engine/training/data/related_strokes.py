@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from unet_engine.annotations.snapshot import Header
     from unet_engine.annotations.store import StrokeStore
+    from unet_engine.image_list.image_list import Members
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.stopping import Stop
@@ -41,8 +41,7 @@ _MOST = 100
 open as long as they are used, and macOS allows a program 256 open files by default."""
 
 
-# No slots: of a cached property.
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What the user works on, as far as it shows which strokes belong to it.
 
@@ -55,7 +54,7 @@ class Task:
     images
         Files of the images that are open.
     listed
-        Files of the images of a list that is worked on.
+        The images of the list that is worked on; None without one.
     model
         Name of the chosen model.
     models
@@ -65,17 +64,9 @@ class Task:
     classes: tuple[str, ...]
     channels: int
     images: tuple[Path, ...] = ()
-    listed: frozenset[Path] = frozenset()
+    listed: Members | None = None
     model: str = ""
     models: tuple[ModelInfo, ...] = ()
-
-    @cached_property
-    def listed_by_name(self) -> dict[str, list[Path]]:
-        """The images of the list by the names of their files."""
-        found: dict[str, list[Path]] = {}
-        for place in self.listed:
-            found.setdefault(place.name, []).append(place)
-        return found
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -206,17 +197,12 @@ def _parents(info: ModelInfo) -> set[str]:
 
 def _is_listed(header: Header, task: Task) -> bool:
     path = str(header.image_info.get("path") or "")
-    return bool(path and task.listed) and _listed_place(path, task) is not None
+    return bool(path) and _listed_place(path, task) is not None
 
 
 def _listed_place(path: str, task: Task) -> Path | None:
     """Return where an image of the list is, which may have moved since."""
-    was = Path(path)
-    if was in task.listed or was.resolve() in task.listed:
-        return was
-    # Whether it is the same image is seen when it is opened.
-    moved = task.listed_by_name.get(was.name, [])
-    return None if was.exists() or len(moved) != 1 else moved[0]
+    return None if task.listed is None else task.listed.find(Path(path))
 
 
 def _belongs(header: Header, task: Task, family: Collection[str]) -> bool:

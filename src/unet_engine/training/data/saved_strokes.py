@@ -23,7 +23,6 @@ from unet_engine.training.data.labelled_images import PaintedImage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from unet_engine.image_list.entry import Entry
     from unet_engine.images import Image
 
     OpenFile = Callable[[Path, str | None], Image]
@@ -177,18 +176,13 @@ def _of_list(
 ) -> list[SavedStrokes]:
     """Return the strokes on all images of a list; most have none as a rule."""
     images = ImageList.open(path, write=False)
-    by_name: dict[str, list[Entry]] = {}
-    for entry in images.entries:
-        by_name.setdefault(entry.name, []).append(entry)
+    members = images.members()
     found = []
     for folder, header in (each for s in stores for each in stroke_folders(s.root)):
-        was = Path(str(header.image_info.get("path") or ""))
-        painted = images.entry_of(was)
-        if painted is None and not was.exists() and len(by_name.get(was.name, ())) == 1:
-            # It moved; whether it is the same image is seen when it is opened.
-            (painted,) = by_name[was.name]
-        if painted is not None:
-            found.append(_open(folder, images.place_of(painted), open_file))
+        was = str(header.image_info.get("path") or "")
+        # Whether it is the same image is seen when it is opened.
+        if was and (place := members.find(Path(was))) is not None:
+            found.append(_open(folder, place, open_file))
     if not found:
         raise DataError(
             f"nothing was painted on the {len(images)} images of {path}; paint on one "

@@ -10,6 +10,7 @@ import tifffile
 from unet_engine.annotations.recovery import newest_file
 from unet_engine.annotations.store import ImageIdentity, StrokeStore
 from unet_engine.errors import DataError
+from unet_engine.image_list.image_list import ImageList
 from unet_engine.images import Image, open_image
 from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import ModelInfo
@@ -61,6 +62,13 @@ def info(name, *parents, bundled=False, data=()):
 
 def task(*images, **fields):
     return Task(**{"classes": NAMES, "channels": 1, "images": images, **fields})
+
+
+def listing(folder, *files):
+    """Return the members of a list of files, which need not be there."""
+    made = ImageList.create(folder / "plate.unet")
+    made.add(files)
+    return made.members()
 
 
 def names_of(found):
@@ -318,7 +326,8 @@ def test_an_image_that_is_open_must_be_readable(store, tmp_path):
 def test_strokes_on_images_of_a_list_are_found_wherever_they_are(store, tmp_path):
     for name in ("a", "b"):
         paint(store, tmp_path / name / f"{name}.tif", model="other")
-    listed = frozenset({tmp_path / "a" / "a.tif", tmp_path / "c" / "never painted.tif"})
+    files = tmp_path / "a" / "a.tif", tmp_path / "c" / "never painted.tif"
+    listed = listing(tmp_path, *files)
     found = list(related_strokes(task(model="mine", listed=listed), store))
     assert names_of(found) == ["a"]
 
@@ -326,7 +335,7 @@ def test_strokes_on_images_of_a_list_are_found_wherever_they_are(store, tmp_path
 def test_an_image_of_a_list_is_found_where_it_is_now(store, tmp_path):
     paint(store, tmp_path / "before" / "a.tif")
     (tmp_path / "before").rename(tmp_path / "after")
-    listed = frozenset({tmp_path / "after" / "a.tif"})
+    listed = listing(tmp_path, tmp_path / "after" / "a.tif")
     assert names_of(related_strokes(task(listed=listed), store)) == ["a"]
     # Another image of that name is refused and not learned from.
     tifffile.imwrite(tmp_path / "after" / "a.tif", np.ones((60, 64), np.uint8))
@@ -341,7 +350,7 @@ def test_all_images_of_a_list_are_found_though_there_are_many(
     for name in names:
         paint(store, tmp_path / "list" / f"{name}.tif")
         paint(store, tmp_path / "open" / f"{name}.tif")
-    listed = frozenset(tmp_path / "list" / f"{name}.tif" for name in names)
+    listed = listing(tmp_path, *(tmp_path / "list" / f"{n}.tif" for n in names))
     which = task(tmp_path / "open" / "none.tif", listed=listed)
     *found, rest = related_strokes(which, store)
     assert len(found) == len(names) + 1
@@ -357,7 +366,7 @@ def test_many_images_with_strokes_need_no_open_files(store, tmp_path):
     for number in range(20):
         paint(store, tmp_path / "list" / f"{number}.tif")
     before = len(os.listdir("/proc/self/fd"))
-    listed = frozenset(tmp_path / "list" / f"{n}.tif" for n in range(20))
+    listed = listing(tmp_path, *(tmp_path / "list" / f"{n}.tif" for n in range(20)))
     found = list(related_strokes(task(listed=listed), store))
     assert len(found) == 20
     assert len(os.listdir("/proc/self/fd")) < before + 20
