@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.jobs.live import LiveSession
     from napari_unet.jobs.orders import LiveOrder
     from napari_unet.state.workspace import Workspace
+    from unet_engine.annotations.annotations import Annotations
     from unet_engine.places import Index
     from unet_engine.prediction.events import TileDone
     from unet_engine.stopping import Stop
@@ -99,22 +100,34 @@ def _survey_tiles(
     with closing(tiles):
         for tile in tiles:
             deadline = deadline or time.monotonic() + _SECONDS
-            _survey(order, survey, tile)
+            survey_tile(survey, tile, order.working_image.annotations)
             if stop() or time.monotonic() > deadline:
                 return
 
 
-def _survey(order: LiveOrder, survey: Survey, tile: TileDone) -> None:
-    """Add the planes of a tile: one, or those of a volume."""
+def survey_tile(
+    survey: Survey, tile: TileDone, annotations: Annotations | None = None
+) -> None:
+    """Add the planes of a tile: one, or those of a volume.
+
+    Parameters
+    ----------
+    survey
+        Of the image.
+    tile
+        With probabilities.
+    annotations
+        What was painted, where nothing is uncertain; None for nothing.
+    """
     assert tile.probabilities is not None
     *depths, rows, columns = tile.inner
     uncertainty = entropy(tile.probabilities)
-    annotations = order.working_image.annotations
     for offset in product(*(range(d.stop - d.start) for d in depths)):
         deeper = (d.start + o for d, o in zip(depths, offset, strict=True))
         index = (*tile.index, *deeper)
         inner = (rows, columns)
-        survey.add(index, inner, uncertainty[offset], annotations.touched(index, inner))
+        touched = None if annotations is None else annotations.touched(index, inner)
+        survey.add(index, inner, uncertainty[offset], touched)
 
 
 def _places(order: LiveOrder, seed: int) -> Iterator[tuple[Index, slice, slice]]:
