@@ -35,6 +35,8 @@ from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
 from napari_unet.steps.correct.section import CorrectSection
 from napari_unet.steps.finetune.section import FineTuneSection
+from napari_unet.steps.images.keys import ImageKeys
+from napari_unet.steps.images.section import ImagesSection
 from napari_unet.steps.new_model.defaults import defaults_for
 from napari_unet.steps.new_model.dialog import NewModelDialog
 from napari_unet.steps.objects.section import ObjectsSection
@@ -128,6 +130,10 @@ class UNetWidget(QWidget):
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
         self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
+        self.images = ImagesSection(
+            self.viewer, self.workspace, self.masks, self.live.live
+        )
+        self.images.follower.size_wanted.connect(self._choose_object_size)
         self.related = RelatedImages(self.viewer, self.workspace, self)
         self._scroll_target: QWidget = self.predict
         self._scrolling = QTimer(self)
@@ -232,7 +238,7 @@ class UNetWidget(QWidget):
         inside = QWidget()
         layout = column(inside)
         sections = (self.predict, self.pretrain, self.correct, self.fine_tune)
-        for section in (*sections, self.objects):
+        for section in (self.images, *sections, self.objects):
             layout.addWidget(section)
         layout.addStretch(1)
         for box in inside.findChildren(QWidget):
@@ -270,7 +276,10 @@ class UNetWidget(QWidget):
         ]
         for emitter, callback in connections:
             emitter.connect(callback)
-        key = KeyBinding(self.viewer, self.earlier)
+        keys = (
+            KeyBinding(self.viewer, self.earlier),
+            ImageKeys(self.viewer, self.images),
+        )
         # Not a method: Qt does not call those of the object that is being destroyed. Of
         # the dock and none of its children: when the interpreter finds the dock to be
         # garbage, a partial of a child is taken apart before the child is destroyed.
@@ -283,9 +292,16 @@ class UNetWidget(QWidget):
                 self.workspace,
                 viewports,
                 self._data_watch,
-                key,
+                keys,
             )
         )
+
+    def _choose_object_size(self, size: Any) -> None:
+        """Choose the size of objects that a list of images remembers."""
+        model = self.workspace.model
+        form = self.predict.form
+        form.object_size.choose(size, None if model is None else model.spec)
+        form.show_object_size()
 
     def _on_layers_changed(self, *_: Any) -> None:
         for layer in self.viewer.layers:
@@ -369,7 +385,7 @@ def _disconnect_all(
     workspace: Workspace,
     viewports: list[ViewportTracker],
     data_watch: DataWatch,
-    key: KeyBinding,
+    keys: tuple[KeyBinding | ImageKeys, ...],
     *_: Any,
 ) -> None:
     """Leave the viewer without a trace of a dock that is gone."""
@@ -380,5 +396,6 @@ def _disconnect_all(
         view.unwatch()
     close_all(viewports)
     data_watch.close()
-    key.close()
+    for key in keys:
+        key.close()
     workspace.close()

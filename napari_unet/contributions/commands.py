@@ -58,6 +58,24 @@ def objects() -> None:
         open_dock(viewer).open_objects()
 
 
+def next_image() -> None:
+    """Show the next image of the list in the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).images.go_next()
+
+
+def previous_image() -> None:
+    """Show the previous image of the list in the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).images.go_previous()
+
+
+def accept_image() -> None:
+    """Press Accept image in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).images.accept()
+
+
 def new_model() -> None:
     """Choose New model in the dock of the current viewer."""
     if (viewer := current_viewer()) is not None:

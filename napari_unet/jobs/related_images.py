@@ -70,6 +70,7 @@ class RelatedImages(QObject):
             workspace.layer_changed,
             workspace.classes_changed,
             workspace.mask_changed,
+            workspace.listed.list_changed,
         ):
             signal.connect(self._on_changed)
 
@@ -95,6 +96,7 @@ class RelatedImages(QObject):
             classes=workspace.classes,
             channels=image.image.channels,
             images=self._open_files(),
+            listed=workspace.listed.members(),
             model=workspace.model.name,
             models=tuple(m for m in workspace.models if isinstance(m, ModelInfo)),
         )

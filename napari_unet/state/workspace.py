@@ -12,6 +12,7 @@ from psygnal import Signal
 from napari_unet.state import stroke_classes
 from napari_unet.state.activities import Activities
 from napari_unet.state.chosen_model import describe_gone, find_again
+from napari_unet.state.listed_images import ListedImages
 from napari_unet.state.loaded_model import LoadedModel
 from napari_unet.state.related_image import FoundImages
 from napari_unet.state.saved_strokes import SavedStrokes
@@ -69,6 +70,8 @@ class Workspace(Activities):
         Training data the user added.
     related
         Images that are not open, with strokes of the same task.
+    listed
+        The list of images that is open.
     closing
         Whether napari is about to be closed: nothing is begun by itself any more.
     painting
@@ -103,6 +106,7 @@ class Workspace(Activities):
         self.object_size: ObjectSize = "auto"
         self.pairs: list[Pair] = []
         self.related = FoundImages()
+        self.listed = ListedImages()
         self.closing = False
         self.painting: Callable[[], bool] = lambda: False
         self._working_images = WorkingImages(self.saved)
@@ -269,6 +273,7 @@ class Workspace(Activities):
     def close(self) -> None:
         """Let other windows work on the images: this one is going."""
         self._working_images.close()
+        self.listed.close()
 
     def choose_layer(self, layer: Any) -> None:
         """Make an image layer the one that is worked on, with the strokes it has."""

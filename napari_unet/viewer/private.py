@@ -7,6 +7,7 @@ private name of napari; a test goes through `NAMES` and names one that is missin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,11 @@ NAMES = (
         until="0.8",
         why="the size of the canvas, public since 0.9",
     ),
+    PrivateName(
+        owner="viewer",
+        name="_add_layer_from_data",
+        why="layers of a file that was read in a thread",
+    ),
     PrivateName(owner="labels", name="_block_history", why="a stroke is being drawn"),
     PrivateName(
         owner="labels", name="_commit_staged_history", why="the end of a stroke"
@@ -123,6 +129,42 @@ def settle_question(window: QMainWindow, *, on_quit: bool, on_close: bool) -> No
     state = getattr(window, "_is_close_dialog", None)
     if isinstance(state, dict):
         state[True], state[False] = on_quit, on_close
+
+
+# Files
+
+
+def read_with_plugin(path: str) -> tuple[list[Any], str | None]:
+    """Return what the preferred reader of a file makes of it, and the reader's name.
+
+    Without Qt, for any thread.
+    """
+    from napari.plugins.io import read_data_with_plugins
+    from napari.plugins.utils import get_preferred_reader
+
+    data, reader = read_data_with_plugins([path], get_preferred_reader(path))
+    return list(data or ()), reader
+
+
+def add_read_layers(
+    viewer: ViewerModel, path: str, data: Sequence[Any], reader: str | None
+) -> list[Any]:
+    """Add layers of a file as napari does, with the file as their source."""
+    from napari.layers._source import layer_source
+
+    added = []
+    for number, (pixels, *rest) in enumerate(map(_as_tuple, data)):
+        meta = dict(rest[0]) if rest else {}
+        stem = Path(path).stem
+        meta.setdefault("name", stem if number == 0 else f"{stem} {number}")
+        with layer_source(path=path, reader_plugin=reader):
+            added += viewer._add_layer_from_data(pixels, meta, *rest[1:2])
+    return added
+
+
+def _as_tuple(item: Any) -> tuple[Any, ...]:
+    """Return what a reader gives for a layer, which may be a layer itself."""
+    return item.as_layer_data_tuple() if hasattr(item, "as_layer_data_tuple") else item
 
 
 # The canvas

@@ -142,3 +142,31 @@ def shown_region(viewer: ViewerModel, layer: Labels) -> tuple[slice, slice]:
 
 def _spatial(layout: Layout) -> list[int]:
     return [layout.axes.index(axis) for axis in "YX"]
+
+
+def go_to(
+    viewer: ViewerModel, layer: ImageLayer, place: tuple[int | slice, ...]
+) -> None:
+    """Move sliders and camera to a place of an image; zoom stays.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    layer
+        Its image layer.
+    place
+        Position along the leading axes, rows and columns. Where the layer has other
+        axes, such as channels, nothing is moved.
+    """
+    if len(place) != layer.ndim:
+        return
+    middle = [(p.start + p.stop) / 2 if isinstance(p, slice) else p for p in place]
+    world = layer.data_to_world(middle)
+    dims, camera = viewer.dims, camera_of(viewer)
+    offset = dims.ndim - len(world)
+    for axis in dims.not_displayed:
+        if axis >= offset:
+            dims.set_point(axis, world[axis - offset])
+    shown = [axis - offset for axis in dims.displayed[-2:]]
+    camera.center = (*camera.center[:-2], *(world[axis] for axis in shown))

@@ -90,6 +90,10 @@ class Section(QWidget):
         """Show the content."""
         self._bar.setChecked(True)
 
+    def set_title(self, title: str) -> None:
+        """Show another text on the bar."""
+        self._bar.setText(title)
+
     def _on_clicked(self, expanded: bool) -> None:
         if expanded:
             self.unfolded.emit(self)

@@ -101,6 +101,15 @@ class ObjectSizeRow(QWidget):
         self._show_pixels()
         return bool(offered)
 
+    def choose(self, size: ObjectSize, spec: ModelSpec | None) -> None:
+        """Choose a size as ``PredictConfig`` takes it, if a model can use it."""
+        if isinstance(size, float | int):
+            self.pixels.blockSignals(True)
+            self.pixels.setValue(size)
+            self.pixels.blockSignals(False)
+        self._workspace.object_size = size
+        self.offer(spec)
+
     def suggest(self, diameter: float) -> None:
         """Set the pixels that stand there when the user chooses them."""
         if self.choice.currentData() != PIXELS:
