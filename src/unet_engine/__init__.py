@@ -10,7 +10,8 @@ divides them, ``models`` describe networks, ``compute`` runs them,
 makes masks; ``annotations`` hold strokes, from which ``interactive`` learns at once and
 ``training`` in minutes; ``objects`` numbers and measures, ``outlines`` hands these to
 other programs, ``metrics`` scores,
-``synthetic`` generates images, ``cli`` is the command. All use the words in ``places``
+``synthetic`` generates images, ``doctor`` tests an installation, ``cli`` is the
+command. All use the words in ``places``
 (positions), ``labels`` (values of label images), ``devices``, ``settings``,
 ``stopping`` and ``errors``; ``generators`` runs a run to its end, ``llvm`` keeps a
 library out that crashes beside Mesa.

@@ -25,7 +25,12 @@ def keep_triton_out() -> None:
     OpenGL, and where triton was imported before. Quick enough to be called before every
     run, as it must be: a window may be opened after PyTorch was imported.
     """
-    if not sys.platform.startswith("linux") or "triton" in sys.modules:
-        return
-    if hasattr(ctypes.CDLL(None), _SYMBOL):
+    if "triton" not in sys.modules and llvm_is_open_to_all():
         sys.modules["triton"] = None  # type: ignore[assignment]
+
+
+def llvm_is_open_to_all() -> bool:
+    """Whether a copy of LLVM gives its symbols to the whole process, as Mesa's does."""
+    if not sys.platform.startswith("linux"):
+        return False
+    return hasattr(ctypes.CDLL(None), _SYMBOL)

@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from napari_unet.state.untrained_model import UntrainedModel
+from napari_unet.steps.predict.bug_report import BugReport
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import TextLine
 from unet_engine.errors import EngineError
@@ -34,6 +35,8 @@ class ModelPicker(QWidget):
     ----------
     text
         A line about the chosen model.
+    report
+        Makes the report for a bug.
     restart
         Button for a new network from the chosen model; shown for one without classes.
     changed
@@ -54,6 +57,7 @@ class ModelPicker(QWidget):
         self.model = ComboBox(choices=self._choices)
         self.model.native.setPlaceholderText("no model")
         self.text = TextLine()
+        self.report = BugReport(self)
         self.restart = button(
             "New U-Net from it…",
             "Make a U-Net whose contracting path is that of this model. Trained on "
@@ -86,9 +90,17 @@ class ModelPicker(QWidget):
                  self._on_open_triggered),
                 ("refresh", "Refresh list", "Read the list of models again.",
                  self.refresh),
+                ("report", "Copy report for a bug",
+                 "Test prediction, Live and training on a generated image, and copy "
+                 "what was found of this computer to the clipboard, with what to do "
+                 "about each fault. It takes some ten seconds.",
+                 self.report.start),
             )
         }  # fmt: skip
-        menu.insertSeparator(self.actions_by_name["open"])
+        for name in "open", "report":
+            menu.insertSeparator(self.actions_by_name[name])
+        report = self.actions_by_name["report"]
+        self.report.busy.connect(lambda busy: report.setEnabled(not busy))
         self.menu = QToolButton()
         self.menu.setObjectName("unet_menu")
         self.menu.setText("…")
@@ -96,7 +108,8 @@ class ModelPicker(QWidget):
         self.menu.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.menu.setFixedWidth(28)
         self.menu.setToolTip(
-            "Make a new model, pretrain one without labels, or open a model file."
+            "Make a new model, pretrain one without labels, open a model file, or copy "
+            "a report for a bug."
         )
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu.setMenu(menu)

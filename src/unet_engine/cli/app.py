@@ -29,6 +29,7 @@ COMMANDS = {
     "models": "List the models; rename, delete, hand on and compare them.",
     "images": "Make, show and change a list of images.",
     "demo": "Open napari with an image, a prediction and the plugin.",
+    "doctor": "Find out what works here, and what to do about the rest.",
     "completion": "Let a shell complete commands and options.",
 }
 

@@ -9,6 +9,7 @@ from typing import get_args
 import torch
 from torch import nn
 
+from unet_engine.compute.torch_errors import first_line
 from unet_engine.devices import Device, Precision
 from unet_engine.errors import EngineError
 
@@ -51,15 +52,30 @@ def choose_device(device: Device = "auto") -> str:
 
 @cache
 def _works(device: str) -> bool:
+    return not why_unusable(device)
+
+
+def why_unusable(device: str) -> str:
     """Compute one small block of a network on a GPU and compare it with the CPU.
 
     A GPU may be listed and yet be too old for this torch, or lack an operation.
+
+    Parameters
+    ----------
+    device
+        ``"cuda"`` or ``"mps"``.
+
+    Returns
+    -------
+    str
+        Why it cannot be used, as a clause; empty when it can.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as warned:
         # torch warns when a driver is too old, and then reports that there is no GPU.
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("always")
         if not getattr(torch, device).is_available():
-            return False
+            reasons = [str(warning.message) for warning in warned]
+            return reasons[-1] if reasons else "PyTorch finds no such GPU"
         probe = nn.Sequential(
             nn.Conv2d(1, 4, 3, padding=1),
             nn.BatchNorm2d(4),
@@ -72,9 +88,11 @@ def _works(device: str) -> bool:
             with torch.inference_mode():
                 expected = probe(block).softmax(dim=1)
                 found = probe.to(device)(block.to(device)).softmax(dim=1).cpu()
-        except (RuntimeError, NotImplementedError):
-            return False
-    return bool(torch.allclose(expected, found, atol=1e-2))
+        except (RuntimeError, NotImplementedError) as error:
+            return first_line(error)
+    if not torch.allclose(expected, found, atol=1e-2):
+        return "it computes something else than the CPU"
+    return ""
 
 
 def training_precision(device: str) -> torch.dtype:

@@ -36,7 +36,7 @@ def translated_errors() -> Iterator[None]:
             place = "CPU memory" if "CPU" in str(error) else "GPU memory"
             raise OutOfMemoryError(_memory_advice(place, error)) from error
         raise EngineError(
-            f"torch could not compute this: {_first_line(error)}; "
+            f"torch could not compute this: {first_line(error)}; "
             "if it ran on a GPU, choose the device cpu"
         ) from error
 
@@ -50,9 +50,10 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 def _memory_advice(place: str, error: BaseException) -> str:
     return (
         f"not enough {place}; use smaller tiles or crops, a smaller batch, "
-        f"or close other programs ({_first_line(error)})"
+        f"or close other programs ({first_line(error)})"
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, at most 200 letters of it."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -50,7 +50,7 @@ MODELS_VARIABLE = "NAPARI_UNET_MODELS"
 _FIRST = "nuclei"
 """The bundled model that comes first: it finds something without any training."""
 
-_SPACE_NEEDED = 2**26
+SPACE_NEEDED = 2**26
 """Bytes that must be free before a training starts: room for a usual model."""
 
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f]')
@@ -244,7 +244,7 @@ class ModelStore:
         self._make_root()
         check_writable(self._path("probe"))
         free = shutil.disk_usage(self.root).free
-        if free < _SPACE_NEEDED:
+        if free < SPACE_NEEDED:
             raise DataError(
                 f"the disk of {self.root} is full ({free // 2**20} MB left); free some "
                 f"space, or name another folder in {MODELS_VARIABLE}"
