@@ -4,9 +4,10 @@
 
     python benchmarks/proposals.py --data ../shared/data
 
-Evenly spread images of sets in which the bundled ``nuclei`` has something to find, and
-of sets in which it has not: each is tried as the dock does it. A row of the table is a
-set: how often the model suits, the least and the greatest score, and seconds.
+Evenly spread images of sets in which the bundled ``nuclei`` has something to find, in
+which ``cells`` has, and in which neither has: the models are tried as the dock does it.
+A row of the table is a set: how often each model is proposed, the greatest score of
+each, and seconds.
 """
 
 from __future__ import annotations
@@ -34,13 +35,17 @@ WITH_NUCLEI = (
     "histology_tnbc_nuclei", "histology_prostate_glands", "wbc_blood_smear",
 )  # fmt: skip
 """Sets that show nuclei, or rods that are stained like them."""
+WITH_CELLS = (
+    "dic_hela", "bacteria_phc_2dt", "phc_t98g_cells", "phc_monolayer_nist",
+    "brightfield_celegans", "brightfield_neurons",
+)  # fmt: skip
+"""Sets that show whole cells, or worms, in transmitted light."""
 WITHOUT = (
     "em_isbi2012_membrane", "em_vnc_stack3d", "em_epfl_mito", "em_fib25_neurons_3d",
-    "sem_axon_myelin", "retina_drive", "dic_hela", "bacteria_phc_2dt",
-    "phc_t98g_cells", "phc_monolayer_nist", "brightfield_celegans",
-    "brightfield_neurons", "fluo_ovule_cells_3d",
+    "sem_axon_myelin", "retina_drive", "fluo_ovule_cells_3d",
 )  # fmt: skip
-"""Sets that show none, or none that could be distinguished from the rest."""
+"""Sets that show neither, or none that could be distinguished from the rest."""
+NONE = "none"
 
 
 def spread(folder: Path, count: int) -> list[Path]:
@@ -50,37 +55,45 @@ def spread(folder: Path, count: int) -> list[Path]:
     return [files[int(number)] for number in chosen]
 
 
-def measure(folder: Path, count: int, name: str) -> dict[str, Any]:
-    """Try a model on images of a set."""
-    scores, suited, seconds = [], 0, []
-    model = ModelStore().info(name)
+def measure(folder: Path, count: int, names: list[str]) -> dict[str, Any]:
+    """Try models on images of a set."""
+    scores: dict[str, list[float]] = {name: [] for name in names}
+    proposed = dict.fromkeys(names, 0)
+    seconds = []
+    models = [ModelStore().info(name) for name in names]
     for path in spread(folder, count):
         image = open_image(path)
         started = time.perf_counter()
-        found = propose(image, (model,))
+        found = propose(image, models)
         seconds.append(time.perf_counter() - started)
-        suited += found.best is not None
-        scores += [each.score for each in found.ranked]
+        if found.best is not None:
+            proposed[found.best.model.name] += 1
+        for each in found.ranked:
+            scores[each.model.name].append(each.score)
     return {
         "set": folder.name,
         "images": len(seconds),
-        "suits": suited,
-        "least": round(min(scores), 2),
-        "greatest": round(max(scores), 2),
+        "proposed": proposed,
+        "greatest": {n: round(max(s, default=0.0), 2) for n, s in scores.items()},
         "seconds": round(float(np.median(seconds)), 1),
     }
+
+
+def listed(values: dict[str, Any]) -> str:
+    """Return the values of the models in a cell of the table."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def main() -> None:
     """Read the command line and print a row for each set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="nuclei", help="name or file")
+    parser.add_argument("--models", nargs="+", default=["nuclei", "cells"])
     parser.add_argument("--images", type=int, default=4, help="of each set")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--json", type=Path, help="file for the rows")
     arguments = parser.parse_args()
-    kinds = {"nuclei": WITH_NUCLEI, "none": WITHOUT}
+    kinds = {"nuclei": WITH_NUCLEI, "cells": WITH_CELLS, NONE: WITHOUT}
     missing = [
         name
         for names in kinds.values()
@@ -92,21 +105,22 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     rows = []
-    print("| set | shows | images | suits | least score | greatest | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    print("| set | shows | images | proposed | greatest score | seconds |")
+    print("|---|---|---|---|---|---|")
     for shows, names in kinds.items():
         for name in names:
-            row = measure(arguments.data / name, arguments.images, arguments.model)
+            row = measure(arguments.data / name, arguments.images, arguments.models)
             rows.append({"shows": shows, **row})
-            cells = (
-                name, shows, row["images"], row["suits"], row["least"],
-                row["greatest"], row["seconds"],
+            values = (
+                name, shows, row["images"], listed(row["proposed"]),
+                listed(row["greatest"]), row["seconds"],
             )  # fmt: skip
-            print("|", " | ".join(map(str, cells)), "|", flush=True)
+            print("|", " | ".join(map(str, values)), "|", flush=True)
     for shows in kinds:
         of_kind = [row for row in rows if row["shows"] == shows]
-        images, suited = (sum(row[n] for row in of_kind) for n in ("images", "suits"))
-        print(f"{shows}: proposed for {suited} of {images} images")
+        images = sum(row["images"] for row in of_kind)
+        sums = {n: sum(r["proposed"][n] for r in of_kind) for n in arguments.models}
+        print(f"{shows}: {images} images, proposed {listed(sums)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -47,6 +47,8 @@ MAP_WEIGHT = 2.0
 fall any more: what separates objects is still learned."""
 SAVE_SECONDS = 300.0
 """Between two savings of the training: at most so much is lost by an interruption."""
+_USUAL = (1, 99)
+"""Percentiles of the brightness of backgrounds: an image or two may be odd."""
 _FEW = 24
 """Held-out images of a set at most that a line of the log is measured on."""
 
@@ -94,6 +96,21 @@ def start(model: Any, recipe: ObjectRecipe, earlier: Checkpoint) -> None:
             own[name] = torch.zeros_like(own[name])
             own[name][: len(tensor)] = tensor
     model.load_state_dict(own)
+
+
+def background_range(
+    images: dict[str, list[LabelledImage]],
+) -> tuple[float, float]:
+    """Return the least and largest brightness of a background in real images."""
+    means = [
+        float(image.pixels[:, image.ids == 0].mean())
+        for name, found in images.items()
+        if name != GENERATED
+        for image in found
+        if (image.ids == 0).any()
+    ]
+    least, most = np.percentile(means, _USUAL)
+    return round(float(least), 2), round(float(most), 2)
 
 
 class ObjectTraining:
@@ -152,7 +169,10 @@ class ObjectTraining:
             "data": ["procedural", *self.recipe.sets],
         }
         earlier = self.began.history if self.began is not None else ()
-        return Checkpoint(self.recipe.spec, self.state.weights(), (*earlier, entry))
+        spec = self.recipe.spec
+        if spec.brightness == "percentiles":
+            spec = spec.changed(background_range=background_range(self.images))
+        return Checkpoint(spec, self.state.weights(), (*earlier, entry))
 
     def save(self) -> None:
         """Write model, state and a line of the log."""

@@ -141,6 +141,7 @@ def test_the_command_writes_a_model_and_goes_on_with_it(
     model = Checkpoint.load(out)
     assert model.spec.object_maps == ("distance", "boundary")
     assert model.history[0]["steps"] == 4
+    assert model.spec.background_range is None, "it is 0 by its own brightness"
     assert crops_path(out).is_file()
     with out.with_suffix(".csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4"]
@@ -163,6 +164,8 @@ def test_cells_begin_with_the_features_of_a_model_of_other_classes(
     run(training, few, monkeypatch, *words, "--crop", 32, "--batch", 2)
     model = Checkpoint.load(tmp_path / "mine.safetensors")
     assert model.spec.classes == ("background", "cell")
+    least, most = model.spec.background_range
+    assert 0 < least < most < 0.5, "of bright objects on a dark ground"
     name = "down.2.3.weight"
     assert np.allclose(model.weights[name], other.weights[name], atol=0.01)
 

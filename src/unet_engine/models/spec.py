@@ -76,6 +76,10 @@ class ModelSpec:
         scale that brings their objects to this size.
     object_size_range
         Least and largest of these diameters, of nine objects in ten.
+    background_range
+        Least and largest mean brightness of the background in the images that the
+        model was trained on, on the scale of its input, where the ``"percentiles"``
+        leave it open; None where it is not known. It is not proposed for others.
     measured_halo, measured_error
         Per axis how far a pixel's influence was found to reach, and the largest
         difference in probability that was measured; see ``compute.measured_halo``.
@@ -98,6 +102,7 @@ class ModelSpec:
     elongation: float | None = None
     object_size_px: float | None = None
     object_size_range: tuple[float, float] | None = None
+    background_range: tuple[float, float] | None = None
     measured_halo: tuple[int, ...] | None = None
     measured_error: float | None = None
 
@@ -226,9 +231,9 @@ class ModelSpec:
                 "update napari-unet-finetune"
             )
         values = dict(values)
-        for name in "classes", "measured_halo", "object_maps", "object_size_range":
-            if isinstance(values.get(name), list):
-                values[name] = tuple(values[name])
+        for name, value in values.items():
+            if isinstance(value, list):
+                values[name] = tuple(value)
         return cls(**values)
 
 
@@ -239,6 +244,7 @@ _LATER_FIELDS = (
     "elongation",
     "object_size_px",
     "object_size_range",
+    "background_range",
 )
 """Fields that the first version of the file does not know."""
 

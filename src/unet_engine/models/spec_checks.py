@@ -124,15 +124,18 @@ def _check_input_scale(spec: Any) -> None:
         size = getattr(spec, name)
         if size is not None and not (_is_number(size) and 0 < size < inf):
             raise SpecError(f"{name} is {size!r}; use {unit} above 0, or None")
-    limits: Any = spec.object_size_range
+    _check_range("object_size_range", spec.object_size_range, "diameters in pixels", 0)
+    _check_range("background_range", spec.background_range, "brightnesses", -inf)
+
+
+def _check_range(name: str, limits: Any, unit: str, above: float) -> None:
     if limits is not None and not (
         len(limits) == 2
         and all(map(_is_number, limits))
-        and 0 < limits[0] <= limits[1] < inf
+        and above < limits[0] <= limits[1] < inf
     ):
         raise SpecError(
-            f"object_size_range is {limits!r}; use two diameters in pixels, the "
-            "smaller one first, or None"
+            f"{name} is {limits!r}; use two {unit}, the smaller one first, or None"
         )
 
 

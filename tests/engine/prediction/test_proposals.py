@@ -161,6 +161,19 @@ def test_a_texture_is_doubted() -> None:
     assert not _doubts(between, sure, ModelSpec())
 
 
+@pytest.mark.parametrize(
+    ("between", "word"), [(0.1, "darker"), (0.5, ""), (0.9, "brighter")]
+)
+def test_another_background_than_where_it_learned_is_doubted(
+    between: float, word: str
+) -> None:
+    spec = ModelSpec(background_range=(0.3, 0.8))
+    assert ModelSpec.from_dict(spec.to_dict()) == spec
+    doubts = _doubts(finding(between=between), None, spec)
+    assert len(doubts) == (2 if word else 0)
+    assert all(word in doubt for doubt in doubts)
+
+
 def test_the_start_of_trainings_comes_after_tools(save: Any) -> None:
     """It marks whatever looks like an object, however sure it is."""
     image, _ = stack_with_nuclei_in_a_corner()

@@ -49,6 +49,10 @@ _DOUBT = 0.75
 stain that the model reads: scales disagree on the size of objects, or what lies between
 the objects is no background. Such a finding is a texture more often."""
 
+_UNLIKE = 2
+"""Doubts that a background of another brightness counts as: transmitted light and
+fluorescence show different things, however sure a model is."""
+
 _BRIGHTEST_BACKGROUND = 0.27
 """Mean brightness of a background at most, where 0 is that of the background and 1 that
 of objects: between the cells of a tissue in an electron microscope it is 0.29 and more,
@@ -248,6 +252,12 @@ def _doubts(finding: Finding, size: SizeEstimate | None, spec: ModelSpec) -> lis
         doubts.append("unsure: finds no size that objects have in common")
     if spec.brightness == "foreground" and finding.between > _BRIGHTEST_BACKGROUND:
         doubts.append("unsure: what lies between is no background")
+    if spec.background_range is not None:
+        least, most = spec.background_range
+        if finding.between < least:
+            doubts += _UNLIKE * ["the background is darker than where it learned"]
+        elif finding.between > most:
+            doubts += _UNLIKE * ["the background is brighter than where it learned"]
     return doubts
 
 
