@@ -37,6 +37,7 @@ from napari_unet.steps.correct.section import CorrectSection
 from napari_unet.steps.finetune.section import FineTuneSection
 from napari_unet.steps.images.keys import ImageKeys
 from napari_unet.steps.images.section import ImagesSection
+from napari_unet.steps.models.dialog import ModelsDialog
 from napari_unet.steps.new_model.defaults import defaults_for
 from napari_unet.steps.new_model.dialog import NewModelDialog
 from napari_unet.steps.objects.section import ObjectsSection
@@ -192,6 +193,21 @@ class UNetWidget(QWidget):
         dialog.open()
         return dialog
 
+    def manage_models(self) -> ModelsDialog:
+        """Open the window of the models, or bring it to the front."""
+        for there in self.findChildren(ModelsDialog):
+            if there.isVisible():
+                there.raise_()
+                there.activateWindow()
+                return there
+        # Others may have made models meanwhile: the command line, another window.
+        self.workspace.refresh_models()
+        dialog = ModelsDialog(
+            self.viewer, self.workspace, self.predict.form, self.masks, self
+        )
+        dialog.show()
+        return dialog
+
     def predict_with(self, model: Model) -> None:
         """Choose a model and predict the chosen image."""
         self.select_model(model.name)
@@ -259,6 +275,7 @@ class UNetWidget(QWidget):
         picker = self.predict.form.picker
         picker.new_wanted.connect(self.new_model)
         picker.pretraining_wanted.connect(self.open_pretraining)
+        picker.managing_wanted.connect(self.manage_models)
         self.proposals.chosen.connect(self.predict_with)
         self.proposals.painting_wanted.connect(self.paint_two_classes)
         self.correct.objects_wanted.connect(self.open_objects)

@@ -82,6 +82,12 @@ def new_model() -> None:
         open_dock(viewer).new_model()
 
 
+def manage_models() -> None:
+    """Choose Manage models in the dock of the current viewer."""
+    if (viewer := current_viewer()) is not None:
+        open_dock(viewer).manage_models()
+
+
 def pretrain() -> None:
     """Show how to pretrain in the dock of the current viewer."""
     if (viewer := current_viewer()) is not None:

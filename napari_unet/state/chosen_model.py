@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _GONE = (
     "The model {0} is not there any more: it was deleted or moved. {1} is chosen now. "
-    "A model that was deleted is brought back by napari-unet models restore."
+    "A deleted model can be brought back: Manage models… in the … menu of step 1."
 )
 
 

@@ -45,11 +45,14 @@ class ModelPicker(QWidget):
         A new model is wanted, started from a model or from None.
     pretraining_wanted
         Learning without labels is wanted.
+    managing_wanted
+        The window of the models is wanted.
     """
 
     changed = Signal()
     new_wanted = Signal(object)
     pretraining_wanted = Signal()
+    managing_wanted = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -85,6 +88,10 @@ class ModelPicker(QWidget):
                  "Let a model learn what your images look like, without any labels. "
                  "It takes noise away, and a U-Net started from it needs fewer labels.",
                  self.pretraining_wanted.emit),
+                ("manage", "Manage models…",
+                 "What is known about each model; rename, duplicate, delete, hand on "
+                 "and compare them.",
+                 self.managing_wanted.emit),
                 ("open", "Open model file…",
                  "Add a model file (.safetensors) to your models.",
                  self._on_open_triggered),
@@ -97,7 +104,7 @@ class ModelPicker(QWidget):
                  self.report.start),
             )
         }  # fmt: skip
-        for name in "open", "report":
+        for name in "manage", "report":
             menu.insertSeparator(self.actions_by_name[name])
         report = self.actions_by_name["report"]
         self.report.busy.connect(lambda busy: report.setEnabled(not busy))
@@ -108,8 +115,8 @@ class ModelPicker(QWidget):
         self.menu.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.menu.setFixedWidth(28)
         self.menu.setToolTip(
-            "Make a new model, pretrain one without labels, open a model file, or copy "
-            "a report for a bug."
+            "Make a new model, pretrain one without labels, manage the models, open a "
+            "model file, or copy a report for a bug."
         )
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu.setMenu(menu)

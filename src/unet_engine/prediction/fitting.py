@@ -83,7 +83,10 @@ def why_gone(model: AnyModel) -> str:
     """Return that the file of a model is not there any more; empty when it is."""
     if not isinstance(model, ModelInfo) or model.path.is_file():
         return ""
-    restore = f"restore it (napari-unet models restore {model.name!r})"
+    restore = setting(
+        command=f"restore it (napari-unet models restore {model.name!r})",
+        window="bring it back (Manage models… in the … menu of step 1)",
+    )
     return (
         f"the file of {model.name} is not there any more ({model.path}): another "
         f"program deleted, moved or renamed it; choose another model, or {restore}"

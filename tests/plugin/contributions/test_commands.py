@@ -77,6 +77,7 @@ def test_dock_is_in_both_menus(
         ("objects", "", "open_objects"),
         ("new_model", "", "new_model"),
         ("pretrain", "", "open_pretraining"),
+        ("manage_models", "", "manage_models"),
     ],
 )
 def test_commands_press_the_buttons(

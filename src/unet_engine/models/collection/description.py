@@ -196,4 +196,4 @@ def _score_text(info: ModelInfo) -> str:
     if after is None:
         return ""
     text = f"IoU {after:.3f} on held-out labels"
-    return text if before is None else f"{text}, {before:.3f} before the training"
+    return text if before is None else f"{text} ({before:.3f} before)"

@@ -33,7 +33,7 @@ def test_a_description_has_what_is_known(store: ModelStore, add: Add):
         "tuned from": "first",
         "trained on": "a, b",
         "trained": "2026-01-02, 120 steps, 2 min",
-        "score": "IoU 0.750 on held-out labels, 0.250 before the training",
+        "score": "IoU 0.750 on held-out labels (0.250 before)",
         "licence": "CC0",
     }
     assert {title: described.get(title) for title in expected} == expected
