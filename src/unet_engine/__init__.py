@@ -9,7 +9,7 @@ divides them, ``models`` describe networks, ``compute`` runs them,
 ``pixel_classification`` evaluates pixel classifiers, ``prediction``
 makes masks; ``annotations`` hold strokes, from which ``interactive`` learns at once and
 ``training`` in minutes; ``objects`` numbers and measures, ``outlines`` hands these to
-other programs, ``metrics`` scores,
+other programs, ``tracking`` follows them through time, ``metrics`` scores,
 ``synthetic`` generates images, ``doctor`` tests an installation, ``cli`` is the
 command. All use the words in ``places``
 (positions), ``labels`` (values of label images), ``devices``, ``settings``,

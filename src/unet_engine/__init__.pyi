@@ -39,6 +39,7 @@ from .prediction.denoising import denoise, iter_denoise
 from .prediction.disk_output import DiskOutput
 from .prediction.events import Denoised, Prediction, TileDone
 from .prediction.segmentation import iter_predict, predict
+from .tracking import Tracks, link_frames, write_ctc, write_geff
 from .training.config import FineTuneConfig, PretrainConfig
 from .training.data.labelled_files import open_labelled
 from .training.data.labelled_images import LabelledImage, PaintedImage
@@ -80,6 +81,7 @@ __all__ = [
     "Step",
     "StrokeStore",
     "TileDone",
+    "Tracks",
     "Validation",
     "denoise",
     "evaluate",
@@ -87,6 +89,7 @@ __all__ = [
     "iter_denoise",
     "iter_predict",
     "label_objects",
+    "link_frames",
     "list_images",
     "measure_objects",
     "open_image",
@@ -99,6 +102,8 @@ __all__ = [
     "start_checkpoint",
     "start_from",
     "with_classes",
+    "write_ctc",
+    "write_geff",
     "write_labels",
     "write_outlines",
     "write_probabilities",
