@@ -148,7 +148,7 @@ def _links(
     rows = np.arange(a.size)
     goes_on, comes_from = to[a] == rows, origin[b] == rows
     size_a, size_b = earlier.sizes[a], later.sizes[b]
-    # A tie is none: half of an object in each of two others says nothing.
+    # A tie is none: half of an object in each of two others decides nothing.
     fuses = goes_on & (common > _MAJORITY * size_a)
     divides = comes_from & (common > _MAJORITY * size_b)
     same = goes_on & comes_from & (common >= least * np.minimum(size_a, size_b))

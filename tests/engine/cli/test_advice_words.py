@@ -13,7 +13,7 @@ import unet_engine
 from unet_engine.cli.app import SUBCOMMANDS, build_app, with_subcommands
 
 ENGINE = Path(unet_engine.__file__).parent
-OPENING = {"predict", "objects", "finetune", "pretrain", "evaluate"}
+OPENING = {"predict", "objects", "track", "finetune", "pretrain", "evaluate"}
 """Commands that open images."""
 
 LABELLING = {"objects", "finetune", "evaluate"}
@@ -23,13 +23,15 @@ PRINTED_BY = {
     "cli/commands/evaluate.py": {"evaluate"},
     "cli/commands/finetune.py": {"finetune"},
     "cli/commands/finetune_start.py": {"finetune"},
+    "cli/commands/object_outlines.py": {"objects"},
     "cli/commands/object_tables.py": {"objects"},
     "cli/commands/objects.py": {"objects"},
     "cli/commands/objects_files.py": {"objects"},
     "cli/commands/predict.py": {"predict"},
     "cli/commands/pretrain.py": {"pretrain"},
     "cli/commands/training_progress.py": {"finetune", "pretrain"},
-    "cli/files/outputs.py": {"predict", "objects"},
+    "cli/commands/track.py": {"track"},
+    "cli/files/outputs.py": {"predict", "objects", "track"},
     "cli/files/pairing.py": {"finetune", "evaluate"},
     "cli/files/reading.py": {"finetune", "evaluate"},
     "compute/runner.py": {"predict", "evaluate"},

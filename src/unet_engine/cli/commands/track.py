@@ -38,6 +38,7 @@ _LABEL_SUFFIXES = (".tif", ".tiff", ZARR_SUFFIX)
 
 def run(
     objects: Annotated[UserPath, Parameter(name="OBJECTS")],
+    /,
     options: TrackOptions = TrackOptions(),
 ) -> int:
     """Give an object one number in all frames of a time series.
@@ -59,9 +60,9 @@ def run(
 
     Examples
     --------
-    napari-unet objects mask.tif -o objects.tif
     napari-unet track objects.tif -o 01_RES --geff tracks.geff
-    napari-unet track objects.tif --axes TYX --labels tracked.tif --table tracks.csv
+    napari-unet track objects.tif --axes TYX --labels tracked.tif
+    napari-unet track objects.tif --table tracks.csv
     """
     from unet_engine.tracking import iter_link_frames
 
