@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """How often a set is drawn, and the diameter of its cells where ids do not tell."""
+    """How often a set is drawn, and the diameter of cells without ids."""
 
     share: float
     semantic_diameter: float | None = None
@@ -43,6 +43,7 @@ SETS = {
     "brightfield_celegans": _Set(0.12),
     "brightfield_neurons": _Set(0.04, 160.0),
 }
+"""The diameters in pixels are those of single cells in the images, by eye."""
 FAMILIES = {
     "differential_contrast": 0.4,
     "phase_contrast": 0.3,
@@ -65,7 +66,7 @@ _FEWEST = 0.001
 def read_cells(data: Path, name: str, *, held_out: bool) -> list[LabelledImage]:
     """Read one side of a set; of instance labels, images without a cell are left out.
 
-    A semantic set teaches where cells are, not what separates them.
+    Of a semantic set is learned where cells are, not what separates them.
     """
     found = []
     for path, labels in list_blocks(data / name, held_out=held_out):

@@ -32,6 +32,7 @@ RECIPE = ObjectRecipe(
     generate=generate_images,
     show=show_nuclei,
 )
+"""Nuclei of 24 pixels: most images have them about as large."""
 
 if __name__ == "__main__":
     train_objects(RECIPE, __doc__)

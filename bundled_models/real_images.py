@@ -67,6 +67,7 @@ SETS = {
     "sem_axon_myelin": SetOfImages(share=0.06, merged=True, wall=2),
     "em_fib25_neurons_3d": SetOfImages(share=0.06, task="membrane", step=7),
 }
+"""Sets of many images count more, those that resemble each other less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 MODELS_VARIABLE = "NAPARI_UNET_MODELS"
 """Environment variable that names another folder for the user's models."""
 
+_NAME_OF_BUNDLED = "a bundled model has its name now; rename {} to use the model in it"
 _FIRST = "nuclei"
 """The bundled model that comes first: it finds something without any training."""
 
@@ -277,8 +278,10 @@ class ModelStore:
     def _scan(self) -> Iterator[tuple[Path, ModelInfo | CheckpointError]]:
         bundled = _bundled_paths()
         names = {path.stem for path in bundled}
-        own = [p for p in _model_paths(self.root) if p.stem not in names]
-        for path in (*bundled, *own):
+        for path in (*bundled, *_model_paths(self.root)):
+            if path not in bundled and path.stem in names:
+                yield path, CheckpointError(_NAME_OF_BUNDLED.format(path))
+                continue
             try:
                 yield path, read_info(path, bundled=path in bundled)
             except CheckpointError as error:

@@ -34,7 +34,7 @@ def score(strokes: int) -> MaskScore:
 def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Print the end of a training with a score: ``printed(score)``."""
     checkpoint = start_checkpoint(ModelSpec(depth=2, width=4))
-    model = ModelStore(tmp_path).save("cells", checkpoint)
+    model = ModelStore(tmp_path).save("nerves", checkpoint)
     look = Validation(step=3, loss=0.1, iou=1.0, best=True, seconds=1.0)
 
     def end(after: MaskScore | None) -> str:
@@ -42,7 +42,7 @@ def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
             checkpoint=checkpoint, improved=True, before=look, after=look, steps=3,
             stopped=False, score_after=after,
         )  # fmt: skip
-        options: Any = SimpleNamespace(out="cells", overwrite=False)
+        options: Any = SimpleNamespace(out="nerves", overwrite=False)
         assert conclude(Trained(result=result, model=model), options) == 0
         return capsys.readouterr().out
 

@@ -301,6 +301,20 @@ def test_a_file_cannot_shadow_a_bundled_model(store, checkpoint, bundled):
     assert store.names() == ("nuclei",)
 
 
+def test_a_model_whose_name_a_bundled_one_got_is_there_again_as_advised(
+    store, checkpoint, bundled
+):
+    store.root.mkdir()
+    path = store.root / "nuclei.safetensors"
+    replace(checkpoint, history=()).save(path)
+    ((listed, reason),) = store.broken()
+    assert listed == path
+    assert f"rename {path}" in reason
+    path.rename(store.root / "mine.safetensors")
+    assert store.load("mine").history == ()
+    assert not store.broken()
+
+
 def test_unknown_names_are_answered_with_the_known_ones(store, checkpoint, bundled):
     store.save("mine", checkpoint)
     with pytest.raises(CheckpointError, match="nuclei, mine"):

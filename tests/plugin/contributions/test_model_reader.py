@@ -30,7 +30,7 @@ def checkpoint() -> Checkpoint:
 
 @pytest.fixture
 def model_file(tmp_path: Path, checkpoint: Checkpoint) -> Path:
-    path = tmp_path / "cells.safetensors"
+    path = tmp_path / "tissue.safetensors"
     checkpoint.save(path)
     return path
 
@@ -49,9 +49,9 @@ def test_other_files_are_left_to_other_readers(name: str) -> None:
 
 def test_model_joins_the_store(model_file: Path, notices: list[str]) -> None:
     assert read(model_file) == NOTHING_TO_SHOW
-    loaded = ModelStore().load("cells")
+    loaded = ModelStore().load("tissue")
     np.testing.assert_array_equal(loaded.weights["weight"][2], [8, 9, 10, 11])
-    assert notices == ["info: Added to the models: cells."]
+    assert notices == ["info: Added to the models: tissue."]
 
 
 def test_several_models_join_the_store(
@@ -61,14 +61,14 @@ def test_several_models_join_the_store(
     checkpoint.save(other)
     paths = [str(model_file), str(other)]
     assert model_reader.get_reader(paths)(paths) == NOTHING_TO_SHOW
-    assert {"cells", "nerves"} <= set(ModelStore().names())
+    assert {"tissue", "nerves"} <= set(ModelStore().names())
 
 
 def test_same_model_is_not_copied_twice(model_file: Path) -> None:
     read(model_file)
     before = ModelStore().names()
     read(model_file)
-    read(ModelStore().info("cells").path)
+    read(ModelStore().info("tissue").path)
     assert ModelStore().names() == before
 
 
@@ -80,8 +80,8 @@ def test_other_model_of_the_same_name_is_kept_beside_it(
     Checkpoint(checkpoint.spec, weights, checkpoint.history).save(model_file)
     read(model_file)
     store = ModelStore()
-    assert store.load("cells").weights["weight"][0, 0] == 0
-    assert store.load("cells-2").weights["weight"][0, 0] == 1
+    assert store.load("tissue").weights["weight"][0, 0] == 0
+    assert store.load("tissue-2").weights["weight"][0, 0] == 1
 
 
 def truncate(path: Path) -> None:
@@ -120,7 +120,7 @@ def test_unusable_file_is_reported_and_leaves_nothing(
     damage(model_file)
     assert read(model_file) == NOTHING_TO_SHOW
     (message,) = notices
-    assert message.startswith("error: cells.safetensors was not added.")
+    assert message.startswith("error: tissue.safetensors was not added.")
     assert reason in message
     assert not list(ModelStore().root.iterdir())
 
@@ -145,5 +145,5 @@ def test_dropped_model_is_selected_in_the_dock(
     viewer = make_napari_viewer()
     assert viewer.open(str(model_file), plugin="napari-unet-finetune") == []
     (dock,) = viewer.window.dock_widgets.values()
-    assert dock.workspace.model.name == "cells"
+    assert dock.workspace.model.name == "tissue"
     assert len(viewer.layers) == 0

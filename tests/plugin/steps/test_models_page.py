@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.models.store import ModelStore
 
+BUNDLED = ("nuclei", "cells", "general")
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -84,7 +85,7 @@ def type_name(page: ModelsDialog, name: str) -> None:
 
 
 def test_it_lists_all_models_and_selects_the_chosen_one(page: ModelsDialog) -> None:
-    assert names(page) == ["tiny", "nuclei", "general"]
+    assert names(page) == ["tiny", *BUNDLED]
     assert page.list.model.name == "tiny"
     assert page.list.currentItem().font().bold()
 
@@ -245,7 +246,7 @@ def test_a_model_that_another_program_renamed_or_deleted(
     rename_model(store, "other", "renamed")
     press(page, "duplicate")
     assert "There is no model 'other'" in page.text.text()
-    assert set(names(page)) == {"tiny", "renamed", "nuclei", "general"}
+    assert set(names(page)) == {"tiny", "renamed", *BUNDLED}
     assert page.list.model is not None
 
 

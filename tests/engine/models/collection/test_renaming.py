@@ -65,10 +65,10 @@ def test_the_weights_that_were_tuned_are_found_by_the_training(
 
 
 def test_only_the_case_of_a_name_may_change(store: ModelStore, add: Add):
-    add("cells")
-    assert rename_model(store, "cells", "Cells").name == "Cells"
-    assert "Cells" in store.names()
-    assert "cells" not in store.names()
+    add("nerves")
+    assert rename_model(store, "nerves", "Nerves").name == "Nerves"
+    assert "Nerves" in store.names()
+    assert "nerves" not in store.names()
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "nuclei", "Other", "con", "."])
