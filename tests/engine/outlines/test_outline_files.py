@@ -82,6 +82,11 @@ def test_the_same_objects_give_the_same_bytes(
         assert write_outlines(path, labels, table=table, image_name="i.tif") == 4
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert sorted(tmp_path.iterdir()) == paths
+    if suffix == ".zip":
+        # Nor does the day matter.
+        with zipfile.ZipFile(paths[0]) as archive:
+            dates = {entry.date_time for entry in archive.infolist()}
+        assert dates == {(1980, 1, 1, 0, 0, 0)}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
