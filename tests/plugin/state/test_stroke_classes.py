@@ -142,13 +142,13 @@ def test_a_class_that_the_model_lacks_is_not_learned_as_another(
     session: Callable[..., Docked], plane: Any, add_model: Any, notices: list[str]
 ) -> None:
     add_model("axons", classes=("background", "axon"))
-    add_model("cells", classes=("background", "cell"))
+    add_model("tissue", classes=("background", "cell"))
     docked = session(plane)
     docked.widget.select_model("axons")
     paint(docked, "axon", "background")
-    docked.widget.select_model("cells")
+    docked.widget.select_model("tissue")
     assert "axon 97 px" in counted(docked)
-    assert "'axon', which cells does not have" in docked.widget.correct.saved.text()
+    assert "'axon', which tissue does not have" in docked.widget.correct.saved.text()
     docked.widget.fine_tune.train.click()
     assert not docked.widget.workspace.busy
     assert "choose the model axons in step 1" in notices[-1]
@@ -156,7 +156,7 @@ def test_a_class_that_the_model_lacks_is_not_learned_as_another(
     # Each of the ways that it offers leads on.
     docked.widget.select_model("axons")
     assert order_of(docked).classes == ("background", "axon")
-    docked.widget.select_model("cells")
+    docked.widget.select_model("tissue")
     dialog = docked.widget.new_model()
     assert dialog.form.classes.text() == "background, axon"
     dialog.reject()
@@ -170,13 +170,13 @@ def test_another_image_whose_classes_the_model_lacks_is_named_and_left_out(
     session: Callable[..., Docked], plane: Any, add_model: Any
 ) -> None:
     add_model("axons", classes=("background", "axon"))
-    add_model("cells", classes=("background", "cell"))
+    add_model("tissue", classes=("background", "cell"))
     docked = session(plane, "nerve")
     docked.widget.select_model("axons")
     paint(docked, "axon", "background")
     docked.viewer.add_image(plane.T.copy(), name="blood")
     docked.widget.predict.form.image.value = docked.viewer.layers["blood"]
-    docked.widget.select_model("cells")
+    docked.widget.select_model("tissue")
     paint(docked, "cell", "background")
     assert [one.name for one in order_of(docked).touched.poll()] == ["blood"]
     line = docked.widget.fine_tune.left_out.text()
@@ -210,7 +210,7 @@ def test_the_notice_on_strokes_of_an_earlier_version_names_their_classes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     add_model("axons", classes=("background", "axon"))
-    add_model("cells", classes=("background", "cell"))
+    add_model("tissue", classes=("background", "cell"))
     first = session(plane)
     first.widget.select_model("axons")
     first.widget.correct.choose_name("axon")
@@ -221,13 +221,13 @@ def test_the_notice_on_strokes_of_an_earlier_version_names_their_classes(
         first.mask.paint((40, 40), 1)
     first.viewer.layers.clear()
     second = session(plane)
-    second.widget.select_model("cells")
-    assert "taken for those of cells" in second.widget.correct.saved.text()
+    second.widget.select_model("tissue")
+    assert "taken for those of tissue" in second.widget.correct.saved.text()
     assert "cell 97 px" in counted(second)
     second.widget.select_model("axons")
     assert "axon 97 px" in counted(second)
     # With the next stroke they are known.
     paint(second, "background")
     assert "taken for" not in second.widget.correct.saved.text()
-    second.widget.select_model("cells")
+    second.widget.select_model("tissue")
     assert "axon 97 px" in counted(second)

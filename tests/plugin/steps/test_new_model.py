@@ -330,6 +330,7 @@ def test_only_models_that_fit_are_offered_to_start_from(
     assert starts(dock, "unet") == [
         "random weights",
         "model nuclei",
+        "model cells",
         "model general",
         "model eyes",
     ]
