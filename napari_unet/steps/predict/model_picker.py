@@ -85,8 +85,8 @@ class ModelPicker(QWidget):
                  "Choose a network and its classes, and train it on your strokes.",
                  lambda: self.new_wanted.emit(None)),
                 ("pretrain", "Pretrain on this image…",
-                 "Let a model learn what your images look like, without any labels. "
-                 "It takes noise away, and a U-Net started from it needs fewer labels.",
+                 "Let a model learn from your images without any labels: to take their "
+                 "noise away, or as the start of a U-Net.",
                  self.pretraining_wanted.emit),
                 ("manage", "Manage models…",
                  "What is known about each model; rename, duplicate, delete, hand on "

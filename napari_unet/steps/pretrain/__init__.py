@@ -1,1 +1,1 @@
-"""Learning without labels: images go in, an autoencoder comes out."""
+"""Learning without labels: images go in, a denoiser or a start comes out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox, FloatSpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox
 from napari.utils.notifications import show_info, show_warning
 
 from napari_unet.jobs.training import PretrainingOrder, pretrain_run
@@ -15,8 +15,12 @@ from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import Section, TextLine, add_row, config_form, rows
 from napari_unet.widgets.job_section import TrainingSection
 from unet_engine.errors import EngineError
-from unet_engine.models.spec import ModelSpec
 from unet_engine.training.config import PretrainConfig
+from unet_engine.training.pretraining_start import (
+    Purpose,
+    start_spec,
+    usual_settings,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -27,12 +31,27 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.training.saving import Trained
 
-_HELP = (
-    "A model learns what your images look like, without labels. It takes noise away, "
-    "and a U-Net that starts from it needs fewer strokes."
-)
-
-_NEXT = "Start a new U-Net from it, or take the noise off this image, in step 1."
+_PURPOSES: dict[str, Purpose] = {
+    "Remove noise": "restore",
+    "Start a U-Net": "start",
+}
+_HELP: dict[Purpose, str] = {
+    "restore": (
+        "Without labels, a U-Net learns to take the noise out of your images. It is "
+        "kept if it is better than a Gaussian filter and non-local means."
+    ),
+    "start": (
+        "Without labels, a network learns what your images look like, and a U-Net of "
+        "classes starts from it. To segment, New model… with its start General is "
+        "the better choice: it needed fewer strokes on images of every kind tried."
+    ),
+}
+_ENDINGS: dict[Purpose, str] = {"restore": "denoiser", "start": "pretrained"}
+"""Of the names of new models."""
+_NEXT: dict[Purpose, str] = {
+    "restore": "Press Denoise in step 1.",
+    "start": "Start a new U-Net from it in step 1.",
+}
 
 
 class PretrainSection(TrainingSection):
@@ -53,7 +72,7 @@ class PretrainSection(TrainingSection):
     ) -> None:
         super().__init__(
             "Pretrain without labels",
-            _HELP,
+            "A model learns from images without labels.",
             workspace,
             activity="pretrain",
             theme=viewer.theme,
@@ -71,9 +90,10 @@ class PretrainSection(TrainingSection):
 
     def _make_settings(self) -> None:
         self.help_text = TextLine()
-        self.content.addWidget(self.help_text)
+        self.purpose = ComboBox(choices=list(_PURPOSES), value=next(iter(_PURPOSES)))
         self.minutes = FloatSpinBox(value=5.0, min=0.1, max=1440.0, step=0.5)
         fields = rows()
+        add_row(fields, "Purpose", self.purpose.native, "What the model is for.")
         add_row(
             fields,
             "Minutes",
@@ -81,6 +101,7 @@ class PretrainSection(TrainingSection):
             "Longest time to learn. Stop ends it earlier and keeps the best model.",
         )
         self.content.addLayout(fields)
+        self.content.addWidget(self.help_text)
         self.others = CheckBox(value=True, text="Other open images like it too")
         self.others.native.setToolTip(
             "Learn from all open images that have as many channels."
@@ -90,6 +111,23 @@ class PretrainSection(TrainingSection):
         advanced = Section("Advanced settings", "How it learns.", expanded=False)
         advanced.content.addWidget(self.settings.native)
         self.content.addWidget(advanced)
+        self.purpose.changed.connect(self._on_purpose_changed)
+        self._set_usual_settings()
+
+    def _on_purpose_changed(self) -> None:
+        self._set_usual_settings()
+        self._show_others()
+
+    def _set_usual_settings(self) -> None:
+        """Set what suits the purpose; minutes and device stay as they were chosen."""
+        usual = usual_settings(self.chosen_purpose)
+        for name in "crop", "batch", "learning_rate":
+            self.settings[name].value = usual[name]
+
+    @property
+    def chosen_purpose(self) -> Purpose:
+        """What the next model is for."""
+        return _PURPOSES[self.purpose.value]
 
     def _make_buttons(self) -> None:
         self.pretrain = button(
@@ -135,12 +173,11 @@ class PretrainSection(TrainingSection):
     def _make_order(self) -> PretrainingOrder:
         image, _ = self._form.chosen_image()
         others = self._others(image) if self.others.value else ()
+        images = (image, *others)
         return PretrainingOrder(
-            name=f"{file_name(image.name)}-pretrained",
-            spec=ModelSpec(
-                architecture="autoencoder", classes=(), in_channels=image.channels
-            ),
-            images=(image, *others),
+            name=f"{file_name(image.name)}-{_ENDINGS[self.chosen_purpose]}",
+            spec=start_spec(self.chosen_purpose, images),
+            images=images,
             config=self.config,
         )
 
@@ -174,8 +211,10 @@ class PretrainSection(TrainingSection):
             show_warning(text)
             return
         text = self._describe_result(result, trained.model.name)
-        self.text.setText(f"{text} {_NEXT}")
-        show_info(f"The new model {trained.model.name} is chosen in step 1. {_NEXT}")
+        purpose: Purpose = "restore" if trained.model.spec.restores else "start"
+        then = _NEXT[purpose]
+        self.text.setText(f"{text} {then}")
+        show_info(f"The new model {trained.model.name} is chosen in step 1. {then}")
 
     def _on_finished(self) -> None:
         super()._on_finished()
@@ -189,6 +228,7 @@ class PretrainSection(TrainingSection):
 
     def _enable_inputs(self, enabled: bool) -> None:
         self.minutes.enabled = self.others.enabled = enabled
+        self.purpose.enabled = enabled
         self.settings.enabled = enabled
         self.close_button.setEnabled(enabled)
 
@@ -198,8 +238,17 @@ class PretrainSection(TrainingSection):
             image, _ = self._form.chosen_image()
             others = self._others(image)
         except EngineError:
-            self.help_text.setText(_HELP)
+            self.help_text.setText(_HELP[self.chosen_purpose])
             self.others.native.setVisible(False)
             return
-        self.help_text.setText(f"{_HELP} Learns from {image.name}.")
+        text = _HELP[self.chosen_purpose]
+        if self.chosen_purpose == "restore":
+            text += _describe_slices(start_spec("restore", [image]).slices)
+        self.help_text.setText(f"{text} Learns from {image.name}.")
         self.others.native.setVisible(bool(others))
+
+
+def _describe_slices(slices: int) -> str:
+    if slices == 1:
+        return ""
+    return f" Each slice is restored from {slices} neighbouring ones."

@@ -53,7 +53,7 @@ def _fastest_edge(runner: Runner) -> int:
     outer = spec.footprint.around([(0, edge)] * spec.ndim)
     shape = [stop - start for start, stop in outer]
     generator = np.random.default_rng(0)
-    block = generator.random((spec.in_channels, *shape), dtype=np.float32)
+    block = generator.random((spec.input_maps, *shape), dtype=np.float32)
     wanted = [(halo, halo + edge) for halo in halos]
     seconds = dict.fromkeys(_CANDIDATES, float("inf"))
     # All of them in turn, as the load of a machine changes from second to second.

@@ -94,6 +94,8 @@ def _read() -> dict[str, Any]:
 
 def _key(spec: ModelSpec, device: str) -> str:
     geometry = [getattr(spec, name) for name in _GEOMETRY] + [spec.out_channels]
+    if spec.restores:
+        geometry.append(spec.slices)
     described = json.dumps([_machine(), device, os.cpu_count(), geometry])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 

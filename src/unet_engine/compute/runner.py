@@ -134,10 +134,10 @@ class Runner:
         """
         batched = block.ndim == self.spec.ndim + 2
         batch = np.require(block if batched else block[None], np.float32, ("C", "W"))
-        if batch.ndim != self.spec.ndim + 2 or batch.shape[1] != self.spec.in_channels:
+        if batch.ndim != self.spec.ndim + 2 or batch.shape[1] != self.spec.input_maps:
             raise EngineError(
                 f"a block of shape {block.shape} does not fit a network for "
-                f"{self.spec.in_channels} channels and {self.spec.ndim} dimensions"
+                f"{self.spec.input_maps} channels and {self.spec.ndim} dimensions"
             )
         with translated_errors(), torch.inference_mode(), full_precision(self.device):
             images = self._placed(batch)

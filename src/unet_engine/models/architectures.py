@@ -42,6 +42,8 @@ class Architecture:
         The output is as large as the input; else smaller by twice the halo.
     reconstructs
         It can return an image instead of classes.
+    image_network
+        As ``network``, where that is another one for images; empty: the same.
     object_maps
         It can give object maps beside the classes.
     averages_flips
@@ -64,10 +66,15 @@ class Architecture:
     fixed_depth: bool = False
     padded: bool = True
     reconstructs: bool = False
+    image_network: str = ""
     object_maps: bool = False
     averages_flips: bool = False
     recipe: Mapping[str, Any] = field(default_factory=dict)
     transfer_recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def network_for(self, classes: tuple[str, ...]) -> str:
+        """Return the network, of these classes or, without any, of images."""
+        return self.network if classes or not self.image_network else self.image_network
 
     def recipe_for(self, *, transfer: bool) -> dict[str, Any]:
         """Return the fields of ``FineTuneConfig`` that are set otherwise than usual.
@@ -123,6 +130,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         ndims=(2, 3),
         reference="Ronneberger, Fischer, Brox 2015 and, in 3-D, Çiçek et al. 2016; "
         "padded and batch-normalised",
+        reconstructs=True,
+        image_network="restoring:RestoringUNet",
         object_maps=True,
         # Strokes are few: each counts for the training, and plain crops are quick.
         transfer_recipe={"dice": False, "elastic": 0.0, "validation": 0.1},
@@ -192,7 +201,8 @@ def starts_from(architecture: str, parent: NetworkDescription) -> bool:
     and, an FCN, from the next coarser one on the same trunk; see ``models.starting``.
     """
     if not parent.classes:
-        return architecture in SAME_PATH
+        # One that restores images has other inputs.
+        return architecture in SAME_PATH and parent.architecture == "autoencoder"
     if shares_features(architecture, parent):
         return True
     finer = fcn_trunks.FCN_FORMS.get(architecture)

@@ -167,12 +167,23 @@ def z_poolings_for(planes: int, depth: int, *, elongation: float = 1.0) -> int:
     return max(0, min(depth - flat, deepest))
 
 
+SMOOTHING_REACH = 9
+"""Pixels that the widest Gaussian before a U-Net that restores images reaches: three of
+its standard deviations."""
+
+
 def padded_footprint(spec: NetworkDescription) -> Footprint:
-    """Footprint of a padded encoder-decoder: two 3-wide convolutions on each level."""
+    """Footprint of a padded encoder-decoder: two 3-wide convolutions on each level.
+
+    A U-Net of images has Gaussians before them.
+    """
+    restores = spec.architecture == "unet" and not spec.classes
+    reach = SMOOTHING_REACH if restores else 0
+    smoothing = (Layer(2 * reach + 1, padding=reach),) * restores
     halos, divisors = [], []
     for strides in zip(*pooling_strides(spec), strict=True):
         pair = (Layer(3, padding=1),) * 2
-        path: list[Layer | Upsampling] = [*pair]
+        path: list[Layer | Upsampling] = [*smoothing, *pair]
         for stride in strides:
             path += [Layer(stride, stride), *pair]
         for stride in reversed(strides):

@@ -80,6 +80,9 @@ class ModelSpec:
         Least and largest mean brightness of the background in the images that the
         model was trained on, on the scale of its input, where the ``"percentiles"``
         leave it open; None where it is not known. It is not proposed for others.
+    slices
+        Neighbouring slices of a stack that a U-Net of images restores the middle one
+        from, an odd number; 1: that slice alone.
     measured_halo, measured_error
         Per axis how far a pixel's influence was found to reach, and the largest
         difference in probability that was measured; see ``compute.measured_halo``.
@@ -103,6 +106,7 @@ class ModelSpec:
     object_size_px: float | None = None
     object_size_range: tuple[float, float] | None = None
     background_range: tuple[float, float] | None = None
+    slices: int = 1
     measured_halo: tuple[int, ...] | None = None
     measured_error: float | None = None
 
@@ -177,6 +181,16 @@ class ModelSpec:
         )
 
     @property
+    def restores(self) -> bool:
+        """Whether it is a network made to restore images, and no start of another."""
+        return not self.classes and bool(ARCHITECTURES[self.architecture].image_network)
+
+    @property
+    def input_maps(self) -> int:
+        """Channels of the network's input: those of all slices."""
+        return self.slices * self.in_channels
+
+    @property
     def out_channels(self) -> int:
         """Channels of the output: classes and object maps, or those of the input."""
         return len(self.classes) + len(self.object_maps) or self.in_channels
@@ -245,6 +259,7 @@ _LATER_FIELDS = (
     "object_size_px",
     "object_size_range",
     "background_range",
+    "slices",
 )
 """Fields that the first version of the file does not know."""
 
@@ -257,7 +272,7 @@ def build(spec: ModelSpec) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        Maps ``(N, in_channels, *spatial)`` float32 to ``(N, out_channels, *spatial)``
+        Maps ``(N, input_maps, *spatial)`` float32 to ``(N, out_channels, *spatial)``
         logits, those of the classes first and those of the object maps after them, or
         an image if the spec has no classes; spatial sizes as
         ``spec.footprint`` allows, and in the output ``2 * halo`` smaller if the
@@ -265,7 +280,8 @@ def build(spec: ModelSpec) -> nn.Module:
     """
     # Making the weights can already load PyTorch's compiler.
     keep_triton_out()
-    module, _, name = ARCHITECTURES[spec.architecture].network.partition(":")
+    row = ARCHITECTURES[spec.architecture]
+    module, _, name = row.network_for(spec.classes).partition(":")
     network: nn.Module = getattr(
         import_module(f"unet_engine.models.networks.{module}"), name
     )(spec)

@@ -61,6 +61,7 @@ def check_spec(spec: Any) -> None:
     _check_size(spec)
     if spec.classes != () or not row.reconstructs:
         _check_classes(spec.classes)
+    _check_restoring(spec)
     _check_object_maps(spec)
     _check_input_scale(spec)
     _check_measured_halo(spec)
@@ -87,6 +88,31 @@ def _check_z_poolings(spec: Any) -> None:
             "along Z; leave it out, or use ndim 3"
         )
     _check_whole("z_poolings", spec.z_poolings, 0, spec.depth)
+
+
+_MOST_SLICES = 15
+"""Slices that an image is restored from: those far away tell nothing about it."""
+
+
+def _check_restoring(spec: Any) -> None:
+    _check_whole("slices", spec.slices, 1, _MOST_SLICES)
+    if spec.slices % 2 == 0:
+        raise SpecError(
+            f"slices is {spec.slices}; use an odd number, as many above as below"
+        )
+    row = ARCHITECTURES[spec.architecture]
+    restores = bool(row.image_network) and not spec.classes
+    if spec.slices > 1 and not restores:
+        able = [name for name, other in ARCHITECTURES.items() if other.image_network]
+        raise SpecError(
+            f"{spec.architecture} with {len(spec.classes)} classes takes one slice at "
+            f"a time; leave slices out, or use {' or '.join(able)} without classes"
+        )
+    if restores and spec.ndim != 2:
+        raise SpecError(
+            f"{spec.architecture} restores an image slice by slice; use ndim 2, with "
+            "slices for its neighbours"
+        )
 
 
 _LARGEST_LAYER = 2**28

@@ -67,6 +67,12 @@ def start_pretrained(
     SpecError
         When the network has another contracting path.
     """
+    if pretrained.spec.restores:
+        raise SpecError(
+            f"{pretrained.name or 'the model'} was trained to take noise out of images "
+            "and has other inputs than a network of classes; start from one that was "
+            "pretrained to be a start, or from general"
+        )
     if architecture not in SAME_PATH:
         raise SpecError(
             f"{architecture} has another contracting path than a pretrained model; "

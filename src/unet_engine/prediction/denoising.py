@@ -12,6 +12,7 @@ from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
+from unet_engine.images.neighbours import check_slices
 from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Denoised, TileDenoised
@@ -65,7 +66,7 @@ def denoise(
     SpecError
         When the model has classes.
     DataError
-        When the channels do not fit the model, or a tile cannot be read.
+        When the channels or slices do not fit the model, or a tile cannot be read.
     OutOfMemoryError
         When even the smallest tile, or the result, does not fit the memory.
     """
@@ -91,6 +92,7 @@ def iter_denoise(
     config = config or PredictConfig()
     spec = checkpoint.spec
     _check_restores(spec)
+    check_slices(image, spec.slices)
     image = keep_chunks(match_channels(image, spec.in_channels))
     plan = plan_prediction(
         image,

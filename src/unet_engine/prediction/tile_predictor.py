@@ -11,6 +11,7 @@ from unet_engine.compute.interruption import interruptible
 from unet_engine.compute.runner import RUNNERS, Runner
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import DataError, OutOfMemoryError
+from unet_engine.images.neighbours import neighbour_indices
 from unet_engine.images.no_data import unrecorded
 from unet_engine.models.spec import ARCHITECTURES
 from unet_engine.stopping import never
@@ -135,8 +136,7 @@ class TilePredictor:
     def _whole(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
         views = [(s, s.tile_for(tile, self._footprint)) for s in self._symmetries]
         outer = spanning(view.outer for _, view in views)
-        pixels = read_tile(self._image, index, Tile(tile.inner, outer))
-        block = self._normalisation.apply(pixels)
+        pixels, block = self._read(index, Tile(tile.inner, outer))
         found: list[npt.NDArray[np.float32]] = []
         for symmetry, view in views:
             local = tuple(
@@ -153,6 +153,17 @@ class TilePredictor:
         if lost is not None:
             mean[:, lost] = _of_no_data(self._runner.spec)[:, None]
         return mean
+
+    def _read(
+        self, index: Index, tile: Tile
+    ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.float32]]:
+        """Return the pixels of a tile, and these and its neighbours normalised."""
+        places = neighbour_indices(self._image, index, self._runner.spec.slices)
+        read = [read_tile(self._image, place, tile) for place in places]
+        normalised = [self._normalisation.apply(pixels) for pixels in read]
+        alone = len(normalised) == 1
+        block = normalised[0] if alone else np.concatenate(normalised)
+        return read[len(read) // 2], block
 
     def _spend_less(self, tile: Tile) -> bool:
         """Halve the tiles, or move to the CPU; False when neither is left."""

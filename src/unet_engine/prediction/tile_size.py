@@ -25,6 +25,9 @@ _WATCHED = {2: 512, 3: 96}
 """Edge in pixels, by dimensions, of a tile that appears within half a second on a
 computer without a GPU; see "A click on Predict" in benchmarks/RESULTS.md."""
 
+_SMOOTHED = 12
+"""Maps for each of the input of a U-Net that restores images."""
+
 _STEP = 32
 """Pixels by which an edge that needs too much memory is shortened: all poolings of the
 usual networks divide it."""
@@ -113,9 +116,13 @@ def bytes_per_pixel(spec: ModelSpec) -> int:
     A network in stages keeps one map of each level; others a few of the finest.
     """
     maps = 5.0
-    if spec.architecture in SAME_PATH:
+    if spec.architecture in SAME_PATH and not spec.restores:
         maps = sum((2 / 2**spec.ndim) ** level for level in range(spec.depth + 1)) + 0.2
-    return round(4 * (spec.in_channels + maps * spec.width + 2 * spec.out_channels))
+    inputs = spec.input_maps
+    if spec.restores:
+        # Its Gaussians, twice while they are joined to the input.
+        inputs *= _SMOOTHED
+    return round(4 * (inputs + maps * spec.width + 2 * spec.out_channels))
 
 
 def _affordable_edge(

@@ -5,7 +5,7 @@ must not import ``annotations`` from ``__future__``.
 """
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from unet_engine.devices import Device
 from unet_engine.errors import SpecError
@@ -125,6 +125,10 @@ class PretrainConfig:
         Crops in a step.
     validation
         Fraction of the pixels that is held out to find the best weights.
+    neighbours_share_noise
+        Whether the noise of a pixel shows in its neighbours as well, such as after an
+        image was scaled or sharpened; a U-Net then learns from pixels farther away.
+        auto: as the images look.
     seed
         Same seed, same result on a CPU.
     """
@@ -136,14 +140,22 @@ class PretrainConfig:
     crop: Annotated[int, {"min": 32, "max": 1024, "step": 32}] = 192
     batch: Annotated[int, {"min": 1, "max": 64}] = 4
     validation: Annotated[float, {"min": 0.05, "max": 0.5, "step": 0.05}] = 0.1
+    neighbours_share_noise: Literal["auto", "yes", "no"] = "auto"
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
 
     def __post_init__(self) -> None:
+        choices = get_args(PretrainConfig.__annotations__["neighbours_share_noise"])
+        if self.neighbours_share_noise not in choices:
+            raise SpecError(
+                f"neighbours_share_noise is {self.neighbours_share_noise!r}; use one "
+                f"of {', '.join(choices)}"
+            )
         self.for_training()
 
     def for_training(self) -> FineTuneConfig:
         """Return the settings of a training whose crops are not resampled."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        del values["neighbours_share_noise"]
         return FineTuneConfig(
             **values, elastic=0.0, flips=False, scaling=1.0, intensity=0.0
         )

@@ -1,4 +1,8 @@
-"""Pretrain an encoder-decoder on images without labels: it learns to take noise away.
+"""Train a network on images without labels: it learns to take noise away.
+
+An encoder-decoder learns what a U-Net of classes starts from. A U-Net, which sees the
+neighbouring slices of a stack as well, learns to restore images, and is compared with
+filters at the end.
 
 The network gets images in which a few pixels are replaced by a neighbour, and has to
 predict the values that were there ("blind spots": Krull, Buchholz, Jug 2019,
@@ -17,53 +21,41 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from unet_engine.compute.devices import choose_device
+from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import DataError, SpecError
 from unet_engine.generators import discard, drain
 from unet_engine.images import Normalisation, match_channels
+from unet_engine.images.neighbours import check_slices, neighbour_indices
 from unet_engine.images.no_data import recorded_target
-from unet_engine.labels import HELD_OUT
 from unet_engine.stopping import never
-from unet_engine.tiling.tiles import TilePlan, read_reflected
 from unet_engine.training.config import PretrainConfig
-from unet_engine.training.data.augmentation import Varied
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.splits.held_out_split import split_pairs
-from unet_engine.training.optimisation import Optimisation
+from unet_engine.training.events import Preparing
+from unet_engine.training.restoration.blind_spots import BlindSpots
+from unet_engine.training.restoration.judge import judge
+from unet_engine.training.restoration.noise import hidden_margin
+from unet_engine.training.restoration.optimisation import (
+    DenoisingOptimisation,
+    RestoringOptimisation,
+)
 from unet_engine.training.run import TrainingRun
-from unet_engine.training.validation import HeldOutScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from torch import Tensor, nn
-
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
     from unet_engine.stopping import Stop
-    from unet_engine.tiling.tiles import Tile
-    from unet_engine.training.config import FineTuneConfig
     from unet_engine.training.events import FineTuned, TrainingEvent
+    from unet_engine.training.restoration.judge import Judgement
 
     Attempt = Callable[[Image], AbstractContextManager[None]]
-
-_SHARE = 0.05
-"""Of the pixels that become blind spots: the more, the more is learned in a step."""
-
-_REACH = 2
-"""Pixels along Y and X from which the neighbour of a blind spot is drawn: a square of 5
-by 5, as of Krull et al. 2019, section 4."""
-
-_TILE = 256
-"""Edge of an evaluated tile in pixels."""
-
-_MOST_TILES = 16
-"""Tiles that are evaluated: a million pixels, evenly chosen."""
 
 _MOST_VALUES = 2**26
 """Values of all images that are kept in memory: 256 MiB of float32."""
@@ -89,12 +81,12 @@ def pretrain(
     """Train a copy of a model without classes to take the noise out of images.
 
     It runs ``iter_pretrain`` to its end. ``start_from`` makes a network of classes from
-    what comes out.
+    an ``autoencoder`` that comes out.
 
     Parameters
     ----------
     checkpoint
-        Of an ``autoencoder`` without classes, from ``start_checkpoint``.
+        Of an ``autoencoder`` or ``unet`` without classes, from ``start_checkpoint``.
     images
         Any number of images and stacks, without labels.
     config
@@ -140,12 +132,13 @@ def iter_pretrain(
     """Train a copy of a model without classes to take the noise out of images.
 
     Like ``iter_fine_tune``: stopped, it returns the best weights so far, and a loss
-    that is not finite ends it.
+    that is not finite ends it. A ``unet`` is then judged on the held-out pixels, and
+    not kept where a filter restores them better.
 
     Parameters
     ----------
     checkpoint
-        Of an ``autoencoder`` without classes, from ``start_checkpoint``.
+        Of an ``autoencoder`` or ``unet`` without classes, from ``start_checkpoint``.
     images
         Any number of images and stacks; of more than 64 million values in all, evenly
         spread planes are learned from.
@@ -166,31 +159,35 @@ def iter_pretrain(
     Returns
     -------
     FineTuned
-        With the very checkpoint that came in when nothing better was found.
+        With the very checkpoint that came in when nothing better was found, or a filter
+        is better than what was; its notes say which.
 
     Raises
     ------
     SpecError
         When the model has classes, or is one of volumes.
     DataError
-        When there is no image, or its channels do not fit.
+        When there is no image, or its channels or slices do not fit.
     EngineError
         When the device is absent, or torch fails.
     """
     config = config or PretrainConfig()
     _check_spec(checkpoint.spec)
     device = choose_device(config.device)
-    settings = config.for_training()
     with translated_errors():
-        run = _start(checkpoint, images, settings, device, attempt)
-        return (yield from run.events(stop))
+        run, spots = _start(checkpoint, images, config, device, attempt)
+        result = yield from run.events(stop)
+        if not (checkpoint.spec.restores and result.improved):
+            return result
+        yield Preparing(what="comparing it with filters", done=0, total=1)
+        return _decided(result, checkpoint, judged(result, spots, device))
 
 
 def _check_spec(spec: ModelSpec) -> None:
     if spec.classes:
         raise SpecError(
             f"a {spec.architecture} with classes is trained on labels; pretrain an "
-            "autoencoder without classes"
+            "autoencoder or a unet without classes"
         )
     if spec.ndim != 2:
         raise SpecError("pretraining works on planes; use ndim 2")
@@ -199,10 +196,11 @@ def _check_spec(spec: ModelSpec) -> None:
 def _start(
     checkpoint: Checkpoint,
     images: Sequence[Image],
-    settings: FineTuneConfig,
+    config: PretrainConfig,
     device: str,
     attempt: Attempt | None,
-) -> TrainingRun:
+) -> tuple[TrainingRun, BlindSpots]:
+    settings = config.for_training()
     pairs: list[TrainingPair] = []
     names: set[str] = set()
     for image in images:
@@ -212,146 +210,76 @@ def _start(
     if not pairs:
         raise DataError("there is no image to learn from; give at least one")
     split = split_pairs(pairs, fraction=settings.validation, seed=settings.seed)
-    return TrainingRun(
+    spec = checkpoint.spec
+    how = split.training, settings, device
+    margin = 0
+    learning: DenoisingOptimisation
+    if spec.restores:
+        margin = hidden_margin(pairs, spec, config.neighbours_share_noise)
+        learning = RestoringOptimisation(checkpoint, *how, margin=margin)
+    else:
+        learning = DenoisingOptimisation(checkpoint, *how)
+    spots = BlindSpots(split.validation, spec, margin)
+    run = TrainingRun(
         checkpoint,
         settings,
-        DenoisingOptimisation(checkpoint, split.training, settings, device),
-        BlindSpots(split.validation, checkpoint.spec),
-        record={"data": sorted(names), "pretrained": True},
+        learning,
+        spots,
+        record={
+            "data": sorted(names),
+            "pretrained": True,
+            **({"hidden_margin": margin} if spec.restores else {}),
+        },
         notes=[_SMALL] if split.notes else [],
         advice=_ADVICE,
     )
+    return run, spots
+
+
+def judged(result: FineTuned, spots: BlindSpots, device: str) -> Judgement:
+    """Compare what was learned with filters, on the pixels that were held out.
+
+    Parameters
+    ----------
+    result
+        Of a training that made the network better.
+    spots
+        What was held out of it.
+    device
+        Where it runs.
+    """
+    network = folded_network(result.checkpoint).to(device)
+    spec, blinding = result.checkpoint.spec, spots.blinding
+    return judge(network, spots.tiles(), spec, device, blinding)
+
+
+def _decided(result: FineTuned, start: Checkpoint, found: Judgement) -> FineTuned:
+    """Return what is kept: nothing where a filter is better."""
+    if found.refusal:
+        notes = (*result.notes, found.refusal)
+        return replace(result, checkpoint=start, improved=False, notes=notes)
+    *earlier, last = result.checkpoint.history
+    history = (*earlier, {**last, "judgement": found.record()})
+    kept = replace(result.checkpoint, history=history)
+    return replace(result, checkpoint=kept, notes=(*result.notes, found.note))
 
 
 def _read(
     image: Image, spec: ModelSpec, images: Sequence[Image]
 ) -> Iterator[TrainingPair]:
     """Read planes as pairs in which every pixel counts, as many as its share allows."""
+    check_slices(image, spec.slices)
     image = match_channels(image, spec.in_channels)
     normalisation = Normalisation.measure(image, spec.preparation)
     image = normalisation.marked(image)
     indices = list(image.indices())
-    share = _MOST_VALUES // len(images) // max(1, spec.in_channels)
+    share = _MOST_VALUES // len(images) // max(1, spec.input_maps)
     count = min(len(indices), max(1, share // math.prod(image.plane_shape)))
     target = np.zeros(image.plane_shape, np.uint8)
     for number in range(count):
-        plane = image.read(indices[number * len(indices) // count])
-        learned = recorded_target(target, plane)
-        yield TrainingPair(normalisation.apply(plane), learned, image.name)
-
-
-class DenoisingOptimisation(Optimisation):
-    """A network that learns to fill in blind spots.
-
-    Crops are flipped and turned by right angles only: any resampling would mix
-    neighbouring pixels, and with them their noise.
-    """
-
-    def _draw(self) -> Varied:
-        images, targets, *_ = super()._draw()
-        turns, flip = torch.randint(4, (2,), generator=self._generator).tolist()
-        images, targets = (
-            torch.rot90(t.flip(-1) if flip % 2 else t, turns, (-2, -1))
-            for t in (images, targets)
-        )
-        blinded, spots = blind(images, targets < HELD_OUT, self._generator)
-        batch = blinded.contiguous(memory_format=torch.channels_last)
-        return Varied(batch, torch.cat((images, spots), dim=1), None, None)
-
-    def _loss(self, logits: Tensor, batch: Varied) -> Tensor:
-        spots = batch.targets[:, -1:]
-        squares = (logits - batch.targets[:, :-1]) ** 2 * spots
-        return squares.sum() / (spots.sum() * logits.shape[1]).clamp(min=1)
-
-
-def blind(
-    images: Tensor, known: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Replace a few pixels by one of their neighbours.
-
-    Parameters
-    ----------
-    images
-        ``(N, C, Y, X)`` float32.
-    known
-        ``(N, Y, X)`` bool, the pixels that may be replaced.
-    generator
-        Random numbers, on the CPU.
-
-    Returns
-    -------
-    blinded, spots
-        ``(N, C, Y, X)`` float32, the images with replaced pixels, and ``(N, 1, Y, X)``
-        float32, 1 where a pixel was replaced.
-    """
-    count, _, height, width = images.shape
-    shape = (count, height, width)
-    spots = torch.rand(shape, generator=generator).to(images.device) < _SHARE
-    spots = (spots & known).unsqueeze(1)
-    # Any of the neighbours but the pixel itself, which has the middle number.
-    edge = 2 * _REACH + 1
-    numbers = torch.randint(edge**2 - 1, shape, generator=generator)
-    numbers = numbers + (numbers >= edge**2 // 2)
-    rows = _moved(torch.arange(height)[:, None], numbers // edge - _REACH, height)
-    columns = _moved(torch.arange(width), numbers % edge - _REACH, width)
-    places = (rows * width + columns).to(images.device).flatten(1).unsqueeze(1)
-    neighbours = images.flatten(2).gather(2, places.expand(-1, images.shape[1], -1))
-    blinded = torch.where(spots, neighbours.reshape(images.shape), images)
-    return blinded, spots.float()
-
-
-def _moved(positions: Tensor, steps: Tensor, size: int) -> Tensor:
-    """Go some steps, or as many in the other direction where that leaves the image."""
-    there = positions + steps
-    outside = (there < 0) | (there >= size)
-    return torch.where(outside, positions - steps, there).clamp(0, size - 1)
-
-
-class BlindSpots:
-    """Evaluate a network on blind spots that are the same each time.
-
-    Parameters
-    ----------
-    pairs
-        Held-out pixels are below ``HELD_OUT``.
-    spec
-        Of the network.
-    """
-
-    def __init__(self, pairs: Sequence[TrainingPair], spec: ModelSpec) -> None:
-        footprint = replace(spec.footprint, halo=(0, 0))
-        tiles = [
-            (pair, tile)
-            for pair in pairs
-            for tile in TilePlan.for_shape(
-                pair.target.shape, tile=_TILE, footprint=footprint
-            )
-            if (pair.target[tile.inner_slices] < HELD_OUT).any()
-        ]
-        count = min(len(tiles), _MOST_TILES)
-        self._tiles = [tiles[i * len(tiles) // count] for i in range(count)]
-
-    def evaluate(
-        self, network: nn.Module, device: str, *, step: int = 0
-    ) -> HeldOutScores:
-        """Measure the mean square error at the blind spots, in evaluation mode."""
-        generator = torch.Generator().manual_seed(0)
-        total = values = 0.0
-        with torch.inference_mode():
-            for pair, tile in self._tiles:
-                image, known = _read_tile(pair, tile)
-                blinded, spots = blind(image, known, generator)
-                found = network(blinded.to(device)).float().cpu()
-                total += float(((found - image) ** 2 * spots).sum())
-                values += float(spots.sum()) * image.shape[1]
-        return HeldOutScores(loss=total / max(1.0, values), iou=math.nan)
-
-
-def _read_tile(pair: TrainingPair, tile: Tile) -> tuple[Tensor, Tensor]:
-    shape = pair.target.shape
-    block = read_reflected(lambda at: pair.image[:, *at], tile.outer, shape)
-    known = np.zeros(tile.outer_shape, dtype=bool)
-    inner = pair.target[tile.inner_slices]
-    known[: inner.shape[0], : inner.shape[1]] = inner < HELD_OUT
-    image = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))
-    return image[None], torch.from_numpy(known)[None]
+        index = indices[number * len(indices) // count]
+        places = neighbour_indices(image, index, spec.slices)
+        planes = [image.read(place) for place in places]
+        learned = recorded_target(target, planes[spec.slices // 2])
+        read = np.concatenate([normalisation.apply(plane) for plane in planes])
+        yield TrainingPair(read, learned, image.name)

@@ -363,7 +363,7 @@ def test_an_autoencoder_without_classes_returns_an_image():
         ({"architecture": "fcn8s-vgg16", "depth": 5, "ndim": 3}, "use ndim 2, or one"),
         ({"architecture": "fcn8s-vgg16", "depth": 4}, "use depth 5 instead of 4"),
         ({"architecture": "unet-valid", "ndim": 3}, "unet3d-valid"),
-        ({"architecture": "unet", "classes": ()}, "needs 2 to 254 classes"),
+        ({"architecture": "unet", "classes": ("a",)}, "needs 2 to 254 classes"),
         ({"depth": 9}, "from 1 to 8"),
         ({"depth": 8, "width": 512}, "use width 16 or less and depth 4"),
         ({"z_poolings": 1}, "use ndim 3"),

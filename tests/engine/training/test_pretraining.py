@@ -23,7 +23,9 @@ from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.optimisation import Optimisation
-from unet_engine.training.pretraining import DenoisingOptimisation, blind, iter_pretrain
+from unet_engine.training.pretraining import iter_pretrain
+from unet_engine.training.restoration.blind_spots import blind
+from unet_engine.training.restoration.optimisation import DenoisingOptimisation
 
 SPEC = ModelSpec(architecture="autoencoder", depth=2, width=8, classes=())
 CONFIG = PretrainConfig(

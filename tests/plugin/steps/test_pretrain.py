@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,12 +31,16 @@ def be_quick(docked: Docked, steps: int = 6) -> None:
     form["learning_rate"].value = 0.01
 
 
+def _small_spec(**values: Any) -> ModelSpec:
+    return ModelSpec(**{**values, "depth": 2, "width": 4})
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let models without classes be tiny."""
     monkeypatch.setattr(
-        "napari_unet.steps.pretrain.section.ModelSpec",
-        partial(ModelSpec, depth=2, width=4),
+        "unet_engine.training.pretraining_start.ModelSpec",
+        _small_spec,
     )
 
 
@@ -48,6 +51,7 @@ def ready(dock: Docked, plane: Any, small: None) -> Docked:
     assert dock.widget.pretrain.isHidden()
     dock.widget.predict.form.picker.actions_by_name["pretrain"].trigger()
     assert not dock.widget.pretrain.isHidden()
+    dock.widget.pretrain.purpose.value = "Start a U-Net"
     be_quick(dock)
     return dock
 

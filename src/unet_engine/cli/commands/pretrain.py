@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -33,6 +33,11 @@ from unet_engine.images.folders import list_inputs
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
 from unet_engine.training.config import PretrainConfig
+from unet_engine.training.pretraining_start import (
+    Purpose,
+    start_spec,
+    usual_settings,
+)
 from unet_engine.training.saving import folders_for_commands, train_and_save
 
 if TYPE_CHECKING:
@@ -51,11 +56,18 @@ class PretrainOptions(TrainingOptions, ImageOptions):
     ----------
     parent
         Name or file of a pretrained model to go on with.
+    purpose
+        start: what a network of classes starts from. restore: a U-Net that takes noise
+        out of images, kept only if it is better than filters; where they are not given
+        it has 3 poolings, crops of 64 pixels, 8 in a step, and a learning rate of 5e-3.
     depth, width
         Poolings, and channels of the first level.
     """
 
     parent: Annotated[str | None, Parameter(name="--from", metavar="MODEL")] = None
+    purpose: Annotated[
+        Purpose | None, Parameter(help="What it is for; see below (default: start).")
+    ] = None
     depth: Annotated[
         int | None,
         Parameter(
@@ -82,11 +94,12 @@ def run(
     options: PretrainOptions,
     settings: Settings = NO_SETTINGS,
 ) -> int:
-    """Train a model to take the noise out of images, without labels.
+    """Train a model on images without labels: a start, or one that removes noise.
 
-    Where labels are few, a network that starts from it learns more from them: finetune
-    --from NAME. And predict --model NAME writes denoised images. Noise must be
-    independent from pixel to pixel; a pattern is taken for image.
+    With --purpose restore, predict --model NAME then writes images without noise. It
+    is compared with Gaussian filters and non-local means on pixels that none of them
+    saw, and where one of these is better, nothing is saved and that is said. Otherwise
+    a network of classes starts from it: finetune --from NAME.
 
     Parameters
     ----------
@@ -105,8 +118,9 @@ def run(
 
     Examples
     --------
-    napari-unet pretrain images/ --out denoiser --minutes 10
-    napari-unet pretrain 'day1/*.tif' --out more --from denoiser
+    napari-unet pretrain stack.tif --purpose restore --out denoiser --minutes 10
+    napari-unet pretrain 'day1/*.tif' --out tissue
+    napari-unet pretrain 'day2/*.tif' --out more --from tissue
     """
     from unet_engine.training.pretraining import iter_pretrain
 
@@ -114,7 +128,10 @@ def run(
     check_name(store, options)
     store.check_writable()
     limits = {"minutes": 0.0} if "steps" in settings else {}
-    config = PretrainConfig(**{**limits, **settings})
+    parent = _parent(options, store)
+    config = PretrainConfig(
+        **{**usual_settings(_purpose(options, parent)), **limits, **settings}
+    )
     paths, _ = list_inputs(sources)
     batch = Batch(len(paths), "images", "learned from")
     images = _open_images(paths, options, batch)
@@ -128,7 +145,7 @@ def run(
 
     if not images:
         batch.conclude(quiet=True)
-    checkpoint = _start(options, store, images, config.seed)
+    checkpoint = parent or _start(options, images, config.seed)
     with stop_on_interrupt(STOPPING) as stop:
         events = train_and_save(
             iter_pretrain(checkpoint, images, config, stop=stop, attempt=attempt),
@@ -158,26 +175,32 @@ def _open_images(
     return images
 
 
-def _start(
-    options: PretrainOptions,
-    store: ModelStore,
-    images: Sequence[Image],
-    seed: int,
-) -> Checkpoint:
-    from unet_engine.models.starting import start_checkpoint
-
-    size: dict[str, Any] = {"depth": options.depth, "width": options.width}
-    given = {name: value for name, value in size.items() if value is not None}
+def _parent(options: PretrainOptions, store: ModelStore) -> Checkpoint | None:
+    """Return the model to go on with, if one is given."""
     if options.parent is None:
-        # Grey and colour images together are all seen in grey.
-        channels = min((image.channels for image in images), default=1)
-        spec = ModelSpec(
-            architecture="autoencoder", classes=(), in_channels=channels, **given
-        )
-        return start_checkpoint(spec, seed)
-    if given:
+        return None
+    fresh = {
+        "--depth": options.depth,
+        "--width": options.width,
+        "--purpose": options.purpose,
+    }
+    if given := [name for name, value in fresh.items() if value is not None]:
         raise DataError(
-            "--depth and --width are of a fresh model, and --from has its own; "
-            "leave one of them out"
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} of a fresh "
+            "model, and --from has its own; leave one of them out"
         )
     return store.load(options.parent)
+
+
+def _purpose(options: PretrainOptions, parent: Checkpoint | None) -> Purpose:
+    if parent is not None:
+        return "restore" if parent.spec.restores else "start"
+    return options.purpose or "start"
+
+
+def _start(options: PretrainOptions, images: Sequence[Image], seed: int) -> Checkpoint:
+    from unet_engine.models.starting import start_checkpoint
+
+    purpose = _purpose(options, None)
+    spec = start_spec(purpose, images, depth=options.depth, width=options.width)
+    return start_checkpoint(spec, seed)

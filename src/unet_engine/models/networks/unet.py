@@ -22,8 +22,8 @@ class UNet(Pyramid):
     out_channels, *spatial)`` logits.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(spec, joined=2)
+    def __init__(self, spec: ModelSpec, inputs: int | None = None) -> None:
+        super().__init__(spec, joined=2, inputs=inputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits ``(N, out_channels, *spatial)`` of a batch."""

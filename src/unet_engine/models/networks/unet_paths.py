@@ -61,16 +61,21 @@ class Pyramid(nn.Module):
         What to build.
     joined
         Width of what ``merge`` takes, in multiples of the width of its level.
+    inputs
+        Channels of the input, where they are not those of the spec.
     """
 
-    def __init__(self, spec: ModelSpec, *, joined: int) -> None:
+    def __init__(
+        self, spec: ModelSpec, *, joined: int, inputs: int | None = None
+    ) -> None:
         super().__init__()
         self.spec = spec
         ndim, strides = spec.ndim, pooling_strides(spec)
         widths = [spec.width * 2**level for level in range(spec.depth + 1)]
         upwards = list(zip(reversed(widths[:-1]), reversed(strides), strict=True))
         self.down = nn.ModuleList(
-            ConvBlock(ndim, i, o) for i, o in pairwise([spec.in_channels, *widths])
+            ConvBlock(ndim, i, o)
+            for i, o in pairwise([inputs or spec.in_channels, *widths])
         )
         self.up = nn.ModuleList(
             UP_CONVOLUTION[ndim](2 * w, w, stride, stride=stride)
