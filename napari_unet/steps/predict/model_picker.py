@@ -161,7 +161,9 @@ class ModelPicker(QWidget):
     def _on_chosen(self, model: Model | None) -> None:
         self._workspace.choose_model(model)
         self.text.setText(describe_model(model))
-        self.restart.setVisible(model is not None and not model.spec.classes)
+        # One that restores images is no start of another.
+        starts = model is not None and not (model.spec.classes or model.spec.restores)
+        self.restart.setVisible(starts)
         self.changed.emit()
 
     def _on_open_triggered(self) -> None:
@@ -179,7 +181,8 @@ def describe_model(model: Model | None) -> str:
     spec = model.spec
     channels = "1 channel" if spec.in_channels == 1 else f"{spec.in_channels} channels"
     if not spec.classes:
-        return f"Pretrained without labels: takes noise away from {channels}."
+        together = f", {spec.slices} slices together" if spec.slices > 1 else ""
+        return f"Learned without labels: takes noise away from {channels}{together}."
     line = f"{channels} → {', '.join(spec.classes)}"
     if isinstance(model, UntrainedModel):
         title = ARCHITECTURES[spec.architecture].title

@@ -42,8 +42,7 @@ _HELP: dict[Purpose, str] = {
     ),
     "start": (
         "Without labels, a network learns what your images look like, and a U-Net of "
-        "classes starts from it. To segment, New model… with its start General is "
-        "the better choice: it needed fewer strokes on images of every kind tried."
+        "classes starts from it, in place of General."
     ),
 }
 _ENDINGS: dict[Purpose, str] = {"restore": "denoiser", "start": "pretrained"}
@@ -206,7 +205,9 @@ class PretrainSection(TrainingSection):
             return
         if trained.model is None:
             notes = " ".join(result.notes)
-            text = f"Nothing learned after {result.steps} steps. {notes}"
+            # What was learned may be worse than a filter.
+            what = "Not kept" if result.after.step else "Nothing learned"
+            text = f"{what} after {result.steps} steps. {notes}"
             self.text.setText(text)
             show_warning(text)
             return

@@ -22,8 +22,9 @@ from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.denoising import denoise
 from unet_engine.prediction.segmentation import predict
-from unet_engine.training import rounds
+from unet_engine.training import pretraining, rounds
 from unet_engine.training.config import FineTuneConfig
+from unet_engine.training.restoration.judge import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -327,6 +328,29 @@ def test_pretrained_model_denoises_and_starts_a_unet(
     assert len(store.info("quieter").history) == 2
 
 
+def test_a_denoiser_is_kept_where_it_beats_filters(
+    folder: Path,
+    store: ModelStore,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    found = Judgement(network=0.3, mean=1.0, filters={"a Gaussian of 1 px": 0.2})
+    monkeypatch.setattr(pretraining, "judged", lambda *_: found)
+    options = ("--purpose=restore", "--steps=3", "--crop=32")
+    assert pretrain(folder / "images", *options) == 1
+    assert "A Gaussian of 1 px does better here" in capsys.readouterr().err
+    found = Judgement(network=0.1, mean=1.0, filters={"a Gaussian of 1 px": 0.2})
+    assert pretrain(folder / "images", *options) == 0
+    info = store.info("quiet")
+    assert info.spec.restores
+    assert info.history[-1]["config"]["batch"] == 8
+    assert info.history[-1]["judgement"]["filter"] == "a Gaussian of 1 px"
+    assert pretrain(folder / "images", "--from=quiet", "--out=more", "--steps=3") == 0
+    assert store.info("more").spec == info.spec
+    assert finetune(folder, "masks", "--from=quiet", "--steps=4") == 1
+    assert "start from one that was pretrained" in capsys.readouterr().err
+
+
 def test_denoised_images_of_a_folder_become_tiffs(
     folder: Path, store: ModelStore, make_checkpoint: Callable[..., Checkpoint]
 ):
@@ -370,9 +394,10 @@ def test_denoised_images_are_no_label_images(
     "options, phrase",
     [
         (("--from=tiny",), "unet with classes"),
-        (("--from=tiny", "--depth=3"), "--depth and --width"),
+        (("--from=tiny", "--depth=3"), "--depth is of a fresh model"),
         (("--out=tiny",), "tiny"),
         (("--steps=0", "--minutes=0"), "never end"),
+        (("--from=tiny", "--purpose=restore"), "--purpose is of a fresh model"),
     ],
 )
 def test_pretraining_that_cannot_be_is_refused(

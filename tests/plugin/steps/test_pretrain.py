@@ -15,6 +15,8 @@ from napari_unet.steps.predict.form import THIS_SLICE
 from unet_engine.images import Image
 from unet_engine.models.spec import ModelSpec
 from unet_engine.prediction.denoising import denoise
+from unet_engine.training import pretraining
+from unet_engine.training.restoration.judge import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +99,52 @@ def test_the_next_one_gets_a_free_name(ready: Docked) -> None:
     pretrain(ready)
     pretrain(ready)
     assert ready.widget.workspace.model.name == "cells-pretrained-2"
+
+
+def test_a_denoiser_is_judged_and_kept(
+    ready: Docked, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = ready.widget.pretrain
+    section.purpose.value = "Remove noise"
+    assert section.settings["crop"].value == 64
+    be_quick(ready)
+    # Whether six steps beat a filter is no matter of this window.
+    better = Judgement(network=0.1, mean=1.0, filters={"a Gaussian of 1 px": 0.2})
+    monkeypatch.setattr(pretraining, "judged", lambda *_: better)
+    pretrain(ready)
+    assert "a Gaussian of 1 px, has 0.2" in section.text.text()
+    assert "Press Denoise" in section.text.text()
+    picker = ready.widget.predict.form.picker
+    assert ready.widget.workspace.model.name == "cells-denoiser"
+    assert store.load("cells-denoiser").spec.restores
+    assert picker.restart.isHidden()
+    ready.widget.predict.predict.click()
+    ready.wait()
+    assert "cells denoised" in ready.viewer.layers
+
+
+def test_a_worse_denoiser_is_refused_with_a_word(
+    ready: Docked, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready.widget.pretrain.purpose.value = "Remove noise"
+    be_quick(ready)
+    worse = Judgement(network=0.3, mean=1.0, filters={"a Gaussian of 1 px": 0.2})
+    monkeypatch.setattr(pretraining, "judged", lambda *_: worse)
+    pretrain(ready)
+    text = ready.widget.pretrain.text.text()
+    assert text.startswith("Not kept after 6 steps. A Gaussian of 1 px does better")
+    assert "cells-denoiser" not in store.names()
+
+
+def test_stacks_are_restored_from_neighbouring_slices(dock: Docked, plane: Any) -> None:
+    dock.viewer.add_image(np.stack([plane] * 6), name="deep")
+    dock.widget.open_pretraining()
+    section = dock.widget.pretrain
+    assert "from 5 neighbouring ones" in section.help_text.text()
+    assert section._make_order().spec.slices == 5
+    section.purpose.value = "Start a U-Net"
+    assert "neighbouring" not in section.help_text.text()
+    assert section._make_order().spec.architecture == "autoencoder"
 
 
 def test_other_images_like_it_are_learned_from(ready: Docked, plane: Any) -> None:
