@@ -39,7 +39,7 @@ def neighbour_indices(image: Image, index: Index, slices: int) -> tuple[Index, .
     """Return the positions of a slice and its neighbours, the slice in the middle.
 
     At an end of the stack slices from the other side are taken once more. The slice
-    itself is never among its neighbours: it would tell its own noise.
+    itself is never among its neighbours: it has the same noise.
 
     Parameters
     ----------

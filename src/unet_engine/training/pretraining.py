@@ -160,7 +160,7 @@ def iter_pretrain(
     -------
     FineTuned
         With the very checkpoint that came in when nothing better was found, or a filter
-        is better than what was; its notes say which.
+        is better than what was; its notes name it.
 
     Raises
     ------

@@ -343,7 +343,6 @@ def test_a_denoiser_is_kept_where_it_beats_filters(
     assert pretrain(folder / "images", *options) == 0
     info = store.info("quiet")
     assert info.spec.restores
-    assert info.history[-1]["config"]["batch"] == 8
     assert info.history[-1]["judgement"]["filter"] == "a Gaussian of 1 px"
     assert pretrain(folder / "images", "--from=quiet", "--out=more", "--steps=3") == 0
     assert store.info("more").spec == info.spec

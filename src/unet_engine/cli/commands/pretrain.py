@@ -98,7 +98,7 @@ def run(
 
     With --purpose restore, predict --model NAME then writes images without noise. It
     is compared with Gaussian filters and non-local means on pixels that none of them
-    saw, and where one of these is better, nothing is saved and that is said. Otherwise
+    saw, and where one of these is better, nothing is saved and it is named. Otherwise
     a network of classes starts from it: finetune --from NAME.
 
     Parameters

@@ -61,7 +61,7 @@ class Judgement:
         least = min(self.network, self.filters[self.best_filter])
         if least > (1 - _LEAST_EXPLAINED) * self.mean:
             return (
-                "The neighbours of a pixel tell nothing about it: this image is noise "
+                "A pixel cannot be predicted from its neighbours: this image is noise "
                 "alone, or its structures are smaller than a pixel, and there is "
                 "nothing to restore."
             )
