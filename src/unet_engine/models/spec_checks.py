@@ -91,7 +91,7 @@ def _check_z_poolings(spec: Any) -> None:
 
 
 _MOST_SLICES = 15
-"""Slices that an image is restored from: those far away have little in common with it."""
+"""Slices that an image is restored from: those far away have little in common."""
 
 
 def _check_restoring(spec: Any) -> None:
