@@ -28,6 +28,7 @@ COMMANDS = {
     "pretrain": "Learn from images without labels.",
     "evaluate": "Measure a model on images with labels.",
     "models": "List the models; rename, delete, hand on and compare them.",
+    "export": "Write a model as a package for other programs.",
     "images": "Make, show and change a list of images.",
     "demo": "Open napari with an image, a prediction and the plugin.",
     "doctor": "Find out what works here, and what to do about the rest.",

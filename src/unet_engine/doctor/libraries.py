@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = "napari-unet-finetune"
 
-_EXTRAS = ("", "napari", "pyqt5", "pyqt6", "bioio")
+_EXTRAS = ("", "napari", "pyqt5", "pyqt6", "bioio", "bioimageio")
 """Extras of this package that are for its users, and none of them."""
 
 _NAMED = (
@@ -122,6 +122,7 @@ def _bad_pairs(found: dict[str, str]) -> Iterator[Finding]:
     yield from _mesa_and_triton()
     yield from _two_openmp()
     yield from _amx_and_onednn(found.get("torch", ""))
+    yield from _specification_and_pydantic()
     bindings = [name for name in ("PyQt5", "PyQt6", "PySide6") if name in found]
     if len(bindings) > 1:
         yield Finding(
@@ -130,6 +131,24 @@ def _bad_pairs(found: dict[str, str]) -> Iterator[Finding]:
             text=f"{' and '.join(bindings)} are installed; napari takes one of them",
             advice="if the window fails to open, set QT_API to pyqt5, pyqt6 or "
             "pyside6, or uninstall the others",
+        )
+
+
+def _specification_and_pydantic() -> Iterator[Finding]:
+    """Look for a bioimageio.spec that cannot write a package with its pydantic."""
+    spec, pydantic = _version("bioimageio.spec"), _version("pydantic")
+    try:
+        bad = Version(spec) < Version("0.5.14") and Version(pydantic) >= Version("2.14")
+    except InvalidVersion:
+        return
+    if bad:
+        yield Finding(
+            area="libraries",
+            state="note",
+            text=f"bioimageio.spec {spec} fails with pydantic {pydantic}, so no "
+            "package of bioimage.io can be written",
+            advice='pip install "bioimageio.spec>=0.5.14", or with bioimageio.core '
+            '0.11, which needs the older one, pip install "pydantic<2.14"',
         )
 
 

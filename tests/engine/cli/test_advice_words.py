@@ -35,6 +35,7 @@ PRINTED_BY = {
     "cli/files/pairing.py": {"finetune", "evaluate"},
     "cli/files/reading.py": {"finetune", "evaluate"},
     "compute/runner.py": {"predict", "evaluate"},
+    "model_packages/export.py": {"export"},
     "images": OPENING,
     "images/labels/choices.py": LABELLING,
     "images/labels/refusals.py": LABELLING,
@@ -54,6 +55,7 @@ ONLY_THERE = {
     ("cli/commands/models_commands.py", "--notes"): {"models note"},
     ("cli/commands/models_commands.py", "--licence"): {"models note"},
     ("cli/commands/models_commands.py", "--name"): {"models import"},
+    ("model_packages/export.py", "--licence"): {"models note"},
 }
 OF_MODELS = {f"models {name}" for name in SUBCOMMANDS["models"]}
 
@@ -156,7 +158,7 @@ def test_the_values_that_a_message_names_are_choices_of_the_option(
     choices = next(
         (
             o[option]
-            for o in map(options_of, sorted(OPENING | OF_MODELS))
+            for o in map(options_of, sorted(OPENING | OF_MODELS | {"export"}))
             if option in o
         ),
         None,

@@ -139,6 +139,23 @@ def test_flags_of_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert libraries._cpu_flags() == {"fpu", "amx_bf16"}
 
 
+@pytest.mark.parametrize(
+    ("spec", "pydantic", "noted"),
+    [
+        ("0.5.12.0", "2.14.3", True),
+        ("0.5.14.3", "2.14.3", False),
+        ("0.5.12.0", "2.13.5", False),
+        ("", "2.14.3", False),
+    ],
+)
+def test_packages_that_cannot_be_written(
+    installed: dict[str, str], spec: str, pydantic: str, noted: bool
+):
+    installed |= {"bioimageio.spec": spec, "pydantic": pydantic}
+    notes = [f for f in library_findings() if f.state == "note"]
+    assert ["pydantic<2.14" in note.advice for note in notes] == [True] * noted
+
+
 def test_two_bindings(installed: dict[str, str]):
     installed |= {"PyQt5": "5.15", "PyQt6": "6.9"}
     (note,) = [f for f in library_findings() if f.state == "note"]

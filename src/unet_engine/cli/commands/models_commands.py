@@ -372,13 +372,15 @@ def run_import(*files: UserPath, options: ImportOptions = ImportOptions()) -> in
     Parameters
     ----------
     files
-        Model files (.safetensors).
+        Model files (.safetensors), or packages of bioimage.io (.zip) of networks of
+        this program.
     options
         How the model is called.
 
     Examples
     --------
     napari-unet models import received.safetensors --name mine
+    napari-unet models import package.zip
     """
     if not files:
         raise DataError("no file is named; give the path of a model file")
@@ -387,10 +389,20 @@ def run_import(*files: UserPath, options: ImportOptions = ImportOptions()) -> in
     store = ModelStore()
     for path in files:
         before = set(store.names())
-        info = import_model(store, path, options.name)
+        info = _import(store, path, options.name)
         line = describe_import(path, info, there=info.name in before)
         report([line], quiet=options.quiet)
     return 0
+
+
+def _import(store: ModelStore, path: Path, name: str) -> ModelInfo:
+    """Add a model file, or the model of a package."""
+    if path.suffix.lower() != ".zip":
+        return import_model(store, path, name)
+    # Loaded for a package: a model file needs no torch.
+    from unet_engine.model_packages.importing import import_package
+
+    return import_package(store, path, name)
 
 
 def run_compare(

@@ -1,0 +1,185 @@
+"""A model of the store from a package of bioimage.io."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import re
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from unet_engine.compute.loading import load_network
+from unet_engine.errors import CheckpointError, DataError, SpecError
+from unet_engine.model_packages import network as exported
+from unet_engine.model_packages.library import CONFIG
+from unet_engine.model_packages.reading import open_package
+from unet_engine.models.beside.notes import ModelNotes, save_notes
+from unet_engine.models.checkpoint import Checkpoint, read_info
+from unet_engine.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy as np
+
+    from unet_engine.model_packages.reading import Package
+    from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.models.store import ModelStore
+
+
+def import_package(
+    store: ModelStore, path: str | os.PathLike[str], name: str = ""
+) -> ModelInfo:
+    """Add the model of a package to the store.
+
+    No code of the package is run: the network is built here, by its description, and of
+    the weights only tensors are read.
+
+    Parameters
+    ----------
+    store
+        Where it goes.
+    path
+        A package whose network is one of ``ARCHITECTURES``.
+    name
+        That it gets; that in the package, or the next free one, when it is empty.
+
+    Raises
+    ------
+    DataError
+        When the package is damaged, changed, or of a network that is not known here.
+    CheckpointError
+        When its weights do not fit the network, are no tensors, or the name is taken.
+    EngineError
+        When the library for it is not installed.
+    """
+    if name:
+        store.check_name(name)
+    with open_package(path) as package:
+        checkpoint = _checkpoint(package)
+        licence = package.description.license
+    wanted = name or store.free_name(_name_of(package))
+    info = store.save(wanted, checkpoint)
+    notes = ModelNotes(
+        notes="",
+        licence=licence if isinstance(licence, str) else "",
+        received=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    save_notes(info.path, notes)
+    return read_info(info.path)
+
+
+def _checkpoint(package: Package) -> Checkpoint:
+    entry = package.description.weights.pytorch_state_dict
+    spec = _spec(package, entry)
+    weights = _weights(package, package.read(entry))
+    checkpoint = Checkpoint(spec, weights, _history(package), package.path)
+    # Its weights are compared with those of the network before any memory is taken.
+    load_network(checkpoint)
+    return checkpoint
+
+
+def _spec(package: Package, entry: Any) -> ModelSpec:
+    """Return the network of a package, if it is one that can be built here."""
+    if entry is None:
+        kinds = [kind for kind, one in package.description.weights if one is not None]
+        raise DataError(
+            f"{package.path} has weights as {', '.join(kinds)} only; a model that can "
+            "be corrected and fine-tuned here needs a PyTorch state dict of one of the "
+            "networks of napari-unet-finetune"
+        )
+    architecture = entry.architecture
+    known = (exported.IMPORT_FROM, exported.CALLABLE)
+    stated = (getattr(architecture, "import_from", ""), str(architecture.callable))
+    if stated != known:
+        place = stated[0] or "a file in the package"
+        raise DataError(
+            f"{package.path} has the network {stated[1]} from {place}, which is none "
+            "of napari-unet-finetune, and code of packages is not run; run it in a "
+            "program of bioimage.io"
+        )
+    values = architecture.kwargs.get("spec")
+    extra = sorted(set(architecture.kwargs) - {"spec"})
+    if not isinstance(values, dict) or extra:
+        raise DataError(
+            f"{package.path}: its network has no description that is known here"
+            f"{' but ' + ', '.join(extra) if extra else ''}; update "
+            "napari-unet-finetune, or ask its author"
+        )
+    try:
+        return ModelSpec.from_dict(values)
+    except (SpecError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{package.path} describes no network that can be built: {error}"
+        ) from error
+
+
+def _weights(package: Package, content: bytes) -> dict[str, np.ndarray]:
+    try:
+        with warnings.catch_warnings():
+            # Of other versions of pickle, which is refused anyway.
+            warnings.simplefilter("ignore")
+            state = torch.load(
+                io.BytesIO(content), map_location="cpu", weights_only=True
+            )
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+        OSError,
+    ) as error:
+        raise CheckpointError(
+            f"{package.path}: its weights hold more than tensors, or are damaged; "
+            "nothing of them was run; ask its author for a plain state dict"
+        ) from error
+    plain = isinstance(state, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor)
+        for name, value in state.items()
+    )
+    if not plain:
+        raise CheckpointError(
+            f"{package.path}: its weights are no tensors with names; ask its author "
+            "for a plain state dict"
+        )
+    strange = [name for name in state if not name.startswith(exported.PREFIX)]
+    if strange:
+        raise CheckpointError(
+            f"{package.path}: its weights have {strange[0]!r}, which the network has "
+            "not; ask its author"
+        )
+    return {
+        name.removeprefix(exported.PREFIX): value.detach().contiguous().numpy()
+        for name, value in state.items()
+    }
+
+
+def _own(package: Package) -> dict[str, Any]:
+    own = (package.description.config.model_extra or {}).get(CONFIG)
+    return own if isinstance(own, dict) else {}
+
+
+def _history(package: Package) -> tuple[dict[str, Any], ...]:
+    """Return the trainings that the package records; none if it records no such."""
+    try:
+        history = json.loads(str(_own(package).get("history", "[]")))
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(history, list) or not all(isinstance(e, dict) for e in history):
+        return ()
+    return tuple(history)
+
+
+def _name_of(package: Package) -> str:
+    """Return what a model is called: its own name, without what no file name has."""
+    name = str(_own(package).get("name") or package.description.name)
+    plain = re.sub(r"[^\w\-+ ()]", "_", name)[:60].strip(" .")
+    return plain or "model"

@@ -1,0 +1,83 @@
+"""The library that knows the specification of bioimage.io; it is an extra."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.errors import DataError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIX = ".zip"
+"""Of a package."""
+
+CONFIG = "napari_unet_finetune"
+"""Key in the ``config`` of a description under which this package keeps its own."""
+
+
+def load_spec() -> Any:
+    """Return the module ``bioimageio.spec``.
+
+    Raises
+    ------
+    EngineError
+        When it is not installed; names the command that installs it.
+    """
+    try:
+        return import_module("bioimageio.spec")
+    except ImportError as error:
+        raise EngineError(
+            f"packages of bioimage.io need another library ({error}); "
+            "pip install 'napari-unet-finetune[bioimageio]'"
+        ) from error
+
+
+def load_model_spec() -> Any:
+    """Return the module with the classes of a description of a model.
+
+    Raises
+    ------
+    EngineError
+        As of `load_spec`.
+    """
+    load_spec()
+    return import_module("bioimageio.spec.model.v0_5")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to itself what the library logs: all that matters becomes one line."""
+    logger = import_module("loguru").logger
+    logger.disable("bioimageio")
+    try:
+        yield
+    finally:
+        logger.enable("bioimageio")
+
+
+def describe_invalid(error: Exception) -> str:
+    """Return the first thing that a validation found wrong, as a clause."""
+    errors = getattr(error, "errors", None)
+    if not callable(errors):
+        return " ".join(str(error).split())[:200]
+    first = errors()[0]
+    # Of a union each choice is named; those are classes of the library.
+    names = [
+        str(part)
+        for part in first.get("loc", ())
+        if re.match(r"^[a-z_0-9]+$", str(part))
+    ]
+    return f"{'.'.join(names) or 'it'}: {' '.join(str(first.get('msg')).split())}"[:200]
+
+
+def invalid(place: object, error: Exception) -> DataError:
+    """Return the error for a description that is none."""
+    return DataError(
+        f"{place} describes no model of bioimage.io that can be used "
+        f"({describe_invalid(error)}); ask its author for one that passes "
+        "bioimageio test"
+    )

@@ -1,0 +1,199 @@
+"""A package of bioimage.io that anybody may have made, read without running any of it.
+
+Nothing is unpacked, fetched from an address or imported; a file is taken from the
+archive only if it is as the description signs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.errors import DataError
+from unet_engine.model_packages.library import (
+    invalid,
+    load_model_spec,
+    load_spec,
+    quiet,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+_DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
+"""Names that a description may have, the present one first."""
+
+_LARGEST_DESCRIPTION = 2**22
+"""Bytes; descriptions have some ten thousand."""
+
+_LARGEST_FILE = 2**33
+"""Bytes of unpacked weights, 8 GiB: far above any network that fits a computer."""
+
+
+class Package:
+    """An open package.
+
+    Attributes
+    ----------
+    path
+        Of the package.
+    description
+        The ``ModelDescr`` in it, in the terms of version 0.5.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.path = path
+        self._archive = archive
+        self._names = self._checked_names()
+        self.description = self._describe()
+
+    def read(self, entry: Any) -> bytes:
+        """Return the content of a file, which is as it was signed.
+
+        Parameters
+        ----------
+        entry
+            Of the description, with ``source`` and ``sha256``.
+
+        Raises
+        ------
+        DataError
+            When it is not in the package, was changed, or is not signed.
+        """
+        name = str(getattr(entry.source, "path", entry.source)).replace("\\", "/")
+        name = name.removeprefix("./")
+        if "://" in str(entry.source) or name not in self._names:
+            raise DataError(
+                f"{self.path} lacks the file {name}; download the whole package again"
+            )
+        content = self._content(name, _LARGEST_FILE)
+        signed = str(entry.sha256 or "")
+        if hashlib.sha256(content).hexdigest() != signed:
+            raise DataError(
+                f"{self.path}: {name} is not the file that the description signs, so "
+                "it was changed or damaged; download the package again"
+            )
+        return content
+
+    def _checked_names(self) -> frozenset[str]:
+        for name in self._archive.namelist():
+            place = PurePosixPath(name.replace("\\", "/"))
+            if place.is_absolute() or ".." in place.parts or ":" in name:
+                raise DataError(
+                    f"{self.path} has a file that would lie outside of it ({name!r}); "
+                    "do not use this package"
+                )
+        return frozenset(self._archive.namelist())
+
+    def _describe(self) -> Any:
+        name = next((one for one in _DESCRIPTIONS if one in self._names), None)
+        if name is None:
+            raise DataError(
+                f"{self.path} has no {_DESCRIPTIONS[0]}, so it is no package of "
+                "bioimage.io; choose another file"
+            )
+        text = self._content(name, _LARGEST_DESCRIPTION).decode("utf-8", "replace")
+        content = _parse(text, self.path)
+        if content.get("type") != "model":
+            raise DataError(
+                f"{self.path} is of the type {content.get('type')!r}; choose a package "
+                "with a model"
+            )
+        return _validated(content, self.path)
+
+    def _content(self, name: str, most: int) -> bytes:
+        try:
+            size = self._archive.getinfo(name).file_size
+            if size > most:
+                raise DataError(
+                    f"{self.path}: {name} has {size / 2**20:.0f} MB unpacked, which "
+                    f"is above {most / 2**20:.0f} MB; do not use this package"
+                )
+            return self._archive.read(name)
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            RuntimeError,
+            EOFError,
+            ValueError,
+        ) as error:
+            raise DataError(
+                f"{self.path}: {name} cannot be read ({error}); download the package "
+                "again"
+            ) from error
+
+
+@contextmanager
+def open_package(path: str | os.PathLike[str]) -> Iterator[Package]:
+    """Open a package and check its description.
+
+    Raises
+    ------
+    DataError
+        When it is no package, damaged, has a path that leads out of it, or a
+        description that does not keep to the specification.
+    EngineError
+        When the library for it is not installed.
+    """
+    path = Path(path)
+    load_spec()
+    try:
+        archive = zipfile.ZipFile(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be opened: {error.strerror or error}; check the path"
+        ) from error
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise DataError(
+            f"{path} is no zip file, or it is cut off; download the package again"
+        ) from error
+    with archive:
+        yield Package(path, archive)
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    """Return the values of a description: plain ones, no objects."""
+    from ruyaml import YAML, YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path}: the description is no YAML ({line}); download the package again"
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: the description holds no fields; ask its author")
+    return content
+
+
+def _validated(content: dict[str, Any], path: Path) -> Any:
+    """Return a description of version 0.5, of an older one converted to it."""
+    spec, models = load_spec(), load_model_spec()
+    context = spec.ValidationContext(perform_io_checks=False)
+    version = str(content.get("format_version", ""))
+    with quiet():
+        found = spec.build_description(content, context=context)
+    if isinstance(found, models.ModelDescr):
+        return found
+    if version.startswith("0.4."):
+        raise DataError(
+            f"{path} is of the earlier format {version}; ask its author for one of "
+            "0.5, or convert it (bioimageio update-format)"
+        )
+    raise _problem(found, path)
+
+
+def _problem(found: Any, path: Path) -> DataError:
+    """Return the first thing that is wrong with a description."""
+    for detail in getattr(found.validation_summary, "details", ()):
+        for one in detail.errors:
+            place = ".".join(
+                str(part) for part in one.loc if not str(part)[:1].isupper()
+            )
+            return invalid(path, ValueError(f"{place}: {one.msg}"))
+    return invalid(path, ValueError("it is of another kind"))
