@@ -64,3 +64,6 @@ class ListSaver:
             self.error = ""
         except DataError as error:
             self.error = str(error)
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, nobody must wait for a thread that is gone.
+            self.error = f"{self._images.path} was not saved: {error}"

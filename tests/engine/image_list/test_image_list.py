@@ -197,6 +197,18 @@ def test_a_failed_save_leaves_the_earlier_list(
     assert read_contents(tmp_path / "plate.unet").entries[0].state == "accepted"
 
 
+def test_nobody_waits_for_a_save_that_failed_unexpectedly(listed: ImageList) -> None:
+    listed.remember({"odd": object()})
+    saver = ListSaver(listed)
+    saver.save_soon()
+    saver.finish()
+    assert "was not saved" in saver.error
+    listed.remember({"odd": 1})
+    saver.save_soon()
+    saver.finish()
+    assert not saver.error
+
+
 def test_changes_in_a_row_are_all_saved(listed: ImageList, tmp_path: Path) -> None:
     saver = ListSaver(listed)
     for entry in listed.entries:
