@@ -17,6 +17,7 @@ from napari_unet.steps.images.list_view import EntryList
 from napari_unet.steps.images.opening import ImageOpener
 from napari_unet.steps.images.problems import ProblemRow
 from napari_unet.steps.images.suggesting import ImageSuggestion
+from napari_unet.viewer.files import folder_of
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import Section, TextLine, column
 from unet_engine.errors import DataError
@@ -367,9 +368,7 @@ class ImagesSection(QWidget):
         """Return the folder in which dialogs open."""
         if self.listed.images is not None:
             return str(self.listed.images.folder)
-        layer = self._workspace.layer
-        path = None if layer is None else layer.source.path
-        return str(Path(path).parent) if path else ""
+        return folder_of(self._workspace.layer)
 
     def _on_add_files(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(self, "Add images", self._folder())

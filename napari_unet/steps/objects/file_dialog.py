@@ -36,7 +36,7 @@ _SUFFIX = re.compile(f"(?:{'|'.join(map(re.escape, map(_suffix_of, _FORMATS)))})
 
 
 def choose_object_file(
-    parent: QWidget, name: str, on_chosen: Callable[[str], None]
+    parent: QWidget, name: str, folder: str, on_chosen: Callable[[str], None]
 ) -> None:
     """Ask where objects go and in which format.
 
@@ -46,12 +46,16 @@ def choose_object_file(
         Of the dialog.
     name
         Offered for the file, without a suffix.
+    folder
+        In which the dialog opens; empty: that of the process.
     on_chosen
         Called with the path, which has the suffix of the format unless the user typed
         another one.
     """
     dialog = QFileDialog(parent, "Save the objects")
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    if folder:
+        dialog.setDirectory(folder)
     formats = [f for f in _FORMATS if has_parquet() or "parquet" not in f]
     dialog.setNameFilters(formats)
 

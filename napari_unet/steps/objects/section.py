@@ -21,6 +21,7 @@ from napari_unet.steps.objects.file_dialog import choose_object_file
 from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
 from napari_unet.steps.objects.live_split import LiveSplit
 from napari_unet.steps.objects.table import dock_table, table_in
+from napari_unet.viewer.files import folder_of
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import JobSection
@@ -98,6 +99,7 @@ class ObjectsSection(JobSection):
         self.form.merging.moved.connect(self.live.request)
         self.form.method.changed.connect(self._show_state)
         workspace.layer_changed.connect(self.live.end)
+        workspace.layer_changed.connect(self._forget_result)
         for signal in (
             workspace.layer_changed,
             workspace.mask_changed,
@@ -255,7 +257,8 @@ class ObjectsSection(JobSection):
         if self.objects is None:
             return
         name = Path(self.objects.layer.name).name
-        choose_object_file(self, name, self.save_as)
+        folder = folder_of(self._workspace.layer)
+        choose_object_file(self, name, folder, self.save_as)
 
     def save_as(self, path: str) -> None:
         """Write the objects in the format of the suffix, whole or not at all."""
@@ -282,6 +285,11 @@ class ObjectsSection(JobSection):
         # A path has no gaps at which a narrow dock could break it.
         self.text.setText(f"Saved {Path(path).name}.")
         show_info(" ".join(filter(None, (f"Saved {path}.", outdated))))
+
+    def _forget_result(self) -> None:
+        """Drop the line on what was done with another image."""
+        if not self._workspace.activity:
+            self.text.setText("")
 
     def show_table(self) -> None:
         """Open the table of the objects below the canvas."""

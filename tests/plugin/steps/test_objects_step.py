@@ -6,12 +6,14 @@ import csv
 import os
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import dask.array
 import numpy as np
 import pytest
+from napari.layers._source import layer_source
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLineEdit
 
@@ -28,7 +30,6 @@ from unet_engine.prediction.events import TileDone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from conftest import Docked
     from napari.layers import Labels
@@ -438,6 +439,29 @@ def test_the_table_is_saved_as_csv(measured: Docked, tmp_path: Path) -> None:
     areas = objects_layer(measured).features["area (µm²)"]
     np.testing.assert_allclose([float(row["area (µm²)"]) for row in rows], areas)
     assert "Saved objects.csv" in measured.widget.objects.text.text()
+
+
+def test_the_line_on_a_saved_file_goes_with_its_image(
+    measured: Docked, tmp_path: Path
+) -> None:
+    save_as(measured, tmp_path / "objects")
+    other = measured.viewer.add_image(np.zeros((40, 40), np.uint8), name="other")
+    measured.viewer.layers.selection.active = other
+    assert measured.widget.workspace.layer is other
+    assert measured.widget.objects.text.text() == ""
+
+
+def test_the_dialog_opens_beside_the_image(
+    dock: Docked, disks: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "day").mkdir()
+    with layer_source(path=str(tmp_path / "day" / "cells.tif")):
+        show_mask(dock, disks)
+    separate(dock)
+    click(dock, dock.widget.objects.save)
+    (dialog,) = dock.widget.objects.findChildren(QFileDialog)
+    assert Path(dialog.directory().absolutePath()) == tmp_path / "day"
+    dialog.reject()
 
 
 def test_saving_a_table_of_an_older_mask_shows_a_notice(
