@@ -11,12 +11,16 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 
 from unet_engine.errors import DataError
+from unet_engine.labels import IGNORE
 from unet_engine.metrics.comparison.mistakes import MISTAKE_KINDS, find_mistakes
 from unet_engine.metrics.comparison.results import (
     Comparison,
     ObjectScores,
     WorstPlace,
+    class_scores,
+    wrong_pixels,
 )
+from unet_engine.metrics.confusion import Confusion
 from unet_engine.metrics.objects import Matches, match_objects
 
 if TYPE_CHECKING:
@@ -52,8 +56,7 @@ class ObjectCounter:
         self._matches: list[Matches] = []
         self._mistakes: Counter[Any] = Counter(dict.fromkeys(MISTAKE_KINDS, 0))
         self._worst: list[WorstPlace] = []
-        self._pixels = 0
-        self._wrong = 0
+        self._foreground = Confusion(2)
 
     def add(self, index: Index, region: Region, truth: Ids, predicted: Ids) -> None:
         """Count a block; those of a frame come one after the other."""
@@ -67,11 +70,12 @@ class ObjectCounter:
                     f"the {name} has the object id {ids.min()}; ids start at 1 and 0 "
                     "is background"
                 )
-        known = truth != self._ignore if self._ignore is not None else None
-        if known is not None and not known.all():
+        there = (truth > 0).astype(np.uint8)
+        if self._ignore is not None and (truth == self._ignore).any():
+            known = truth != self._ignore
             truth, predicted = np.where(known, truth, 0), np.where(known, predicted, 0)
-        self._pixels += truth.size if known is None else int(known.sum())
-        self._wrong += int(((truth > 0) != (predicted > 0)).sum())
+            there = np.where(known, there, np.uint8(IGNORE))
+        self._foreground.add(there, (predicted > 0).astype(np.uint8))
         depth = index[-1] if self._ndim == 3 else 0
         self._frame.add((depth, region[0].start, region[1].start), truth, predicted)
 
@@ -85,10 +89,10 @@ class ObjectCounter:
         )
         worst = sorted(self._worst, key=lambda one: -one.pixels)[:most]
         return Comparison(
-            classes=(),
+            classes=class_scores(self._foreground, ("background", "foreground"))[1:],
             objects=ObjectScores(matches=total, mistakes=dict(self._mistakes)),
-            pixels=self._pixels,
-            wrong_pixels=self._wrong,
+            pixels=self._foreground.pixels,
+            wrong_pixels=wrong_pixels(self._foreground),
             worst=tuple(worst),
         )
 

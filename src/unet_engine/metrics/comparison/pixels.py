@@ -9,14 +9,15 @@ import numpy as np
 
 from unet_engine.labels import IGNORE
 from unet_engine.metrics.comparison.results import (
-    ClassScores,
     Comparison,
     WorstPlace,
+    class_scores,
+    wrong_pixels,
 )
 from unet_engine.metrics.confusion import Confusion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -70,30 +71,13 @@ class ClassCounter:
         most
             Squares at most.
         """
-        counts = self._confusion.counts
         return Comparison(
-            classes=tuple(self._scores()),
+            classes=class_scores(self._confusion, self._names),
             objects=None,
             pixels=self._confusion.pixels,
-            wrong_pixels=int(counts.sum() - np.trace(counts)),
+            wrong_pixels=wrong_pixels(self._confusion),
             worst=tuple(self._describe(c, read, shape) for c in self._rank(most)),
         )
-
-    def _scores(self) -> Iterator[ClassScores]:
-        counts = self._confusion.counts
-        true, predicted = counts.sum(axis=1), counts.sum(axis=0)
-        each = zip(self._confusion.iou, self._confusion.dice, strict=True)
-        for value, (iou, dice) in enumerate(each):
-            named = value < len(self._names)
-            if named or true[value] or predicted[value]:
-                yield ClassScores(
-                    value=value,
-                    name=self._names[value] if named else str(value),
-                    iou=iou,
-                    dice=dice,
-                    true_pixels=int(true[value]),
-                    predicted_pixels=int(predicted[value]),
-                )
 
     def _rank(self, most: int) -> list[Cell]:
         ranked: list[Cell] = []

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unet_engine.metrics.comparison.mistakes import MistakeKind
+    from unet_engine.metrics.confusion import Confusion
     from unet_engine.metrics.objects import Matches
     from unet_engine.places import Index
 
@@ -33,6 +34,30 @@ class ClassScores:
     dice: float | None
     true_pixels: int
     predicted_pixels: int
+
+
+def class_scores(confusion: Confusion, names: Sequence[str]) -> tuple[ClassScores, ...]:
+    """Return the scores of all classes that have a name or occur."""
+    true, predicted = confusion.counts.sum(axis=1), confusion.counts.sum(axis=0)
+    return tuple(
+        ClassScores(
+            value=value,
+            name=names[value] if value < len(names) else str(value),
+            iou=iou,
+            dice=dice,
+            true_pixels=int(true[value]),
+            predicted_pixels=int(predicted[value]),
+        )
+        for value, (iou, dice) in enumerate(
+            zip(confusion.iou, confusion.dice, strict=True)
+        )
+        if value < len(names) or true[value] or predicted[value]
+    )
+
+
+def wrong_pixels(confusion: Confusion) -> int:
+    """Return how many pixels have another class than the truth."""
+    return confusion.pixels - int(confusion.counts.trace())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +152,7 @@ class Comparison:
     Attributes
     ----------
     classes
-        Of class ids that are named or occur; empty for objects.
+        Of class ids that are named or occur; for objects that of the foreground.
     objects
         Of object ids; None for classes.
     pixels
