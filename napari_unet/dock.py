@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_warning
@@ -30,7 +31,11 @@ from napari_unet.results.reopened_masks import MaskReopener
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import two_classes_for
 from napari_unet.state.workspace import Workspace
-from napari_unet.steps.correct.earlier_mask import EarlierMaskRow, KeyBinding
+from napari_unet.steps.compare.scores import WORST_KEY
+from napari_unet.steps.compare.section import CompareSection
+from napari_unet.steps.compare.shown import FLICKER_KEY
+from napari_unet.steps.correct.earlier_mask import KEY as EARLIER_KEY
+from napari_unet.steps.correct.earlier_mask import EarlierMaskRow
 from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
 from napari_unet.steps.correct.section import CorrectSection
@@ -46,14 +51,16 @@ from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
 from napari_unet.viewer.conversion import image_of
 from napari_unet.viewer.private import unwrapped
+from napari_unet.viewer.screen_layer import is_screen_layer, remove_screen_layers
 from napari_unet.widgets.closing import Closing
 from napari_unet.widgets.docking import Docking, dock_of
 from napari_unet.widgets.forms import Section, column
+from napari_unet.widgets.key_binding import KeyBinding
 from unet_engine.errors import DataError, EngineError
 from unet_engine.wording import read_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import napari
 
@@ -135,6 +142,9 @@ class UNetWidget(QWidget):
             self.viewer, self.workspace, self.masks, self.live.live
         )
         self.images.follower.size_wanted.connect(self._choose_object_size)
+        self.compare = CompareSection(
+            self.viewer, self.workspace, self.masks, self.live.live
+        )
         self.related = RelatedImages(self.viewer, self.workspace, self)
         self._scroll_target: QWidget = self.predict
         self._scrolling = QTimer(self)
@@ -142,7 +152,11 @@ class UNetWidget(QWidget):
         self._scrolling.timeout.connect(self._scroll)
         self._data_watch = DataWatch(self)
         self._warm = False
-        self._docking = Docking(self, self.masks.pause, self.masks.resume)
+        self._docking = Docking(
+            self,
+            partial(_on_taken_off, self.masks, self.compare),
+            self.masks.resume,
+        )
         trainings = (self.pretrain, self.fine_tune)
         self.closing = Closing(self.viewer, self.workspace, trainings, self)
         self._lay_out()
@@ -254,7 +268,7 @@ class UNetWidget(QWidget):
         inside = QWidget()
         layout = column(inside)
         sections = (self.predict, self.pretrain, self.correct, self.fine_tune)
-        for section in (self.images, *sections, self.objects):
+        for section in (self.images, *sections, self.objects, self.compare):
             layout.addWidget(section)
         layout.addStretch(1)
         for box in inside.findChildren(QWidget):
@@ -280,6 +294,7 @@ class UNetWidget(QWidget):
         self.proposals.painting_wanted.connect(self.paint_two_classes)
         self.correct.objects_wanted.connect(self.open_objects)
         self.objects.finished.connect(partial(self._scroll_to, self.objects.table))
+        self.compare.scores.done.connect(partial(self._scroll_to, self.compare))
         self.workspace.models_changed.connect(self._keep_untrained)
         self._data_watch.renewed.connect(self._on_data_renewed)
         self._data_watch.replaced.connect(self._on_data_replaced)
@@ -293,23 +308,32 @@ class UNetWidget(QWidget):
         ]
         for emitter, callback in connections:
             emitter.connect(callback)
-        keys = (
-            KeyBinding(self.viewer, self.earlier),
+        keys: list[KeyBinding | ImageKeys] = [
+            *(
+                KeyBinding(self.viewer, key, act)
+                for key, act in (
+                    (EARLIER_KEY, self.earlier.exchange),
+                    (FLICKER_KEY, self.compare.flicker),
+                    (WORST_KEY, self.compare.go_to_next_worst),
+                )
+            ),
             ImageKeys(self.viewer, self.images),
-        )
+        ]
         # Not a method: Qt does not call those of the object that is being destroyed. Of
         # the dock and none of its children: when the interpreter finds the dock to be
         # garbage, a partial of a child is taken apart before the child is destroyed.
         viewports, views = self.live.live.viewports, self.masks.views
+        uncertain = self.compare.uncertainty.viewports
         self.destroyed.connect(
             partial(
                 _disconnect_all,
                 connections,
                 views,
                 self.workspace,
-                viewports,
+                (viewports, uncertain),
                 self._data_watch,
                 keys,
+                ref(self.viewer),
             )
         )
 
@@ -322,10 +346,11 @@ class UNetWidget(QWidget):
 
     def _on_layers_changed(self, *_: Any) -> None:
         for layer in self.viewer.layers:
-            if isinstance(layer, ImageLayer):
+            if isinstance(layer, ImageLayer) and not is_screen_layer(layer):
                 self._data_watch.watch(layer)
         self.predict.form.reset_choices()
         self.fine_tune.pairs.reset_choices()
+        self.compare.reset_choices()
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
@@ -333,6 +358,7 @@ class UNetWidget(QWidget):
             self.workspace.forget(layer)
         self.masks.on_removed(layer)
         self.objects.on_removed(layer)
+        self.compare.on_removed(layer)
         self._on_layers_changed()
 
     def _on_active_changed(self, event: Any) -> None:
@@ -396,13 +422,19 @@ def _describe_replaced(name: str, working_image: WorkingImage) -> str:
     )
 
 
+def _on_taken_off(masks: Masks, compare: CompareSection) -> None:
+    masks.pause()
+    compare.end()
+
+
 def _disconnect_all(
     connections: list[tuple[Any, Any]],
     views: Mapping[Any, MaskView],
     workspace: Workspace,
-    viewports: list[ViewportTracker],
+    viewports: tuple[list[ViewportTracker], ...],
     data_watch: DataWatch,
-    keys: tuple[KeyBinding | ImageKeys, ...],
+    keys: list[KeyBinding | ImageKeys],
+    viewer: Callable[[], napari.Viewer | None],
     *_: Any,
 ) -> None:
     """Leave the viewer without a trace of a dock that is gone."""
@@ -411,8 +443,11 @@ def _disconnect_all(
             emitter.disconnect(callback)
     for view in list(views.values()):
         view.unwatch()
-    close_all(viewports)
+    for followed in viewports:
+        close_all(followed)
     data_watch.close()
     for key in keys:
         key.close()
+    if (there := viewer()) is not None:
+        remove_screen_layers(there)
     workspace.close()

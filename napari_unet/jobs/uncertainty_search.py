@@ -24,7 +24,7 @@ from unet_engine.interactive.where_to_look import (
 from unet_engine.prediction.config import PredictConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 
     from napari_unet.jobs.live import LiveSession
     from napari_unet.jobs.orders import LiveOrder
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 
-_EDGE = 2 * CELL
+EDGE = 2 * CELL
 """Pixels of an edge of a tile: two cells of the survey."""
 _SECONDS = 3.0
 """Time to search, after learning; a first tile is always predicted."""
@@ -78,11 +78,7 @@ def search_run(
     yield
     survey = Survey(order.working_image.image.plane_shape)
     places = _places(order, seed=len(shown))
-    tiles = (
-        _learned_tiles(order, places, session, stop)
-        if order.learn
-        else _predicted_tiles(order, tuple(places), workspace, stop)
-    )
+    tiles = predicted_tiles(order, session, workspace, places, stop)
     try:
         _survey_tiles(order, survey, tiles, stop)
     except Cancelled:
@@ -135,9 +131,37 @@ def _places(order: LiveOrder, seed: int) -> Iterator[tuple[Index, slice, slice]]
     index, middle, _ = order.current_view()
     near = (index, *middle)
     places = sample_tiles(
-        image.leading_shape, image.plane_shape, edge=_EDGE, near=near, seed=seed
+        image.leading_shape, image.plane_shape, edge=EDGE, near=near, seed=seed
     )
     return islice(places, _MOST_TILES)
+
+
+def predicted_tiles(
+    order: LiveOrder,
+    session: LiveSession,
+    workspace: Workspace,
+    places: Iterable[tuple[Index, slice, slice]],
+    stop: Stop,
+) -> Generator[TileDone, None, None]:
+    """Predict places with probabilities, by what Live learned or by the model.
+
+    Parameters
+    ----------
+    order
+        ``learn`` is whether there are strokes of two classes: those count then.
+    session
+        What Live has learned.
+    workspace
+        Has the models.
+    places
+        Planes, rows and columns.
+    stop
+        Polled before every tile.
+    """
+    if order.learn:
+        yield from _learned_tiles(order, iter(places), session, stop)
+    else:
+        yield from _predicted_tiles(order, tuple(places), workspace, stop)
 
 
 def _learned_tiles(
@@ -178,7 +202,7 @@ def _predicted_tiles(
     working_image = order.working_image
     normalisation = working_image.normalisation(checkpoint.spec, stop)
     config = PredictConfig(
-        tile=_EDGE,
+        tile=EDGE,
         probabilities=True,
         device=workspace.device,
         object_size=workspace.object_size,

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils.transforms import Affine
 from qtpy.QtCore import QObject
 
-from napari_unet.viewer.conversion import class_colormap, layer_view, placement
+from napari_unet.viewer.conversion import (
+    class_colormap,
+    layer_view,
+    part_of,
+    placement,
+)
 from napari_unet.viewer.placement import follow_placement
 from napari_unet.viewer.throttled_refresh import ThrottledRefresh
 from unet_engine.labels import IGNORE
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from napari_unet.viewer.conversion import Layout
     from unet_engine.places import Index, Region
 
-_AFFINE = ("scale", "translate", "rotate", "shear")
 _OPACITY = 0.35
 """From 0 to 1: paler than a mask, which has 0.55."""
 
@@ -182,9 +185,4 @@ def placed_part(
     # The middle of its first pixel is the middle of those that it stands for.
     first = np.array([part.start for part in region]) + 0.5
     start[-2:] = first * step[-2:] - 0.5
-    parts = {name: placed[name] for name in _AFFINE}
-    return {
-        **placed,
-        "scale": placed["scale"] * step,
-        "translate": Affine(**parts)(start),
-    }
+    return part_of(placed, start, step)

@@ -210,6 +210,24 @@ class MaskVersions:
         """Return the blocks of a region of a plane that are yet to be exchanged."""
         return [key for key in self._keys(index, region) if key in self._pending]
 
+    def hidden_labels(self, index: Index, region: Region) -> Values:
+        """Return the mask that is not on screen, in a region of a plane.
+
+        Without what was painted, which belongs to both.
+        """
+        labels = np.array(self._image.prediction(index, region))
+        for key in self._keys(index, region):
+            if key in self._blocks and key not in self._pending:
+                here, there = zip(
+                    *(
+                        _overlap(whole, part)
+                        for part, whole in zip(region, self._region(key), strict=True)
+                    ),
+                    strict=True,
+                )
+                labels[here] = self._blocks[key].labels()[there]
+        return labels
+
     def exchange_next(self, first: Iterable[Key] = (), seconds: float = inf) -> None:
         """Exchange blocks for as long as there is time, one at least.
 

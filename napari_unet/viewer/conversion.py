@@ -20,6 +20,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.transforms import Affine
 
 from napari_unet.viewer.class_colours import colour_of
 from unet_engine.errors import DataError
@@ -296,6 +297,43 @@ def placement(source: Any, layout: Layout, *, channels: bool = False) -> dict[st
         "units": tuple(source.units[i] for i in axes),
         "axis_labels": tuple(source.axis_labels[i] for i in axes),
     }
+
+
+def place_of(layer: Any) -> dict[str, Any]:
+    """Return scale, translation, rotation, shear, affine and units of a layer."""
+    return placement(layer, Layout("?" * (layer.ndim - 2) + "YX", "all axes"))
+
+
+def part_of(
+    placed: dict[str, Any],
+    start: npt.NDArray[np.float64],
+    step: npt.NDArray[np.float64],
+) -> dict[str, Any]:
+    """Place a part of an array over the pixels of the array that it stands for.
+
+    Parameters
+    ----------
+    placed
+        Of the array, as of `placement`.
+    start
+        Where the middle of the first pixel of the part lies, in pixels of the array.
+    step
+        Pixels of the array that a pixel of the part is wide, along each axis.
+    """
+    parts = {name: placed[name] for name in ("scale", "translate", "rotate", "shear")}
+    return {
+        **placed,
+        "scale": placed["scale"] * step,
+        "translate": Affine(**parts)(start),
+    }
+
+
+def leading_of(index: Sequence[int], layout: Layout) -> tuple[int, ...]:
+    """Return the position of a plane along the first axes of its Labels layer."""
+    leading = list(index)
+    if layout.stretched_axis is not None:
+        leading.insert(layout.stretched_axis, 0)
+    return tuple(leading)
 
 
 def _shear_matrix(layer: Any) -> npt.NDArray[np.float64]:

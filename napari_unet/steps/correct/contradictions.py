@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 from scipy import ndimage
 
-from napari_unet.steps.correct.place_frame import PlaceFrame
+from napari_unet.viewer.conversion import leading_of
+from napari_unet.viewer.place_frame import PlaceFrame
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
 
@@ -77,7 +78,9 @@ class Contradictions(QWidget):
         following = dropwhile(lambda place: place != self._last, every)
         next(following, None)
         self._last = next(following, first)
-        self._frame.show(view, *self._last)
+        index, region = self._last
+        leading = leading_of(index, view.working_image.layout)
+        self._frame.show(view.layer, leading, region)
 
 
 def contradicted_places(annotations: Annotations) -> Iterator[tuple[Index, Region]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from weakref import ref
+from typing import TYPE_CHECKING
 
-from qtpy.compat import isalive
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.widgets.buttons import SideBySide, button
@@ -58,7 +56,7 @@ class EarlierMaskRow(QWidget):
         self._follow()
 
     def exchange(self) -> None:
-        """Show the other one of both masks."""
+        """Show the mask before, and back."""
         view = self._masks.current
         if view is not None and self._workspace.activity != _BUSY:
             view.exchange.toggle()
@@ -92,33 +90,3 @@ def describe(versions: MaskVersions) -> str:
     """Return what the button does."""
     which = "newer" if versions.shows_earlier else "earlier"
     return _TOOLTIP.format(which, versions.hidden, KEY)
-
-
-class KeyBinding:
-    """The key of a row in a viewer, until it is closed.
-
-    Parameters
-    ----------
-    viewer
-        Gets the key.
-    row
-        What it acts on; not kept alive.
-    """
-
-    def __init__(self, viewer: ViewerModel, row: EarlierMaskRow) -> None:
-        self._viewer = ref(viewer)
-        weak = ref(row)
-
-        def exchange(_: Any) -> None:
-            """Show the mask before, and back."""
-            row = weak()
-            if row is not None and isalive(row):
-                row.exchange()
-
-        viewer.bind_key(KEY, exchange, overwrite=True)
-
-    def close(self) -> None:
-        """Leave the key to others."""
-        viewer = self._viewer()
-        if viewer is not None:
-            viewer.bind_key(KEY, None)

@@ -9,7 +9,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.uncertainty_search import search_run
-from napari_unet.steps.correct.place_frame import PlaceFrame
+from napari_unet.viewer.conversion import leading_of
+from napari_unet.viewer.place_frame import PlaceFrame
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -137,7 +138,8 @@ class NextPlace(QObject):
 
     def _go(self, view: MaskView, region: Suggestion) -> None:
         self._shown.append(region)
-        self._frame.show(view, region.index, (region.rows, region.columns))
+        leading = leading_of(region.index, view.working_image.layout)
+        self._frame.show(view.layer, leading, (region.rows, region.columns))
         where = f" in slice {region.index[-1]}" if region.index else ""
         self.message.emit(
             f"Next: is the mask right here{where}? Paint where it is not."

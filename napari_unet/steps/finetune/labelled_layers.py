@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget
 
 from napari_unet.state.training_pair import Pair
 from napari_unet.viewer.conversion import full_data, labelled_layout
+from napari_unet.viewer.screen_layer import is_screen_layer
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import Section, TextLine, add_row, rows
 from unet_engine.errors import EngineError
@@ -106,13 +107,17 @@ class PairsSection(Section):
 
     def _layers_of(self, kind: type) -> Any:
         def choices(_: Any) -> list[Any]:
-            return [layer for layer in self._viewer.layers if isinstance(layer, kind)]
+            return [layer for layer in self._data_layers() if isinstance(layer, kind)]
 
         return choices
 
+    def _data_layers(self) -> list[Any]:
+        layers = self._viewer.layers
+        return [layer for layer in layers if not is_screen_layer(layer)]
+
     def _label_layers(self, _: Any) -> list[Any]:
         """Return layers of labels, and images that may hold some."""
-        layers = self._viewer.layers
+        layers = self._data_layers()
         painted = [layer for layer in layers if isinstance(layer, Labels)]
         opened = [
             layer

@@ -21,6 +21,7 @@ from napari_unet.steps.predict.time_left import (
     expected_seconds,
 )
 from napari_unet.viewer.conversion import Layout, image_of, layouts_of
+from napari_unet.viewer.screen_layer import is_screen_layer
 from napari_unet.viewer.viewport import shown_view
 from napari_unet.widgets.forms import (
     Section,
@@ -256,7 +257,9 @@ class PredictionForm(QWidget):
         return [
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, ImageLayer) and layer not in self.hidden_layers
+            if isinstance(layer, ImageLayer)
+            and layer not in self.hidden_layers
+            and not is_screen_layer(layer)
         ]
 
     def _layout_choices(self, _: Any) -> list[tuple[str, Layout]]:

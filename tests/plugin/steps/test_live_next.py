@@ -125,7 +125,7 @@ def test_a_place_that_is_small_on_screen_comes_nearer(dock: Docked, image: np.nd
 def test_the_place_is_framed_for_a_while(
     dock: Docked, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("napari_unet.steps.correct.place_frame._SHOWN_MS", 100)
+    monkeypatch.setattr("napari_unet.viewer.place_frame._SHOWN_MS", 100)
     begin(dock, image)
     strokes(dock)
     layers: list[str] = []

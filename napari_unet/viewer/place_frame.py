@@ -1,4 +1,4 @@
-"""``PlaceFrame``: the camera goes to a place of a mask, and a frame shows it."""
+"""``PlaceFrame``: the camera goes to a place of a layer, and a frame shows it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 from napari.layers import Shapes
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.viewer.conversion import placement
+from napari_unet.viewer.conversion import place_of
 from napari_unet.viewer.private import camera_of, canvas_size
+from napari_unet.viewer.screen_layer import is_screen_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
-    from napari_unet.results.mask import MaskView
     from unet_engine.places import Index, Region
 
 _SHOWN_MS = 2000
@@ -47,10 +48,20 @@ class PlaceFrame(QObject):
         self._fading.setSingleShot(True)
         self._fading.timeout.connect(self.remove)
 
-    def show(self, view: MaskView, index: Index, region: Region) -> None:
-        """Go to rows and columns of a plane of a mask, and frame them."""
-        corners = _corners(view, index, region)
-        world = np.array([view.layer.data_to_world(corner) for corner in corners])
+    def show(self, layer: Layer, leading: Index, region: Region) -> None:
+        """Go to rows and columns of a plane of a layer, and frame them.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+        leading
+            Position along all its axes but the last two.
+        region
+            Rows and columns.
+        """
+        corners = _corners(leading, region)
+        world = np.array([layer.data_to_world(corner) for corner in corners])
         middle = world.mean(axis=0)
         dims, camera = self._viewer.dims, camera_of(self._viewer)
         offset = dims.ndim - len(middle)
@@ -63,7 +74,7 @@ class PlaceFrame(QObject):
         room = min(canvas_size(self._viewer))
         if extent * camera.zoom < _SMALL * room:
             camera.zoom = _SHARE * room / extent
-        self._show_frame(view, corners, 2 / camera.zoom)
+        self._show_frame(layer, corners, 2 / camera.zoom)
 
     def remove(self) -> None:
         """Take the frame away."""
@@ -72,12 +83,12 @@ class PlaceFrame(QObject):
             self._viewer.layers.remove(layer)
 
     def _show_frame(
-        self, view: MaskView, corners: np.ndarray[Any, Any], width: float
+        self, layer: Layer, corners: np.ndarray[Any, Any], width: float
     ) -> None:
         self.remove()
         layers = self._viewer.layers
         active = layers.selection.active
-        placed = placement(view.source, view.working_image.layout)
+        placed = place_of(layer)
         self._layer = Shapes(
             [corners],
             shape_type="polygon",
@@ -88,17 +99,16 @@ class PlaceFrame(QObject):
             opacity=0.8,
             **placed,
         )
-        layers.insert(layers.index(view.layer) + 1, self._layer)
+        above = layers.index(layer) + 1
+        while above < len(layers) and is_screen_layer(layers[above]):
+            above += 1
+        layers.insert(above, self._layer)
         layers.selection.active = active
         self._fading.start(_SHOWN_MS)
 
 
-def _corners(view: MaskView, index: Index, region: Region) -> np.ndarray[Any, Any]:
-    """Return the corners of a region in pixels of the mask layer."""
-    leading = list(index)
-    axis = view.working_image.layout.stretched_axis
-    if axis is not None:
-        leading.insert(axis, 0)
+def _corners(leading: Index, region: Region) -> np.ndarray[Any, Any]:
+    """Return the corners of a region in pixels of the layer."""
     rows, columns = region
     top, bottom = rows.start - 0.5, rows.stop - 0.5
     left, right = columns.start - 0.5, columns.stop - 0.5

@@ -1,0 +1,1 @@
+"""Seeing what changed: two masks on one view, scores against a truth, uncertainty."""
