@@ -100,7 +100,6 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.pairs)
         self.advanced = TrainingSettings(FineTuneConfig, leave_out=("device",))
         self.settings = self.advanced.form
-        self.content.addWidget(self.advanced.recipe)
         self.content.addWidget(self.advanced)
 
     def _make_buttons(self) -> None:

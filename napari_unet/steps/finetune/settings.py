@@ -32,8 +32,9 @@ class TrainingSettings(Section):
     def __init__(self, config: type, *, leave_out: tuple[str, ...]) -> None:
         super().__init__("Advanced settings", "How the training runs.", expanded=False)
         self.form = config_form(config, leave_out=leave_out)
-        self.content.addWidget(self.form.native)
         self.recipe = TextLine()
+        self.content.addWidget(self.recipe)
+        self.content.addWidget(self.form.native)
         self._usual: dict[str, Any] = {w.name: w.value for w in self.form}
         self._followed: Mapping[str, Any] = {}
 
@@ -68,7 +69,7 @@ def _describe(title: str, recipe: Mapping[str, Any]) -> str:
     text = ", ".join(
         f"{name.replace('_', ' ')} {_word(value)}" for name, value in recipe.items()
     )
-    return f"As usual for {title}: {text}. Change it under Advanced settings."
+    return f"As usual for {title}: {text}."
 
 
 def _word(value: Any) -> str:
