@@ -123,6 +123,8 @@ def refused(store: ModelStore, package: Path) -> str:
 
 
 @pytest.mark.slow
+# PyTorch calls the loading of TorchScript deprecated, and bioimageio.core loads it.
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", SPECS)
 def test_it_passes_the_test_of_bioimageio_and_comes_back(
     kind: str, store: ModelStore, make_checkpoint: MakeCheckpoint, tmp_path: Path
