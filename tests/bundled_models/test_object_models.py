@@ -204,3 +204,21 @@ def test_cells_that_are_generated_have_outlines_of_their_own():
             image, image.pixels, image.ids, np.random.default_rng(0)
         )
         assert shown.shape == image.ids.shape
+
+
+def test_the_mean_of_two_models_lies_between_them(tmp_path, monkeypatch):
+    spec = ModelSpec(depth=2, width=4)
+    first, further = (
+        replace(start_checkpoint(spec, seed), history=({"name": name},))
+        for seed, name in enumerate(("first", "further"))
+    )
+    paths = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "mean")]
+    first.save(paths[0])
+    further.save(paths[1])
+    monkeypatch.setattr(sys, "argv", ["mean", *map(str, paths)])
+    import_module("bundled_models.weight_mean").main()
+    mean = Checkpoint.load(paths[2])
+    name = "down.2.3.weight"
+    halves = (first.weights[name] + further.weights[name]) / 2
+    assert np.allclose(mean.weights[name], halves, atol=1e-6)
+    assert mean.history[-1] == {"name": "further", "averaged_with": "first"}
