@@ -81,7 +81,8 @@ class ObjectConfig:
             if value == "auto":
                 continue
             if not value >= least:
-                raise SpecError(f"{name} is {value}; use {least} or more")
+                word = ", or auto" if name == "min_size" else ""
+                raise SpecError(f"{name} is {value}; use {least} or more{word}")
         for name in ("merging", "map_depth"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SpecError(f"{name} is {getattr(self, name)}; use 0 to 1")

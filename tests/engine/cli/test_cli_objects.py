@@ -187,7 +187,7 @@ def test_what_does_not_fit_is_refused(mask: Path, tmp_path: Path, capsys):
         (("--table", table, "--scale", "1,1,1"), "--scale"),
         (("-o", out, "--probabilities", other), "boundary"),
         (("-o", out, "--probabilities", other, "--boundary", 1), "do not fit"),
-        (("-o", out, "--min-size", -1), "min_size"),
+        (("-o", out, "--min-size", -1), "min_size is -1; use 0 or more, or auto"),
         (("-o", out, "--axes", "YQ"), "axes"),
     ):
         assert_refused(objects(mask, *options), capsys.readouterr().err, phrase)

@@ -78,7 +78,8 @@ def parse_whole(kind: Any, tokens: Sequence[Token]) -> int | str:
     if text in words:
         return text
     if not re.fullmatch(r"[+-]?[0-9]+", text):
-        raise ValueError(f'unable to convert "{text}" into int')
+        choices = " or ".join(("int", *words))
+        raise ValueError(f'unable to convert "{text}" into {choices}')
     return int(text)
 
 

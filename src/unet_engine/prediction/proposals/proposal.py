@@ -285,7 +285,7 @@ def _reason(
     if finding.share > _MOST_SHARE:
         return "marks all of it"
     if suits and size is not None and size.sure and size.diameter_px is not None:
-        return f"objects about {size.diameter_px:.2g} px, {finding.confidence:.0%} sure"
+        return f"objects about {size.diameter_px:.3g} px, {finding.confidence:.0%} sure"
     if suits:
         return f"{finding.confidence:.0%} sure of what it finds"
     if doubts:
