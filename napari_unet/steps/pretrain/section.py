@@ -42,7 +42,8 @@ _HELP: dict[Purpose, str] = {
     ),
     "start": (
         "Without labels, a network learns what your images look like, and a U-Net of "
-        "classes starts from it, in place of General."
+        "classes starts from it. Recommended instead: New model… from general. With as "
+        "many strokes it gave the better mask wherever both were measured."
     ),
 }
 _ENDINGS: dict[Purpose, str] = {"restore": "denoiser", "start": "pretrained"}

@@ -99,7 +99,8 @@ def run(
     With --purpose restore, predict --model NAME then writes images without noise. It
     is compared with Gaussian filters and non-local means on pixels that none of them
     saw, and where one of these is better, nothing is saved and it is named. Otherwise
-    a network of classes starts from it: finetune --from NAME.
+    a network of classes starts from it: finetune --from NAME. For that, --from general
+    was better wherever both were measured.
 
     Parameters
     ----------
