@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 import napari_unet
 import unet_engine
+from napari_unet.steps.predict.section import _DENOISE
 
 if TYPE_CHECKING:
     from conftest import Docked
@@ -96,6 +97,8 @@ def texts(dock: Docked) -> set[str]:
     """Return all that can be read and chosen in the dock."""
     widget = dock.widget
     found = {b.text() for b in widget.findChildren(QAbstractButton)}
+    # With a model that restores images the button Predict has another text.
+    found.add(_DENOISE[0])
     found |= {b.title() for b in widget.findChildren(QGroupBox)}
     found |= {label.text() for label in widget.findChildren(QLabel)}
     menus = [b.menu() for b in widget.findChildren(QToolButton) if b.menu()]
@@ -133,6 +136,8 @@ OF_COMMANDS = (
     "objects/table.py",
     "prediction/disk_",
     "prediction/finished_tiles.py",
+    # Packages for other programs are written by a command alone.
+    "model_packages/",
     # Choices have a ``Wording`` for either; strokes of files are those of a command.
     "images/labels/choices.py",
     "training/data/saved_strokes.py",

@@ -53,7 +53,7 @@ _MOST_ROWS = 6
 """Rows of the table that show without scrolling."""
 _LIST_HEIGHT = 96
 """Pixels of the list: five lines and a half, so that more are expected."""
-_CHANGED = "The masks have changed since: press Scores again."
+_CHANGED = "The masks have changed since: press Scores anew."
 
 
 class ScoresPanel(QWidget):
