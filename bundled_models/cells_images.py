@@ -16,7 +16,7 @@ from bundled_models.labelled_image import (
 )
 from bundled_models.microscopes import ramp
 from bundled_models.optics import camera_noise, clouds, debris
-from bundled_models.sets import list_blocks, read_labels
+from bundled_models.sets import list_blocks, read_ids
 from unet_engine.images import Image, Normalisation, open_image
 from unet_engine.synthetic.scenes import draw_scene
 
@@ -70,7 +70,7 @@ def read_cells(data: Path, name: str, *, held_out: bool) -> list[LabelledImage]:
     """
     found = []
     for path, labels in list_blocks(data / name, held_out=held_out):
-        ids = read_labels(labels).astype(np.int32)
+        ids = read_ids(labels)
         pixels = open_image(path).read()
         diameter = SETS[name].semantic_diameter
         found.append(_labelled(path.stem, pixels, ids, diameter))
@@ -102,9 +102,7 @@ def show_cells(_: LabelledImage, pixels: Floats, ids: Ids, rng: Random) -> Float
     if rng.random() < 0.3:
         seen = seen + rng.uniform(0, 0.12) * clouds(len(seen), rng)
     if rng.random() < 0.15:
-        dust = rng.uniform(-0.2, 0.2) * debris(seen.shape, rng)
-        # What is unknown stays as it is, and dust on a cell hides it no more than that.
-        seen = seen + dust
+        seen = seen + rng.uniform(-0.2, 0.2) * debris(seen.shape, rng)
     if rng.random() < 0.35:
         seen = ndimage.gaussian_filter(seen, rng.uniform(0.3, 1.4))
     if rng.random() < 0.5:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.measure import label as connected_components
 
 from bundled_models.labelled_image import (
     LabelledImage,
@@ -13,7 +12,7 @@ from bundled_models.labelled_image import (
     relative_distance,
 )
 from bundled_models.optics import expose, vary_specimen
-from bundled_models.sets import list_files, read_labels
+from bundled_models.sets import list_files, read_ids
 from unet_engine.images import open_image
 from unet_engine.images.brightness.foreground import foreground_limits
 from unet_engine.images.stains import (
@@ -77,12 +76,7 @@ def read_images(data: Path, name: str, *, held_out: bool) -> list[LabelledImage]
         if name == STACK:
             found += list(_planes(image, labels))
             continue
-        ids = read_labels(labels).astype(np.int32)
-        if name == MERGED:
-            ids = connected_components(ids > 0, connectivity=1).astype(np.int32)
-        unknown = data / name / "ignore" / labels.name
-        if unknown.is_file():
-            ids[read_labels(unknown) > 0] = -1
+        ids = read_ids(labels, merged=name == MERGED)
         pixels = open_image(image).read()
         found.append(_labelled(image.stem, pixels, ids, separated=name != MERGED))
     return [image for image in found if image.diameter]

@@ -62,7 +62,7 @@ def draw_batch(
     """
     rng = np.random.default_rng(seed)
     names = [name for name, found in images.items() if found]
-    weights = np.array([recipe.share(name) for name in names])
+    weights = np.array([recipe.shares[name] for name in names])
     drawn = []
     for name in rng.choice(names, count, p=weights / weights.sum()):
         chosen = images[name][rng.integers(len(images[name]))]

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from bundled_models.labelled_image import Floats, Ids, LabelledImage
 
     Random = np.random.Generator
-    Read = Callable[..., list[LabelledImage]]
     Show = Callable[[LabelledImage, Floats, Ids, Random], Floats]
 
 ZOOM = 2.0
@@ -61,10 +60,6 @@ class ObjectRecipe:
     def sets(self) -> tuple[str, ...]:
         """Names of the sets on disk."""
         return tuple(name for name in self.shares if name != GENERATED)
-
-    def share(self, name: str) -> float:
-        """Return how often the images of a set are drawn."""
-        return self.shares[name]
 
     def read_side(
         self, data: Path, *, held_out: bool

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.measure import label as connected_components
 
-from bundled_models.sets import list_blocks, list_files, read_labels
+from bundled_models.sets import list_blocks, list_files, read_ids, read_labels
 from unet_engine.images import Normalisation, open_image
 
 if TYPE_CHECKING:
@@ -119,18 +118,10 @@ def _read(path: Path, label_path: Path, about: SetOfImages) -> Iterator[RealImag
                 task=about.task,
             )
         return
-    labels = read_labels(label_path)
-    ids = labels.astype(np.int32)
-    if about.merged:
-        inside = (labels > 0) & (labels != about.wall) if about.wall else labels > 0
-        ids = connected_components(inside, connectivity=1).astype(np.int32)
-    unknown = label_path.parents[1] / "ignore" / label_path.name
-    if unknown.is_file():
-        ids[read_labels(unknown) > 0] = -1
     yield RealImage(
         pixels=image.read(),
         normalisation=normalisation,
-        ids=ids,
-        walls=labels == about.wall if about.wall else None,
+        ids=read_ids(label_path, merged=about.merged, wall=about.wall),
+        walls=read_labels(label_path) == about.wall if about.wall else None,
         task=about.task,
     )

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from skimage.measure import label as connected_components
+
 from unet_engine.images import open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy as np
     import numpy.typing as npt
+
+    Ids = npt.NDArray[np.int32]
 
 HELD_OUT = 0.15
 """Part of the images that is held out for the figures of the model cards."""
@@ -54,3 +58,26 @@ def _labels_of(image: Path) -> Path:
 def read_labels(path: Path) -> npt.NDArray[np.integer[Any]]:
     """Read object ids, ``(Y, X)``."""
     return open_image(path).read()[0]
+
+
+def read_ids(path: Path, *, merged: bool = False, wall: int = 0) -> Ids:
+    """Read object ids, ``(Y, X)`` int32; -1 where the set states that nothing is known.
+
+    Parameters
+    ----------
+    path
+        Of the label file.
+    merged
+        The labels are classes: an object is what is connected and no wall.
+    wall
+        Class of what lies around objects.
+    """
+    labels = read_labels(path)
+    ids = labels.astype(np.int32)
+    if merged:
+        inside = (labels > 0) & (labels != wall)
+        ids = connected_components(inside, connectivity=1).astype(np.int32)
+    unknown = path.parents[1] / "ignore" / path.name
+    if unknown.is_file():
+        ids[read_labels(unknown) > 0] = -1
+    return ids

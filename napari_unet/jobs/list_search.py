@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.jobs.job import load_torch
-from napari_unet.jobs.prediction import DiscardedOutput
 from napari_unet.jobs.uncertainty_search import survey_tile
 from unet_engine.errors import DataError
 from unet_engine.images import Normalisation, match_channels, open_image
@@ -26,6 +25,7 @@ from unet_engine.interactive.where_to_look import (
     sample_tiles,
 )
 from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.outputs import DiscardedOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

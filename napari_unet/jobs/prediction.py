@@ -17,7 +17,7 @@ from napari_unet.jobs.job import load_torch
 from napari_unet.jobs.preview import preview_tiles
 from napari_unet.state.object_maps import ObjectMaps
 from unet_engine.errors import Cancelled
-from unet_engine.prediction.outputs import ArrayOutput
+from unet_engine.prediction.outputs import DiscardedOutput
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -97,23 +97,23 @@ def predict_run(
             normalisation=normalisation,
             indices=order.indices,
             near=order.near,
-            into=DiscardedOutput(maps),
+            into=_MapsOutput(maps),
             features=order.working_image.features,
         )
     )
 
 
-class DiscardedOutput(ArrayOutput):
-    """No output: the mask takes the tiles as they come, and is the only copy.
+class _MapsOutput(DiscardedOutput):
+    """Object maps alone: the mask takes the tiles as they come, and is the only copy.
 
     Parameters
     ----------
     maps
-        Where object maps go, which the mask has no place for.
+        Where object maps go, which the mask has no place for; None for nowhere.
     """
 
-    def __init__(self, maps: ObjectMaps | None = None) -> None:
-        super().__init__(labels=None)
+    def __init__(self, maps: ObjectMaps | None) -> None:
+        super().__init__()
         self._maps = maps
 
     def write(

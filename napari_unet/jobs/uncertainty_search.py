@@ -11,7 +11,6 @@ from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from napari_unet.jobs.job import load_torch
-from napari_unet.jobs.prediction import DiscardedOutput
 from unet_engine.errors import Cancelled
 from unet_engine.interactive.where_to_look import (
     CELL,
@@ -22,6 +21,7 @@ from unet_engine.interactive.where_to_look import (
     sample_tiles,
 )
 from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.outputs import DiscardedOutput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Sequence

@@ -225,7 +225,12 @@ class PairsSection(Section):
 
 
 def _has_many_values(data: Any) -> bool:
-    """Return whether the first plane of labels has more values than classes."""
+    """Return whether the first plane of labels has more values than classes.
+
+    False of what is not in memory: the window must not wait for a file.
+    """
+    if not isinstance(data, np.ndarray):
+        return False
     plane = data[(0,) * (data.ndim - 2)]
     steps = tuple(slice(None, None, max(1, n // _LOOKED_AT)) for n in plane.shape)
     values = np.unique(np.asarray(plane[steps]))

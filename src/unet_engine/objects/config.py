@@ -5,10 +5,7 @@ must not import ``annotations`` from ``__future__``.
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Annotated, Literal
 
 from unet_engine.errors import SpecError
 
@@ -18,11 +15,6 @@ object maps, where each clump is one object."""
 
 _HIGHEST_THRESHOLD = 0.95
 """Of seeds: above it nearly none are left."""
-
-_USUAL_LEAST, _LEAST_SHARE = 30, 0.2
-"""Pixels below which objects are left out, but at most this share of the usual one.
-On nuclei reduced to half their size, 7 pixels wide, 30 pixels alone took the AP at 0.5
-from 0.81 to 0.66; see "nuclei without a stroke" in benchmarks/RESULTS.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +82,6 @@ class ObjectConfig:
             raise SpecError(
                 f"seed_threshold {self.seed_threshold} is not in [0, 1); 0.5 is usual"
             )
-
-    def least_size(self, sizes: npt.NDArray[np.integer[Any]]) -> float:
-        """Return the pixels below which an object is left out.
-
-        Parameters
-        ----------
-        sizes
-            ``(n,)`` pixels of all objects that were found.
-        """
-        if self.min_size != "auto":
-            return self.min_size
-        ordered = np.sort(sizes)
-        covered = np.cumsum(ordered)
-        # Specks may be many, but most pixels of the objects lie in usual ones.
-        middle = np.searchsorted(covered, covered[-1] / 2) if ordered.size else 0
-        usual = float(ordered[middle]) if ordered.size else np.inf
-        return min(_USUAL_LEAST, _LEAST_SHARE * usual)
 
     @property
     def shifted(self) -> "ObjectConfig":

@@ -234,6 +234,23 @@ class ArrayOutput:
         """Do nothing."""
 
 
+class DiscardedOutput(ArrayOutput):
+    """No output: whoever runs the prediction takes the tiles as they come."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=None)
+
+    def write(
+        self,
+        index: Index,
+        tile: Tile,
+        labels: npt.NDArray[np.uint8],
+        probabilities: npt.NDArray[np.float32],
+        object_maps: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Drop a tile."""
+
+
 def _described_fills(normalisation: Normalisation) -> dict[str, Any]:
     """Return the fills that are no data, if any: most runs have no such part."""
     if not any(normalisation.fills):

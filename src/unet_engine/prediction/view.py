@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_engine.errors import Cancelled, DataError
-from unet_engine.prediction.outputs import ArrayOutput
+from unet_engine.prediction.outputs import DiscardedOutput
 from unet_engine.prediction.segmentation import iter_predict
 from unet_engine.stopping import never
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.stopping import Stop
-    from unet_engine.tiling.tiles import Tile
 
 
 def predict_view(
@@ -77,7 +76,7 @@ def predict_view(
         normalisation=normalisation,
         indices=(index,),
         near=(index, middle, (float(sizes[0]), float(sizes[1]))),
-        into=_Discarded(labels=None),
+        into=DiscardedOutput(),
     )
     for tile in run:
         inside, part = _common(region, (tile.inner[0], tile.inner[1]))
@@ -87,20 +86,6 @@ def predict_view(
             run.close()
             return found
     raise Cancelled("the prediction was stopped")
-
-
-class _Discarded(ArrayOutput):
-    """No output: tiles are taken as they come."""
-
-    def write(
-        self,
-        index: Index,
-        tile: Tile,
-        labels: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
-        object_maps: npt.NDArray[np.float32] | None = None,
-    ) -> None:
-        """Drop a tile."""
 
 
 def _common(region: Region, inner: Region) -> tuple[Region, Region]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import dask.array
 import numpy as np
 import pytest
 
@@ -419,6 +420,25 @@ def test_many_values_are_taken_for_object_ids(
     pairs = dock.widget.fine_tune.pairs
     pairs.labels.value = dock.viewer.add_labels(ids, name="truth")
     assert pairs.label_values.value == values
+
+
+def test_labels_on_disk_are_not_read_to_look_at_their_values(
+    dock: Docked, plane: Any
+) -> None:
+    read: list[Any] = []
+
+    def compute(block: np.ndarray) -> np.ndarray:
+        read.append(block.shape)
+        return block
+
+    pairs = dock.widget.fine_tune.pairs
+    ids = np.arange(plane.size).reshape(plane.shape)
+    lazy = dask.array.from_array(ids).map_blocks(compute, dtype=ids.dtype)
+    layer = dock.viewer.add_labels(lazy, name="truth")
+    read.clear()
+    pairs._preset_values(layer)
+    assert not read
+    assert pairs.label_values.value == "auto"
 
 
 def test_pairs_are_cut_to_what_was_touched(painted: Docked) -> None:
