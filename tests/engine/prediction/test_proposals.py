@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from skimage.color import hed2rgb
 
 from unet_engine.errors import Cancelled
 from unet_engine.images import Image
@@ -137,28 +138,28 @@ def finding(**values: float) -> Finding:
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.95, 1.0])
 def test_nothing_and_everything_convince_nobody(share: float) -> None:
-    assert _score(finding(share=share), doubts=0) == 0
+    assert _score(finding(share=share), {}) == 0
 
 
 def test_a_score_falls_with_doubt() -> None:
-    sure = _score(finding(), doubts=0)
+    sure = _score(finding(), {})
     assert sure == pytest.approx(0.81)
-    assert _score(finding(confidence=0.7), doubts=0) < sure
-    assert _score(finding(agreement=0.7), doubts=0) < sure
-    assert _score(finding(), doubts=1) < sure
+    assert _score(finding(confidence=0.7), {}) < sure
+    assert _score(finding(agreement=0.7), {}) < sure
+    assert _score(finding(), {"a texture": 0.75}) < sure
 
 
 def test_a_texture_is_doubted() -> None:
     spec = ModelSpec(brightness="foreground", object_size_px=20)
     sure, unsure = SizeEstimate(diameter_px=20, sure=True), SizeEstimate()
-    assert not _doubts(finding(), sure, spec)
-    assert not _doubts(finding(), None, spec)
-    assert len(_doubts(finding(), unsure, spec)) == 1
+    assert not _doubts(finding(), sure, spec, stained=False)
+    assert not _doubts(finding(), None, spec, stained=False)
+    assert len(_doubts(finding(), unsure, spec, stained=False)) == 1
     between = finding(between=0.4)
-    assert len(_doubts(between, sure, spec)) == 1
-    assert len(_doubts(between, unsure, spec)) == 2
+    assert len(_doubts(between, sure, spec, stained=False)) == 1
+    assert len(_doubts(between, unsure, spec, stained=False)) == 2
     # Percentiles state nothing on what is background.
-    assert not _doubts(between, sure, ModelSpec())
+    assert not _doubts(between, sure, ModelSpec(), stained=False)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +170,30 @@ def test_another_background_than_where_it_learned_is_doubted(
 ) -> None:
     spec = ModelSpec(background_range=(0.3, 0.8))
     assert ModelSpec.from_dict(spec.to_dict()) == spec
-    doubts = _doubts(finding(between=between), None, spec)
-    assert len(doubts) == (2 if word else 0)
+    doubts = _doubts(finding(between=between), None, spec, stained=False)
+    assert len(doubts) == bool(word)
     assert all(word in doubt for doubt in doubts)
+
+
+def test_a_stain_that_a_model_reads_as_grey_is_doubted() -> None:
+    pixels, _ = generated_nuclei((256, 256), seed=2, diameter=24.0)
+    haematoxylin = 0.9 * (pixels - pixels.min()) / np.ptp(pixels)
+    dyes = np.stack([haematoxylin, np.full_like(pixels, 0.12), 0 * pixels])
+    tissue = (255 * hed2rgb(dyes, channel_axis=0)).astype(np.uint8)
+    image = Image.from_array(tissue, "CYX", rgb=True)
+    (cells,) = propose(image, bundled("cells"), CPU).ranked
+    assert not cells.suits
+    assert "stained" in cells.reason
+    (nuclei,) = propose(image, bundled("nuclei"), CPU).ranked
+    assert "stained" not in nuclei.reason
+
+
+def test_pixels_without_data_are_no_part_of_what_is_found() -> None:
+    noise = np.random.default_rng(0).normal(100, 10, (400, 400)).astype(np.float32)
+    noise[::3] = np.nan
+    (cells,) = propose(Image.from_array(noise, "YX"), bundled("cells"), CPU).ranked
+    assert not cells.suits
+    assert cells.reason == "marks all of it"
 
 
 def test_the_start_of_trainings_comes_after_tools(save: Any) -> None:

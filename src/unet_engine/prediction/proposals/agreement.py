@@ -41,11 +41,11 @@ class Finding:
     labels
         ``(Y, X)`` uint8 class ids.
     share
-        Of the pixels that are of a class other than the background.
+        Of the pixels with data, how many are of a class other than the background.
     confidence
         Mean probability of those pixels not to be background, 0.5 to 1; 0 of none.
     between
-        Mean brightness of the other pixels, on the scale of the model.
+        Mean brightness of the other pixels with data, on the scale of the model.
     agreement
         Lower IoU of those pixels with the ones found in the mirrored and in the smaller
         part, 0 to 1; 0 where nothing is found.
@@ -84,21 +84,23 @@ def examine_part(
         found = predict_part(pixels, checkpoint, config, normalisation, stop)
         return found[: len(checkpoint.spec.classes)]
 
+    pixels = _pixels(part)
+    known = np.isfinite(pixels).all(axis=0)
     probabilities = foreground(part)
-    there = probabilities[0] < 0.5
-    labels = probabilities.argmax(axis=0).astype(np.uint8)
-    if not there.any() or there.all():
-        share = float(there.all())
+    there = (probabilities[0] < 0.5) & known
+    labels = probabilities.argmax(axis=0).astype(np.uint8) * known
+    if not there.any() or (there == known).all():
+        share = float(there.any())
         return Finding(labels=labels, share=share, confidence=0, between=0, agreement=0)
     mirrored = foreground(_mirrored(part))[0, ::-1, ::-1]
     smaller = resampled_image(part, {"Y": _SMALLER, "X": _SMALLER})
     resized = _resized(foreground(smaller)[0], there.shape)
     return Finding(
         labels=labels,
-        share=float(there.mean()),
+        share=float(there.sum() / known.sum()),
         confidence=float(1 - probabilities[0][there].mean()),
-        between=float(normalisation.apply(_pixels(part)).mean(axis=0)[~there].mean()),
-        agreement=min(_iou(there, view < 0.5) for view in (mirrored, resized)),
+        between=float(normalisation.apply(pixels).mean(axis=0)[known & ~there].mean()),
+        agreement=min(_iou(there, (v < 0.5) & known) for v in (mirrored, resized)),
     )
 
 

@@ -8,11 +8,13 @@ ways.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import CheckpointError
 from unet_engine.generators import drain
 from unet_engine.images import Normalisation, match_channels
+from unet_engine.images.stains import is_stain
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.fitting import why_not_read
@@ -24,7 +26,7 @@ from unet_engine.prediction.size_estimate import settled_size
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -49,9 +51,10 @@ _DOUBT = 0.75
 stain that the model reads: scales disagree on the size of objects, or what lies between
 the objects is no background. Such a finding is a texture more often."""
 
-_UNLIKE = 2
-"""Doubts that a background of another brightness counts as: transmitted light and
-fluorescence show different things, however sure a model is."""
+_UNLIKE = _DOUBT**2
+"""What it is multiplied by where the image is of another kind than those of the
+training, by its background or as it is stained: transmitted light and fluorescence show
+different things, however sure a model is."""
 
 _BRIGHTEST_BACKGROUND = 0.27
 """Mean brightness of a background at most, where 0 is that of the background and 1 that
@@ -230,8 +233,10 @@ def _tried(
         pixel_size=0.0,
     )
     finding = examine_part(part, checkpoint, how, normalisation, stop)
-    doubts = [] if normalisation.stain is not None else _doubts(finding, size, spec)
-    score = _score(finding, doubts=len(doubts))
+    stain_as_grey = image.rgb and read.grey and _is_stained(shown)
+    reads_stain = normalisation.stain is not None
+    doubts = {} if reads_stain else _doubts(finding, size, spec, stained=stain_as_grey)
+    score = _score(finding, doubts)
     suits = score >= _CONVINCING
     reason = _reason(finding, size, doubts, suits=suits)
     return Proposal(
@@ -245,23 +250,44 @@ def _tried(
     )
 
 
-def _doubts(finding: Finding, size: SizeEstimate | None, spec: ModelSpec) -> list[str]:
-    """Return reasons to take a finding for a texture, in a few words each."""
-    doubts = []
+def _doubts(
+    finding: Finding, size: SizeEstimate | None, spec: ModelSpec, *, stained: bool
+) -> dict[str, float]:
+    """Return reasons to doubt a finding, and what the score is multiplied by for each.
+
+    Parameters
+    ----------
+    finding
+        Of a part.
+    size
+        Of its objects; None where it plays no part.
+    spec
+        Of the model.
+    stained
+        Whether the part shows a stain that the model reads as grey.
+    """
+    doubts = {}
+    if stained:
+        doubts["the image is stained, and it learned from unstained ones"] = _UNLIKE
     if size is not None and not size.sure:
-        doubts.append("unsure: finds no size that objects have in common")
+        doubts["unsure: finds no size that objects have in common"] = _DOUBT
     if spec.brightness == "foreground" and finding.between > _BRIGHTEST_BACKGROUND:
-        doubts.append("unsure: what lies between is no background")
+        doubts["unsure: what lies between is no background"] = _DOUBT
     if spec.background_range is not None:
         least, most = spec.background_range
         if finding.between < least:
-            doubts += _UNLIKE * ["the background is darker than where it learned"]
+            doubts["the background is darker than where it learned"] = _UNLIKE
         elif finding.between > most:
-            doubts += _UNLIKE * ["the background is brighter than where it learned"]
+            doubts["the background is brighter than where it learned"] = _UNLIKE
     return doubts
 
 
-def _score(finding: Finding, *, doubts: int) -> float:
+def _is_stained(part: Image) -> bool:
+    everything = tuple(slice(0, size) for size in part.plane_shape)
+    return is_stain(part.read((), everything)[:3].reshape(3, -1))
+
+
+def _score(finding: Finding, doubts: dict[str, float]) -> float:
     """Return how convincing a finding is, 0 to 1.
 
     Parameters
@@ -269,15 +295,15 @@ def _score(finding: Finding, *, doubts: int) -> float:
     finding
         Of a part.
     doubts
-        How many reasons there are to doubt it.
+        Reasons to doubt it, and what the score is multiplied by for each.
     """
     if not _LEAST_SHARE <= finding.share <= _MOST_SHARE:
         return 0.0
-    return float(finding.confidence * finding.agreement * _DOUBT**doubts)
+    return float(finding.confidence * finding.agreement * prod(doubts.values()))
 
 
 def _reason(
-    finding: Finding, size: SizeEstimate | None, doubts: Sequence[str], *, suits: bool
+    finding: Finding, size: SizeEstimate | None, doubts: Iterable[str], *, suits: bool
 ) -> str:
     """Return in a few words why a model suits an image or not."""
     if finding.share < _LEAST_SHARE:
@@ -288,6 +314,6 @@ def _reason(
         return f"objects about {size.diameter_px:.3g} px, {finding.confidence:.0%} sure"
     if suits:
         return f"{finding.confidence:.0%} sure of what it finds"
-    if doubts:
-        return doubts[0]
+    for doubt in doubts:
+        return doubt
     return f"unsure: {1 - finding.agreement:.0%} changes when mirrored or resized"
