@@ -9,12 +9,13 @@ divides them, ``models`` describe networks, ``compute`` runs them,
 ``pixel_classification`` evaluates pixel classifiers, ``prediction``
 makes masks; ``annotations`` hold strokes, from which ``interactive`` learns at once and
 ``training`` in minutes; ``objects`` numbers and measures, ``outlines`` hands these to
-other programs, ``tracking`` follows them through time, ``metrics`` scores,
+other programs, ``tracking`` follows them through time, ``batch`` does it all to many
+images, ``metrics`` scores,
 ``synthetic`` generates images, ``doctor`` tests an installation, ``cli`` is the
 command. All use the words in ``places``
 (positions), ``labels`` (values of label images), ``devices``, ``settings``,
-``stopping`` and ``errors``; ``generators`` runs a run to its end, ``llvm`` keeps a
-library out that crashes beside Mesa.
+``stopping`` and ``errors``; ``failures`` makes lines of errors, ``generators`` runs a
+run to its end, ``llvm`` keeps a library out that crashes beside Mesa.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 
 from .annotations.annotations import Annotations
 from .annotations.store import ImageIdentity, StrokeStore
+from .batch import BatchConfig, BatchResult, iter_run_batch, plan_batch, run_batch
 from .errors import (
     Cancelled,
     CheckpointError,
@@ -51,6 +52,8 @@ from .training.rounds import fine_tune
 __all__ = [
     "IGNORE",
     "Annotations",
+    "BatchConfig",
+    "BatchResult",
     "Cancelled",
     "Checkpoint",
     "CheckpointError",
@@ -88,6 +91,7 @@ __all__ = [
     "fine_tune",
     "iter_denoise",
     "iter_predict",
+    "iter_run_batch",
     "label_objects",
     "link_frames",
     "list_images",
@@ -95,10 +99,12 @@ __all__ = [
     "open_image",
     "open_labelled",
     "pair_folders",
+    "plan_batch",
     "predict",
     "pretrain",
     "read_labels",
     "read_outlines",
+    "run_batch",
     "start_checkpoint",
     "start_from",
     "with_classes",

@@ -15,9 +15,9 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import notes_reported
+from unet_engine.failures import describe
 from unet_engine.wording import read_in
 
 if TYPE_CHECKING:

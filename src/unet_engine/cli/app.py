@@ -23,6 +23,7 @@ PROGRAM = "napari-unet"
 COMMANDS = {
     "predict": "Segment an image or a folder of images.",
     "objects": "Find and measure the objects of a mask.",
+    "batch": "Segment many images, find and measure their objects.",
     "track": "Find the same objects in the frames of a time series.",
     "finetune": "Train a model on images with labels.",
     "pretrain": "Learn from images without labels.",

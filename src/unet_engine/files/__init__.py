@@ -1,1 +1,3 @@
-"""Files that appear whole or not at all (``atomic``), and one lock (``locking``)."""
+"""Files that appear whole or not at all (``atomic``), one lock (``locking``), and what
+no result may replace (``inputs``).
+"""

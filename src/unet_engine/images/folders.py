@@ -213,6 +213,15 @@ def list_inputs(sources: Sequence[Path]) -> tuple[list[Path], bool]:
     return list({path.absolute(): path for path in files}.values()), several
 
 
+def name_in_zarr(image: Path) -> str | None:
+    """Return a name for an image in a zarr: those of a plate are all called 0."""
+    around = next((place for place in reversed(image.parents) if is_zarr(place)), None)
+    if around is None:
+        return None
+    name = around.name.removesuffix(ZARR_SUFFIX).removesuffix(".ome")
+    return "_".join((name, *image.relative_to(around).parts))
+
+
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     suffixes = (*suffixes, ZARR_SUFFIX)
     try:

@@ -70,7 +70,7 @@ class PredictionRun:
                 "grey": image.grey,
                 "files": self.fingerprint,
             },
-            "model": _digest_of(self.checkpoint),
+            "model": digest_of_model(self.checkpoint),
             "brightness": {
                 "low": list(self.normalisation.low),
                 "high": list(self.normalisation.high),
@@ -266,7 +266,8 @@ def _described_stain(normalisation: Normalisation) -> dict[str, Any]:
     return {normalisation.stain.dye: normalisation.stain.full_light}
 
 
-def _digest_of(checkpoint: Checkpoint) -> str:
+def digest_of_model(checkpoint: Checkpoint) -> str:
+    """Return a digest of all in a model that decides what it predicts."""
     digest = hashlib.sha256(_json(checkpoint.spec.to_dict()))
     tensors = dict(checkpoint.weights)
     if (part := checkpoint.classifier) is not None:

@@ -14,8 +14,8 @@ import pytest
 import tifffile
 
 from unet_engine.cli import main
-from unet_engine.cli.failures import describe
 from unet_engine.errors import DataError
+from unet_engine.failures import describe
 
 if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
@@ -78,7 +78,7 @@ def test_whatever_goes_wrong_with_one_image_is_its_line(
             raise error
         return open_image(path, **options)
 
-    monkeypatch.setattr("unet_engine.cli.files.reading.open_image", failing)
+    monkeypatch.setattr("unet_engine.images.choice.open_image", failing)
     out = images.parent / "out"
     assert segment(images, out) == 1
     assert names(out) == ["a.tif", "c.tif"]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from unet_engine.cli.files.outputs import Inputs
     from unet_engine.cli.options.objects import ObjectsOptions
+    from unet_engine.files.inputs import Inputs
 
 _SUFFIX_OF = dict(zip(("imagej", "qupath", "coco"), OUTLINE_SUFFIXES, strict=True))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.cli.files.outputs import Inputs
+    from unet_engine.files.inputs import Inputs
 
     Table = dict[str, npt.NDArray[Any]]
 

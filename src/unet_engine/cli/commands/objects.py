@@ -17,11 +17,10 @@ from unet_engine.cli.commands.objects_files import (
     open_files,
     open_mask,
     read_rule,
-    with_scale,
 )
 from unet_engine.cli.files.batch import Batch
 from unet_engine.cli.files.companions import Companions
-from unet_engine.cli.files.outputs import Inputs, check_free, is_zarr_name
+from unet_engine.cli.files.outputs import check_free, is_zarr_name
 from unet_engine.cli.files.tasks import Task, check_fits, check_task, plan_tasks
 from unet_engine.cli.interrupts import stop_on_interrupt
 from unet_engine.cli.options.objects import MaskFiles, ObjectsOptions
@@ -33,11 +32,13 @@ from unet_engine.cli.options.parameters import (
 )
 from unet_engine.cli.progress import bar
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.files.inputs import Inputs
 from unet_engine.generators import drain
 from unet_engine.images import ZARR_SUFFIX
 from unet_engine.images.folders import list_inputs
 from unet_engine.images.zarr.ome_zarr import holds_zarr
 from unet_engine.objects.config import ObjectConfig
+from unet_engine.objects.mask_image import with_scale
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence

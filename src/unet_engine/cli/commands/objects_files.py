@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unet_engine.cli.files.reading import of_series, open_selected
 from unet_engine.cli.progress import report, report_rule
 from unet_engine.errors import DataError, UnknownAxesError
-from unet_engine.images import Image, PixelSize, Tally, decide_labels, read_labels
+from unet_engine.images import Image, Tally, decide_labels, read_labels
 from unet_engine.images.labels.choices import Wording
 from unet_engine.images.pictures.reading import PICTURE_SUFFIXES
 from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.models.store import ModelStore
+from unet_engine.objects.mask_image import object_ndim, scale_along
 from unet_engine.prediction.config import PredictConfig
 
 if TYPE_CHECKING:
@@ -67,15 +68,10 @@ def choose_scale(
     DataError
         When ``--scale`` does not fit the axes of the mask.
     """
-    ndim = _ndim(options, mask)
+    ndim = object_ndim(mask, planes=options.planes)
     axes = "ZYX"[-ndim:]
     if options.scale is not None:
-        if len(options.scale) not in (1, ndim):
-            raise DataError(
-                f"--scale has {len(options.scale)} numbers and the objects {ndim} "
-                f"axes ({axes}); give 1 or {ndim}"
-            )
-        return cast("tuple[float, ...]", tuple(np.broadcast_to(options.scale, ndim)))
+        return scale_along(options.scale, ndim)
     sizes = [one.pixel_size for one in (mask, image) if one is not None]
     known = [lengths for size in sizes if (lengths := size.lengths(axes)) is not None]
     if known:
@@ -108,24 +104,6 @@ def _report_sizes(
         ],
         quiet=quiet,
     )
-
-
-def with_scale(
-    mask: Image, image: Image | None, scale: tuple[float, ...] | None
-) -> Image:
-    """Return the mask with the size of its pixels that objects are measured in.
-
-    It is that of ``--scale``, of the mask or of its image, and goes into every file.
-    """
-    stated = mask.pixel_size
-    if scale is not None:
-        axes = "ZYX"[-len(scale) :]
-        lengths = dict(zip(axes.lower(), scale, strict=True))
-        known = PixelSize.of_micrometres(**lengths)
-        stated = replace(known, t=stated.t, z=known.z or stated.z)
-    elif image is not None and stated == PixelSize():
-        stated = image.pixel_size
-    return replace(mask, pixel_size=stated)
 
 
 def read_rule(
@@ -217,7 +195,7 @@ def open_mask(
     if files.probabilities is not None:
         maps = _open_probabilities(files.probabilities, options, image)
         probabilities = ChannelPlanes(maps)
-    ndim = _ndim(options, image)
+    ndim = object_ndim(image, planes=options.planes)
     return SemanticMask(
         classes=classes,
         ndim=ndim,
@@ -264,14 +242,3 @@ def _open_probabilities(path: Path, options: ObjectsOptions, mask: Image) -> Ima
     except UnknownAxesError:
         axes = f"C{mask.leading_axes}YX"
         return _open(path, options, axes=axes, channel=None)
-
-
-def _ndim(options: ObjectsOptions, mask: Image) -> int:
-    if options.planes or "Z" not in mask.leading_axes:
-        return 2
-    if not mask.leading_axes.endswith("Z"):
-        raise DataError(
-            f"the axes of the mask are {mask.leading_axes}YX; objects in 3-D need Z "
-            "next to Y: give --planes, or save the mask with the axes in another order"
-        )
-    return 3 if mask.leading_shape[-1] > 1 else 2

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from unet_engine.cli.files.batch import Batch
-from unet_engine.cli.files.outputs import Inputs
 from unet_engine.cli.files.reading import open_selected
 from unet_engine.cli.files.tasks import (
     LABEL_SUFFIXES,
@@ -31,6 +30,7 @@ from unet_engine.cli.options.parameters import (
 )
 from unet_engine.cli.progress import bar, report
 from unet_engine.errors import DataError, EngineError
+from unet_engine.files.inputs import Inputs
 from unet_engine.generators import drain
 from unet_engine.images import (
     ZARR_SUFFIX,

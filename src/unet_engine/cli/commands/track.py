@@ -9,7 +9,6 @@ from cyclopts import Parameter
 
 from unet_engine.cli.commands.objects_files import values_of
 from unet_engine.cli.files.outputs import (
-    Inputs,
     check_free,
     check_place,
     check_suffix,
@@ -22,6 +21,7 @@ from unet_engine.cli.options.tracking import TrackOptions
 from unet_engine.cli.progress import bar
 from unet_engine.errors import DataError
 from unet_engine.files.atomic import check_writable
+from unet_engine.files.inputs import Inputs
 from unet_engine.generators import drain
 from unet_engine.images import ZARR_SUFFIX
 

@@ -6,10 +6,10 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from unet_engine.cli.failures import describe
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import report
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.failures import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 from unet_engine.files.atomic import check_writable
+from unet_engine.files.inputs import identity_of
 from unet_engine.images import IMAGE_SUFFIXES, ZARR_SUFFIX
 from unet_engine.images.labels.own_results import is_unchanged_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 
 def is_zarr_name(path: Path | None) -> bool:
@@ -64,51 +65,6 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         )
 
 
-class Inputs:
-    """The files that a run reads, which no result may replace.
-
-    Parameters
-    ----------
-    paths
-        Files and zarrs.
-    """
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._places: set[Path] = set()
-        self._identities: set[tuple[int, int]] = set()
-        for path in paths:
-            # Never fails, not even for a link that leads to itself.
-            source = Path(os.path.realpath(path))
-            # An image in a zarr that is deleted is gone as well.
-            self._places |= {source, *source.parents}
-            self._identities |= _identity(path)
-
-    def check_apart(self, path: Path) -> None:
-        """Refuse a result that is an input by any name, or a zarr around one.
-
-        Raises
-        ------
-        DataError
-            When it would replace an input.
-        """
-        if Path(os.path.realpath(path)) in self._places or self._identities & _identity(
-            path
-        ):
-            raise DataError(
-                f"{path} is read by this run, and the result would replace the image; "
-                "write it to another place"
-            )
-
-
-def _identity(path: Path) -> set[tuple[int, int]]:
-    """Return device and number of a file, the same for each of its names."""
-    try:
-        status = path.stat()
-    except OSError:
-        return set()
-    return {(status.st_dev, status.st_ino)}
-
-
 def make_folder(folder: Path, sources: Iterable[Path]) -> None:
     """Make the folder for the results of several files.
 
@@ -123,7 +79,7 @@ def make_folder(folder: Path, sources: Iterable[Path]) -> None:
             f"the images are several and {folder} is the name of a file; "
             "give a folder for the results"
         )
-    if _identity(folder) & set().union(*map(_identity, sources)):
+    if identity_of(folder) & set().union(*map(identity_of, sources)):
         raise DataError(
             f"{folder} is the folder of the images, which results would replace, or be "
             "taken for in the next run; give another folder"

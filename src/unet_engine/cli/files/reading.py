@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unet_engine.cli.files.pairing import chosen_pairs, paired_files
 from unet_engine.cli.progress import report, report_rule
 from unet_engine.errors import DataError, UnknownAxesError
-from unet_engine.images import Tally, decide_labels, open_image, read_labels
+from unet_engine.images import Tally, decide_labels, read_labels
 from unet_engine.images.labels.choices import COMMAND_LINE
 from unet_engine.images.labels.rules import default_names
 from unet_engine.training.data.labelled_images import LabelledImage
@@ -69,16 +69,10 @@ def open_selected(
     axes
         A letter for each axis, where the options do not name them.
     """
-    image = open_image(
-        path,
-        axes=options.axes or axes,
-        missing_chunks=options.missing_chunks,
-        series=options.series,
-        labels=labels,
-    )
-    if options.channel is not None:
-        image = image.select_channel(options.channel)
-    return image
+    choice = options.choice
+    if choice.axes is None:
+        choice = replace(choice, axes=axes)
+    return choice.open(path, labels=labels)
 
 
 def read_labelled(

@@ -15,13 +15,13 @@ from unet_engine.cli.files.outputs import (
 )
 from unet_engine.errors import DataError
 from unet_engine.images import ZARR_SUFFIX, is_zarr
-from unet_engine.images.folders import list_inputs
+from unet_engine.images.folders import list_inputs, name_in_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from unet_engine.cli.files.outputs import Inputs
+    from unet_engine.files.inputs import Inputs
     from unet_engine.images import Image
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -107,13 +107,13 @@ def _file_in(out: Path, image: Path) -> Path:
     into_folder = out.is_dir() and not is_zarr(out)
     if not into_folder:
         return out
-    return out / f"{_name_inside(image) or image.stem}.tif"
+    return out / f"{name_in_zarr(image) or image.stem}.tif"
 
 
 def _task(
     image: Path, out: Path, probabilities: Path | None, suffixes: Sequence[str]
 ) -> Task:
-    if (inside := _name_inside(image)) is not None:
+    if (inside := name_in_zarr(image)) is not None:
         return Task(
             image=image,
             labels=out / f"{inside}.tif",
@@ -129,15 +129,6 @@ def _task(
         labels=out / name,
         probabilities=probabilities and probabilities / maps,
     )
-
-
-def _name_inside(image: Path) -> str | None:
-    """Return a name for an image in a zarr: those of a plate are all called 0."""
-    around = next((place for place in reversed(image.parents) if is_zarr(place)), None)
-    if around is None:
-        return None
-    name = around.name.removesuffix(ZARR_SUFFIX).removesuffix(".ome")
-    return "_".join((name, *image.relative_to(around).parts))
 
 
 def _apart(tasks: Sequence[Task]) -> Iterator[Task]:

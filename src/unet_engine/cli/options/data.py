@@ -21,6 +21,7 @@ from unet_engine.cli.options.parameters import (
     parse_whole,
 )
 from unet_engine.errors import DataError
+from unet_engine.images.choice import ImageChoice
 from unet_engine.images.labels.choices import LabelValues, Unlabelled, parse_unlabelled
 from unet_engine.images.zarr.chunks import MissingChunks
 from unet_engine.images.zarr.writing import OmeZarrVersion
@@ -53,6 +54,16 @@ class ImageOptions(QuietOption):
     series: Annotated[int | None, Parameter(group=READING, converter=parse_whole)] = (
         None
     )
+
+    @property
+    def choice(self) -> ImageChoice:
+        """How files are read."""
+        return ImageChoice(
+            axes=self.axes,
+            channel=self.channel,
+            missing_chunks=self.missing_chunks,
+            series=self.series,
+        )
 
 
 @Parameter(name="*")

@@ -119,7 +119,11 @@ class QuietOption(DebugOption):
 
 
 def settings_of(
-    config: type[Any], *, everyday: Collection[str] = (), without: Collection[str] = ()
+    config: type[Any],
+    *,
+    everyday: Collection[str] = (),
+    without: Collection[str] = (),
+    name: str = "settings",
 ) -> Callable[[_Command], _Command]:
     """Give a command an option for every field of a configuration.
 
@@ -136,6 +140,8 @@ def settings_of(
         experts.
     without
         Fields that get no option.
+    name
+        Of the parameter of the command that gets them.
     """
     hints = type_hints_of(config, include_extras=True)
     texts = field_texts(config)
@@ -155,7 +161,7 @@ def settings_of(
     typed = TypedDict("Options", options, total=False)  # type: ignore[misc]
 
     def decorate(command: _Command) -> _Command:
-        command.__annotations__["settings"] = Annotated[typed, Parameter(name="*")]
+        command.__annotations__[name] = Annotated[typed, Parameter(name="*")]
         return command
 
     return decorate

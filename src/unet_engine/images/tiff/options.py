@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from math import prod
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
+
+import numpy as np
 
 from unet_engine.images.tiff.pixel_sizes import size_options
 
@@ -42,6 +47,8 @@ def tiff_options(
     if channels:
         metadata["Channel"] = {"Name": list(channels)}
     known = set(axes) <= set(_OME_AXES + "CYX")
+    if known:
+        metadata["UUID"] = _uuid(data, metadata, image)
     return {
         "ome": known,
         "shaped": not known,
@@ -51,3 +58,18 @@ def tiff_options(
         **sizes,
         "metadata": metadata,
     }
+
+
+def _uuid(data: Any, metadata: dict[str, Any], image: Image | None) -> str:
+    """Return an id for OME metadata that is the same for the same results.
+
+    By itself the writer takes the time, so that no two files would be equal. Of what is
+    read while it is written, the name of the image stands for the pixels.
+    """
+    digest = hashlib.blake2b(repr((data.shape, str(data.dtype))).encode())
+    digest.update(json.dumps(metadata, sort_keys=True, default=str).encode())
+    if isinstance(data, np.ndarray):
+        digest.update(np.ascontiguousarray(data).data)
+    else:
+        digest.update(("" if image is None else image.name).encode())
+    return f"urn:uuid:{uuid5(NAMESPACE_OID, digest.hexdigest())}"
