@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.jobs.job import load_torch
 from napari_unet.state.working_image import polled
-from napari_unet.viewer.class_colours import colour_of
+from unet_engine.class_colours import colour_of
 from unet_engine.errors import Cancelled
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 
-from napari_unet.viewer.class_colours import colour_of
+from unet_engine.class_colours import colour_of
 from unet_engine.errors import DataError
 from unet_engine.images import Image, PixelSize
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QSize, Signal
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QWidget
 
-from napari_unet.viewer.class_colours import colour_of
 from napari_unet.widgets.buttons import NamedButton
 from napari_unet.widgets.forms import colour_icon
+from unet_engine.class_colours import colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QSlider
 
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import Section, TextLine
-from unet_engine.models.collection.description import score_of
+from unet_engine.models.collection.scores import recorded_score
 from unet_engine.models.lineage import line_through, parent_of
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ class LineageSection(Section):
         if not self._line:
             return ""
         model = self._line[self.slider.value()]
-        score = score_of(model)
-        known = "" if score is None else f", IoU {score:.2f}"
+        score = recorded_score(model).mean
+        known = "" if score is None else f", IoU {score.value:.2f}"
         at, count = self.slider.value() + 1, len(self._line)
         return f"{at} of {count}: {model.name}{known}"
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
-from unet_engine.models.collection.description import date_of, origin_of, score_of
+from unet_engine.models.collection.description import date_of, origin_of
+from unet_engine.models.collection.scores import recorded_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,8 +132,8 @@ class ModelList(QListWidget):
         if not model.bundled:
             flags |= Qt.ItemFlag.ItemIsEditable
         item.setFlags(flags)
-        score = score_of(model)
-        known = [date_of(model), "" if score is None else f"IoU {score:.2f}"]
+        score = recorded_score(model).mean
+        known = [date_of(model), "" if score is None else f"IoU {score.value:.2f}"]
         line = ", ".join(part for part in known if part)
         use = "chosen in the dock" if in_use else "Enter or a double click chooses it"
         item.setToolTip(f"{model.name}: {line}; {use}" if line else use)

@@ -31,6 +31,7 @@ COMMANDS = {
     "models": "List the models; rename, delete, hand on and compare them.",
     "export": "Write a model as a package for other programs.",
     "images": "Make, show and change a list of images.",
+    "report": "Write a report of a list of images and its model.",
     "demo": "Open napari with an image, a prediction and the plugin.",
     "doctor": "Find out what works here, and what to do about the rest.",
     "completion": "Let a shell complete commands and options.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from unet_engine.doctor.finding import Finding
 from unet_engine.llvm import llvm_is_open_to_all
+from unet_engine.versions import installed_version, python_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,21 +50,15 @@ write beside its memory on processors with AMX; see ``models.networks.fcn.Score`
 
 def library_findings() -> Iterator[Finding]:
     """Yield the versions there are, and what is wrong with them."""
-    found = {name: one for name in _NAMED if (one := _version(name))}
-    python = ".".join(map(str, sys.version_info[:3]))
+    found = {name: one for name in _NAMED if (one := installed_version(name))}
     listed = ", ".join(f"{name} {number}" for name, number in found.items())
-    yield Finding(area="libraries", state="ok", text=f"Python {python}, {listed}")
+    yield Finding(
+        area="libraries", state="ok", text=f"Python {python_version()}, {listed}"
+    )
     yield from _unmet(_PACKAGE)
     # A torch of another build than torchvision was made for fails at its first use.
     yield from _unmet("torchvision", only=("torch",))
     yield from _bad_pairs(found)
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _unmet(package: str, only: tuple[str, ...] = ()) -> Iterator[Finding]:
@@ -86,7 +81,7 @@ def _unmet(package: str, only: tuple[str, ...] = ()) -> Iterator[Finding]:
         wanted = [e for e in _EXTRAS if not marker or marker.evaluate({"extra": e})]
         if not wanted:
             continue
-        needed, there = "" in wanted, _version(required.name)
+        needed, there = "" in wanted, installed_version(required.name)
         if not there and needed:
             yield _broken_library(
                 f"{required.name} is not installed, which {package} needs", required
@@ -136,7 +131,7 @@ def _bad_pairs(found: dict[str, str]) -> Iterator[Finding]:
 
 def _specification_and_pydantic() -> Iterator[Finding]:
     """Look for a bioimageio.spec that cannot write a package with its pydantic."""
-    spec, pydantic = _version("bioimageio.spec"), _version("pydantic")
+    spec, pydantic = installed_version("bioimageio.spec"), installed_version("pydantic")
     try:
         bad = Version(spec) < Version("0.5.14") and Version(pydantic) >= Version("2.14")
     except InvalidVersion:
@@ -166,7 +161,7 @@ def _mesa_and_triton() -> Iterator[Finding]:
             "pip uninstall triton (nothing here needs it), or leave out the plugin "
             "or script that imports it",
         )
-    elif _version("triton"):
+    elif installed_version("triton"):
         yield Finding(
             area="libraries",
             state="ok",

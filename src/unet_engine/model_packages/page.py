@@ -12,7 +12,8 @@ from unet_engine.model_packages.tensors import (
     joined_channels,
     states_brightness,
 )
-from unet_engine.models.collection.description import describe_model, score_of
+from unet_engine.models.collection.description import describe_model
+from unet_engine.models.collection.scores import held_out_score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +94,7 @@ def _output(spec: ModelSpec) -> str:
 
 
 def _validation(info: ModelInfo) -> str:
-    before, after = score_of(info, "before"), score_of(info)
+    before, after = held_out_score(info, "before"), held_out_score(info)
     if after is None:
         figures = "No score on held-out labels is recorded for this model."
     else:

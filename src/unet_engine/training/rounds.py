@@ -26,6 +26,7 @@ from unet_engine.training.data.sources import Source
 from unet_engine.training.events import Note, Saving
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.forgetting import check_forgetting
+from unet_engine.training.round_record import round_record
 from unet_engine.training.saving import Trained, save_trained
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def train_round(
         reading.pairs,
         device=order.config.device,
     )
-    result = _with_origin(result, order, base, store)
+    result = _with_origin(result, order, base, store, reading.pairs)
     yield Saving()
     trained = save_trained(
         result,
@@ -331,9 +332,13 @@ def _choose_start(
 
 
 def _with_origin(
-    result: FineTuned, order: Round, base: ModelInfo | None, store: ModelStore
+    result: FineTuned,
+    order: Round,
+    base: ModelInfo | None,
+    store: ModelStore,
+    pairs: Sequence[TrainingPair],
 ) -> FineTuned:
-    """Record the model that was chosen, and the one whose weights were tuned.
+    """Record the model that was chosen, the one whose weights were tuned, and the data.
 
     The second is found again by its name, so it must be in the store, and be the same
     network.
@@ -348,5 +353,7 @@ def _with_origin(
     last = {**last, "base": base.name if base is not None and tuned else ""}
     if order.parent is not None:
         last["parent"] = order.parent.name
+    classes = result.checkpoint.spec.classes
+    last |= round_record(pairs, classes, result.score_after)
     checkpoint = replace(result.checkpoint, history=(*earlier, last))
     return replace(result, checkpoint=checkpoint)

@@ -32,7 +32,9 @@ REQUIRED = {
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the versions of what is installed, to be changed."""
     there = dict(VERSIONS)
-    monkeypatch.setattr(libraries, "_version", lambda name: there.get(name, ""))
+    monkeypatch.setattr(
+        libraries, "installed_version", lambda name: there.get(name, "")
+    )
     monkeypatch.setattr(libraries, "requires", REQUIRED.__getitem__)
     monkeypatch.setattr(libraries, "llvm_is_open_to_all", lambda: False)
     monkeypatch.setattr(libraries, "_cpu_flags", frozenset)

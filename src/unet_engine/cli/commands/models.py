@@ -13,7 +13,8 @@ from unet_engine.cli.files.reading import open_selected
 from unet_engine.cli.options.data import ImageOptions
 from unet_engine.cli.options.parameters import Flag, UserPath
 from unet_engine.cli.progress import report
-from unet_engine.models.collection.description import parts_of, score_of
+from unet_engine.models.collection.description import parts_of
+from unet_engine.models.collection.scores import held_out_score
 from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def describe(info: ModelInfo) -> dict[str, Any]:
         "parent": last.get("parent") or None,
         "trained": last.get("created"),
         # A model without classes has none, and NaN is no JSON.
-        "iou": score_of(info),
+        "iou": held_out_score(info),
         "bundled": info.bundled,
         "path": str(info.path),
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.beside.paths import paths_beside
+from unet_engine.models.collection.scores import held_out_score, recorded_score
 from unet_engine.models.lineage import children_of, parent_of
 
 if TYPE_CHECKING:
@@ -89,16 +89,6 @@ def parts_of(info: ModelInfo) -> list[str]:
         return [classifiers]
     share = round(100 * summary.network_share)
     return [f"network {share} %", f"{classifiers} {100 - share} %"]
-
-
-def score_of(
-    info: ModelInfo, when: Literal["before", "after"] = "after"
-) -> float | None:
-    """Return the IoU on held-out labels of the last training; None if not recorded."""
-    last = info.history[-1] if info.history else {}
-    figures = last.get(when)
-    iou = figures.get("iou") if isinstance(figures, dict) else None
-    return iou if isinstance(iou, float) and math.isfinite(iou) else None
 
 
 def data_of(info: ModelInfo) -> tuple[str, ...]:
@@ -192,8 +182,8 @@ def _training_text(info: ModelInfo) -> str:
 
 
 def _score_text(info: ModelInfo) -> str:
-    before, after = score_of(info, "before"), score_of(info)
-    if after is None:
-        return ""
-    text = f"IoU {after:.3f} on held-out labels"
-    return text if before is None else f"{text} ({before:.3f} before)"
+    score = recorded_score(info)
+    before = held_out_score(info, "before")
+    if score.mean is None or score.basis == "mask" or before is None:
+        return score.text
+    return f"{score.text} ({before:.3f} before)"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from napari_unet.viewer.class_colours import BACKGROUND_COLOUR, colour_of
+from unet_engine.class_colours import BACKGROUND_COLOUR, colour_of
 
 # Machado, Oliveira and Fernandes 2009, severity 1, of linear RGB.
 COLOUR_VISIONS = {
