@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
@@ -16,11 +17,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unet.widgets.forms import TextLine, column, rows
+from unet_engine.models.beside.paths import picture_path
 from unet_engine.models.collection.card import about, licence_of
 from unet_engine.models.collection.description import describe_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from qtpy.QtGui import QResizeEvent
 
     from unet_engine.models.checkpoint import ModelInfo
 
@@ -41,6 +45,8 @@ class ModelDetails(QWidget):
     ----------
     fit
         Why the model cannot be used on the image in the dock, or that it can.
+    picture
+        What a bundled model finds in images that it has not learned from.
     licence, notes
         Fields; read-only for a bundled model.
     written
@@ -55,6 +61,7 @@ class ModelDetails(QWidget):
         self.fit = TextLine()
         self.licence = QLineEdit()
         self.notes = QPlainTextEdit()
+        self.picture = ExamplePicture()
         self._table = QWidget()
         self._lay_out()
         self._soon = QTimer(self)
@@ -77,6 +84,7 @@ class ModelDetails(QWidget):
         layout = column(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.fit)
+        layout.addWidget(self.picture)
         layout.addWidget(self._table)
         self._layout = layout
         writing = rows()
@@ -104,6 +112,7 @@ class ModelDetails(QWidget):
         same = model is not None and self._model == model
         self._model = model
         self.fit.setText(fit)
+        self.picture.show_of(model)
         table = QWidget()
         if model is not None:
             _fill_table(table, describe_model(model, models).rows)
@@ -146,6 +155,46 @@ class ModelDetails(QWidget):
         self.notes.setPlainText(about(model))
         self.notes.blockSignals(blocked)
         self.notes.setPlaceholderText("" if model.bundled else "What is it for?")
+
+
+class ExamplePicture(QLabel):
+    """A picture of images and of what a model finds in them, as wide as there is room.
+
+    Hidden for a model that has none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = QPixmap()
+        self.setToolTip(
+            "Parts of images that it has not learned from, and outlines of what it "
+            "finds there"
+        )
+        self.setAccessibleName("Example picture")
+        # However wide the picture is, the window decides.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.hide()
+
+    def show_of(self, model: ModelInfo | None) -> None:
+        """Show the picture beside a bundled model."""
+        self._whole = QPixmap()
+        if model is not None and model.bundled:
+            self._whole.load(str(picture_path(model.path)))
+        self.setHidden(self._whole.isNull())
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Fit the picture to the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._whole.isNull():
+            return
+        width = min(self.width(), self._whole.width())
+        if self.pixmap() is None or self.pixmap().width() != width:
+            smooth = Qt.TransformationMode.SmoothTransformation
+            self.setPixmap(self._whole.scaledToWidth(width, smooth))
 
 
 def _fill_table(table: QWidget, described: Sequence[tuple[str, str]]) -> None:

@@ -96,6 +96,18 @@ def test_opening_it_again_brings_the_same_to_the_front(
     assert dock.widget.manage_models() is page
 
 
+def test_bundled_models_show_what_they_find(page: ModelsDialog) -> None:
+    picture = page.details.picture
+    assert picture.isHidden()  # "tiny" has none
+    for name in BUNDLED:
+        choose(page, name)
+        assert picture.isVisible()
+        assert not picture.pixmap().isNull()
+        assert picture.pixmap().width() <= picture.width()
+    choose(page, "tiny")
+    assert picture.isHidden()
+
+
 def test_use_chooses_a_model(dock: Docked, page: ModelsDialog) -> None:
     button = page.actions_row.buttons["use"]
     assert not button.isEnabled()

@@ -109,8 +109,9 @@ def run(
 
     The results are label images of the same names; or denoised ones with a pretrained
     model. An image that fails is named, and the others are done; the exit code is then
-    1. Nothing that exists is replaced without --overwrite. An interrupted run to a
-    .zarr, or to a large .tif, goes on when the same command is given again.
+    1. Nothing that exists is replaced without --overwrite, but a mask that was written
+    here and is unchanged. An interrupted run to a .zarr, or to a large .tif, goes on
+    when the same command is given again.
 
     Parameters
     ----------

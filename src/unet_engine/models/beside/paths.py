@@ -17,6 +17,10 @@ _CARD_SUFFIX = ".md"
 """Of the card of a model, in Markdown."""
 
 
+_PICTURE_SUFFIX = ".png"
+"""Of the picture of what a bundled model finds."""
+
+
 def crops_path(model: Path) -> Path:
     """Return where crops are kept of what a model was trained on."""
     return model.with_name(f"{model.stem}{_CROPS_SUFFIX}")
@@ -30,6 +34,11 @@ def notes_path(model: Path) -> Path:
 def card_path(model: Path) -> Path:
     """Return where the card of a bundled or an exported model is."""
     return model.with_name(f"{model.stem}{_CARD_SUFFIX}")
+
+
+def picture_path(model: Path) -> Path:
+    """Return where the example picture of a bundled model is."""
+    return model.with_name(f"{model.stem}{_PICTURE_SUFFIX}")
 
 
 def paths_beside(model: Path) -> tuple[Path, ...]:

@@ -18,6 +18,9 @@ _LICENCE = "licence of the weights"
 
 _LICENCE_ROW = re.compile(rf"^\| {_LICENCE} \| (.*?) \|$", re.MULTILINE)
 
+_PICTURE = re.compile(r"^!\[[^\]\n]*\]\([^)\n]*\)\n\n", re.MULTILINE)
+"""A picture as a paragraph of its own."""
+
 _LARGEST_CARD = 2**20
 """Bytes of a card that are read at most: it is a page or two."""
 
@@ -64,7 +67,8 @@ def card_of(info: ModelInfo, name: str) -> str:
     """
     own = read_card(card_path(info.path)) if info.bundled else ""
     if own:
-        return own
+        # The picture stays with the package.
+        return _PICTURE.sub("", own)
     rows = [row for row in describe_model(info).rows if row[0] not in _NOT_ON_CARD]
     rows.append((_LICENCE, info.notes.licence or "not stated"))
     table = "\n".join(f"| {_cell(title)} | {_cell(text)} |" for title, text in rows)

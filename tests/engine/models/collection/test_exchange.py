@@ -67,7 +67,10 @@ def test_the_licence_comes_with_the_card_alone(
     (outside / "nuclei.notes.json").unlink()
     info = import_model(other, outside / "nuclei.safetensors", "received")
     assert info.notes.licence == licence_of(store.info("nuclei"))
-    assert (outside / "nuclei.md").read_text().startswith("# nuclei")
+    card = (outside / "nuclei.md").read_text()
+    assert card.startswith("# nuclei")
+    # Its picture stays with the package.
+    assert "nuclei.png" not in card
 
 
 def test_pictures_can_be_left_out(store: ModelStore, outside: Path, add: Add):
