@@ -137,22 +137,24 @@ class PredictionForm(QWidget):
         )
         add_row(form, "Object size", self.object_size, OBJECT_SIZE)
         form.addRow(self.object_size.found)
-        add_row(
-            form,
-            "Device",
-            self.device.native,
-            "Where the model runs. auto takes a GPU if there is one.",
-        )
         self.probability.native.setToolTip(
             "Add an image layer for each class, with its probability from 0 to 1."
         )
         layout = column(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
-        layout.addWidget(self.probability.native)
         self.advanced = Section(
             "Advanced settings", "How the prediction runs.", expanded=False
         )
+        where = rows()
+        add_row(
+            where,
+            "Device",
+            self.device.native,
+            "Where the model runs. auto takes a GPU if there is one.",
+        )
+        self.advanced.content.addLayout(where)
+        self.advanced.content.addWidget(self.probability.native)
         self.advanced.content.addWidget(self.settings.native)
         layout.addWidget(self.advanced)
 

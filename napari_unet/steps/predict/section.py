@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 
 
 _PREDICT = ("Predict", "Predict the mask. Pixels that you touched stay as they are.")
+_NO_IMAGE = (
+    "Open an image to begin: drop its file on the window. The menu File > Open Sample "
+    "has some, too."
+)
 _NO_MODEL = "There is no model. Make a new one or open a file in the … menu."
 _NOISE = "The model is untrained: its mask is noise until you fine-tune it."
 _TEXT_PAUSE_S = 0.4
@@ -315,7 +319,8 @@ class PredictSection(JobSection):
         if not self._workspace.activity:
             model = self._workspace.model
             refused = model is not None and self._refusal()
-            self.text.setText(refused or self.form.describe_plan())
+            nothing = "" if self._workspace.layer is not None else _NO_IMAGE
+            self.text.setText(refused or self.form.describe_plan() or nothing)
 
     def _show_tiles(self, tiles: Sequence[TileDone | TileDenoised]) -> None:
         self._speed.record(tiles)
