@@ -31,6 +31,7 @@ from napari_unet.results.reopened_masks import MaskReopener
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import two_classes_for
 from napari_unet.state.workspace import Workspace
+from napari_unet.steps.batch.dialog import BatchDialog
 from napari_unet.steps.compare.scores import WORST_KEY
 from napari_unet.steps.compare.section import CompareSection
 from napari_unet.steps.compare.shown import FLICKER_KEY
@@ -141,11 +142,13 @@ class UNetWidget(QWidget):
         self.images = ImagesSection(
             self.viewer, self.workspace, self.masks, self.live.live
         )
+        self.images.batch_wanted.connect(self.open_batch)
         self.images.follower.size_wanted.connect(self._choose_object_size)
         self.compare = CompareSection(
             self.viewer, self.workspace, self.masks, self.live.live
         )
         self.related = RelatedImages(self.viewer, self.workspace, self)
+        self._batch: BatchDialog | None = None
         self._scroll_target: QWidget = self.predict
         self._scrolling = QTimer(self)
         self._scrolling.setSingleShot(True)
@@ -221,6 +224,22 @@ class UNetWidget(QWidget):
         )
         dialog.show()
         return dialog
+
+    def open_batch(self) -> BatchDialog:
+        """Open the window in which many images are worked on, or bring it up."""
+        if self._batch is None:
+            self._batch = BatchDialog(
+                self.workspace,
+                self.predict.form,
+                self.objects.form,
+                self.images.opener,
+                self,
+                theme=self.viewer.theme,
+            )
+        self._batch.show()
+        self._batch.raise_()
+        self._batch.activateWindow()
+        return self._batch
 
     def predict_with(self, model: Model) -> None:
         """Choose a model and predict the chosen image."""
@@ -382,6 +401,8 @@ class UNetWidget(QWidget):
     def _on_theme_changed(self, *_: Any) -> None:
         for section in (self.pretrain, self.fine_tune):
             section.follow_theme(self.viewer.theme)
+        if self._batch is not None:
+            self._batch.plot.set_theme(self.viewer.theme)
 
     def _keep_untrained(self) -> None:
         self._left.untrained = self.workspace.untrained

@@ -134,6 +134,12 @@ def open_run(
     return OpenedImage(entry=entry, file=file, problem=problem)
 
 
+def read_run(place: Path, stop: Stop) -> Generator[None, None, ReadFile]:
+    """Read an image."""
+    yield
+    return read_file(place)
+
+
 def fingerprint_run(place: Path, stop: Stop) -> Generator[None, None, dict[str, str]]:
     """Return what identifies an image that is worked on from now on."""
     yield

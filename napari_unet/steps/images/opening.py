@@ -11,9 +11,9 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
-from napari_unet.jobs.listing import OpenedImage, open_run
+from napari_unet.jobs.listing import OpenedImage, open_run, read_run
 from napari_unet.results.objects import objects_of
-from napari_unet.viewer.reading import add_file
+from napari_unet.viewer.reading import ReadFile, add_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,6 +98,46 @@ class ImageOpener(QObject):
             on_finished=lambda: self._on_finished(job),
         )
 
+    def open_file(self, place: Path, then: Callable[[Any], None] | None = None) -> None:
+        """Show an image that need not be in the list, read if it is not open.
+
+        Parameters
+        ----------
+        place
+            Its path.
+        then
+            Called with its layer when it is shown.
+        """
+        if refusal := self._refusal():
+            self.message.emit(refusal)
+            return
+        if self._job is not None:
+            self._job.discard()
+        layer = self.layer_of(place)
+        if layer is not None:
+            self._choose(layer)
+            if then is not None:
+                then(layer)
+            return
+        self.message.emit(f"Opening {place.name}…")
+        self._job = job = run(
+            partial(read_run, place),
+            parent=self,
+            on_result=partial(self._on_file, then),
+            on_error=self._on_error,
+            on_finished=lambda: self._on_finished(job),
+        )
+
+    def _on_file(self, then: Callable[[Any], None] | None, read: ReadFile) -> None:
+        added = add_file(self.viewer, read)
+        if not added:
+            self.message.emit(f"{read.path.name} holds no image.")
+            return
+        self._ours.update(added)
+        self._choose(added[0])
+        if then is not None:
+            then(added[0])
+
     def layer_of(self, place: Path) -> Any:
         """Return the first image layer of a file that is open, or None."""
         return next(
@@ -133,6 +173,13 @@ class ImageOpener(QObject):
 
     def _show(self, entry: Entry, layer: Any, then: Callable[[], None] | None) -> None:
         """Choose an image, close those that the list opened before, fit the view."""
+        self._choose(layer)
+        self._workspace.listed.show(entry.path)
+        self.opened.emit(layer)
+        if then is not None:
+            then()
+
+    def _choose(self, layer: Any) -> None:
         self.message.emit("")
         listed = self._workspace.listed
         listed.switching = True
@@ -143,10 +190,6 @@ class ImageOpener(QObject):
             self.viewer.reset_view()
         finally:
             listed.switching = False
-        listed.show(entry.path)
-        self.opened.emit(layer)
-        if then is not None:
-            then()
 
     def _close_others(self, kept: Any) -> None:
         path = kept.source.path

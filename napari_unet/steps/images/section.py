@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_unet.jobs.job import Job, describe_error, run
@@ -55,7 +56,14 @@ class ImagesSection(QWidget):
         What is worked on.
     live
         Has learned from the strokes, for what is suggested.
+
+    Attributes
+    ----------
+    batch_wanted
+        Model and settings are to be applied to many images.
     """
+
+    batch_wanted = Signal()
 
     def __init__(
         self, viewer: ViewerModel, workspace: Workspace, masks: Masks, live: Live
@@ -95,6 +103,12 @@ class ImagesSection(QWidget):
             menu.addAction(text).triggered.connect(partial(_call, act))
         self.add.setMenu(menu)
         self.suggest = button("", "", self.suggestion.toggle)
+        self.apply = button(
+            "Apply to all…",
+            "Predict, separate and measure the objects of all images of the list, or "
+            "of a folder.",
+            self.batch_wanted.emit,
+        )
         self.predicting = CheckBox(text="Predict images when they open")
         self.predicting.native.setToolTip(
             "Next and Previous predict the image with the chosen model at once."
@@ -111,6 +125,7 @@ class ImagesSection(QWidget):
         content.addWidget(self.entries)
         content.addWidget(self.predicting.native)
         content.addWidget(SideBySide((self.add, 1), (self.suggest, 1)))
+        content.addWidget(self.apply)
         self.navigation = SideBySide(
             (self.previous, 1), (self.accepting, 3), (self.next, 1)
         )

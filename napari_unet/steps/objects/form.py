@@ -24,6 +24,8 @@ from unet_engine.errors import DataError
 from unet_engine.objects import ObjectConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_unet.viewer.conversion import Layout
 
 VOLUMES, PLANES = "volumes (3-D)", "slice by slice"
@@ -183,6 +185,34 @@ class ObjectsForm(QWidget):
         if text == _format(self._known):
             return self._known
         return _parse(text, self.ndim)
+
+    @property
+    def stated_scale(self) -> tuple[float, ...] | None:
+        """The size of a pixel that the user stated, not the image; None without one.
+
+        Raises
+        ------
+        DataError
+            When what was typed is no size.
+        """
+        text = self.pixel_size.text().strip()
+        return None if text == _format(self._known) else _parse(text, self.ndim)
+
+    @property
+    def planes(self) -> bool:
+        """Whether every plane of a stack along Z has objects of its own."""
+        return bool(self.extent.value == PLANES)
+
+    def boundary_of(self, classes: Sequence[str]) -> int | None:
+        """Return which of the classes of a model lies between objects, if any.
+
+        Parameters
+        ----------
+        classes
+            Names, the background first.
+        """
+        name = self.boundary.value
+        return list(classes).index(name) if name in classes[1:] else None
 
     @property
     def spacing(self) -> tuple[float, ...]:
