@@ -10,7 +10,8 @@ import numpy as np
 from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
 from unet_engine.images.pixel_size import MICROMETRE, SECOND
-from unet_engine.images.zarr.ome_zarr import image_paths, open_levels
+from unet_engine.images.zarr.label_group import GROUP
+from unet_engine.images.zarr.ome_zarr import holds_zarr, image_paths, open_levels
 from unet_engine.images.zarr.writing import written_attributes
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def get_reader(
 def read_images(path: str | Sequence[str]) -> list[LayerData]:
     """Open OME-Zarr images as lazy layers; channels become layers of their own.
 
-    Images that are marked as labels become Labels layers.
+    Images that are marked as labels become Labels layers, those inside an image too.
 
     Chunks that are not there are shown, and predicted, as the value that the zarr names
     for them: writers leave out empty ones.
@@ -50,7 +51,8 @@ def read_images(path: str | Sequence[str]) -> list[LayerData]:
     return [
         _layer(open_levels(one, missing="fill"), file, one)
         for file in _paths(path)
-        for one in _images(file)
+        for image in _images(file)
+        for one in (image, *_labels_of(image))
     ]
 
 
@@ -61,6 +63,20 @@ def _images(file: Path) -> list[Path]:
     except DataError:
         return image_paths(file)
     return [file]
+
+
+def _labels_of(image: Path) -> list[Path]:
+    """Return the label images inside an image that can be opened."""
+    group = image / GROUP
+    if not holds_zarr(group):
+        return []
+    try:
+        found = [one for one in image_paths(group) if one != group][:_MOST_IMAGES]
+        for one in found:
+            open_levels(one, missing="fill", most=1)
+    except DataError:
+        return []
+    return found
 
 
 def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:

@@ -11,6 +11,12 @@ from unet_engine.errors import Cancelled
 from unet_engine.files.atomic import whole_folder
 from unet_engine.images.tiff.writing import write_large_tiff
 from unet_engine.images.writing import write_labels
+from unet_engine.images.zarr.label_group import (
+    fitting_version,
+    image_around,
+    list_label,
+    source_of,
+)
 from unet_engine.images.zarr.writing import Multiscale, OmeZarrVersion
 from unet_engine.objects.blocks import BlockGrid, release_pages
 
@@ -74,6 +80,8 @@ def label_zarr(
         When something is there already, or the disk is full.
     """
     grid = BlockGrid.for_array(mask.classes, mask.ndim)
+    if image_around(path) is not None:
+        path.parent.mkdir(exist_ok=True)
     with whole_folder(path, replace=replace) as folder:
         levels = Multiscale(
             path=folder,
@@ -83,12 +91,13 @@ def label_zarr(
             dtype=np.dtype(np.uint32),
             pixel_size=image.pixel_size,
             labels=True,
-            attributes={"image-label": {}},
-            version=version,
+            attributes={"image-label": source_of(path)},
+            version=fitting_version(path, version),
         )
         yield levels.as_written(levels.open(anew=True))
         if not levels.finish(stop, {}):
             raise Cancelled("stopped before the file was complete; nothing was written")
+    list_label(path)
 
 
 def write_objects(path: Path, labels: npt.NDArray[Any], image: Image) -> None:

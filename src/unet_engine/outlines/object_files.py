@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_engine.errors import DataError
-from unet_engine.images import ZARR_SUFFIX
+from unet_engine.images.zarr.label_group import is_zarr_place
 from unet_engine.objects.blocks import BlockGrid
 from unet_engine.objects.class_mask import SemanticMask
 from unet_engine.objects.outputs import label_zarr, write_objects
@@ -65,7 +65,7 @@ def write_object_file(
     elif suffix in OUTLINE_SUFFIXES:
         name = image.name
         write_outlines(path, labels, axes, table=table, image_name=name, stop=stop)
-    elif suffix == ZARR_SUFFIX:
+    elif is_zarr_place(Path(path)):
         _write_zarr(Path(path), labels, image, stop)
     else:
         write_objects(Path(path), np.asarray(labels), image)

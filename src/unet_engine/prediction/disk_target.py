@@ -12,6 +12,12 @@ import numpy as np
 from unet_engine.errors import DataError
 from unet_engine.images import open_image
 from unet_engine.images.tiff.writing import write_large_tiff
+from unet_engine.images.zarr.label_group import (
+    fitting_version,
+    is_zarr_place,
+    list_label,
+    source_of,
+)
 from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
 from unet_engine.images.zarr.writing import (
     Multiscale,
@@ -52,7 +58,7 @@ class DiskTarget:
         self.path = path
         self.content: Content = content
         self._version: OmeZarrVersion = ome_zarr
-        self.is_zarr = path.suffix.lower() == ZARR_SUFFIX
+        self.is_zarr = is_zarr_place(path)
         hidden = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
         self.store = path if self.is_zarr else hidden
 
@@ -66,7 +72,11 @@ class DiskTarget:
     def open(self, run: PredictionRun, *, anew: bool) -> None:
         """Make the OME-Zarr, or open it."""
         multiscale = _multiscale(self.store, run, self.content)
-        self._multiscale = replace(multiscale, version=self._version)
+        version = fitting_version(self.path, self._version)
+        attributes = dict(multiscale.attributes)
+        if self.content == "labels":
+            attributes["image-label"] |= source_of(self.path)
+        self._multiscale = replace(multiscale, version=version, attributes=attributes)
         self._image = run.image
         self._channels = _channels(run, self.content)
         self._array: zarr.Array = self._multiscale.open(anew=anew)
@@ -94,7 +104,10 @@ class DiskTarget:
     def finish(self, stop: Stop, attributes: dict[str, Any]) -> bool:
         """Make the result from the full resolution: smaller levels, or the TIFF."""
         if self.is_zarr:
-            return self._multiscale.finish(stop, attributes)
+            complete = self._multiscale.finish(stop, attributes)
+            if complete and self.content == "labels":
+                list_label(self.path)
+            return complete
         return write_large_tiff(
             self.path,
             self.array,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_engine.images import ZARR_SUFFIX
+from unet_engine.images.zarr.label_group import is_zarr_place
 from unet_engine.objects.blocks import BlockGrid, release_pages, scratch_array
 from unet_engine.objects.class_mask import SemanticMask
 from unet_engine.objects.outputs import label_zarr, write_objects
@@ -58,7 +58,7 @@ def write_tracked(
     DataError
         When the folder cannot be written to.
     """
-    if path.suffix.lower() == ZARR_SUFFIX:
+    if is_zarr_place(path):
         mask = SemanticMask(classes=labels)
         with label_zarr(
             path, mask, image, stop=stop, replace=replace, version=version

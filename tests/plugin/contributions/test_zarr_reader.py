@@ -138,3 +138,21 @@ def test_a_prediction_reads_what_it_needs(
     assert max(taken for _, taken in counted) <= 64 * 64, "one chunk at a time"
     assert dock.mask.data.shape == (3, 256, 256)
     np.testing.assert_allclose(dock.mask.scale, layer.scale)
+
+
+def test_labels_inside_an_image_become_layers_of_their_own(tmp_path: Path) -> None:
+    image = write(tmp_path / "a.ome.zarr", PIXELS[0], "cyx")
+    ids = np.kron(np.arange(16).reshape(4, 4), np.ones((64, 64), int)).astype(np.uint8)
+    group = zarr.open_group(image / "labels", mode="w", zarr_format=2)
+    group.attrs["labels"] = ["cells", "gone"]
+    inside = write(image / "labels/cells", ids, "yx", levels=1)
+    zarr.open_group(inside).attrs["image-label"] = {"version": "0.4"}
+    reader = zarr_reader.get_reader(str(image))
+    assert reader is not None
+    picture, labels = reader(str(image))
+    assert (picture[2], labels[2]) == ("image", "labels")
+    assert labels[1]["name"] == "a cells"
+    np.testing.assert_array_equal(labels[0], ids)
+    # A damaged one does not keep the image from being opened.
+    (inside / ".zattrs").write_text("{")
+    assert [layer[2] for layer in reader(str(image))] == ["image"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from unet_engine.cli.files.batch import Batch
+from unet_engine.cli.files.outputs import is_zarr_name
 from unet_engine.cli.files.reading import open_selected
 from unet_engine.cli.files.tasks import (
     LABEL_SUFFIXES,
@@ -134,6 +135,7 @@ def run(
     napari-unet predict image.tif mask.tif
     napari-unet predict images/ masks/ --model mine --resume
     napari-unet predict slide.ome.zarr -o mask.ome.zarr --precision half
+    napari-unet predict slide.ome.zarr -o slide.ome.zarr/labels/nuclei
     """
     config = PredictConfig(**settings, probabilities=options.probabilities is not None)
     checkpoint = _load_model(options)
@@ -213,7 +215,9 @@ class _Run:
     def _disk_results(self, task: Task, image: Image) -> DiskOutput | None:
         """Return where results go tile by tile, if they are large or an OME-Zarr."""
         paths = [path for path in (task.labels, task.probabilities) if path is not None]
-        suffixes = {path.suffix.lower() for path in paths}
+        suffixes = {
+            ZARR_SUFFIX if is_zarr_name(path) else path.suffix.lower() for path in paths
+        }
         pixels = prod((*image.leading_shape, *image.plane_shape))
         maps = len(self.checkpoint.spec.classes) * self.config.probabilities
         # Labels are bytes, probabilities float32.

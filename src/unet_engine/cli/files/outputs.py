@@ -10,6 +10,7 @@ from unet_engine.files.atomic import check_writable
 from unet_engine.files.inputs import identity_of
 from unet_engine.images import IMAGE_SUFFIXES, ZARR_SUFFIX
 from unet_engine.images.labels.own_results import is_unchanged_result
+from unet_engine.images.zarr.label_group import image_around, is_zarr_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def is_zarr_name(path: Path | None) -> bool:
     """Whether a result is to be a zarr."""
-    return path is not None and path.suffix.lower() == ZARR_SUFFIX
+    return path is not None and is_zarr_place(path)
 
 
 def check_place(path: Path) -> None:
@@ -29,7 +30,10 @@ def check_place(path: Path) -> None:
     DataError
         When the folder around it is missing, read-only or full.
     """
-    check_writable(path, folder=is_zarr_name(path))
+    image = image_around(path)
+    # The group of the labels of an image is made with the first of them.
+    place = path if image is None or path.parent.exists() else image / path.name
+    check_writable(place, folder=is_zarr_name(path))
 
 
 def check_suffix(path: Path, allowed: Sequence[str]) -> None:
@@ -40,7 +44,8 @@ def check_suffix(path: Path, allowed: Sequence[str]) -> None:
     DataError
         When it has another one.
     """
-    if path.suffix.lower() not in allowed:
+    inside = ZARR_SUFFIX in allowed and image_around(path) is not None
+    if path.suffix.lower() not in allowed and not inside:
         raise DataError(
             f"{path} is no name for this result; let it end in {' or '.join(allowed)}"
         )

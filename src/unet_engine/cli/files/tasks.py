@@ -88,6 +88,8 @@ def plan_tasks(
     if not several:
         image = images[0]
         for place in filter(None, (out, probabilities)):
+            if is_zarr_name(place):
+                continue
             if not place.suffix and not os.path.lexists(place):
                 make_folder(place, ())
         return (
