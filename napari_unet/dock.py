@@ -256,8 +256,6 @@ class UNetWidget(QWidget):
         models, store = self.workspace.models, self.workspace.store
         self.workspace.add_untrained(two_classes_for(image, models, store))
         self.correct.choose_class(1)
-        # On an empty mask a stroke of background would change nothing that can be seen.
-        self.correct.touched.value = True
         self.live.switch.value = True
         self._scroll_to(self.correct)
 

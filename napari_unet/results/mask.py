@@ -9,6 +9,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.results.mask_exchange import MaskExchange
+from napari_unet.results.stroke_outlines import StrokeOutlines
 from napari_unet.results.stroke_recorder import StrokeRecorder
 from napari_unet.results.tile_display import TileDisplay
 from napari_unet.results.touched_layer import add_touched_layer, update_touched_layer
@@ -56,6 +57,8 @@ class MaskView(QObject):
         Shows tiles that were written into the mask.
     exchange
         Shows the mask before this one, and back.
+    outlines
+        Lines around what was touched.
     """
 
     touched = Signal(object)
@@ -86,6 +89,14 @@ class MaskView(QObject):
             workspace.painting,
             self,
         )
+        self.outlines = StrokeOutlines(
+            viewer,
+            layer,
+            working_image,
+            self,
+            name=f"{source.name} strokes",
+            painting=workspace.painting,
+        )
         self.recorder = StrokeRecorder(layer, working_image, self._on_touched)
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
@@ -106,8 +117,25 @@ class MaskView(QObject):
         self.unwatch()
         self.tiles.stop()
         self.exchange.finish()
+        self.outlines.remove()
         self.show_touched(False)
         self.deleteLater()
+
+    def pause(self) -> None:
+        """Leave the layer as napari made it, and have no other one on it."""
+        self.recorder.pause()
+        self.outlines.take_away()
+
+    def resume(self) -> None:
+        """Go on where `pause` was called."""
+        self.recorder.resume()
+        self.outlines.forget()
+
+    @property
+    def layers(self) -> list[Labels]:
+        """The mask and what lies on it, of what is in the viewer: the lowest first."""
+        own = (self.layer, self.overlay, self.outlines.layer)
+        return [layer for layer in own if layer in self._viewer.layers]
 
     def move_to(self, source: Any) -> None:
         """Put the mask on another image layer that shows the same pixels."""
@@ -124,9 +152,9 @@ class MaskView(QObject):
         layers = self._viewer.layers
         if self.layer not in layers or self.source not in layers:
             return
-        for layer in (self.overlay, self.layer):
+        for layer in reversed(self.layers):
             below = layers.index(self.source)
-            if layer is not None and layers.index(layer) < below:
+            if layers.index(layer) < below:
                 layers.move(layers.index(layer), below + 1)
 
     @property
@@ -183,6 +211,7 @@ class MaskView(QObject):
             return
         self.layer.colormap = class_colormap(len(classes))
         self.layer.features = {"index": range(len(classes)), "class": list(classes)}
+        self.outlines.show_classes()
         if self.overlay is not None:
             self.overlay.colormap = touched_colormap(len(classes))
 
@@ -219,6 +248,7 @@ class MaskView(QObject):
         if self.overlay is not None:
             self.show_touched(False)
             self.show_touched(True)
+        self.outlines.forget()
         self.tiles.show_all()
 
     def _watch_saving(self) -> None:
@@ -244,6 +274,7 @@ class MaskView(QObject):
     def _on_touched(self, places: list[tuple[Index, Region]]) -> None:
         if self.overlay is not None:
             update_touched_layer(self.overlay, self.working_image, places)
+        self.outlines.note(places)
         self.touched.emit(places)
         self._workspace.touched_changed.emit()
 

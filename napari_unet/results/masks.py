@@ -105,7 +105,7 @@ class Masks(QObject):
         view = MaskView(self.viewer, self.workspace, source, working_image, layer, self)
         view.unfit.connect(self.give_up)
         if self.paused:
-            view.recorder.pause()
+            view.pause()
         self.views[source] = view
         return view
 
@@ -116,14 +116,14 @@ class Masks(QObject):
         """
         self.paused = True
         for view in list(self.views.values()):
-            view.recorder.pause()
+            view.pause()
 
     def resume(self) -> None:
         """Go on where `pause` was called."""
         if self.paused:
             self.paused = False
             for view in list(self.views.values()):
-                view.recorder.resume()
+                view.resume()
 
     @property
     def current(self) -> MaskView | None:
@@ -263,6 +263,7 @@ class Masks(QObject):
     def on_removed(self, layer: Any) -> None:
         """Follow the removal of a layer."""
         for source, view in list(self.views.items()):
+            view.outlines.on_removed(layer)
             if layer is view.overlay:
                 view.overlay = None
                 self.workspace.mask_changed.emit()

@@ -254,9 +254,8 @@ def show_objects(viewer: ViewerModel, mask: MaskView, found: FoundObjects) -> No
     # With its measurements before the viewer emits its insertion.
     views = of_viewer(viewer, ObjectLayers).views
     views[mask.source] = ObjectsView(layer, mask.working_image, found)
-    # The layer of touched pixels, if shown, is above the mask and would cover them.
-    below = [shown for shown in (mask.layer, mask.overlay) if shown in viewer.layers]
-    viewer.layers.insert(max(map(viewer.layers.index, below)) + 1, layer)
+    # What shows the touched pixels is above the mask and would cover them.
+    viewer.layers.insert(max(map(viewer.layers.index, mask.layers)) + 1, layer)
     viewer.layers.selection.active = layer
 
 

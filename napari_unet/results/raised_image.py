@@ -111,7 +111,7 @@ class ImageRaiser(QObject):
         view, objects = self._masks.of(image), objects_of(self._viewer, image)
         found = [] if objects is None else [objects.layer]
         if view is not None:
-            found += [view.layer, *([] if view.overlay is None else [view.overlay])]
+            found += view.layers
             found += probability_maps_of(self._viewer, view.working_image)
         return [layer for layer in found if layer in self._viewer.layers]
 

@@ -130,6 +130,8 @@ class ScreenLayer(QObject):
     follow_camera
         What is composed depends on where in it the screen is: any move of the camera
         composes it anew.
+    wanted
+        Returns whether it is to be seen now; else it is hidden.
 
     Attributes
     ----------
@@ -150,11 +152,13 @@ class ScreenLayer(QObject):
         parent: QObject,
         painting: Callable[[], bool] = lambda: False,
         follow_camera: Callable[[], bool] = lambda: False,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(parent)
         self._viewer, self.reference = viewer, reference
         self._compose = compose
         self._follows_camera = follow_camera
+        self._wanted = wanted
         self._is_hidden = False
         self._part = ScreenPart(
             leading=(0,) * (reference.ndim - 2),
@@ -186,7 +190,7 @@ class ScreenLayer(QObject):
         """What is composed now."""
         return self._part
 
-    def request(self) -> None:
+    def request(self, *_: Any) -> None:
         """Compose it anew soon: what it shows has changed."""
         self._refreshing.request()
 
@@ -215,7 +219,8 @@ class ScreenLayer(QObject):
         viewer, layer = self._viewer, self.reference
         last = (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
         if (
-            tuple(viewer.dims.displayed) != last
+            not self._wanted()
+            or tuple(viewer.dims.displayed) != last
             or layer not in viewer.layers
             or not shows_slice(viewer, layer)
         ):

@@ -204,11 +204,11 @@ class ImageOpener(QObject):
         objects = objects_of(self.viewer, layer)
         parts = [
             layer,
-            *([view.overlay, view.layer] if view is not None else []),
+            *(reversed(view.layers) if view is not None else []),
             *([objects.layer] if objects is not None else []),
         ]
         for part in parts:
-            if part is not None and part in self.viewer.layers:
+            if part in self.viewer.layers:
                 self.viewer.layers.remove(part)
 
     def _on_error(self, error: Exception) -> None:

@@ -118,7 +118,8 @@ def test_strokes_of_two_classes_are_learned_at_once(
     fresh.bot.waitUntil(lambda: fresh.mask.data[40, 40] == 1, timeout=60_000)
     assert fresh.mask.data[10, 80] == 0
     # A stroke of background is seen as well, on a mask that had nothing there.
-    assert fresh.widget.masks.current.overlay.data[5, 5]
+    line = fresh.widget.masks.current.outlines.layer
+    fresh.bot.waitUntil(lambda: bool(np.any(line.data == 1)), timeout=3_000)
 
 
 def test_an_image_that_no_model_reads_leads_to_strokes(
