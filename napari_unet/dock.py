@@ -397,8 +397,9 @@ class UNetWidget(QWidget):
             self.predict.form.follow(source)
 
     def _on_theme_changed(self, *_: Any) -> None:
-        for section in (self.pretrain, self.fine_tune):
-            section.follow_theme(self.viewer.theme)
+        pages = self.findChildren(ModelsDialog)
+        for part in (self.pretrain, self.fine_tune, *pages):
+            part.follow_theme(self.viewer.theme)
         if self._batch is not None:
             self._batch.plot.set_theme(self.viewer.theme)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal
 
-import qtpy
-from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-# pyqtgraph must take the binding that napari runs on, also where several are installed.
-os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
-import pyqtgraph as pg
-
+from napari_unet.widgets.plots import (
+    SCORE_COLOUR,
+    add_plot,
+    colour_plots,
+    line_pen,
+    pg,
+    show_iou_axis,
+)
 from unet_engine.training.events import Step, Validation
 
 if TYPE_CHECKING:
@@ -22,13 +23,12 @@ Score = Literal["mask_iou", "loss"]
 """The score of a model on the held-out set."""
 
 _LOSS_COLOUR = "#56b4e9"
-_SCORE_COLOUR = "#e69f00"
 _TOOLTIPS: dict[Score, str] = {
     "mask_iou": "Below: expected IoU of the mask, or the IoU on labels that were held "
     "out; 1 is perfect. With too few strokes for a score there is none.",
     "loss": "Below: loss on pixels that were held out; the lower, the better.",
 }
-_HEIGHT = 170
+_HEIGHT = 185
 """Pixels of the widget: two plots that leave room for the sections below."""
 _MOST_POINTS = 2000
 """Steps drawn at most: several for each pixel of the width."""
@@ -59,55 +59,36 @@ class Curve(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._graphics)
-        self._loss_plot = self._plot(0, "loss")
+        self._loss_plot = add_plot(self._graphics, 0, "loss", self)
         self._score_plot = self._make_score_plot()
         self._loss_plot.getAxis("bottom").setStyle(showValues=False)
         self._graphics.ci.layout.setSpacing(2)
         self._raw = self._loss_plot.plot()
-        self._trend = self._loss_plot.plot(pen=pg.mkPen(_LOSS_COLOUR, width=2))
+        self._trend = self._loss_plot.plot(pen=line_pen(_LOSS_COLOUR))
         self._scores = self._score_plot.plot(
-            pen=pg.mkPen(_SCORE_COLOUR, width=2),
-            symbol="o", symbolSize=4, symbolBrush=_SCORE_COLOUR, symbolPen=None,
+            pen=line_pen(SCORE_COLOUR),
+            symbol="o", symbolSize=4, symbolBrush=SCORE_COLOUR, symbolPen=None,
         )  # fmt: skip
         self._best = self._score_plot.plot(
-            pen=None, symbol="o", symbolSize=10, symbolBrush=_SCORE_COLOUR
+            pen=None, symbol="o", symbolSize=10, symbolBrush=SCORE_COLOUR
         )
         self.set_theme(theme)
         self.clear()
 
     def _make_score_plot(self) -> Any:
         if self._score == "loss":
-            plot = self._plot(1, "held out")
+            plot = add_plot(self._graphics, 1, "held out", self)
         else:
-            plot = self._plot(1, "IoU")
-            plot.setYRange(0, 1, padding=0.16)
-            plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
-            plot.getAxis("left").setStyle(hideOverlappingLabels=False)
+            plot = add_plot(self._graphics, 1, "IoU", self)
+            show_iou_axis(plot)
+        plot.setLabel("bottom", "step")
         plot.setXLink(self._loss_plot)
-        return plot
-
-    def _plot(self, row: int, title: str) -> Any:
-        plot = self._graphics.addPlot(row=row, col=0, enableMenu=False)
-        # Made even when it is not enabled; without a parent it would outlive the dock.
-        plot.ctrlMenu.setParent(self, plot.ctrlMenu.windowFlags())
-        plot.setMouseEnabled(x=False, y=False)
-        plot.hideButtons()
-        plot.setLabel("left", title)
-        plot.getAxis("left").setWidth(54)
-        plot.getAxis("left").enableAutoSIPrefix(False)
-        plot.getAxis("bottom").enableAutoSIPrefix(False)
-        plot.showGrid(y=True, alpha=0.2)
         return plot
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of one of napari's themes."""
-        colours = get_theme(theme)
-        self._graphics.setBackground(colours.background.as_hex())
-        text = colours.text.as_hex()
-        for plot in (self._loss_plot, self._score_plot):
-            for side in ("left", "bottom"):
-                plot.getAxis(side).setPen(text)
-                plot.getAxis(side).setTextPen(text)
+        plots = (self._loss_plot, self._score_plot)
+        text = colour_plots(self._graphics, plots, theme)
         faint = pg.mkColor(_LOSS_COLOUR)
         faint.setAlpha(90)
         self._raw.setPen(pg.mkPen(faint))

@@ -17,6 +17,7 @@ from napari_unet.steps.images.keys import ACCEPT_KEY, NEXT_KEY, PREVIOUS_KEY
 from napari_unet.steps.images.list_view import EntryList
 from napari_unet.steps.images.opening import ImageOpener
 from napari_unet.steps.images.problems import ProblemRow
+from napari_unet.steps.images.reporting import ReportButton
 from napari_unet.steps.images.suggesting import ImageSuggestion
 from napari_unet.viewer.files import folder_of
 from napari_unet.widgets.buttons import SideBySide, button
@@ -76,6 +77,7 @@ class ImagesSection(QWidget):
         self.opener = ImageOpener(viewer, workspace, masks, self)
         self.follower = ListFollower(workspace, self)
         self.suggestion = ImageSuggestion(viewer, workspace, masks, live, self.opener)
+        self.reporting = ReportButton(workspace, self)
         self.text = TextLine()
         self.note = TextLine()
         self.problems = ProblemRow(self.listed)
@@ -125,7 +127,7 @@ class ImagesSection(QWidget):
         content.addWidget(self.entries)
         content.addWidget(self.predicting.native)
         content.addWidget(SideBySide((self.add, 1), (self.suggest, 1)))
-        content.addWidget(self.apply)
+        content.addWidget(SideBySide((self.apply, 2), (self.reporting.button, 1)))
         self.navigation = SideBySide(
             (self.previous, 1), (self.accepting, 3), (self.next, 1)
         )
@@ -144,7 +146,13 @@ class ImagesSection(QWidget):
         self.entries.chosen.connect(self.opener.open)
         self.entries.removal_wanted.connect(self.remove)
         self.entries.filtered.connect(self.show_state)
-        for source in (self.opener, self.follower, self.problems, self.suggestion):
+        for source in (
+            self.opener,
+            self.follower,
+            self.problems,
+            self.suggestion,
+            self.reporting,
+        ):
             source.message.connect(self.note.setText)
             source.message.connect(self.show_state)
         self.suggestion.changed.connect(self.show_state)
@@ -162,7 +170,7 @@ class ImagesSection(QWidget):
     @property
     def busy(self) -> bool:
         """Whether anything is read, added or looked for."""
-        runs = (self.opener, self.suggestion)
+        runs = (self.opener, self.suggestion, self.reporting)
         return (
             self._job is not None
             or self.follower.busy
@@ -256,6 +264,7 @@ class ImagesSection(QWidget):
         """Show what there is, and what can be done now."""
         entries = self.listed.entries
         several = len(entries) > 1
+        self.reporting.show_state()
         self.section.set_title(self._title())
         self.text.setText(self._describe())
         self.navigation.setVisible(several)

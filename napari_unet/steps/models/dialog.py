@@ -119,7 +119,7 @@ class ModelsDialog(QDialog):
         self.list = ModelList()
         self.details = ModelDetails()
         self.views = ViewMasks(viewer, workspace, form, masks, self)
-        self.lineage = LineageSection(self.views)
+        self.lineage = LineageSection(self.views, viewer.theme)
         self.comparison = ComparisonSection(self.views)
         self.text = TextLine()
         self.undo = button("Undo", "Bring the model back.", self._on_undo)
@@ -129,6 +129,10 @@ class ModelsDialog(QDialog):
         self._place(parent)
         self._report("")
         self._show_models()
+
+    def follow_theme(self, theme: str) -> None:
+        """Give the learning curve the colours of one of napari's themes."""
+        self.lineage.curve.set_theme(theme)
 
     def _calls(self) -> dict[str, Callable[[], None]]:
         return {

@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QSlider
 
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import Section, TextLine
+from napari_unet.widgets.learning_curve import LearningCurve
+from unet_engine.models.collection.learning_curve import rows_of
 from unet_engine.models.collection.scores import recorded_score
 from unet_engine.models.lineage import line_through, parent_of
 
@@ -34,11 +36,15 @@ class LineageSection(Section):
     ----------
     views
         Predicts and shows masks.
+    theme
+        Name of napari's theme.
 
     Attributes
     ----------
     back
         Chooses the parent.
+    curve
+        The scores of its rounds.
     slider
         A position for each model of the lineage that is there, the oldest first.
     text
@@ -52,7 +58,7 @@ class LineageSection(Section):
     returned = Signal(str)
     looked_at = Signal(str)
 
-    def __init__(self, views: ViewMasks) -> None:
+    def __init__(self, views: ViewMasks, theme: str) -> None:
         super().__init__("Lineage", _TOOLTIP, expanded=False)
         self._views = views
         self._line: tuple[ModelInfo, ...] = ()
@@ -66,9 +72,11 @@ class LineageSection(Section):
         self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
         self.slider.setTickInterval(1)
         self.text = TextLine()
+        self.curve = LearningCurve(theme)
         self.hide_mask = button("Hide it", "Show the mask of the dock again.", self.end)
         self.hide_mask.setAutoDefault(False)
         self.content.addWidget(self.back)
+        self.content.addWidget(self.curve)
         self.content.addWidget(self.slider)
         self.content.addWidget(SideBySide((self.text, 1), (self.hide_mask, 0)))
         self.slider.valueChanged.connect(self._on_moved)
@@ -85,6 +93,7 @@ class LineageSection(Section):
             self.end()
             line = () if model is None else line_through(model, models)
         self._line = line
+        self.curve.show_rounds(rows_of(line), "" if model is None else model.name)
         blocked = self.slider.blockSignals(True)
         self.slider.setRange(0, max(0, len(line) - 1))
         if model is not None:

@@ -431,3 +431,63 @@ def test_a_list_that_is_dropped_on_napari_opens_in_the_dock(
     assert reader is not None and reader(path) == [(None,)]
     idle(real_dock)
     assert len(states(real_dock)) == 4
+
+
+def written(docked: Docked, monkeypatch: pytest.MonkeyPatch, path: Path) -> str:
+    """Click Report…, choose a file, and return what the dock says then."""
+    from qtpy.QtWidgets import QFileDialog
+
+    asked: list[Any] = []
+
+    def choose(*words: Any) -> tuple[str, str]:
+        asked.append(words)
+        return str(path), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    click(docked, docked.widget.images.reporting.button)
+    assert asked[0][2].endswith("day-report.html")
+    return str(docked.widget.images.note.text())
+
+
+@pytest.mark.parametrize("suffix", [".html", ".pdf", ""])
+def test_a_report_is_written(
+    filled: Docked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, suffix: str
+):
+    paint(filled)
+    path = tmp_path / f"mine{suffix}"
+    text = written(filled, monkeypatch, path)
+    path = path if suffix else path.with_suffix(".html")
+    assert text == f"Report written: {path}"
+    content = path.read_bytes()
+    if suffix == ".pdf":
+        # The picture of an image of 96 x 96 pixels is in it.
+        assert content.startswith(b"%PDF") and content.rstrip().endswith(b"%%EOF")
+        assert b"/Image" in content
+    else:
+        page = content.decode()
+        assert "<h1>day</h1>" in page and "1 with strokes" in page
+        assert page.count("data:image/png;base64,") == 4
+    assert filled.widget.images.reporting.button.text() == "Report…"
+
+
+def test_a_report_that_cannot_be_written_is_not_begun(
+    filled: Docked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    text = written(filled, monkeypatch, tmp_path / "nowhere" / "report.html")
+    assert text.startswith("Report: ") and "nowhere" in text
+
+
+def test_a_report_is_stopped_by_its_button(filled: Docked, tmp_path: Path):
+    reporting = filled.widget.images.reporting
+    reporting.write_to(tmp_path / "report.html")
+    assert reporting.running
+    filled.bot.waitUntil(lambda: reporting.button.text() == "Stop report")
+    click(filled, reporting.button)
+    assert filled.widget.images.note.text() == "Report: stopped, nothing was written."
+    assert not list(tmp_path.glob("report*"))
+
+
+def test_without_images_there_is_no_report(dock: Docked):
+    dock.widget.show()
+    click(dock, dock.widget.images.section._bar)
+    assert not dock.widget.images.reporting.button.isVisible()

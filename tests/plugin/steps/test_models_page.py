@@ -400,3 +400,31 @@ def test_it_fits_a_narrow_dock(dock: Docked, page: ModelsDialog) -> None:
     assert page.width() <= 330
     inside = page._area.widget()
     assert inside.minimumSizeHint().width() <= page._area.viewport().width()
+
+
+def test_the_lineage_has_a_learning_curve(
+    dock: Docked,
+    page: ModelsDialog,
+    store: ModelStore,
+    tune: Callable[[str, str], ModelInfo],
+) -> None:
+    from dataclasses import replace
+
+    from napari.utils.theme import get_theme
+
+    for name, parent, strokes in (("one", "tiny", 10), ("two", "one", 25)):
+        made = tune(parent, name)
+        model = store.load(name)
+        last = {**made.history[-1], "labels": {"strokes": {"cell": strokes}}}
+        history = (*made.history[:-1], last)
+        store.save(name, replace(model, history=history), overwrite=True)
+    page._read_again("two")
+    choose(page, "one")
+    curve = page.lineage.curve
+    assert curve.points == [(10, 0.5), (25, 0.5)]
+    assert not curve.isHidden() and curve._dot.getData()[0].tolist() == [10]
+    choose(page, "nuclei")
+    assert curve.isHidden()
+    dock.viewer.theme = "light"
+    background = curve._graphics.backgroundBrush().color().name()
+    assert background == get_theme("light").background.as_hex()
