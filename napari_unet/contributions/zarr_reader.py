@@ -10,6 +10,7 @@ import numpy as np
 from unet_engine.errors import DataError
 from unet_engine.images import is_zarr
 from unet_engine.images.pixel_size import MICROMETRE, SECOND
+from unet_engine.images.zarr.addresses import Address, address_of
 from unet_engine.images.zarr.label_group import GROUP
 from unet_engine.images.zarr.ome_zarr import holds_zarr, image_paths, open_levels
 from unet_engine.images.zarr.writing import written_attributes
@@ -56,8 +57,10 @@ def read_images(path: str | Sequence[str]) -> list[LayerData]:
     ]
 
 
-def _images(file: Path) -> list[Path]:
+def _images(file: Path | Address) -> list[Path] | list[Address]:
     """Return the images of a series, or the one image."""
+    if isinstance(file, Address):
+        return [file]
     try:
         open_levels(file, missing="fill", most=1)
     except DataError:
@@ -65,8 +68,10 @@ def _images(file: Path) -> list[Path]:
     return [file]
 
 
-def _labels_of(image: Path) -> list[Path]:
-    """Return the label images inside an image that can be opened."""
+def _labels_of(image: Path | Address) -> list[Path]:
+    """Return the label images inside an image that can be opened; of a folder."""
+    if isinstance(image, Address):
+        return []
     group = image / GROUP
     if not holds_zarr(group):
         return []
@@ -79,7 +84,9 @@ def _labels_of(image: Path) -> list[Path]:
     return found
 
 
-def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
+def _layer(
+    levels: Sequence[Image], file: Path | Address, inside: Path | Address
+) -> LayerData:
     # napari needs it, so it is there; loading it takes a while.
     import dask.array as da
 
@@ -112,30 +119,33 @@ def _layer(levels: Sequence[Image], file: Path, inside: Path) -> LayerData:
     return (arrays if len(arrays) > 1 else arrays[0], options, "image")
 
 
-def _holds_labels(path: Path, image: Image) -> bool:
+def _holds_labels(path: Path | Address, image: Image) -> bool:
     """Whether an image is marked as one of labels, and napari can show it as such."""
+    if isinstance(path, Address):
+        return False
     attributes = written_attributes(path)
     attributes = attributes.get("ome", attributes)
     is_whole = np.dtype(image.data.dtype).kind in "iu" and "C" not in image.axes
     return is_whole and "image-label" in attributes
 
 
-def _name(file: Path) -> str:
+def _name(file: Path | Address) -> str:
     return file.name.removesuffix(".zarr").removesuffix(".ome")
 
 
-def _paths(path: str | Sequence[str]) -> list[Path]:
-    return [Path(p) for p in ([path] if isinstance(path, str) else path)]
+def _paths(path: str | Sequence[str]) -> list[Path | Address]:
+    names = [path] if isinstance(path, str) else path
+    return [address_of(name) or Path(name) for name in names]
 
 
-def _is_image(path: Path) -> bool:
+def _is_image(path: Path | Address) -> bool:
     """Whether a folder is a zarr whose axes are known; others may read the rest."""
-    if not is_zarr(path):
+    if isinstance(path, Path) and not is_zarr(path):
         return False
     try:
         open_levels(path, missing="fill", most=1)
     except DataError:
-        return _is_series(path)
+        return isinstance(path, Path) and _is_series(path)
     return True
 
 

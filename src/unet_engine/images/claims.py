@@ -63,7 +63,7 @@ def check_claim(
         )
 
 
-def check_segment(path: Path, nbytes: int) -> None:
+def check_segment(path: Path | str, nbytes: int) -> None:
     """Refuse an image whose parts are too large to be decoded one by one.
 
     Raises

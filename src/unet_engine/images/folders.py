@@ -20,6 +20,7 @@ from unet_engine.images.formats import (
     read_suffixes,
 )
 from unet_engine.images.labels.reading import LABEL_READ_SUFFIXES
+from unet_engine.images.zarr.addresses import address_of
 from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, is_zarr
 
 if TYPE_CHECKING:
@@ -199,7 +200,9 @@ def list_inputs(sources: Sequence[Path]) -> tuple[list[Path], bool]:
     files: list[Path] = []
     several = len(sources) > 1
     for source in sources:
-        if source.is_dir() and not is_zarr(source):
+        if address_of(source) is not None:
+            files.append(source)
+        elif source.is_dir() and not is_zarr(source):
             files += list_images(source)
             several = True
         elif glob.has_magic(str(source)) and not source.exists():

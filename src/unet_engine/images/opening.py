@@ -21,6 +21,7 @@ from unet_engine.images.pixel_size import reported
 from unet_engine.images.source_files import Source
 from unet_engine.images.tiff.reading import open_tiff
 from unet_engine.images.vendor import open_vendor
+from unet_engine.images.zarr.addresses import address_of
 from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, is_zarr, open_zarr
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def open_image(
     ----------
     path
         TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG, BMP or GIF; with bioio the format of a
-        vendor; the folder of an OME-Zarr image or of a zarr array.
+        vendor; the folder of an OME-Zarr image or of a zarr array, or its address
+        (``https://``, ``s3://``).
     axes
         A letter for each axis in the file, when its metadata is missing or wrong.
     missing_chunks
@@ -82,6 +84,8 @@ def open_image(
     >>> image.axes, image.leading_shape, image.plane_shape
     ('ZYX', (5,), (64, 48))
     """
+    if (address := address_of(path)) is not None:
+        return open_zarr(address, axes, missing_chunks)
     if is_zarr(Path(path)):
         if labels and missing_chunks == "refuse":
             check_ended(Path(path))

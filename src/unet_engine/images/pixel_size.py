@@ -12,7 +12,6 @@ from unet_engine.images.units import is_no_unit, micrometres, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +157,7 @@ def is_size(value: Any) -> bool:
         return False
 
 
-def reported(size: PixelSize, path: Path) -> PixelSize:
+def reported(size: PixelSize, path: object) -> PixelSize:
     """Return a size of pixels; log in a line what of it cannot be used."""
     if size.note:
         logger.warning(

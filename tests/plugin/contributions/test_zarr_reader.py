@@ -156,3 +156,15 @@ def test_labels_inside_an_image_become_layers_of_their_own(tmp_path: Path) -> No
     # A damaged one does not keep the image from being opened.
     (inside / ".zattrs").write_text("{")
     assert [layer[2] for layer in reader(str(image))] == ["image"]
+
+
+def test_napari_opens_an_address(make_napari_viewer: Any, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    image = write(tmp_path / "a.ome.zarr", PIXELS[0], "cyx")
+    fsspec.filesystem("memory").put(str(image), "/far/a.ome.zarr", recursive=True)
+    viewer = make_napari_viewer()
+    layers = viewer.open("memory://far/a.ome.zarr", plugin="napari-unet-finetune")
+    assert [layer.name for layer in layers] == ["a C0", "a C1", "a C2"]
+    assert layers[0].multiscale
+    np.testing.assert_array_equal(layers[1].data[0], PIXELS[0][1])
+    assert zarr_reader.get_reader("memory://far/b.ome.zarr") is None

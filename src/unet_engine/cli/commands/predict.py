@@ -26,6 +26,7 @@ from unet_engine.cli.options.parameters import (
     NO_SETTINGS,
     Flag,
     Settings,
+    SourcePath,
     UserPath,
     settings_of,
 )
@@ -39,6 +40,7 @@ from unet_engine.images import (
     write_pixels,
     write_probabilities,
 )
+from unet_engine.images.zarr.addresses import address_of
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.disk_output import DiskOutput
@@ -102,7 +104,7 @@ class PredictOptions(OmeZarrOption, ImageOptions):
     PredictConfig, everyday=("device",), without=("probabilities", "object_maps")
 )
 def run(
-    *images: Annotated[UserPath, Parameter(name="IMAGE", required=True)],
+    *images: Annotated[SourcePath, Parameter(name="IMAGE", required=True)],
     options: PredictOptions = PredictOptions(),
     settings: Settings = NO_SETTINGS,
 ) -> int:
@@ -117,7 +119,8 @@ def run(
     Parameters
     ----------
     images
-        A file, a .zarr, a folder, a pattern such as 'day1/*.tif', or several; then,
+        A file, a .zarr or its address (https://, s3://), a folder, a pattern such as
+        'day1/*.tif', or several; then,
         unless -o gives it, OUT: the label image to write (.tif, .png, .ome.zarr), or
         the folder for several.
     options
@@ -297,6 +300,11 @@ def _places(images: Sequence[Path], options: PredictOptions) -> tuple[list[Path]
     if out is not None:
         return names, out
     sources, out = names[:-1], names[-1]
+    if address_of(out) is not None:
+        raise DataError(
+            f"results are written to this computer, not to {address_of(out)}; name the "
+            "place last, or with -o"
+        )
     if len(sources) > 1 and out.is_file():
         raise DataError(
             f"{out} is a file, and the results of several images go to a folder; "

@@ -18,6 +18,8 @@ from cyclopts import Group, Parameter, Token
 from docstring_parser import DocstringStyle, parse
 
 from unet_engine.errors import SpecError
+from unet_engine.images.zarr.addresses import address_of
+from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX
 
 # Groups of the help, below the everyday parameters, in this order.
 READING = Group("Reading images", sort_key=1)
@@ -49,13 +51,32 @@ def parse_path(kind: Any, tokens: Sequence[Token]) -> Path:
     text = tokens[-1].value
     if not text:
         raise ValueError("the path is empty")
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+    if address_of(text) is not None:
         raise ValueError(
             f"{text} is an address; copy the file to this computer and give its path"
         )
     path = Path(text)
     # A shell leaves the ~ of --images=~/data as it is.
     return path.expanduser() if text[0] == "~" and not path.exists() else path
+
+
+def parse_source(kind: Any, tokens: Sequence[Token]) -> Path:
+    """Read a path as ``parse_path`` does, or the address of a zarr.
+
+    Raises
+    ------
+    ValueError
+        When it is empty, or the address of something else.
+    """
+    text = tokens[-1].value
+    if address_of(text) is None:
+        return parse_path(kind, tokens)
+    if ZARR_SUFFIX in text.lower():
+        return Path(text)
+    raise ValueError(
+        f"{text} is the address of something that is no zarr; copy the file to this "
+        "computer and give its path"
+    )
 
 
 def parse_paths(kind: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
@@ -84,6 +105,7 @@ def parse_whole(kind: Any, tokens: Sequence[Token]) -> int | str:
 
 
 UserPath = Annotated[Path, Parameter(converter=parse_path)]
+SourcePath = Annotated[Path, Parameter(converter=parse_source)]
 UserAxes = Annotated[str, Parameter(converter=parse_axes)]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """A switch that is off, and that no option turns off."""

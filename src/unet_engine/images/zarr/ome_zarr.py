@@ -14,12 +14,15 @@ from unet_engine.images.claims import COMPRESSION, check_claim, check_segment
 from unet_engine.images.image import Image
 from unet_engine.images.pixel_size import PixelSize, is_size, reported
 from unet_engine.images.source_files import Source
+from unet_engine.images.zarr.addresses import Address, open_store
 from unet_engine.images.zarr.chunks import MissingChunks, ZarrPixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import zarr
+
+    _Place = Path | Address
 
 ZARR_SUFFIX = ".zarr"
 
@@ -56,13 +59,14 @@ def holds_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in names)
 
 
-def open_zarr(path: Path, axes: str | None, missing: MissingChunks) -> Image:
+def open_zarr(path: _Place, axes: str | None, missing: MissingChunks) -> Image:
     """Open an OME-Zarr image at full resolution, or a bare array, lazily.
 
     Parameters
     ----------
     path
-        Folder of a multiscale image, of a bioformats2raw series or of an array.
+        Folder or address of a multiscale image, of a bioformats2raw series or of an
+        array.
     axes
         A letter for each axis of the array, when it does not name them.
     missing
@@ -77,7 +81,7 @@ def open_zarr(path: Path, axes: str | None, missing: MissingChunks) -> Image:
 
 
 def open_levels(
-    path: Path,
+    path: _Place,
     axes: str | None = None,
     missing: MissingChunks = "refuse",
     *,
@@ -102,11 +106,21 @@ def open_levels(
     except DataError:
         raise
     except FileNotFoundError as error:
+        if isinstance(path, Address):
+            raise DataError(
+                f"there is no zarr at {path}; check the address, and that it may be "
+                "read without signing in"
+            ) from error
         raise DataError(
             f"{path} has no zarr metadata ({', '.join(_METADATA[:3])}); give the "
             "folder that holds it, or export the image again"
         ) from error
     except Exception as error:
+        if isinstance(path, Address) and not isinstance(error, ValueError | KeyError):
+            raise DataError(
+                f"{path} cannot be read ({_describe(error)}); check the address and "
+                "the connection, and try again"
+            ) from error
         # Damaged metadata make the parsers raise anything.
         raise DataError(
             f"the zarr metadata of {path} cannot be read ({_describe(error)}); they "
@@ -115,19 +129,23 @@ def open_levels(
 
 
 def _open_node(
-    path: Path, axes: str | None, missing: MissingChunks, most: int | None
+    path: _Place, axes: str | None, missing: MissingChunks, most: int | None
 ) -> tuple[Image, ...]:
     # Loads slowly, and most images are something else.
     import zarr
 
-    node = zarr.open(path, mode="r")
+    store = open_store(path, missing) if isinstance(path, Address) else path
+    node = zarr.open(store, mode="r")
     if isinstance(node, zarr.Array):
         return (_array_image(path, node, axes or _array_axes(path, node), missing),)
     attributes = _ome(node.attrs)
-    if "multiscales" not in attributes and (inside := image_paths(path)) != [path]:
-        if len(inside) == 1 and "plate" not in attributes and "well" not in attributes:
+    if "multiscales" not in attributes and isinstance(path, Path):
+        inside = image_paths(path)
+        alone = "plate" not in attributes and "well" not in attributes
+        if inside != [path] and len(inside) == 1 and alone:
             return _open_node(inside[0], axes, missing, most)
-        raise _holds_several(path, inside)
+        if inside != [path]:
+            raise _holds_several(path, inside)
     if "multiscales" in attributes:
         if len(attributes["multiscales"]) > 1:
             raise DataError(
@@ -205,7 +223,7 @@ def _holds_several(path: Path, inside: Sequence[Path]) -> DataError:
     )
 
 
-def _example(path: Path, group: zarr.Group) -> str:
+def _example(path: _Place, group: zarr.Group) -> str:
     names = sorted(name for name, _ in group.arrays())
     return str(path / names[0]) if names else str(path)
 
@@ -217,7 +235,7 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _level_image(
-    path: Path,
+    path: _Place,
     group: zarr.Group,
     multiscale: Mapping[str, Any],
     level: int,
@@ -274,7 +292,7 @@ def _unit(axis: Any) -> str:
 
 
 def _only_array(
-    path: Path, group: zarr.Group, axes: str | None, missing: MissingChunks
+    path: _Place, group: zarr.Group, axes: str | None, missing: MissingChunks
 ) -> Image:
     arrays = dict(group.arrays())
     if len(arrays) != 1:
@@ -289,7 +307,7 @@ def _only_array(
     )
 
 
-def _array_axes(path: Path, array: zarr.Array) -> str:
+def _array_axes(path: _Place, array: zarr.Array) -> str:
     """Return the axes that a bare array names; of two axes they are known."""
     names = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.get("_ARRAY_DIMENSIONS")
@@ -304,7 +322,7 @@ def _array_axes(path: Path, array: zarr.Array) -> str:
     )
 
 
-def _letters(path: Path, names: Sequence[Any]) -> str:
+def _letters(path: _Place, names: Sequence[Any]) -> str:
     letters = [_LETTERS.get(str(name).lower()) for name in names]
     if None in letters:
         raise UnknownAxesError(
@@ -315,9 +333,13 @@ def _letters(path: Path, names: Sequence[Any]) -> str:
 
 
 def _array_image(
-    path: Path, array: zarr.Array, axes: str, missing: MissingChunks, inside: str = ""
+    path: _Place, array: zarr.Array, axes: str, missing: MissingChunks, inside: str = ""
 ) -> Image:
     data = ZarrPixels(array, missing=missing)
+    if isinstance(path, Address):
+        # What is stored there cannot be counted without asking for every chunk.
+        check_segment(path.url, prod(data.chunks) * data.dtype.itemsize)
+        return Image.from_array(data, axes, name=path.name)
     folder = path / inside
     files = {base / name for base in (path, folder) for name in _METADATA}
     source = Source.of_files(filter(Path.is_file, files), folder)
