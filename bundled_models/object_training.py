@@ -68,8 +68,8 @@ def losses(logits: Tensor, batch: Batch) -> dict[str, Tensor]:
     )
     # The entropy of the soft target itself cannot be learned away.
     floor = functional.binary_cross_entropy(batch.maps, batch.maps, reduction="none")
-    mean = ((crossed - floor) * batch.known).sum(dim=(0, 2, 3))
-    distance, boundary = MAP_WEIGHT * mean / batch.known.sum().clamp(min=1)
+    mean = ((crossed - floor) * batch.weights).sum(dim=(0, 2, 3))
+    distance, boundary = MAP_WEIGHT * mean / batch.weights.sum().clamp(min=1)
     return {
         "entropy": entropy,
         "dice": dice,

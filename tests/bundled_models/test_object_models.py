@@ -92,11 +92,31 @@ def test_maps_separate_objects_that_touch(crops):
     assert not edges[ids == 0].any()
 
 
+def test_maps_count_more_where_objects_touch(recipe, images, crops):
+    ids = np.zeros((24, 60), np.int32)
+    ids[4:20, 4:20], ids[4:20, 21:36], ids[4:20, 44:56] = 1, 2, 3
+    touching = crops.contacts(ids, 1)
+    # A gap of a pixel is a contact, one of eight is none, and the ground is none.
+    assert touching[12, 20]
+    assert not touching[:, 30:].any()
+    assert not touching[:, :18].any()
+    image = images._labelled("one", np.where(ids > 0, 200.0, 20.0)[None], ids)
+    drawn = [
+        crops.draw_crop(recipe, image, 64, np.random.default_rng(seed))[3]
+        for seed in range(30)
+    ]
+    assert {float(w) for weights in drawn for w in np.unique(weights)} == {
+        0.0, 1.0, 1 + crops.CONTACT_WEIGHT,
+    }  # fmt: skip
+    shown = sum((weights > 1).any() for weights in drawn)
+    assert shown > 15, "most crops show a contact"
+
+
 def test_objects_that_were_merged_teach_no_maps(recipe, images, crops):
     image = labelled(images, 24.0, separated=False)
     rng = np.random.default_rng(0)
-    _, target, _, known = crops.draw_crop(recipe, image, 64, rng)
-    assert not known.any()
+    _, target, _, weights = crops.draw_crop(recipe, image, 64, rng)
+    assert not weights.any()
     assert (target == 1).any()
 
 
@@ -106,7 +126,7 @@ def test_a_loss_knows_nothing_where_the_truth_is_unknown(
     drawn = {"generated": [labelled(images, 24.0)]}
     batch = crops.draw_batch(recipe, drawn, 2, 64, (0, 0))
     batch.target[:] = IGNORE
-    batch.known[:] = 0
+    batch.weights[:] = 0
     logits = [torch.randn(2, 4, 64, 64) for _ in range(2)]
     found = [training.losses(one, batch) for one in logits]
     for name in "dice", "distance", "boundary":
