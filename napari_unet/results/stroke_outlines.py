@@ -15,11 +15,11 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject
 
-from napari_unet.viewer.class_colours import colour_of
 from napari_unet.viewer.conversion import mask_indices
 from napari_unet.viewer.screen_layer import ScreenLayer
 from napari_unet.viewer.throttled_refresh import ThrottledRefresh
 from unet_engine.annotations.block import EDGE
+from unet_engine.class_colours import colour_of
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:

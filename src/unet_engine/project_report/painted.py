@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from unet_engine.annotations.annotations import Annotations
+from unet_engine.annotations.block import EDGE
 from unet_engine.annotations.folders import stroke_folders
 from unet_engine.errors import DataError
 from unet_engine.images.labels.rules import default_names
@@ -17,7 +19,7 @@ from unet_engine.interactive.stroke_numbers import stroke_map
 from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import numpy.typing as npt
 
@@ -87,26 +89,35 @@ def _count(annotations: Annotations) -> PaintedOn:
     names += default_names(max(counts, default=0) + 1)[len(names) :]
     strokes: Counter[str] = Counter()
     for index in annotations.planes():
-        target = _painted_part(annotations, index)
-        if target is None:
-            continue
-        numbers = stroke_map(target, IGNORE)
-        _, firsts = np.unique(numbers[numbers >= 0], return_index=True)
-        strokes.update(names[value] for value in target[numbers >= 0][firsts].tolist())
+        for target in _painted_parts(annotations, index):
+            numbers = stroke_map(target, IGNORE)
+            painted = numbers >= 0
+            _, firsts = np.unique(numbers[painted], return_index=True)
+            strokes.update(names[value] for value in target[painted][firsts].tolist())
     pixels = Counter({names[value]: count for value, count in counts.items()})
     return PaintedOn(strokes=strokes, pixels=pixels)
 
 
-def _painted_part(
+def _painted_parts(
     annotations: Annotations, index: tuple[int, ...]
-) -> npt.NDArray[np.uint8] | None:
-    """Return the part of a plane that all strokes lie in."""
-    regions = annotations.regions(index)
-    if not regions:
-        return None
-    rows, columns = zip(*regions, strict=True)
-    return annotations.target(index, [_span(rows), _span(columns)])
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield parts of a plane such that no stroke is in two of them.
 
-
-def _span(parts: Sequence[slice]) -> slice:
-    return slice(min(part.start for part in parts), max(part.stop for part in parts))
+    They are made of the blocks that touch one another: a plane of a slide scanner with
+    strokes in two corners does not fit the memory.
+    """
+    height, width = annotations.shape[-2:]
+    blocks = np.zeros((-(-height // EDGE), -(-width // EDGE)), bool)
+    for rows, columns in annotations.regions(index):
+        blocks[rows.start // EDGE, columns.start // EDGE] = True
+    groups, _ = ndimage.label(blocks, np.ones((3, 3)))
+    for number, box in enumerate(ndimage.find_objects(groups), start=1):
+        part = annotations.target(
+            index, [slice(side.start * EDGE, side.stop * EDGE) for side in box]
+        )
+        others = groups[box] != number
+        for row, column in zip(*np.nonzero(others), strict=True):
+            part[row * EDGE : (row + 1) * EDGE, column * EDGE : (column + 1) * EDGE] = (
+                IGNORE
+            )
+        yield part

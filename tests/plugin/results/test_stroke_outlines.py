@@ -13,10 +13,10 @@ from qtpy.QtCore import QObject
 
 from napari_unet.results.stroke_outlines import StrokeOutlines
 from napari_unet.state.working_image import WorkingImage
-from napari_unet.viewer.class_colours import BACKGROUND_COLOUR, colour_of
 from napari_unet.viewer.conversion import Layout
 from napari_unet.viewer.private import camera_of
 from napari_unet.viewer.screen_layer import ScreenPart, is_screen_layer
+from unet_engine.class_colours import BACKGROUND_COLOUR, colour_of
 from unet_engine.images import Image
 from unet_engine.labels import IGNORE
 

@@ -462,7 +462,7 @@ def test_a_report_is_written(
     if suffix == ".pdf":
         # The picture of an image of 96 x 96 pixels is in it.
         assert content.startswith(b"%PDF") and content.rstrip().endswith(b"%%EOF")
-        assert b"/Image" in content
+        assert b"/Subtype /Image" in content
     else:
         page = content.decode()
         assert "<h1>day</h1>" in page and "1 with strokes" in page
