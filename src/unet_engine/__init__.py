@@ -10,7 +10,7 @@ divides them, ``models`` describe networks, ``compute`` runs them,
 makes masks; ``annotations`` hold strokes, from which ``interactive`` learns at once and
 ``training`` in minutes; ``objects`` numbers and measures, ``outlines`` hands these to
 other programs, ``tracking`` follows them through time, ``batch`` does it all to many
-images, ``metrics`` scores,
+images, ``scripting`` writes runs as commands and scripts, ``metrics`` scores,
 ``synthetic`` generates images, ``doctor`` tests an installation, ``cli`` is the
 command. All use the words in ``places``
 (positions), ``labels`` (values of label images), ``devices``, ``settings``,
