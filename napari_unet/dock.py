@@ -138,7 +138,7 @@ class UNetWidget(QWidget):
             self.live,
         )
         self.fine_tune = FineTuneSection(self.viewer, self.workspace)
-        self.objects = ObjectsSection(self.viewer, self.workspace, self.masks)
+        self.objects = ObjectsSection(self.viewer, self.workspace, self.masks, form)
         self.images = ImagesSection(
             self.viewer, self.workspace, self.masks, self.live.live
         )

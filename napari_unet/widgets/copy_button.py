@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QMenu, QSizePolicy, QToolButton
+from qtpy.QtWidgets import QMenu
 
+from napari_unet.widgets.buttons import NarrowButton
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _TOOLTIP = (
 )
 
 
-class CopyButton(QToolButton):
+class CopyButton(NarrowButton):
     """Copies the texts of a run to the clipboard.
 
     Parameters
@@ -41,12 +42,9 @@ class CopyButton(QToolButton):
     message = Signal(str)
 
     def __init__(self, texts: Callable[[], RunTexts]) -> None:
-        super().__init__()
+        super().__init__("Copy as")
         self._texts = texts
-        self.setText("Copy as")
         self.setToolTip(_TOOLTIP)
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         menu = QMenu(self)
         self.as_command = menu.addAction("Copy as command")
         self.as_python = menu.addAction("Copy as Python")

@@ -17,7 +17,9 @@ from napari_unet.steps.batch.distributions import Distributions, first_measureme
 from napari_unet.steps.batch.form import BatchForm
 from napari_unet.steps.batch.image_rows import ImageRows
 from napari_unet.steps.batch.object_on_screen import ObjectOnScreen
+from napari_unet.steps.run_texts import texts_of_batch
 from napari_unet.widgets.buttons import SideBySide, button
+from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import ProgressLine, TextLine, column
 from unet_engine.batch import (
     BatchConfig,
@@ -104,7 +106,7 @@ class BatchDialog(QDialog):
         self._table: Path | None = None
         self._measured: MeasuredObjects | None = None
         self.progress, self.text = ProgressLine(), TextLine()
-        self.only_failed = QCheckBox("Show only failed images")
+        self.only_failed = QCheckBox("Only failed images")
         self.only_failed.toggled.connect(self.rows.show_only_failed)
         self._make_buttons()
         self._lay_out()
@@ -123,6 +125,9 @@ class BatchDialog(QDialog):
             "Stop", "End the batch. Finished images stay; Start goes on.", self.stop
         )
 
+        self.copy = CopyButton(lambda: texts_of_batch(self.order()))
+        self.copy.message.connect(self.text.setText)
+
     def _lay_out(self) -> None:
         layout = column(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -135,7 +140,7 @@ class BatchDialog(QDialog):
         )
         layout.addWidget(self.progress)
         layout.addWidget(self.text)
-        layout.addWidget(self.only_failed)
+        layout.addWidget(SideBySide((self.only_failed, 2), (self.copy, 1)))
         layout.addWidget(self.rows, 1)
         layout.addWidget(self.plot)
         layout.addStretch(0)

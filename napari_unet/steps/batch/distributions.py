@@ -40,7 +40,7 @@ _COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00")
 _MOST_POINTS = 20_000
 """Points that are drawn at most: more than can be seen as single ones."""
 
-_HEIGHT = 190
+_HEIGHT = 175
 """Pixels of the plot."""
 
 _LONGEST = 12

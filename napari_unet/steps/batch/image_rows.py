@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _Roles = Qt.ItemDataRole
 _HEADERS = ("Image", "Result")
-_HEIGHT = 110
-"""Pixels of the list at least: a header and four rows."""
+_HEIGHT = 95
+"""Pixels of the list at least: a header and three rows."""
 
 
 class ImageRowsModel(QAbstractTableModel):

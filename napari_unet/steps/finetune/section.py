@@ -21,8 +21,10 @@ from napari_unet.steps.finetune.new_strokes import (
     related_painted,
 )
 from napari_unet.steps.finetune.settings import TrainingSettings
+from napari_unet.steps.run_texts import texts_of_training
 from napari_unet.viewer.conversion import full_data, image_of
 from napari_unet.widgets.buttons import button
+from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import TrainingSection
 from unet_engine.errors import DataError, EngineError
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.workspace import Workspace
     from unet_engine.models.checkpoint import ModelInfo
+    from unet_engine.scripting import RunTexts
     from unet_engine.training.events import FineTuned
     from unet_engine.training.saving import Trained
 
@@ -100,6 +103,9 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.pairs)
         self.advanced = TrainingSettings(FineTuneConfig, leave_out=("device",))
         self.settings = self.advanced.form
+        self.copy = CopyButton(self._texts)
+        self.copy.message.connect(lambda text: self.text.setText(text))
+        self.advanced.content.addWidget(self.copy)
         self.content.addWidget(self.advanced)
 
     def _make_buttons(self) -> None:
@@ -111,6 +117,11 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.strokes.text)
         self.content.addWidget(self.save_again)
         self.content.addWidget(self.curve)
+
+    def _texts(self) -> RunTexts:
+        return texts_of_training(
+            self._workspace, self.config, others=bool(self.others.value)
+        )
 
     def start_or_stop(self) -> None:
         """Train; or end the training, and keep the best model."""

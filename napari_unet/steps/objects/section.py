@@ -21,8 +21,10 @@ from napari_unet.steps.objects.file_dialog import choose_object_file
 from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
 from napari_unet.steps.objects.live_split import LiveSplit
 from napari_unet.steps.objects.table import dock_table, table_in
+from napari_unet.steps.run_texts import texts_of_objects
 from napari_unet.viewer.files import folder_of
 from napari_unet.widgets.buttons import SideBySide, button
+from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import JobSection
 from unet_engine.errors import DataError, EngineError
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from napari_unet.results.masks import Masks
     from napari_unet.results.objects import ObjectsView
     from napari_unet.state.workspace import Workspace
+    from napari_unet.steps.predict.form import PredictionForm
     from unet_engine.places import PlaneRegion
+    from unet_engine.scripting import RunTexts
 
 _PAUSE_MS = 300
 """Time after a correction in which the next one may follow before all is measured."""
@@ -63,6 +67,8 @@ class ObjectsSection(JobSection):
         Its ``activity`` is set while a run lasts.
     masks
         Where the mask of the chosen image is.
+    prediction
+        The form of step 1, for what is copied.
 
     Attributes
     ----------
@@ -73,7 +79,11 @@ class ObjectsSection(JobSection):
     finished = Signal()
 
     def __init__(
-        self, viewer: napari.Viewer, workspace: Workspace, masks: Masks
+        self,
+        viewer: napari.Viewer,
+        workspace: Workspace,
+        masks: Masks,
+        prediction: PredictionForm,
     ) -> None:
         super().__init__(
             "4  Objects",
@@ -84,6 +94,7 @@ class ObjectsSection(JobSection):
         )
         self._viewer = viewer
         self._masks = masks
+        self._prediction = prediction
         self._worked_on = self._recording = False
         self._followed: ObjectsView | None = None
         self._measuring = QTimer(self)
@@ -125,6 +136,9 @@ class ObjectsSection(JobSection):
             "List the objects: a row goes to its object, a picked object to its row.",
             self.show_table,
         )
+        self.copy = CopyButton(self._texts)
+        self.copy.message.connect(self.text.setText)
+        self.form.advanced.content.addWidget(self.copy)
         self.summary = TextLine()
         self.correcting = CorrectingTools(self._viewer, lambda: self.objects)
         self.content.addWidget(self.correcting)
@@ -135,6 +149,17 @@ class ObjectsSection(JobSection):
     def objects(self) -> ObjectsView | None:
         """The objects of the chosen image."""
         return objects_of(self._viewer, self._workspace.layer)
+
+    def _texts(self) -> RunTexts:
+        prediction, form = self._prediction, self.form
+        return texts_of_objects(
+            self._workspace,
+            prediction.config,
+            prediction.axes.value,
+            form.config,
+            ndim=form.ndim,
+            scale=form.stated_scale,
+        )
 
     def open(self) -> None:
         """Unfold the section."""

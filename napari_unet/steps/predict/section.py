@@ -22,8 +22,10 @@ from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.predict.form import PredictionForm
 from napari_unet.steps.predict.time_left import MeasuredSpeeds, SpeedMeter
+from napari_unet.steps.run_texts import texts_of_prediction
 from napari_unet.viewer.viewport import ViewportTracker
 from napari_unet.widgets.buttons import button
+from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import minutes_seconds
 from napari_unet.widgets.job_section import JobSection
 from unet_engine.errors import EngineError
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from napari_unet.viewer.conversion import Layout
     from unet_engine.places import View
     from unet_engine.prediction.events import Denoised, Prediction, TileDenoised
+    from unet_engine.scripting import RunTexts
 
 
 _PREDICT = ("Predict", "Predict the mask. Pixels that you touched stay as they are.")
@@ -100,6 +103,13 @@ class PredictSection(JobSection):
         cancel = button("Cancel", "Stop here. Finished tiles stay.", self.stop)
         self._add_controls(self.predict, cancel)
         self.progress.setToolTip("Finished tiles")
+        self.copy = CopyButton(self._texts)
+        self.copy.message.connect(self.text.setText)
+        self.form.advanced.content.addWidget(self.copy)
+
+    def _texts(self) -> RunTexts:
+        form = self.form
+        return texts_of_prediction(self._workspace, form.config, form.axes.value)
 
     def start(self) -> None:
         """Predict by the settings of the form, unless something is running."""

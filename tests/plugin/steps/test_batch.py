@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 from skimage.draw import disk
 
@@ -248,3 +251,26 @@ def test_settings_of_the_dock_hold(dock: Docked, batch: BatchDialog):
     assert config.scale == (0.5, 0.5)
     assert not config.prediction.probabilities
     assert replace(config, scale=None) == replace(batch.order().config, scale=None)
+
+
+@pytest.mark.skipif("sys.platform == 'win32'", reason="its shell has rules of its own")
+def test_the_copied_command_and_script_write_the_same_bytes(
+    dock: Docked, batch: BatchDialog, tmp_path: Path
+):
+    batch.form.choose_out(tmp_path / "out")
+    dock.widget.objects.form.merging.value = 0.35
+    click(batch.start_button)
+    finish(dock, batch)
+    expected = contents(tmp_path / "out")
+    batch.form.overwrite.setChecked(True)
+    batch.copy.as_command.trigger()
+    program, *words = shlex.split(QGuiApplication.clipboard().text())
+    assert program == "napari-unet"
+    shutil.rmtree(tmp_path / "out")
+    assert main(words) == 0
+    assert contents(tmp_path / "out") == expected
+    batch.copy.as_python.trigger()
+    shutil.rmtree(tmp_path / "out")
+    exec(compile(QGuiApplication.clipboard().text(), "script", "exec"), {})
+    assert contents(tmp_path / "out") == expected
+    assert "Copied the Python script" in batch.text.text()
