@@ -27,7 +27,7 @@ _MOST_ENLARGED = 3.0
 """An image is not enlarged by more: it has no detail left."""
 CONTACT_WEIGHT = 8.0
 """How much more the loss of the maps counts between two objects that touch: such pixels
-are few, and decide whether the objects are told apart (Ronneberger et al. 2015, section
+are few, and decide whether the objects are separated (Ronneberger et al. 2015, section
 3, whose largest weight is 10)."""
 _CONTACT_REACH = 2
 """Pixels of the model's grid from both objects within which they are taken to touch."""
