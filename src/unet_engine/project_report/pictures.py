@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,10 @@ from PIL import Image as Pillow
 from scipy import ndimage
 
 from unet_engine.class_colours import colour_of
-from unet_engine.images import Normalisation, match_channels, open_image
+from unet_engine.images import Normalisation, open_image
 from unet_engine.prediction.part import part_at, place_with_contrast, predict_part
 from unet_engine.prediction.proposals.picture import picture_of
-from unet_engine.prediction.scale import scale_of
-from unet_engine.prediction.size_estimate import settled_size
+from unet_engine.prediction.proposals.trial_part import trial_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,22 +86,13 @@ def make_picture(
     if checkpoint is None or checkpoint.spec.ndim != 2 or not checkpoint.spec.classes:
         why = "" if checkpoint is None else "no mask: its model is not of planes"
         return ReportPicture(name=name, data=_plain(image), problem=why)
-    spec = checkpoint.spec
-    read = match_channels(image, spec.in_channels)
-    normalisation = Normalisation.measure(read, spec.preparation)
-    config, _ = settled_size(read, checkpoint, normalisation, config, stop)
-    scale = scale_of(read, spec, config)[-1]
-    marked = normalisation.marked(read)
-    index, middle = place_with_contrast(marked, normalisation)
-    part = part_at(marked, index, middle, scale, _EDGE)
-    shown = part_at(image, index, middle, scale, _EDGE)
-    if part is None or shown is None:
+    part = trial_part(image, checkpoint, config, _EDGE, stop)
+    if part is None:
         why = "no mask: it is too small at the model's scale"
         return ReportPicture(name=name, data=_plain(image), problem=why)
-    how = replace(config, object_size="off", pixel_size=0.0, directions="one")
-    found = predict_part(part, checkpoint, how, normalisation, stop)
-    labels = found[: len(spec.classes)].argmax(axis=0)
-    picture = picture_of(shown, colour=image.rgb)
+    found = predict_part(part.pixels, checkpoint, part.config, part.normalisation, stop)
+    labels = found[: len(checkpoint.spec.classes)].argmax(axis=0)
+    picture = picture_of(part.shown, colour=image.rgb)
     return ReportPicture(name=name, data=data_uri(with_mask(picture, labels)))
 
 

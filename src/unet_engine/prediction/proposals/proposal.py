@@ -7,22 +7,19 @@ ways.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import CheckpointError
 from unet_engine.generators import drain
-from unet_engine.images import Normalisation, match_channels
 from unet_engine.images.stains import is_stain
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.fitting import why_not_read
-from unet_engine.prediction.part import part_at, place_with_contrast
 from unet_engine.prediction.proposals.agreement import examine_part
 from unet_engine.prediction.proposals.picture import picture_of
-from unet_engine.prediction.scale import scale_of
-from unet_engine.prediction.size_estimate import settled_size
+from unet_engine.prediction.proposals.trial_part import trial_part
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -212,30 +209,16 @@ def _tried(
     stop: Stop,
 ) -> Proposal | None:
     """Try a model; None where the image is too small."""
-    spec = checkpoint.spec
-    read = match_channels(image, spec.in_channels)
-    normalisation = Normalisation.measure(read, spec.preparation)
-    config, size = settled_size(read, checkpoint, normalisation, config, stop)
-    scale = scale_of(read, spec, config)[-1]
-    marked = normalisation.marked(read)
-    index, middle = place_with_contrast(marked, normalisation)
-    part = part_at(marked, index, middle, scale, _EDGE)
-    shown = part_at(image, index, middle, scale, _EDGE)
-    if part is None or shown is None:
+    part = trial_part(image, checkpoint, config, _EDGE, stop)
+    if part is None:
         return None
-    how = replace(
-        config,
-        probabilities=False,
-        object_maps=False,
-        average_flips="off",
-        directions="one",
-        object_size="off",
-        pixel_size=0.0,
+    spec, size = checkpoint.spec, part.size
+    finding = examine_part(
+        part.pixels, checkpoint, part.config, part.normalisation, stop
     )
-    finding = examine_part(part, checkpoint, how, normalisation, stop)
-    stain_as_grey = image.rgb and read.grey and _is_stained(shown)
-    reads_stain = normalisation.stain is not None
-    doubts = {} if reads_stain else _doubts(finding, size, spec, stained=stain_as_grey)
+    reads_stain = part.normalisation.stain is not None
+    as_grey = image.rgb and spec.in_channels == 1 and _is_stained(part.shown)
+    doubts = {} if reads_stain else _doubts(finding, size, spec, stained=as_grey)
     score = _score(finding, doubts)
     suits = score >= _CONVINCING
     reason = _reason(finding, size, doubts, suits=suits)
@@ -244,8 +227,8 @@ def _tried(
         score=score,
         suits=suits and not model.is_start,
         reason=_START if model.is_start and suits else reason,
-        index=index,
-        picture=picture_of(shown, colour=image.rgb),
+        index=part.index,
+        picture=picture_of(part.shown, colour=image.rgb),
         labels=finding.labels,
     )
 
