@@ -98,14 +98,14 @@ def find_objects(
 ) -> Generator[ObjectsStep, None, FoundObjects | None]:
     """Find the objects and measure them; None when it was stopped."""
     try:
-        objects = yield from _named_steps(
+        objects = yield from named_steps(
             "Finding objects",
             iter_label_objects(order.mask, order.config, stop=stop),
         )
         objects = _in_memory(objects)
         if order.corrected is not None:
             objects = _with_corrections(objects, order.corrected, order.mask.classes)
-        table = yield from _named_steps(
+        table = yield from named_steps(
             "Measuring",
             iter_measure_objects(
                 objects,
@@ -212,7 +212,7 @@ def save_objects(
     return path
 
 
-def _named_steps(
+def named_steps(
     what: str, run: Generator[BlockDone, None, Any]
 ) -> Generator[ObjectsStep, None, Any]:
     """Pass the steps of an engine's run on under a name."""

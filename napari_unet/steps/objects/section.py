@@ -21,6 +21,7 @@ from napari_unet.steps.objects.file_dialog import choose_object_file
 from napari_unet.steps.objects.form import MaskInfo, ObjectsForm
 from napari_unet.steps.objects.live_split import LiveSplit
 from napari_unet.steps.objects.table import dock_table, table_in
+from napari_unet.steps.objects.tracking import TrackingTools
 from napari_unet.steps.run_texts import texts_of_objects
 from napari_unet.viewer.files import folder_of
 from napari_unet.widgets.buttons import SideBySide, button
@@ -141,9 +142,13 @@ class ObjectsSection(JobSection):
         self.form.advanced.content.addWidget(self.copy)
         self.summary = TextLine()
         self.correcting = CorrectingTools(self._viewer, lambda: self.objects)
+        self.tracking = TrackingTools(
+            self._viewer, self._launch, self._on_steps, self.text.setText
+        )
         self.content.addWidget(self.correcting)
         self.content.addWidget(self.summary)
         self.content.addWidget(SideBySide((self.save, 1), (self.table, 1)))
+        self.content.addWidget(self.tracking)
 
     @property
     def objects(self) -> ObjectsView | None:
@@ -272,6 +277,7 @@ class ObjectsSection(JobSection):
             view.measure(found)
         elif found.count or view is not None:
             show_objects(self._viewer, mask, found)
+            self.tracking.outdate(order.layer)
         if self._worked_on:
             self._outdate(order.layer)
         self.text.setText("" if found.count else _NONE)
@@ -357,6 +363,7 @@ class ObjectsSection(JobSection):
         finally:
             self._recording = False
         self._measuring.start()
+        self.tracking.outdate(self._workspace.layer)
         self._show_state()
 
     def _measure_again(self) -> None:
@@ -410,6 +417,7 @@ class ObjectsSection(JobSection):
         objects, busy = self.objects, bool(self._workspace.activity)
         self._follow_objects(objects)
         self.correcting.follow(objects, enabled=not busy)
+        self.tracking.follow(self._workspace.layer, objects, enabled=not busy)
         if objects is not None and view is not None:
             objects.recorder.new_class = max(1, int(view.layer.selected_label))
         listed = objects is not None and len(objects.table["label"]) > 0
