@@ -97,6 +97,32 @@ def test_an_image_that_fails_is_named_and_done_later(images: Path, model: Checkp
     assert [r["file"] for r in rows_of(result.summary)][1] == "control/b.tif"
 
 
+def test_rows_of_an_image_that_fails_now_are_not_in_the_tables(
+    images: Path, model: Checkpoint
+):
+    run(images, model)
+    (images / "control" / "b.tif").write_bytes(b"II*\0 is no image")
+    result, _ = run(images, model)
+    assert (result.before, len(result.failed)) == (3, 1)
+    for path in (result.table, result.summary):
+        assert "control/b.tif" not in {row["file"] for row in rows_of(path)}
+
+
+def test_three_broken_images_among_many_are_named_alone(
+    tmp_path: Path, model: Checkpoint
+):
+    for number in range(40):
+        write_image(tmp_path / "many" / f"{number}.tif", number, (24, 24))
+    broken = [tmp_path / "many" / f"{number}.tif" for number in (0, 17, 39)]
+    for path in broken:
+        path.write_bytes(path.read_bytes()[:150])
+    result = run_batch(plan_batch([tmp_path / "many"], tmp_path / "out"), model, CONFIG)
+    assert list(result.failed) == broken
+    assert (result.done, result.complete) == (37, True)
+    assert all(str(path) in reason for path, reason in result.failed.items())
+    assert len(rows_of(result.summary)) == 37
+
+
 def test_a_stopped_batch_goes_on_and_ends_like_one_that_was_not(
     images: Path, model: Checkpoint
 ):
