@@ -10,11 +10,12 @@ from weakref import ref
 
 from napari.layers import Image as ImageLayer
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
     QComboBox,
+    QDockWidget,
     QFrame,
     QScrollArea,
     QToolButton,
@@ -32,16 +33,12 @@ from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import two_classes_for
 from napari_unet.state.workspace import Workspace
 from napari_unet.steps.batch.dialog import BatchDialog
-from napari_unet.steps.compare.scores import WORST_KEY
 from napari_unet.steps.compare.section import CompareSection
-from napari_unet.steps.compare.shown import FLICKER_KEY
-from napari_unet.steps.correct.earlier_mask import KEY as EARLIER_KEY
 from napari_unet.steps.correct.earlier_mask import EarlierMaskRow
 from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
 from napari_unet.steps.correct.section import CorrectSection
 from napari_unet.steps.finetune.section import FineTuneSection
-from napari_unet.steps.images.keys import ImageKeys
 from napari_unet.steps.images.section import ImagesSection
 from napari_unet.steps.models.dialog import ModelsDialog
 from napari_unet.steps.new_model.defaults import defaults_for
@@ -51,12 +48,12 @@ from napari_unet.steps.predict.proposal_panel import ProposalPanel
 from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
 from napari_unet.viewer.conversion import image_of
-from napari_unet.viewer.private import unwrapped
+from napari_unet.viewer.private import focus_canvas, unwrapped
 from napari_unet.viewer.screen_layer import is_screen_layer, remove_screen_layers
 from napari_unet.widgets.closing import Closing
 from napari_unet.widgets.docking import Docking, dock_of
 from napari_unet.widgets.forms import Section, column
-from napari_unet.widgets.key_binding import KeyBinding
+from napari_unet.widgets.keys import KeyHints, focused, register_keys
 from unet_engine.errors import DataError, EngineError
 from unet_engine.wording import read_in
 
@@ -129,7 +126,7 @@ class UNetWidget(QWidget):
         self.predict.content.addWidget(self.proposals)
         self.pretrain = PretrainSection(self.viewer, self.workspace, form)
         self.live = LiveRow(self.viewer, self.workspace, self.masks)
-        self.earlier = EarlierMaskRow(self.viewer, self.workspace, self.masks)
+        self.earlier = EarlierMaskRow(self.workspace, self.masks)
         self.correct = CorrectSection(
             self.workspace,
             self.masks,
@@ -259,6 +256,19 @@ class UNetWidget(QWidget):
         self.live.switch.value = True
         self._scroll_to(self.correct)
 
+    def exchange_focus(self) -> None:
+        """Move the keyboard to the dock, or back to the image."""
+        field = focused(self)
+        if field is not None and self.isAncestorOf(field):
+            focus_canvas(self.viewer)
+            return
+        if isinstance(self.parent(), QDockWidget):
+            self.parent().raise_()
+        last = self.focusWidget()
+        wanted = last if last is not None and last.isVisible() else self.predict.predict
+        wanted.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self._area.ensureWidgetVisible(wanted)
+
     def open_pretraining(self) -> None:
         """Show the part in which a model learns without labels."""
         self.pretrain.open()
@@ -327,17 +337,11 @@ class UNetWidget(QWidget):
         ]
         for emitter, callback in connections:
             emitter.connect(callback)
-        keys: list[KeyBinding | ImageKeys] = [
-            *(
-                KeyBinding(self.viewer, key, act)
-                for key, act in (
-                    (EARLIER_KEY, self.earlier.exchange),
-                    (FLICKER_KEY, self.compare.flicker),
-                    (WORST_KEY, self.compare.go_to_next_worst),
-                )
-            ),
-            ImageKeys(self.viewer, self.images),
-        ]
+        register_keys()
+        hints = KeyHints(self)
+        for part in (self.earlier, self.compare.shown, self.compare.scores):
+            hints.changed.connect(part.show_state)
+        hints.changed.connect(self.correct.show_keys)
         # Not a method: Qt does not call those of the object that is being destroyed. Of
         # the dock and none of its children: when the interpreter finds the dock to be
         # garbage, a partial of a child is taken apart before the child is destroyed.
@@ -351,7 +355,6 @@ class UNetWidget(QWidget):
                 self.workspace,
                 (viewports, uncertain),
                 self._data_watch,
-                keys,
                 ref(self.viewer),
             )
         )
@@ -455,7 +458,6 @@ def _disconnect_all(
     workspace: Workspace,
     viewports: tuple[list[ViewportTracker], ...],
     data_watch: DataWatch,
-    keys: list[KeyBinding | ImageKeys],
     viewer: Callable[[], napari.Viewer | None],
     *_: Any,
 ) -> None:
@@ -468,8 +470,6 @@ def _disconnect_all(
     for followed in viewports:
         close_all(followed)
     data_watch.close()
-    for key in keys:
-        key.close()
     if (there := viewer()) is not None:
         remove_screen_layers(there)
     workspace.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari import current_viewer
@@ -9,6 +10,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
+from napari_unet.widgets.keys import act, key_of
 from unet_engine.errors import EngineError
 from unet_engine.models.store import ModelStore
 
@@ -34,46 +36,36 @@ def open_dock(viewer: napari.Viewer) -> UNetWidget:
     return dock
 
 
-def predict() -> None:
-    """Press Predict in the dock of the current viewer."""
+def _press(command: str) -> None:
+    """Do what a key does, in the dock of the current viewer, opened if it was not."""
     if (viewer := current_viewer()) is not None:
-        open_dock(viewer).predict.start()
+        act(open_dock(viewer), key_of(command))
 
 
-def accept_view() -> None:
-    """Press Accept this view in the dock of the current viewer."""
-    if (viewer := current_viewer()) is not None:
-        open_dock(viewer).correct.accept_view()
-
-
-def fine_tune() -> None:
-    """Press Fine-tune in the dock of the current viewer."""
-    if (viewer := current_viewer()) is not None:
-        open_dock(viewer).fine_tune.start()
-
-
-def objects() -> None:
-    """Press Objects in the dock of the current viewer."""
-    if (viewer := current_viewer()) is not None:
-        open_dock(viewer).open_objects()
-
-
-def next_image() -> None:
-    """Show the next image of the list in the current viewer."""
-    if (viewer := current_viewer()) is not None:
-        open_dock(viewer).images.go_next()
-
-
-def previous_image() -> None:
-    """Show the previous image of the list in the current viewer."""
-    if (viewer := current_viewer()) is not None:
-        open_dock(viewer).images.go_previous()
-
-
-def accept_image() -> None:
-    """Press Accept image in the dock of the current viewer."""
-    if (viewer := current_viewer()) is not None:
-        open_dock(viewer).images.accept()
+focus_dock = partial(_press, "focus_dock")
+predict = partial(_press, "predict")
+paint_background = partial(_press, "paint_background")
+paint_class_1 = partial(_press, "paint_class_1")
+paint_class_2 = partial(_press, "paint_class_2")
+paint_class_3 = partial(_press, "paint_class_3")
+paint_class_4 = partial(_press, "paint_class_4")
+paint_class_5 = partial(_press, "paint_class_5")
+paint_class_6 = partial(_press, "paint_class_6")
+paint_class_7 = partial(_press, "paint_class_7")
+paint_class_8 = partial(_press, "paint_class_8")
+paint_class_9 = partial(_press, "paint_class_9")
+unmark = partial(_press, "unmark")
+live = partial(_press, "live")
+next_place = partial(_press, "next_place")
+accept_view = partial(_press, "accept_view")
+earlier_mask = partial(_press, "earlier_mask")
+fine_tune = partial(_press, "fine_tune")
+objects = partial(_press, "objects")
+next_image = partial(_press, "next_image")
+previous_image = partial(_press, "previous_image")
+accept_image = partial(_press, "accept_image")
+flicker = partial(_press, "flicker")
+next_worst = partial(_press, "next_worst")
 
 
 def new_model() -> None:

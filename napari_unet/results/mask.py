@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Region
 
 
+_OTHER_TOOLS = ("erase", "fill", "polygon", "pick")
+"""Modes of a Labels layer in which the mouse does something else to labels."""
+
+
 class MaskView(QObject):
     """A working image's mask as a Labels layer, and what the user does to it.
 
@@ -100,6 +104,7 @@ class MaskView(QObject):
         self.recorder = StrokeRecorder(layer, working_image, self._on_touched)
         layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected_label)
+        layer.events.mode.connect(self._on_mode)
         self.set_classes(self._workspace.classes)
         self._save_error_changed.connect(self._on_save_error_changed)
         self._save_error = ""
@@ -111,6 +116,7 @@ class MaskView(QObject):
         self.recorder.disconnect()
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.selected_label.disconnect(self._on_selected_label)
+        self.layer.events.mode.disconnect(self._on_mode)
 
     def release(self) -> None:
         """Stop watching the layer, for good."""
@@ -217,6 +223,18 @@ class MaskView(QObject):
 
     def paint_with(self, label: int) -> None:
         """Make the layer ready for painting a class."""
+        self.recorder.unmarks = False
+        self._take_brush()
+        self.layer.selected_label = label
+        self._workspace.label_chosen.emit()
+
+    def unmark(self) -> None:
+        """Make the brush give what it covers back to the prediction."""
+        self._take_brush()
+        self.recorder.unmarks = True
+        self._workspace.label_chosen.emit()
+
+    def _take_brush(self) -> None:
         if self.layer.multiscale:
             show_warning(
                 "The mask is too large for napari to paint on. Open the part that you "
@@ -224,7 +242,6 @@ class MaskView(QObject):
             )
         self._viewer.layers.selection.active = self.layer
         self.layer.visible = True
-        self.layer.selected_label = label
         self.layer.mode = "paint"
 
     def show_touched(self, shown: bool) -> None:
@@ -298,7 +315,14 @@ class MaskView(QObject):
         self.working_image.replace_mask(data)
         self.layer.refresh(extent=False)
 
+    def _on_mode(self) -> None:
+        # Holding the space bar moves the view, and leaves the brush what it is.
+        if self.layer.mode in _OTHER_TOOLS and self.recorder.unmarks:
+            self.recorder.unmarks = False
+            self._workspace.label_chosen.emit()
+
     def _on_selected_label(self) -> None:
+        self.recorder.unmarks = False
         names = self.working_image.names
         most = len(names) - 1
         if 0 < most < self.layer.selected_label:

@@ -58,6 +58,11 @@ class StrokeRecorder:
     on_change
         Called after every stroke, undo and redo with the planes and regions in which
         pixels were touched or given back.
+
+    Attributes
+    ----------
+    unmarks
+        The brush gives what it covers back to the prediction, whatever its label is.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class StrokeRecorder:
         self.layer = layer
         self.working_image = working_image
         self._on_change = on_change
+        self.unmarks = False
         limit = history_limit(layer)
         self._done: deque[Stroke] = deque(maxlen=limit)
         self._undone: deque[Stroke] = deque(maxlen=limit)
@@ -141,10 +147,7 @@ class StrokeRecorder:
         int
             How many those are.
         """
-        marks = [Mark(p.index, p.region, p.where, IGNORE) for p in parts]
-        if cleared := self._state(marks):
-            self.layer.refresh(extent=False)
-        return cleared
+        return self._state([Mark(p.index, p.region, p.where, IGNORE) for p in parts])
 
     def _state(self, marks: Sequence[Mark]) -> int:
         """Enter marks in napari's history, and so in ours."""
@@ -156,6 +159,9 @@ class StrokeRecorder:
     def _paint(
         self, coord: Sequence[float], new_label: int, *args: Any, **kw: Any
     ) -> None:
+        if self.unmarks and self.layer.mode == "paint":
+            self._unmark(brush_footprint(self.layer, coord))
+            return
         same = self._confirmed(brush_footprint(self.layer, coord), new_label)
         with self._one_item():
             self._originals["paint"](coord, new_label, *args, **kw)
@@ -166,6 +172,19 @@ class StrokeRecorder:
         with self._one_item():
             self._originals["paint_polygon"](points, new_label)
             self._state(same)
+
+    def _unmark(self, footprint: BrushCoverage) -> None:
+        """Give touched pixels back to the prediction; those with locked labels stay."""
+        where = footprint.covered
+        if self.layer.preserve_labels:
+            where = where & (np.asarray(self.layer.data[footprint.box]) == 0)
+        layout = self.working_image.layout
+        marks = marks_in(footprint.box, where, IGNORE, layout=layout)
+        for mark in marks:
+            touched = self.working_image.annotations.touched(mark.index, mark.region)
+            np.logical_and(mark.where, touched, out=mark.where)
+        with self._one_item():
+            self._state(marks)
 
     def _one_item(self) -> Any:
         """Group what follows into one undo, unless a stroke of the mouse does so."""
@@ -201,6 +220,9 @@ class StrokeRecorder:
                 changes.append(Change(mark.index, mark.region, before, after))
         self._done.append(Stroke(event.value, tuple(changes)))
         self._undone.clear()
+        if any(np.any(mark.label == IGNORE) for mark in marks):
+            # Of the prediction that shows now napari knows nothing.
+            self.layer.refresh(extent=False)
         self._on_change([(change.index, change.region) for change in changes])
 
     def _keep_predictions(self, marks: Sequence[Mark]) -> None:

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _WAIT_S = 0.02
 """Seconds between two looks at whether the others are done: far below what is noticed,
 and a thousandth of a processor."""
+RUNS = {
+    "predict": "prediction",
+    "train": "training",
+    "pretrain": "pretraining",
+    "objects": "separation of objects",
+}
+"""What each run is called."""
 TRAINING = "train"
 """Name of the run beside which everything else goes on."""
 
@@ -69,6 +76,19 @@ class Activities:
     def busy(self) -> bool:
         """Whether anything is running."""
         return self.training or bool(self.activity)
+
+    @property
+    def why_busy(self) -> str:
+        """Why nothing else can be started; empty while nothing is running."""
+        if not self.activity:
+            return ""
+        name = RUNS.get(self.activity, "run")
+        return f"A {name} runs: wait for its end, or cancel it."
+
+    @property
+    def why_training(self) -> str:
+        """Why no other model can be trained; empty while none is."""
+        return "A training runs: wait for its end, or stop it." if self.training else ""
 
     def begin(self, activity: str) -> None:
         """Set what is running now, or that a model is being tuned beside it."""

@@ -175,6 +175,13 @@ def is_canvas_visible(window: QMainWindow) -> bool:
     return bool(getattr(window, "_qt_viewer", window).isVisible())
 
 
+def focus_canvas(viewer: ViewerModel) -> None:
+    """Give the keyboard to the canvas of a window."""
+    window = window_of(viewer)
+    if window is not None:
+        window._qt_viewer.canvas.native.setFocus()
+
+
 def draw_now(viewer: ViewerModel) -> None:
     """Draw the canvas at once, if there is a window."""
     window = getattr(viewer, "window", None)

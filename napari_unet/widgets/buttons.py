@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.widgets.tooltips import explain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -123,6 +125,6 @@ class SideBySide(QWidget):
 def button(text: str, tooltip: str, on_click: Callable[[], Any]) -> QPushButton:
     """Return a push button."""
     made = NarrowButton(text)
-    made.setToolTip(tooltip)
+    explain(made, tooltip)
     made.clicked.connect(lambda: on_click())
     return made

@@ -15,19 +15,12 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
-from napari_unet.state.activities import TRAINING
+from napari_unet.state.activities import RUNS, TRAINING
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.private import unwrapped, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_RUNS = {
-    "predict": "prediction",
-    "train": "training",
-    "pretrain": "pretraining",
-    "objects": "separation of objects",
-}
 
 
 class KnownDock:
@@ -41,6 +34,14 @@ class KnownDock:
 
     def __init__(self) -> None:
         self.dock: Callable[[], Any] = lambda: None
+
+
+def known_dock(viewer: Any) -> Any:
+    """Return the dock of a viewer that is in its place, or None."""
+    dock = of_viewer(unwrapped(viewer), KnownDock).dock()
+    if dock is None or not isalive(dock) or isinstance(dock.parent(), QMainWindow):
+        return None
+    return dock
 
 
 def dock_of(viewer: Any) -> Any:
@@ -104,7 +105,7 @@ def _keep(dock: Any) -> None:
         return
     dock.setParent(window)
     workspace = dock.workspace
-    if run := _RUNS.get(TRAINING if workspace.training else workspace.activity):
+    if run := RUNS.get(TRAINING if workspace.training else workspace.activity):
         show_info(
             f"The {run} goes on. Open the U-Net dock again in the menu Plugins to see "
             "or stop it."

@@ -11,6 +11,7 @@ from napari.utils.notifications import show_error, show_warning
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import ProgressLine, Section, TextLine, minutes_seconds
+from napari_unet.widgets.tooltips import enable
 from napari_unet.widgets.training_curve import Curve
 from unet_engine.errors import EngineError
 from unet_engine.training.events import (
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from unet_engine.training.saving import Unsaved
 
 _SAVING = "Saving the best model…"
+_STOPPING = "It is stopping."
+_NOTHING_RUNS = "Nothing that it could end is running."
 _OPEN = "until it no longer gains"
 _PASSING = ("Preparing…", "Stopping…", _SAVING)
 
@@ -119,7 +122,7 @@ class JobSection(Section):
         """End the run; what it has so far is kept."""
         if self._job is not None:
             self._job.stop()
-            self.cancel.setEnabled(False)
+            enable(self.cancel, _STOPPING)
             self.text.setText("Stopping…")
 
     def _show_progress(self, done: int, total: int, text: str) -> None:
@@ -152,8 +155,8 @@ class JobSection(Section):
 
     def _on_activity_changed(self) -> None:
         activity = self._workspace.activity
-        self._start_button.setEnabled(not activity)
-        self.cancel.setEnabled(activity == self._activity)
+        enable(self._start_button, self._workspace.why_busy)
+        enable(self.cancel, "" if activity == self._activity else _NOTHING_RUNS)
         self._enable_inputs(not activity)
 
     def _on_layer_lost(self, layer: Any, why: str) -> None:

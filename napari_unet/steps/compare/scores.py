@@ -22,6 +22,8 @@ from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.place_frame import PlaceFrame
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.keys import key_text, with_key
+from napari_unet.widgets.tooltips import enable, show_key
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -38,21 +40,21 @@ if TYPE_CHECKING:
 
     Pair = tuple[ComparedMask, ComparedMask]
 
-WORST_KEY = "W"
-"""Neither napari nor its layers use it without a modifier."""
 _TOOLTIP = (
     "Take the second mask for the truth and score the first one against it: IoU and "
     "Dice of each class, or of objects what is missed, extra, merged and split. "
     "Nothing is learned from it."
 )
 _LIST = (
-    "Where both differ most, the worst first. Click one to go there; {0} on the "
-    "keyboard goes to the next."
+    "Where both differ most, the worst first. Click one to go there, or press Next "
+    "worst."
 )
 _MOST_ROWS = 6
 """Rows of the table that show without scrolling."""
 _LIST_HEIGHT = 96
 """Pixels of the list: five lines and a half, so that more are expected."""
+_NEXT = "Go to the next place where both differ most, the worst first."
+_RUNNING = "the masks are being compared."
 _CHANGED = "The masks have changed since: press Scores anew."
 
 
@@ -86,13 +88,12 @@ class ScoresPanel(QWidget):
         self._places: tuple[WorstPlace, ...] = ()
         self._frame = PlaceFrame(viewer, "worst place", self)
         self.start = button("Scores", _TOOLTIP, self.compute)
-        self.next = button(f"Next worst ({WORST_KEY})", "", self.go_to_next)
-        self.next.setToolTip(_LIST.format(WORST_KEY))
+        self.next = button("Next worst", _NEXT, self.go_to_next)
         self.text = TextLine()
         self._make_table()
         self.list = QListWidget()
         self.list.setFixedHeight(_LIST_HEIGHT)
-        self.list.setToolTip(_LIST.format(WORST_KEY))
+        self.list.setToolTip(_LIST)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.list.itemClicked.connect(lambda item: self._go(self.list.row(item)))
@@ -150,7 +151,7 @@ class ScoresPanel(QWidget):
             on_error=self._on_error,
             on_finished=self._on_finished,
         )
-        self._show_state()
+        self.show_state()
 
     def go_to_next(self) -> None:
         """Go to the next place where two compared masks differ most."""
@@ -186,7 +187,7 @@ class ScoresPanel(QWidget):
             where = f"slice {', '.join(map(str, place.index))}: " if place.index else ""
             self.list.addItem(f"{number}. {where}{place.describe(names)}")
             self.list.item(number - 1).setToolTip(self.list.item(number - 1).text())
-        self._show_state()
+        self.show_state()
         self.done.emit()
 
     def _fill(self, classes: tuple[ClassScores, ...]) -> None:
@@ -216,7 +217,7 @@ class ScoresPanel(QWidget):
 
     def _on_finished(self) -> None:
         self._job = None
-        self._show_state()
+        self.show_state()
 
     def _on_choice_changed(self) -> None:
         pair = self._choice.pair
@@ -225,7 +226,7 @@ class ScoresPanel(QWidget):
             pair is None or [m.layer for m in pair] != [m.layer for m in known]
         ):
             self._clear()
-        self._show_state()
+        self.show_state()
 
     def _on_mask_changed(self) -> None:
         if self._pair is not None and _CHANGED not in self.text.text():
@@ -239,12 +240,14 @@ class ScoresPanel(QWidget):
         self.text.setText("")
         self.table.setRowCount(0)
         self.list.clear()
-        self._show_state()
+        self.show_state()
 
-    def _show_state(self) -> None:
-        there = self._choice.pair is not None
-        self.start.setEnabled(there and self._job is None)
-        self.start.setToolTip(_TOOLTIP if there else self._choice.why_not)
+    def show_state(self) -> None:
+        """Show what there is, and what can be done."""
+        running = _RUNNING if self._job is not None else ""
+        enable(self.start, self._choice.why_not or running)
+        self.next.setText(with_key("Next worst", "next_worst"))
+        show_key(self.next, key_text("next_worst"))
         self.next.setVisible(bool(self._places))
         self.list.setVisible(bool(self._places))
         self.table.setVisible(self.table.rowCount() > 0)

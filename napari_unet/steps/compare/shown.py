@@ -15,6 +15,8 @@ from napari_unet.results.comparison_layer import (
 )
 from napari_unet.widgets.buttons import NarrowButton, SideBySide
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.keys import key_text, with_key
+from napari_unet.widgets.tooltips import enable, explain, show_key
 
 if TYPE_CHECKING:
     from typing import Any
@@ -26,12 +28,10 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
     from napari_unet.steps.compare.pair import PairChoice
 
-FLICKER_KEY = "H"
-"""Neither napari nor its layers use it without a modifier."""
 _TOOLTIPS = {
     "flicker": (
-        "Show one of both masks at a time, in the same place. {key} on the keyboard "
-        "shows the other one: what jumps has changed."
+        "Show one of both masks at a time, in the same place. The key shows the other "
+        "one: what jumps has changed."
     ),
     "swipe": "Show the first mask left of a line and the other one right of it.",
     "differences": "Show only what differs, in a colour for each way to differ.",
@@ -64,7 +64,7 @@ class ShownPair(QWidget):
         super().__init__()
         self._viewer, self._workspace, self._choice = viewer, workspace, choice
         self.comparison: ComparisonLayer | None = None
-        self.flicker = self._mode_button(f"Flicker ({FLICKER_KEY})", "flicker")
+        self.flicker = self._mode_button("Flicker", "flicker")
         self.swipe = self._mode_button("Swipe", "swipe")
         self.differences = self._mode_button("Differences", "differences")
         self._buttons = (self.flicker, self.swipe, self.differences)
@@ -80,7 +80,7 @@ class ShownPair(QWidget):
         layout.addWidget(self.slider)
         layout.addWidget(self.legend)
         choice.changed.connect(self._on_choice_changed)
-        self._show_state()
+        self.show_state()
 
     def _mode_button(self, text: str, mode: str) -> QPushButton:
         made = NarrowButton(text)
@@ -100,7 +100,7 @@ class ShownPair(QWidget):
         comparison, self.comparison = self.comparison, None
         if comparison is not None:
             comparison.remove()
-        self._show_state()
+        self.show_state()
 
     def on_removed(self, layer: Any) -> None:
         """Follow the removal of a layer."""
@@ -131,7 +131,7 @@ class ShownPair(QWidget):
             self.comparison.ended.connect(self.end)
         if self.comparison is not None:
             self.comparison.show(mode, self.slider.value() / _STEPS)
-        self._show_state()
+        self.show_state()
 
     def _kinds(self) -> tuple[ValueKind, ValueKind]:
         return self._choice.kinds()
@@ -153,9 +153,10 @@ class ShownPair(QWidget):
             self.end()
             if pair is not None:
                 self._show(mode)
-        self._show_state()
+        self.show_state()
 
-    def _show_state(self) -> None:
+    def show_state(self) -> None:
+        """Show what is pressed, and what can be."""
         mode = None if self.comparison is None else self.comparison.mode
         pressed = {
             self.flicker: mode in ("first", "second"),
@@ -164,9 +165,10 @@ class ShownPair(QWidget):
         }
         for each, name in zip(self._buttons, _TOOLTIPS, strict=True):
             each.setChecked(pressed[each])
-            each.setEnabled(self._choice.pair is not None)
-            why = self._choice.why_not
-            each.setToolTip(why or _TOOLTIPS[name].format(key=FLICKER_KEY))
+            explain(each, _TOOLTIPS[name])
+            enable(each, self._choice.why_not)
+        self.flicker.setText(with_key("Flicker", "flicker"))
+        show_key(self.flicker, key_text("flicker"))
         self.slider.setVisible(mode == "swipe")
         self.legend.setText(self._describe(mode))
 
@@ -184,4 +186,6 @@ class ShownPair(QWidget):
         if mode == "swipe":
             return f"Left: <b>{first}</b>. Right: <b>{second}</b>."
         shown = first if mode == "first" else second
-        return f"On screen: <b>{shown}</b>. Press {FLICKER_KEY} for the other."
+        key = key_text("flicker")
+        then = f" Press {key} for the other." if key else ""
+        return f"On screen: <b>{shown}</b>.{then}"

@@ -8,24 +8,23 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.keys import with_key
+from napari_unet.widgets.tooltips import enable, explain
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
     from napari_unet.results.mask import MaskView
     from napari_unet.results.masks import Masks
     from napari_unet.state.mask_versions import MaskVersions
     from napari_unet.state.workspace import Workspace
 
-KEY = "G"
-"""Neither napari nor its layers use it without a modifier."""
-_BACK, _FORTH = f"Before: {{0}} ({KEY})", f"Newer: {{0}} ({KEY})"
+_BACK, _FORTH = "Before: {0}", "Newer: {0}"
 _TOOLTIP = (
-    "Show the {0} mask in the same layer: {1}. Press this, or {2} on the keyboard, "
-    "again to come back. What you painted stays in both."
+    "Show the {0} mask in the same layer: {1}. Press this again to come back. What you "
+    "painted stays in both."
 )
 _BUSY = "objects"
 """A run that reads the mask part by part: it must find one mask."""
+_WAIT = "objects are being separated; wait for their end, or press Cancel in step 4."
 
 
 class EarlierMaskRow(QWidget):
@@ -33,13 +32,11 @@ class EarlierMaskRow(QWidget):
 
     Parameters
     ----------
-    viewer
-        Its key `KEY` does what the button does.
     workspace, masks
         What is worked on, and its masks.
     """
 
-    def __init__(self, viewer: ViewerModel, workspace: Workspace, masks: Masks) -> None:
+    def __init__(self, workspace: Workspace, masks: Masks) -> None:
         super().__init__()
         self._workspace = workspace
         self._masks = masks
@@ -52,7 +49,7 @@ class EarlierMaskRow(QWidget):
         layout.addWidget(SideBySide((self.toggle, 1)))
         for signal in (workspace.layer_changed, workspace.mask_changed):
             signal.connect(self._follow)
-        workspace.activity_changed.connect(self._show_state)
+        workspace.activity_changed.connect(self.show_state)
         self._follow()
 
     def exchange(self) -> None:
@@ -67,13 +64,14 @@ class EarlierMaskRow(QWidget):
         versions = None if view is None else view.working_image.versions
         if versions is not self._versions:
             if self._versions is not None:
-                self._versions.changed.disconnect(self._show_state)
+                self._versions.changed.disconnect(self.show_state)
             if versions is not None:
-                versions.changed.connect(self._show_state)
+                versions.changed.connect(self.show_state)
             self._versions = versions
-        self._show_state()
+        self.show_state()
 
-    def _show_state(self) -> None:
+    def show_state(self) -> None:
+        """Show what the button does now, if there is a mask to go to."""
         versions = self._versions
         there = versions is not None and versions.hidden is not None
         self.setVisible(there)
@@ -81,12 +79,13 @@ class EarlierMaskRow(QWidget):
             return
         self.text.setText(f"Mask: {versions.shown}")
         text = _FORTH if versions.shows_earlier else _BACK
-        self.toggle.setText(text.format(versions.hidden))
-        self.toggle.setToolTip(describe(versions))
-        self.toggle.setEnabled(self._workspace.activity != _BUSY)
+        self.toggle.setText(with_key(text.format(versions.hidden), "earlier_mask"))
+        explain(self.toggle, describe(versions))
+        busy = self._workspace.activity == _BUSY
+        enable(self.toggle, _WAIT if busy else "")
 
 
 def describe(versions: MaskVersions) -> str:
     """Return what the button does."""
     which = "newer" if versions.shows_earlier else "earlier"
-    return _TOOLTIP.format(which, versions.hidden, KEY)
+    return _TOOLTIP.format(which, versions.hidden)

@@ -9,9 +9,11 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.steps.correct.live import Live
 from napari_unet.steps.correct.next_place import NextPlace
+from napari_unet.steps.correct.reasons import NO_IMAGE, NO_MASK
 from napari_unet.steps.correct.save_live import SaveLive
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.tooltips import enable, explain
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -35,6 +37,9 @@ _SAVE = (
 )
 
 
+_NOT_LEARNED = "Live has learned nothing yet: switch it on and paint two classes."
+
+
 class LiveRow(QWidget):
     """A switch, two buttons, and a line with their results.
 
@@ -49,7 +54,7 @@ class LiveRow(QWidget):
         self._workspace = workspace
         self.live = Live(viewer, workspace, masks, self)
         self.switch = CheckBox(text="Live")
-        self.switch.native.setToolTip(_LIVE)
+        explain(self.switch.native, _LIVE)
         self.switch.changed.connect(self.live.switch)
         self.text = TextLine()
         self.next_place = NextPlace(viewer, workspace, masks, self.live)
@@ -80,8 +85,11 @@ class LiveRow(QWidget):
         layout.addWidget(self.text)
 
     def _show_state(self, *_: Any) -> None:
-        self.switch.enabled = self._workspace.layer is not None
-        idle = not self._workspace.activity
+        enable(
+            self.switch.native, "" if self._workspace.layer is not None else NO_IMAGE
+        )
         session = self.live.session
-        self.save.setEnabled(session is not None and session.learner is not None)
-        self.next.setEnabled(idle and self._masks.current is not None)
+        learned = session is not None and session.learner is not None
+        enable(self.save, "" if learned else _NOT_LEARNED)
+        masked = self._masks.current is not None
+        enable(self.next, self._workspace.why_busy if masked else NO_MASK)

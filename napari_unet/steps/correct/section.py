@@ -21,14 +21,22 @@ from napari_unet.state.large_arrays import describe_place
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.correct.class_buttons import ClassButtons
 from napari_unet.steps.correct.contradictions import Contradictions
+from napari_unet.steps.correct.reasons import (
+    NO_CLASSES,
+    NO_IMAGE,
+    NO_MASK,
+    NOTHING_TOUCHED,
+)
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import Section, TextLine
+from napari_unet.widgets.tooltips import enable, explain, why_not
 from unet_engine.errors import DataError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
+    from qtpy.QtWidgets import QPushButton
 
     from napari_unet.results.acceptance import Proposal
     from napari_unet.results.mask import MaskView
@@ -43,6 +51,7 @@ _NEW = "Click a class and paint a few strokes of each on the image, then fine-tu
 _DAMAGED = "{0:,} blocks of them are damaged on disk and lost."
 _MOST_WITHOUT_QUESTION = 100_000
 """Pixels that are accepted or cleared without a question: some objects, not a view."""
+_NO_CLASS = "There is no class {0} to paint: add it in step 2."
 _NO_CLASSES = (
     "{0} takes noise away and has no classes to paint. Choose another model, or start "
     "a new U-Net from it: see step 1."
@@ -133,7 +142,13 @@ class CorrectSection(Section):
         )
         self._classes = ClassButtons(self.new_class, self)
         self._classes.chosen.connect(self.choose_name)
+        self._classes.unmarking.connect(self.take_unmark_brush)
         self.content.addLayout(self._classes.grid)
+
+    @property
+    def unmark(self) -> QPushButton:
+        """The button of the brush that gives pixels back to the prediction."""
+        return self._classes.unmark
 
     @property
     def class_buttons(self) -> list[NamedButton]:
@@ -170,8 +185,9 @@ class CorrectSection(Section):
         )
         self.clear.setMenu(menu)
         self.touched = CheckBox(text="Show touched pixels")
-        self.touched.native.setToolTip(
-            "Show what you touched in full colour, in a layer of its own."
+        explain(
+            self.touched.native,
+            "Show what you touched in full colour, in a layer of its own.",
         )
         self.touched.changed.connect(self._on_show_touched)
         self.objects = button(
@@ -193,6 +209,20 @@ class CorrectSection(Section):
         view = self._masks.show(self._workspace.layer, working_image)
         view.set_classes(self._workspace.classes)
 
+    def show_keys(self) -> None:
+        """Show the keys of the classes as they are now."""
+        self._classes.show_keys()
+
+    def press_class(self, label: int) -> None:
+        """Press the button of a class, if there is one with this value in the mask."""
+        made = self._classes.of(label)
+        if made is None:
+            show_info(_NO_CLASS.format(label))
+        elif made.isEnabled():
+            made.click()
+        else:
+            show_info(why_not(made))
+
     def choose_class(self, label: int) -> None:
         """Paint with a class from now on, on an empty mask if there is none."""
         if self._masks.current is None:
@@ -207,6 +237,11 @@ class CorrectSection(Section):
         view = self._masks.current
         if view is not None and name in view.working_image.names:
             view.paint_with(view.working_image.names.index(name))
+
+    def take_unmark_brush(self) -> None:
+        """Give what the brush covers back to the prediction from now on."""
+        if (view := self._masks.current) is not None:
+            view.unmark()
 
     def accept_view(self) -> None:
         """Accept what is on screen as right; undo takes it back."""
@@ -314,23 +349,29 @@ class CorrectSection(Section):
     def _mark_label(self) -> None:
         """Show which class napari's brush paints."""
         view = self._masks.current
-        if view is not None:
+        if view is None:
+            return
+        if view.recorder.unmarks:
+            self.unmark.setChecked(True)
+        else:
             self._classes.check(int(view.layer.selected_label))
 
     def show_state(self, *_: Any) -> None:
         """Show what can be done now, and what was touched."""
         view = self._masks.current
-        for tool in (self.accept, self.clear, self.touched.native, self.objects):
-            tool.setEnabled(view is not None)
-        startable = self._workspace.layer is not None and not self._workspace.activity
+        why = "" if view is not None else NO_MASK
+        for tool in (self.unmark, self.accept, self.touched.native, self.objects):
+            enable(tool, why)
+        image = self._workspace.layer is not None
+        waits = self._workspace.why_busy if image else NO_IMAGE
         for made in self.class_buttons:
-            made.setEnabled(view is not None or startable)
+            enable(made, waits if view is None else "")
         classes = bool(self._workspace.classes)
-        self.new_class.setEnabled(classes)
+        enable(self.new_class, "" if classes else NO_CLASSES)
         self.empty.setVisible(
             view is None and self._workspace.layer is not None and classes
         )
-        self.empty.setEnabled(startable)
+        enable(self.empty, waits)
         self._show_counts(view)
         self._show_saved()
         self._mark_label()
@@ -344,7 +385,8 @@ class CorrectSection(Section):
             for label, count in sorted(counts.items())
             if view is not None
         ]
-        self.clear.setEnabled(bool(parts))
+        untouched = "" if parts else NOTHING_TOUCHED
+        enable(self.clear, NO_MASK if view is None else untouched)
         self.text.setText(self._describe(parts, view))
 
     def _show_saved(self) -> None:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.tooltips import enable
 
 if TYPE_CHECKING:
     from napari_unet.state.model_so_far import ModelSoFar
@@ -77,4 +78,4 @@ class BetterModel(QWidget):
 
     def _show_state(self) -> None:
         self.show_it.setVisible(self._model is not None)
-        self.show_it.setEnabled(not self._workspace.activity)
+        enable(self.show_it, self._workspace.why_busy)

@@ -17,6 +17,7 @@ from napari_unet.viewer.conversion import full_data, labelled_layout
 from napari_unet.viewer.screen_layer import is_screen_layer
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import Section, TextLine, add_row, rows
+from napari_unet.widgets.tooltips import enable, explain
 from unet_engine.errors import EngineError
 from unet_engine.images.labels.choices import LABEL_VALUES, parse_unlabelled
 
@@ -179,8 +180,8 @@ class PairsSection(Section):
     def _on_chosen(self) -> None:
         """Show what is known of the pair that was chosen in the list."""
         pair = self._chosen()
-        self.remove.setEnabled(pair is not None)
-        self.remove.setToolTip(_CHOOSE_FIRST if pair is None else _REMOVE)
+        explain(self.remove, _REMOVE)
+        enable(self.remove, _CHOOSE_FIRST if pair is None else "")
         if pair is None:
             return
         with self.label_values.changed.blocked(), self.unlabelled.changed.blocked():

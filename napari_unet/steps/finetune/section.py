@@ -27,6 +27,7 @@ from napari_unet.widgets.buttons import button
 from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import TrainingSection
+from napari_unet.widgets.tooltips import enable, explain
 from unet_engine.errors import DataError, EngineError
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.sources import Latest
@@ -55,6 +56,7 @@ _OTHERS = (
     "the same weight: those in the folders of the open ones, and those that this model "
     "or one that it was tuned from learned from."
 )
+_STOPPING = "It is stopping."
 _STOP = ("Stop", "End the training now and keep the best model.")
 
 
@@ -132,7 +134,7 @@ class FineTuneSection(TrainingSection):
 
     def start(self) -> None:
         """Train, unless a model is trained or there is nothing to learn from."""
-        if self.running or not self._may_start or not self.try_saving():
+        if self.running or self._why_not_start or not self.try_saving():
             return
         if not self._workspace.model_is_there():
             return
@@ -289,9 +291,9 @@ class FineTuneSection(TrainingSection):
             super()._end_without_layer(job)
 
     def _enable_inputs(self, enabled: bool) -> None:
-        self.others.enabled = enabled
-        self.settings.enabled = enabled
-        self.pairs.setEnabled(enabled)
+        why = "" if enabled else self._workspace.why_training
+        for part in (self.others.native, self.settings.native, self.pairs):
+            enable(part, why)
 
     def _follow_model(self) -> None:
         """Take the settings of the paper of a network, and name the button by it."""
@@ -304,9 +306,10 @@ class FineTuneSection(TrainingSection):
         self._show_button()
 
     @property
-    def _may_start(self) -> bool:
-        """Whether no other run learns or shows what this one would."""
-        return self._workspace.activity != "pretrain"
+    def _why_not_start(self) -> str:
+        """Why it must wait for a run that learns or shows what this one would."""
+        waits = self._workspace.activity == "pretrain"
+        return self._workspace.why_busy if waits else ""
 
     def _on_activity_changed(self) -> None:
         self._enable_inputs(not self._workspace.training)
@@ -321,8 +324,9 @@ class FineTuneSection(TrainingSection):
         if training:
             text, tooltip = _STOP
         self.train.setText(text)
-        self.train.setToolTip(tooltip)
-        self.train.setEnabled(not self.stopping if training else self._may_start)
+        explain(self.train, tooltip)
+        stopping = _STOPPING if self.stopping else ""
+        enable(self.train, stopping if training else self._why_not_start)
 
     def _show_others(self) -> None:
         here = self._workspace.touched_working_images(others=False)

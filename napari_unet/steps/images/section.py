@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.listing import GatheredImages, gather_run
 from napari_unet.steps.images.following import PREDICT, ListFollower
-from napari_unet.steps.images.keys import ACCEPT_KEY, NEXT_KEY, PREVIOUS_KEY
 from napari_unet.steps.images.list_view import EntryList
 from napari_unet.steps.images.opening import ImageOpener
 from napari_unet.steps.images.problems import ProblemRow
@@ -22,6 +21,7 @@ from napari_unet.steps.images.suggesting import ImageSuggestion
 from napari_unet.viewer.files import folder_of
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import Section, TextLine, column
+from napari_unet.widgets.tooltips import enable, explain
 from unet_engine.errors import DataError
 from unet_engine.image_list.image_list import ImageList
 from unet_engine.image_list.list_file import SUFFIX
@@ -43,6 +43,11 @@ _EMPTY = (
     "beside them keeps what is done."
 )
 _LISTS = f"Lists of images (*{SUFFIX})"
+_END = "This is the {0} image of the list."
+_ACCEPT = "The mask of this image is right: go on to the next."
+_TAKE_BACK = "Take the acceptance back."
+_NOT_LISTED = "The image on screen is not in the list: add it first."
+_READ_ONLY = "Another window changes this list, and this one only reads it."
 _TOOLTIP = "The images of this work, and how far each is. Drop files or folders on it."
 
 
@@ -115,10 +120,8 @@ class ImagesSection(QWidget):
         self.predicting.native.setToolTip(
             "Next and Previous predict the image with the chosen model at once."
         )
-        self.previous = button(
-            "◀", f"Previous image of the list ({PREVIOUS_KEY}).", self.go_previous
-        )
-        self.next = button("▶", f"Next image of the list ({NEXT_KEY}).", self.go_next)
+        self.previous = button("◀", "Previous image of the list.", self.go_previous)
+        self.next = button("▶", "Next image of the list.", self.go_next)
         self.accepting = button("Accept", "", self.accept)
 
     def _lay_out(self) -> None:
@@ -276,20 +279,20 @@ class ImagesSection(QWidget):
             return
         entry = self.listed.entry
         for made, step in ((self.previous, -1), (self.next, 1)):
-            made.setEnabled(self._neighbour(step) is not None)
+            end = "last" if step > 0 else "first"
+            none = "" if self._neighbour(step) is not None else _END.format(end)
+            enable(made, none)
         accepted = entry is not None and entry.state == "accepted"
         self.accepting.setText("Accepted ✓" if accepted else "Accept image")
-        self.accepting.setEnabled(entry is not None and not self.listed.read_only)
-        self.accepting.setToolTip(
-            f"Take the acceptance back ({ACCEPT_KEY})."
-            if accepted
-            else f"The mask of this image is right: go on to the next ({ACCEPT_KEY})."
-        )
+        explain(self.accepting, _TAKE_BACK if accepted else _ACCEPT)
+        elsewhere = _READ_ONLY if self.listed.read_only else ""
+        enable(self.accepting, _NOT_LISTED if entry is None else elsewhere)
         searching = self.suggestion.running
         self.suggest.setText("Stop search" if searching else "Suggest image")
-        self.suggest.setToolTip(
+        explain(
+            self.suggest,
             "Look at images without strokes and open the one of which the model is "
-            "least sure."
+            "least sure.",
         )
 
     def dragEnterEvent(self, event: Any) -> None:

@@ -16,6 +16,7 @@ from napari_unet.viewer.conversion import mask_indices
 from napari_unet.viewer.drawn_line import DrawnLine
 from napari_unet.widgets.buttons import NarrowButton, SideBySide
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.tooltips import enable, explain
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ _TOOLS: dict[Tool, _About] = {
     ),
 }
 _HOW = "{0} Ctrl+Z takes it back, {1} ends the tool."
+_NO_OBJECTS = "There are no objects yet: separate them first."
 _LEARNED = "Fine-tune learns from what you correct."
 
 
@@ -100,7 +102,7 @@ class CorrectingTools(QWidget):
             made = NarrowButton(about.text)
             made.setCheckable(True)
             key = about.key.replace("-", "+")
-            made.setToolTip(f"{about.tooltip} {_LEARNED} Key in the layer: {key}.")
+            explain(made, f"{about.tooltip} {_LEARNED} Key in the layer: {key}.")
             made.clicked.connect(partial(self._on_clicked, tool))
             self.buttons[tool] = made
         self.text = TextLine()
@@ -110,12 +112,20 @@ class CorrectingTools(QWidget):
         layout.addWidget(self.text)
         self.destroyed.connect(self._line.remove)
 
-    def follow(self, view: ObjectsView | None, *, enabled: bool) -> None:
-        """Offer the tools for the objects of an image; None for none."""
-        if self._view is not None and (self._view is not view or not enabled):
+    def follow(self, view: ObjectsView | None, busy: str = "") -> None:
+        """Offer the tools for the objects of an image; None for none.
+
+        Parameters
+        ----------
+        view
+            The objects.
+        busy
+            Why they cannot be used now; empty when they can.
+        """
+        if self._view is not None and (self._view is not view or busy):
             self.end()
         for made in self.buttons.values():
-            made.setEnabled(view is not None and enabled)
+            enable(made, _NO_OBJECTS if view is None else busy)
         layer = None if view is None else view.layer
         if layer is not None and layer is not self._bound:
             self._bound = layer

@@ -28,6 +28,7 @@ from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import JobSection
+from napari_unet.widgets.tooltips import enable, explain
 from unet_engine.errors import DataError, EngineError
 from unet_engine.objects import SemanticMask, describe_left_out
 
@@ -52,6 +53,8 @@ _QUICK = 2**24
 
 _SEPARATE = ("Separate objects", "Give every object of the mask a number, and measure.")
 _MEASURE = ("Measure objects", "Measure the objects as they are, changed by hand too.")
+_NO_OBJECTS = "There are no objects yet: separate them first."
+_NO_WINDOW = "The viewer has no window for a table."
 _NO_MASK = "There is no mask yet: predict one in step 1, or paint one in step 2."
 _HELP = "When {0!r} is good: each of its objects gets a number and is measured."
 _NONE = "There are no objects in the mask: it is empty, or all are too small."
@@ -405,7 +408,7 @@ class ObjectsSection(JobSection):
             view.outdate()
 
     def _enable_inputs(self, enabled: bool) -> None:
-        self.form.setEnabled(enabled)
+        enable(self.form, "" if enabled else self._workspace.why_busy)
 
     def _show_state(self, *_: Any) -> None:
         """Follow the mask of the chosen image, and show what there is of it."""
@@ -413,16 +416,17 @@ class ObjectsSection(JobSection):
         self.form.follow(None if view is None else self._mask_info(view))
         text, tooltip = _MEASURE if self.form.keeps else _SEPARATE
         self.separate.setText(text)
-        self.separate.setToolTip(tooltip)
-        objects, busy = self.objects, bool(self._workspace.activity)
+        explain(self.separate, tooltip)
+        objects, busy = self.objects, self._workspace.why_busy
         self._follow_objects(objects)
-        self.correcting.follow(objects, enabled=not busy)
-        self.tracking.follow(self._workspace.layer, objects, enabled=not busy)
+        self.correcting.follow(objects, busy)
+        self.tracking.follow(self._workspace.layer, objects, busy)
         if objects is not None and view is not None:
             objects.recorder.new_class = max(1, int(view.layer.selected_label))
         listed = objects is not None and len(objects.table["label"]) > 0
-        self.save.setEnabled(listed and not busy)
-        self.table.setEnabled(listed and hasattr(self._viewer, "window"))
+        enable(self.save, busy if listed else _NO_OBJECTS)
+        windowless = "" if hasattr(self._viewer, "window") else _NO_WINDOW
+        enable(self.table, windowless if listed else _NO_OBJECTS)
         if view is None:
             self.help_text.setText(_NO_MASK)
         else:

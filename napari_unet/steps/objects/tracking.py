@@ -15,6 +15,7 @@ from napari_unet.steps.objects.file_dialog import choose_track_file
 from napari_unet.viewer.files import folder_of
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.tooltips import enable
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         ) -> None: ...
 
 
+_NO_TRACKS = "There are no tracks yet: follow the objects first."
 _OLD = "The objects were changed since then: follow them again."
 
 
@@ -94,9 +96,7 @@ class TrackingTools(QWidget):
         layout.addWidget(self.text)
         self.hide()
 
-    def follow(
-        self, source: Any, objects: ObjectsView | None, *, enabled: bool
-    ) -> None:
+    def follow(self, source: Any, objects: ObjectsView | None, busy: str = "") -> None:
         """Take the objects of the chosen image.
 
         Parameters
@@ -105,14 +105,14 @@ class TrackingTools(QWidget):
             The image layer.
         objects
             Of it; None where there are none.
-        enabled
-            Nothing is running.
+        busy
+            Why nothing can be started now; empty when it can.
         """
         self._source, self._objects = source, objects
         self.setVisible(objects is not None and _has_frames(objects))
         view = tracks_of(self._viewer, source)
-        self.link.setEnabled(enabled)
-        self.save.setEnabled(enabled and view is not None)
+        enable(self.link, busy)
+        enable(self.save, busy if view is not None else _NO_TRACKS)
         text = ""
         if view is not None:
             text = _describe(view.found)

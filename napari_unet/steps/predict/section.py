@@ -28,6 +28,7 @@ from napari_unet.widgets.buttons import button
 from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import minutes_seconds
 from napari_unet.widgets.job_section import JobSection
+from napari_unet.widgets.tooltips import enable, explain
 from unet_engine.errors import EngineError
 from unet_engine.images import match_channels
 from unet_engine.prediction.events import TileDone
@@ -320,12 +321,12 @@ class PredictSection(JobSection):
         self.text.setText(" ".join([line, *noise, *notes]))
 
     def _enable_inputs(self, enabled: bool) -> None:
-        self.form.setEnabled(enabled)
+        enable(self.form, "" if enabled else self._workspace.why_busy)
 
     def _on_form_changed(self) -> None:
         text, tooltip = _DENOISE if self._denoises else _PREDICT
         self.predict.setText(text)
-        self.predict.setToolTip(tooltip)
+        explain(self.predict, tooltip)
         if not self._workspace.activity:
             model = self._workspace.model
             refused = model is not None and self._refusal()

@@ -14,6 +14,7 @@ from napari_unet.viewer.conversion import image_of, layouts_of
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import Section, TextLine, add_row, config_form, rows
 from napari_unet.widgets.job_section import TrainingSection
+from napari_unet.widgets.tooltips import enable
 from unet_engine.errors import EngineError
 from unet_engine.training.config import PretrainConfig
 from unet_engine.training.pretraining_start import (
@@ -226,13 +227,13 @@ class PretrainSection(TrainingSection):
 
     def _on_activity_changed(self) -> None:
         super()._on_activity_changed()
-        self.pretrain.setEnabled(not self._workspace.busy)
+        enable(self.pretrain, self._workspace.why_busy or self._workspace.why_training)
 
     def _enable_inputs(self, enabled: bool) -> None:
-        self.minutes.enabled = self.others.enabled = enabled
-        self.purpose.enabled = enabled
-        self.settings.enabled = enabled
-        self.close_button.setEnabled(enabled)
+        why = "" if enabled else self._workspace.why_busy
+        for part in (self.minutes, self.others, self.purpose, self.settings):
+            enable(part.native, why)
+        enable(self.close_button, why)
 
     def _show_others(self) -> None:
         """Show what is learned from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,30 +70,47 @@ def test_dock_is_in_both_menus(
 
 
 @pytest.mark.parametrize(
-    ("command", "section", "method"),
+    ("command", "path"),
     [
-        ("predict", "predict", "start"),
-        ("accept_view", "correct", "accept_view"),
-        ("fine_tune", "fine_tune", "start"),
-        ("objects", "", "open_objects"),
-        ("new_model", "", "new_model"),
-        ("pretrain", "", "open_pretraining"),
-        ("manage_models", "", "manage_models"),
+        ("predict", "predict.predict"),
+        ("accept_view", "correct.accept"),
+        ("fine_tune", "fine_tune.train"),
+        ("objects", "correct.objects"),
     ],
 )
 def test_commands_press_the_buttons(
     command: str,
-    section: str,
+    path: str,
+    make_napari_viewer: Callable[[], napari.Viewer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    button = attrgetter(path)(_commands.open_dock(make_napari_viewer()))
+    pressed = []
+    monkeypatch.setattr(button, "click", lambda: pressed.append(command))
+    button.setEnabled(True)
+    execute(command)
+    assert pressed == [command]
+
+
+@pytest.mark.parametrize(
+    ("command", "method"),
+    [
+        ("new_model", "new_model"),
+        ("pretrain", "open_pretraining"),
+        ("manage_models", "manage_models"),
+    ],
+)
+def test_commands_open_what_they_name(
+    command: str,
     method: str,
     make_napari_viewer: Callable[[], napari.Viewer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dock = _commands.open_dock(make_napari_viewer())
-    pressed = []
-    part = getattr(dock, section) if section else dock
-    monkeypatch.setattr(part, method, lambda: pressed.append(command))
+    opened = []
+    monkeypatch.setattr(dock, method, lambda: opened.append(command))
     execute(command)
-    assert pressed == [command]
+    assert opened == [command]
 
 
 def test_models_folder_is_made_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:

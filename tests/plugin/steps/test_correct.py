@@ -9,6 +9,7 @@ import pytest
 
 from napari_unet.dock import UNetWidget
 from napari_unet.viewer.private import camera_of
+from unet_engine.labels import IGNORE
 
 if TYPE_CHECKING:
     from conftest import Docked
@@ -221,3 +222,60 @@ def test_a_dock_that_is_opened_again_goes_on(real_dock: Docked, plane: Any) -> N
     assert widget.masks.current.working_image.counts == kept
     layer.paint((60, 60), 0)
     assert set(widget.masks.current.working_image.counts) == {0, 1}
+
+
+def test_the_unmark_brush_gives_pixels_back(masked: Docked) -> None:
+    working_image = masked.widget.workspace.working_image
+    mask, section = masked.mask, masked.widget.correct
+    mask.data[0, 30:60, 30:60] = 1
+    working_image.replace_mask(mask.data)
+    mask.brush_size = 20
+    mask.paint((0, 45, 45), 0)
+    mask.paint((0, 10, 10), 1)
+    before = working_image.annotations.target((0,)).copy()
+    assert masked.counts[1] and not mask.data[0, 45, 45]
+    section.unmark.click()
+    assert section.unmark.isChecked() and mask.mode == "paint"
+    mask.brush_size = 8
+    mask.paint((0, 45, 45), 1)
+    after = working_image.annotations.target((0,))
+    assert mask.data[0, 45, 45] == 1, "the prediction again"
+    assert after[45, 45] == IGNORE and after[45, 53] == 0
+    assert (after[:30, :30] == before[:30, :30]).all(), "elsewhere all stays"
+    np.testing.assert_array_equal(mask._slice.image.raw, mask.data[0])
+    mask.undo()
+    np.testing.assert_array_equal(working_image.annotations.target((0,)), before)
+    assert mask.data[0, 45, 45] == 0
+    mask.redo()
+    np.testing.assert_array_equal(working_image.annotations.target((0,)), after)
+
+
+def test_unmarking_what_is_untouched_changes_nothing(masked: Docked) -> None:
+    masked.widget.correct.unmark.click()
+    masked.mask.paint((0, 45, 45), 1)
+    assert masked.counts == {} and not masked.mask.data.any()
+    assert not masked.widget.workspace.working_image.annotations.strokes
+    masked.mask.paint((0, 20, 20), 1)
+    masked.widget.correct.class_buttons[1].click()
+    masked.mask.paint((0, 20, 20), 1)
+    masked.mask.preserve_labels = True
+    count = masked.counts[1]
+    masked.widget.correct.unmark.click()
+    masked.mask.paint((0, 20, 20), 1)
+    assert masked.counts == {1: count}, "the labels are locked"
+
+
+def test_another_tool_or_class_ends_unmarking(masked: Docked) -> None:
+    section, recorder = masked.widget.correct, masked.widget.masks.current.recorder
+    for leave in (
+        lambda: section.class_buttons[1].click(),
+        lambda: setattr(masked.mask, "mode", "erase"),
+        lambda: setattr(masked.mask, "selected_label", 0),
+    ):
+        masked.mask.selected_label = 1
+        section.unmark.click()
+        masked.mask.mode = "pan_zoom"
+        masked.mask.mode = "paint"
+        assert recorder.unmarks and section.unmark.isChecked()
+        leave()
+        assert not recorder.unmarks and not section.unmark.isChecked()
