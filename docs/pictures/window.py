@@ -45,17 +45,18 @@ _Part = TypeVar("_Part", bound=QWidget)
 
 
 class Window:
-    """A napari window with a sample image and the dock of the plugin.
+    """A napari window with a sample image, or none, and the dock of the plugin.
 
     Parameters
     ----------
     sample
-        Key of a sample of the plugin.
+        Key of a sample of the plugin; None for a window without an image.
     """
 
-    def __init__(self, sample: str) -> None:
+    def __init__(self, sample: str | None) -> None:
         self.viewer = napari.Viewer(title="napari")
-        self.viewer.open_sample(_PLUGIN, sample)
+        if sample is not None:
+            self.viewer.open_sample(_PLUGIN, sample)
         self.dock: Any = self.viewer.window.add_plugin_dock_widget(_PLUGIN, "U-Net")[1]
         self.frame: QWidget = self.dock.window()
         self.frame.resize(*SIZE)

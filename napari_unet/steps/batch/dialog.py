@@ -18,7 +18,7 @@ from napari_unet.steps.batch.form import BatchForm
 from napari_unet.steps.batch.image_rows import ImageRows
 from napari_unet.steps.batch.object_on_screen import ObjectOnScreen
 from napari_unet.steps.run_texts import texts_of_batch
-from napari_unet.widgets.buttons import SideBySide, button
+from napari_unet.widgets.buttons import SideBySide, button, make_primary
 from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import ProgressLine, TextLine, column
 from unet_engine.batch import (
@@ -115,8 +115,8 @@ class BatchDialog(QDialog):
         self._show_state()
 
     def _make_buttons(self) -> None:
-        self.start_button = button(
-            "Start", "Begin, or go on where an earlier batch ended.", self.start
+        self.start_button = make_primary(
+            button("Start", "Begin, or go on where an earlier batch ended.", self.start)
         )
         self.pause_button = button(
             "Pause", "Hold the batch; the computer is free meanwhile.", self.pause

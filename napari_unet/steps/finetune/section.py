@@ -23,7 +23,7 @@ from napari_unet.steps.finetune.new_strokes import (
 from napari_unet.steps.finetune.settings import TrainingSettings
 from napari_unet.steps.run_texts import texts_of_training
 from napari_unet.viewer.conversion import full_data, image_of
-from napari_unet.widgets.buttons import button
+from napari_unet.widgets.buttons import button, make_primary
 from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import TrainingSection
@@ -111,7 +111,9 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.advanced)
 
     def _make_buttons(self) -> None:
-        self.train = button("Fine-tune", _FINE_TUNE, self.start_or_stop)
+        self.train = make_primary(
+            button("Fine-tune", _FINE_TUNE, self.start_or_stop)
+        )
         self.better = BetterModel(self._workspace)
         self.content.addWidget(self.better)
         self._add_controls(self.train, self.train)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from napari_unet.widgets.buttons import button
+from napari_unet.widgets.buttons import button, make_primary
 from unet_engine.models.collection.renaming import why_not_changed
 from unet_engine.prediction.fitting import why_gone
 
@@ -57,6 +57,7 @@ class ModelActions(QWidget):
         self.buttons: dict[str, QPushButton] = {
             key: button(*texts, calls[key]) for key, texts in _TEXTS.items()
         }
+        make_primary(self.buttons["use"])
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for number, made in enumerate(self.buttons.values()):

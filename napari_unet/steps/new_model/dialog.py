@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QProgressBar, QWidget
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.jobs.prediction import fetch_run
 from napari_unet.steps.new_model.form import ModelForm
+from napari_unet.widgets.buttons import make_primary
 from napari_unet.widgets.forms import TextLine, column
 from unet_engine.errors import EngineError
 from unet_engine.models.fcn_trunks import FCN_FORMS
@@ -73,6 +74,7 @@ class NewModelDialog(QDialog):
         self.create = buttons.addButton(
             "Create", QDialogButtonBox.ButtonRole.AcceptRole
         )
+        make_primary(self.create)
         self.cancel = buttons.button(QDialogButtonBox.StandardButton.Cancel)
         self.cancel.setIcon(QIcon())
         buttons.accepted.connect(self._on_accepted)

@@ -24,7 +24,7 @@ from napari_unet.steps.objects.table import dock_table, table_in
 from napari_unet.steps.objects.tracking import TrackingTools
 from napari_unet.steps.run_texts import texts_of_objects
 from napari_unet.viewer.files import folder_of
-from napari_unet.widgets.buttons import SideBySide, button
+from napari_unet.widgets.buttons import SideBySide, button, make_primary
 from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import TextLine
 from napari_unet.widgets.job_section import JobSection
@@ -126,7 +126,7 @@ class ObjectsSection(JobSection):
         self._show_state()
 
     def _make_buttons(self) -> None:
-        self.separate = button(*_SEPARATE, self.start)
+        self.separate = make_primary(button(*_SEPARATE, self.start))
         cancel = button("Cancel", "Stop here. Earlier objects stay.", self.stop)
         self._add_controls(self.separate, cancel)
         self.save = button(

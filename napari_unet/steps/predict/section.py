@@ -24,7 +24,7 @@ from napari_unet.steps.predict.form import PredictionForm
 from napari_unet.steps.predict.time_left import MeasuredSpeeds, SpeedMeter
 from napari_unet.steps.run_texts import texts_of_prediction
 from napari_unet.viewer.viewport import ViewportTracker
-from napari_unet.widgets.buttons import button
+from napari_unet.widgets.buttons import button, make_primary
 from napari_unet.widgets.copy_button import CopyButton
 from napari_unet.widgets.forms import minutes_seconds
 from napari_unet.widgets.job_section import JobSection
@@ -100,7 +100,7 @@ class PredictSection(JobSection):
         self._on_activity_changed()
 
     def _make_buttons(self) -> None:
-        self.predict = button(*_PREDICT, self.start)
+        self.predict = make_primary(button(*_PREDICT, self.start))
         cancel = button("Cancel", "Stop here. Finished tiles stay.", self.stop)
         self._add_controls(self.predict, cancel)
         self.progress.setToolTip("Finished tiles")

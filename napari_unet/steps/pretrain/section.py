@@ -11,7 +11,7 @@ from napari.utils.notifications import show_info, show_warning
 from napari_unet.jobs.training import PretrainingOrder, pretrain_run
 from napari_unet.state.untrained_model import file_name
 from napari_unet.viewer.conversion import image_of, layouts_of
-from napari_unet.widgets.buttons import button
+from napari_unet.widgets.buttons import button, make_primary
 from napari_unet.widgets.forms import Section, TextLine, add_row, config_form, rows
 from napari_unet.widgets.job_section import TrainingSection
 from napari_unet.widgets.tooltips import enable
@@ -131,8 +131,8 @@ class PretrainSection(TrainingSection):
         return _PURPOSES[self.purpose.value]
 
     def _make_buttons(self) -> None:
-        self.pretrain = button(
-            "Pretrain", "Learn from the pixels of the image alone.", self.start
+        self.pretrain = make_primary(
+            button("Pretrain", "Learn from the pixels of the image alone.", self.start)
         )
         cancel = button("Stop", "End now and keep the best model.", self.stop)
         self._add_controls(self.pretrain, cancel)
