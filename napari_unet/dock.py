@@ -324,6 +324,8 @@ class UNetWidget(QWidget):
         self.correct.objects_wanted.connect(self.open_objects)
         self.objects.finished.connect(partial(self._scroll_to, self.objects.table))
         self.compare.scores.done.connect(partial(self._scroll_to, self.compare))
+        for training in (self.pretrain, self.fine_tune):
+            training.begun.connect(partial(self._scroll_to, training))
         self.workspace.models_changed.connect(self._keep_untrained)
         self._data_watch.renewed.connect(self._on_data_renewed)
         self._data_watch.replaced.connect(self._on_data_replaced)

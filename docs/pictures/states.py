@@ -29,7 +29,7 @@ DOCK = (330, 720)
 """Width and height of the dock where it is drawn alone."""
 THEMES = ("dark", "light")
 IMAGES = 5
-_STROKES = {1: [(40, 30), (60, 90)], 0: [(200, 60), (220, 120)]}
+_STROKES = {1: [(19, 38), (20, 52)], 0: [(90, 20), (96, 60)]}
 """Corners of a stroke of each class, row and column in pixels."""
 
 

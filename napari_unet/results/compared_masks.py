@@ -153,9 +153,9 @@ def find_masks(viewer: ViewerModel, masks: Masks) -> list[ComparedMask]:
         made = f" ({versions.shown.name})" if versions.shown else ""
         found.append(ComparedMask(name=f"the mask{made}", layer=view.layer, view=view))
         if versions.hidden is not None:
-            name = f"the mask before ({versions.hidden.name})"
+            name = f"mask before ({versions.hidden.name})"
             if versions.shows_earlier:
-                name = f"the newer mask ({versions.hidden.name})"
+                name = f"newer mask ({versions.hidden.name})"
             found.append(
                 ComparedMask(name=name, layer=view.layer, view=view, earlier=True)
             )

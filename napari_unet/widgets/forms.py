@@ -204,6 +204,8 @@ def config_form(config: type, *, leave_out: tuple[str, ...] = ()) -> FunctionGui
     form.margins = (0, 0, 0, 0)
     for field in form:
         _make_narrow(field)
+    # magicgui makes labels equally wide when one has changed, not when they are made.
+    form[0].label = form[0].label
     return form
 
 

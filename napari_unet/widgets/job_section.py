@@ -7,6 +7,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
 from napari_unet.widgets.buttons import SideBySide, button
@@ -185,7 +186,14 @@ class TrainingSection(JobSection):
         Name of napari's theme.
     score
         By which the best model is found.
+
+    Attributes
+    ----------
+    begun
+        A training began, and the section has grown by its curve.
     """
+
+    begun = Signal()
 
     def __init__(
         self,
@@ -235,6 +243,7 @@ class TrainingSection(JobSection):
             on_events=self._on_events,
             on_result=on_result,
         )
+        self.begun.emit()
 
     @property
     def running(self) -> bool:

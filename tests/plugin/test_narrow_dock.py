@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_unet.widgets.buttons import NamedButton, NarrowButton
 
 if TYPE_CHECKING:
+    import numpy as np
     from conftest import Docked
 
 NARROW = 188
@@ -80,3 +81,25 @@ def test_what_a_section_shows_when_it_is_unfolded_is_in_viewport(dock: Docked) -
 
     dock.bot.wait(50)
     assert row_is_in_viewport()
+
+
+def test_the_curve_of_a_training_is_in_viewport(
+    dock: Docked, plane: np.ndarray, improving: None
+) -> None:
+    dock.widget.resize(330, 500)
+    dock.widget.show()
+    dock.viewer.add_image(plane, name="cells")
+    dock.widget.correct.start_empty()
+    for at, label in ((20, 1), (80, 0)):
+        dock.mask.paint((at, at), label)
+    area, section = dock.widget._area, dock.widget.fine_tune
+    area.ensureWidgetVisible(section.train)
+    dock.bot.mouseClick(section.train, Qt.MouseButton.LeftButton)
+
+    def curve_is_in_viewport() -> bool:
+        curve = section.curve
+        bottom = curve.mapTo(area.viewport(), curve.rect().bottomLeft()).y()
+        return bool(0 < bottom <= area.viewport().height())
+
+    dock.bot.waitUntil(curve_is_in_viewport, timeout=5000)
+    dock.wait()

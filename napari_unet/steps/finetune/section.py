@@ -111,9 +111,7 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.advanced)
 
     def _make_buttons(self) -> None:
-        self.train = make_primary(
-            button("Fine-tune", _FINE_TUNE, self.start_or_stop)
-        )
+        self.train = make_primary(button("Fine-tune", _FINE_TUNE, self.start_or_stop))
         self.better = BetterModel(self._workspace)
         self.content.addWidget(self.better)
         self._add_controls(self.train, self.train)

@@ -297,7 +297,7 @@ def test_the_mask_before_is_compared_without_taking_it_back(
     touched = compared.widget.workspace.working_image.annotations.touched(())
     choice = section(compared).choice
     assert choice.second.currentText() == "truth", "what was chosen stays"
-    choose(choice.second, "the mask before (tiny)")
+    choose(choice.second, "mask before (tiny)")
     click(compared, "flicker")
     section(compared).flicker()
     shown = values(compared) - np.where(
