@@ -39,6 +39,7 @@ from napari_unet.steps.correct.live import close_all
 from napari_unet.steps.correct.live_row import LiveRow
 from napari_unet.steps.correct.section import CorrectSection
 from napari_unet.steps.finetune.section import FineTuneSection
+from napari_unet.steps.images.form_values import FormValues
 from napari_unet.steps.images.section import ImagesSection
 from napari_unet.steps.models.dialog import ModelsDialog
 from napari_unet.steps.new_model.defaults import defaults_for
@@ -141,6 +142,16 @@ class UNetWidget(QWidget):
         )
         self.images.batch_wanted.connect(self.open_batch)
         self.images.follower.size_wanted.connect(self._choose_object_size)
+        self.form_values = FormValues(
+            self.workspace.listed,
+            {
+                "predict": form.fields,
+                "fine-tune": self.fine_tune.fields,
+                "objects": self.objects.form.fields,
+            },
+            {"fine-tune": lambda: self.fine_tune.advanced.usual},
+            self,
+        )
         self.compare = CompareSection(
             self.viewer, self.workspace, self.masks, self.live.live
         )

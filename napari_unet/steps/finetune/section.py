@@ -35,6 +35,7 @@ from unet_engine.training.events import DataChanged, Validation
 from unet_engine.training.score_line import describe_scores
 
 if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
 
     from napari_unet.jobs.job import Job
@@ -119,6 +120,12 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.strokes.text)
         self.content.addWidget(self.save_again)
         self.content.addWidget(self.curve)
+
+    @property
+    def fields(self) -> dict[str, ValueWidget]:
+        """The controls whose values are kept with a list of images, by name."""
+        shown = {w.name: w for w in self.settings if w.name != "device"}
+        return {**shown, "shows_better": self.better.by_itself}
 
     def _texts(self) -> RunTexts:
         return texts_of_training(

@@ -38,6 +38,11 @@ class TrainingSettings(Section):
         self._usual: dict[str, Any] = {w.name: w.value for w in self.form}
         self._followed: Mapping[str, Any] = {}
 
+    @property
+    def usual(self) -> dict[str, Any]:
+        """The values of the form when the user sets none."""
+        return {**self._usual, **self._followed}
+
     def follow(self, architecture: str, *, transfer: bool) -> None:
         """Fill in the recipe of a network, and take back that of the last one.
 
@@ -51,15 +56,16 @@ class TrainingSettings(Section):
             The weights to start from were trained already.
         """
         row = ARCHITECTURES[architecture]
-        recipe = row.recipe_for(transfer=transfer)
-        if recipe == self._followed:
+        recipe, before = row.recipe_for(transfer=transfer), self._followed
+        if recipe == before:
             return
-        for name, value in self._followed.items():
+        # First, as whoever follows the form compares it with what is usual.
+        self._followed = recipe
+        for name, value in before.items():
             if self.form[name].value == value:
                 self.form[name].value = self._usual[name]
         for name, value in recipe.items():
             self.form[name].value = value
-        self._followed = recipe
         self.recipe.setText(_describe(row.title, recipe))
 
 

@@ -145,6 +145,13 @@ class ObjectsForm(QWidget):
         layout.addWidget(self.advanced)
 
     @property
+    def fields(self) -> dict[str, Any]:
+        """The controls whose values are kept with a list of images, by name."""
+        shown = {w.name: w for w in self.settings if w.name not in _OWN_ROWS}
+        own = {name: getattr(self, name) for name in _OWN_ROWS}
+        return {**shown, **own, "extent": self.extent}
+
+    @property
     def config(self) -> ObjectConfig:
         """The settings of the form."""
         for name in _OWN_ROWS:

@@ -23,7 +23,7 @@ class MergingSlider(QWidget):
         Of ``ObjectConfig.merging``, from 0 to 1.
     """
 
-    moved = Signal()
+    changed = Signal()
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class MergingSlider(QWidget):
         self.slider.setRange(0, _STEPS)
         self.slider.setAccessibleName("Split more or merge more")
         self.value = value
-        self.slider.valueChanged.connect(self.moved)
+        self.slider.valueChanged.connect(self.changed)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(QLabel("Split more"))

@@ -111,7 +111,7 @@ class ObjectsSection(JobSection):
         self.content.addWidget(self.form)
         self._make_buttons()
         self.live = LiveSplit(viewer, self._live_order, self)
-        self.form.merging.moved.connect(self.live.request)
+        self.form.merging.changed.connect(self.live.request)
         self.form.method.changed.connect(self._show_state)
         workspace.layer_changed.connect(self.live.end)
         workspace.layer_changed.connect(self._forget_result)

@@ -41,12 +41,16 @@ from unet_engine.prediction.scale import describe_scale
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
 
     from napari_unet.state.working_image import WorkingImage
     from napari_unet.state.workspace import Workspace
     from unet_engine.images import Image
     from unet_engine.models.spec import ModelSpec
+
+_ELSEWHERE = ("device", "probabilities", "object_maps", "object_size", "pixel_size")
+"""Settings that are no rows of the form of those that few need."""
 
 WHOLE_STACK = "whole stack"
 THIS_SLICE = "this slice"
@@ -106,13 +110,7 @@ class PredictionForm(QWidget):
         self.probability = CheckBox(text="Show probabilities too")
         self.settings = config_form(
             PredictConfig,
-            leave_out=(
-                "device",
-                "probabilities",
-                "object_maps",
-                "object_size",
-                "pixel_size",
-            ),
+            leave_out=_ELSEWHERE,
         )
         self.image.native.setPlaceholderText("no image is open")
 
@@ -157,6 +155,12 @@ class PredictionForm(QWidget):
         self.advanced.content.addWidget(self.probability.native)
         self.advanced.content.addWidget(self.settings.native)
         layout.addWidget(self.advanced)
+
+    @property
+    def fields(self) -> dict[str, ValueWidget]:
+        """The controls whose values are kept with a list of images, by name."""
+        shown = {w.name: w for w in self.settings if w.name not in _ELSEWHERE}
+        return {**shown, "probabilities": self.probability, "extent": self.scope}
 
     @property
     def config(self) -> PredictConfig:

@@ -291,6 +291,50 @@ def test_the_model_and_the_size_come_back_with_the_list(
     assert dock.widget.images.predicting.value
 
 
+def test_what_was_set_in_the_forms_comes_back_with_the_list(dock: Docked, folder: Path):
+    widget = dock.widget
+    dock.widget.images.add_paths([folder])
+    idle(dock)
+    merging, settings = widget.objects.form.merging, widget.fine_tune.settings
+    usual = settings["minutes"].value, merging.value, settings["learning_rate"].value
+    widget.predict.form.settings["average_flips"].value = "on"
+    settings["minutes"].value = 3.5
+    merging.value = 0.8
+    widget.objects.form.method.value = "components"
+    widget.workspace.listed.close()
+    kept = read_contents(folder / "day.unet").settings["forms"]
+    # What is as usual follows the model and later versions.
+    assert kept == {
+        "predict": {"average_flips": "on"},
+        "fine-tune": {"minutes": 3.5},
+        "objects": {"method": "components", "merging": 0.8},
+    }
+    widget.predict.form.settings["average_flips"].value = "auto"
+    settings["minutes"].value, merging.value = usual[:2]
+    widget.objects.form.method.value = "watershed"
+    widget.images.open_list(folder / "day.unet")
+    idle(dock)
+    assert widget.predict.form.config.average_flips == "on"
+    assert (settings["minutes"].value, merging.value) == (3.5, 0.8)
+    assert settings["learning_rate"].value == usual[2]
+    assert widget.objects.form.config.method == "components"
+
+
+def test_form_values_of_another_version_are_left_out(dock: Docked, folder: Path):
+    dock.widget.images.add_paths([folder])
+    idle(dock)
+    listed = dock.widget.workspace.listed
+    listed.images.remember(
+        {"forms": {"predict": {"average_flips": "never", "gone": 1}, "objects": [3],
+                   "fine-tune": {"minutes": "soon", "seed": 7}}}
+    )  # fmt: skip
+    listed.close()
+    dock.widget.images.open_list(folder / "day.unet")
+    idle(dock)
+    assert dock.widget.predict.form.config.average_flips == "auto"
+    assert dock.widget.fine_tune.settings["seed"].value == 7
+
+
 def test_images_are_predicted_when_they_open(dock: Docked, folder: Path, trained: Any):
     dock.widget.images.add_paths([folder])
     idle(dock)
