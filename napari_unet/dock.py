@@ -49,6 +49,7 @@ from napari_unet.steps.predict.proposal_panel import ProposalPanel
 from napari_unet.steps.predict.section import PredictSection
 from napari_unet.steps.pretrain.section import PretrainSection
 from napari_unet.viewer.conversion import image_of
+from napari_unet.viewer.preferences import preference
 from napari_unet.viewer.private import focus_canvas, unwrapped
 from napari_unet.viewer.screen_layer import is_screen_layer, remove_screen_layers
 from napari_unet.widgets.closing import Closing
@@ -142,6 +143,8 @@ class UNetWidget(QWidget):
         )
         self.images.batch_wanted.connect(self.open_batch)
         self.images.follower.size_wanted.connect(self._choose_object_size)
+        form.device.value = preference("device", "auto")
+        self.fine_tune.better.by_itself.value = preference("show_better_mask", True)
         self.form_values = FormValues(
             self.workspace.listed,
             {

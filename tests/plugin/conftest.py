@@ -102,6 +102,12 @@ class Docked:
         return {} if view is None else view.working_image.counts
 
 
+@pytest.fixture(autouse=True)
+def _no_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have new docks begin as usual, whatever whoever runs the tests has set."""
+    monkeypatch.setattr("napari_unet.dock.preference", lambda _, default: default)
+
+
 @pytest.fixture
 def dock(store: ModelStore, add_model: Any, qtbot: QtBot) -> Docked:
     """The widget on a viewer without window and layers, the tiny model chosen."""
