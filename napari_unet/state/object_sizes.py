@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unet_engine.prediction.scale import config_for, describe_scale, is_estimated
@@ -79,6 +80,10 @@ class ObjectSizes:
         from unet_engine.prediction.size_estimate import estimate_object_size
 
         spec = checkpoint.spec
+        if is_estimated(spec, config) and normalisation.constant:
+            # There are no objects; a note of the prediction states why.
+            self.used = "off"
+            return replace(config, object_size="off")
         if is_estimated(spec, config) and self._of(spec) is None:
             self._found[spec] = estimate_object_size(
                 image, checkpoint, normalisation, config, stop

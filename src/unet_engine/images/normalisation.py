@@ -127,6 +127,11 @@ class Normalisation:
             stain=sample.stain,
         )
 
+    @property
+    def constant(self) -> bool:
+        """Whether all pixels of each channel are alike, so that nothing is found."""
+        return self.low == self.high
+
     def marked(self, image: Image) -> Image:
         """Return the view of the image that is to be read.
 

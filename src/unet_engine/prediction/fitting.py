@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from unet_engine.errors import EngineError
@@ -100,6 +101,39 @@ def why_not_read(image: Image, spec: ModelSpec) -> str:
     except EngineError as error:
         return str(error)
     return ""
+
+
+def describe_extent(
+    image: Image, spec: ModelSpec, factors: Sequence[float]
+) -> tuple[str, ...]:
+    """Return that an image is too small for what a model finds in it to mean much.
+
+    Parameters
+    ----------
+    image, spec
+        What is predicted, by which model.
+    factors
+        How many pixels of the model one of the image becomes, as of `scale_of`.
+
+    Returns
+    -------
+    tuple of str
+        A sentence without a full stop; none where an object, and a step of the
+        coarsest level of the network, fit in.
+    """
+    least = max(*spec.footprint.divisor[-2:], spec.object_size_px or 0)
+    edges = [
+        edge * factor
+        for edge, factor in zip(image.plane_shape, factors[-2:], strict=True)
+    ]
+    if min(edges) >= least:
+        return ()
+    size = " x ".join(map(str, image.plane_shape))
+    return (
+        f"the image of {size} pixels is too small for this model, which needs "
+        f"{ceil(least / min(factors[-2:]))} or more along each axis, so what it finds "
+        "means little; predict a larger part of the sample",
+    )
 
 
 def why_classes_missing(

@@ -24,6 +24,7 @@ from unet_engine.prediction.directions import (
     in_three_directions,
 )
 from unet_engine.prediction.events import Prediction, TileDone
+from unet_engine.prediction.fitting import describe_extent
 from unet_engine.prediction.model_predictor import (
     uses_classifier,
     uses_network,
@@ -34,7 +35,7 @@ from unet_engine.prediction.plan import (
     current_place,
     plan_prediction,
 )
-from unet_engine.prediction.scale import describe_scale
+from unet_engine.prediction.scale import describe_scale, scale_of
 from unet_engine.prediction.scaled_predictor import on_grid_of_model, predictor_for
 from unet_engine.prediction.size_estimate import settled_size
 from unet_engine.prediction.tile_loop import (
@@ -231,6 +232,7 @@ def _result(
         seconds=seconds,
         notes=(
             *((scale,) if scale else ()),
+            *describe_extent(run.image, spec, scale_of(run.image, spec, run.config)),
             *predictor.notes,
             *_halo_notes_of(run),
         ),

@@ -124,7 +124,7 @@ def settled_size(
     """Return a configuration in which the size of objects is no longer ``auto``.
 
     Where it cannot be estimated the sizes of pixels decide, and where they are not
-    known the prediction is on the image's own grid.
+    known, or the image is constant, the prediction is on the image's own grid.
 
     Parameters
     ----------
@@ -138,6 +138,9 @@ def settled_size(
     """
     if not is_estimated(checkpoint.spec, config):
         return config, None
+    if normalisation.constant:
+        # There are no objects, and a note states why.
+        return replace(config, object_size="off"), None
     found = estimate_object_size(image, checkpoint, normalisation, config, stop)
     return config_for(image, checkpoint.spec, config, found), found
 

@@ -12,7 +12,8 @@ from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.collection.deletion import delete_model, restore_model
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import ModelStore
-from unet_engine.prediction.fitting import why_not_used
+from unet_engine.prediction.fitting import describe_extent, why_not_used
+from unet_engine.prediction.segmentation import predict
 from unet_engine.wording import read_in
 
 if TYPE_CHECKING:
@@ -85,3 +86,38 @@ def test_a_file_that_is_gone_can_be_restored(store):
     assert "napari-unet models restore 'mine'" in reason
     restore_model(store, "mine")
     assert why_not_used(info) == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "factor", "least"),
+    [
+        ((10, 10), 24.0, 1.0, 24),
+        ((10, 400), 24.0, 1.0, 24),
+        ((100, 100), 24.0, 0.2, 120),
+        ((24, 24), 24.0, 1.0, None),
+        ((10, 10), 24.0, 2.5, None),
+        # Without a size, a step of the coarsest level.
+        ((7, 9), None, 1.0, 8),
+        ((8, 8), None, 1.0, None),
+    ],
+)
+def test_an_image_that_is_too_small_is_named_with_what_is_enough(
+    shape, size, factor, least
+):
+    image = Image.from_array(np.zeros(shape, np.uint8), "YX")
+    spec = ModelSpec(depth=3, object_size_px=size)
+    found = describe_extent(image, spec, (factor, factor))
+    if least is None:
+        assert found == ()
+        return
+    (note,) = found
+    assert f"{shape[0]} x {shape[1]} pixels is too small" in note
+    assert f"needs {least} or more" in note
+    enough = Image.from_array(np.zeros((least, least), np.uint8), "YX")
+    assert describe_extent(enough, spec, (factor, factor)) == ()
+
+
+def test_a_prediction_notes_that_the_image_is_too_small():
+    tiny = np.random.default_rng(0).integers(0, 255, (10, 10), dtype=np.uint8)
+    found = predict(Image.from_array(tiny, "YX"), ModelStore().load("nuclei"))
+    assert [note for note in found.notes if "10 x 10 pixels is too small" in note]

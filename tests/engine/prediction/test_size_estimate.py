@@ -87,6 +87,14 @@ def test_an_image_without_objects_is_predicted_at_its_own_scale():
     assert predict(image, nuclei(), stated).complete
 
 
+def test_of_a_constant_image_it_is_said_only_that_it_is_constant():
+    image = Image.from_array(np.full((80, 90), 7, np.uint8), "YX")
+    found = predict(image, nuclei(), AUTO)
+    (note,) = found.notes
+    assert "the image is constant (every pixel is 7)" in note
+    assert not found.labels.any()
+
+
 def test_scales_agree_on_one_size():
     found = agreed_size(
         [sample(0.25, 9, 14), sample(0.5, 9, 27), sample(1, 4, 60), sample(2, 4, 128)],

@@ -30,7 +30,7 @@ def test_a_tuned_model_takes_the_size_that_its_parent_found(
         return SizeEstimate(diameter_px=48.0, sure=sure)
 
     monkeypatch.setattr(size_estimate, "estimate_object_size", estimate)
-    image = Image.from_array(np.zeros((99, 99), np.uint8), "YX")
+    image = Image.from_array(np.arange(99**2).reshape(99, 99), "YX")
     brightness = Normalisation.measure(image)
     sizes = ObjectSizes()
     assert sizes.used == "auto"
@@ -45,3 +45,17 @@ def test_a_tuned_model_takes_the_size_that_its_parent_found(
     assert used == [size] * 4
     # One that was not sure is no help to another model.
     assert asked == ([SPEC, other] if sure else [SPEC, tuned, other])
+
+
+def test_nothing_is_estimated_of_a_constant_image(monkeypatch: pytest.MonkeyPatch):
+    def estimate(*_: object) -> SizeEstimate:
+        raise AssertionError
+
+    monkeypatch.setattr(size_estimate, "estimate_object_size", estimate)
+    image = Image.from_array(np.full((99, 99), 7, np.uint8), "YX")
+    model, sizes = start_checkpoint(SPEC), ObjectSizes()
+    brightness = Normalisation.measure(image)
+    settled = sizes.settled(image, model, PredictConfig(), brightness, never)
+    assert settled.object_size == sizes.used == "off"
+    # Its note on the brightness is what there is to say.
+    assert sizes.describe(image, SPEC, PredictConfig()) == ""
