@@ -429,7 +429,8 @@ def test_label_values_of_a_mask_define_what_an_object_is(tmp_path: Path, capsys)
     printed = capsys.readouterr()
     assert "2 objects" in printed.out
     assert "-1 unlabelled 8 %" in printed.err
-    assert objects(path, "-o", out, "--unlabelled", 2) == 1
+    other = tmp_path / "other.tif"
+    assert objects(path, "-o", other, "--unlabelled", 2) == 1
     assert_refused(1, capsys.readouterr().err, "negative")
     values[values < 0] = 7
     tifffile.imwrite(path, values)
@@ -568,3 +569,16 @@ def test_a_table_as_parquet_has_the_same_rows(mask: Path, tmp_path: Path, capsys
     assert list(read) == list(rows[0])
     areas = [float(row["area (px)"]) for row in rows]
     assert read["area (px)"] == areas
+
+
+def test_a_result_that_is_there_is_named_before_the_mask_is_read(
+    tmp_path: Path, capsys
+):
+    path, out = tmp_path / "mask.tif", tmp_path / "out.tif"
+    tifffile.imwrite(path, np.eye(50, dtype=np.uint8))
+    assert objects(path, "-o", out) == 0
+    capsys.readouterr()
+    assert objects(path, "-o", out) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--overwrite" in line
+    assert objects(path, "-o", out, "--overwrite") == 0

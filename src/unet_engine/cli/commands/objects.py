@@ -98,6 +98,9 @@ def run(
     outlines = ObjectOutlines(options, masks, several=several)
     resume = options.resume and not options.overwrite
     tables.check(inputs, overwrite=options.overwrite, resume=resume)
+    if len(tasks) == 1 and not resume:
+        # Before the mask is read, and before anything is reported of it.
+        _check_outputs(tasks[0], options, inputs, outlines)
     rule = read_rule(options, paths, method=config.method)
     batch = Batch(len(tasks), "masks", "measured" if options.table else "separated")
     with stop_on_interrupt("stopping") as stop:
@@ -152,12 +155,13 @@ class _Searches:
                 self.batch.skip(path, quiet=self.options.quiet, where=where)
                 return True
             self.tables.check_new()
-            if not (resume and outlined):
-                self.outlines.check(task.image, self.inputs)
-            if output is not None and kept is None:
-                overwrite = self.options.overwrite
-                check_task(task, self.inputs, _LABEL_SUFFIXES, overwrite=overwrite)
-                _check_zarr(task.labels, self.inputs, overwrite=overwrite)
+            _check_outputs(
+                task,
+                self.options,
+                self.inputs,
+                None if resume and outlined else self.outlines,
+                kept=kept is not None,
+            )
             try:
                 found = _run_one(
                     self._files(task, kept, outlined=resume and outlined),
@@ -330,6 +334,32 @@ def _check_wishes(options: ObjectsOptions, config: ObjectConfig) -> None:
             "--probabilities help where a class is the boundary between objects; name "
             "it with --boundary, or leave them out"
         )
+
+
+def _check_outputs(
+    task: Task,
+    options: ObjectsOptions,
+    inputs: Inputs,
+    outlines: ObjectOutlines | None,
+    *,
+    kept: bool = False,
+) -> None:
+    """Make sure that results of a mask can be written and nothing is lost by it.
+
+    Parameters
+    ----------
+    task, options, inputs
+        What is read and written.
+    outlines
+        Are written too; None when they are there and stay.
+    kept
+        The objects are there and stay.
+    """
+    if outlines is not None:
+        outlines.check(task.image, inputs)
+    if options.output is not None and not kept:
+        check_task(task, inputs, _LABEL_SUFFIXES, overwrite=options.overwrite)
+        _check_zarr(task.labels, inputs, overwrite=options.overwrite)
 
 
 def _check_zarr(path: Path, inputs: Inputs, *, overwrite: bool) -> None:
