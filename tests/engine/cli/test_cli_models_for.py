@@ -43,8 +43,11 @@ def test_it_lists_what_the_library_finds(noise: Path, capfd: pytest.CaptureFixtu
 
 def test_it_prints_a_table(noise: Path, capfd: pytest.CaptureFixture):
     assert main(["models", "--for", str(noise)]) == 0
-    lines = capfd.readouterr().out.splitlines()
+    printed = capfd.readouterr()
+    lines = printed.out.splitlines()
     assert lines[0].split() == ["name", "suits", "score", "reason"]
+    assert "models on a part of noise.tif" in printed.err
+    assert "score, 0 to 1: how sure a model is" in printed.err
     assert {line.split()[1] for line in lines[1:]} == {"no"}
 
 

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from unet_engine.cli.files.reading import open_selected
 from unet_engine.cli.options.data import ImageOptions
 from unet_engine.cli.options.parameters import Flag, UserPath
-from unet_engine.cli.progress import report
+from unet_engine.cli.progress import bar, report
+from unet_engine.generators import drain
 from unet_engine.models.collection.description import parts_of
 from unet_engine.models.collection.scores import held_out_score
 from unet_engine.models.store import ModelStore
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 _TRIED = ("name", "suits", "score", "reason")
 """Columns of models that were tried on an image."""
+
+_TRYING = "trying {0} models on a part of {1}"
+_SCORE = (
+    "score, 0 to 1: how sure a model is of what it finds, and whether it finds the "
+    "same mirrored and resized; from {0} on it suits the image. It is no accuracy"
+)
 
 _COLUMNS = (
     "name",
@@ -88,14 +95,17 @@ def run(*, options: ModelsOptions = ModelsOptions()) -> int:
 def _run_for(path: Path, store: ModelStore, options: ModelsOptions) -> int:
     """List the bundled models as they suit an image."""
     # Loaded when models run: the list of them needs no torch.
-    from unet_engine.prediction.proposals.proposal import propose
+    from unet_engine.prediction.proposals.proposal import CONVINCING, iter_propose
 
     image = open_selected(path, options)
     models = [info for info in store.list() if info.bundled]
-    found = propose(image, models)
+    report([_TRYING.format(len(models), path.name)], quiet=options.quiet)
+    with bar(len(models), "trying models", quiet=options.quiet) as progress:
+        found = drain(iter_propose(image, models), lambda _: progress.update(1))
     print_rows(describe_tried(found), _TRIED, json_array=options.json)
     advice = [] if found.best is not None else [_advice(path)]
-    report([*found.left_out, *advice], quiet=options.quiet)
+    meaning = [] if options.json else [_SCORE.format(CONVINCING)]
+    report([*meaning, *found.left_out, *advice], quiet=options.quiet)
     return 0
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _EDGE = 256
 """Edge in pixels of the model's grid of the part: some dozen objects, and a second."""
 
-_CONVINCING = 0.65
+CONVINCING = 0.65
 """Score from which on a model suits an image: below those of most images of what a
 model was trained on, above those of nearly all others."""
 
@@ -220,7 +220,7 @@ def _tried(
     as_grey = image.rgb and spec.in_channels == 1 and _is_stained(part.shown)
     doubts = {} if reads_stain else _doubts(finding, size, spec, stained=as_grey)
     score = _score(finding, doubts)
-    suits = score >= _CONVINCING
+    suits = score >= CONVINCING
     reason = _reason(finding, size, doubts, suits=suits)
     return Proposal(
         model=model,
