@@ -101,7 +101,7 @@ def gather_run(
         notes += [gathered.note] if gathered.note else []
         yield
     if images is None and found:
-        path = new_list_path(found[0])
+        path = new_list_path(*found)
         images = ImageList.open(path) if path.exists() else ImageList.create(path)
     entries = () if images is None else images.entries_for(dict.fromkeys(found))
     return GatheredImages(images=images, entries=entries, notes=tuple(notes))

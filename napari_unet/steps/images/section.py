@@ -254,7 +254,9 @@ class ImagesSection(QWidget):
 
     def new_list(self, path: Path) -> None:
         """Make a list, and work with it."""
-        self._take(ImageList.create, path.with_suffix(SUFFIX))
+        # A name such as "day 1.2" has no suffix.
+        whole = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+        self._take(ImageList.create, whole)
 
     def remove(self, entries: Sequence[Entry]) -> None:
         """Take images out of the list."""

@@ -54,14 +54,15 @@ def lists_of(image: Path) -> tuple[Path, ...]:
     return tuple(sorted(found, key=_written_at, reverse=True))
 
 
-def new_list_path(image: Path) -> Path:
-    """Return where a list that is made for an image belongs.
+def new_list_path(image: Path, *others: Path) -> Path:
+    """Return where a list that is made for images belongs.
 
-    In the folder of the image, under the name of that folder; where that cannot be
-    written to, in the user's folder of lists. It is made where it is missing. A list
-    may be there already, of other images of the folder.
+    In the folder of the image, or that which has the folders of all images where they
+    find it there; under the name of that folder. Where that cannot be written to, in
+    the user's folder of lists. It is made where it is missing. A list may be there
+    already, of other images of the folder.
     """
-    folder = image.absolute().parent
+    folder = _common_folder(image, *others)
     name = folder.name or "images"
     path = folder / f"{name}{SUFFIX}"
     try:
@@ -80,6 +81,13 @@ def new_list_path(image: Path) -> Path:
             f"({error.strerror or error}); set {LISTS_VARIABLE} to a folder that can"
         ) from error
     return own / f"{name}-{digest}{SUFFIX}"
+
+
+def _common_folder(image: Path, *others: Path) -> Path:
+    """Return the folder above all images, or that of the first if one is too deep."""
+    near = [_folders_near(each) for each in (image, *others)]
+    common = set(near[0]).intersection(*near[1:])
+    return next((folder for folder in near[0] if folder in common), near[0][0])
 
 
 def list_for(image: Path) -> ImageList:
@@ -102,12 +110,16 @@ def list_for(image: Path) -> ImageList:
 
 
 def _lists_near(image: Path) -> Iterator[Path]:
-    parents = image.absolute().parents[: _FOLDERS_ABOVE + 1]
-    for folder in (*parents, user_lists_folder()):
+    for folder in (*_folders_near(image), user_lists_folder()):
         try:
             yield from sorted(folder.glob(f"*{SUFFIX}"))
         except OSError:
             continue
+
+
+def _folders_near(image: Path) -> tuple[Path, ...]:
+    """Return the folder of an image and those above in which its list is looked for."""
+    return tuple(image.absolute().parents[: _FOLDERS_ABOVE + 1])
 
 
 def _written_at(path: Path) -> float:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 from unet_engine.image_list import finding
-from unet_engine.image_list.finding import list_for, lists_of, user_lists_folder
+from unet_engine.image_list.finding import (
+    list_for,
+    lists_of,
+    new_list_path,
+    user_lists_folder,
+)
 from unet_engine.image_list.image_list import ImageList
 
 if TYPE_CHECKING:
@@ -73,3 +78,20 @@ def test_damaged_lists_are_passed_over(
     (tmp_path / "d" / "broken.unet").write_text("{")
     assert lists_of(image) == ()
     assert list_for(image).path.name == "d.unet"
+
+
+def test_a_list_of_several_folders_lies_where_each_image_finds_it(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    one = write(tmp_path / "plate" / "control" / "a.tif")
+    other = write(tmp_path / "plate" / "treated" / "b.tif")
+    path = new_list_path(one, other)
+    assert path == tmp_path / "plate" / "plate.unet"
+    images = ImageList.create(path)
+    images.add([one, other])
+    images.close()
+    assert lists_of(one) == lists_of(other) == (path,)
+    assert new_list_path(one, one) == one.parent / "control.unet"
+    # Nowhere would both find it: it is as for the first alone.
+    far = write(tmp_path / "x" / "1" / "2" / "3" / "c.tif")
+    assert new_list_path(one, far) == new_list_path(one)

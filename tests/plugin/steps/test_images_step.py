@@ -203,6 +203,12 @@ def test_a_list_is_made_with_the_first_stroke_and_found_the_next_day(
     assert dock.widget.workspace.listed.current == "2.tif"
 
 
+def test_a_list_keeps_a_dot_in_its_name(dock: Docked, tmp_path: Path):
+    for typed, name in (("day 1.2", "day 1.2.unet"), ("day.unet", "day.unet")):
+        dock.widget.images.new_list(tmp_path / typed)
+        assert dock.widget.workspace.listed.images.path == tmp_path / name
+
+
 def test_an_image_in_memory_makes_no_list(dock: Docked, plane: np.ndarray):
     dock.viewer.add_image(plane)
     paint(dock)
@@ -402,11 +408,11 @@ def test_training_learns_from_the_whole_list(
     idle(dock)
     images.go_next()
     idle(dock)
-    for name in ("0.tif", "../far/far.tif"):
+    for name in ("day/0.tif", "far/far.tif"):
         images.opener.open(images.listed.images.get(name))
         idle(dock)
         paint(dock)
-    images.opener.open(images.listed.images.get("3.tif"))
+    images.opener.open(images.listed.images.get("day/3.tif"))
     idle(dock)
     paint(dock, label=0)
     dock.bot.waitUntil(lambda: not dock.widget.related.busy, timeout=30_000)
