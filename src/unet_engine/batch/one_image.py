@@ -185,7 +185,8 @@ def _notes_on(
 ) -> list[str]:
     notes = []
     if objects.small:
-        notes.append(f"{objects.small} objects left out as too small")
+        noun = "object" if objects.small == 1 else "objects"
+        notes.append(f"{objects.small} {noun} left out as too small")
     if table is not None and scale is None:
         known = image.pixel_size.printed or "the size of a pixel is not known"
         notes.append(f"{known}, so sizes are in pixels")

@@ -240,11 +240,39 @@ def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     if not found:
         raise DataError(
             f"{folder} holds no image file; "
-            + (passed_over or f"put files of {', '.join(suffixes)} there")
+            + (
+                passed_over
+                or _in_folders(folder, present, suffixes)
+                or f"put files of {', '.join(suffixes)} there"
+            )
         )
     if passed_over:
         logger.warning("%s: %s", folder, passed_over)
     return found
+
+
+def _in_folders(folder: Path, present: Sequence[Path], suffixes: Sequence[str]) -> str:
+    """Return a text on folders in a folder that hold images; "" without any."""
+    inner = [path for path in present if path.is_dir() and not is_zarr(path)]
+    holding = [path for path in inner if _holds_image(path, suffixes)]
+    if not holding:
+        return ""
+    holding.sort(key=lambda path: _natural(path.name))
+    some = "its folder" if len(holding) == 1 else "its folders"
+    which = "that" if len(holding) == 1 else "those"
+    names = ", ".join(path.name for path in holding[:_NAMED])
+    more = f" and {len(holding) - _NAMED} more" if len(holding) > _NAMED else ""
+    return f"{some} {names}{more} {_do(holding)}: choose {which}"
+
+
+def _holds_image(folder: Path, suffixes: Sequence[str]) -> bool:
+    try:
+        return any(
+            path.suffix.lower() in suffixes and not path.name.startswith(".")
+            for path in folder.iterdir()
+        )
+    except OSError:
+        return False
 
 
 def _may_be_image(path: Path) -> bool:
@@ -296,6 +324,10 @@ def _name(paths: Sequence[Path]) -> str:
     names = ", ".join(f"{p.parent.name}/{p.name}" for p in paths[:_NAMED])
     more = len(paths) - _NAMED
     return f"{names} and {more} more are" if more > 0 else f"{names} {_be(paths)}"
+
+
+def _do(paths: Sequence[Path]) -> str:
+    return "does" if len(paths) == 1 else "do"
 
 
 def _be(paths: Sequence[Path]) -> str:

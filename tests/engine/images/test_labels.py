@@ -1,6 +1,7 @@
 """Labels and probabilities: written whole, read back, checked, paired with images."""
 
 import os
+import re
 
 import imageio.v3 as iio
 import numpy as np
@@ -273,6 +274,22 @@ def test_two_files_of_one_name_are_refused(folders):
     both = folders("labels", "a.tif")
     with pytest.raises(DataError, match=r"keep one of them"):
         pair_folders(*both)
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b"), ("a1", "a2", "a3", "a10")])
+def test_a_folder_of_folders_names_those_that_hold_images(tmp_path, names):
+    (tmp_path / "empty").mkdir()
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "image.tif").touch()
+    some = " and 1 more" if len(names) > 3 else ""
+    named = re.escape(", ".join(names[:3]) + some)
+    with pytest.raises(
+        DataError, match=f"holds no image file; its folders? {named} do"
+    ):
+        list_images(tmp_path)
+    for name in names:
+        assert list_images(tmp_path / name) == [tmp_path / name / "image.tif"]
 
 
 def test_empty_and_missing_folders_are_refused(folders, tmp_path):
