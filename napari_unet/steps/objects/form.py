@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from magicgui.widgets import CheckBox, ComboBox, SpinBox
-from qtpy.QtWidgets import QLineEdit, QWidget
+from magicgui.widgets import CheckBox, ComboBox
+from qtpy.QtWidgets import QLineEdit, QSpinBox, QWidget
 
 from napari_unet.results.objects import pixel_size_um, size_note
 from napari_unet.steps.objects.merging_slider import MergingSlider
@@ -100,8 +100,11 @@ class ObjectsForm(QWidget):
     def _make_choices(self) -> None:
         self.settings = config_form(ObjectConfig, leave_out=_OWN_ROWS)
         self.method = ComboBox(choices=get_args(get_type_hints(ObjectConfig)["method"]))
-        self.min_size = SpinBox(value=_AUTO, min=_AUTO, max=1_000_000)
-        self.min_size.native.setSpecialValueText("auto")
+        # That of magicgui shows the number in place of a special text.
+        self.min_size = QSpinBox()
+        self.min_size.setRange(_AUTO, 1_000_000)
+        self.min_size.setValue(_AUTO)
+        self.min_size.setSpecialValueText("auto")
         self.fill_holes = CheckBox(value=True, text="Fill holes")
         self.merging = MergingSlider(self.settings["merging"].value)
         self.extent = ComboBox(choices=[VOLUMES, PLANES])
@@ -138,7 +141,7 @@ class ObjectsForm(QWidget):
         )
         self._more_rows = more = rows()
         add_row(more, "Method", self.method.native, tips["method"])
-        add_row(more, "Smallest (px)", self.min_size.native, tips["min_size"])
+        add_row(more, "Smallest (px)", self.min_size, tips["min_size"])
         self.advanced.content.addLayout(more)
         self.advanced.content.addWidget(self.fill_holes.native)
         self.advanced.content.addWidget(self.settings.native)
@@ -158,7 +161,7 @@ class ObjectsForm(QWidget):
             if name != "min_size":
                 self.settings[name].value = getattr(self, name).value
         config: ObjectConfig = self.settings()
-        size = self.min_size.value
+        size = self.min_size.value()
         return config if size == _AUTO else replace(config, min_size=size)
 
     @property
@@ -277,7 +280,7 @@ class ObjectsForm(QWidget):
         maps = mask is not None and mask.object_maps
         self.merging.setVisible(split)
         set_row_visible(self._rows, self.boundary.native, parts and not self.keeps)
-        set_row_visible(self._more_rows, self.min_size.native, not self.keeps)
+        set_row_visible(self._more_rows, self.min_size, not self.keeps)
         self.fill_holes.native.setVisible(not self.keeps)
         boundary = self.boundary_class is not None
         for name, used in {

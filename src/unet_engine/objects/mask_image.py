@@ -31,7 +31,9 @@ def object_ndim(mask: Image, *, planes: bool) -> int:
     if planes or "Z" not in mask.leading_axes:
         return 2
     if not mask.leading_axes.endswith("Z"):
-        advice = setting(command="give --planes", window="choose Planes in step 4")
+        advice = setting(
+            command="give --planes", window="choose slice by slice in step 4"
+        )
         raise DataError(
             f"the axes of the mask are {mask.leading_axes}YX; objects in 3-D need Z "
             f"next to Y: {advice}, or save the mask with the axes in another order"
