@@ -30,7 +30,13 @@ CARDS = {
     for card in sorted(ROOT.glob("resources/models/*.md"))
 }
 COMMANDS = "reference/commands.md"
-PICTURES = {"benchmarks/strokes_planes.png": "reference/strokes_planes.png"}
+PICTURES = {
+    "benchmarks/strokes_planes.png": "reference/strokes_planes.png",
+    **{
+        f"resources/models/{picture.name}": f"reference/models/{picture.name}"
+        for picture in sorted(ROOT.glob("resources/models/*.png"))
+    },
+}
 SECTIONS = {"README.md#install": "install.md", "README.md": "index.md"}
 
 
