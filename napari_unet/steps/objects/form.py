@@ -76,6 +76,36 @@ class MaskInfo:
     object_maps: bool = False
 
 
+class SmallestSize:
+    """A field for a size, which shows "auto" in place of the least value.
+
+    The field of magicgui would show the number.
+
+    Attributes
+    ----------
+    native
+        The box.
+    changed
+        Another value was chosen.
+    """
+
+    def __init__(self) -> None:
+        self.native = QSpinBox()
+        self.native.setRange(_AUTO, 1_000_000)
+        self.native.setValue(_AUTO)
+        self.native.setSpecialValueText("auto")
+        self.changed = self.native.valueChanged
+
+    @property
+    def value(self) -> int:
+        """Pixels; -1 for auto."""
+        return int(self.native.value())
+
+    @value.setter
+    def value(self, size: int) -> None:
+        self.native.setValue(size)
+
+
 class ObjectsForm(QWidget):
     """From splitting to merging, extent, boundary class, pixel size, and the rest.
 
@@ -100,11 +130,7 @@ class ObjectsForm(QWidget):
     def _make_choices(self) -> None:
         self.settings = config_form(ObjectConfig, leave_out=_OWN_ROWS)
         self.method = ComboBox(choices=get_args(get_type_hints(ObjectConfig)["method"]))
-        # That of magicgui shows the number in place of a special text.
-        self.min_size = QSpinBox()
-        self.min_size.setRange(_AUTO, 1_000_000)
-        self.min_size.setValue(_AUTO)
-        self.min_size.setSpecialValueText("auto")
+        self.min_size = SmallestSize()
         self.fill_holes = CheckBox(value=True, text="Fill holes")
         self.merging = MergingSlider(self.settings["merging"].value)
         self.extent = ComboBox(choices=[VOLUMES, PLANES])
@@ -141,7 +167,7 @@ class ObjectsForm(QWidget):
         )
         self._more_rows = more = rows()
         add_row(more, "Method", self.method.native, tips["method"])
-        add_row(more, "Smallest (px)", self.min_size, tips["min_size"])
+        add_row(more, "Smallest (px)", self.min_size.native, tips["min_size"])
         self.advanced.content.addLayout(more)
         self.advanced.content.addWidget(self.fill_holes.native)
         self.advanced.content.addWidget(self.settings.native)
@@ -161,7 +187,7 @@ class ObjectsForm(QWidget):
             if name != "min_size":
                 self.settings[name].value = getattr(self, name).value
         config: ObjectConfig = self.settings()
-        size = self.min_size.value()
+        size = self.min_size.value
         return config if size == _AUTO else replace(config, min_size=size)
 
     @property
@@ -280,7 +306,7 @@ class ObjectsForm(QWidget):
         maps = mask is not None and mask.object_maps
         self.merging.setVisible(split)
         set_row_visible(self._rows, self.boundary.native, parts and not self.keeps)
-        set_row_visible(self._more_rows, self.min_size, not self.keeps)
+        set_row_visible(self._more_rows, self.min_size.native, not self.keeps)
         self.fill_holes.native.setVisible(not self.keeps)
         boundary = self.boundary_class is not None
         for name, used in {

@@ -97,7 +97,7 @@ def test_the_window_writes_the_same_bytes_as_the_command(
     dock: Docked, batch: BatchDialog, folder: Path, tmp_path: Path
 ):
     dock.widget.workspace.object_size = 20.0
-    dock.widget.objects.form.min_size.setValue(25)
+    dock.widget.objects.form.min_size.value = 25
     click(batch.start_button)
     assert not batch.form.isEnabled() and not batch.start_button.isEnabled()
     finish(dock, batch)

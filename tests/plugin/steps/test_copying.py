@@ -71,7 +71,7 @@ def test_the_objects_of_the_copied_command_are_those_of_the_window(
 ):
     dock.predict()
     objects = dock.widget.objects
-    objects.form.min_size.setValue(12)
+    objects.form.min_size.value = 12
     objects.separate.click()
     dock.wait()
     main(words(dock.widget.predict.copy))

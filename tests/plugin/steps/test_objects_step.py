@@ -168,9 +168,9 @@ def test_another_run_refreshes_the_same_layer(measured: Docked) -> None:
 
 def test_the_smallest_size_reads_auto_until_it_is_typed(dock: Docked) -> None:
     form = dock.widget.objects.form
-    assert form.min_size.text() == "auto"
-    form.min_size.setValue(0)
-    assert form.min_size.text() == "0"
+    assert form.min_size.native.text() == "auto"
+    form.min_size.value = 0
+    assert form.min_size.native.text() == "0"
     assert form.config.min_size == 0
 
 
@@ -178,7 +178,7 @@ def test_the_form_is_the_configuration(dock: Docked) -> None:
     form = dock.widget.objects.form
     assert form.config == ObjectConfig()
     form.method.value = "components"
-    form.min_size.setValue(5)
+    form.min_size.value = 5
     form.fill_holes.value, form.settings["connectivity"].value = False, "full"
     assert form.config == ObjectConfig(
         method="components", min_size=5, fill_holes=False, connectivity="full"

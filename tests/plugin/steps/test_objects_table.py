@@ -293,7 +293,7 @@ def test_the_table_follows_another_run_and_stays_sorted(
     layer, table = objects_layer(real_dock), open_table(real_dock)
     click_header(real_dock, table, "area (px)")
     click_row(real_dock, table, 3)
-    real_dock.widget.objects.form.min_size.setValue(300)
+    real_dock.widget.objects.form.min_size.value = 300
     measure(real_dock)
     assert table is open_table(real_dock)
     assert table.model.rowCount() == len(layer.features) == 2
