@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -117,10 +118,12 @@ class Curve(QWidget):
         steps = [s.step for s in self.steps[::every]]
         self._raw.setData(steps, [s.loss for s in self.steps[::every]])
         self._trend.setData(steps, self._smooth[::every])
-        steps = [each.step for each in self.validations]
-        scores = [getattr(each, self._score) for each in self.validations]
+        # What is held out may be too little for a score, which is NaN then.
+        scored = [x for x in self.validations if isfinite(getattr(x, self._score))]
+        steps = [each.step for each in scored]
+        scores = [getattr(each, self._score) for each in scored]
         self._scores.setData(steps, scores)
-        best = [each for each in self.validations if each.best][-1:]
+        best = [each for each in scored if each.best][-1:]
         self._best.setData(
             [each.step for each in best], [getattr(each, self._score) for each in best]
         )

@@ -143,9 +143,24 @@ def shown_dock(
     return _docked_in(make_napari_viewer(show=True), store, qtbot)
 
 
-def _docked_in(viewer: napari.Viewer, store: ModelStore, bot: QtBot) -> Docked:
+@pytest.fixture
+def open_dock(
+    make_napari_viewer: Callable[..., napari.Viewer], store: ModelStore, qtbot: QtBot
+) -> Callable[[], Docked]:
+    """Open a window on screen with the dock, nothing chosen in it: ``open_dock()``."""
+
+    def opened() -> Docked:
+        return _docked_in(make_napari_viewer(show=True), store, qtbot, model=None)
+
+    return opened
+
+
+def _docked_in(
+    viewer: napari.Viewer, store: ModelStore, bot: QtBot, model: str | None = "tiny"
+) -> Docked:
     widget = UNetWidget(viewer, store)
-    widget.select_model("tiny")
+    if model is not None:
+        widget.select_model(model)
     viewer.window.add_dock_widget(widget, name="U-Net")
     return Docked(viewer, widget, bot)
 
