@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QGuiApplication, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -100,6 +100,29 @@ class Docked:
         """Touched pixels of each class."""
         view = self.widget.masks.current
         return {} if view is None else view.working_image.counts
+
+
+class _Clipboard:
+    """What is used of Qt's, for one test."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def setText(self, text: str) -> None:
+        self._text = text
+
+    def text(self) -> str:
+        return self._text
+
+    def clear(self) -> None:
+        self._text = ""
+
+
+@pytest.fixture(autouse=True)
+def _own_clipboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test copy to a clipboard of its own: a display has one for all."""
+    own = _Clipboard()
+    monkeypatch.setattr(QGuiApplication, "clipboard", staticmethod(lambda: own))
 
 
 @pytest.fixture(autouse=True)
