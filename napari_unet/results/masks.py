@@ -16,11 +16,10 @@ from napari_unet.state.large_arrays import describe_place
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.viewer.brush import (
     ReleaseWatch,
-    draw_without_brush,
 )
 from napari_unet.viewer.conversion import add_mask_layer, placement
 from napari_unet.viewer.placement import follow_placement
-from napari_unet.viewer.private import leave_out_brush_box
+from napari_unet.viewer.private import make_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +83,6 @@ class Masks(QObject):
         self.paused = False
         watch = ReleaseWatch(viewer, lambda: self.being_painted, self)
         workspace.painting = watch.check
-        leave_out_brush_box(viewer)
         viewer.layers.events.removing.connect(self._on_removing)
         self._resume_left_masks()
         workspace.layer_changed.connect(self._follow_same_image)
@@ -257,8 +255,8 @@ class Masks(QObject):
     def _is_there(self, layer: Any) -> bool:
         return layer in self.viewer.layers
 
-    def _on_removing(self, event: Any) -> None:
-        draw_without_brush(self.viewer, self.viewer.layers[event.index])
+    def _on_removing(self, _: Any) -> None:
+        make_current(self.viewer)
 
     def on_removed(self, layer: Any) -> None:
         """Follow the removal of a layer."""

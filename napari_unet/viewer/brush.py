@@ -8,7 +8,6 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.viewer.private import (
-    draw_now,
     end_stroke,
     is_encircling,
     window_of,
@@ -18,21 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.components import ViewerModel
-    from napari.layers import Layer
 
 WAIT_MS = 30
 """Milliseconds after which a refresh that a stroke delays is tried again."""
-
-
-def draw_without_brush(viewer: ViewerModel, layer: Layer) -> None:
-    """Draw the canvas once more before a layer is removed that has the brush.
-
-    napari has hidden the circle of the brush by then, but no frame has shown that yet.
-    When layer and circle go in the same frame and napari shows a notification, Mesa's
-    software driver crashes.
-    """
-    if getattr(layer, "mode", "pan_zoom") != "pan_zoom":
-        draw_now(viewer)
 
 
 class ReleaseWatch(QObject):

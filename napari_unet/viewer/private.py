@@ -30,7 +30,7 @@ class PrivateName:
     ----------
     owner
         What has it: ``window`` (`napari.Viewer.window`), ``main window``, ``canvas``,
-        ``canvas overlays``, ``viewer``, ``labels``.
+        ``viewer``, ``labels``.
     since, until
         The first napari that has it, of those that are supported, and the last one;
         empty when all have it since, or still.
@@ -58,12 +58,6 @@ NAMES = (
         owner="canvas",
         name="_viewbox_corners_in_world",
         why="what a box of the grid shows",
-    ),
-    PrivateName(
-        owner="canvas overlays",
-        name="_brush_circle",
-        since="0.9",
-        why="its box crashes Mesa's software driver",
     ),
     PrivateName(
         owner="viewer",
@@ -182,13 +176,6 @@ def focus_canvas(viewer: ViewerModel) -> None:
         window._qt_viewer.canvas.native.setFocus()
 
 
-def draw_now(viewer: ViewerModel) -> None:
-    """Draw the canvas at once, if there is a window."""
-    window = getattr(viewer, "window", None)
-    if window is not None:
-        window._qt_viewer.canvas.native.repaint()
-
-
 def camera_of(viewer: ViewerModel) -> Any:
     """Return the camera; napari 0.9 gave it another place."""
     return getattr(viewer, "scene", viewer).camera
@@ -222,16 +209,15 @@ def grid_box_corners(viewer: ViewerModel) -> npt.NDArray[np.float64] | None:
     return None if corners is None else np.array(corners, float)[:, -2:]
 
 
-def leave_out_brush_box(viewer: ViewerModel) -> None:
-    """Draw the circle of the brush without the box that is behind other overlays.
+def make_current(viewer: ViewerModel) -> None:
+    """Make the OpenGL context of the canvas current, before a layer is removed.
 
-    napari 0.9 shows that box, 8 pixels wide, when a layer is removed while the brush is
-    on the canvas. Drawing it crashes Mesa's software driver.
+    napari deletes textures and buffers of the layer at once, in whatever context is
+    current then: perhaps in that of the window, which has other ones of these numbers.
+    Mesa's software driver crashes at the next frame.
     """
-    overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
-    circle = getattr(overlays, "_brush_circle", None)
-    if circle is not None and hasattr(circle, "box"):
-        circle.box = False
+    if window_of(viewer) is not None:
+        viewer.window._qt_viewer.canvas.native.makeCurrent()
 
 
 # Labels layers: strokes and their history

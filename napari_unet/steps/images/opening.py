@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
@@ -210,10 +209,6 @@ class ImageOpener(QObject):
         ]
         for part in parts:
             if part in self.viewer.layers:
-                if isinstance(part, Labels):
-                    # What napari draws of a brush is not to go together with the
-                    # layer: OpenGL has crashed when drawing after that.
-                    part.mode = "pan_zoom"
                 self.viewer.layers.remove(part)
 
     def _on_error(self, error: Exception) -> None:

@@ -288,38 +288,3 @@ def test_objects_appear_during_a_stroke_and_do_not_end_it(dock: Docked):
         assert dock.viewer.layers.selection.active is mask
         mask.paint((40, 40), 1)
     assert dock.widget.masks.current.working_image.annotations.target(())[40, 40] == 1
-
-
-def test_the_circle_of_the_brush_has_no_box_after_a_layer_is_removed(
-    shown_dock: Docked, plane: Any
-) -> None:
-    viewer = shown_dock.viewer
-    image = viewer.add_image(plane, name="cells")
-    shown_dock.widget.correct.empty.click()
-    shown_dock.mask.mode = "paint"
-    circle = viewer.canvas.overlays._brush_circle
-    circle.visible = True
-    viewer.layers.remove(image)
-    # At once: drawing the box may end the process.
-    drawn = viewer.window._qt_viewer.canvas._viewer_overlay_to_visual[circle]
-    assert [overlay.box.parent for overlay in drawn] == [None]
-
-
-def test_a_layer_is_removed_after_the_circle_of_its_brush(
-    shown_dock: Docked, plane: Any
-) -> None:
-    viewer = shown_dock.viewer
-    viewer.add_image(plane, name="cells")
-    shown_dock.widget.correct.empty.click()
-    mask = shown_dock.mask
-    mask.mode = "paint"
-    circle = viewer.canvas.overlays._brush_circle
-    circle.visible = True
-    frames: list[tuple[bool, bool]] = []
-    scene = viewer.window._qt_viewer.canvas._scene_canvas
-    watch = scene.events.draw.connect(
-        lambda event: frames.append((mask in viewer.layers, circle.visible))
-    )
-    viewer.layers.remove(mask)
-    scene.events.draw.disconnect(watch)
-    assert (True, False) in frames

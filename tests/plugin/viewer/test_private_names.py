@@ -37,12 +37,10 @@ def is_expected(name: PrivateName, napari: Version) -> bool:
 def owners_in(viewer: Any) -> dict[str, Any]:
     """What has the names, in a viewer with a window, which gets a layer."""
     layer = viewer.add_labels(np.zeros((8, 8), np.uint8))
-    public = getattr(viewer, "canvas", None)
     return {
         "window": viewer.window,
         "main window": viewer.window._qt_window,
         "canvas": viewer.window._qt_viewer.canvas,
-        "canvas overlays": getattr(public, "overlays", None),
         "viewer": viewer,
         "labels": layer,
     }
@@ -90,9 +88,7 @@ def test_the_kinds_of_the_private_names_are_those_that_are_used(
 )
 def test_a_name_is_expected_where_the_table_has_it(napari: str, expected: bool):
     (size,) = (name for name in NAMES if name.name == "_canvas_size")
-    (circle,) = (name for name in NAMES if name.name == "_brush_circle")
     assert is_expected(size, Version(napari)) is expected
-    assert is_expected(circle, Version(napari)) is not expected
 
 
 def is_own(node: ast.expr) -> bool:
