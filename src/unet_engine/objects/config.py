@@ -61,7 +61,7 @@ class ObjectConfig:
     fill_holes: bool = True
     connectivity: Literal["faces", "full"] = "faces"
     merging: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.5
-    map_depth: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.2
+    map_depth: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.4
     neck_depth: Annotated[float, {"min": 0.0, "max": 100.0, "step": 0.25}] = 1.0
     seed_threshold: Annotated[float, {"min": 0.0, "max": 1.0, "step": 0.05}] = 0.5
     volumes: Literal["whole", "linked"] = "whole"
