@@ -26,6 +26,7 @@ RECIPE = ObjectRecipe(
         classes=("background", "nucleus"),
         brightness="foreground",
         colour="nuclear dye",
+        map_depth=0.4,
     ),
     shares=SETS | {GENERATED: GENERATED_SHARE},
     read=read_images,

@@ -80,6 +80,9 @@ class ModelSpec:
         Least and largest mean brightness of the background in the images that the
         model was trained on, on the scale of its input, where the ``"percentiles"``
         leave it open; None where it is not known. It is not proposed for others.
+    map_depth
+        How much lower the object maps are between touching objects than inside, of 1,
+        where the size of the objects is estimated; None: less, as of models before.
     slices
         Neighbouring slices of a stack that a U-Net of images restores the middle one
         from, an odd number; 1: that slice alone.
@@ -106,6 +109,7 @@ class ModelSpec:
     object_size_px: float | None = None
     object_size_range: tuple[float, float] | None = None
     background_range: tuple[float, float] | None = None
+    map_depth: float | None = None
     slices: int = 1
     measured_halo: tuple[int, ...] | None = None
     measured_error: float | None = None
@@ -259,6 +263,7 @@ _LATER_FIELDS = (
     "object_size_px",
     "object_size_range",
     "background_range",
+    "map_depth",
     "slices",
 )
 """Fields that the first version of the file does not know."""

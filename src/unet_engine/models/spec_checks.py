@@ -151,6 +151,9 @@ def _check_input_scale(spec: Any) -> None:
         if size is not None and not (_is_number(size) and 0 < size < inf):
             raise SpecError(f"{name} is {size!r}; use {unit} above 0, or None")
     _check_range("object_size_range", spec.object_size_range, "diameters in pixels", 0)
+    depth = spec.map_depth
+    if depth is not None and not (_is_number(depth) and 0 <= depth <= 1):
+        raise SpecError(f"map_depth is {depth!r}; use 0 to 1, or None")
     _check_range("background_range", spec.background_range, "brightnesses", -inf)
 
 

@@ -44,8 +44,9 @@ _EDGE = 256
 """Edge in pixels of the model's grid of the part that is predicted at each scale: some
 dozen objects, and a few tenths of a second in all."""
 
-_OBJECTS = ObjectConfig(min_size=12)
-"""How objects are found; those of fewer pixels of the model's grid are specks."""
+_OBJECTS = ObjectConfig(min_size=12, map_depth=0.2)
+"""How objects are found; those of fewer pixels of the model's grid are specks. The depth
+is that of a model that states none."""
 
 _FEWEST_WHOLE = 3
 """Objects within a part from which on those that its border cuts are left out."""
@@ -248,7 +249,10 @@ def _measured(
         object_maps=maps,
         map_names=spec.object_maps or OBJECT_MAPS,
     )
-    labels = np.asarray(label_objects(mask, _OBJECTS).labels)
+    config = _OBJECTS
+    if spec.map_depth is not None:
+        config = replace(config, map_depth=spec.map_depth)
+    labels = np.asarray(label_objects(mask, config).labels)
     areas = np.bincount(labels.ravel())
     depths = np.full(len(areas), _CLEAR)
     if maps is not None and "distance" in spec.object_maps:

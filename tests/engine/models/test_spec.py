@@ -78,6 +78,8 @@ def test_an_unknown_architecture_is_answered_with_the_table():
         {"background_range": (0.5, 0.4)},
         {"background_range": (0.5,)},
         {"background_range": (0.5, float("nan"))},
+        {"map_depth": 1.5},
+        {"map_depth": "0.4"},
         {"pixel_size_um": 0.0},
         {"pixel_size_um": "0.5"},
         {"pixel_size_um": float("nan")},
