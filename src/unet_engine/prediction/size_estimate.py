@@ -45,8 +45,8 @@ _EDGE = 256
 dozen objects, and a few tenths of a second in all."""
 
 _OBJECTS = ObjectConfig(min_size=12, map_depth=0.2)
-"""How objects are found; those of fewer pixels of the model's grid are specks. The depth
-is that of a model that states none."""
+"""How objects are found; those of fewer pixels of the model's grid are specks. The
+depth is that of a model that states none."""
 
 _FEWEST_WHOLE = 3
 """Objects within a part from which on those that its border cuts are left out."""
