@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QGuiApplication, QMouseEvent
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     import napari
     from pytestqt.qtbot import QtBot
+    from user_at_window import User
 
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.models.checkpoint import ModelInfo
@@ -317,3 +319,27 @@ def every_evaluation_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(Ranking, "is_best", is_best)
+
+
+@pytest.fixture
+def open_window(open_dock: Any, mouse_on: Any) -> Callable[[], User]:
+    """Open a window with the dock on screen, as the last one left things."""
+    from user_at_window import User
+
+    def opened() -> User:
+        docked = open_dock()
+        docked.viewer.window._qt_window.resize(1200, 800)
+        docked.bot.wait(50)
+        return User(docked, mouse_on(docked))
+
+    return opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path, plane: np.ndarray) -> Path:
+    """A folder ``day`` with three images of 96 x 96 pixels."""
+    folder = tmp_path / "day"
+    folder.mkdir()
+    for number in range(3):
+        tifffile.imwrite(folder / f"{number}.tif", np.roll(plane, 5 * number, 0))
+    return folder
