@@ -106,7 +106,7 @@ def test_unknown_sizes_are_estimated_once_for_each_image(
         return SizeEstimate(diameter_px=36.0, sure=sure)
 
     monkeypatch.setattr(size_estimate, "estimate_object_size", estimate)
-    image = Image.from_array(np.zeros((90, 90), np.uint8), "YX")
+    image = Image.from_array(np.eye(90, dtype=np.uint8), "YX")
     one = PaintedImage(image=image, strokes=painted((90, 90), 1))
     typed = replace(one, object_size=20.0)
     model = start_checkpoint(SPEC)
