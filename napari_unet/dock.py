@@ -152,7 +152,8 @@ class UNetWidget(QWidget):
                 "fine-tune": self.fine_tune.fields,
                 "objects": self.objects.form.fields,
             },
-            {"fine-tune": lambda: self.fine_tune.advanced.usual},
+            # Without the dock, which would keep itself alive.
+            {"fine-tune": partial(getattr, self.fine_tune.advanced, "usual")},
             self,
         )
         self.compare = CompareSection(
