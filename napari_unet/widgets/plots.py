@@ -21,6 +21,7 @@ __all__ = [
     "SCORE_COLOUR",
     "add_plot",
     "colour_plots",
+    "fix_plot",
     "line_pen",
     "pg",
     "show_iou_axis",
@@ -46,16 +47,29 @@ def add_plot(graphics: Any, row: int, title: str, owner: QWidget) -> Any:
         Widget with which it ends.
     """
     plot = graphics.addPlot(row=row, col=0, enableMenu=False)
+    fix_plot(plot, owner)
+    plot.setLabel("left", title)
+    plot.getAxis("left").setWidth(_AXIS_WIDTH)
+    return plot
+
+
+def fix_plot(plot: Any, owner: QWidget) -> None:
+    """Leave a plot no menu and buttons, and nothing that the mouse moves.
+
+    Parameters
+    ----------
+    plot
+        A ``PlotItem`` whose menu is not enabled.
+    owner
+        Widget with which it ends.
+    """
     # Made even when it is not enabled; without a parent it would outlive the dock.
     plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
     plot.setMouseEnabled(x=False, y=False)
     plot.hideButtons()
-    plot.setLabel("left", title)
-    plot.getAxis("left").setWidth(_AXIS_WIDTH)
     for side in ("left", "bottom"):
         plot.getAxis(side).enableAutoSIPrefix(False)
     plot.showGrid(y=True, alpha=0.2)
-    return plot
 
 
 def show_iou_axis(plot: Any) -> None:

@@ -5,21 +5,15 @@ A click on a point chooses its object.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import qtpy
-from napari.utils.theme import get_theme
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_unet.widgets.buttons import SideBySide
 from napari_unet.widgets.forms import TextLine, column
-
-# pyqtgraph must take the binding that napari runs on, also where several are installed.
-os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
-import pyqtgraph as pg
+from napari_unet.widgets.plots import colour_plots, fix_plot, line_pen, pg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,14 +92,8 @@ class Distributions(QWidget):
         self._graphics = pg.PlotWidget()
         self._graphics.setFixedHeight(_HEIGHT)
         self.plot = self._graphics.getPlotItem()
-        # Made even when it is not enabled; without a parent it would outlive this.
-        self.plot.ctrlMenu.setParent(self, self.plot.ctrlMenu.windowFlags())
         self.plot.setMenuEnabled(False)
-        self.plot.setMouseEnabled(x=False, y=False)
-        self.plot.hideButtons()
-        for side in ("left", "bottom"):
-            self.plot.getAxis(side).enableAutoSIPrefix(False)
-        self.plot.showGrid(y=True, alpha=0.2)
+        fix_plot(self.plot, self)
         self.points = pg.ScatterPlotItem(size=6, pen=None, hoverable=True, tip=None)
         self.points.sigClicked.connect(self._on_clicked)
         self.points.sigHovered.connect(self._on_hovered)
@@ -124,13 +112,8 @@ class Distributions(QWidget):
 
     def set_theme(self, theme: str) -> None:
         """Take the colours of one of napari's themes."""
-        colours = get_theme(theme)
-        self._graphics.setBackground(colours.background.as_hex())
-        text = colours.text.as_hex()
-        for side in ("left", "bottom"):
-            self.plot.getAxis(side).setPen(text)
-            self.plot.getAxis(side).setTextPen(text)
-        self.medians.setOpts(pen=pg.mkPen(text, width=2))
+        text = colour_plots(self._graphics, [self.plot], theme)
+        self.medians.setOpts(pen=line_pen(text))
 
     def show_objects(self, objects: MeasuredObjects) -> None:
         """Plot objects.
