@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("bioimageio.spec", reason="an extra", exc_type=ImportError)
-
 from unet_engine.cli import main
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.images import Image
