@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from unet_engine.doctor.finding import Finding
 from unet_engine.llvm import llvm_is_open_to_all
+from unet_engine.model_packages.library import why_not_written
 from unet_engine.versions import installed_version, python_version
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _NAMED = (
     "PyQt5",
     "PyQt6",
     "PySide6",
+    "bioimageio.spec",
+    "onnxruntime",
     "triton",
 )
 """What a report of a bug names; those that are not installed are left out."""
@@ -131,20 +134,9 @@ def _bad_pairs(found: dict[str, str]) -> Iterator[Finding]:
 
 def _specification_and_pydantic() -> Iterator[Finding]:
     """Look for a bioimageio.spec that cannot write a package with its pydantic."""
-    spec, pydantic = installed_version("bioimageio.spec"), installed_version("pydantic")
-    try:
-        bad = Version(spec) < Version("0.5.14") and Version(pydantic) >= Version("2.14")
-    except InvalidVersion:
-        return
-    if bad:
-        yield Finding(
-            area="libraries",
-            state="note",
-            text=f"bioimageio.spec {spec} fails with pydantic {pydantic}, so no "
-            "package of bioimage.io can be written",
-            advice='pip install "bioimageio.spec>=0.5.14", or with bioimageio.core '
-            '0.11, which needs the older one, pip install "pydantic<2.14"',
-        )
+    text, advice = why_not_written()
+    if text:
+        yield Finding(area="libraries", state="note", text=text, advice=advice)
 
 
 def _mesa_and_triton() -> Iterator[Finding]:

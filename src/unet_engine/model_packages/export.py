@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_engine import __version__
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, EngineError
 from unet_engine.files.atomic import check_writable, whole_file
 from unet_engine.model_packages.description import Files, describe, spdx_of
-from unet_engine.model_packages.library import SUFFIX, invalid, load_spec, quiet
+from unet_engine.model_packages.library import (
+    SUFFIX,
+    invalid,
+    load_spec,
+    quiet,
+    why_not_written,
+)
 from unet_engine.model_packages.page import page_of, write_cover
 from unet_engine.model_packages.tensors import make_example
 from unet_engine.model_packages.weights import (
@@ -84,9 +90,12 @@ def export_package(
         When the model has no network, something is at ``target`` and ``overwrite`` is
         False, or it cannot be written to.
     EngineError
-        When the library for it is not installed.
+        When the library for it is not installed, or of a version that fails.
     """
     spec_library = load_spec()
+    why, advice = why_not_written()
+    if why:
+        raise EngineError(f"{why}; {advice}")
     info = store.info(name)
     checkpoint = Checkpoint.load(info.path)
     path = _target(Path(target), overwrite=overwrite)

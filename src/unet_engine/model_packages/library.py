@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import InvalidVersion, Version
+
 from unet_engine.errors import DataError, EngineError
+from unet_engine.versions import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +37,29 @@ def load_spec() -> Any:
             f"packages of bioimage.io need another library ({error}); "
             "pip install 'napari-unet-finetune[bioimageio]'"
         ) from error
+
+
+def why_not_written() -> tuple[str, str]:
+    """Return why the libraries here cannot write a package, and what to do about it.
+
+    Returns
+    -------
+    tuple of str
+        Both empty where they can, or are not there.
+    """
+    spec, pydantic = installed_version("bioimageio.spec"), installed_version("pydantic")
+    try:
+        bad = Version(spec) < Version("0.5.14") and Version(pydantic) >= Version("2.14")
+    except InvalidVersion:
+        return "", ""
+    if not bad:
+        return "", ""
+    return (
+        f"bioimageio.spec {spec} fails with pydantic {pydantic}, so no package of "
+        "bioimage.io can be written",
+        'pip install "bioimageio.spec>=0.5.14", or with bioimageio.core 0.11, which '
+        'needs the older one, pip install "pydantic<2.14"',
+    )
 
 
 def load_model_spec() -> Any:

@@ -7,7 +7,11 @@ archive only if it is as the description signs it.
 from __future__ import annotations
 
 import hashlib
+import lzma
+import stat
+import struct
 import zipfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -27,11 +31,34 @@ if TYPE_CHECKING:
 _DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
 """Names that a description may have, the present one first."""
 
-_LARGEST_DESCRIPTION = 2**22
-"""Bytes; descriptions have some ten thousand."""
+_LARGEST_DESCRIPTION = 2**19
+"""Bytes; descriptions have some ten thousand, and a second parses a tenth of this."""
+
+_MOST_VALUES = 10**5
+"""Of a description: names for parts of it can make billions of a few lines."""
 
 _LARGEST_FILE = 2**33
 """Bytes of unpacked weights, 8 GiB: far above any network that fits a computer."""
+
+_SMALL = 2**26
+"""Bytes, 64 MiB, that any file may have unpacked, however small it is in the package."""
+
+_MOST_PACKED = 50
+"""Times that a larger file may be smaller in the package: weights shrink by a tenth,
+nothing but zeros a thousand times."""
+
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
+"""What ``zipfile`` raises of an archive that is damaged, or of a kind it cannot read."""
 
 
 class Package:
@@ -80,14 +107,22 @@ class Package:
         return content
 
     def _checked_names(self) -> frozenset[str]:
-        for name in self._archive.namelist():
+        found: set[str] = set()
+        for entry in self._archive.infolist():
+            name, problem = entry.filename, ""
             place = PurePosixPath(name.replace("\\", "/"))
             if place.is_absolute() or ".." in place.parts or ":" in name:
+                problem = "a file that would lie outside of it"
+            elif stat.S_ISLNK(entry.external_attr >> 16):
+                problem = "a link in place of a file"
+            elif name in found:
+                problem = "two files of one name"
+            if problem:
                 raise DataError(
-                    f"{self.path} has a file that would lie outside of it ({name!r}); "
-                    "do not use this package"
+                    f"{self.path} has {problem} ({name!r}); do not use this package"
                 )
-        return frozenset(self._archive.namelist())
+            found.add(name)
+        return frozenset(found)
 
     def _describe(self) -> Any:
         name = next((one for one in _DESCRIPTIONS if one in self._names), None)
@@ -107,20 +142,16 @@ class Package:
 
     def _content(self, name: str, most: int) -> bytes:
         try:
-            size = self._archive.getinfo(name).file_size
-            if size > most:
+            entry = self._archive.getinfo(name)
+            size, packed = entry.file_size, max(entry.compress_size, 1)
+            if size > most or (size > _SMALL and size > _MOST_PACKED * packed):
                 raise DataError(
-                    f"{self.path}: {name} has {size / 2**20:.0f} MB unpacked, which "
-                    f"is above {most / 2**20:.0f} MB; do not use this package"
+                    f"{self.path}: {name} would take {size / 2**20:.0f} MB of "
+                    f"{packed / 2**20:.1f} MB in the package, which no file of a model "
+                    "does; do not use this package"
                 )
             return self._archive.read(name)
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            RuntimeError,
-            EOFError,
-            ValueError,
-        ) as error:
+        except _UNREADABLE as error:
             raise DataError(
                 f"{self.path}: {name} cannot be read ({error}); download the package "
                 "again"
@@ -147,7 +178,7 @@ def open_package(path: str | os.PathLike[str]) -> Iterator[Package]:
         raise DataError(
             f"{path} cannot be opened: {error.strerror or error}; check the path"
         ) from error
-    except (zipfile.BadZipFile, ValueError) as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"{path} is no zip file, or it is cut off; download the package again"
         ) from error
@@ -157,17 +188,30 @@ def open_package(path: str | os.PathLike[str]) -> Iterator[Package]:
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
     """Return the values of a description: plain ones, no objects."""
-    from ruyaml import YAML, YAMLError
+    from ruyaml import YAML
 
     try:
         content = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001  # the parser raises what it likes
         line = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: the description is no YAML ({line}); download the package again"
         ) from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: the description holds no fields; ask its author")
+    waiting: list[Any] = [content]
+    count = 0
+    while waiting and count <= _MOST_VALUES:
+        one, count = waiting.pop(), count + 1
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    if waiting:
+        raise DataError(
+            f"{path}: the description has more than {_MOST_VALUES} values, which none "
+            "needs; do not use this package"
+        )
     return content
 
 
@@ -177,7 +221,10 @@ def _validated(content: dict[str, Any], path: Path) -> Any:
     context = spec.ValidationContext(perform_io_checks=False)
     version = str(content.get("format_version", ""))
     with quiet():
-        found = spec.build_description(content, context=context)
+        try:
+            found = spec.build_description(content, context=context)
+        except Exception as error:  # noqa: BLE001  # the library raises what it likes
+            raise invalid(path, error) from error
     if isinstance(found, models.ModelDescr):
         return found
     if version.startswith("0.4."):

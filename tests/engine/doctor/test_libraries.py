@@ -10,6 +10,7 @@ import pytest
 from unet_engine import doctor
 from unet_engine.doctor import libraries
 from unet_engine.doctor.libraries import library_findings
+from unet_engine.model_packages import library
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +33,10 @@ REQUIRED = {
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return the versions of what is installed, to be changed."""
     there = dict(VERSIONS)
-    monkeypatch.setattr(
-        libraries, "installed_version", lambda name: there.get(name, "")
-    )
+    for module in libraries, library:
+        monkeypatch.setattr(
+            module, "installed_version", lambda name: there.get(name, "")
+        )
     monkeypatch.setattr(libraries, "requires", REQUIRED.__getitem__)
     monkeypatch.setattr(libraries, "llvm_is_open_to_all", lambda: False)
     monkeypatch.setattr(libraries, "_cpu_flags", frozenset)

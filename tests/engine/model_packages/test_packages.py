@@ -8,7 +8,9 @@ import io
 import json
 import os
 import pickle
+import stat
 import zipfile
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from unet_engine.cli import main
 from unet_engine.errors import CheckpointError, DataError
 from unet_engine.images import Image
+from unet_engine.model_packages import library
 from unet_engine.model_packages.export import export_package
 from unet_engine.model_packages.importing import import_package
 from unet_engine.models.checkpoint import Checkpoint
@@ -234,6 +237,19 @@ def test_without_the_library(
     assert not package.with_name("x.zip").exists()
 
 
+def test_a_library_that_fails(
+    store: ModelStore,
+    package: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+):
+    versions = {"bioimageio.spec": "0.5.12.0", "pydantic": "2.14.3"}
+    monkeypatch.setattr(library, "installed_version", versions.__getitem__)
+    assert main(["export", "mine", str(package.with_name("x.zip"))]) == 1
+    assert 'pip install "pydantic<2.14"' in capfd.readouterr().err
+    assert not package.with_name("x.zip").exists()
+
+
 class TestRefusals:
     def test_no_package(self, store: ModelStore, package: Path, tmp_path: Path):
         path = tmp_path / "bad.zip"
@@ -275,6 +291,43 @@ class TestRefusals:
     def test_a_path_that_leads_out(self, store: ModelStore, package: Path, name: str):
         copy = rewritten(package, lambda files: files.update({name: b"x"}))
         assert "would lie outside of it" in refused(store, copy)
+
+    def test_a_link(self, store: ModelStore, package: Path):
+        with zipfile.ZipFile(package, "a") as archive:
+            entry = zipfile.ZipInfo("weights.pt.old")
+            entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(entry, "/etc/passwd")
+        assert "a link in place of a file" in refused(store, package)
+
+    # Writing two files of one name is warned of.
+    @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+    def test_two_files_of_one_name(self, store: ModelStore, package: Path):
+        with zipfile.ZipFile(package, "a") as archive:
+            archive.writestr("weights.pt", b"others")
+        assert "two files of one name" in refused(store, package)
+
+    def test_a_file_that_fills_the_memory(self, store: ModelStore, package: Path):
+        with zipfile.ZipFile(package) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        bomb = package.with_name("bomb.zip")
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(
+                    name, b"\0" * 2**27 if "weights.pt" in name else content
+                )
+        assert "which no file of a model does" in refused(store, bomb)
+
+    def test_a_description_of_billions_of_values(
+        self, store: ModelStore, package: Path
+    ):
+        lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+        for name, part in pairwise("abcdefghij"):
+            lines.append(f"{name}2: &{part} [{', '.join([f'*{name}'] * 9)}]")
+
+        def change(files: dict[str, bytes]) -> None:
+            files[DESCRIPTION] += "\n".join(["", *lines, ""]).encode()
+
+        assert "more than 100000 values" in refused(store, rewritten(package, change))
 
     def test_an_unknown_field(self, store: ModelStore, package: Path):
         copy = described(package, lambda values: values.update(surprise=1))
