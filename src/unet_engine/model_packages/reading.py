@@ -32,7 +32,7 @@ _DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
 """Names that a description may have, the present one first."""
 
 _LARGEST_DESCRIPTION = 2**19
-"""Bytes; descriptions have some ten thousand, and a second parses a tenth of this."""
+"""Bytes; descriptions have some ten thousand, and a second parses a tenth of these."""
 
 _MOST_VALUES = 10**5
 """Of a description: names for parts of it can make billions of a few lines."""
@@ -41,7 +41,7 @@ _LARGEST_FILE = 2**33
 """Bytes of unpacked weights, 8 GiB: far above any network that fits a computer."""
 
 _SMALL = 2**26
-"""Bytes, 64 MiB, that any file may have unpacked, however small it is in the package."""
+"""Bytes, 64 MiB, that any file may have unpacked, however small it is packed."""
 
 _MOST_PACKED = 50
 """Times that a larger file may be smaller in the package: weights shrink by a tenth,
@@ -58,7 +58,7 @@ _UNREADABLE = (
     lzma.LZMAError,
     struct.error,
 )
-"""What ``zipfile`` raises of an archive that is damaged, or of a kind it cannot read."""
+"""What ``zipfile`` raises of an archive that is damaged, or of a kind unknown to it."""
 
 
 class Package:
@@ -192,7 +192,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
     try:
         content = YAML(typ="safe", pure=True).load(text)
-    except Exception as error:  # noqa: BLE001  # the parser raises what it likes
+    except Exception as error:  # the parser raises what it likes
         line = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: the description is no YAML ({line}); download the package again"
@@ -223,7 +223,7 @@ def _validated(content: dict[str, Any], path: Path) -> Any:
     with quiet():
         try:
             found = spec.build_description(content, context=context)
-        except Exception as error:  # noqa: BLE001  # the library raises what it likes
+        except Exception as error:  # the library raises what it likes
             raise invalid(path, error) from error
     if isinstance(found, models.ModelDescr):
         return found

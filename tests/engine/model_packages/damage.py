@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 import string
 import zipfile
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
 STRANGE = (None, True, -1, 0, 2**63, 1.5, float("nan"), "", "../x", [], {}, ["x"])
