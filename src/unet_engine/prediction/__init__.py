@@ -7,5 +7,5 @@ They make a ``plan`` of tiles (``tile_size`` chooses how large), run it in a
 (``model_predictor``: a network by a ``tile_predictor``, pixel classifiers by those of
 ``pixel_classification``), and write each tile to an output: arrays (``outputs``) or
 files (``disk_output``), where ``finished_tiles`` records what an interrupted run has
-done, so that it can resume.
+done, in a folder or as objects (``tile_records``), so that it can resume.
 """

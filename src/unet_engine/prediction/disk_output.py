@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
 from unet_engine.images.no_data import RUN
 from unet_engine.images.zarr.chunks import files_of
-from unet_engine.prediction.disk_target import RECORD, Content, DiskTarget
+from unet_engine.images.zarr.storage import place_of
+from unet_engine.prediction.disk_target import RECORD, Content, DiskTarget, flush
 from unet_engine.prediction.finished_tiles import (
     FinishedTiles,
     InputFiles,
     describe_changes,
 )
+from unet_engine.prediction.number_set import NumberSet
 from unet_engine.tiling.tiles import reflect_indices
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     import numpy as np
     import numpy.typing as npt
 
-    from unet_engine.images.zarr.writing import (
-        OmeZarrVersion,
-    )
+    from unet_engine.images.zarr.storage import Place
+    from unet_engine.images.zarr.writing import OmeZarrVersion
     from unet_engine.places import Index
     from unet_engine.prediction.outputs import PredictionRun
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
-
-
-_COMMIT_INTERVAL_S = 0.5
-"""Seconds of work that a power cut can cost; a flush of each tile would cost more."""
 
 
 class DiskOutput:
@@ -52,7 +49,8 @@ class DiskOutput:
     Parameters
     ----------
     labels
-        ``.zarr`` (better ``.ome.zarr``), ``.tif`` or ``.tiff``.
+        ``.zarr`` (better ``.ome.zarr``), ``.tif`` or ``.tiff``; or the address of a
+        ``.zarr`` in object storage, such as ``s3://bucket/mask.ome.zarr``.
     probabilities
         The same for the probability of every class, or None.
     object_maps
@@ -82,7 +80,7 @@ class DiskOutput:
             "object maps": object_maps,
         }
         self._targets = [
-            DiskTarget(Path(os.path.realpath(path)), content, ome_zarr)
+            DiskTarget(place_of(path), content, ome_zarr)
             for content, path in wanted.items()
             if path is not None
         ]
@@ -91,13 +89,13 @@ class DiskOutput:
         self._resume = resume and not overwrite
         self._plan: PredictionPlan
         self._identity: dict[str, Any] = {}
-        self._unwritten: list[tuple[int, list[Path]]] = []
+        self._unwritten: list[tuple[int, list[Place]]] = []
         self._committed = time.monotonic()
         self._begun = False
         self._complete = False
 
     @property
-    def unfinished(self) -> Path | None:
+    def unfinished(self) -> Place | None:
         """Where the finished tiles lie at which the same run would resume."""
         return self._targets[0].store if self._begun and not self._complete else None
 
@@ -148,18 +146,15 @@ class DiskOutput:
                 self._complete = True
                 self._finished_tiles.remove()
                 self._open(run, anew=False)
-                return frozenset(range(run.plan.total))
+                return NumberSet([(0, run.plan.total)])
             self._make_room()
             finished = self._finished_tiles.open(self._identity, self._inputs(run))
-            for leftover in self._leftovers():
-                leftover.unlink(missing_ok=True)
+            for target in self._targets:
+                for leftover in target.leftovers():
+                    leftover.unlink(missing_ok=True)
             self._open(run, anew=not finished)
         self._begun = True
-        return {
-            number
-            for number in finished
-            if number < run.plan.total and self._is_there(number)
-        }
+        return self._still_there(finished)
 
     def write(
         self,
@@ -183,11 +178,12 @@ class DiskOutput:
         if object_maps is not None:
             blocks["object maps"] = object_maps
         with self._named_errors():
-            chunks: list[Path] = []
+            chunks: list[Place] = []
             for target in self._targets:
                 chunks += target.write(index, tile, blocks[target.content])
             self._unwritten.append((self._plan.number(index, tile), chunks))
-            if time.monotonic() - self._committed > _COMMIT_INTERVAL_S:
+            waited = time.monotonic() - self._committed
+            if waited > self._finished_tiles.commit_interval:
                 self._commit()
 
     def finish(self, stop: Stop) -> bool:
@@ -216,13 +212,12 @@ class DiskOutput:
         self._finished_tiles.remove()
         with self._named_errors():
             for target in self._targets:
-                if target.store.exists():
-                    shutil.rmtree(target.store)
+                target.discard()
         self._begun = False
 
     def close(self) -> None:
         """Record the last tiles, if the disk has room for a line, and close."""
-        with suppress(OSError):
+        with suppress(OSError, DataError):
             self._commit()
         self._finished_tiles.close()
 
@@ -259,7 +254,7 @@ class DiskOutput:
         """Flush chunks to the disk, and only then record their tiles."""
         for _, chunks in self._unwritten:
             for chunk in chunks:
-                _flush(chunk)
+                flush(chunk)
         self._finished_tiles.append(number for number, _ in self._unwritten)
         self._unwritten.clear()
         self._committed = time.monotonic()
@@ -292,33 +287,30 @@ class DiskOutput:
             if self._overwrite:
                 target.delete()
             elif not resumes:
-                target.check_free(self._finished_tiles)
+                target.check_free()
 
-    def _leftovers(self) -> Iterator[Path]:
-        """Find the files that were being written when a run was killed."""
-        for target in self._targets:
-            yield from target.store.rglob("*.partial")
-
-    def _is_there(self, number: int) -> bool:
-        index, tile = self._plan.at(number)
-        return all(
-            chunk.is_file()
-            for target in self._targets
-            for chunk in target.chunks(index, tile)
-        )
+    def _still_there(self, finished: NumberSet) -> NumberSet:
+        """Return the tiles on record whose chunks are there."""
+        there = NumberSet()
+        for start, stop in finished.ranges:
+            there.add_range(start, min(stop, self._plan.total))
+        if isinstance(self._targets[0].store, Path):
+            for number in chain.from_iterable(range(*r) for r in list(there.ranges)):
+                place = self._plan.at(number)
+                if not all(target.is_written(*place) for target in self._targets):
+                    there.discard(number)
+        return there
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            path = self._targets[0].path
+            advice = "make its folder exist, writable and with free space"
+            if not isinstance(path, Path):
+                advice = "check the address, the rights to write and the connection"
             raise DataError(
-                f"{self._targets[0].path} cannot be written: "
-                f"{error.strerror or error}; make its folder exist, writable and with "
-                "free space, and run the same again: it goes on at the finished tiles"
+                f"{path} cannot be written: {error.strerror or error}; {advice}, and "
+                "run the same again: it goes on at the finished tiles"
             ) from error
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from unet_engine.errors import DataError
 from unet_engine.images import open_image
+from unet_engine.images.formats import UNFINISHED
 from unet_engine.images.tiff.writing import write_large_tiff
+from unet_engine.images.zarr.addresses import Address
 from unet_engine.images.zarr.label_group import (
     fitting_version,
     is_zarr_place,
@@ -19,6 +23,7 @@ from unet_engine.images.zarr.label_group import (
     source_of,
 )
 from unet_engine.images.zarr.ome_zarr import ZARR_SUFFIX, holds_zarr, is_zarr
+from unet_engine.images.zarr.storage import Place, is_there, object_names, remove
 from unet_engine.images.zarr.writing import (
     Multiscale,
     OmeZarrVersion,
@@ -29,13 +34,12 @@ from unet_engine.images.zarr.writing import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     import numpy.typing as npt
     import zarr
 
     from unet_engine.places import Index
-    from unet_engine.prediction.finished_tiles import FinishedTiles
     from unet_engine.prediction.outputs import PredictionRun
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
@@ -54,19 +58,31 @@ Content = Literal["labels", "probabilities", "object maps"]
 class DiskTarget:
     """One result: where it is wanted, and the OME-Zarr that is filled."""
 
-    def __init__(self, path: Path, content: Content, ome_zarr: OmeZarrVersion) -> None:
+    def __init__(self, path: Place, content: Content, ome_zarr: OmeZarrVersion) -> None:
         self.path = path
         self.content: Content = content
         self._version: OmeZarrVersion = ome_zarr
         self.is_zarr = is_zarr_place(path)
-        hidden = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
-        self.store = path if self.is_zarr else hidden
+        if isinstance(path, Address) and path.is_read_only:
+            raise DataError(
+                f"{path} is on a web server, which takes no results; give the address "
+                "of a bucket, such as s3://, or a place of this computer"
+            )
+        if not self.is_zarr and isinstance(path, Address):
+            raise DataError(
+                f"{path} is no place for a result: at an address they are zarrs; let "
+                f"it end in {ZARR_SUFFIX}"
+            )
+        self.store: Place = path
+        if not self.is_zarr and isinstance(path, Path):
+            self.store = path.with_name(f".{path.name}.unfinished{ZARR_SUFFIX}")
 
     @property
     def array(self) -> Any:
         """The result as it lies on disk, ``([channels,] *leading, Y, X)``."""
-        if self.is_zarr or self.store.exists():
+        if self.is_zarr or is_there(self.store):
             return self._multiscale.as_written(self._array)
+        assert isinstance(self.path, Path)
         return open_image(self.path, axes=self._multiscale.axes).data
 
     def open(self, run: PredictionRun, *, anew: bool) -> None:
@@ -81,13 +97,13 @@ class DiskTarget:
         self._channels = _channels(run, self.content)
         self._array: zarr.Array = self._multiscale.open(anew=anew)
 
-    def write(self, index: Index, tile: Tile, block: npt.NDArray[Any]) -> list[Path]:
-        """Write a tile and return the files that hold it."""
+    def write(self, index: Index, tile: Tile, block: npt.NDArray[Any]) -> list[Place]:
+        """Write a tile and return the files or objects that hold it."""
         self._array[self._key(index, tile)] = block
         return self.chunks(index, tile)
 
-    def chunks(self, index: Index, tile: Tile) -> list[Path]:
-        """Return the files of a tile."""
+    def chunks(self, index: Index, tile: Tile) -> list[Place]:
+        """Return the files or objects of a tile."""
         spans = [
             range(k, k + 1) if isinstance(k, int) else range(*k.indices(size))
             for k, size in zip(self._key(index, tile), self._array.shape, strict=True)
@@ -108,6 +124,7 @@ class DiskTarget:
             if complete and self.content == "labels":
                 list_label(self.path)
             return complete
+        assert isinstance(self.path, Path)
         return write_large_tiff(
             self.path,
             self.array,
@@ -122,7 +139,7 @@ class DiskTarget:
         record = written_attributes(self.path).get(RECORD)
         return record if isinstance(record, dict) else None
 
-    def check_free(self, finished_tiles: FinishedTiles) -> None:
+    def check_free(self) -> None:
         """Refuse to write into what is there; a TIFF is replaced when it is complete.
 
         Raises
@@ -131,15 +148,20 @@ class DiskTarget:
             When there is a file or folder with something in it.
         """
         if not self.is_zarr:
-            if self.store.exists():
-                shutil.rmtree(self.store)
-            return
-        foreign = (p for p in self.store.rglob("*") if not finished_tiles.owns(p))
-        if self.store.is_file() or any(p.is_file() for p in foreign):
+            remove(self.store)
+        elif self._holds_other():
             raise DataError(
                 f"{self.path} is there already; choose another name, or pass "
                 "--overwrite to delete it first"
             )
+
+    def _holds_other(self) -> bool:
+        """Whether anything but the record of a run is there."""
+        if not isinstance(self.store, Path):
+            return any(name != UNFINISHED for name in object_names(self.store))
+        record = self.store / UNFINISHED
+        foreign = (p for p in self.store.rglob("*") if record not in p.parents)
+        return self.store.is_file() or any(p.is_file() for p in foreign)
 
     def delete(self) -> None:
         """Delete a zarr that is there.
@@ -149,19 +171,51 @@ class DiskTarget:
         DataError
             When it is something else.
         """
-        if not self.store.exists():
+        if not is_there(self.store):
             return
-        empty = self.store.is_dir() and not any(self.store.iterdir())
-        if not (empty and is_zarr(self.store)) and not holds_zarr(self.store):
+        empty = isinstance(self.store, Path) and (
+            self.store.is_dir()
+            and not any(self.store.iterdir())
+            and is_zarr(self.store)
+        )
+        if not empty and not holds_zarr(self.store):
             raise DataError(
                 f"{self.store} is no zarr and is not deleted; choose another name"
             )
-        shutil.rmtree(self.store)
+        self.discard()
+
+    def discard(self) -> None:
+        """Delete what was begun.
+
+        Raises
+        ------
+        OSError
+            When it cannot be deleted.
+        """
+        if not isinstance(self.store, Path):
+            remove(self.store)
+        elif self.store.exists():
+            shutil.rmtree(self.store)
 
     def remove_store(self) -> None:
         """Remove the hidden OME-Zarr once its TIFF is there."""
         if not self.is_zarr:
-            shutil.rmtree(self.store, ignore_errors=True)
+            remove(self.store)
+
+    def leftovers(self) -> Iterator[Path]:
+        """Find the files that were being written when a run was killed."""
+        # An object is there whole or not at all.
+        if isinstance(self.store, Path):
+            yield from self.store.rglob("*.partial")
+
+    def is_written(self, index: Index, tile: Tile) -> bool:
+        """Whether the chunks of a tile that is on record are there.
+
+        An object is not looked for: what was written is not lost with the power, and
+        to ask for each of a million takes a day.
+        """
+        chunks = self.chunks(index, tile)
+        return all(c.is_file() for c in chunks if isinstance(c, Path))
 
     def _key(self, index: Index, tile: Tile) -> tuple[int | slice, ...]:
         where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
@@ -177,7 +231,7 @@ def _channels(run: PredictionRun, content: Content) -> tuple[str, ...]:
     return spec.object_maps if content == "object maps" else ()
 
 
-def _multiscale(path: Path, run: PredictionRun, content: Content) -> Multiscale:
+def _multiscale(path: Place, run: PredictionRun, content: Content) -> Multiscale:
     plan, image = run.plan, run.image
     axes = image.leading_axes + "YX"
     spatial = [
@@ -212,3 +266,10 @@ def _divisor(size: int, edge: int) -> int:
     while edge % parts:
         parts += 1
     return edge // parts
+
+
+def flush(chunk: Place) -> None:
+    """Make sure that a chunk that was written outlasts a power cut."""
+    if isinstance(chunk, Path):
+        with chunk.open("rb+") as file:
+            os.fsync(file.fileno())

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
-from unet_engine.files.atomic import whole_file
-from unet_engine.files.locking import FolderLock, LocksUnsupportedError
-from unet_engine.images.formats import UNFINISHED
+from unet_engine.prediction.number_set import NumberSet
+from unet_engine.prediction.tile_records import record_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from collections.abc import Set as AbstractSet
-    from io import FileIO
-    from pathlib import Path
 
     from unet_engine.images.source_files import Source
+    from unet_engine.images.zarr.storage import Place
 
 logger = logging.getLogger(__name__)
 
@@ -61,48 +56,46 @@ class InputFiles:
 
 
 class FinishedTiles:
-    """The numbers of the finished tiles, in a folder beside the results.
+    """The numbers of the finished tiles, in a record beside the results.
 
-    A number is written after the chunks of its tile have reached the disk, one line
-    each, and with a minus where the tile is no longer finished; a line that was cut
-    short does not count.
+    A number is written after the chunks of its tile have reached the storage, one line
+    each, and with a minus where the tile is no longer finished; "4-7" are all from 4
+    to 7.
 
     Parameters
     ----------
     home
-        The folder of the results; the record lies in a hidden folder in it.
+        Of the results: the record lies in a hidden folder in it.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / UNFINISHED
-        self._identity = self._folder / "run.json"
-        self._listing = self._folder / "files"
-        self._tiles = self._folder / "tiles"
-        self._file: FileIO | None = None
-        self._lock: FolderLock | None = None
+    def __init__(self, home: Place) -> None:
+        self._home = home
+        self._record = record_in(home)
+        self._finished = NumberSet()
 
     @property
     def exists(self) -> bool:
         """True when a run was begun here and not finished."""
-        return self._identity.is_file()
+        return self._record.exists
 
     @property
     def has_traces(self) -> bool:
         """True when a run was begun here, even if its record was being removed."""
-        return self._folder.exists()
+        return self._record.has_traces
+
+    @property
+    def commit_interval(self) -> float:
+        """Seconds between two additions."""
+        return self._record.commit_interval
 
     def begun_with(self, part: str) -> Any:
         """Return a part of the identity of the run that was begun here, or None."""
-        begun = self._begun() if self.exists else None
+        begun = self._begun()
         return None if begun is None else begun.get(part)
-
-    def owns(self, path: Path) -> bool:
-        """Whether a file is part of the record."""
-        return self._folder in path.parents
 
     def open(
         self, identity: Mapping[str, Any], inputs: InputFiles | None = None
-    ) -> set[int]:
+    ) -> NumberSet:
         """Begin a run or resume it; return the numbers of its finished tiles.
 
         Where chunks of the image changed since it was begun, as a damaged one that was
@@ -122,33 +115,33 @@ class FinishedTiles:
         OSError
             When the folder cannot be written to.
         """
-        begun = self._begun() if self.exists else None
+        begun = self._begun()
         changed = set[str]()
         if begun is not None and begun != identity:
             changed = self._changed_chunks(begun, identity, inputs)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
-        self._file = self._tiles.open("ab+", buffering=0)
-        if begun is None:
-            self._file.truncate(0)
-        finished = self._read(self._file)
+        self._finished = _numbers(self._record.open(anew=begun is None))
         if inputs is not None and changed:
-            lost = {n for n in finished if not changed.isdisjoint(inputs.chunks_of(n))}
-            finished -= lost
-            self._append(f"-{n}" for n in sorted(lost))
+            lost = {
+                n for n in self._finished if not changed.isdisjoint(inputs.chunks_of(n))
+            }
+            for number in lost:
+                self._finished.discard(number)
+            self._record.append([f"-{n}" for n in sorted(lost)])
             _report(lost)
         if begun != identity:
             # The identity last: with it the run is one that was begun.
             if inputs is not None:
-                inputs.source.write_listing(self._listing)
-            with whole_file(self._identity) as temporary:
-                temporary.write_text(json.dumps(identity, indent=1))
-        return finished
+                self._record.write_listing(inputs.source)
+            self._record.write_identity(json.dumps(identity, indent=1).encode())
+        return NumberSet(self._finished.ranges)
 
-    def _begun(self) -> Mapping[str, Any]:
-        """Return the identity of the run that was begun here."""
+    def _begun(self) -> Mapping[str, Any] | None:
+        """Return the identity of the run that was begun here; None when none was."""
+        content = self._record.identity()
+        if content is None:
+            return None
         try:
-            begun = json.loads(self._identity.read_text())
+            begun = json.loads(content)
         except ValueError:
             return {}
         return begun if isinstance(begun, dict) else {}
@@ -168,73 +161,46 @@ class FinishedTiles:
         """
         changed = None
         if inputs is not None and _without_files(begun) == _without_files(identity):
-            changed = inputs.source.changed_chunks(self._listing)
+            changed = self._record.changed_chunks(inputs.source)
         if changed is None:
             raise DataError(
-                f"{self._folder.parent} holds an unfinished run that is not this one: "
+                f"{self._home} holds an unfinished run that is not this one: "
                 f"{describe_changes(begun, identity)}; run that one to its end, write "
                 "to another place, or pass --overwrite to start anew"
             )
         return changed
 
-    def _read(self, file: FileIO) -> set[int]:
-        """Return the numbers on record, and drop one that was cut short."""
-        file.seek(0)
-        # What follows the last end of line was cut short.
-        *lines, rest = file.read().split(b"\n")
-        if rest:
-            file.truncate(file.tell() - len(rest))
-        finished = set[int]()
-        for line in lines:
-            number = line.removeprefix(b"-")
-            if number.isdigit():
-                (finished.add if line == number else finished.discard)(int(number))
-        return finished
-
     def append(self, numbers: Iterable[int]) -> None:
-        """Record tiles whose chunks are on disk."""
-        self._append(map(str, numbers))
-
-    def _append(self, entries: Iterable[str]) -> None:
-        if self._file is None:
-            return
-        lines = "".join(f"{entry}\n" for entry in entries).encode()
-        written = self._file.write(lines)
-        if written != len(lines):
-            # Half a number would run into the next one.
-            self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(self._file.fileno())
+        """Record tiles whose chunks are in the storage."""
+        added = list(numbers)
+        self._record.append(list(map(str, added)))
+        for number in added:
+            self._finished.add(number)
+        if self._record.is_long:
+            self._record.replace(
+                [f"{start}-{stop - 1}" for start, stop in self._finished.ranges]
+            )
 
     def close(self) -> None:
-        """Close the file, so that another run can resume here."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        """Let another run resume here."""
+        self._record.close()
 
     def remove(self) -> None:
         """Delete the record: the results are finished."""
-        self.close()
-        # The identity first: without it there is no unfinished run.
-        self._identity.unlink(missing_ok=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._record.remove()
 
-    def _take_lock(self) -> None:
-        try:
-            self._lock = FolderLock(self._folder)
-        except BlockingIOError as error:
-            raise DataError(
-                f"another run is writing to {self._folder.parent} ({error.strerror}); "
-                "wait for its end, or stop it first"
-            ) from None
-        except LocksUnsupportedError as error:
-            raise DataError(
-                f"{self._folder.parent} cannot be written tile by tile: "
-                f"{error.strerror}; write to a local drive and copy the result"
-            ) from error
+
+def _numbers(lines: Iterable[bytes]) -> NumberSet:
+    """Return the numbers that the lines of a record leave finished."""
+    finished = NumberSet()
+    for line in lines:
+        number = line.removeprefix(b"-")
+        first, _, last = line.partition(b"-")
+        if number.isdigit():
+            (finished.add if line == number else finished.discard)(int(number))
+        elif first.isdigit() and last.isdigit():
+            finished.add_range(int(first), int(last) + 1)
+    return finished
 
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -103,7 +103,7 @@ class PredictionPlan:
         for size in reversed(leading):
             plane, position = divmod(plane, size)
             index.append(position)
-        return tuple(reversed(index)), self.tiles.tiles[tile]
+        return tuple(reversed(index)), self.tiles[tile]
 
     def describe(self) -> str:
         """Return one line for people."""

@@ -206,15 +206,11 @@ class TilePlan:
         )
 
     @cached_property
-    def tiles(self) -> tuple[Tile, ...]:
-        """The tiles in raster order."""
-        intervals = [
-            pairwise((*starts, n))
-            for starts, n in zip(self.starts, self.shape, strict=True)
-        ]
+    def intervals(self) -> tuple[tuple[Interval, ...], ...]:
+        """The inner regions, per axis."""
         return tuple(
-            Tile(inner, self.footprint.around(inner, self.shape))
-            for inner in product(*intervals)
+            tuple(pairwise((*starts, n)))
+            for starts, n in zip(self.starts, self.shape, strict=True)
         )
 
     def nearest_first(self, point: Sequence[float]) -> tuple[Tile, ...]:
@@ -226,18 +222,37 @@ class TilePlan:
                 for (start, stop), p in zip(tile.inner, point, strict=True)
             )
 
-        return tuple(sorted(self.tiles, key=distance))
+        return tuple(sorted(self, key=distance))
 
     @property
     def largest_outer(self) -> tuple[int, ...]:
         """Largest network input of the plan: what has to fit the memory."""
-        return max((t.outer_shape for t in self.tiles), key=prod)
+        ends = max(map(len, self.intervals))
+        # Outer regions are per axis: the n-th of each, or its last, are all of them.
+        rows = ([i[min(n, len(i) - 1)] for i in self.intervals] for n in range(ends))
+        shapes = (self._tile(row).outer_shape for row in rows)
+        return tuple(map(max, zip(*shapes, strict=True)))
+
+    def _tile(self, inner: Iterable[Interval]) -> Tile:
+        inner = tuple(inner)
+        return Tile(inner, self.footprint.around(inner, self.shape))
 
     def __len__(self) -> int:
-        return len(self.tiles)
+        return prod(map(len, self.intervals))
 
     def __iter__(self) -> Iterator[Tile]:
-        return iter(self.tiles)
+        # One by one: of a volume of a petabyte they would fill the memory.
+        return map(self._tile, product(*self.intervals))
+
+    def __getitem__(self, number: int) -> Tile:
+        """Return the tile of a number in raster order."""
+        inner = []
+        for intervals in reversed(self.intervals):
+            number, place = divmod(number, len(intervals))
+            inner.append(intervals[place])
+        if number:
+            raise IndexError("there is no such tile")
+        return self._tile(reversed(inner))
 
 
 def spanning(regions: Iterable[tuple[Interval, ...]]) -> tuple[Interval, ...]:

@@ -15,7 +15,7 @@ import tifffile
 from unet_engine.cli import main
 from unet_engine.errors import DataError
 from unet_engine.images import open_image
-from unet_engine.images.zarr import addresses
+from unet_engine.images.zarr import storage
 from unet_engine.images.zarr.addresses import Address, address_of
 from unet_engine.images.zarr.writing import Multiscale
 
@@ -112,7 +112,7 @@ def test_what_is_not_there_is_stated_with_what_to_do(
     assert "no zarr; copy the file to this computer" in capsys.readouterr().err
     write_image(tmp_path / "a.ome.zarr")
     assert main(["predict", str(tmp_path / "a.ome.zarr"), f"{served}/b.zarr"]) == 1
-    assert "results are written to this computer" in capsys.readouterr().err
+    assert "on a web server, which takes no results" in capsys.readouterr().err
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(FsspecStore, "from_url", refuse)
     with pytest.raises(DataError, match=r"Install s3fs.*finetune\[remote\]"):
-        addresses.open_store(Address("s3://bucket/a.zarr"), "fill")
+        storage.open_store(Address("s3://bucket/a.zarr"), "fill")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tiles cover an image exactly once, with the context that the whole image gives."""
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -45,7 +46,11 @@ def test_inner_regions_cover_the_image_exactly_once(plan):
     for tile in plan:
         seen[tile.inner_slices] += 1
     assert (seen == 1).all()
-    assert len(plan) == len(plan.tiles)
+    assert [plan[number] for number in range(len(plan))] == list(plan)
+    with pytest.raises(IndexError):
+        plan[len(plan)]
+    largest = max((tile.outer_shape for tile in plan), key=prod)
+    assert plan.largest_outer == largest
 
 
 @few

@@ -25,9 +25,9 @@ from unet_engine.cli.options.data import ImageOptions, OmeZarrOption
 from unet_engine.cli.options.parameters import (
     NO_SETTINGS,
     Flag,
+    ResultPath,
     Settings,
     SourcePath,
-    UserPath,
     settings_of,
 )
 from unet_engine.cli.progress import bar, report
@@ -40,7 +40,6 @@ from unet_engine.images import (
     write_pixels,
     write_probabilities,
 )
-from unet_engine.images.zarr.addresses import address_of
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.disk_output import DiskOutput
@@ -81,9 +80,9 @@ class PredictOptions(OmeZarrOption, ImageOptions):
         --resume go on with these.
     """
 
-    output: Annotated[UserPath | None, Parameter(alias="-o", metavar="OUT")] = None
+    output: Annotated[ResultPath | None, Parameter(alias="-o", metavar="OUT")] = None
     model: str = "nuclei"
-    probabilities: Annotated[UserPath | None, Parameter(metavar="OUT2")] = None
+    probabilities: Annotated[ResultPath | None, Parameter(metavar="OUT2")] = None
     resume: Flag = False
     overwrite: Flag = False
 
@@ -121,8 +120,8 @@ def run(
     images
         A file, a .zarr or its address (https://, s3://), a folder, a pattern such as
         'day1/*.tif', or several; then,
-        unless -o gives it, OUT: the label image to write (.tif, .png, .ome.zarr), or
-        the folder for several.
+        unless -o gives it, OUT: the label image to write (.tif, .png, .ome.zarr, or
+        the address of a .zarr in object storage), or the folder for several.
     options
         What is read and written.
     settings
@@ -300,11 +299,6 @@ def _places(images: Sequence[Path], options: PredictOptions) -> tuple[list[Path]
     if out is not None:
         return names, out
     sources, out = names[:-1], names[-1]
-    if address_of(out) is not None:
-        raise DataError(
-            f"results are written to this computer, not to {address_of(out)}; name the "
-            "place last, or with -o"
-        )
     if len(sources) > 1 and out.is_file():
         raise DataError(
             f"{out} is a file, and the results of several images go to a folder; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
@@ -10,16 +11,16 @@ from unet_engine.files.atomic import check_writable
 from unet_engine.files.inputs import identity_of
 from unet_engine.images import IMAGE_SUFFIXES, ZARR_SUFFIX
 from unet_engine.images.labels.own_results import is_unchanged_result
+from unet_engine.images.zarr.addresses import address_of
 from unet_engine.images.zarr.label_group import image_around, is_zarr_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 
 def is_zarr_name(path: Path | None) -> bool:
     """Whether a result is to be a zarr."""
-    return path is not None and is_zarr_place(path)
+    return path is not None and is_zarr_place(address_of(path) or path)
 
 
 def check_place(path: Path) -> None:
@@ -30,9 +31,13 @@ def check_place(path: Path) -> None:
     DataError
         When the folder around it is missing, read-only or full.
     """
+    if address_of(path) is not None:
+        # The first object that is written there shows whether it can be.
+        return
     image = image_around(path)
     # The group of the labels of an image is made with the first of them.
-    place = path if image is None or path.parent.exists() else image / path.name
+    has_group = not isinstance(image, Path) or path.parent.exists()
+    place = path if has_group else path.parent.with_name(path.name)
     check_writable(place, folder=is_zarr_name(path))
 
 
@@ -44,7 +49,7 @@ def check_suffix(path: Path, allowed: Sequence[str]) -> None:
     DataError
         When it has another one.
     """
-    inside = ZARR_SUFFIX in allowed and image_around(path) is not None
+    inside = ZARR_SUFFIX in allowed and is_zarr_name(path)
     if path.suffix.lower() not in allowed and not inside:
         raise DataError(
             f"{path} is no name for this result; let it end in {' or '.join(allowed)}"

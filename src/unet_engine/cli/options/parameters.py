@@ -79,6 +79,26 @@ def parse_source(kind: Any, tokens: Sequence[Token]) -> Path:
     )
 
 
+def parse_result(kind: Any, tokens: Sequence[Token]) -> Path:
+    """Read a path as ``parse_path`` does, or the address where a zarr is written.
+
+    Raises
+    ------
+    ValueError
+        When it is empty, or the address of something else.
+    """
+    text = tokens[-1].value
+    if address_of(text) is None:
+        return parse_path(kind, tokens)
+    # A label image lies in the zarr of its image.
+    if ZARR_SUFFIX in text.lower():
+        return Path(text)
+    raise ValueError(
+        f"{text} is an address, and results at an address are zarrs; let it end in "
+        f"{ZARR_SUFFIX}, or give a path of this computer"
+    )
+
+
 def parse_paths(kind: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
     """Read several paths, each as ``parse_path`` does."""
     return tuple(parse_path(kind, [token]) for token in tokens)
@@ -105,6 +125,7 @@ def parse_whole(kind: Any, tokens: Sequence[Token]) -> int | str:
 
 
 UserPath = Annotated[Path, Parameter(converter=parse_path)]
+ResultPath = Annotated[Path, Parameter(converter=parse_result)]
 SourcePath = Annotated[Path, Parameter(converter=parse_source)]
 UserAxes = Annotated[str, Parameter(converter=parse_axes)]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]

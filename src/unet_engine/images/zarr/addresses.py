@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
 
 if TYPE_CHECKING:
-    from zarr.abc.store import Store
-
-    from unet_engine.images.zarr.chunks import MissingChunks
+    from collections.abc import Iterator
 
 _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/{1,2}(?!/)(.+)")
 """A scheme of two letters at least: one is a drive of Windows. A ``Path`` folds the two
@@ -23,7 +23,8 @@ slashes of an address into one."""
 
 _EXTRA = 'pip install "napari-unet-finetune[remote]"'
 
-_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+"""Ends of the keys that are no chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,21 @@ class Address:
         """The last part."""
         return self.url.rpartition("/")[2]
 
+    @property
+    def suffix(self) -> str:
+        """The end of the name, from its last dot on."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it is of a web server, which takes nothing."""
+        return self.url.startswith(("http://", "https://"))
+
+    @property
+    def parent(self) -> Address:
+        """What it lies in; of a bucket or host the scheme alone."""
+        return Address(self.url.rpartition("/")[0])
+
 
 def address_of(path: str | os.PathLike[str]) -> Address | None:
     """Return the address that a path is; None of a path of this computer."""
@@ -60,25 +76,17 @@ def address_of(path: str | os.PathLike[str]) -> Address | None:
     return Address(f"{scheme.lower()}://{rest}".rstrip("/"))
 
 
-def open_store(address: Address, missing: MissingChunks) -> Store:
-    """Open what is at an address, read-only.
-
-    Parameters
-    ----------
-    address
-        Of a group or an array.
-    missing
-        ``"refuse"`` chunks that are not there, or have them ``"fill"``-ed.
+@contextmanager
+def library_errors(address: Address) -> Iterator[None]:
+    """Name the library that an address needs, or that there is none.
 
     Raises
     ------
     DataError
-        When a library for addresses of this kind is missing, or none is known.
+        In place of what fsspec raises.
     """
     try:
-        from zarr.storage import FsspecStore
-
-        store = FsspecStore.from_url(address.url, read_only=True)
+        yield
     except ImportError as error:
         raise DataError(
             f"{address} needs a library that is not installed ({error}); {_EXTRA}"
@@ -88,25 +96,3 @@ def open_store(address: Address, missing: MissingChunks) -> Store:
             f"{address} is no address that can be opened ({error}); use https:// or "
             "s3://, or copy the files to this computer"
         ) from error
-    return _whole(store) if missing == "refuse" else store
-
-
-def _whole(store: Store) -> Store:
-    """Return the store with an error in place of a chunk that is not there.
-
-    zarr would take the fill value for it, and one that was lost looks the same.
-    """
-    from zarr.storage import WrapperStore
-
-    class WholeStore(WrapperStore):  # type: ignore[misc]
-        async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
-            found = await super().get(key, *arguments, **options)
-            if found is None and not key.endswith(_METADATA):
-                raise FileNotFoundError(
-                    f"the chunk {key} is missing: copy or export it again, or pass "
-                    "--missing-chunks fill if the file was written without its empty "
-                    "chunks"
-                )
-            return found
-
-    return WholeStore(store)

@@ -14,15 +14,14 @@ from unet_engine.images.claims import COMPRESSION, check_claim, check_segment
 from unet_engine.images.image import Image
 from unet_engine.images.pixel_size import PixelSize, is_size, reported
 from unet_engine.images.source_files import Source
-from unet_engine.images.zarr.addresses import Address, open_store
+from unet_engine.images.zarr.addresses import Address
 from unet_engine.images.zarr.chunks import MissingChunks, ZarrPixels
+from unet_engine.images.zarr.storage import Place, is_there, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import zarr
-
-    _Place = Path | Address
 
 ZARR_SUFFIX = ".zarr"
 
@@ -53,13 +52,13 @@ def is_zarr(path: Path) -> bool:
     )
 
 
-def holds_zarr(path: Path) -> bool:
-    """Whether a folder has the metadata of a zarr group or array."""
+def holds_zarr(path: Place) -> bool:
+    """Whether a folder or an address has the metadata of a zarr group or array."""
     names = [name for name in _METADATA if name != ".zattrs"]
-    return any((path / name).is_file() for name in names)
+    return any(is_there(path / name) for name in names)
 
 
-def open_zarr(path: _Place, axes: str | None, missing: MissingChunks) -> Image:
+def open_zarr(path: Place, axes: str | None, missing: MissingChunks) -> Image:
     """Open an OME-Zarr image at full resolution, or a bare array, lazily.
 
     Parameters
@@ -81,7 +80,7 @@ def open_zarr(path: _Place, axes: str | None, missing: MissingChunks) -> Image:
 
 
 def open_levels(
-    path: _Place,
+    path: Place,
     axes: str | None = None,
     missing: MissingChunks = "refuse",
     *,
@@ -129,7 +128,7 @@ def open_levels(
 
 
 def _open_node(
-    path: _Place, axes: str | None, missing: MissingChunks, most: int | None
+    path: Place, axes: str | None, missing: MissingChunks, most: int | None
 ) -> tuple[Image, ...]:
     # Loads slowly, and most images are something else.
     import zarr
@@ -223,7 +222,7 @@ def _holds_several(path: Path, inside: Sequence[Path]) -> DataError:
     )
 
 
-def _example(path: _Place, group: zarr.Group) -> str:
+def _example(path: Place, group: zarr.Group) -> str:
     names = sorted(name for name, _ in group.arrays())
     return str(path / names[0]) if names else str(path)
 
@@ -235,7 +234,7 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _level_image(
-    path: _Place,
+    path: Place,
     group: zarr.Group,
     multiscale: Mapping[str, Any],
     level: int,
@@ -292,7 +291,7 @@ def _unit(axis: Any) -> str:
 
 
 def _only_array(
-    path: _Place, group: zarr.Group, axes: str | None, missing: MissingChunks
+    path: Place, group: zarr.Group, axes: str | None, missing: MissingChunks
 ) -> Image:
     arrays = dict(group.arrays())
     if len(arrays) != 1:
@@ -307,7 +306,7 @@ def _only_array(
     )
 
 
-def _array_axes(path: _Place, array: zarr.Array) -> str:
+def _array_axes(path: Place, array: zarr.Array) -> str:
     """Return the axes that a bare array names; of two axes they are known."""
     names = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.get("_ARRAY_DIMENSIONS")
@@ -322,7 +321,7 @@ def _array_axes(path: _Place, array: zarr.Array) -> str:
     )
 
 
-def _letters(path: _Place, names: Sequence[Any]) -> str:
+def _letters(path: Place, names: Sequence[Any]) -> str:
     letters = [_LETTERS.get(str(name).lower()) for name in names]
     if None in letters:
         raise UnknownAxesError(
@@ -333,7 +332,7 @@ def _letters(path: _Place, names: Sequence[Any]) -> str:
 
 
 def _array_image(
-    path: _Place, array: zarr.Array, axes: str, missing: MissingChunks, inside: str = ""
+    path: Place, array: zarr.Array, axes: str, missing: MissingChunks, inside: str = ""
 ) -> Image:
     data = ZarrPixels(array, missing=missing)
     if isinstance(path, Address):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,10 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from unet_engine.images.pixel_size import MICROMETRE, SECOND, PixelSize
+from unet_engine.images.zarr.addresses import Address
+from unet_engine.images.zarr.storage import (
+    Place,
+    is_there,
+    open_store,
+    read_bytes,
+    remove,
+    store_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy.typing as npt
     import zarr
@@ -40,7 +47,7 @@ class Multiscale:
     Attributes
     ----------
     path
-        Folder of the zarr.
+        Folder or address of the zarr.
     axes
         Axes of the arrays that are written, in any order; on disk they are in that of
         OME-Zarr: T, C, Z, Y, X.
@@ -58,7 +65,7 @@ class Multiscale:
         Of OME-Zarr; one that is there already keeps its own.
     """
 
-    path: Path
+    path: Place
     axes: str
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
@@ -89,13 +96,15 @@ class Multiscale:
         """
         import zarr
 
-        group = zarr.open_group(self.path, mode="a", zarr_format=self._zarr_format)
+        group = zarr.open_group(
+            store_at(self.path), mode="a", zarr_format=self._zarr_format
+        )
         if anew:
             group.attrs.update(self._metadata(1))
         if "0" in group and not anew:
             with zarr.config.set({f"array.{k}": v for k, v in _CONFIG.items()}):
-                return zarr.open_array(self.path / "0", mode="r+")
-        shutil.rmtree(self.path / "0", ignore_errors=True)
+                return zarr.open_array(store_at(self.path / "0"), mode="r+")
+        remove(self.path / "0")
         return self._create(0)
 
     def key(self, where: Sequence[int | slice]) -> tuple[int | slice, ...]:
@@ -119,11 +128,11 @@ class Multiscale:
         """
         import zarr
 
-        group = zarr.open_group(self.path, mode="r+")
+        group = zarr.open_group(store_at(self.path), mode="r+")
         levels = len(self._sizes())
         for level in range(1, levels):
-            shutil.rmtree(self.path / str(level), ignore_errors=True)
-            if not self._fill(group[str(level - 1)], self._create(level), stop):
+            remove(self.path / str(level))
+            if not self._fill(self._filled(level - 1), self._create(level), stop):
                 return False
         group.attrs.update({**self._metadata(levels), **attributes})
         return True
@@ -138,9 +147,9 @@ class Multiscale:
     @property
     def _zarr_format(self) -> Literal[2, 3]:
         """Version of zarr: that of what is there, else that of the OME-Zarr version."""
-        if (self.path / "zarr.json").exists():
+        if is_there(self.path / "zarr.json"):
             return 3
-        return 2 if self.version == "0.4" or (self.path / ".zgroup").exists() else 3
+        return 2 if self.version == "0.4" or is_there(self.path / ".zgroup") else 3
 
     def _sizes(self) -> list[tuple[int, int]]:
         """Return height and width of every level."""
@@ -157,7 +166,7 @@ class Multiscale:
         lengths = dict(zip(self.axes, self.shape, strict=True))
         lengths.update(zip("YX", self._sizes()[level], strict=True))
         return zarr.create_array(
-            self.path / str(level),
+            store_at(self.path / str(level)),
             shape=tuple(lengths[self.axes[i]] for i in self.order),
             chunks=tuple(self.chunks[i] for i in self.order),
             dtype=self.dtype,
@@ -183,6 +192,14 @@ class Multiscale:
             "compressors": BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"),
             "dimension_names": [self.axes[i].lower() for i in self.order],
         }
+
+    def _filled(self, level: int) -> zarr.Array:
+        """Return a level that was filled; at an address every chunk must be there."""
+        import zarr
+
+        place = self.path / str(level)
+        whole = open_store(place, "refuse") if isinstance(place, Address) else place
+        return zarr.open_array(whole, mode="r")
 
     def _fill(self, larger: zarr.Array, smaller: zarr.Array, stop: Stop) -> bool:
         for corner in product(
@@ -287,17 +304,17 @@ class _Reordered:
 _CONFIG = {"write_empty_chunks": True, "order": "C"}
 
 
-def written_attributes(path: Path) -> Mapping[str, Any]:
+def written_attributes(path: Place) -> Mapping[str, Any]:
     """Return the attributes of a group that this module wrote; none of anything else.
 
     Parameters
     ----------
     path
-        Folder of an OME-Zarr.
+        Folder or address of an OME-Zarr.
     """
     for name in (".zattrs", "zarr.json"):
         try:
-            content = json.loads((path / name).read_text())
+            content = json.loads(read_bytes(path / name) or b"")
         except (OSError, ValueError):
             continue
         found = content.get("attributes") if name == "zarr.json" else content
