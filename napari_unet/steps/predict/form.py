@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Image as ImageLayer
@@ -31,7 +31,7 @@ from napari_unet.widgets.forms import (
     rows,
     set_row_visible,
 )
-from unet_engine.devices import Device
+from unet_engine.devices import USUAL_DEVICES, Device
 from unet_engine.errors import DataError, EngineError
 from unet_engine.images import match_channels
 from unet_engine.prediction.config import PredictConfig
@@ -106,7 +106,7 @@ class PredictionForm(QWidget):
         self.axes = ComboBox(choices=self._layout_choices)
         self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
         self.object_size = ObjectSizeRow(self._viewer, self._workspace)
-        self.device = ComboBox(choices=get_args(Device), value="auto")
+        self.device = ComboBox(choices=USUAL_DEVICES, value="auto")
         self.probability = CheckBox(text="Show probabilities too")
         self.settings = config_form(
             PredictConfig,

@@ -167,7 +167,7 @@ class _Arrays(ArrayOutput):
         index: Index,
         tile: Tile,
         labels: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
+        probabilities: npt.NDArray[np.float32] | None,
         object_maps: npt.NDArray[Any] | None = None,
     ) -> None:
         """Write a tile, its object maps as uint8."""

@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "Write a model as a package for other programs.",
     "images": "Make, show and change a list of images.",
     "report": "Write a report of a list of images and its model.",
+    "worker": "Predict and train for other machines.",
     "demo": "Open napari with an image, a prediction and the plugin.",
     "doctor": "Find out what works here, and what to do about the rest.",
     "completion": "Let a shell complete commands and options.",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import get_args
 
 import torch
 from torch import nn
 
 from unet_engine.compute.torch_errors import first_line
-from unet_engine.devices import Device, Precision
+from unet_engine.devices import Device, Precision, checked_device, is_remote
 from unet_engine.errors import EngineError
 
 
@@ -21,25 +20,23 @@ def choose_device(device: Device = "auto") -> str:
     ----------
     device
         ``"auto"`` takes a CUDA GPU that works, else Apple's GPU if it passes a probe,
-        else the CPU. Any other name must be there.
+        else the CPU; so does a device that is other processes, for what is computed
+        here all the same. Any other name must be there.
 
     Returns
     -------
     str
-        ``"cuda"``, ``"mps"`` or ``"cpu"``.
+        ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``.
 
     Raises
     ------
     EngineError
         When the requested device is absent; names those there are.
     """
-    if device not in get_args(Device):
-        raise EngineError(
-            f"there is no device {device!r}; use {', '.join(get_args(Device))}"
-        )
+    device = checked_device(device)
     if device == "cpu":
         return "cpu"
-    if device == "auto":
+    if device == "auto" or is_remote(device):
         return next((gpu for gpu in ("cuda", "mps") if _works(gpu)), "cpu")
     if not _works(device):
         present = [gpu for gpu in ("cuda", "mps") if _works(gpu)]
@@ -48,6 +45,11 @@ def choose_device(device: Device = "auto") -> str:
             f"use {' or '.join(['auto', 'cpu', *present])}"
         )
     return device
+
+
+def kind_of(device: str) -> str:
+    """Return ``"cuda"`` for ``"cuda:1"``, and other names as they are."""
+    return device.partition(":")[0]
 
 
 @cache
@@ -63,7 +65,7 @@ def why_unusable(device: str) -> str:
     Parameters
     ----------
     device
-        ``"cuda"`` or ``"mps"``.
+        ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def why_unusable(device: str) -> str:
     with warnings.catch_warnings(record=True) as warned:
         # torch warns when a driver is too old, and then reports that there is no GPU.
         warnings.simplefilter("always")
-        if not getattr(torch, device).is_available():
+        if not getattr(torch, kind_of(device)).is_available():
             reasons = [str(warning.message) for warning in warned]
             return reasons[-1] if reasons else "PyTorch finds no such GPU"
         probe = nn.Sequential(
@@ -88,7 +90,7 @@ def why_unusable(device: str) -> str:
             with torch.inference_mode():
                 expected = probe(block).softmax(dim=1)
                 found = probe.to(device)(block.to(device)).softmax(dim=1).cpu()
-        except (RuntimeError, NotImplementedError) as error:
+        except (RuntimeError, NotImplementedError, AssertionError) as error:
             return first_line(error)
     if not torch.allclose(expected, found, atol=1e-2):
         return "it computes something else than the CPU"
@@ -106,7 +108,7 @@ def training_precision(device: str) -> torch.dtype:
     device
         As ``choose_device`` names it.
     """
-    if device == "cuda":
+    if kind_of(device) == "cuda":
         native = torch.cuda.is_bf16_supported()
     else:
         native = device == "cpu" and any(

@@ -11,7 +11,11 @@ import torch
 
 from unet_engine.compute.activation import activated
 from unet_engine.compute.blockwise import StagedNetwork
-from unet_engine.compute.devices import choose_device, prediction_precision
+from unet_engine.compute.devices import (
+    choose_device,
+    kind_of,
+    prediction_precision,
+)
 from unet_engine.compute.interruption import poll_before_layers
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
@@ -192,7 +196,7 @@ class Runner:
         if self._staged is not None:
             self._staged.release_memory()
         if self.device != "cpu":
-            getattr(torch, self.device).empty_cache()
+            getattr(torch, kind_of(self.device)).empty_cache()
 
 
 @contextmanager
@@ -200,7 +204,7 @@ def full_precision(device: str) -> Iterator[None]:
     """Multiply with all 32 bits, on a GPU too."""
     # TF32 keeps 10 bits of the mantissa: tiles would differ from the whole by more
     # than rounding.
-    if device != "cuda":
+    if kind_of(device) != "cuda":
         yield
         return
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):

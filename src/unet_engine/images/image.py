@@ -230,15 +230,7 @@ class Image:
     ) -> npt.NDArray[Any]:
         """Read the selected channels, of a colour image its colours."""
         key = self.key((*map(int, index), *region))
-        try:
-            block = channels_first(np.asarray(self.data[key]), self.axes)
-        except (EngineError, MemoryError):
-            raise
-        except Exception as error:
-            # What a lazy array has to compute first may fail in any way.
-            raise DataError(
-                f"{self._title} cannot be read any more: {_describe(error)}"
-            ) from error
+        block = channels_first(self.read_raw(key), self.axes)
         if self.selection != tuple(range(block.shape[0])):
             block = block[list(self.selection)]
         return block.astype(block.dtype.newbyteorder("="), copy=False)
@@ -275,6 +267,29 @@ class Image:
             lost = missing(block[samples], fill, sides)[inner]
             pixels[slice(None) if self.grey else samples, lost] = np.nan
         return pixels
+
+    def read_raw(self, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+        """Read a part of the data as it is stored.
+
+        Parameters
+        ----------
+        key
+            For each axis of the data, as ``key`` returns it.
+
+        Raises
+        ------
+        DataError
+            When it cannot be read.
+        """
+        try:
+            return np.asarray(self.data[key])
+        except (EngineError, MemoryError):
+            raise
+        except Exception as error:
+            # What a lazy array has to compute first may fail in any way.
+            raise DataError(
+                f"{self._title} cannot be read any more: {_describe(error)}"
+            ) from error
 
     def key(self, where: Sequence[int | slice]) -> tuple[int | slice, ...]:
         """Return the key into ``data`` of a place along ``leading_axes``, Y and X."""

@@ -118,6 +118,12 @@ class Checkpoint:
         DataError
             When the folder cannot be written to; a file at ``path`` is untouched then.
         """
+        content = self.to_bytes()
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
+
+    def to_bytes(self) -> bytes:
+        """Return what a file of it contains, the same for the same model."""
         tensors = {name: _plain(array) for name, array in self.weights.items()}
         header = {
             "format": FORMAT,
@@ -131,9 +137,8 @@ class Checkpoint:
             summary = ClassifierSummary.of(self.classifier)
             header["classifier"] = json.dumps(summary.to_dict(), sort_keys=True)
         header["digest"] = _digest(header, tensors)
-        content = safetensors.numpy.save(tensors, metadata=header)
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content)
+        content: bytes = safetensors.numpy.save(tensors, metadata=header)
+        return content
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:

@@ -6,7 +6,7 @@ scales: Sommer et al. 2011, ilastik); the network adds the maps of its decoder.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from unet_engine.devices import Device
     from unet_engine.models.classifier_part import ClassifierPart
 
 LEVELS = 3
@@ -233,7 +232,7 @@ class FeatureExtractor:
         """
         assert self.tuned is not None
         if self._runner is None:
-            self._runner = Runner(self.tuned, cast("Device", self.device))
+            self._runner = Runner(self.tuned, self.device)
             tune(self._runner, measure=False)
         inner = tuple((p.start, p.stop) for p in part)
         outer = self.tuned.spec.footprint.around(inner, shape)

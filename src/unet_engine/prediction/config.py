@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Annotated, Literal, get_args
 
-from unet_engine.devices import Device, Precision
+from unet_engine.devices import Device, Precision, checked_device
 from unet_engine.errors import SpecError
 from unet_engine.settings import at_least
 
@@ -28,7 +28,9 @@ class PredictConfig:
     Parameters
     ----------
     device
-        Where it runs; auto takes a GPU if there is one.
+        Where it runs: auto takes a GPU if there is one; cpu, cuda, cuda:1, mps;
+        local:2 for two processes of this machine; tcp://host:port for the workers of
+        another one, in full as napari-unet worker prints it.
     tile
         Edge of a tile in pixels, without its halo; of a volume as many voxels. Smaller
         tiles need less memory and are slower. 0: as large as suits the network.
@@ -79,6 +81,7 @@ class PredictConfig:
     pixel_size: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", checked_device(self.device))
         if self.tile:
             at_least("tile", self.tile, 32)
         for name in "halo", "precision", "effort", "directions":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unet_engine.compute.torch_errors import translated_errors
+from unet_engine.devices import is_remote
 from unet_engine.errors import SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
@@ -17,6 +19,8 @@ from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Denoised, TileDenoised
 from unet_engine.prediction.plan import current_place, plan_prediction
+from unet_engine.prediction.remote.orders import SegmentedTile
+from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
@@ -105,12 +109,32 @@ def iter_denoise(
     normalisation = measure_normalisation(image, spec, plan)
     with translated_errors():
         restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
-    predictor = TilePredictor(
-        image, checkpoint, config, normalisation, stop, footprint=plan.tiles.footprint
+    here = partial(
+        TilePredictor,
+        image,
+        checkpoint,
+        config,
+        normalisation,
+        stop,
+        footprint=plan.tiles.footprint,
     )
+    predictor: TilePredictor | RemotePredictor
+    if is_remote(config.device):
+        predictor = RemotePredictor(
+            image,
+            checkpoint,
+            config,
+            normalisation,
+            plan,
+            stop=stop,
+            here=lambda edge: here(block_edge=edge),
+        )
+    else:
+        predictor = here()
     loop = TileLoop(predictor, plan, stop=stop, near=near)
     with closing(predictor):
         for index, tile, values in loop:
+            assert not isinstance(values, SegmentedTile)
             pixels = _as_recorded(normalisation.undo(values), image, index, tile)
             where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
             restored[:, *where] = pixels

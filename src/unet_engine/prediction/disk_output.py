@@ -118,6 +118,11 @@ class DiskOutput:
         return next((t.array for t in self._targets if t.content == content), None)
 
     @property
+    def wants_probabilities(self) -> bool:
+        """Whether there is a file for them."""
+        return any(target.content == "probabilities" for target in self._targets)
+
+    @property
     def fixed_grid(self) -> bool:
         """Chunks are tiles or parts of them."""
         return True
@@ -161,7 +166,7 @@ class DiskOutput:
         index: Index,
         tile: Tile,
         labels: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
+        probabilities: npt.NDArray[np.float32] | None,
         object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Write the chunks of a tile: labels, their probabilities and object maps.
@@ -171,10 +176,9 @@ class DiskOutput:
         DataError
             When the disk is full or gone; finished tiles stay.
         """
-        blocks: dict[Content, npt.NDArray[Any]] = {
-            "labels": labels,
-            "probabilities": probabilities,
-        }
+        blocks: dict[Content, npt.NDArray[Any]] = {"labels": labels}
+        if probabilities is not None:
+            blocks["probabilities"] = probabilities
         if object_maps is not None:
             blocks["object maps"] = object_maps
         with self._named_errors():

@@ -96,7 +96,7 @@ class _Maps(ArrayOutput):
         index: Index,
         tile: Tile,
         labels: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
+        probabilities: npt.NDArray[np.float32] | None,
         object_maps: npt.NDArray[Any] | None = None,
     ) -> None:
         """Write the ``(maps, *inner)`` object maps of a tile as uint8."""

@@ -129,6 +129,10 @@ class Output(Protocol):
         """Array-like ``(maps, *leading, Y, X)``, or None."""
 
     @property
+    def wants_probabilities(self) -> bool:
+        """Whether ``write`` needs them."""
+
+    @property
     def fixed_grid(self) -> bool:
         """Whether the tiles must be the same in every run, wherever the viewport is."""
 
@@ -144,12 +148,13 @@ class Output(Protocol):
         index: Index,
         tile: Tile,
         labels: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
+        probabilities: npt.NDArray[np.float32] | None,
         object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Take ``(*inner)`` uint8 labels and ``(classes, *inner)`` probabilities.
 
-        Object maps, ``(maps, *inner)``, come in a run that gives them.
+        Object maps, ``(maps, *inner)``, come in a run that gives them. Probabilities
+        may be None where neither the run nor the output wants them.
         """
 
     def finish(self, stop: Stop) -> bool:
@@ -194,6 +199,11 @@ class ArrayOutput:
         return cls(np.zeros(shape, np.uint8), probabilities, kept)
 
     @property
+    def wants_probabilities(self) -> bool:
+        """Whether there is an array for them."""
+        return self.probabilities is not None
+
+    @property
     def fixed_grid(self) -> bool:
         """Take any tiles."""
         return False
@@ -212,7 +222,7 @@ class ArrayOutput:
         index: Index,
         tile: Tile,
         labels: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
+        probabilities: npt.NDArray[np.float32] | None,
         object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Write the ``(*inner)`` labels, probabilities and maps of a tile."""
@@ -245,7 +255,7 @@ class DiscardedOutput(ArrayOutput):
         index: Index,
         tile: Tile,
         labels: npt.NDArray[np.uint8],
-        probabilities: npt.NDArray[np.float32],
+        probabilities: npt.NDArray[np.float32] | None,
         object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Drop a tile."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,31 +33,12 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index
+    from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.stopping import Stop
 
     Floats = npt.NDArray[np.float32]
-
-
-class AnyPredictor(Protocol):
-    """Predicts tiles of an image."""
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def block_edge(self) -> int: ...
-
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-
-    @property
-    def retreats(self) -> tuple[str, ...]: ...
-
-    def predict(self, index: Index, tile: Tile) -> Floats: ...
-
-    def close(self) -> None: ...
 
 
 class ScaledPredictor:

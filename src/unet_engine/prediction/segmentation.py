@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unet_engine.compute import calibration
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
+from unet_engine.devices import is_remote
 from unet_engine.errors import CheckpointError, DataError, SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
@@ -35,8 +36,10 @@ from unet_engine.prediction.plan import (
     current_place,
     plan_prediction,
 )
+from unet_engine.prediction.predictors import any_predictor_for
+from unet_engine.prediction.remote.orders import SegmentedTile
 from unet_engine.prediction.scale import describe_scale, scale_of
-from unet_engine.prediction.scaled_predictor import on_grid_of_model, predictor_for
+from unet_engine.prediction.scaled_predictor import on_grid_of_model
 from unet_engine.prediction.size_estimate import settled_size
 from unet_engine.prediction.tile_loop import (
     TileLoop,
@@ -50,14 +53,17 @@ from unet_engine.tiling.tiles import Tile, TilePlan
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
+    import numpy.typing as npt
+
     from unet_engine.images import Image, Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.models.spec import ModelSpec
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Near
+    from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.outputs import Output
+    from unet_engine.prediction.remote.predictor import RemotePredictor
     from unet_engine.prediction.scale import SizeEstimate
-    from unet_engine.prediction.scaled_predictor import AnyPredictor
     from unet_engine.stopping import Stop
 
 __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
@@ -184,7 +190,7 @@ def iter_predict(
         there, brightness = on_grid_of_model(image, normalisation, plan)
         checkpoint = _with_measured_halo(checkpoint, there, brightness, plan, stop)
         plan = plan_for(checkpoint.spec)
-    predictor = predictor_for(
+    predictor = any_predictor_for(
         image,
         checkpoint,
         config,
@@ -194,6 +200,7 @@ def iter_predict(
         features=features,
         calibrate=near is None and plan.network_pixels >= _LONG_RUN,
         block_edge=results.block_edge,
+        sends_probabilities=config.probabilities or results.wants_probabilities,
     )
     run = PredictionRun(
         image=image,
@@ -216,7 +223,7 @@ def iter_predict(
 def _result(
     results: Output,
     run: PredictionRun,
-    predictor: AnyPredictor,
+    predictor: AnyPredictor | RemotePredictor,
     complete: bool,
     seconds: float,
     size: SizeEstimate | None,
@@ -279,6 +286,8 @@ def _keep_speed(run: PredictionRun, seconds: float) -> None:
     """Remember how fast a long run in the usual settings was."""
     config, pixels = run.config, run.plan.network_pixels
     usual = config.average_flips == "auto" and config.precision == "full"
+    # That of workers says nothing of this machine.
+    usual = usual and not is_remote(config.device)
     usual = usual and not uses_classifier(run.checkpoint, config)
     usual = usual and not in_three_directions(run.checkpoint.spec, config)
     if usual and pixels >= _TIMED_RUN:
@@ -313,7 +322,7 @@ def _with_measured_halo(
 def _fill(
     results: Output,
     run: PredictionRun,
-    predictor: AnyPredictor,
+    predictor: AnyPredictor | RemotePredictor,
     stop: Stop,
     near: Near,
 ) -> Generator[TileDone, None, bool]:
@@ -322,16 +331,19 @@ def _fill(
     loop = TileLoop(predictor, plan, stop=stop, near=near, finished=results.begin(run))
     try:
         for index, tile, found in loop:
-            probabilities, maps = np.split(found, [len(run.checkpoint.spec.classes)])
-            classes = most_probable_class(probabilities)
-            kept = {"object_maps": maps} if run.config.object_maps else {}
+            if not isinstance(found, SegmentedTile):
+                found = _segmented(found, run)
+            kept: dict[str, Any] = {}
+            if run.config.object_maps:
+                kept["object_maps"] = found.object_maps
             with named_tile(index, tile):
-                results.write(index, tile, classes, probabilities, **kept)
+                results.write(index, tile, found.labels, found.probabilities, **kept)
+            wanted = run.config.probabilities
             yield TileDone(
                 index=index,
                 inner=tile.inner_slices,
-                labels=classes,
-                probabilities=probabilities if run.config.probabilities else None,
+                labels=found.labels,
+                probabilities=found.probabilities if wanted else None,
                 done=loop.done,
                 total=plan.total,
                 notes=predictor.retreats,
@@ -345,6 +357,11 @@ def _fill(
         return False
     _check_unchanged(run)
     return results.finish(stop)
+
+
+def _segmented(found: npt.NDArray[np.float32], run: PredictionRun) -> SegmentedTile:
+    probabilities, maps = np.split(found, [len(run.checkpoint.spec.classes)])
+    return SegmentedTile(most_probable_class(probabilities), probabilities, maps)
 
 
 def _check_unchanged(run: PredictionRun) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import Normalisation
 from unet_engine.prediction.plan import nearest_first
+from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.tile_predictor import read_tile
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from unet_engine.images import Image
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near
+    from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.plan import PredictionPlan
-    from unet_engine.prediction.scaled_predictor import AnyPredictor
+    from unet_engine.prediction.remote.orders import SegmentedTile
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
+
+    Floats = npt.NDArray[np.float32]
 
 _SEARCHED_PIXELS = 2**26
 """Pixels of an image up to which the tile that cannot be read is searched for, which
@@ -58,7 +62,7 @@ class TileLoop:
 
     def __init__(
         self,
-        predictor: AnyPredictor,
+        predictor: AnyPredictor | RemotePredictor,
         plan: PredictionPlan,
         *,
         stop: Stop,
@@ -72,9 +76,12 @@ class TileLoop:
         self._finished = finished
         self.done = len(finished)
         self.complete = False
+        self._stopped = False
 
-    def __iter__(self) -> Iterator[tuple[Index, Tile, npt.NDArray[np.float32]]]:
+    def __iter__(self) -> Iterator[tuple[Index, Tile, Floats | SegmentedTile]]:
         """Yield plane, tile and ``(classes, *inner)`` probabilities, or the image.
+
+        A remote predictor yields its tiles as they arrive, as segmented there.
 
         Raises
         ------
@@ -85,19 +92,36 @@ class TileLoop:
         OutOfMemoryError
             When even the smallest tile does not fit the CPU's memory.
         """
+        predicted: Iterator[tuple[Index, Tile, Floats | SegmentedTile]]
+        if isinstance(self._predictor, RemotePredictor):
+            predicted = self._predictor.predict_each(self._waiting())
+        else:
+            predicted = self._one_by_one(self._predictor)
+        try:
+            for index, tile, values in predicted:
+                self.done += 1
+                yield index, tile, values
+        except Cancelled:
+            return
+        self.complete = not self._stopped
+
+    def _one_by_one(
+        self, predictor: AnyPredictor
+    ) -> Iterator[tuple[Index, Tile, Floats]]:
+        for index, tile in self._waiting():
+            with named_tile(index, tile):
+                values = predictor.predict(index, tile)
+            yield index, tile, values
+
+    def _waiting(self) -> Iterator[tuple[Index, Tile]]:
+        """Yield the tiles that are not finished, the next one first."""
         for index, tile in nearest_first(self._plan, self._near):
             if self._finished and self._plan.number(index, tile) in self._finished:
                 continue
             if self._stop():
+                self._stopped = True
                 return
-            try:
-                with named_tile(index, tile):
-                    values = self._predictor.predict(index, tile)
-            except Cancelled:
-                return
-            self.done += 1
-            yield index, tile, values
-        self.complete = True
+            yield index, tile
 
 
 @contextmanager

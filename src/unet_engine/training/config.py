@@ -7,7 +7,7 @@ must not import ``annotations`` from ``__future__``.
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal, get_args
 
-from unet_engine.devices import Device
+from unet_engine.devices import Device, checked_device
 from unet_engine.errors import SpecError
 from unet_engine.settings import at_least
 
@@ -19,7 +19,9 @@ class FineTuneConfig:
     Parameters
     ----------
     device
-        Where it runs; auto takes a GPU if there is one.
+        Where it runs: auto takes a GPU if there is one; cpu, cuda, cuda:1, mps;
+        local:1 for another process of this machine; tcp://host:port for a worker of
+        another one, in full as napari-unet worker prints it.
     minutes
         Longest time to train; without steps it ends earlier, when the model no longer
         gains. 0: no limit, then steps must be given.
@@ -77,6 +79,7 @@ class FineTuneConfig:
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", checked_device(self.device))
         for name in (
             "minutes",
             "steps",
@@ -144,6 +147,7 @@ class PretrainConfig:
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", checked_device(self.device))
         choices = get_args(PretrainConfig.__annotations__["neighbours_share_noise"])
         if self.neighbours_share_noise not in choices:
             raise SpecError(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from unet_engine.compute.devices import training_precision
+from unet_engine.compute.devices import kind_of, training_precision
 from unet_engine.compute.loading import load_network
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import OutOfMemoryError
@@ -313,7 +313,7 @@ class Optimisation:
             yield
             return
         seed = int(torch.randint(2**31, (), generator=self._generator))
-        cuda = self.device == "cuda"
+        cuda = kind_of(self.device) == "cuda"
         with torch.random.fork_rng(devices=range(torch.cuda.device_count() * cuda)):
             torch.default_generator.manual_seed(seed)
             if cuda:

@@ -1,0 +1,5 @@
+"""Predictions by workers: the pixels of a tile go out, and its mask comes back.
+
+``predictor`` takes the place of the predictors of this machine; ``pixels`` cuts out
+what a tile is made from, ``orders`` has what goes there and what comes back.
+"""

@@ -1,0 +1,86 @@
+"""Bytes that workers keep by their hash, so that a model is sent once."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from unet_engine.remote.connection import Connection
+    from unet_engine.stopping import Stop
+
+PART = 2**19
+"""Bytes that are sent at once: a fifth of a second of a line of 20 Mbit/s, after which
+a stop is noticed."""
+
+
+def digest_of(content: bytes) -> str:
+    """Return the name of bytes, the SHA-256 of them."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def send_blob(
+    connection: Connection,
+    content: bytes,
+    *,
+    stop: Stop,
+    workers: list[str] | None = None,
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> str:
+    """Have all workers keep some bytes; nothing is sent to those that do.
+
+    A transfer that was interrupted goes on where it ended.
+
+    Parameters
+    ----------
+    connection
+        The line.
+    content
+        The bytes.
+    stop
+        Polled after each part.
+    workers
+        Their addresses; all of the connection without.
+    on_progress
+        Called with the bytes that are there, and all of them.
+
+    Returns
+    -------
+    str
+        The digest by which workers find them.
+
+    Raises
+    ------
+    LineLostError
+        When the line breaks.
+    Cancelled
+        When ``stop`` returned True.
+    """
+    digest = digest_of(content)
+    there = connection.ask(
+        "blobs.size", digest, len(content), workers=workers or (), stop=stop
+    )
+    lacking = {address: size for address, size in there.items() if size < len(content)}
+    while lacking:
+        at = min(lacking.values())
+        on_progress(at, len(content))
+        receivers = [address for address, size in lacking.items() if size == at]
+        sizes = connection.ask(
+            "blobs.append",
+            digest,
+            at,
+            content[at : at + PART],
+            len(content),
+            workers=receivers,
+            stop=stop,
+        )
+        # One that ended lacks nothing.
+        others = {a: size for a, size in lacking.items() if a not in receivers}
+        lacking = {
+            address: size
+            for address, size in (others | sizes).items()
+            if size < len(content)
+        }
+    return digest

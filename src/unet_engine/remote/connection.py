@@ -1,0 +1,383 @@
+"""``connect``: a device's address → workers that are there, of this version."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from unet_engine.devices import Device, host_and_port, process_count
+from unet_engine.errors import Cancelled, EngineError
+from unet_engine.remote.calls import call, call_aside
+from unet_engine.remote.credentials import security_of, token_for
+from unet_engine.remote.local_workers import local_scheduler
+from unet_engine.versions import installed_version
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from distributed import Client, Future
+
+    from unet_engine.stopping import Stop
+
+_PATIENCE_S = 10.0
+"""Seconds in which the other end answers, or the line is taken for lost."""
+
+_START_S = 60.0
+"""Seconds in which processes that were just started are there."""
+
+_PULSE_S = 2.0
+"""Seconds after which the other end is asked for a sign of life while it is awaited."""
+
+_POLL_S = 0.02
+"""Seconds between two looks at whether a run is to stop."""
+
+
+class LineLostError(EngineError):
+    """The scheduler or its workers no longer answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What a worker says of itself.
+
+    Attributes
+    ----------
+    address
+        Its name at the scheduler.
+    version
+        Of napari-unet-finetune there.
+    device
+        What ``auto`` is there: ``"cuda"``, ``"mps"`` or ``"cpu"``.
+    """
+
+    address: str
+    version: str
+    device: str
+
+
+class Connection:
+    """A line to a scheduler and the workers that use the best device among them.
+
+    Parameters
+    ----------
+    device
+        As the user named it, without a token.
+    client
+        Of dask.distributed.
+
+    Attributes
+    ----------
+    workers
+        Those that compute, as they were when ``refresh`` was last called.
+    """
+
+    def __init__(self, device: Device, client: Client) -> None:
+        self.device = device
+        self.client = client
+        self.workers: tuple[WorkerInfo, ...] = ()
+        self._known: dict[str, WorkerInfo] = {}
+        self._pulse: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._asked: float | None = None
+        self._heard = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the line is there, as far as is known."""
+        return bool(self.client.status == "running")
+
+    @property
+    def addresses(self) -> list[str]:
+        """Of the workers, at the scheduler."""
+        return [worker.address for worker in self.workers]
+
+    def refresh(self, stop: Stop) -> None:
+        """Look which workers there are now: they come and go, and are started anew.
+
+        Those with a GPU compute where there are any, and those of this version.
+
+        Raises
+        ------
+        LineLostError
+            When the scheduler does not answer.
+        EngineError
+            When no worker is there, or all are of another version; says what to do.
+        Cancelled
+            When ``stop`` returned True before.
+        """
+        there = self.wait(self.client.scheduler.identity(), stop)["workers"]
+        new = [address for address in there if address not in self._known]
+        if new:
+            found = self.ask("status.describe", workers=new, stop=stop)
+            self._known |= {a: WorkerInfo(a, **info) for a, info in found.items()}
+        self._known = {a: self._known[a] for a in sorted(there) if a in self._known}
+        self.workers = self._suitable()
+
+    def _suitable(self) -> tuple[WorkerInfo, ...]:
+        infos = self._known.values()
+        if not infos:
+            raise EngineError(
+                f"{self.device} has no worker; look at what napari-unet worker prints "
+                "there, and start it again"
+            )
+        here = installed_version("napari-unet-finetune")
+        same = [info for info in infos if info.version == here]
+        if not same:
+            there = ", ".join(sorted({info.version or "none" for info in infos}))
+            raise EngineError(
+                f"{self.device} has version {there} of napari-unet-finetune and this "
+                f"is {here}; install the same version on both machines"
+            )
+        with_gpu = [info for info in same if info.device != "cpu"]
+        return tuple(with_gpu or same)
+
+    def submit(self, name: str, *arguments: Any) -> Future:
+        """Have one of the workers call a function of ``unet_engine.worker``.
+
+        Parameters
+        ----------
+        name, *arguments
+            As of ``calls.call``.
+        """
+        # Workers that are started anew have other addresses.
+        workers = None if len(self.workers) == len(self._known) else self.addresses
+        return self.client.submit(call, name, *arguments, pure=False, workers=workers)
+
+    def ask(
+        self, name: str, *arguments: Any, stop: Stop, workers: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Call a function on every worker, or some, beside what they compute.
+
+        Returns
+        -------
+        dict
+            The results by the address of the worker; one that ended has none.
+
+        Raises
+        ------
+        EngineError
+            As the function raises it.
+        LineLostError
+            When none of them answers.
+        Cancelled
+            When ``stop`` returned True before.
+        """
+        answer = self.client.run(
+            call_aside,
+            name,
+            *arguments,
+            workers=list(workers) or self.addresses,
+            on_error="return",
+            asynchronous=True,
+        )
+        found: dict[str, Any] = {}
+        errors: list[Exception] = []
+        for worker, result in self.wait(answer, stop).items():
+            if isinstance(result, EngineError):
+                raise result
+            if isinstance(result, OSError):
+                errors.append(result)
+            elif isinstance(result, Exception):
+                raise EngineError(f"{self.device}: {result}") from result
+            else:
+                found[worker] = result
+        if not found:
+            raise self.lost(*errors[:1])
+        return found
+
+    def wait(self, answer: Coroutine[Any, Any, Any], stop: Stop) -> Any:
+        """Wait for an answer of the other end, but no longer than for a stop.
+
+        Raises
+        ------
+        LineLostError
+            When none comes.
+        Cancelled
+            When ``stop`` returned True before.
+        """
+        arrived: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._start(answer, arrived)
+        while True:
+            try:
+                result, error = arrived.get(timeout=_POLL_S)
+            except Empty:
+                if stop():
+                    raise Cancelled("stopped") from None
+                self.check()
+                continue
+            if error is None:
+                return result
+            if isinstance(error, EngineError):
+                raise error
+            raise self.lost(error) from error
+
+    def check(self) -> None:
+        """Make sure, from time to time, that the other end answers.
+
+        Raises
+        ------
+        LineLostError
+            When it did not for 10 seconds, or the line is closed.
+        """
+        if not self.alive:
+            raise self.lost()
+        now = time.monotonic()
+        try:
+            _, error = self._pulse.get_nowait()
+            self._asked = None
+            if error is not None:
+                raise self.lost(error)
+        except Empty:
+            pass
+        if self._asked is None:
+            if now - self._heard > _PULSE_S:
+                self._asked = self._heard = now
+                self._start(self.client.scheduler.identity(), self._pulse)
+        elif now - self._asked > _PATIENCE_S:
+            raise self.lost()
+
+    def _start(
+        self,
+        answer: Coroutine[Any, Any, Any],
+        arrived: SimpleQueue[tuple[Any, BaseException | None]],
+    ) -> None:
+        async def waiting() -> None:
+            try:
+                arrived.put((await answer, None))
+            except BaseException as error:
+                arrived.put((None, error))
+                if not isinstance(error, Exception):
+                    raise
+
+        loop = self.client.loop.asyncio_loop
+        asyncio.run_coroutine_threadsafe(waiting(), loop)
+
+    def lost(self, error: BaseException | None = None) -> LineLostError:
+        """Return an error for a line that broke."""
+        reason = f" ({type(error).__name__}: {error})" if error is not None else ""
+        return LineLostError(f"the connection to {self.device} was lost{reason}")
+
+    def close(self) -> None:
+        """Let go of the line; what runs there is not ended by this."""
+        self.client.close(timeout=1)
+
+
+_connections: dict[Device, Connection] = {}
+_lock = Lock()
+
+
+def connect(device: Device, stop: Stop) -> Connection:
+    """Return a line to the workers of a device; one that is there is used again.
+
+    Raises
+    ------
+    EngineError
+        When nothing listens there, the token is another one, or no worker is there, or
+        all are of another version; says what to do.
+    Cancelled
+        When ``stop`` returned True before.
+    """
+    # A thread, as neither a handshake nor starting processes can be interrupted.
+    with ThreadPoolExecutor(1, "unet-connect") as pool:
+        connecting = pool.submit(_kept_connection, device)
+        while not wait([connecting], timeout=_POLL_S).done:
+            if stop():
+                pool.shutdown(wait=False)
+                raise Cancelled("stopped")
+        connection = connecting.result()
+    connection.refresh(stop)
+    return connection
+
+
+def _kept_connection(device: Device) -> Connection:
+    with _lock:
+        known = _connections.pop(device, None)
+        if known is None or not known.alive:
+            if known is not None:
+                known.close()
+            known = _connect(device)
+        _connections[device] = known
+        return known
+
+
+def _connect(device: Device) -> Connection:
+    count = process_count(device)
+    address = local_scheduler(count) if count else device
+    check_reachable(address)
+    client = _client(address)
+    try:
+        client.wait_for_workers(max(1, count), timeout=_START_S)
+    except Exception as error:
+        client.close(timeout=1)
+        raise EngineError(
+            f"{device} has no worker that answers ({error}); look at what napari-unet "
+            "worker prints there, and start it again"
+        ) from error
+    return Connection(device, client)
+
+
+def check_reachable(device: Device) -> None:
+    """Make the handshake of TLS alone, which shows what is wrong if anything is.
+
+    Raises
+    ------
+    EngineError
+        In one line, with what to do.
+    """
+    place = host_and_port(device)
+    context = security_of(token_for(device)).get_connection_args("client")[
+        "ssl_context"
+    ]
+    where = f"{place[0]}:{place[1]}"
+    try:
+        with socket.create_connection(place, timeout=_PATIENCE_S) as line:
+            context.wrap_socket(line).close()
+    except ssl.SSLCertVerificationError as error:
+        raise EngineError(
+            f"what listens at {where} has another token; use the whole line that "
+            "napari-unet worker printed there when it was last started"
+        ) from error
+    except ssl.SSLError as error:
+        raise EngineError(
+            f"what listens at {where} is no napari-unet worker, or does not encrypt "
+            f"({error.reason or error}); start napari-unet worker there"
+        ) from error
+    except ConnectionRefusedError as error:
+        raise EngineError(
+            f"nothing listens at {where}; start napari-unet worker there, or, over an "
+            "ssh tunnel, start the tunnel"
+        ) from error
+    except OSError as error:
+        raise EngineError(
+            f"{where} cannot be reached ({error.strerror or error}); check the name, "
+            "the network and the firewall, or go through an ssh tunnel"
+        ) from error
+
+
+def _client(device: Device) -> Client:
+    from distributed import Client
+
+    # Its traceback of a line that is lost says no more than the message about it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    host, port = host_and_port(device)
+    host = f"[{host}]" if ":" in host else host
+    try:
+        return Client(
+            f"tls://{host}:{port}",
+            security=security_of(token_for(device)),
+            timeout=_PATIENCE_S,
+            set_as_default=False,
+            name="napari-unet",
+        )
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"{device} does not answer as a scheduler of dask.distributed ({error}); "
+            "start napari-unet worker there"
+        ) from error

@@ -1,0 +1,208 @@
+"""A token → keys and a certificate, the same on both ends, for TLS in both directions.
+
+The token is 32 random bytes, the private key of Ed25519 (RFC 8032) itself. Each end
+makes from it the same certificate, trusts that one alone, and demands it of the other
+end. So who has no token gets no further than the handshake of TLS.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import secrets
+import ssl
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from unet_engine.devices import Device, given_token, host_and_port
+from unet_engine.errors import EngineError
+from unet_engine.files.atomic import whole_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed.security import Security
+
+TOKEN_VARIABLE = "NAPARI_UNET_TOKEN"
+"""Environment variable with the token, for an address that has none in it."""
+
+_TOKEN_BYTES = 32
+"""Length of a private key of Ed25519."""
+
+_EXTRA = 'pip install "napari-unet-finetune[distributed]"'
+
+_VALID = datetime(2020, 1, 1), datetime(2120, 1, 1)
+"""Of the certificate: a token has no end, and clocks differ."""
+
+
+def new_token() -> str:
+    """Return a random token, 43 letters, digits, ``-`` and ``_``."""
+    return (
+        base64.urlsafe_b64encode(secrets.token_bytes(_TOKEN_BYTES)).decode().strip("=")
+    )
+
+
+def kept_token(path: Path) -> str:
+    """Return the token in a file, which is made for this user alone where it is not.
+
+    Raises
+    ------
+    EngineError
+        When the file holds something else, or cannot be read or written.
+    """
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(
+                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+            ) as file:
+                file.write(new_token())
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"{path} cannot hold a token ({error}); name a file of yours with "
+            "--token-file"
+        ) from error
+    _private_key(token)
+    return token
+
+
+@lru_cache(maxsize=8)
+def security_of(token: str) -> Security:
+    """Return what dask.distributed encrypts and authenticates with.
+
+    Raises
+    ------
+    EngineError
+        When the token is none, or the libraries are not installed.
+    """
+    key = _private_key(token)
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from distributed.security import Security
+    except ImportError as error:
+        raise _not_installed(error) from error
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    certificate = _certificate(key)
+    ends = {
+        f"tls_{end}_{part}": value
+        for end in ("client", "scheduler", "worker")
+        for part, value in (("cert", certificate), ("key", private))
+    }
+    return Security(
+        require_encryption=True,
+        tls_ca_file=certificate,
+        tls_min_version=ssl.TLSVersion.TLSv1_3,
+        **ends,
+    )
+
+
+def _private_key(token: str) -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise _not_installed(error) from error
+    try:
+        content = base64.b64decode(f"{token}=", altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        content = b""
+    if len(content) != _TOKEN_BYTES:
+        raise EngineError(
+            "the token is not one that napari-unet worker made, or is cut off; copy "
+            "the whole line that it printed"
+        )
+    return Ed25519PrivateKey.from_private_bytes(content)
+
+
+def _certificate(key: Any) -> str:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.x509.oid import NameOID
+
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "napari-unet worker")])
+    begins, ends = _VALID
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, None)
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _not_installed(error: ImportError) -> EngineError:
+    return EngineError(
+        f"a device that is other processes needs dask.distributed and cryptography "
+        f"({error.name} is not installed); {_EXTRA}"
+    )
+
+
+def remember_token(device: Device) -> None:
+    """Keep the token of a device for later programs, in a file of this user alone.
+
+    Parameters
+    ----------
+    device
+        Whose token this process knows; nothing is written for another one.
+    """
+    token = given_token(device)
+    if not token:
+        return
+    tokens = {**_read_tokens(), _line(device): token}
+    path = _tokens_file()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with whole_file(path) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(tokens, indent=1))
+
+
+def token_for(device: Device) -> str:
+    """Return the token for an address.
+
+    Raises
+    ------
+    EngineError
+        When none is known; says where to get one.
+    """
+    token = (
+        given_token(device)
+        or os.environ.get(TOKEN_VARIABLE)
+        or _read_tokens().get(_line(device))
+    )
+    if not token:
+        raise EngineError(
+            f"no token is known for {device}; use the whole line that napari-unet "
+            f"worker printed, tcp://TOKEN@host:port, or set {TOKEN_VARIABLE}"
+        )
+    return token
+
+
+def _tokens_file() -> Path:
+    return platformdirs.user_config_path("napari-unet-finetune", False) / "tokens.json"
+
+
+def _read_tokens() -> dict[str, str]:
+    try:
+        found = json.loads(_tokens_file().read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _line(device: Device) -> str:
+    host, port = host_and_port(device)
+    return f"{host}:{port}"

@@ -1,0 +1,81 @@
+"""Bytes by their hash, in a folder of this worker that goes with it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from threading import Lock
+
+from unet_engine.errors import DataError
+
+_lock = Lock()
+"""Two runs may send the same bytes at once."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def size(digest: str, total: int) -> int:
+    """Return how many bytes of a blob are there, whole or in part."""
+    if (whole := _path(digest)).is_file():
+        return total
+    part = _part_of(whole)
+    return part.stat().st_size if part.is_file() else 0
+
+
+def append(digest: str, at: int, content: bytes, total: int) -> int:
+    """Add bytes at a place, and return how many are there then.
+
+    What is there already is not written again: an answer may have been lost on its way.
+    When all are there, and are what the digest is of, the blob can be read.
+
+    Raises
+    ------
+    DataError
+        When they are other bytes; they are dropped.
+    """
+    with _lock:
+        return _append(_path(digest), at, content, total)
+
+
+def _append(whole: Path, at: int, content: bytes, total: int) -> int:
+    if whole.is_file():
+        return total
+    part = _part_of(whole)
+    there = part.stat().st_size if part.is_file() else 0
+    if at != there:
+        return there
+    with part.open("ab") as file:
+        file.write(content)
+    there += len(content)
+    if there < total:
+        return there
+    if hashlib.sha256(part.read_bytes()).hexdigest() != whole.name:
+        part.unlink()
+        raise DataError("what arrived is not what was sent; run the same again")
+    part.replace(whole)
+    return total
+
+
+def path_of(digest: str) -> Path | None:
+    """Return the file of a blob, None when not all of it is there."""
+    path = _path(digest)
+    return path if path.is_file() else None
+
+
+def _path(digest: str) -> Path:
+    if not _DIGEST.fullmatch(digest):
+        raise DataError(f"{digest[:80]!r} is no digest")
+    return _folder() / digest
+
+
+def _part_of(whole: Path) -> Path:
+    return whole.with_name(f"{whole.name}.part")
+
+
+@cache
+def _folder() -> Path:
+    """Return a folder of this process, in that which ``serving`` removes at the end."""
+    return Path(mkdtemp(prefix="napari-unet-blobs-"))

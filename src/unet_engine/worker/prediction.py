@@ -1,0 +1,153 @@
+"""Tiles of images that are elsewhere: what is needed of them comes with each order."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from distributed import get_worker
+
+from unet_engine.labels import most_probable_class
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.prediction.remote.orders import (
+    PackedTile,
+    PredictionHeader,
+    RunReady,
+    UnknownRun,
+)
+from unet_engine.prediction.remote.pixels import MissingPixelsError, PartialArray
+from unet_engine.prediction.scaled_predictor import predictor_for
+from unet_engine.remote.packing import pack
+from unet_engine.worker.blobs import path_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unet_engine.places import Index
+    from unet_engine.prediction.any_predictor import AnyPredictor
+    from unet_engine.prediction.remote.pixels import Box, SentPixels
+    from unet_engine.tiling.tiles import Tile
+
+_KEPT_RUNS = 4
+"""Of which the network stays in memory: an image and its preview, for two users."""
+
+_runs: OrderedDict[str, _Run] = OrderedDict()
+_lock = Lock()
+
+
+@dataclass(eq=False)
+class _Run:
+    """What is kept of a prediction from tile to tile."""
+
+    header: PredictionHeader
+    predictor: AnyPredictor
+    pixels: PartialArray
+    stopped: Event = field(default_factory=Event)
+    busy: Lock = field(default_factory=Lock)
+
+
+def begin(run: str, header: PredictionHeader) -> RunReady | UnknownRun:
+    """Load a model, if it is there, and get ready for tiles.
+
+    Parameters
+    ----------
+    run
+        Name of the prediction, that of no other.
+    header
+        What all of its tiles share.
+
+    Returns
+    -------
+    RunReady or UnknownRun
+        The second when the model has to be sent first.
+    """
+    with _lock:
+        known = _runs.get(run)
+        if known is None:
+            path = path_of(header.model)
+            if path is None:
+                return UnknownRun()
+            known = _runs[run] = _opened(header, path)
+            while len(_runs) > _KEPT_RUNS:
+                _end(_runs.popitem(last=False)[1])
+        _runs.move_to_end(run)
+    predictor = known.predictor
+    return RunReady(predictor.device, predictor.block_edge, predictor.notes)
+
+
+def _opened(header: PredictionHeader, path: Path) -> _Run:
+    # Its file here has no name that a message could use.
+    checkpoint = replace(Checkpoint.load(path), path=None)
+    stopped = Event()
+    predictor = predictor_for(
+        header.image,
+        checkpoint,
+        header.config,
+        header.normalisation,
+        header.plan,
+        stop=stopped.is_set,
+        block_edge=header.block_edge,
+    )
+    return _Run(header, predictor, header.image.data, stopped)
+
+
+def predict_tile(
+    run: str, index: Index, tile: Tile, sent: SentPixels
+) -> PackedTile | Box | UnknownRun:
+    """Predict one tile.
+
+    Returns
+    -------
+    PackedTile or tuple or UnknownRun
+        The box of pixels that lack, in place of the tile; or that this worker, which
+        may have been started anew, has to be told about the run.
+
+    Raises
+    ------
+    Cancelled
+        When the run was ended.
+    """
+    with _lock:
+        known = _runs.get(run)
+    if known is None:
+        return UnknownRun(get_worker().address)
+    with known.busy:
+        known.pixels.hold(sent)
+        try:
+            found = known.predictor.predict(index, tile)
+        except MissingPixelsError as error:
+            return error.box
+    return _packed(known, found)
+
+
+def _packed(known: _Run, found: Any) -> PackedTile:
+    header = known.header
+    probabilities, maps = np.split(found, [header.classes])
+    labels = None
+    if header.classes:
+        labels = pack(most_probable_class(probabilities))
+    wanted = header.sends_probabilities or not header.classes
+    return PackedTile(
+        labels=labels,
+        values=pack(found if not header.classes else probabilities) if wanted else None,
+        object_maps=pack(maps) if len(maps) and header.classes else None,
+        retreats=known.predictor.retreats,
+    )
+
+
+def end(run: str) -> None:
+    """Stop what is computed of a prediction, and forget it."""
+    with _lock:
+        known = _runs.pop(run, None)
+    if known is not None:
+        _end(known)
+
+
+def _end(known: _Run) -> None:
+    known.stopped.set()
+    with known.busy, closing(known.predictor):
+        pass

@@ -1,0 +1,231 @@
+"""``serving``: a scheduler and the processes that compute for it, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from distributed.core import Status
+
+from unet_engine.devices import checked_device, host_and_port
+from unet_engine.errors import EngineError
+from unet_engine.remote.connection import check_reachable
+from unet_engine.remote.credentials import security_of, token_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unet_engine.stopping import Stop
+
+_SETTINGS = {
+    # Pages about what runs would be open to all who reach this machine.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # Of a worker that is gone the scheduler hears at once; nobody waits for it long.
+    "distributed.comm.timeouts.connect": "5s",
+    # What fills the memory is a network, which spilling results does not help.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+}
+"""Of dask.distributed."""
+
+_POLL_S = 0.2
+"""Seconds between two looks at whether to end."""
+
+_LOGGED = logging.ERROR
+"""What dask.distributed prints: lines that come and go are no news."""
+
+_LOOPBACK = "127.0.0.1:0"
+"""Where the web server listens that dask.distributed always starts, without pages."""
+
+
+@contextmanager
+def serving(
+    token: str,
+    *,
+    host: str,
+    port: int,
+    processes: int = 0,
+    device: str = "auto",
+) -> Iterator[tuple[int, int]]:
+    """Have a scheduler and workers for as long as the block runs.
+
+    Parameters
+    ----------
+    token
+        That clients have to prove.
+    host
+        Address of this machine at which it listens; ``127.0.0.1`` is reached from this
+        machine alone, and through ssh.
+    port
+        At which it listens; 0 for any that is free.
+    processes
+        That compute; 0: one for each GPU, or one with all processors.
+    device
+        On which they compute.
+
+    Yields
+    ------
+    tuple
+        The port, and how many processes compute.
+
+    Raises
+    ------
+    EngineError
+        When it cannot listen there.
+    """
+    import dask
+    from distributed import Scheduler, SpecCluster
+
+    security = security_of(token)
+    environments = _environments(processes, device)
+    common = {
+        "host": host,
+        "protocol": "tls://",
+        "security": security,
+        "dashboard_address": _LOOPBACK,
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="napari-unet-worker-") as folder,
+        dask.config.set(
+            {
+                **_SETTINGS,
+                "temporary-directory": folder,
+                "distributed.nanny.pre-spawn-environ": _threads(len(environments)),
+            }
+        ),
+    ):
+        workers = {
+            number: _worker({**common, "env": {**environment, "TMPDIR": folder}})
+            for number, environment in enumerate(environments)
+        }
+        first = {"cls": Scheduler, "options": {**common, "port": port}}
+        try:
+            cluster = SpecCluster(
+                workers=workers,
+                scheduler=first,
+                security=security,
+                silence_logs=_LOGGED,
+            )
+        except (OSError, RuntimeError) as error:
+            raise _cannot_listen(host, port, error) from error
+        with cluster:
+            yield int(cluster.scheduler_address.rpartition(":")[2]), len(workers)
+
+
+def joining(line: str, processes: int, device: str, stop: Stop) -> None:
+    """Compute for a scheduler elsewhere until it ends, or ``stop`` returns True.
+
+    Parameters
+    ----------
+    line
+        Its address with the token.
+    processes, device, stop
+        As of ``serving``.
+
+    Raises
+    ------
+    EngineError
+        When there is none at the address.
+    """
+    import dask
+
+    address = checked_device(line)
+    check_reachable(address)
+    host, port = host_and_port(address)
+    environments = _environments(processes, device)
+    common = {
+        "scheduler_ip": f"tls://{host}:{port}",
+        "protocol": "tls://",
+        "security": security_of(token_for(address)),
+        "dashboard_address": _LOOPBACK,
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="napari-unet-worker-") as folder,
+        dask.config.set(
+            {
+                **_SETTINGS,
+                "temporary-directory": folder,
+                "distributed.nanny.pre-spawn-environ": _threads(len(environments)),
+            }
+        ),
+    ):
+        workers = [
+            _worker({**common, "env": {**environment, "TMPDIR": folder}})
+            for environment in environments
+        ]
+        asyncio.run(_run_workers(workers, stop))
+
+
+async def _run_workers(workers: list[dict[str, Any]], stop: Stop) -> None:
+    nannies = [one["cls"](**one["options"]) for one in workers]
+    try:
+        for nanny in nannies:
+            await nanny
+        while not stop() and any(n.status == Status.running for n in nannies):
+            await asyncio.sleep(_POLL_S)
+    finally:
+        await asyncio.gather(*(nanny.close(timeout=5) for nanny in nannies))
+
+
+def _worker(options: dict[str, Any]) -> dict[str, Any]:
+    from distributed import Nanny
+
+    return {
+        "cls": Nanny,
+        "options": {**options, "nthreads": 1, "silence_logs": _LOGGED},
+    }
+
+
+def _environments(processes: int, device: str) -> list[dict[str, str]]:
+    """Return what tells each process its device: one for each GPU, or for the CPU."""
+    gpus = 0
+    if device != "cpu":
+        import torch
+
+        gpus = torch.cuda.device_count()
+    if device.startswith("cuda") and not gpus:
+        raise EngineError(
+            "no GPU is usable here; use --device cpu, or napari-unet doctor"
+        )
+    if not gpus:
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+        return [hidden] * (processes or 1)
+    _, _, chosen = device.partition(":")
+    if chosen:
+        return [{"CUDA_VISIBLE_DEVICES": chosen}] * (processes or 1)
+    return [{"CUDA_VISIBLE_DEVICES": str(n % gpus)} for n in range(processes or gpus)]
+
+
+def _threads(processes: int) -> dict[str, str]:
+    """Return what gives each process its share of the processors."""
+    share = max(1, (os.cpu_count() or 1) // processes)
+    names = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
+    return dict.fromkeys(names, str(share))
+
+
+def _cannot_listen(host: str, port: int, error: BaseException) -> EngineError:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        return EngineError(
+            f"port {port} of {host} is in use; choose another one with --port, or end "
+            "the napari-unet worker that has it"
+        )
+    if cause is None:
+        return EngineError(
+            f"the workers could not be started ({error.__cause__ or error})"
+        )
+    reason = getattr(cause, "strerror", None) or error
+    return EngineError(
+        f"{host}:{port} cannot be listened at ({reason}); --host takes an address of "
+        "this machine: 127.0.0.1 for it alone, 0.0.0.0 for all of its networks"
+    )

@@ -1,0 +1,15 @@
+"""What a worker says of itself."""
+
+from __future__ import annotations
+
+from unet_engine.versions import installed_version
+
+
+def describe() -> dict[str, str]:
+    """Return version and device, as of a ``WorkerInfo``."""
+    from unet_engine.compute.devices import choose_device
+
+    return {
+        "version": installed_version("napari-unet-finetune"),
+        "device": choose_device("auto"),
+    }

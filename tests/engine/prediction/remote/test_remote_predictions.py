@@ -1,0 +1,185 @@
+"""Predictions by other processes give what this process gives."""
+
+import os
+import signal
+from contextlib import closing
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from unet_engine import Image, ModelSpec, PredictConfig, denoise, predict
+from unet_engine.errors import EngineError
+from unet_engine.prediction.disk_output import DiskOutput
+from unet_engine.prediction.segmentation import iter_predict
+from unet_engine.remote import connection as connections
+from unet_engine.remote.local_workers import _started
+from unet_engine.stopping import never
+
+DEVICE = "local:2"
+
+
+@pytest.fixture(scope="module")
+def image():
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 150, 170), np.uint8)
+    return Image.from_array(pixels, "ZYX", name="noise")
+
+
+@pytest.fixture(scope="module")
+def model(make_checkpoint):
+    spec = ModelSpec(depth=2, width=4, classes=("background", "cell", "edge"))
+    return make_checkpoint(spec)
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads():
+    """As many as each of the processes has: their number decides the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    yield
+    torch.set_num_threads(before)
+
+
+def _config(**settings):
+    return PredictConfig(tile=64, probabilities=True, **settings)
+
+
+def _workers():
+    scheduler = psutil.Process(_started[2].process.pid)
+    return [
+        child
+        for child in scheduler.children(recursive=True)
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+
+
+def test_two_processes_give_the_same_bytes(image, model):
+    here = predict(image, model, _config(device="cpu"))
+    there = predict(image, model, _config(device=DEVICE))
+
+    np.testing.assert_array_equal(there.labels, here.labels)
+    np.testing.assert_array_equal(there.probabilities, here.probabilities)
+    assert there.complete
+    assert there.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"average_flips": "on"},
+        {"object_size": "pixel-size", "pixel_size": 0.5},
+        {"directions": "three"},
+    ],
+    ids=str,
+)
+def test_what_a_tile_needs_beyond_its_halo_is_sent_too(
+    image, settings, make_checkpoint
+):
+    spec = ModelSpec(depth=2, width=4, classes=("a", "b"), pixel_size_um=0.7)
+    model = make_checkpoint(spec)
+    here = predict(image, model, _config(device="cpu", **settings))
+    there = predict(image, model, _config(device=DEVICE, **settings))
+
+    np.testing.assert_array_equal(there.probabilities, here.probabilities)
+
+
+def test_files_are_the_same(image, model, tmp_path):
+    for device in ("cpu", DEVICE):
+        output = DiskOutput(tmp_path / f"{device[:3]}.zarr")
+        predict(image, model, PredictConfig(tile=64, device=device), into=output)
+
+    first, second = (
+        {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != ".zattrs"
+        }
+        for folder in (tmp_path / "cpu.zarr", tmp_path / "loc.zarr")
+    )
+    assert first == second
+
+
+def test_images_are_restored_there(image, make_checkpoint):
+    model = make_checkpoint(ModelSpec(depth=2, width=4, classes=()))
+    here = denoise(image, model, PredictConfig(tile=64, device="cpu"))
+    there = denoise(image, model, PredictConfig(tile=64, device=DEVICE))
+
+    np.testing.assert_array_equal(there.image, here.image)
+
+
+def test_a_run_that_is_stopped_ends_and_leaves_the_workers_free(image, model):
+    seen = []
+    run = iter_predict(
+        image, model, _config(device=DEVICE), stop=lambda: len(seen) >= 2
+    )
+    with closing(run):
+        while True:
+            try:
+                seen.append(next(run))
+            except StopIteration as end:
+                result = end.value
+                break
+
+    assert not result.complete
+    assert predict(image, model, _config(device=DEVICE)).complete
+
+
+def test_a_worker_that_is_killed_changes_nothing(image, model):
+    here = predict(image, model, _config(device="cpu"))
+    killed = []
+
+    def kill_one():
+        if not killed:
+            killed.append(_workers()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+        return False
+
+    there = predict(image, model, _config(device=DEVICE), stop=kill_one)
+
+    assert killed
+    np.testing.assert_array_equal(there.probabilities, here.probabilities)
+
+
+def test_when_the_scheduler_is_gone_this_machine_goes_on(image, model, monkeypatch):
+    monkeypatch.setattr("unet_engine.prediction.remote.predictor._FIND_AGAIN_S", 0.0)
+    here = predict(image, model, _config(device="cpu"))
+    run = iter_predict(image, model, _config(device=DEVICE))
+    next(run)
+    _started[2].process.kill()
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            there = end.value
+            break
+
+    assert there.complete
+    assert "this machine finished" in " ".join(there.notes)
+    np.testing.assert_array_equal(there.labels, here.labels)
+
+
+def test_another_version_is_refused(monkeypatch):
+    monkeypatch.setattr(connections, "installed_version", lambda name: "0.0.1")
+
+    with pytest.raises(EngineError, match="install the same version"):
+        connections.connect(DEVICE, never)
+
+
+def test_what_a_worker_cannot_read_is_said_here(image, model):
+    broken = Image.from_array(_Broken(image.data), "ZYX", name="broken")
+
+    with pytest.raises(EngineError, match="disk gone"):
+        predict(broken, model, PredictConfig(tile=64, device=DEVICE))
+
+
+class _Broken:
+    def __init__(self, data):
+        self._data, self._reads = data, 0
+        self.shape, self.dtype = data.shape, data.dtype
+
+    def __getitem__(self, key):
+        self._reads += 1
+        if self._reads > 6:
+            raise OSError("disk gone")
+        return self._data[key]

@@ -1,0 +1,203 @@
+"""Tokens: who has another one gets nothing; none is shown or kept by chance."""
+
+import json
+import os
+import socket
+import ssl
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unet_engine.devices import checked_device, given_token, is_remote
+from unet_engine.errors import EngineError, SpecError
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.remote import credentials
+from unet_engine.remote.connection import check_reachable
+from unet_engine.remote.credentials import (
+    kept_token,
+    new_token,
+    remember_token,
+    security_of,
+    token_for,
+)
+
+TOKEN = "A" * 43
+
+
+@pytest.fixture
+def no_tokens(monkeypatch, tmp_path):
+    monkeypatch.setattr("unet_engine.devices._tokens", {})
+    monkeypatch.delenv(credentials.TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr(credentials, "_tokens_file", lambda: tmp_path / "c" / "t.json")
+
+
+def test_both_ends_make_the_same_certificate_from_a_token():
+    first = security_of(TOKEN)
+    security_of.cache_clear()
+
+    assert security_of(TOKEN).tls_ca_file == first.tls_ca_file
+    assert security_of(new_token()).tls_ca_file != first.tls_ca_file
+
+
+@pytest.mark.parametrize("token", ["", "short", TOKEN[:-1], TOKEN + "A", "é" * 43])
+def test_a_token_that_is_cut_off_is_refused(token):
+    with pytest.raises(EngineError, match="copy the whole line"):
+        security_of(token)
+
+
+def test_a_configuration_does_not_show_the_token(no_tokens):
+    config = PredictConfig(device=f"tcp://{TOKEN}@gpu:8786")
+
+    assert config.device == "tcp://gpu:8786"
+    assert TOKEN not in repr(config)
+    assert token_for(config.device) == TOKEN
+
+
+def test_without_a_token_the_message_says_where_to_get_one(no_tokens, monkeypatch):
+    with pytest.raises(EngineError, match=credentials.TOKEN_VARIABLE):
+        token_for("tcp://gpu:8786")
+
+    monkeypatch.setenv(credentials.TOKEN_VARIABLE, TOKEN)
+
+    assert token_for("tcp://gpu:8786") == TOKEN
+
+
+def test_a_remembered_token_is_read_by_this_user_alone(no_tokens):
+    device = checked_device(f"tcp://{TOKEN}@gpu:8786")
+    remember_token(device)
+    file = credentials._tokens_file()
+
+    assert json.loads(file.read_text()) == {"gpu:8786": TOKEN}
+    assert os.name == "nt" or file.stat().st_mode & 0o077 == 0
+
+
+def test_a_token_file_is_made_once_and_refused_when_it_holds_something_else(tmp_path):
+    path = tmp_path / "folder" / "token"
+    token = kept_token(path)
+
+    assert kept_token(path) == token
+    assert os.name == "nt" or path.stat().st_mode & 0o077 == 0
+    path.write_text("not a token")
+    with pytest.raises(EngineError, match="cut off"):
+        kept_token(path)
+    with pytest.raises(EngineError, match="--token-file"):
+        kept_token(tmp_path)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_device_or_refused_in_one_line(text):
+    try:
+        device = checked_device(text)
+    except SpecError as error:
+        assert len(str(error).splitlines()) <= 1 + repr(text).count("\n")
+    else:
+        assert device == "auto" or device.partition(":")[0] in (
+            "cpu", "mps", "cuda", "local", "tcp", "tls",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["gpu", "cuda:x", "local:0", "local:", "tcp://", "tcp://gpu", "tcp://gpu:0",
+     "tcp://gpu:99999", "http://gpu:80", "tcp://a b:80", "cuda:1:2"],
+)  # fmt: skip
+def test_what_is_no_device_is_refused_with_the_choices(device):
+    with pytest.raises(SpecError, match=r"local:2 .* tcp://host:port"):
+        checked_device(device)
+
+
+def test_a_wrong_address_does_not_repeat_the_token():
+    with pytest.raises(SpecError) as caught:
+        checked_device(f"tcp://{TOKEN}@gpu:port")
+
+    assert TOKEN not in str(caught.value)
+
+
+def test_ipv6_and_names_are_addresses(no_tokens):
+    for address in ("[::1]", "gpu-server.example.org", "10.0.0.7"):
+        device = checked_device(f"tcp://{TOKEN}@{address}:8786")
+        assert is_remote(device)
+        assert given_token(device) == TOKEN
+
+
+def _serve(context):
+    """Answer one handshake at a free port, and return the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        line, _ = listener.accept()
+        with line:
+            try:
+                if context is None:
+                    line.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                else:
+                    context.wrap_socket(line, server_side=True).close()
+            except OSError:
+                pass
+        listener.close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def _server_context(token):
+    return security_of(token).get_listen_args("scheduler")["ssl_context"]
+
+
+def test_the_same_token_is_let_in():
+    port = _serve(_server_context(TOKEN))
+
+    check_reachable(checked_device(f"tcp://{TOKEN}@127.0.0.1:{port}"))
+
+
+def test_another_token_is_named():
+    port = _serve(_server_context(new_token()))
+
+    with pytest.raises(EngineError, match="has another token"):
+        check_reachable(checked_device(f"tcp://{TOKEN}@127.0.0.1:{port}"))
+
+
+def test_what_does_not_encrypt_is_named():
+    port = _serve(None)
+
+    with pytest.raises(EngineError, match="does not encrypt"):
+        check_reachable(checked_device(f"tcp://{TOKEN}@127.0.0.1:{port}"))
+
+
+def test_a_port_where_nothing_listens_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    with pytest.raises(EngineError, match="nothing listens"):
+        check_reachable(checked_device(f"tcp://{TOKEN}@127.0.0.1:{port}"))
+
+
+def test_a_client_without_the_token_gets_nothing_from_the_server():
+    listener = socket.create_server(("127.0.0.1", 0))
+    refused = []
+
+    def answer():
+        line, _ = listener.accept()
+        try:
+            _server_context(TOKEN).wrap_socket(line, server_side=True)
+        except ssl.SSLError as error:
+            refused.append(error)
+        line.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(listener.getsockname()) as line:
+        try:
+            with context.wrap_socket(line) as tunnel:
+                received = tunnel.recv(1)
+        except OSError:
+            received = b""
+    thread.join()
+    listener.close()
+
+    assert received == b""
+    assert refused
