@@ -286,7 +286,7 @@ def _keep_speed(run: PredictionRun, seconds: float) -> None:
     """Remember how fast a long run in the usual settings was."""
     config, pixels = run.config, run.plan.network_pixels
     usual = config.average_flips == "auto" and config.precision == "full"
-    # That of workers says nothing of this machine.
+    # That of workers is not that of this machine.
     usual = usual and not is_remote(config.device)
     usual = usual and not uses_classifier(run.checkpoint, config)
     usual = usual and not in_three_directions(run.checkpoint.spec, config)

@@ -46,7 +46,7 @@ class LineLostError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What a worker says of itself.
+    """What a worker is.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Connection:
         self._known: dict[str, WorkerInfo] = {}
         self._pulse: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self._asked: float | None = None
-        self._heard = time.monotonic()
+        self._last_asked = time.monotonic()
 
     @property
     def alive(self) -> bool:
@@ -108,7 +108,7 @@ class Connection:
         LineLostError
             When the scheduler does not answer.
         EngineError
-            When no worker is there, or all are of another version; says what to do.
+            When no worker is there, or all are of another version; states what to do.
         Cancelled
             When ``stop`` returned True before.
         """
@@ -237,8 +237,8 @@ class Connection:
         except Empty:
             pass
         if self._asked is None:
-            if now - self._heard > _PULSE_S:
-                self._asked = self._heard = now
+            if now - self._last_asked > _PULSE_S:
+                self._asked = self._last_asked = now
                 self._start(self.client.scheduler.identity(), self._pulse)
         elif now - self._asked > _PATIENCE_S:
             raise self.lost()
@@ -280,7 +280,7 @@ def connect(device: Device, stop: Stop) -> Connection:
     ------
     EngineError
         When nothing listens there, the token is another one, or no worker is there, or
-        all are of another version; says what to do.
+        all are of another version; states what to do.
     Cancelled
         When ``stop`` returned True before.
     """
@@ -364,7 +364,7 @@ def check_reachable(device: Device) -> None:
 def _client(device: Device) -> Client:
     from distributed import Client
 
-    # Its traceback of a line that is lost says no more than the message about it.
+    # Its traceback of a line that is lost adds nothing to the message about it.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     host, port = host_and_port(device)
     host = f"[{host}]" if ":" in host else host

@@ -176,7 +176,7 @@ def token_for(device: Device) -> str:
     Raises
     ------
     EngineError
-        When none is known; says where to get one.
+        When none is known; states where to get one.
     """
     token = (
         given_token(device)

@@ -84,7 +84,7 @@ def stop_local_workers() -> None:
 
 def _start(count: int) -> LocalWorkers:
     token = new_token()
-    # Says what is missing before a process is started in vain.
+    # Raises for what is missing before a process is started in vain.
     security_of(token)
     process = subprocess.Popen(
         [sys.executable, "-m", "unet_engine.worker", str(count)],

@@ -104,7 +104,7 @@ def predict_tile(
     -------
     PackedTile or tuple or UnknownRun
         The box of pixels that lack, in place of the tile; or that this worker, which
-        may have been started anew, has to be told about the run.
+        may have been started anew, has to get the header of the run.
 
     Raises
     ------

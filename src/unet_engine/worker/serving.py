@@ -26,7 +26,7 @@ _SETTINGS = {
     # Pages about what runs would be open to all who reach this machine.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
-    # Of a worker that is gone the scheduler hears at once; nobody waits for it long.
+    # The line to a worker that ended is closed at once; nobody waits for it long.
     "distributed.comm.timeouts.connect": "5s",
     # What fills the memory is a network, which spilling results does not help.
     "distributed.worker.memory.target": False,
@@ -185,7 +185,7 @@ def _worker(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _environments(processes: int, device: str) -> list[dict[str, str]]:
-    """Return what tells each process its device: one for each GPU, or for the CPU."""
+    """Return the variables of each process: one for each GPU, or for the CPU."""
     gpus = 0
     if device != "cpu":
         import torch

@@ -1,4 +1,4 @@
-"""What a worker says of itself."""
+"""What a worker is."""
 
 from __future__ import annotations
 

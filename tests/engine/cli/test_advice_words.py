@@ -41,6 +41,9 @@ PRINTED_BY = {
     "images/labels/refusals.py": LABELLING,
     "images/labels/rules.py": LABELLING,
     "objects/table.py": {"objects"},
+    "cli/commands/worker.py": {"worker"},
+    "remote/credentials.py": {"worker"},
+    "worker/serving.py": {"worker"},
     "prediction/disk_output.py": {"predict"},
     "prediction/finished_tiles.py": {"predict"},
     "prediction/scale.py": {"predict", "evaluate"},
@@ -158,7 +161,7 @@ def test_the_values_that_a_message_names_are_choices_of_the_option(
     choices = next(
         (
             o[option]
-            for o in map(options_of, sorted(OPENING | OF_MODELS | {"export"}))
+            for o in map(options_of, sorted(OPENING | OF_MODELS | {"export", "worker"}))
             if option in o
         ),
         None,

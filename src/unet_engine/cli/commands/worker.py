@@ -62,8 +62,8 @@ def run(*, options: WorkerOptions = WorkerOptions()) -> int:
     """Predict and train for other machines until it is interrupted.
 
     It prints a line that is pasted there as the device: in the dock, after --device,
-    or in Python. The line is encrypted, and the token in it is needed to say anything
-    at all; who has it can run programs here under your name, so it is a secret as a
+    or in Python. The line is encrypted, and the token in it is needed to get any
+    answer; who has it can run programs here under your name, so it is a secret as a
     password is. By default it is reached from this machine alone: through an ssh tunnel
     a port of the laptop leads here, and nothing has to be opened in a firewall.
 

@@ -1,7 +1,7 @@
 """The pixels that a tile is made from: cut out here, found at their places there.
 
 A worker predicts a tile of an image of which it has that part alone. Where a part is
-asked for that was not sent, it says so, and gets it: so no rule about halos, scales or
+asked for that was not sent, it names it, and gets it: so no rule about halos, scales or
 neighbouring slices is repeated here, and what is computed equals the whole.
 """
 
