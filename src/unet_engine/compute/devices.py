@@ -100,7 +100,7 @@ def why_unusable(device: str) -> str:
 def training_precision(device: str) -> torch.dtype:
     """Return what to multiply in while training: half of the bits where that is faster.
 
-    Sums, losses and weights stay float32. Processors without instructions for
+    Sums, losses and weights stay float32. Processors and GPUs without instructions for
     bfloat16 emulate it, slower than float32.
 
     Parameters
@@ -109,7 +109,8 @@ def training_precision(device: str) -> torch.dtype:
         As ``choose_device`` names it.
     """
     if kind_of(device) == "cuda":
-        native = torch.cuda.is_bf16_supported()
+        # Before compute capability 8.0 it is emulated, slower than float32.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = device == "cpu" and any(
             getattr(torch.cpu, name, bool)()
@@ -128,4 +129,16 @@ def prediction_precision(device: str, precision: Precision) -> torch.dtype:
     precision
         As in ``PredictConfig``: half only where the device is made for it.
     """
-    return training_precision(device) if precision == "half" else torch.float32
+    if precision == "full":
+        return torch.float32
+    if kind_of(device) == "cuda" and training_precision(device) == torch.float32:
+        # GPUs of compute capability 7 have float16 only, whose range is too small for
+        # gradients; what leaves it while predicting is an error that names the setting.
+        return torch.float16 if _multiplies_float16() else torch.float32
+    return training_precision(device)
+
+
+def _multiplies_float16() -> bool:
+    return bool(
+        torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 7
+    )

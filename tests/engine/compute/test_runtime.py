@@ -165,6 +165,15 @@ def test_the_last_runner_is_kept(make_checkpoint: Callable):
     assert RUNNERS.get(one, "cpu") is not first
 
 
+def pretend_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> None:
+    def is_supported(including_emulation: bool = True) -> bool:
+        return including_emulation or capability >= (8, 0)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+
+
 def test_training_takes_half_of_the_bits_only_where_that_is_native(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -175,8 +184,10 @@ def test_training_takes_half_of_the_bits_only_where_that_is_native(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert devices.training_precision("cpu") == torch.bfloat16
     assert devices.training_precision("mps") == torch.float32
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    pretend_gpu(monkeypatch, (8, 0))
     assert devices.training_precision("cuda") == torch.bfloat16
+    pretend_gpu(monkeypatch, (7, 5))
+    assert devices.training_precision("cuda") == torch.float32
     for name in "_is_avx512_bf16_supported", "_is_amx_tile_supported":
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert devices.training_precision("cpu") == torch.float32
@@ -185,11 +196,14 @@ def test_training_takes_half_of_the_bits_only_where_that_is_native(
 def test_prediction_takes_half_of_the_bits_only_where_it_is_requested_and_native(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert devices.prediction_precision("cuda", "full") == torch.float32
-    assert devices.prediction_precision("cuda", "half") == torch.bfloat16
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert devices.prediction_precision("cuda", "half") == torch.float32
+    for capability, chosen in (
+        ((9, 0), torch.bfloat16),
+        ((7, 5), torch.float16),
+        ((6, 1), torch.float32),
+    ):
+        pretend_gpu(monkeypatch, capability)
+        assert devices.prediction_precision("cuda", "full") == torch.float32
+        assert devices.prediction_precision("cuda", "half") == chosen
     assert devices.prediction_precision("mps", "half") == torch.float32
 
 
