@@ -11,6 +11,7 @@ os.environ["NAPARI_CONFIG"] = ""
 from typing import TYPE_CHECKING
 
 import hypothesis
+import on_device
 import pytest
 
 from unet_engine.annotations.store import STROKES_VARIABLE
@@ -20,7 +21,11 @@ from unet_engine.models.store import MODELS_VARIABLE
 from unet_engine.wording import read_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+# None of the imports above takes a name from ``compute.devices``.
+on_device.replace_cpu()
 
 # The same examples each time, however busy the machine is.
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
@@ -38,6 +43,19 @@ def models_folder(
     monkeypatch.setenv(STROKES_VARIABLE, str(folder / "strokes"))
     monkeypatch.setenv(LISTS_VARIABLE, str(folder / "lists"))
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _device() -> Iterator[None]:
+    """Compute on the device that the tests are run on."""
+    with on_device.at_device():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _leave_out_the_cpu(request: pytest.FixtureRequest) -> None:
+    if on_device.DEVICE != "cpu" and request.node.get_closest_marker("cpu"):
+        pytest.skip(f"it is about the CPU, and the tests run on {on_device.DEVICE}")
 
 
 @pytest.fixture(autouse=True)

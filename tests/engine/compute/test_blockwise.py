@@ -165,6 +165,7 @@ def test_two_threads_can_use_one_runner(make_checkpoint: Callable):
             np.testing.assert_array_equal(result, expected[number])
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_every_convolution_sees_its_channels_side_by_side(
     make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch, ndim: int

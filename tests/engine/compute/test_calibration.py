@@ -67,6 +67,7 @@ def test_a_damaged_file_is_as_none(text: str):
     assert recall(SPEC, "cpu").block_edge == 64
 
 
+@pytest.mark.cpu
 def test_the_fastest_blocks_are_measured_once_and_used(
     make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch
 ):
@@ -111,6 +112,7 @@ def image(edge: int = 96) -> Image:
     return Image.from_array(pixels, "YX", name="noise")
 
 
+@pytest.mark.cpu
 def test_a_long_run_calibrates_and_records_its_speed(
     make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch
 ):

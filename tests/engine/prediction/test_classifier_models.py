@@ -148,6 +148,7 @@ class TestKeptFeatures:
         monkeypatch.setattr(FeatureExtractor, "read", read)
         return calls
 
+    @pytest.mark.cpu
     def test_those_of_live_are_not_computed_again(self, live_with_maps, monkeypatch):
         learner, cache = live_with_maps
         image, model = image_of(striped()), model_of(learner)
@@ -158,6 +159,7 @@ class TestKeptFeatures:
         np.testing.assert_array_equal(found.probabilities, expected.probabilities)
         assert not calls
 
+    @pytest.mark.cpu
     def test_blocks_that_live_has_let_go_are_computed(self, live, monkeypatch):
         learner, cache = live
         image, model = image_of(striped()), model_of(learner)
@@ -169,6 +171,7 @@ class TestKeptFeatures:
         np.testing.assert_array_equal(found.probabilities, expected.probabilities)
         assert len(calls) == 3
 
+    @pytest.mark.cpu
     def test_those_beside_a_tuned_network_serve_as_well(
         self, live_with_tuned, both, monkeypatch
     ):
@@ -180,6 +183,7 @@ class TestKeptFeatures:
         np.testing.assert_array_equal(found.probabilities, expected.probabilities)
         assert not calls
 
+    @pytest.mark.cpu
     @pytest.mark.parametrize("other", ["network", "brightness", "device"])
     def test_others_are_not_taken(self, live_with_maps, other, monkeypatch):
         learner, cache = live_with_maps

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from unet_engine.images import Image, read_labels
 from unet_engine.models.checkpoint import Checkpoint
@@ -15,6 +16,7 @@ EARLIER = Path(__file__).with_name("earlier_run")
 MODEL = Path(__file__).parents[1] / "models" / "earlier_models" / "earlier.safetensors"
 
 
+@pytest.mark.cpu
 def test_a_run_that_an_earlier_version_began_goes_on(tmp_path):
     shutil.copytree(EARLIER, tmp_path / "run")
     path = tmp_path / "run" / "mask.ome.zarr"

@@ -165,6 +165,7 @@ def test_a_network_without_padding_sees_the_mirrored_image(make_checkpoint: Call
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
 
 
+@pytest.mark.cpu
 def test_events_carry_every_tile_once(model: Checkpoint):
     events, result = events_of(iter_predict(plane(2, 50, 70, axes="ZYX"), model, CPU))
     assert [e.done for e in events] == list(range(1, 13))
@@ -534,6 +535,7 @@ def test_tiles_are_halved_when_memory_runs_out(
     assert_same(result, expected)
 
 
+@pytest.mark.cpu
 def test_the_cpu_takes_over_when_no_tile_fits(
     model: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ):
@@ -570,6 +572,7 @@ def test_the_cpu_takes_over_when_no_tile_fits(
     assert_same(result, predict(image, model, WHOLE))
 
 
+@pytest.mark.cpu
 def test_memory_that_is_never_enough_is_an_error(
     model: Checkpoint, short_of_memory: Callable[[int], None]
 ):

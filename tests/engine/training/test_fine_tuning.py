@@ -298,6 +298,7 @@ class TestEnd:
         assert any("lower learning rate" in note for note in result.notes)
         assert all(np.isfinite(w).all() for w in result.checkpoint.weights.values())
 
+    @pytest.mark.cpu
     @pytest.mark.parametrize("half", [True, False])
     def test_a_gradient_that_is_no_number_spoils_no_weight(self, monkeypatch, half):
         """In half precision the training goes on in full; in full it has diverged."""

@@ -143,6 +143,7 @@ def same_weights(one: Any, other: Any) -> bool:
     )
 
 
+@pytest.mark.cpu
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_a_killed_process_goes_on_to_the_same_weights(tmp_path: Path, whole: Any):
     file = killed(tmp_path)
