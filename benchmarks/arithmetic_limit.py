@@ -28,15 +28,26 @@ def count_flops(checkpoint: Checkpoint, shape: Sequence[int]) -> int:
 
 
 def best_matrix_product(
-    clock: Callable[[], float], dtype: torch.dtype = torch.float32
+    clock: Callable[[], float],
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
 ) -> float:
     """Return the rate of the fastest of some matrix products, per second."""
     rates = []
-    for size in (1024, 2048, 3072):
-        one, other = (torch.randn(size, size).to(dtype) for _ in range(2))
+    # A GPU is busy with large ones only.
+    for size in (1024, 2048, 3072) if device == "cpu" else (4096, 8192):
+        one, other = (torch.randn(size, size).to(device, dtype) for _ in range(2))
         out = one @ other
         for _ in range(6):
+            synchronise(device)
             started = clock()
             torch.mm(one, other, out=out)
+            synchronise(device)
             rates.append(2 * size**3 / (clock() - started))
     return max(rates)
+
+
+def synchronise(device: str) -> None:
+    """Wait until a device has computed all that was begun."""
+    if device != "cpu":
+        getattr(torch, device).synchronize()

@@ -4,15 +4,15 @@
 
     python benchmarks/inference.py --data ../shared/data --json inference.json
 
-Every method predicts the same image with the same weights on the CPU, in a process of
-its own, one after the other and all of them again for every round; the table has the
+Every method predicts the same image with the same weights on one device, in a process
+of its own, one after the other and all of them again for every round; the table has the
 median of the rounds. Timed is the network's work from the normalised image in memory
 to the probabilities in memory, after a smaller image to get warm. ``gemm_fraction`` is
 the least time that the network's arithmetic could take, its multiplications and
 additions over the rate of the best matrix product in the same round, divided by the
 time it took. ``max_dp`` is the largest difference in probability to the whole image in
 one piece. MONAI is measured where it is installed, ``half`` where
-the processor is made for it. On a machine that does other work, too, ``--one-core``
+the device is made for it. On a machine that does other work, too, ``--one-core``
 counts the seconds that one core spent on it.
 """
 
@@ -78,7 +78,9 @@ _WHOLE_PIXELS = 2**23
 def make_image(data: Path, shape: tuple[int, ...]) -> Pixels:
     """Return a normalised ``(1, *shape)`` image: a real one that is mirrored on."""
     planes = [open_image(path) for path in sorted(data.glob(SAMPLE))[:1]]
-    plane = planes[0] if planes else Image.from_array(nuclei((512, 512), 0)[0], "YX")
+    plane = (
+        planes[0] if planes else Image.from_array(nuclei((512, 512), seed=0)[0], "YX")
+    )
     plane = plane.to_grey() if plane.rgb else plane
     pixels = Normalisation.measure(plane).apply(plane.read())[0]
     where = [
@@ -103,23 +105,23 @@ def make_model(model: str, ndim: int) -> Checkpoint:
 
 
 def make_method(
-    name: str, checkpoint: Checkpoint, image: Pixels
+    name: str, checkpoint: Checkpoint, image: Pixels, device: Any
 ) -> Callable[[Pixels], Pixels]:
     """Return what predicts the ``(classes, *shape)`` probabilities of an image."""
     if name in OURS:
-        return _ours(checkpoint, image, **OURS[name])
+        return _ours(checkpoint, image, device, **OURS[name])
     if name in MONAI:
-        return _monai(checkpoint, *MONAI[name])
-    return _whole(checkpoint)
+        return _monai(checkpoint, device, *MONAI[name])
+    return _whole(checkpoint, device)
 
 
 def _ours(
-    checkpoint: Checkpoint, image: Pixels, **settings: Any
+    checkpoint: Checkpoint, image: Pixels, device: Any, **settings: Any
 ) -> Callable[[Pixels], Pixels]:
     from unet_engine.compute.measured_halo import measure_halo
     from unet_engine.prediction.segmentation import predict
 
-    config = PredictConfig(device="cpu", probabilities=True, **settings)
+    config = PredictConfig(device=device, probabilities=True, **settings)
     if config.halo == "measured" and checkpoint.spec.measured_halo is None:
         checkpoint = measure_halo(checkpoint, [image])
     # The image is normalised already.
@@ -140,38 +142,40 @@ def _ours(
 
 
 def _monai(
-    checkpoint: Checkpoint, overlap: float, mode: str
+    checkpoint: Checkpoint, device: str, overlap: float, mode: str
 ) -> Callable[[Pixels], Pixels]:
     import torch
     from monai.inferers import sliding_window_inference
 
     from unet_engine.compute.loading import load_network
+    from unet_engine.compute.runner import full_precision
 
-    network = load_network(checkpoint).eval()
+    network = load_network(checkpoint).eval().to(device)
     window = (256, 256) if checkpoint.spec.ndim == 2 else (32, 96, 96)
 
     def run(image: Pixels) -> Pixels:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(device):
             found = sliding_window_inference(
-                torch.from_numpy(image)[None],
+                torch.from_numpy(image)[None].to(device),
                 window,
                 1,
                 lambda block: network(block).softmax(dim=1),
                 overlap=overlap,
                 mode=mode,
             )
-        pixels: Pixels = found[0].numpy()
+        pixels: Pixels = found[0].cpu().numpy()
         return pixels
 
     return run
 
 
-def _whole(checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
+def _whole(checkpoint: Checkpoint, device: str) -> Callable[[Pixels], Pixels]:
     import torch
 
     from unet_engine.compute.loading import load_network
+    from unet_engine.compute.runner import full_precision
 
-    network = load_network(checkpoint).eval()
+    network = load_network(checkpoint).eval().to(device)
     footprint = checkpoint.spec.footprint
 
     def run(image: Pixels) -> Pixels:
@@ -181,9 +185,9 @@ def _whole(checkpoint: Checkpoint) -> Callable[[Pixels], Pixels]:
         block = read_reflected(
             lambda where: image[(0, *where)][None], tile.outer, shape
         )
-        with torch.inference_mode():
-            found = network(torch.from_numpy(block)[None]).softmax(dim=1)[0]
-        pixels: Pixels = found.numpy()[
+        with torch.inference_mode(), full_precision(device):
+            found = network(torch.from_numpy(block)[None].to(device)).softmax(dim=1)[0]
+        pixels: Pixels = found.cpu().numpy()[
             (slice(None), *tile.local_slices(found.shape[1:]))
         ]
         return pixels
@@ -202,10 +206,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         torch.set_num_threads(1)
         clock = time.process_time
     if arguments.only == "gemm":
-        rate = best_matrix_product(clock)
+        rate = best_matrix_product(clock, device=arguments.device)
         return {"flops": count_flops(checkpoint, shape), "rate": rate}
     image = make_image(arguments.data, shape)
-    method = make_method(arguments.only, checkpoint, image)
+    method = make_method(arguments.only, checkpoint, image, arguments.device)
     method(image[(slice(None), *(slice(0, min(n, 320)) for n in shape))])
     seconds = []
     while not seconds or (sum(seconds) < 2 and len(seconds) < 5):
@@ -224,6 +228,7 @@ def run_alone(
 ) -> dict[str, Any]:
     """Measure one method on one image in a process of its own."""
     options = [f"--data={arguments.data}", f"--model={arguments.model}"]
+    options += [f"--device={arguments.device}"]
     options += ["--one-core"] * arguments.one_core
     command = [sys.executable, __file__, f"--only={name}", f"--image={image}"]
     done = subprocess.run(
@@ -258,7 +263,7 @@ def compare(
     return [
         {
             "method": name,
-            "backend": "torch-cpu",
+            "backend": f"torch-{arguments.device}",
             "image": image,
             "s_per_mpx": round(median(seconds[name]) / pixels * 1e6, 3),
             "speedup_vs_monai_025": _ratio(seconds.get("monai_025"), seconds[name]),
@@ -287,13 +292,13 @@ def _shape(image: str) -> tuple[int, ...]:
     return tuple(int(n) for n in image.split("x"))
 
 
-def _present_methods() -> list[str]:
+def _present_methods(device: str) -> list[str]:
     import torch
 
     from unet_engine.compute.devices import prediction_precision
 
     methods = [*OURS, *MONAI, "whole"]
-    if prediction_precision("cpu", "half") == torch.float32:
+    if prediction_precision(device, "half") == torch.float32:
         methods.remove("half")
     if find_spec("monai") is None:
         methods = [name for name in methods if name not in MONAI]
@@ -308,6 +313,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--images", nargs="+", help="sizes, such as 512x512")
     parser.add_argument("--model", default="nuclei", help="a name or a file")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "mps"))
     parser.add_argument("--one-core", action="store_true", help="count its seconds")
     parser.add_argument("--methods", nargs="+", help="all that can run here")
     parser.add_argument("--rounds", type=int, help="1 with --quick, else 3")
@@ -318,7 +324,7 @@ def main() -> None:
     if arguments.only:
         print(json.dumps(measure(arguments)))
         return
-    methods = arguments.methods or _present_methods()
+    methods = arguments.methods or _present_methods(arguments.device)
     rounds = arguments.rounds or (1 if arguments.quick else 3)
     rows: list[dict[str, Any]] = []
     print(" ".join(f"{name:>20}" for name in COLUMNS))

@@ -17,7 +17,8 @@ of it. ``seconds_left_error`` is the largest error of the time left after the fi
 tenth, in shares of the run, where it is shown; it is measured with ``--apart``, which
 takes the bare steps before and after the training.
 
-Seconds are those of the process on one core, unless ``--wall`` is given.
+Seconds are those of the process on one core, unless ``--wall`` or another device than
+the CPU is given.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from arithmetic_limit import best_matrix_product, count_flops
+from arithmetic_limit import best_matrix_product, count_flops, synchronise
 from stroke_study.user import SimulatedUser, nothing_painted
 from torch.nn import functional
 
@@ -113,7 +114,9 @@ class BareLoop:
     """Forward, loss, backward and step on crops that are ready."""
 
     def __init__(self, checkpoint: Checkpoint, config: FineTuneConfig) -> None:
-        self._network = load_network(checkpoint).to(memory_format=torch.channels_last)
+        self._device = config.device
+        network = load_network(checkpoint).to(self._device)
+        self._network = network.to(memory_format=torch.channels_last)
         self._network.train()
         if checkpoint.trained:
             for module in self._network.modules():
@@ -121,19 +124,22 @@ class BareLoop:
                     module.eval()
         shape = (config.batch, checkpoint.spec.in_channels, config.crop, config.crop)
         images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        images = images.to(self._device)
         self._images = images.contiguous(memory_format=torch.channels_last)
         self._target = (images[:, 0] > 0.5).long()
         parameters = list(self._network.parameters())
         self._optimiser = AdamW([Group(parameters=parameters, decay=1e-4)])
-        self.dtype = training_precision("cpu")
+        self.dtype = training_precision(self._device)
 
     def step(self) -> None:
         """Take a step."""
         self._optimiser.forget_gradients()
-        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+        halved = self.dtype != torch.float32
+        with torch.autocast(self._device, self.dtype, enabled=halved):
             logits = self._network(self._images)
         functional.cross_entropy(logits.float(), self._target).backward()
         self._optimiser.step(1e-4)
+        synchronise(self._device)
 
 
 class Stopwatch:
@@ -173,7 +179,7 @@ def compare(start: str, arguments: argparse.Namespace) -> dict[str, Any]:
     clock = time.perf_counter if arguments.wall else time.process_time
     checkpoint = make_start(start)
     config = replace(
-        FineTuneConfig(device="cpu"),
+        FineTuneConfig(device=arguments.device),
         minutes=0.0 if arguments.steps else arguments.minutes,
         steps=arguments.steps,
     )
@@ -209,7 +215,8 @@ def compare(start: str, arguments: argparse.Namespace) -> dict[str, Any]:
     step, bare_step = training / steps, median(bare_steps)
     crops = (config.batch * config.crop, config.crop)
     # Backward computes the gradients of inputs and of weights.
-    limit = 3 * count_flops(checkpoint, crops) / best_matrix_product(clock, bare.dtype)
+    rate = best_matrix_product(clock, bare.dtype, arguments.device)
+    limit = 3 * count_flops(checkpoint, crops) / rate
     return {
         "start": start,
         "steps_per_s": round(1 / step, 3),
@@ -251,6 +258,7 @@ def main() -> None:
     """Read the command line, measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--starts", nargs="+", default=list(STARTS), choices=STARTS)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "mps"))
     parser.add_argument("--steps", type=int, default=0, help="in place of minutes")
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--images", type=int, default=2)
@@ -258,6 +266,8 @@ def main() -> None:
     parser.add_argument("--wall", action="store_true", help="all cores, by the clock")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args()
+    # Seconds of the process leave out those of a GPU.
+    arguments.wall = arguments.wall or arguments.device != "cpu"
     if not arguments.wall:
         torch.set_num_threads(1)
     rows = []

@@ -39,6 +39,7 @@ RIGHT = {
     'last = {**last, "replay": _record(found)}',
     '# shape and roundness of quartz particles", Journal of Geology 43).',
     "file.truncate(file.tell() - len(rest))",
+    "graph.replay()",
 }
 """Lines in which such a word is right."""
 

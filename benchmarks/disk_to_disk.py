@@ -1,0 +1,127 @@
+"""Compare a prediction from a file to a file with the network's work alone.
+
+::
+
+    python benchmarks/disk_to_disk.py --device cuda --json disk.json
+
+``whole`` is the network on as large an image as the device holds, in one piece, from a
+tensor on the device to one on the device, channels last and without any halo.
+``disk`` predicts a tiled TIFF with the same weights in the same precision and writes
+the mask as OME-Zarr, at the defaults: reading, brightness, halos, checks and writing
+are in it. ``share`` is the throughput of the one in that of the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+import torch
+from network_variants import Variant, measure
+
+from unet_engine.compute.devices import prediction_precision
+from unet_engine.images import open_image
+from unet_engine.models.spec import ModelSpec
+from unet_engine.models.starting import start_checkpoint
+from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.disk_output import DiskOutput
+from unet_engine.prediction.segmentation import predict
+from unet_engine.synthetic.nuclei import nuclei
+
+if TYPE_CHECKING:
+    from unet_engine.models.checkpoint import Checkpoint
+
+COLUMNS = ("precision", "whole_mpx_per_s", "disk_mpx_per_s", "share", "note")
+NAMES = {
+    torch.float32: "float32",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+}
+_SMALLEST = 256
+"""Edge in pixels below which a whole image is no measure."""
+
+
+def whole(
+    checkpoint: Checkpoint, device: str, precision: str, edge: int
+) -> tuple[float, str]:
+    """Return megapixels a second on the largest image that fits, and its edge."""
+    while True:
+        image = torch.randn(1, checkpoint.spec.in_channels, edge, edge)
+        try:
+            seconds, _, _ = measure(Variant(precision), checkpoint, image, device)
+        except torch.OutOfMemoryError:
+            if edge <= _SMALLEST:
+                raise
+            edge //= 2
+            continue
+        return edge**2 / seconds / 1e6, f"whole: {edge} pixels"
+
+
+def disk(
+    checkpoint: Checkpoint, device: Any, precision: Any, edge: int, folder: Path
+) -> float:
+    """Return megapixels a second from a file to a file."""
+    source = folder / "image.tif"
+    if not source.exists():
+        tile, _ = nuclei((512, 512), seed=0)
+        pixels = np.tile(tile, (-(-edge // 512),) * 2)[:edge, :edge]
+        tifffile.imwrite(source, pixels, tile=(256, 256), photometric="minisblack")
+    config = PredictConfig(device=device, precision=precision)
+    seconds = []
+    # The first one loads what the second has.
+    for number in range(2):
+        into = DiskOutput(folder / f"{precision}{number}.ome.zarr")
+        started = time.perf_counter()
+        predict(open_image(source), checkpoint, config, into=into)
+        seconds.append(time.perf_counter() - started)
+    return edge**2 / min(seconds) / 1e6
+
+
+def rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure both precisions; return the rows of the table."""
+    spec = ModelSpec.for_architecture("unet", width=arguments.width)
+    checkpoint = start_checkpoint(spec)
+    device, found = arguments.device, []
+    with tempfile.TemporaryDirectory() as folder:
+        for precision in ("full", "half"):
+            dtype = prediction_precision(device, precision)
+            if precision == "half" and dtype == torch.float32:
+                continue
+            of_whole, note = whole(checkpoint, device, NAMES[dtype], arguments.whole)
+            of_disk = disk(checkpoint, device, precision, arguments.edge, Path(folder))
+            found.append(
+                {
+                    "precision": f"{precision} ({NAMES[dtype]})",
+                    "whole_mpx_per_s": round(of_whole, 2),
+                    "disk_mpx_per_s": round(of_disk, 2),
+                    "share": round(of_disk / of_whole, 2),
+                    "note": f"{note}; disk: {arguments.edge} pixels",
+                }
+            )
+            if arguments.json:
+                arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+            print(" | ".join(str(found[-1][name]) for name in COLUMNS), flush=True)
+    return found
+
+
+def main() -> None:
+    """Read the command line, measure, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda", choices=("cpu", "cuda", "mps"))
+    parser.add_argument("--edge", type=int, default=8192, help="of the file's image")
+    parser.add_argument("--whole", type=int, default=4096, help="of the whole image")
+    parser.add_argument("--width", type=int, default=64, help="of the U-Net")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    arguments = parser.parse_args()
+    print(" | ".join(COLUMNS))
+    rows(arguments)
+
+
+if __name__ == "__main__":
+    main()
