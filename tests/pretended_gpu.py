@@ -62,6 +62,10 @@ class OnGpu(torch.Tensor):
         """Say that it is on the GPU."""
         return True
 
+    def __repr__(self, **_: Any) -> str:
+        """Show the values."""
+        return f"OnGpu({self.held!r})"
+
     @classmethod
     def __torch_dispatch__(
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None

@@ -109,8 +109,8 @@ def training_precision(device: str) -> torch.dtype:
         As ``choose_device`` names it.
     """
     if kind_of(device) == "cuda":
-        # Before compute capability 8.0 it is emulated, slower than float32.
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        # Before 8.0 it is emulated, slower than float32.
+        native = bool(torch.version.hip) or _compute_capability(device) >= (8, 0)
     else:
         native = device == "cpu" and any(
             getattr(torch.cpu, name, bool)()
@@ -131,14 +131,15 @@ def prediction_precision(device: str, precision: Precision) -> torch.dtype:
     """
     if precision == "full":
         return torch.float32
-    if kind_of(device) == "cuda" and training_precision(device) == torch.float32:
-        # GPUs of compute capability 7 have float16 only, whose range is too small for
-        # gradients; what leaves it while predicting is an error that names the setting.
-        return torch.float16 if _multiplies_float16() else torch.float32
-    return training_precision(device)
+    native = training_precision(device)
+    if kind_of(device) == "cuda" and native == torch.float32:
+        # From 7.0 on GPUs multiply float16, whose range is too small for gradients;
+        # what leaves it while predicting is an error that names the setting.
+        return torch.float16 if _compute_capability(device) >= (7, 0) else native
+    return native
 
 
-def _multiplies_float16() -> bool:
-    return bool(
-        torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 7
-    )
+def _compute_capability(device: str) -> tuple[int, int]:
+    if not torch.cuda.is_available():
+        return 0, 0
+    return torch.cuda.get_device_capability(torch.device(device))

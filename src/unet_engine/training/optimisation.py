@@ -317,13 +317,13 @@ class Optimisation:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count() * cuda)):
             torch.default_generator.manual_seed(seed)
             if cuda:
-                torch.cuda.manual_seed(seed)
+                torch.cuda.manual_seed_all(seed)
             yield
 
     def _precision(self) -> AbstractContextManager[object]:
         if self._dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device, dtype=self._dtype)
+        return torch.autocast(kind_of(self.device), dtype=self._dtype)
 
 
 def _matching(

@@ -19,6 +19,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import Step
 from unet_engine.training.fine_tuning import iter_fine_tune
+from unet_engine.training.optimisation import Optimisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,3 +90,11 @@ def test_a_training_there_is_that_of_the_cpu(
             if isinstance(event, Step)
         ]
     assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")
+def test_the_second_gpu_trains_in_the_precision_of_its_kind():
+    optimisation = Optimisation.__new__(Optimisation)
+    optimisation.device, optimisation._dtype = "cuda:1", torch.bfloat16
+    precision = optimisation._precision()
+    assert isinstance(precision, torch.autocast) and precision.device == "cuda"

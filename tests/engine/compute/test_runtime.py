@@ -166,12 +166,8 @@ def test_the_last_runner_is_kept(make_checkpoint: Callable):
 
 
 def pretend_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]) -> None:
-    def is_supported(including_emulation: bool = True) -> bool:
-        return including_emulation or capability >= (8, 0)
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
 
 
 def test_training_takes_half_of_the_bits_only_where_that_is_native(
