@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,8 +138,22 @@ class Checkpoint:
             summary = ClassifierSummary.of(self.classifier)
             header["classifier"] = json.dumps(summary.to_dict(), sort_keys=True)
         header["digest"] = _digest(header, tensors)
-        content: bytes = safetensors.numpy.save(tensors, metadata=header)
-        return content
+        return _in_order(safetensors.numpy.save(tensors, metadata=header))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Checkpoint:
+        """Return the model whose ``to_bytes`` this is.
+
+        Raises
+        ------
+        CheckpointError
+            As ``load``.
+        """
+        # The reader of a file checks all that arrives, and wants one.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"model{SUFFIX}")
+            path.write_bytes(content)
+            return replace(cls.load(path), path=None)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Checkpoint:
@@ -326,6 +341,17 @@ def _find_in_classifier(part: ClassifierPart, spec: ModelSpec, network: bool) ->
 def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the array as the file stores it: row by row, little-endian."""
     return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the metadata of a file, whose order safetensors leaves to chance."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # Data begin at a multiple of 8 bytes, as the format recommends.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def _digest(header: Mapping[str, str], tensors: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from unet_engine.errors import DataError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from unet_engine.remote.connection import Connection
     from unet_engine.stopping import Stop
@@ -84,3 +86,61 @@ def send_blob(
             if size < len(content)
         }
     return digest
+
+
+def send_blobs(
+    connection: Connection, contents: Mapping[str, bytes], worker: str, *, stop: Stop
+) -> None:
+    """Have a worker keep many blobs; nothing is sent of those that it has.
+
+    Parameters
+    ----------
+    connection
+        The line.
+    contents
+        Bytes by their digests.
+    worker
+        Its address.
+    stop
+        Polled after each part.
+
+    Raises
+    ------
+    LineLostError
+        When the line breaks.
+    Cancelled
+        When ``stop`` returned True.
+    """
+    sizes = {digest: len(content) for digest, content in contents.items()}
+    there = connection.ask("blobs.lacking", sizes, workers=[worker], stop=stop)
+    for digest in there.get(worker, sizes):
+        send_blob(connection, contents[digest], workers=[worker], stop=stop)
+
+
+def fetch_blob(
+    connection: Connection, digest: str, worker: str, *, stop: Stop
+) -> bytes:
+    """Return the bytes of a digest that a worker keeps.
+
+    Raises
+    ------
+    DataError
+        When they are not there.
+    LineLostError
+        When the line breaks.
+    Cancelled
+        When ``stop`` returned True.
+    """
+    parts: list[bytes] = []
+    total, at = 1, 0
+    while at < total:
+        answer = connection.ask(
+            "blobs.read", digest, at, PART, workers=[worker], stop=stop
+        )
+        part, total = answer[worker]
+        parts.append(part)
+        at += len(part)
+    content = b"".join(parts)
+    if digest_of(content) != digest:
+        raise DataError("what arrived is not what was sent; run the same again")
+    return content

@@ -25,6 +25,7 @@ import numpy as np
 from unet_engine.compute.devices import choose_device
 from unet_engine.compute.loading import folded_network
 from unet_engine.compute.torch_errors import translated_errors
+from unet_engine.devices import is_remote
 from unet_engine.errors import DataError, SpecError
 from unet_engine.generators import discard, drain
 from unet_engine.images import Normalisation, match_channels
@@ -34,7 +35,7 @@ from unet_engine.stopping import never
 from unet_engine.training.config import PretrainConfig
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.splits.held_out_split import split_pairs
-from unet_engine.training.events import Preparing
+from unet_engine.training.events import Note, Preparing
 from unet_engine.training.restoration.blind_spots import BlindSpots
 from unet_engine.training.restoration.judge import judge
 from unet_engine.training.restoration.noise import hidden_margin
@@ -174,6 +175,10 @@ def iter_pretrain(
     config = config or PretrainConfig()
     _check_spec(checkpoint.spec)
     device = choose_device(config.device)
+    if is_remote(config.device):
+        yield Note(
+            "Pretraining runs on this machine: whole images would have to be sent."
+        )
     with translated_errors():
         run, spots = _start(checkpoint, images, config, device, attempt)
         result = yield from run.events(stop)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from unet_engine.devices import is_remote
 from unet_engine.errors import DataError
 from unet_engine.generators import discard, drain
 from unet_engine.models.adaptation import adapt_checkpoint
@@ -26,6 +27,7 @@ from unet_engine.training.data.sources import Source
 from unet_engine.training.events import Note, Saving
 from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.forgetting import check_forgetting
+from unet_engine.training.remote.fine_tuning import iter_fine_tune_there
 from unet_engine.training.round_record import round_record
 from unet_engine.training.saving import Trained, save_trained
 
@@ -125,14 +127,22 @@ def train_round(
     interrupted = InterruptedRun(
         store.root / f"{order.name}{_INTERRUPTED}", resume=order.resumes
     )
-    result = yield from iter_fine_tune(
-        start,
-        reading if reading.follows else pairs,
-        order.config,
-        features_from=feature_model(store, start),
-        interrupted=interrupted,
-        stop=stop,
-    )
+    data = reading if reading.follows else pairs
+    features_from = feature_model(store, start)
+    if is_remote(order.config.device):
+        training = iter_fine_tune_there(
+            start, data, order.config, features_from=features_from, stop=stop
+        )
+    else:
+        training = iter_fine_tune(
+            start,
+            data,
+            order.config,
+            features_from=features_from,
+            interrupted=interrupted,
+            stop=stop,
+        )
+    result = yield from training
     result = replace(result, notes=(*result.notes, *left_out))
     if not result.improved:
         interrupted.remove()
@@ -225,7 +235,8 @@ def _tune(
 ) -> Generator[TrainingEvent, None, FineTuned]:
     reading = _Reading(order, stop)
     pairs, left_out = yield from reading.first()
-    result = yield from iter_fine_tune(
+    there = is_remote(order.config.device)
+    result = yield from (iter_fine_tune_there if there else iter_fine_tune)(
         reading.order.start, pairs, order.config, features_from=features_from, stop=stop
     )
     return replace(result, notes=(*result.notes, *left_out))

@@ -59,6 +59,41 @@ def _append(whole: Path, at: int, content: bytes, total: int) -> int:
     return total
 
 
+def lacking(sizes: dict[str, int]) -> dict[str, int]:
+    """Return how many bytes are there of blobs that are not complete.
+
+    Parameters
+    ----------
+    sizes
+        Bytes of each digest.
+    """
+    there = {digest: size(digest, total) for digest, total in sizes.items()}
+    return {digest: n for digest, n in there.items() if n < sizes[digest]}
+
+
+def keep(content: bytes) -> str:
+    """Keep bytes that were made here, and return their digest."""
+    digest = hashlib.sha256(content).hexdigest()
+    append(digest, 0, content, len(content))
+    return digest
+
+
+def read(digest: str, at: int, count: int) -> tuple[bytes, int]:
+    """Return some bytes of a blob, and how many it has in all.
+
+    Raises
+    ------
+    DataError
+        When it is not there.
+    """
+    path = path_of(digest)
+    if path is None:
+        raise DataError("what was to be fetched is no longer there; run it again")
+    with path.open("rb") as file:
+        file.seek(at)
+        return file.read(count), path.stat().st_size
+
+
 def path_of(digest: str) -> Path | None:
     """Return the file of a blob, None when not all of it is there."""
     path = _path(digest)
