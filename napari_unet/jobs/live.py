@@ -6,6 +6,8 @@ No Qt, layer or widget; torch and scikit-learn are imported in the thread.
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -13,11 +15,13 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari_unet.jobs.job import load_torch
 from napari_unet.state.untrained_model import UntrainedModel
+from unet_engine.devices import is_remote
 from unet_engine.errors import Cancelled, DataError, EngineError
 from unet_engine.models.spec import ModelSpec
+from unet_engine.remote.connection import LineLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Set
+    from collections.abc import Generator, Iterator, Sequence, Set
 
     from napari_unet.jobs.orders import LiveOrder
     from napari_unet.state.live_state import Tile
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.interactive.labelled_blocks import LabelledBlocks
     from unet_engine.interactive.learner import InstantLearner
+    from unet_engine.interactive.remote.learner import RemoteLearner
+    from unet_engine.interactive.remote.session import RemoteLive
     from unet_engine.interactive.stages import StageMemory
     from unet_engine.models.checkpoint import Checkpoint, ModelInfo
     from unet_engine.models.store import ModelStore
@@ -38,6 +44,9 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 log = logging.getLogger(__name__)
+
+_REMOTE_AGAIN_S = 10.0
+"""Seconds after which a device is tried again whose line was lost."""
 
 _MOST_TILES = 144
 """Most tiles of 128 pixels that are predicted of a view: what the features that are
@@ -93,7 +102,9 @@ class LiveSession:
         self._ready: WeakSet[RelatedImage] = WeakSet()
         self._share: float | None = None
         self._memory: StageMemory | None = None
-        self.learner: InstantLearner | None = None
+        self._remote: RemoteLive | None = None
+        self._remote_again = 0.0
+        self.learner: InstantLearner | RemoteLearner | None = None
 
     def prepare(self, order: LiveOrder, stop: Stop) -> FeatureCache:
         """Return the image on screen with its features, by the maps of the model."""
@@ -107,6 +118,7 @@ class LiveSession:
             self._share = None if part is None else part.network_share
             self._spec = known.spec if known else ModelSpec(in_channels=channels)
             self._extractor, self.learner, self._key = extractor, None, key
+            self._remote = None
             self._sources.clear()
             self._ready.clear()
         return self._source(order.working_image, stop).cache
@@ -171,24 +183,95 @@ class LiveSession:
         Cancelled
             When ``stop`` returned True.
         """
-        from unet_engine.interactive.learner import InstantLearner
-        from unet_engine.interactive.stages import StageMemory
-
-        self._memory = self._memory or StageMemory()
         ready = [(one, strokes) for one, strokes in order.related if one in self._ready]
         every: list[tuple[WorkingImage | RelatedImage, Annotations]]
         every = [*order.painted, *ready]
         painted = [(self._source(s, stop), strokes) for s, strokes in every]
-        share: dict[str, Any] = (
-            {} if self._share is None else {"network_share": self._share}
-        )
-        learner = InstantLearner(len(order.classes), memory=self._memory, **share)
-        learner.learn(painted, stop)
+        learner = self._learned(len(order.classes), painted, stop)
         for image, _ in every:
             if image is not order.working_image:
                 self._source(image, stop).cache.forget_blocks()
         self.learner = learner
         return Learned(note=learner.note, closed=len(ready))
+
+    def _learned(
+        self,
+        classes: int,
+        painted: Sequence[tuple[LabelledBlocks, Annotations]],
+        stop: Stop,
+    ) -> InstantLearner | RemoteLearner:
+        """Learn by the chosen device, and by this machine where its line is lost."""
+        from unet_engine.interactive.learner import InstantLearner
+        from unet_engine.interactive.pixel_classifier import TUNED_SHARE
+        from unet_engine.interactive.remote.learner import RemoteLearner
+        from unet_engine.interactive.stages import StageMemory
+
+        share = TUNED_SHARE if self._share is None else self._share
+        note = ""
+        remote = self.remote
+        if remote is not None:
+            there = RemoteLearner(remote, classes, network_share=share)
+            try:
+                there.learn(painted, stop)
+            except (Cancelled, DataError):
+                raise
+            except EngineError as error:
+                note = f"on this machine, as {error}"
+                self.lose_remote()
+            else:
+                return there
+        self._memory = self._memory or StageMemory()
+        learner = InstantLearner(classes, memory=self._memory, network_share=share)
+        learner.learn(painted, stop)
+        learner.note = "; ".join(filter(None, (learner.note, note)))
+        return learner
+
+    @property
+    def remote(self) -> RemoteLive | None:
+        """The worker that learns; None where this machine does."""
+        from unet_engine.interactive.remote.session import RemoteLive
+
+        device = self._workspace.device
+        if not is_remote(device) or time.monotonic() < self._remote_again:
+            return None
+        assert self._extractor is not None
+        if self._remote is None or self._remote.device != device:
+            self._remote = RemoteLive(device, self._extractor)
+        return self._remote
+
+    def lose_remote(self) -> None:
+        """Have this machine learn for a while."""
+        self._remote = None
+        self._remote_again = time.monotonic() + _REMOTE_AGAIN_S
+
+    def compute(
+        self, source: FeatureCache, index: Index, inner: Region, stop: Stop
+    ) -> None:
+        """Have the features of a block computed, where they will be learned from."""
+        from unet_engine.pixel_classification.feature_cache import BLOCK
+
+        row, column = (part.start // BLOCK for part in inner)
+        remote = self.remote
+        if remote is None:
+            source.features(index, row, column)
+            return
+        with suppress(Cancelled):
+            try:
+                remote.ask(
+                    "prepare",
+                    [source],
+                    remote.key(source),
+                    index,
+                    row,
+                    column,
+                    stop=stop,
+                    around=(index, source.inner(row, column)),
+                )
+            except EngineError as error:
+                if isinstance(error, Cancelled):
+                    raise
+                log.info("Live goes on here: %s", error)
+                self.lose_remote()
 
     def make_ready(self, order: LiveOrder, stop: Stop) -> bool:
         """Compute the features of strokes on images that are not open.
@@ -207,6 +290,10 @@ class LiveSession:
             When ``stop`` returned True; what was computed stays.
         """
         new = [(one, s) for one, s in order.related if one not in self._ready]
+        if self.remote is not None:
+            # The worker computes them, when it learns from them.
+            self._ready.update(one for one, _ in new)
+            return bool(new)
         for one, strokes in new:
             try:
                 blocks = self._source(one, stop)
@@ -284,7 +371,14 @@ def live_run(
                 yield session.learn(order, stop)
         except Cancelled:
             return False
-        complete = yield from _predict_view(order, session.learner, source, stop)
+        try:
+            complete = yield from _predict_view(order, session, source, stop)
+        except LineLostError as error:
+            log.info("Live goes on here: %s", error)
+            session.lose_remote()
+            yield session.learn(order, stop)
+            order = replace(order, fresh=frozenset())
+            complete = yield from _predict_view(order, session, source, stop)
         if not complete or session.learner is None:
             return complete
         yield ViewPredicted()
@@ -296,7 +390,7 @@ def live_run(
             return False
         yield learned
         again = replace(order, fresh=frozenset())
-        return (yield from _predict_view(again, session.learner, source, stop))
+        return (yield from _predict_view(again, session, source, stop))
 
 
 def save_run(
@@ -317,7 +411,7 @@ def save_run(
 
 
 def _predict_view(
-    order: LiveOrder, learner: InstantLearner | None, source: FeatureCache, stop: Stop
+    order: LiveOrder, session: LiveSession, source: FeatureCache, stop: Stop
 ) -> Generator[TileDone, None, bool]:
     fresh, near = set(order.fresh), order.near
     while True:
@@ -325,25 +419,41 @@ def _predict_view(
         tiles = _missing(source, view, near, fresh)
         if not tiles:
             return True
-        for inner in tiles:
+        for group in _grouped(tiles, session.learner):
             if stop():
                 return False
             if order.current_view() is not view:
                 near = None
                 break
-            fresh.add((view[0], inner[0].start, inner[1].start))
-            yield from _predict(learner, source, view[0], inner)
+            if not (yield from _predict(session, source, view[0], group, stop)):
+                return False
+            fresh.update((view[0], rows.start, cols.start) for rows, cols in group)
+
+
+def _grouped(
+    tiles: list[Region], learner: InstantLearner | RemoteLearner | None
+) -> Iterator[list[Region]]:
+    """Yield the tiles that are predicted at once: between them the view may move."""
+    sizes = iter(() if learner is None else learner.at_once)
+    start, size = 0, 1
+    while start < len(tiles):
+        size = next(sizes, size)
+        yield tiles[start : start + size]
+        start += size
 
 
 def _predict(
-    learner: InstantLearner | None, source: FeatureCache, index: Index, inner: Region
-) -> Generator[TileDone, None, None]:
-    from unet_engine.pixel_classification.feature_cache import BLOCK
-
-    if learner is None:
-        source.features(index, *(part.start // BLOCK for part in inner))
-    else:
-        yield from learner.iter_tiles(source, index, [inner])
+    session: LiveSession,
+    source: FeatureCache,
+    index: Index,
+    tiles: list[Region],
+    stop: Stop,
+) -> Generator[TileDone, None, bool]:
+    if session.learner is not None:
+        return (yield from session.learner.iter_tiles(source, index, tiles, stop))
+    for inner in tiles:
+        session.compute(source, index, inner, stop)
+    return True
 
 
 def _missing(

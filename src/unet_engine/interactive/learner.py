@@ -72,7 +72,11 @@ class InstantLearner:
         What was left out when it learned, as a text; empty for nothing.
     tuned
         The model whose probabilities are in the mean; None for the classifier alone.
+    at_once
+        How many tiles are predicted before it may be asked for others.
     """
+
+    at_once = (1,)
 
     def __init__(
         self,

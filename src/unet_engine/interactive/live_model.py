@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unet_engine.interactive.learner import InstantLearner
+    from unet_engine.interactive.remote.learner import RemoteLearner
     from unet_engine.models.spec import ModelSpec
 
 
 def live_model(
-    learner: InstantLearner,
+    learner: InstantLearner | RemoteLearner,
     classes: Sequence[str],
     prepared_as: ModelSpec,
     *,

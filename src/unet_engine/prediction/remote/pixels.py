@@ -35,11 +35,14 @@ class MissingPixelsError(EngineError):
     ----------
     box
         Start and stop along each axis of the data.
+    source
+        The array that was read.
     """
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, source: object = None) -> None:
         super().__init__(box)
         self.box = box
+        self.source = source
 
 
 @dataclass(frozen=True, slots=True)
