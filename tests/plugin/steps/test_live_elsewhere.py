@@ -89,7 +89,8 @@ def test_what_was_learned_there_is_saved(painted: Docked):
 
 
 def _order(docked: Docked) -> Any:
-    return docked.widget.live.live.make_order()
+    live = docked.widget.live.live
+    return live.make_order(live._masks.current)
 
 
 def test_without_the_line_this_machine_goes_on_and_the_text_names_it(
