@@ -48,6 +48,11 @@ class Source:
         """
         return cls({path: _stamp(path) for path in paths}, folder)
 
+    def absolute(self) -> Source:
+        """Return it with paths that do not depend on the current folder."""
+        stamps = {path.absolute(): stamp for path, stamp in self.stamps.items()}
+        return Source(stamps, self.folder and self.folder.absolute())
+
     def check_unchanged(self) -> None:
         """Compare the files with how they were; the chunks of a zarr are left out.
 

@@ -21,6 +21,7 @@ from unet_engine.prediction.events import Denoised, TileDenoised
 from unet_engine.prediction.plan import current_place, plan_prediction
 from unet_engine.prediction.remote.orders import SegmentedTile
 from unet_engine.prediction.remote.predictor import RemotePredictor
+from unet_engine.prediction.remote.storage import WrittenMark
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
@@ -134,7 +135,7 @@ def iter_denoise(
     loop = TileLoop(predictor, plan, stop=stop, near=near)
     with closing(predictor):
         for index, tile, values in loop:
-            assert not isinstance(values, SegmentedTile)
+            assert not isinstance(values, SegmentedTile | WrittenMark)
             pixels = _as_recorded(normalisation.undo(values), image, index, tile)
             where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
             restored[:, *where] = pixels

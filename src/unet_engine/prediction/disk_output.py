@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,13 @@ from unet_engine.errors import DataError
 from unet_engine.images.no_data import RUN
 from unet_engine.images.zarr.chunks import files_of
 from unet_engine.images.zarr.storage import place_of
-from unet_engine.prediction.disk_target import RECORD, Content, DiskTarget, flush
+from unet_engine.prediction.disk_target import (
+    RECORD,
+    Content,
+    DiskTarget,
+    flush,
+    named_errors,
+)
 from unet_engine.prediction.finished_tiles import (
     FinishedTiles,
     InputFiles,
@@ -23,7 +30,7 @@ from unet_engine.tiling.tiles import reflect_indices
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     import numpy as np
@@ -146,7 +153,7 @@ class DiskOutput:
         """
         self._plan = run.plan
         self._identity = run.identity()
-        with self._named_errors():
+        with named_errors(self._targets[0].path):
             if self._finished_before():
                 self._complete = True
                 self._finished_tiles.remove()
@@ -181,17 +188,46 @@ class DiskOutput:
             blocks["probabilities"] = probabilities
         if object_maps is not None:
             blocks["object maps"] = object_maps
-        with self._named_errors():
+        with named_errors(self._targets[0].path):
             chunks: list[Place] = []
             for target in self._targets:
                 chunks += target.write(index, tile, blocks[target.content])
             self._unwritten.append((self._plan.number(index, tile), chunks))
-            waited = time.monotonic() - self._committed
-            if waited > self._finished_tiles.commit_interval:
-                self._commit()
+            self._commit_in_time()
 
-    def finish(self, stop: Stop) -> bool:
+    @property
+    def targets(self) -> tuple[DiskTarget, ...]:
+        """What is written, for other processes that write tiles of it."""
+        return tuple(self._targets)
+
+    @property
+    def record(self) -> tuple[Place, bytes]:
+        """Where the identity of the run is written, and what is there."""
+        return self._finished_tiles.written_identity
+
+    def count(self, number: int) -> None:
+        """Count a tile as written by another process, by its number.
+
+        Raises
+        ------
+        DataError
+            When the disk is full or gone; finished tiles stay.
+        """
+        with named_errors(self._targets[0].path):
+            self._unwritten.append((number, []))
+            self._commit_in_time()
+
+    def finish(
+        self, stop: Stop, fill: Callable[[int, int], bool] | None = None
+    ) -> bool:
         """Make the smaller levels, or the TIFF; False when ``stop`` returned True.
+
+        Parameters
+        ----------
+        stop
+            Polled before every chunk.
+        fill
+            Fills a level of a target, by their numbers, in place of this process.
 
         Raises
         ------
@@ -200,10 +236,11 @@ class DiskOutput:
         """
         if self._complete:
             return True
-        with self._named_errors():
+        with named_errors(self._targets[0].path):
             self._commit()
-            for target in self._targets:
-                if not target.finish(stop, {RECORD: self._identity}):
+            for number, target in enumerate(self._targets):
+                filled = None if fill is None else partial(fill, number)
+                if not target.finish(stop, {RECORD: self._identity}, filled):
                     return False
             self._finished_tiles.remove()
             for target in self._targets:
@@ -214,7 +251,7 @@ class DiskOutput:
     def discard(self) -> None:
         """Delete what was begun, of which no tile is finished."""
         self._finished_tiles.remove()
-        with self._named_errors():
+        with named_errors(self._targets[0].path):
             for target in self._targets:
                 target.discard()
         self._begun = False
@@ -253,6 +290,11 @@ class DiskOutput:
             return files_of(image.data, image.key((*index, *region)))
 
         return InputFiles(source=image.source, chunks_of=chunks_of)
+
+    def _commit_in_time(self) -> None:
+        waited = time.monotonic() - self._committed
+        if waited > self._finished_tiles.commit_interval:
+            self._commit()
 
     def _commit(self) -> None:
         """Flush chunks to the disk, and only then record their tiles."""
@@ -304,17 +346,3 @@ class DiskOutput:
                 if not all(target.is_written(*place) for target in self._targets):
                     there.discard(number)
         return there
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            path = self._targets[0].path
-            advice = "make its folder exist, writable and with free space"
-            if not isinstance(path, Path):
-                advice = "check the address, the rights to write and the connection"
-            raise DataError(
-                f"{path} cannot be written: {error.strerror or error}; {advice}, and "
-                "run the same again: it goes on at the finished tiles"
-            ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -34,7 +35,7 @@ from unet_engine.images.zarr.writing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
     import zarr
@@ -97,6 +98,19 @@ class DiskTarget:
         self._channels = _channels(run, self.content)
         self._array: zarr.Array = self._multiscale.open(anew=anew)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process writes tiles with, see ``reopen``."""
+        return {**self.__dict__, "_array": None, "_image": None}
+
+    @property
+    def multiscale(self) -> Multiscale:
+        """The OME-Zarr that is filled."""
+        return self._multiscale
+
+    def reopen(self) -> None:
+        """Open what another process made."""
+        self._array = self._multiscale.open_level(0)
+
     def write(self, index: Index, tile: Tile, block: npt.NDArray[Any]) -> list[Place]:
         """Write a tile and return the files or objects that hold it."""
         self._array[self._key(index, tile)] = block
@@ -117,10 +131,15 @@ class DiskTarget:
         encode = self._array.metadata.encode_chunk_key
         return [self.store / "0" / encode(number) for number in numbers]
 
-    def finish(self, stop: Stop, attributes: dict[str, Any]) -> bool:
+    def finish(
+        self,
+        stop: Stop,
+        attributes: dict[str, Any],
+        fill: Callable[[int], bool] | None = None,
+    ) -> bool:
         """Make the result from the full resolution: smaller levels, or the TIFF."""
         if self.is_zarr:
-            complete = self._multiscale.finish(stop, attributes)
+            complete = self._multiscale.finish(stop, attributes, fill)
             if complete and self.content == "labels":
                 list_label(self.path)
             return complete
@@ -273,3 +292,24 @@ def flush(chunk: Place) -> None:
     if isinstance(chunk, Path):
         with chunk.open("rb+") as file:
             os.fsync(file.fileno())
+
+
+@contextmanager
+def named_errors(path: Place) -> Iterator[None]:
+    """Name the result that could not be written, and what to do.
+
+    Raises
+    ------
+    DataError
+        In place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = "make its folder exist, writable and with free space"
+        if not isinstance(path, Path):
+            advice = "check the address, the rights to write and the connection"
+        raise DataError(
+            f"{path} cannot be written: {error.strerror or error}; {advice}, and "
+            "run the same again: it goes on at the finished tiles"
+        ) from error

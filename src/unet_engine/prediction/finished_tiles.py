@@ -88,6 +88,11 @@ class FinishedTiles:
         """Seconds between two additions."""
         return self._record.commit_interval
 
+    @property
+    def written_identity(self) -> tuple[Place, bytes]:
+        """Where the identity of the run is written, and what is there."""
+        return self._record.place, self._record.identity() or b""
+
     def begun_with(self, part: str) -> Any:
         """Return a part of the identity of the run that was begun here, or None."""
         begun = self._begun()

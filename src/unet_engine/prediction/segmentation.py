@@ -13,7 +13,7 @@ from unet_engine.compute import calibration
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.devices import is_remote
-from unet_engine.errors import CheckpointError, DataError, SpecError
+from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
@@ -24,6 +24,7 @@ from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.directions import (
     in_three_directions,
 )
+from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.events import Prediction, TileDone
 from unet_engine.prediction.fitting import describe_extent
 from unet_engine.prediction.model_predictor import (
@@ -38,6 +39,8 @@ from unet_engine.prediction.plan import (
 )
 from unet_engine.prediction.predictors import any_predictor_for
 from unet_engine.prediction.remote.orders import SegmentedTile
+from unet_engine.prediction.remote.predictor import RemotePredictor
+from unet_engine.prediction.remote.storage import WrittenMark, WrittenTile
 from unet_engine.prediction.scale import describe_scale, scale_of
 from unet_engine.prediction.scaled_predictor import on_grid_of_model
 from unet_engine.prediction.size_estimate import settled_size
@@ -62,7 +65,6 @@ if TYPE_CHECKING:
     from unet_engine.places import Index, Near
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.outputs import Output
-    from unet_engine.prediction.remote.predictor import RemotePredictor
     from unet_engine.prediction.scale import SizeEstimate
     from unet_engine.stopping import Stop
 
@@ -328,27 +330,27 @@ def _fill(
 ) -> Generator[TileDone, None, bool]:
     """Predict the tiles that are not there yet; False when it was stopped."""
     plan = run.plan
-    loop = TileLoop(predictor, plan, stop=stop, near=near, finished=results.begin(run))
+    finished = results.begin(run)
+    loop = TileLoop(predictor, plan, stop=stop, near=near, finished=finished)
     try:
+        if isinstance(predictor, RemotePredictor) and len(finished) < plan.total:
+            predictor.share_storage(results)
         for index, tile, found in loop:
-            if not isinstance(found, SegmentedTile):
-                found = _segmented(found, run)
-            kept: dict[str, Any] = {}
-            if run.config.object_maps:
-                kept["object_maps"] = found.object_maps
             with named_tile(index, tile):
-                results.write(index, tile, found.labels, found.probabilities, **kept)
+                there = _kept(results, run, index, tile, found)
             wanted = run.config.probabilities
             yield TileDone(
                 index=index,
                 inner=tile.inner_slices,
-                labels=found.labels,
-                probabilities=found.probabilities if wanted else None,
+                labels=there.labels,
+                probabilities=there.probabilities if wanted else None,
                 done=loop.done,
                 total=plan.total,
                 notes=predictor.retreats,
-                **kept,
+                object_maps=there.object_maps if run.config.object_maps else None,
             )
+    except Cancelled:
+        return False
     except CheckpointError:
         if not loop.done:
             results.discard()
@@ -356,7 +358,46 @@ def _fill(
     if not loop.complete:
         return False
     _check_unchanged(run)
+    if isinstance(results, DiskOutput) and isinstance(predictor, RemotePredictor):
+        return results.finish(stop, predictor.fill_level if predictor.stores else None)
     return results.finish(stop)
+
+
+def _kept(
+    results: Output,
+    run: PredictionRun,
+    index: Index,
+    tile: Tile,
+    found: npt.NDArray[np.float32] | SegmentedTile | WrittenMark,
+) -> SegmentedTile:
+    """Write a tile, or count one that a worker has written."""
+    if isinstance(found, WrittenMark):
+        assert isinstance(results, DiskOutput)
+        results.count(run.plan.number(index, tile))
+        return _written(results, index, tile)
+    if not isinstance(found, SegmentedTile):
+        found = _segmented(found, run)
+    maps = {"object_maps": found.object_maps} if run.config.object_maps else {}
+    results.write(index, tile, found.labels, found.probabilities, **maps)
+    return found
+
+
+def _written(results: Output, index: Index, tile: Tile) -> SegmentedTile:
+    """Return a tile that is read from the results when it is asked for."""
+    where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
+
+    def stored(array: Any, *channels: slice) -> Any:
+        return None if array is None else WrittenTile(array, (*channels, *where))
+
+    def channels(array: Any) -> slice:
+        return slice(0, 0 if array is None else array.shape[0])
+
+    values, maps = results.probabilities, results.object_maps
+    return SegmentedTile(
+        stored(results.labels),
+        stored(values, channels(values)),
+        stored(maps, channels(maps)),
+    )
 
 
 def _segmented(found: npt.NDArray[np.float32], run: PredictionRun) -> SegmentedTile:

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.prediction.remote.orders import SegmentedTile
+    from unet_engine.prediction.remote.storage import WrittenMark
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
 
     Floats = npt.NDArray[np.float32]
+    Found = Floats | SegmentedTile | WrittenMark
 
 _SEARCHED_PIXELS = 2**26
 """Pixels of an image up to which the tile that cannot be read is searched for, which
@@ -78,10 +80,13 @@ class TileLoop:
         self.complete = False
         self._stopped = False
 
-    def __iter__(self) -> Iterator[tuple[Index, Tile, Floats | SegmentedTile]]:
+    def __iter__(
+        self,
+    ) -> Iterator[tuple[Index, Tile, Found]]:
         """Yield plane, tile and ``(classes, *inner)`` probabilities, or the image.
 
-        A remote predictor yields its tiles as they arrive, as segmented there.
+        A remote predictor yields its tiles as they arrive, as segmented there, or a
+        mark for those that workers wrote themselves.
 
         Raises
         ------
@@ -92,9 +97,13 @@ class TileLoop:
         OutOfMemoryError
             When even the smallest tile does not fit the CPU's memory.
         """
-        predicted: Iterator[tuple[Index, Tile, Floats | SegmentedTile]]
+        predicted: Iterator[tuple[Index, Tile, Found]]
         if isinstance(self._predictor, RemotePredictor):
-            predicted = self._predictor.predict_each(self._waiting())
+            predictor = self._predictor
+            if predictor.stores:
+                predicted = predictor.predict_stored(self._finished)
+            else:
+                predicted = predictor.predict_each(self._waiting())
         else:
             predicted = self._one_by_one(self._predictor)
         try:

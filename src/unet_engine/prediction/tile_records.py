@@ -51,6 +51,10 @@ class TileRecord(Protocol):
     """Seconds between two additions."""
 
     @property
+    def place(self) -> Place:
+        """Where the identity is written."""
+
+    @property
     def exists(self) -> bool:
         """True when there is an identity: a run was begun here and not finished."""
 
@@ -113,6 +117,10 @@ class FolderRecord:
         self._folder = home / UNFINISHED
         self._file: FileIO | None = None
         self._lock: FolderLock | None = None
+
+    @property
+    def place(self) -> Place:
+        return self._folder / _IDENTITY
 
     @property
     def exists(self) -> bool:
@@ -222,6 +230,10 @@ class ObjectRecord:
         self._next = 0
         self._waiting = 0
         self._written: bytes | None = None
+
+    @property
+    def place(self) -> Place:
+        return self._folder / _IDENTITY
 
     @property
     def exists(self) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unet_engine.places import Index
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.remote.pixels import Box, SentPixels
+    from unet_engine.prediction.remote.storage import StoredRun
     from unet_engine.tiling.tiles import Tile
 
 _KEPT_RUNS = 4
@@ -48,6 +49,7 @@ class _Run:
     pixels: PartialArray
     stopped: Event = field(default_factory=Event)
     busy: Lock = field(default_factory=Lock)
+    stored: StoredRun | None = None
 
 
 def begin(run: str, header: PredictionHeader) -> RunReady | UnknownRun:
@@ -95,6 +97,13 @@ def _opened(header: PredictionHeader, path: Path) -> _Run:
     return _Run(header, predictor, header.image.data, stopped)
 
 
+def known_run(run: str) -> _Run | UnknownRun:
+    """Return what is kept of a prediction, or what is answered where nothing is."""
+    with _lock:
+        known = _runs.get(run)
+    return known or UnknownRun(get_worker().address)
+
+
 def predict_tile(
     run: str, index: Index, tile: Tile, sent: SentPixels
 ) -> PackedTile | Box | UnknownRun:
@@ -111,10 +120,9 @@ def predict_tile(
     Cancelled
         When the run was ended.
     """
-    with _lock:
-        known = _runs.get(run)
-    if known is None:
-        return UnknownRun(get_worker().address)
+    known = known_run(run)
+    if isinstance(known, UnknownRun):
+        return known
     with known.busy:
         known.pixels.hold(sent)
         try:

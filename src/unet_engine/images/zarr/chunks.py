@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from unet_engine.images.image import Image
+    from unet_engine.images.zarr.addresses import Address
+
+    Place = Path | Address
 
 MissingChunks = Literal["refuse", "fill"]
 """What a chunk that is not there means: it was lost, or it holds the fill value."""
@@ -42,9 +45,18 @@ class ZarrPixels:
         A ``zarr.Array``; chunks are checked when it lies in a folder.
     missing
         ``"refuse"`` them, or ``"fill"`` them as zarr does.
+    place
+        Where the array lies, if other processes can open it there.
     """
 
-    def __init__(self, array: Any, *, missing: MissingChunks = "refuse") -> None:
+    def __init__(
+        self,
+        array: Any,
+        *,
+        missing: MissingChunks = "refuse",
+        place: Place | None = None,
+    ) -> None:
+        self.place = place
         self.shape: tuple[int, ...] = tuple(array.shape)
         self.dtype = array.dtype
         self.chunks: tuple[int, ...] = tuple(array.chunks)
@@ -52,7 +64,7 @@ class ZarrPixels:
         root = getattr(array.store, "root", None)
         self.folder = Path(root, array.path) if isinstance(root, Path) else None
         self._stored: tuple[int, ...] = tuple(array.shards or array.chunks)
-        self._missing = missing
+        self.missing = missing
 
     @property
     def ndim(self) -> int:
@@ -68,7 +80,7 @@ class ZarrPixels:
             When a chunk of it is missing or cannot be decoded.
         """
         spans = _spans(key, self.shape)
-        if self._missing == "refuse" and self.folder is not None:
+        if self.missing == "refuse" and self.folder is not None:
             self._check_present(spans)
         try:
             return np.asarray(self._array[key])
@@ -126,6 +138,11 @@ class ChunkCache:
             for chunk, size in zip(data.chunks, self.shape, strict=True)
         ]
         self._blocks = RecentBlocks()
+
+    @property
+    def whole(self) -> Any:
+        """The array itself, of which nothing is kept."""
+        return self._data
 
     @property
     def ndim(self) -> int:

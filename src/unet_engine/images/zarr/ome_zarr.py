@@ -331,10 +331,26 @@ def _letters(path: Place, names: Sequence[Any]) -> str:
     return "".join(letter for letter in letters if letter)
 
 
+def open_array(place: Place, missing: MissingChunks) -> ZarrPixels:
+    """Open an array of a zarr where another process found it.
+
+    Raises
+    ------
+    Exception
+        Whatever zarr and the storage raise.
+    """
+    import zarr
+
+    store = open_store(place, missing) if isinstance(place, Address) else place
+    array = zarr.open_array(store, mode="r")
+    return ZarrPixels(array, missing=missing, place=place)
+
+
 def _array_image(
     path: Place, array: zarr.Array, axes: str, missing: MissingChunks, inside: str = ""
 ) -> Image:
-    data = ZarrPixels(array, missing=missing)
+    place = path / inside if inside else path
+    data = ZarrPixels(array, missing=missing, place=place)
     if isinstance(path, Address):
         # What is stored there cannot be counted without asking for every chunk.
         check_segment(path.url, prod(data.chunks) * data.dtype.itemsize)

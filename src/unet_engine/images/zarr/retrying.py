@@ -34,9 +34,6 @@ _Result = TypeVar("_Result")
 class StorageError(OSError):
     """Storage at an address that failed again and again."""
 
-    def __init__(self, error: Exception, tries: int) -> None:
-        super().__init__(None, f"{describe_failure(error)}, {tries} times in a row")
-
 
 def describe_failure(error: Exception) -> str:
     """Return the reason in an error, or its kind where it states none."""
@@ -74,7 +71,9 @@ def wait_after(error: Exception, tries: int, most: int | None = None) -> float:
         When there is no further try.
     """
     if tries > len(WAITS_S[:most]):
-        raise StorageError(error, tries) from error
+        raise StorageError(
+            None, f"{describe_failure(error)}, {tries} times in a row"
+        ) from error
     return WAITS_S[tries - 1] * random.uniform(0.5, 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from itertools import product
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from unet_engine.images.zarr.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     import zarr
@@ -102,16 +103,28 @@ class Multiscale:
         if anew:
             group.attrs.update(self._metadata(1))
         if "0" in group and not anew:
-            with zarr.config.set({f"array.{k}": v for k, v in _CONFIG.items()}):
-                return zarr.open_array(store_at(self.path / "0"), mode="r+")
+            return self.open_level(0)
         remove(self.path / "0")
         return self._create(0)
+
+    def open_level(self, level: int) -> zarr.Array:
+        """Return a level that is there, to be written to."""
+        import zarr
+
+        settings = {f"array.{name}": value for name, value in _CONFIG.items()}
+        with _config_lock, zarr.config.set(settings):
+            return zarr.open_array(store_at(self.path / str(level)), mode="r+")
 
     def key(self, where: Sequence[int | slice]) -> tuple[int | slice, ...]:
         """Return a key for ``axes`` in the order on disk."""
         return tuple(where[i] for i in self.order)
 
-    def finish(self, stop: Stop, attributes: Mapping[str, Any]) -> bool:
+    def finish(
+        self,
+        stop: Stop,
+        attributes: Mapping[str, Any],
+        fill: Callable[[int], bool] | None = None,
+    ) -> bool:
         """Make the smaller levels and write the metadata that name them.
 
         Parameters
@@ -120,6 +133,9 @@ class Multiscale:
             Polled before every chunk.
         attributes
             Metadata of the finished image.
+        fill
+            Fills a level, which is there and empty, in place of ``fill_level``; False
+            when it was stopped.
 
         Returns
         -------
@@ -132,7 +148,10 @@ class Multiscale:
         levels = len(self._sizes())
         for level in range(1, levels):
             remove(self.path / str(level))
-            if not self._fill(self._filled(level - 1), self._create(level), stop):
+            self._create(level)
+            corners = self.corners(level)
+            done = fill(level) if fill else self.fill_level(level, corners, stop)
+            if not done:
                 return False
         group.attrs.update({**self._metadata(levels), **attributes})
         return True
@@ -201,13 +220,28 @@ class Multiscale:
         whole = open_store(place, "refuse") if isinstance(place, Address) else place
         return zarr.open_array(whole, mode="r")
 
-    def _fill(self, larger: zarr.Array, smaller: zarr.Array, stop: Stop) -> bool:
-        for corner in product(
-            *(
-                range(0, size, chunk)
-                for size, chunk in zip(smaller.shape, smaller.chunks, strict=True)
-            )
-        ):
+    def corners(self, level: int) -> Iterator[tuple[int, ...]]:
+        """Yield the first pixel of each chunk of a level, its axes as on disk."""
+        sizes = dict(zip(self.axes, self.shape, strict=True))
+        sizes.update(zip("YX", self._sizes()[level], strict=True))
+        steps = (
+            range(0, sizes[self.axes[i]], min(self.chunks[i], sizes[self.axes[i]]))
+            for i in self.order
+        )
+        return product(*steps)
+
+    def fill_level(
+        self, level: int, corners: Iterable[tuple[int, ...]], stop: Stop
+    ) -> bool:
+        """Fill chunks of a level from the one before, by their ``corners``.
+
+        Returns
+        -------
+        bool
+            False when ``stop``, which is polled before each, returned True.
+        """
+        larger, smaller = self._filled(level - 1), self.open_level(level)
+        for corner in corners:
             if stop():
                 return False
             target, source = [], []
@@ -302,6 +336,9 @@ class _Reordered:
 
 # A chunk that is all background is written too: one that is missing was lost.
 _CONFIG = {"write_empty_chunks": True, "order": "C"}
+
+_config_lock = Lock()
+"""Around changes of ``zarr.config``, which all threads share: one would end another."""
 
 
 def written_attributes(path: Place) -> Mapping[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from unet_engine.errors import Cancelled, EngineError
+from unet_engine.prediction.remote.dispatch import Dispatch, Job
 from unet_engine.prediction.remote.orders import (
     PackedTile,
     PredictionHeader,
@@ -19,34 +19,42 @@ from unet_engine.prediction.remote.orders import (
     UnknownRun,
 )
 from unet_engine.prediction.remote.pixels import PixelSender, without_pixels
+from unet_engine.prediction.remote.storage import (
+    CHUNKS_OF_LEVEL,
+    WRITTEN,
+    FilledChunks,
+    WrittenBatch,
+    chunks_of_tiles,
+    stored_run,
+    tiles_of_batch,
+)
+from unet_engine.prediction.remote.tile_batches import iter_batches
 from unet_engine.remote.blobs import send_blob
 from unet_engine.remote.connection import LineLostError, connect
 from unet_engine.remote.packing import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     import numpy as np
     import numpy.typing as npt
-    from distributed import Future
 
     from unet_engine.images import Image, Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.places import Index
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.outputs import Output
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.prediction.remote.pixels import SentPixels
+    from unet_engine.prediction.remote.storage import StoredRun, WrittenMark
     from unet_engine.remote.connection import Connection
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
 
     Floats = npt.NDArray[np.float32]
-    Found = Floats | SegmentedTile
-
-_AHEAD = 2
-"""Tiles of each worker that are on their way: one that is computed, and one that
-arrives meanwhile. With more, those of a viewport that moved would come late."""
+    Found = Floats | SegmentedTile | WrittenMark
 
 _FIND_AGAIN_S = 20.0
 """Seconds for which a line that broke is tried again, before this machine goes on."""
@@ -59,13 +67,13 @@ _CLOSE_S = 1.0
 
 
 @dataclass(eq=False)
-class _Job:
-    """A tile on its way."""
+class _Tile(Job):
+    """A tile on its way with its pixels; or, without, several that are stored."""
 
-    index: Index
-    tile: Tile
-    sent: SentPixels
-    future: Future | None = None
+    index: Index = ()
+    tile: Tile | None = None
+    sent: SentPixels | None = None
+    numbers: tuple[int, ...] = ()
 
 
 class RemotePredictor:
@@ -125,8 +133,9 @@ class RemotePredictor:
         self._local: AnyPredictor | None = None
         self._retreats: tuple[str, ...] = ()
         self._lost: tuple[str, ...] = ()
-        self._arrived: SimpleQueue[_Job] = SimpleQueue()
-        self._pending: list[_Job] = []
+        self._dispatch: Dispatch[_Tile] = Dispatch(stop)
+        self._image = image
+        self._stored: StoredRun | None = None
         try:
             self._connection, self._ready = self._begin()
         except LineLostError:
@@ -160,7 +169,9 @@ class RemotePredictor:
         if self._local is not None:
             self._local.close()
             return
-        futures = [job.future for job in self._pending if job.future is not None]
+        futures = [
+            job.future for job in self._dispatch.pending if job.future is not None
+        ]
         deadline = time.monotonic() + _CLOSE_S
 
         def late() -> bool:
@@ -185,7 +196,81 @@ class RemotePredictor:
         EngineError
             When a worker cannot compute a tile.
         """
-        waiting = iter(jobs)
+        return self._predicted(self._order(*place) for place in jobs)
+
+    def predict_stored(
+        self, finished: AbstractSet[int]
+    ) -> Iterator[tuple[Index, Tile, Found]]:
+        """Have workers read, predict and write the tiles that are not finished.
+
+        Yields ``WRITTEN`` in place of each, but for those that this machine predicts
+        when the line is lost. Neighbouring tiles go to one worker, and in an order in
+        which they share chunks of the image. Raises what ``predict_each`` does.
+        """
+        return self._predicted(self._batches(finished))
+
+    def share_storage(self, output: Output) -> None:
+        """Have workers open image and results themselves, if all of them can.
+
+        ``stores`` is whether they do.
+
+        Parameters
+        ----------
+        output
+            Which has begun its run.
+        """
+        stored = stored_run(self._image, output)
+        if stored is None:
+            return
+        reasons = self._open_storage(self._connection, stored, [])
+        if not reasons:
+            self._stored = stored
+            return
+        self._lost += (
+            f"The tiles were sent to the workers, which do not all see "
+            f"{self._header.image.name} and its results as this machine does "
+            f"({next(iter(reasons.values()))}).",
+        )
+
+    @property
+    def stores(self) -> bool:
+        """Whether workers read and write tiles themselves."""
+        return self._stored is not None and self._local is None
+
+    def fill_level(self, target: int, level: int) -> bool:
+        """Have workers fill a smaller level of a result that they wrote.
+
+        Parameters
+        ----------
+        target, level
+            Which of the results, and which of its levels.
+
+        Returns
+        -------
+        bool
+            False when ``stop`` returned True.
+        """
+        assert self._stored is not None
+        multiscale = self._stored.targets[target].multiscale
+        corners = multiscale.corners(level)
+        parts = iter(lambda: tuple(islice(corners, CHUNKS_OF_LEVEL)), ())
+        jobs = (
+            _Tile("storage.fill_level", (self._run, target, level, part), "a level")
+            for part in parts
+        )
+        try:
+            for _ in self._predicted(jobs):
+                pass
+        except Cancelled:
+            return False
+        if self._local is not None:
+            # The line was lost: what workers filled is filled again, to the same.
+            return multiscale.fill_level(level, multiscale.corners(level), self._stop)
+        return True
+
+    def _predicted(
+        self, waiting: Iterator[_Tile]
+    ) -> Iterator[tuple[Index, Tile, Found]]:
         while True:
             try:
                 yield from self._there(waiting)
@@ -195,72 +280,66 @@ class RemotePredictor:
                 yield from self._by_this_machine(waiting)
             return
 
-    def _there(
-        self, waiting: Iterator[tuple[Index, Tile]]
+    def _there(self, waiting: Iterator[_Tile]) -> Iterator[tuple[Index, Tile, Found]]:
+        for job, answer in self._dispatch.answers(self._connection, waiting):
+            if isinstance(answer, UnknownRun):
+                self._prepare(self._connection, [answer.worker])
+                self._dispatch.again(job)
+            elif isinstance(answer, FilledChunks):
+                self._dispatch.end(job)
+            elif isinstance(answer, WrittenBatch):
+                yield from self._written(job, answer)
+            elif isinstance(answer, PackedTile):
+                self._retreats = answer.retreats
+                self._dispatch.end(job)
+                assert job.tile is not None
+                yield job.index, job.tile, self._unpacked(answer)
+            else:
+                assert job.tile is not None
+                assert job.sent is not None
+                job.sent = self._sender.cut_more(job.index, job.tile, job.sent, answer)
+                job.arguments = (self._run, job.index, job.tile, job.sent)
+                self._dispatch.again(job)
+
+    def _written(
+        self, job: _Tile, batch: WrittenBatch
     ) -> Iterator[tuple[Index, Tile, Found]]:
-        for job in self._pending:
-            self._submit(job)
-        while True:
-            while len(self._pending) < _AHEAD * len(self._connection.workers):
-                place = next(waiting, None)
-                if place is None:
-                    break
-                job = _Job(*place, self._sender.cut(*place))
-                self._pending.append(job)
-                self._submit(job)
-            if not self._pending:
-                return
-            job = self._next_arrived()
-            found = self._answer(job)
-            if found is not None:
-                self._pending.remove(job)
-                yield job.index, job.tile, found
-
-    def _submit(self, job: _Job) -> None:
-        future = self._connection.submit(
-            "prediction.predict_tile", self._run, job.index, job.tile, job.sent
-        )
-        job.future = future
-
-        def arrived(done: Future) -> None:
-            # One of an earlier line counts no more.
-            if job.future is done:
-                self._arrived.put(job)
-
-        future.add_done_callback(arrived)
-
-    def _next_arrived(self) -> _Job:
-        while True:
-            try:
-                job = self._arrived.get(timeout=0.02)
-            except Empty:
-                if self._stop():
-                    raise Cancelled("stopped") from None
-                self._connection.check()
-                continue
-            if job in self._pending:
-                return job
-
-    def _answer(self, job: _Job) -> Found | None:
-        """Return the tile; None when it was ordered anew."""
-        assert job.future is not None
-        if job.future.status in ("cancelled", "lost"):
-            raise self._connection.lost()
-        if job.future.status == "error":
-            raise _described(job, job.future.exception(timeout=_CLOSE_S))
-        client = self._connection.client
-        answer = self._connection.wait(
-            client.gather(job.future, asynchronous=True), self._stop
-        )
-        if isinstance(answer, PackedTile):
-            self._retreats = answer.retreats
-            return self._unpacked(answer)
-        if isinstance(answer, UnknownRun):
-            self._prepare(self._connection, [answer.worker])
+        self._retreats = batch.retreats
+        left = tuple(n for n in job.numbers if n not in set(batch.numbers))
+        if left:
+            # The worker forgot the run meanwhile, for others.
+            job.numbers, job.arguments = left, (self._run, left)
+            self._dispatch.again(job)
         else:
-            job.sent = self._sender.cut_more(job.index, job.tile, job.sent, answer)
-        self._submit(job)
-        return None
+            self._dispatch.end(job)
+        for number in batch.numbers:
+            yield *self._header.plan.at(number), WRITTEN
+
+    def _order(self, index: Index, tile: Tile) -> _Tile:
+        sent = self._sender.cut(index, tile)
+        return _Tile(
+            "prediction.predict_tile",
+            (self._run, index, tile, sent),
+            _title(tile),
+            index=index,
+            tile=tile,
+            sent=sent,
+        )
+
+    def _batches(self, finished: AbstractSet[int]) -> Iterator[_Tile]:
+        plan = self._header.plan
+        workers = len(self._connection.workers)
+        most = tiles_of_batch(plan, workers, self._ready.device)
+        chunks = chunks_of_tiles(self._image, len(plan.tiles.shape))
+        for numbers in iter_batches(plan, most=most, chunks=chunks, finished=finished):
+            if self._stop():
+                raise Cancelled("stopped")
+            yield _Tile(
+                "storage.predict_batch",
+                (self._run, numbers),
+                f"{_title(plan.at(numbers[0])[1])} and those around it",
+                numbers=numbers,
+            )
 
     def _unpacked(self, tile: PackedTile) -> Found:
         values = None if tile.values is None else unpack(tile.values)
@@ -293,7 +372,27 @@ class RemotePredictor:
         ready = [answer for answer in answers.values() if isinstance(answer, RunReady)]
         if not ready:
             raise connection.lost()
+        if self._stored is not None:
+            reasons = self._open_storage(connection, self._stored, workers)
+            for worker, reason in reasons.items():
+                raise EngineError(
+                    f"the worker {worker} does not see {self._header.image.name} and "
+                    f"its results ({reason}); mount them there as here, or end it"
+                )
         return ready[0]
+
+    def _open_storage(
+        self, connection: Connection, stored: StoredRun, workers: list[str]
+    ) -> dict[str, str]:
+        """Have workers open image and results; return why which of them cannot."""
+        answers = connection.ask(
+            "storage.open_storage", self._run, stored, workers=workers, stop=self._stop
+        )
+        return {
+            worker: "it was started anew" if isinstance(answer, UnknownRun) else answer
+            for worker, answer in answers.items()
+            if answer
+        }
 
     def _find_again(self) -> bool:
         """Seek the line for a while; True when it is there again."""
@@ -314,29 +413,22 @@ class RemotePredictor:
         return False
 
     def _by_this_machine(
-        self, waiting: Iterator[tuple[Index, Tile]]
+        self, waiting: Iterator[_Tile]
     ) -> Iterator[tuple[Index, Tile, Found]]:
-        self._lost = (
+        self._lost += (
             f"The connection to {self._address} was lost; this machine finished the "
             "prediction.",
         )
         self._local = self._here(self._ready.block_edge)
-        places = deque((job.index, job.tile) for job in self._pending)
-        self._pending.clear()
-        while True:
-            place = places.popleft() if places else next(waiting, None)
-            if place is None:
-                return
-            yield *place, self._local.predict(*place)
+        pending = self._dispatch.pending[:]
+        self._dispatch.pending.clear()
+        for job in chain(pending, waiting):
+            places = [self._header.plan.at(number) for number in job.numbers]
+            if job.tile is not None:
+                places = [(job.index, job.tile)]
+            for place in places:
+                yield *place, self._local.predict(*place)
 
 
-def _described(job: _Job, error: Any) -> BaseException:
-    """Return an error of a worker as it is raised here."""
-    if isinstance(error, EngineError | MemoryError):
-        return error
-    place = ", ".join(f"{start}:{stop}" for start, stop in job.tile.inner)
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return EngineError(
-        f"the workers could not compute tile [{place}] ({reason}); look at what "
-        "napari-unet worker printed there, and whether memory ran out"
-    )
+def _title(tile: Tile) -> str:
+    return f"tile [{', '.join(f'{start}:{stop}' for start, stop in tile.inner)}]"

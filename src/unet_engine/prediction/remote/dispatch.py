@@ -1,0 +1,174 @@
+"""``Dispatch``: calls of workers, as many at a time as keep them busy."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from unet_engine.errors import Cancelled, EngineError
+from unet_engine.remote.connection import LineLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distributed import Future
+
+    from unet_engine.remote.connection import Connection
+    from unet_engine.stopping import Stop
+
+logger = logging.getLogger(__name__)
+
+_AHEAD = 2
+"""Jobs of each worker that are on their way: one that is computed, and one that
+arrives meanwhile. With more, tiles of a viewport that moved would come late."""
+
+_LOOK_S = 10.0
+"""Seconds between two looks at which workers there are."""
+
+_POLL_S = 0.02
+"""Seconds between two looks at whether a run is to stop."""
+
+_ANSWER_S = 1.0
+"""Seconds in which the reason of a failure arrives that is known to be there."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A call of a function of ``unet_engine.worker``.
+
+    Attributes
+    ----------
+    name, arguments
+        As of ``calls.call``.
+    title
+        What it computes, for messages.
+    future
+        Its latest order.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    title: str
+    future: Future | None = None
+
+
+_Job = TypeVar("_Job", bound=Job)
+
+
+class Dispatch(Generic[_Job]):
+    """Orders jobs of workers and returns their answers as they arrive.
+
+    The number of jobs in memory, here and at the scheduler, does not grow with the run.
+
+    Parameters
+    ----------
+    stop
+        Polled while an answer is awaited.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._arrived: SimpleQueue[_Job] = SimpleQueue()
+        self.pending: list[_Job] = []
+        self._connection: Connection
+        self._looked = time.monotonic()
+
+    def answers(
+        self, connection: Connection, waiting: Iterator[_Job]
+    ) -> Iterator[tuple[_Job, Any]]:
+        """Yield jobs with their answers; each ends by ``end`` or is ordered ``again``.
+
+        Those that are pending from a line that broke come first.
+
+        Raises
+        ------
+        LineLostError
+            When the line breaks; what is pending stays so.
+        Cancelled
+            When ``stop`` returned True.
+        EngineError
+            When a worker cannot do a job.
+        """
+        self._connection = connection
+        for job in self.pending:
+            self.again(job)
+        while True:
+            self._look_for_workers()
+            while len(self.pending) < _AHEAD * len(connection.workers):
+                following = next(waiting, None)
+                if following is None:
+                    break
+                self.pending.append(following)
+                self.again(following)
+            if not self.pending:
+                return
+            job = self._next_arrived()
+            yield job, self._answer(job)
+
+    def again(self, job: _Job) -> None:
+        """Order a job, anew where it was before."""
+        future = self._connection.submit(job.name, *job.arguments)
+        job.future = future
+
+        def arrived(done: Future) -> None:
+            # One of an earlier order counts no more.
+            if job.future is done:
+                self._arrived.put(job)
+
+        future.add_done_callback(arrived)
+
+    def end(self, job: _Job) -> None:
+        """Count a job as done."""
+        self.pending.remove(job)
+        # The scheduler forgets what nobody holds.
+        job.future = None
+
+    def _look_for_workers(self) -> None:
+        """Count workers that came since the run began: a queue starts one by one."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S:
+            return
+        self._looked = now
+        try:
+            self._connection.refresh(self._stop)
+        except (LineLostError, Cancelled):
+            raise
+        except EngineError as error:
+            # All may be about to start anew, and the jobs wait for them.
+            logger.debug("no worker is there now: %s", error)
+
+    def _next_arrived(self) -> _Job:
+        while True:
+            try:
+                job = self._arrived.get(timeout=_POLL_S)
+            except Empty:
+                if self._stop():
+                    raise Cancelled("stopped") from None
+                self._connection.check()
+                continue
+            if job in self.pending:
+                return job
+
+    def _answer(self, job: _Job) -> Any:
+        assert job.future is not None
+        if job.future.status in ("cancelled", "lost"):
+            raise self._connection.lost()
+        if job.future.status == "error":
+            raise _described(job, job.future.exception(timeout=_ANSWER_S))
+        client = self._connection.client
+        answer = client.gather(job.future, asynchronous=True)
+        return self._connection.wait(answer, self._stop)
+
+
+def _described(job: Job, error: Any) -> BaseException:
+    """Return an error of a worker as it is raised here."""
+    if isinstance(error, EngineError | MemoryError):
+        return error
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    return EngineError(
+        f"the workers could not compute {job.title} ({reason}); look at what "
+        "napari-unet worker printed there, and whether memory ran out"
+    )
