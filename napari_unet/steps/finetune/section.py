@@ -61,6 +61,11 @@ _STOPPING = "It is stopping."
 _STOP = ("Stop", "End the training now and keep the best model.")
 
 
+_NOT_SHOWN = ("device", "processes")
+"""Settings without a row: the device is that of the dock, and processes are for
+machines with several GPUs, by the command line."""
+
+
 class FineTuneSection(TrainingSection):
     """More data, settings, a button that starts and stops, the curve.
 
@@ -104,7 +109,7 @@ class FineTuneSection(TrainingSection):
         self.content.addWidget(self.left_out)
         self.pairs = PairsSection(self._viewer, self._workspace)
         self.content.addWidget(self.pairs)
-        self.advanced = TrainingSettings(FineTuneConfig, leave_out=("device",))
+        self.advanced = TrainingSettings(FineTuneConfig, leave_out=_NOT_SHOWN)
         self.settings = self.advanced.form
         self.copy = CopyButton(self._texts)
         self.copy.message.connect(lambda text: self.text.setText(text))
@@ -124,7 +129,7 @@ class FineTuneSection(TrainingSection):
     @property
     def fields(self) -> dict[str, ValueWidget]:
         """The controls whose values are kept with a list of images, by name."""
-        shown = {w.name: w for w in self.settings if w.name != "device"}
+        shown = {w.name: w for w in self.settings if w.name not in _NOT_SHOWN}
         return {**shown, "shows_better": self.better.by_itself}
 
     def _texts(self) -> RunTexts:

@@ -59,6 +59,9 @@ class FineTuneConfig:
         trained model is tuned.
     seed
         Same seed, same result on a CPU.
+    processes
+        How many share each step, with the result of one: one on each GPU of this
+        machine, with the device cuda.
     """
 
     device: Device = "auto"
@@ -77,6 +80,7 @@ class FineTuneConfig:
     dice: bool = True
     statistics: Literal["auto", "frozen", "batch"] = "auto"
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
+    processes: Annotated[int, {"min": 1, "max": 64}] = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", checked_device(self.device))
@@ -91,6 +95,7 @@ class FineTuneConfig:
             at_least(name, getattr(self, name), 0)
         at_least("crop", self.crop, 32)
         at_least("batch", self.batch, 1)
+        at_least("processes", self.processes, 1)
         at_least("scaling", self.scaling, 1)
         if not 0 < self.learning_rate <= 1:
             raise SpecError(

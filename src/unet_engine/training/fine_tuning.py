@@ -34,6 +34,7 @@ from unet_engine.training.data.splits.held_out_split import split_pairs
 from unet_engine.training.data.teacher_targets import with_teacher_targets
 from unet_engine.training.events import Preparing, Validation
 from unet_engine.training.optimisation import Optimisation
+from unet_engine.training.parallel.processes import check_processes
 from unet_engine.training.run import TrainingRun
 from unet_engine.training.share_line import describe_share
 from unet_engine.training.validation import HeldOut, affordable_pixels, find_mistakes
@@ -146,6 +147,7 @@ def iter_fine_tune(
         source, pairs = pairs, pairs.poll() or ()
     check_pairs(pairs, checkpoint.spec)
     device = choose_device(config.device)
+    check_processes(config.processes, config.batch, device)
     spec = with_object_sizes(checkpoint.spec, pairs)
     sized = checkpoint if spec == checkpoint.spec else replace(checkpoint, spec=spec)
     start = _Start(sized, pairs, config, device, features_from or checkpoint, stop)
@@ -249,7 +251,7 @@ class _Start:
 
     def events(self, run: TrainingRun) -> Generator[TrainingEvent, None, FineTuned]:
         """Train; the models that are yielded and returned have their classifier."""
-        with closing(run.events(self._stop)) as events:
+        with closing(run), closing(run.events(self._stop)) as events:
             while True:
                 try:
                     event = next(events)

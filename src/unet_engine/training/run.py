@@ -126,6 +126,10 @@ class TrainingRun:
             yield self._evaluate()
         return self._result()
 
+    def close(self) -> None:
+        """End what runs beside it."""
+        self._optimisation.close()
+
     def _goes_on(self, stop: Stop) -> bool:
         if self._progress() >= 1 or self._diverged:
             return False

@@ -19,7 +19,7 @@ from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import Step
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.optimisation import Optimisation
+from unet_engine.training.forward import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,5 @@ def test_a_training_there_is_that_of_the_cpu(
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")
 def test_the_second_gpu_trains_in_the_precision_of_its_kind():
-    optimisation = Optimisation.__new__(Optimisation)
-    optimisation.device, optimisation._dtype = "cuda:1", torch.bfloat16
-    precision = optimisation._precision()
+    precision = autocast(torch.device("cuda:1").type, torch.bfloat16)
     assert isinstance(precision, torch.autocast) and precision.device == "cuda"
