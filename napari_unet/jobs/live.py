@@ -334,6 +334,8 @@ class LiveSession:
             return None
         if not model.spec.classes or model.spec.ndim != 2:
             return None
+        if model.spec.imported is not None:
+            return None
         checkpoint = self._workspace.checkpoint(model, stop)
         return adapt_checkpoint(checkpoint, in_channels=channels)
 

@@ -17,6 +17,10 @@ class DataError(EngineError):
     """An image, a label image or a folder cannot be used as it is."""
 
 
+class UntrustedError(DataError):
+    """A file holds a program, and nobody stated to trust who made it."""
+
+
 class UnknownAxesError(DataError):
     """A file does not record what its axes are, and the caller did not name them."""
 

@@ -319,7 +319,13 @@ class FineTuneSection(TrainingSection):
 
     @property
     def _why_not_start(self) -> str:
-        """Why it must wait for a run that learns or shows what this one would."""
+        """Why the model cannot learn, or must wait for what another run learns."""
+        model = self._workspace.model
+        if model is not None and model.spec.imported is not None:
+            return (
+                f"{model.name} is a network of another program: it predicts, and "
+                "cannot be fine-tuned. Choose another model in step 1."
+            )
         waits = self._workspace.activity == "pretrain"
         return self._workspace.why_busy if waits else ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.widgets.forms import Section, TextLine, config_form
-from unet_engine.models.architectures import ARCHITECTURES
+from unet_engine.models.architectures import row_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ class TrainingSettings(Section):
         transfer
             The weights to start from were trained already.
         """
-        row = ARCHITECTURES[architecture]
+        row = row_for(architecture)
         recipe, before = row.recipe_for(transfer=transfer), self._followed
         if recipe == before:
             return

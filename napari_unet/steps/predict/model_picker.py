@@ -14,7 +14,6 @@ from napari_unet.steps.predict.bug_report import BugReport
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import TextLine
 from unet_engine.errors import EngineError
-from unet_engine.models.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,8 +183,10 @@ def describe_model(model: Model | None) -> str:
         together = f", {spec.slices} slices together" if spec.slices > 1 else ""
         return f"Learned without labels: takes noise away from {channels}{together}."
     line = f"{channels} → {', '.join(spec.classes)}"
+    if spec.imported is not None:
+        return f"Of another program, for Predict only: {line}"
     if isinstance(model, UntrainedModel):
-        title = ARCHITECTURES[spec.architecture].title
+        title = spec.row.title
         return f"Untrained {title}: {line}; starts from {model.origin}."
     if not model.trained:
         return f"Untrained: {line}"

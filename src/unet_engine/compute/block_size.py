@@ -11,7 +11,7 @@ from unet_engine.compute import calibration
 from unet_engine.compute.blockwise import BLOCK_EDGE
 
 if TYPE_CHECKING:
-    from unet_engine.compute.runner import Runner
+    from unet_engine.compute.runner import AnyRunner
 
 _CANDIDATES = (96, 128, 192, 256, 384)
 """Edges of blocks that are tried, in pixels: from what fits the cache of one core to
@@ -25,7 +25,7 @@ _ROUNDS = 2
 """Times that each edge is tried; the faster one counts."""
 
 
-def tune(runner: Runner, *, measure: bool) -> None:
+def tune(runner: AnyRunner, *, measure: bool) -> None:
     """Make a runner use the blocks that are fastest on this machine.
 
     Parameters
@@ -47,7 +47,7 @@ def tune(runner: Runner, *, measure: bool) -> None:
     runner.block_edge = block_edge or BLOCK_EDGE
 
 
-def _fastest_edge(runner: Runner) -> int:
+def _fastest_edge(runner: AnyRunner) -> int:
     spec, edge = runner.spec, _EDGES[runner.spec.ndim]
     halos = spec.footprint.halo
     outer = spec.footprint.around([(0, edge)] * spec.ndim)

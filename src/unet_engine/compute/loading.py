@@ -13,7 +13,7 @@ from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import CheckpointError
 from unet_engine.models.checkpoint import check_weights
 from unet_engine.models.object_maps import without_object_maps
-from unet_engine.models.spec import build
+from unet_engine.models.spec import WHY_NOT_BUILT, build
 
 if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
@@ -34,6 +34,8 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
             f"{checkpoint.title} has pixel classifiers and no network of its classes; "
             "fine-tune it first, or predict with it"
         )
+    if checkpoint.spec.imported is not None:
+        raise CheckpointError(f"{checkpoint.title}: {WHY_NOT_BUILT}")
     # Compared without memory first: a changed spec may need terabytes.
     with torch.device("meta"):
         _check_weights(checkpoint, build(checkpoint.spec).state_dict())

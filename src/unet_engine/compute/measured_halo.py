@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from unet_engine.compute.runner import Runner
+    from unet_engine.compute.runner import AnyRunner
     from unet_engine.devices import Device
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.stopping import Stop
@@ -118,7 +118,7 @@ def _places(
 
 
 def _predict(
-    runner: Runner, image: Array, corner: tuple[int, ...], halo: tuple[int, ...]
+    runner: AnyRunner, image: Array, corner: tuple[int, ...], halo: tuple[int, ...]
 ) -> Array:
     """Predict a region with a halo, the rest of the image being unknown."""
     edge = _EDGES[runner.spec.ndim]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from unet_engine.compute.devices import (
 )
 from unet_engine.compute.interruption import poll_before_layers
 from unet_engine.compute.loading import folded_network
+from unet_engine.compute.onnx_runner import OnnxRunner
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import CheckpointError, EngineError
 from unet_engine.models.object_maps import without_object_maps
@@ -32,7 +33,31 @@ if TYPE_CHECKING:
 
     from unet_engine.devices import Device, Precision
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Interval
+
+
+class AnyRunner(Protocol):
+    """A network on a device: one of ours, or of another program."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def in_blocks(self) -> bool: ...
+
+    block_edge: int
+
+    def __call__(
+        self,
+        block: npt.NDArray[np.float32],
+        wanted: Sequence[Interval] | None = None,
+    ) -> npt.NDArray[np.float32]: ...
+
+    def release_memory(self) -> None: ...
 
 
 class Runner:
@@ -221,7 +246,7 @@ class RunnerCache:
         self._lock = threading.Lock()
         self._checkpoint: Checkpoint | None = None
         self._place: tuple[str, Precision, bool] | None = None
-        self._runner: Runner | None = None
+        self._runner: AnyRunner | None = None
 
     def get(
         self,
@@ -230,7 +255,7 @@ class RunnerCache:
         precision: Precision = "full",
         *,
         object_maps: bool = False,
-    ) -> Runner:
+    ) -> AnyRunner:
         """Return a runner, the last one again when nothing changed since."""
         object_maps = object_maps and bool(checkpoint.spec.object_maps)
         place = choose_device(device), precision, object_maps
@@ -239,9 +264,12 @@ class RunnerCache:
             if known and self._runner is not None:
                 return self._runner
             self._runner = self._checkpoint = self._place = None
-            self._runner = Runner(
-                checkpoint, device, precision, object_maps=object_maps
-            )
+            if checkpoint.spec.imported is not None:
+                self._runner = OnnxRunner(checkpoint, device)
+            else:
+                self._runner = Runner(
+                    checkpoint, device, precision, object_maps=object_maps
+                )
             self._checkpoint, self._place = checkpoint, place
             return self._runner
 

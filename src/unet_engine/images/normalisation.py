@@ -12,11 +12,13 @@ from unet_engine.errors import DataError
 from unet_engine.images.brightness.foreground import foreground_limits
 from unet_engine.images.brightness.preparation import Preparation
 from unet_engine.images.brightness.sample import Sample
+from unet_engine.images.brightness.steps import applied, measured
 from unet_engine.wording import setting
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from unet_engine.images.brightness.steps import Step
     from unet_engine.images.image import Image
     from unet_engine.images.no_data import Fill
     from unet_engine.images.stains import Stain
@@ -55,6 +57,9 @@ class Normalisation:
     stain
         How a stain is read as the optical density of the dye of its nuclei; None for
         any other image.
+    steps
+        What is done in place of bringing ``low`` and ``high`` to 0 and 1, with the
+        figures of the image; of a network of another program.
     """
 
     low: tuple[float, ...]
@@ -63,6 +68,7 @@ class Normalisation:
     fills: tuple[Fill, ...] = ()
     neutral: tuple[float, ...] = ()
     stain: Stain | None = None
+    steps: tuple[Step, ...] = ()
 
     @classmethod
     def measure(
@@ -118,6 +124,11 @@ class Normalisation:
             limits *= image.channels
             neutral *= image.channels
         lows, highs = zip(*limits, strict=True)
+        steps: tuple[Step, ...] = ()
+        if preparation.steps:
+            known = _recorded(sample)
+            steps = measured(preparation.steps, known)
+            neutral = [float(np.median(one)) for one in applied(steps, known)]
         return cls(
             low=lows,
             high=highs,
@@ -125,6 +136,7 @@ class Normalisation:
             fills=sample.fills,
             neutral=tuple(neutral),
             stain=sample.stain,
+            steps=steps,
         )
 
     @property
@@ -152,9 +164,9 @@ class Normalisation:
         Returns
         -------
         ndarray
-            ``(C, *spatial)`` float32: 0 at ``low``, 1 at ``high``, clipped to [-1, 5];
-            ``neutral`` where the pixel is not a finite number, 0 where the channel is
-            constant.
+            ``(C, *spatial)`` float32: 0 at ``low``, 1 at ``high``, clipped to [-1, 5],
+            or what ``steps`` make of it; ``neutral`` where the pixel is not a finite
+            number, 0 where the channel is constant.
 
         Raises
         ------
@@ -168,6 +180,18 @@ class Normalisation:
             )
         # float32 holds 24 bits: enough for 16-bit files and half floats only.
         wide = np.float32 if block.dtype.itemsize <= 2 else np.float64
+        if self.steps:
+            values = applied(self.steps, block, np.float64)
+        else:
+            values = self._scaled(block, wide)
+        if block.dtype.kind == "f":
+            for channel, pixels in enumerate(values):
+                lost = ~np.isfinite(block[channel])
+                pixels[lost] = self.neutral[channel] if self.neutral else 0
+        return values.astype(np.float32, copy=False)
+
+    def _scaled(self, block: npt.NDArray[Any], wide: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Bring ``low`` and ``high`` to 0 and 1."""
         scale = [
             1 / (top - bottom) if top > bottom else 0.0
             for bottom, top in zip(self.low, self.high, strict=True)
@@ -177,12 +201,7 @@ class Normalisation:
         with np.errstate(invalid="ignore", over="ignore"):
             values -= np.asarray(self.low, dtype=wide).reshape(shape)
             values *= np.asarray(scale, dtype=wide).reshape(shape)
-        np.clip(values, *_RANGE, out=values)
-        if block.dtype.kind == "f":
-            for channel, pixels in enumerate(values):
-                lost = ~np.isfinite(block[channel])
-                pixels[lost] = self.neutral[channel] if self.neutral else 0
-        return values.astype(np.float32, copy=False)
+        return np.clip(values, *_RANGE, out=values)
 
     def undo(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Bring the output of a network back to the range of the image.
@@ -202,6 +221,18 @@ class Normalisation:
         high = np.asarray(self.high).reshape(shape)
         restored: npt.NDArray[np.float32] = (low + block * (high - low)).astype("f4")
         return restored
+
+
+def _recorded(sample: Sample) -> npt.NDArray[Any]:
+    """Return the pixels ``(C, n)`` that are finite numbers in all channels, no fill."""
+    kept = np.ones(sample.values.shape[1], bool)
+    for lost in sample.filled:
+        if lost is not None:
+            kept &= ~lost
+    if sample.values.dtype.kind == "f":
+        kept &= np.isfinite(sample.values).all(axis=0)
+    # Where each pixel lacks one channel, those that are there are all that is known.
+    return sample.values[:, kept] if kept.any() else np.nan_to_num(sample.values)
 
 
 def _finite(

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from unet_engine import __version__
@@ -106,11 +107,29 @@ def describe(
         inputs=[_input(spec, files)],
         outputs=[_output(spec, files)],
         weights=_weights(spec, files),
-        config=spec05.Config(**{CONFIG: _own(checkpoint, name)}),
+        config=spec05.Config(
+            bioimageio=_tolerances(files), **{CONFIG: _own(checkpoint, name)}
+        ),
     )
 
 
 _PAGE = "https://github.com/napari-unet-finetune/napari-unet-finetune"
+
+
+_USUAL_TOLERANCE = 1e-3
+"""Absolute, by which an example may come out otherwise; the default of bioimage.io."""
+
+
+def _tolerances(files: Files) -> Any:
+    """Return how exactly the example has to come out: of small numbers more exactly."""
+    spec05 = load_model_spec()
+    largest = float(np.load(files.output).max())
+    # More than a hundredth of the largest number is refused.
+    absolute = max(0.0, min(_USUAL_TOLERANCE, 0.01 * largest))
+    if absolute == _USUAL_TOLERANCE:
+        return spec05.BioimageioConfig()
+    tolerance = spec05.ReproducibilityTolerance(absolute_tolerance=absolute)
+    return spec05.BioimageioConfig(reproducibility_tolerance=[tolerance])
 
 
 def spdx_of(licence: str) -> str:

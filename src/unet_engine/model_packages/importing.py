@@ -16,6 +16,7 @@ from unet_engine.compute.loading import load_network
 from unet_engine.errors import CheckpointError, DataError, SpecError
 from unet_engine.model_packages import network as exported
 from unet_engine.model_packages.library import CONFIG
+from unet_engine.model_packages.prediction_only import prediction_only
 from unet_engine.model_packages.reading import open_package
 from unet_engine.models.beside.notes import ModelNotes, save_notes
 from unet_engine.models.checkpoint import Checkpoint, read_info
@@ -32,40 +33,50 @@ if TYPE_CHECKING:
 
 
 def import_package(
-    store: ModelStore, path: str | os.PathLike[str], name: str = ""
+    store: ModelStore,
+    path: str | os.PathLike[str],
+    name: str = "",
+    *,
+    trust: bool = False,
 ) -> ModelInfo:
     """Add the model of a package to the store.
 
-    No code of the package is run: the network is built here, by its description, and of
-    the weights only tensors are read.
+    A network of ``ARCHITECTURES`` is built here, by its description, and of its weights
+    only tensors are read. Any other one is kept as ONNX, for prediction only. No Python
+    of the package is run.
 
     Parameters
     ----------
     store
         Where it goes.
     path
-        A package whose network is one of ``ARCHITECTURES``.
+        Of the package.
     name
         That it gets; that in the package, or the next free one, when it is empty.
+    trust
+        Whether TorchScript may be run, which is a program, where there is nothing else.
 
     Raises
     ------
     DataError
-        When the package is damaged, changed, or of a network that is not known here.
+        When the package is damaged, changed, or cannot be run as it is described.
+    UntrustedError
+        When it has nothing but TorchScript and ``trust`` is False.
     CheckpointError
         When its weights do not fit the network, are no tensors, or the name is taken.
     EngineError
-        When the library for it is not installed.
+        When a library for it is not installed.
     """
     if name:
         store.check_name(name)
     with open_package(path) as package:
-        checkpoint = _checkpoint(package)
-        licence = package.description.license
+        checkpoint = _checkpoint(package, trust=trust)
+        described = package.description
     wanted = name or store.free_name(_name_of(package))
     info = store.save(wanted, checkpoint)
+    licence = described.license
     notes = ModelNotes(
-        notes="",
+        notes=_credits(described) if checkpoint.spec.imported is not None else "",
         licence=licence if isinstance(licence, str) else "",
         received=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -73,35 +84,58 @@ def import_package(
     return read_info(info.path)
 
 
-def _checkpoint(package: Package) -> Checkpoint:
-    entry = package.description.weights.pytorch_state_dict
+def _checkpoint(package: Package, *, trust: bool) -> Checkpoint:
+    weights = package.description.weights
+    entry = weights.pytorch_state_dict
+    if not _is_ours(entry):
+        if weights.onnx is None and weights.torchscript is None:
+            raise DataError(_why_not_run(package, entry))
+        return prediction_only(package, trust=trust)
     spec = _spec(package, entry)
-    weights = _weights(package, package.read(entry))
-    checkpoint = Checkpoint(spec, weights, _history(package), package.path)
+    checkpoint = Checkpoint(
+        spec, _weights(package, package.read(entry)), _history(package), package.path
+    )
     # Its weights are compared with those of the network before any memory is taken.
     load_network(checkpoint)
     return checkpoint
 
 
-def _spec(package: Package, entry: Any) -> ModelSpec:
-    """Return the network of a package, if it is one that can be built here."""
+def _credits(described: Any) -> str:
+    """Return who asks to be cited, and for what, of a network of other people."""
+    cited = [f"{one.text} {one.doi or one.url or ''}".strip() for one in described.cite]
+    authors = ", ".join(str(author.name) for author in described.authors or ())
+    lines = [described.description or "", f"By {authors}." if authors else "", *cited]
+    return "\n".join(" ".join(line.split()) for line in lines if line)[:2000]
+
+
+def _is_ours(entry: Any) -> bool:
+    """Whether weights are of a network that is built here."""
+    if entry is None:
+        return False
+    imported = getattr(entry.architecture, "import_from", "")
+    stated = (imported, str(entry.architecture.callable))
+    return stated == (exported.IMPORT_FROM, exported.CALLABLE)
+
+
+def _why_not_run(package: Package, entry: Any) -> str:
     if entry is None:
         kinds = [kind for kind, one in package.description.weights if one is not None]
-        raise DataError(
-            f"{package.path} has weights as {', '.join(kinds)} only; a model that can "
-            "be corrected and fine-tuned here needs a PyTorch state dict of one of the "
-            "networks of napari-unet-finetune"
+        return (
+            f"{package.path} has weights as {', '.join(kinds)} only; what can be read "
+            "here are ONNX, TorchScript, and the networks of napari-unet-finetune as a "
+            "PyTorch state dict; ask its author for one of these"
         )
+    place = getattr(entry.architecture, "import_from", "") or "a file in the package"
+    return (
+        f"{package.path} has the network {entry.architecture.callable} from {place} "
+        "and nothing else: code of packages is not run; ask its author for ONNX, or "
+        "run it in a program of bioimage.io"
+    )
+
+
+def _spec(package: Package, entry: Any) -> ModelSpec:
+    """Return the network that a package describes."""
     architecture = entry.architecture
-    known = (exported.IMPORT_FROM, exported.CALLABLE)
-    stated = (getattr(architecture, "import_from", ""), str(architecture.callable))
-    if stated != known:
-        place = stated[0] or "a file in the package"
-        raise DataError(
-            f"{package.path} has the network {stated[1]} from {place}, which is none "
-            "of napari-unet-finetune, and code of packages is not run; run it in a "
-            "program of bioimage.io"
-        )
     values = architecture.kwargs.get("spec")
     extra = sorted(set(architecture.kwargs) - {"spec"})
     if not isinstance(values, dict) or extra:

@@ -16,7 +16,7 @@ from unet_engine.models.object_maps import (
     with_object_maps_of,
     without_object_maps,
 )
-from unet_engine.models.spec import build
+from unet_engine.models.spec import WHY_NOT_BUILT, build
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,18 @@ if TYPE_CHECKING:
     from unet_engine.models.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
+
+
+def check_tunable(parent: Checkpoint) -> None:
+    """Make sure that a model can be trained on.
+
+    Raises
+    ------
+    SpecError
+        When its network is one of another program, which is run as it is.
+    """
+    if parent.spec.imported is not None:
+        raise SpecError(f"{parent.title}: {WHY_NOT_BUILT}")
 
 
 def adapt_checkpoint(
@@ -73,6 +85,7 @@ def adapt_checkpoint(
     )
     if spec == old:
         return checkpoint
+    check_tunable(checkpoint)
     classifier = _fitting_classifier(checkpoint, spec)
     if not checkpoint.has_network:
         return replace(checkpoint, spec=spec, classifier=classifier)

@@ -182,6 +182,27 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+IMPORTED = Architecture(
+    title="network of another program",
+    network="",
+    footprint=lambda spec: spec.imported.footprint,  # type: ignore[attr-defined]
+    largest_layer=lambda _: 0,
+    ndims=(2, 3),
+    reference="the page of its package",
+    # Of a usual U-Net: how much memory it takes is not known.
+    width=64,
+)
+"""The row of those that are run as they are, and not built here."""
+
+IMPORTED_NAME = "imported"
+"""How a spec names that row, which is not among those to choose from."""
+
+
+def row_for(architecture: str) -> Architecture:
+    """Return the row of an architecture that there is, that of imported ones too."""
+    return IMPORTED if architecture == IMPORTED_NAME else ARCHITECTURES[architecture]
+
+
 def shares_features(architecture: str, parent: NetworkDescription) -> bool:
     """Whether a new network may be the parent with another last layer."""
     same = architecture == parent.architecture

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.spec import OBJECT_MAPS
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def with_fresh_object_maps(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
         Of the weights of the new maps.
     """
     spec = checkpoint.spec
-    able = ARCHITECTURES[spec.architecture].object_maps and spec.classes
+    able = spec.row.object_maps and spec.classes
     if spec.object_maps or not able or not checkpoint.has_network:
         return checkpoint
     generator = np.random.default_rng(seed)

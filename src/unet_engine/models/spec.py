@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from unet_engine.errors import SpecError
 from unet_engine.images.brightness.preparation import Brightness, Colour, Preparation
 from unet_engine.llvm import keep_triton_out
-from unet_engine.models.architectures import ARCHITECTURES, Architecture
+from unet_engine.models.architectures import ARCHITECTURES, Architecture, row_for
+from unet_engine.models.imported_network import ImportedNetwork
 from unet_engine.models.spec_checks import OBJECT_MAPS, check_spec, row_of
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class ModelSpec:
     slices
         Neighbouring slices of a stack that a U-Net of images restores the middle one
         from, an odd number; 1: that slice alone.
+    imported
+        How a network of another program is run, of the architecture ``"imported"``;
+        None for those that are built here.
     measured_halo, measured_error
         Per axis how far a pixel's influence was found to reach, and the largest
         difference in probability that was measured; see ``compute.measured_halo``.
@@ -111,6 +115,7 @@ class ModelSpec:
     background_range: tuple[float, float] | None = None
     map_depth: float | None = None
     slices: int = 1
+    imported: ImportedNetwork | None = None
     measured_halo: tuple[int, ...] | None = None
     measured_error: float | None = None
 
@@ -146,6 +151,11 @@ class ModelSpec:
         return dataclasses.replace(self, **{**unmeasured, **values})
 
     @property
+    def row(self) -> Architecture:
+        """What is known of its architecture."""
+        return row_for(self.architecture)
+
+    @property
     def preparation(self) -> Preparation:
         """How an image becomes the input of the network."""
         return Preparation(
@@ -153,12 +163,13 @@ class ModelSpec:
             high=self.high_percentile,
             brightness=self.brightness,
             colour=self.colour,
+            steps=() if self.imported is None else self.imported.preprocessing,
         )
 
     @property
     def footprint(self) -> Footprint:
         """Halo and allowed input sizes of the network."""
-        return ARCHITECTURES[self.architecture].footprint(self)
+        return self.row.footprint(self)
 
     def footprint_with(self, halo: Sequence[int] | None) -> Footprint:
         """Return the footprint with a smaller halo; None is the exact one."""
@@ -173,7 +184,7 @@ class ModelSpec:
         The last one is exact. A network without padding has no other.
         """
         exact = self.footprint
-        if not ARCHITECTURES[self.architecture].padded:
+        if not self.row.padded or self.imported is not None:
             return (exact.halo,)
         steps = max(h // d for h, d in zip(exact.halo, exact.divisor, strict=True))
         return tuple(
@@ -187,7 +198,7 @@ class ModelSpec:
     @property
     def restores(self) -> bool:
         """Whether it is a network made to restore images, and no start of another."""
-        return not self.classes and bool(ARCHITECTURES[self.architecture].image_network)
+        return not self.classes and bool(self.row.image_network)
 
     @property
     def input_maps(self) -> int:
@@ -208,7 +219,7 @@ class ModelSpec:
             When the network cannot take it; names the sizes nearby that it can.
         """
         footprint = self.footprint
-        valid = not ARCHITECTURES[self.architecture].padded
+        valid = not self.row.padded
         for axis, size in enumerate(shape):
             least = 2 * footprint.halo[axis] + 1 if valid else 1
             fitting = footprint.allowed_size(max(size, least), axis)
@@ -223,7 +234,11 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
-        values = dataclasses.asdict(self)
+        values = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
+        if self.imported is not None:
+            values["imported"] = self.imported.to_dict()
         for name, value in values.items():
             if isinstance(value, tuple):
                 values[name] = list(value)
@@ -252,6 +267,8 @@ class ModelSpec:
         for name, value in values.items():
             if isinstance(value, list):
                 values[name] = tuple(value)
+        if isinstance(values.get("imported"), dict):
+            values["imported"] = ImportedNetwork.from_dict(values["imported"])
         return cls(**values)
 
 
@@ -265,10 +282,17 @@ _LATER_FIELDS = (
     "background_range",
     "map_depth",
     "slices",
+    "imported",
 )
 """Fields that the first version of the file does not know."""
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(ModelSpec)}
+
+
+WHY_NOT_BUILT = (
+    "this network of another program can predict and no more: it is run as it came, "
+    "so it cannot be fine-tuned, exported again or used for Live; choose another model"
+)
 
 
 def build(spec: ModelSpec) -> nn.Module:
@@ -283,9 +307,11 @@ def build(spec: ModelSpec) -> nn.Module:
         ``spec.footprint`` allows, and in the output ``2 * halo`` smaller if the
         architecture is not padded.
     """
+    if spec.imported is not None:
+        raise SpecError(WHY_NOT_BUILT)
     # Making the weights can already load PyTorch's compiler.
     keep_triton_out()
-    row = ARCHITECTURES[spec.architecture]
+    row = spec.row
     module, _, name = row.network_for(spec.classes).partition(":")
     network: nn.Module = getattr(
         import_module(f"unet_engine.models.networks.{module}"), name

@@ -8,7 +8,13 @@ from typing import Any, cast, get_args
 from unet_engine.errors import SpecError
 from unet_engine.images.brightness.preparation import Brightness, Colour
 from unet_engine.labels import IGNORE
-from unet_engine.models.architectures import ARCHITECTURES, Architecture
+from unet_engine.models.architectures import (
+    ARCHITECTURES,
+    IMPORTED,
+    IMPORTED_NAME,
+    Architecture,
+)
+from unet_engine.models.imported_network import ImportedNetwork
 
 OBJECT_MAPS = ("distance", "boundary")
 """What a network can give beside the classes to separate objects."""
@@ -22,6 +28,8 @@ def row_of(architecture: str) -> Architecture:
     SpecError
         When there is no such network.
     """
+    if architecture == IMPORTED_NAME:
+        return IMPORTED
     if architecture not in ARCHITECTURES:
         raise SpecError(
             f"there is no architecture {architecture!r}; "
@@ -57,6 +65,7 @@ def check_spec(spec: Any) -> None:
             f"{spec.architecture} has {row.depth} halvings, as its paper; "
             f"use depth {row.depth} instead of {spec.depth}"
         )
+    _check_imported(spec)
     _check_z_poolings(spec)
     _check_size(spec)
     if spec.classes != () or not row.reconstructs:
@@ -65,6 +74,24 @@ def check_spec(spec: Any) -> None:
     _check_object_maps(spec)
     _check_input_scale(spec)
     _check_measured_halo(spec)
+
+
+def _check_imported(spec: Any) -> None:
+    imported = spec.imported
+    if (spec.architecture == IMPORTED_NAME) != (imported is not None):
+        raise SpecError(
+            f"architecture is {spec.architecture!r} and imported is {imported!r:.50}; "
+            "an imported network has both, any other none"
+        )
+    if imported is None:
+        return
+    if not isinstance(imported, ImportedNetwork) or imported.ndim != spec.ndim:
+        raise SpecError(
+            f"imported is no network of {spec.ndim} dimensions; import it again"
+        )
+    given = len(spec.classes) - (0 if imported.exclusive else 1)
+    if imported.background >= max(1, given):
+        raise SpecError(f"there is no channel {imported.background} for background")
 
 
 def _made_for(ndim: Any) -> str:
@@ -100,7 +127,7 @@ def _check_restoring(spec: Any) -> None:
         raise SpecError(
             f"slices is {spec.slices}; use an odd number, as many above as below"
         )
-    row = ARCHITECTURES[spec.architecture]
+    row = spec.row
     restores = bool(row.image_network) and not spec.classes
     if spec.slices > 1 and not restores:
         able = [name for name, other in ARCHITECTURES.items() if other.image_network]
@@ -120,7 +147,7 @@ _LARGEST_LAYER = 2**28
 
 
 def _check_size(spec: Any) -> None:
-    row = ARCHITECTURES[spec.architecture]
+    row = spec.row
     if row.largest_layer(spec) <= _LARGEST_LAYER:
         return
     raise SpecError(
@@ -210,7 +237,7 @@ def _check_object_maps(spec: Any) -> None:
         )
     if len(set(maps)) < len(maps):
         raise SpecError(f"object_maps names one twice: {', '.join(maps)}")
-    if maps and not (ARCHITECTURES[spec.architecture].object_maps and spec.classes):
+    if maps and not (spec.row.object_maps and spec.classes):
         able = [name for name, row in ARCHITECTURES.items() if row.object_maps]
         raise SpecError(
             f"{spec.architecture} with {len(spec.classes)} classes gives no object "

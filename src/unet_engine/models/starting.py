@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from unet_engine.errors import EngineError, SpecError
-from unet_engine.models.adaptation import adapt_checkpoint
+from unet_engine.models.adaptation import adapt_checkpoint, check_tunable
 from unet_engine.models.architectures import SAME_PATH
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.fcn_trunks import FCN_FORMS
@@ -284,6 +284,7 @@ def start_from(
     SpecError
         When no such network starts from the parent.
     """
+    check_tunable(parent)
     parent = with_network(parent, seed)
     if not parent.spec.classes:
         return start_pretrained(
@@ -323,6 +324,7 @@ def with_classes(
     SpecError
         When a new last layer is needed and the network has none of its own.
     """
+    check_tunable(checkpoint)
     checkpoint = with_network(checkpoint, seed)
     known = checkpoint.spec.classes
     if checkpoint.is_start or tuple(classes[: len(known)]) != known:

@@ -17,7 +17,6 @@ from unet_engine.compute.interruption import poll_before_layers
 from unet_engine.compute.loading import fold_normalisation, load_network
 from unet_engine.compute.runner import Runner, full_precision
 from unet_engine.errors import CheckpointError
-from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.classifier_part import FeatureNetwork
 from unet_engine.models.networks.unet import UNet
@@ -296,7 +295,7 @@ def _usable(checkpoint: Checkpoint | None, device: str) -> UNet | None:
 def _gives_classes(checkpoint: Checkpoint) -> bool:
     """Whether a prediction of planes by a model is what its network gives once."""
     spec = checkpoint.spec
-    averages = ARCHITECTURES[spec.architecture].averages_flips
+    averages = spec.row.averages_flips
     planes = spec.ndim == 2 and spec.classes and not averages
     return bool(planes and checkpoint.history and checkpoint.has_network)
 

@@ -74,6 +74,7 @@ class PredictionRun:
             "brightness": {
                 "low": list(self.normalisation.low),
                 "high": list(self.normalisation.high),
+                **_described_steps(self.normalisation),
                 **_described_fills(self.normalisation),
                 **_described_stain(self.normalisation),
             },
@@ -259,6 +260,12 @@ class DiscardedOutput(ArrayOutput):
         object_maps: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Drop a tile."""
+
+
+def _described_steps(normalisation: Normalisation) -> dict[str, Any]:
+    """Return the steps of a network of another program; most have none."""
+    steps = [step.to_dict() for step in normalisation.steps]
+    return {"steps": steps} if steps else {}
 
 
 def _described_fills(normalisation: Normalisation) -> dict[str, Any]:

@@ -188,6 +188,8 @@ def iter_predict(
         plan_for = _planner(image, config, indices, near, into, step)
         plan = plan_for(spec)
     measures = config.halo == "measured" and uses_network(checkpoint, config)
+    # The halo of a network that is not known inside is what its package states.
+    measures = measures and spec.imported is None
     if measures and spec.measured_halo is None:
         there, brightness = on_grid_of_model(image, normalisation, plan)
         checkpoint = _with_measured_halo(checkpoint, there, brightness, plan, stop)
@@ -436,7 +438,18 @@ def _halo_notes_of(run: PredictionRun) -> tuple[str, ...]:
 
 
 def halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:
-    """Describe what a measured halo may have changed; ``()`` for the exact one."""
+    """Describe what a measured halo may have changed; ``()`` for the exact one.
+
+    Of a network of another program nothing is known of its receptive field.
+    """
+    if spec.imported is not None:
+        halo = " x ".join(map(str, dict.fromkeys(spec.imported.halo)))
+        whose = "its package states" if spec.imported.halo_is_stated else "was assumed"
+        return (
+            "This network of another program was run in tiles that overlap by the "
+            f"{halo} pixels that {whose}; near their edges the mask may differ from "
+            "that of the whole image.",
+        )
     if config.halo == "exact" or spec.measured_halo is None:
         return ()
     across, exact = spec.measured_halo[-1], spec.footprint.halo[-1]

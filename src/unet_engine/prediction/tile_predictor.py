@@ -8,12 +8,11 @@ import numpy as np
 
 from unet_engine.compute.block_size import tune
 from unet_engine.compute.interruption import interruptible
-from unet_engine.compute.runner import RUNNERS, Runner
+from unet_engine.compute.runner import RUNNERS, AnyRunner
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.errors import DataError, OutOfMemoryError
 from unet_engine.images.neighbours import neighbour_indices
 from unet_engine.images.no_data import unrecorded
-from unet_engine.models.spec import ARCHITECTURES
 from unet_engine.stopping import never
 from unet_engine.tiling.symmetry import SYMMETRIES, Symmetry
 from unet_engine.tiling.tiles import Tile, TilePlan, read_reflected, spanning
@@ -60,7 +59,7 @@ class TilePredictor:
         self._stop = stop
         self._footprint = footprint or checkpoint.spec.footprint
         self._symmetries = _symmetries(checkpoint.spec, config)
-        self._runner: Runner = RUNNERS.get(
+        self._runner: AnyRunner = RUNNERS.get(
             checkpoint, config.device, config.precision, object_maps=config.object_maps
         )
         if block_edge:
@@ -257,7 +256,7 @@ def _read_outer(
 
 def _symmetries(spec: ModelSpec, config: PredictConfig) -> tuple[Symmetry, ...]:
     """Return the flips and turns to take the mean of; the first changes nothing."""
-    published = ARCHITECTURES[spec.architecture].averages_flips
+    published = spec.row.averages_flips
     averages = {"auto": published, "on": True, "off": False}[config.average_flips]
     return SYMMETRIES if averages else SYMMETRIES[:1]
 

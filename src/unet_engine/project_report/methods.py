@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.collection.learning_curve import learning_curve
 from unet_engine.models.collection.scores import mapping
 from unet_engine.project_report.literature import Citations
@@ -107,7 +106,10 @@ def _model(
     if not model.has_network:
         return
     spec = model.spec
-    title = ARCHITECTURES[spec.architecture].title
+    if spec.imported is not None:
+        yield f"A network of another program ({spec.imported.source}) was used."
+        return
+    title = spec.row.title
     kind = "volumes" if spec.ndim == 3 else "planes"
     start = str(last.get("base") or "")
     begun = ""

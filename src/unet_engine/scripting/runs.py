@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_engine.images.choice import ImageChoice
-from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.scripting.texts import RunTexts, call_of, option_words
 
 if TYPE_CHECKING:
@@ -214,7 +213,7 @@ def fine_tuning_texts(
     note
         What the texts do not hold.
     """
-    recipe = ARCHITECTURES[spec.architecture].recipe_for(transfer=True)
+    recipe = spec.row.recipe_for(transfer=True)
     # The command takes steps that are stated for all that limits a training.
     always = {*recipe, *(["minutes"] if config.steps else [])}
     new = tuple(classes) if tuple(classes) != tuple(spec.classes) else ()

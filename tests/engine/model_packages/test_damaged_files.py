@@ -14,13 +14,17 @@ from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import safetensors.numpy
 from damage import BYTES, changed_header, changed_value, repacked
+from other_packages import OtherNetwork, pack
 from safetensors import SafetensorError
+from scipy.special import expit
 
 from unet_engine.compute.loading import load_network
 from unet_engine.errors import EngineError
+from unet_engine.images import Image
 from unet_engine.model_packages.export import export_package
 from unet_engine.model_packages.importing import import_package
 from unet_engine.models import checkpoint as files
@@ -28,6 +32,7 @@ from unet_engine.models.checkpoint import Checkpoint, read_info
 from unet_engine.models.collection.description import describe_model
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import MODELS_VARIABLE, ModelStore
+from unet_engine.prediction.segmentation import predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +120,19 @@ def test_model_files(model_file: Path):
     for seed in range(ROUNDS):
         model_file.write_bytes(damaged(content, seed))
         refused += bool(attempt(lambda: look_at(model_file)))
+    assert refused > ROUNDS // 2
+
+
+def test_files_of_imported_networks(store: ModelStore, tmp_path: Path):
+    image = np.random.default_rng(0).normal(0, 1, (1, 24, 24))
+    other = OtherNetwork(before=[{"id": "clip", "kwargs": {"min": -3.0, "max": 3.0}}])
+    made = pack(other, tmp_path / "other", image, np.clip(image, -3, 3), expit)
+    path = import_package(store, made, "other").path
+    content, refused = path.read_bytes(), 0
+    seen = Image.from_array(image[0], "YX")
+    for seed in range(ROUNDS):
+        path.write_bytes(damaged(content, seed))
+        refused += bool(attempt(lambda: predict(seen, Checkpoint.load(path))))
     assert refused > ROUNDS // 2
 
 

@@ -23,9 +23,11 @@ from unet_engine.images import Image
 from unet_engine.model_packages import library
 from unet_engine.model_packages.export import export_package
 from unet_engine.model_packages.importing import import_package
+from unet_engine.model_packages.weights import network_of
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import MODELS_VARIABLE, ModelStore
+from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 
 if TYPE_CHECKING:
@@ -141,9 +143,33 @@ def test_it_passes_the_test_of_bioimageio_and_comes_back(
     tested = {
         detail.loc[-1] for detail in found.details if detail.loc[:1] == ("weights",)
     }
-    assert {"pytorch_state_dict", "torchscript"} <= tested
+    assert {"pytorch_state_dict", "torchscript", "onnx"} <= tested
     info = import_package(store, done.path, "back")
     assert_same(Checkpoint.load(info.path), store.load("mine"))
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_onnx_computes_the_same(
+    kind: str, store: ModelStore, make_checkpoint: MakeCheckpoint, tmp_path: Path
+):
+    import onnxruntime
+
+    store.save("mine", make_checkpoint(SPECS[kind]))
+    path = export_package(store, "mine", tmp_path / "mine.zip").path
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("weights.onnx")
+        example = np.load(io.BytesIO(archive.read("test_input.npy")))
+    # Of another size than the example, which the export traced.
+    divisors = SPECS[kind].footprint.divisor
+    wider = np.pad(
+        example / example.max(), [(0, 0), (0, 0), *((0, 2 * d) for d in divisors)]
+    )
+    session = onnxruntime.InferenceSession(content)
+    (found,) = session.run(None, {"input": wider.astype(np.float32)})
+    network = network_of(store.load("mine"))
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(wider.astype(np.float32))).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
@@ -385,22 +411,47 @@ class TestRefusals:
 
     def test_code_of_a_package_is_not_run(self, store: ModelStore, package: Path):
         def change(values: dict[str, Any]) -> None:
-            architecture = values["weights"]["pytorch_state_dict"]["architecture"]
-            architecture |= {"import_from": "os", "callable": "mkdir"}
+            weights = values["weights"]
+            weights["pytorch_state_dict"]["architecture"] |= {
+                "import_from": "os",
+                "callable": "mkdir",
+            }
+            del weights["onnx"], weights["torchscript"]
 
-        assert "has the network mkdir from os" in refused(
-            store, described(package, change)
-        )
+        found = refused(store, described(package, change))
+        assert "has the network mkdir from os and nothing else" in found
 
     def test_weights_for_other_programs_only(self, store: ModelStore, package: Path):
         def change(values: dict[str, Any]) -> None:
-            del values["weights"]["pytorch_state_dict"]
-            values["weights"].pop("onnx", None)
-            del values["weights"]["torchscript"]["parent"]
+            source = values["weights"].pop("onnx") | {"tensorflow_version": "2.16"}
+            values["weights"] = {"tensorflow_saved_model_bundle": source}
+            for name in "parent", "opset_version":
+                source.pop(name)
 
-        assert "weights as torchscript only" in refused(
+        assert "weights as tensorflow_saved_model_bundle only" in refused(
             store, described(package, change)
         )
+
+
+def test_a_package_of_ours_without_a_state_dict_predicts(
+    store: ModelStore, package: Path
+):
+    def change(values: dict[str, Any]) -> None:
+        del values["weights"]["pytorch_state_dict"], values["weights"]["torchscript"]
+        del values["weights"]["onnx"]["parent"]
+
+    info = import_package(store, described(package, change), "run")
+    assert info.spec.imported is not None
+    pixels = np.random.default_rng(0).integers(0, 255, (70, 90)).astype(np.uint8)
+    image = Image.from_array(pixels, "YX")
+    config = PredictConfig(probabilities=True)
+    ours, theirs = (
+        predict(image, store.load(name), config).probabilities
+        for name in ("mine", "run")
+    )
+    # Beyond the border the one pads with zeros, the other mirrors.
+    inner = np.s_[:, 16:-16, 16:-16]
+    np.testing.assert_allclose(theirs[inner], ours[inner], atol=1e-4)
 
 
 def test_a_history_that_is_none_is_left_out(store: ModelStore, package: Path):

@@ -114,6 +114,7 @@ def run(*, options: FineTuneOptions, settings: Settings = NO_SETTINGS) -> int:
     napari-unet finetune --strokes slide.tif --from nuclei --out mine
     napari-unet finetune --images a/ --labels b/ --out new --classes gap,cell
     """
+    from unet_engine.models.adaptation import check_tunable
     from unet_engine.training.rounds import Round, train_round
 
     store = ModelStore()
@@ -124,6 +125,7 @@ def run(*, options: FineTuneOptions, settings: Settings = NO_SETTINGS) -> int:
     if options.parent is not None:
         info = store.info(options.parent)
         parent = Checkpoint.load(info.path)
+        check_tunable(parent)
     config = _choose_config(options, settings, parent)
     with stop_on_interrupt(STOPPING) as stop:
         start, data = _prepare(options, parent, config, stop)

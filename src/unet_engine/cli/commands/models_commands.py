@@ -129,9 +129,14 @@ class ImportOptions(QuietOption):
     name
         Of the model, where one file is added; else that of the file, or the next free
         one.
+    trust
+        Run the TorchScript of packages that have no ONNX, once, to make ONNX of it. It
+        is a program that could read and change your files: only for files of people
+        whom you trust.
     """
 
     name: Annotated[str, Parameter(show_default=False)] = ""
+    trust: Flag = False
 
 
 @Parameter(name="*")
@@ -372,8 +377,9 @@ def run_import(*files: UserPath, options: ImportOptions = ImportOptions()) -> in
     Parameters
     ----------
     files
-        Model files (.safetensors), or packages of bioimage.io (.zip) of networks of
-        this program.
+        Model files (.safetensors), or packages of bioimage.io (.zip): those of
+        networks of this program as any other model, all others, if their network is
+        ONNX or TorchScript, for prediction only.
     options
         How the model is called.
 
@@ -389,20 +395,20 @@ def run_import(*files: UserPath, options: ImportOptions = ImportOptions()) -> in
     store = ModelStore()
     for path in files:
         before = set(store.names())
-        info = _import(store, path, options.name)
+        info = _import(store, path, options)
         line = describe_import(path, info, there=info.name in before)
         report([line], quiet=options.quiet)
     return 0
 
 
-def _import(store: ModelStore, path: Path, name: str) -> ModelInfo:
+def _import(store: ModelStore, path: Path, options: ImportOptions) -> ModelInfo:
     """Add a model file, or the model of a package."""
     if path.suffix.lower() != ".zip":
-        return import_model(store, path, name)
+        return import_model(store, path, options.name)
     # Loaded for a package: a model file needs no torch.
     from unet_engine.model_packages.importing import import_package
 
-    return import_package(store, path, name)
+    return import_package(store, path, options.name, trust=options.trust)
 
 
 def run_compare(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from unet_engine.images.brightness.steps import Step
 
 Brightness = Literal["percentiles", "foreground"]
 """What becomes 0 and 1: two percentiles, or the background and the objects."""
@@ -24,9 +27,12 @@ class Preparation:
         Percentiles of the whole image that become 0 and 1.
     brightness, colour
         See ``Brightness`` and ``Colour``.
+    steps
+        What a network of another program does instead, in this order; none: 0 and 1.
     """
 
     low: float = 1.0
     high: float = 99.8
     brightness: Brightness = "percentiles"
     colour: Colour = "luminance"
+    steps: tuple[Step, ...] = ()

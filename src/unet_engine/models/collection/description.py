@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from unet_engine.models.architectures import ARCHITECTURES
 from unet_engine.models.beside.paths import paths_beside
 from unet_engine.models.collection.scores import held_out_score, recorded_score
 from unet_engine.models.lineage import children_of, parent_of
@@ -132,7 +131,9 @@ def _origin_text(info: ModelInfo) -> str:
 def _network_text(info: ModelInfo) -> str:
     spec = info.spec
     kind = "volumes" if spec.ndim == 3 else "planes"
-    title = ARCHITECTURES[spec.architecture].title
+    title = spec.row.title
+    if spec.imported is not None:
+        return f"{title} of {kind}, for prediction only ({spec.imported.source})"
     size = f"depth {spec.depth}, {spec.width} channels at the first level"
     parts = "" if info.classifier is None else f"; {' + '.join(parts_of(info))}"
     return f"{title} of {kind}, {size}{parts}"
