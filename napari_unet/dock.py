@@ -205,6 +205,10 @@ class UNetWidget(QWidget):
         """Choose a model by its name, after reading the list of models again."""
         self.workspace.refresh_models(choose=name)
 
+    def open_model(self, path: str) -> None:
+        """Add a model file, or in a thread a package, and choose the model."""
+        self.predict.form.picker.open_model(path)
+
     def new_model(self, start: Model | None = None) -> NewModelDialog:
         """Open the window in which a new model is described.
 

@@ -1,4 +1,4 @@
-"""The reader of model files: what is dropped on napari joins the user's models."""
+"""The reader of models: what is dropped on napari joins the user's models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_unet.contributions.commands import open_dock
 from unet_engine.errors import EngineError
+from unet_engine.model_packages.library import holds_package
 from unet_engine.models.checkpoint import SUFFIX
 from unet_engine.models.collection.exchange import import_model
 from unet_engine.models.store import ModelStore
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
 def get_reader(
     path: str | Sequence[str],
 ) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """Return the reader of model files, or None for anything else."""
-    return add_models if all(map(_is_model_file, _paths(path))) else None
+    """Return the reader of model files and packages, or None for anything else."""
+    return add_models if all(map(_is_model, _paths(path))) else None
 
 
 def add_models(path: str | Sequence[str]) -> list[LayerData]:
     """Add model files to the user's models and open the dock on the last one.
 
-    For a file that cannot be used there is a notification.
+    For a file that cannot be used there is a notification. Packages of bioimage.io are
+    read in a thread of the dock.
 
     Returns
     -------
@@ -40,6 +42,8 @@ def add_models(path: str | Sequence[str]) -> list[LayerData]:
     """
     names = []
     for file in _paths(path):
+        if file.suffix.lower() != SUFFIX:
+            continue
         try:
             names.append(import_model(ModelStore(), file).name)
         except EngineError as error:
@@ -47,6 +51,10 @@ def add_models(path: str | Sequence[str]) -> list[LayerData]:
     if names:
         show_info(f"Added to the models: {', '.join(names)}.")
         _select(names[-1])
+    viewer, packages = current_viewer(), list(filter(holds_package, _paths(path)))
+    if viewer is not None and packages:
+        for package in packages:
+            open_dock(viewer).open_model(str(package))
     return [(None,)]
 
 
@@ -54,8 +62,8 @@ def _paths(path: str | Sequence[str]) -> list[Path]:
     return [Path(p) for p in ([path] if isinstance(path, str) else path)]
 
 
-def _is_model_file(path: Path) -> bool:
-    return path.suffix.lower() == SUFFIX
+def _is_model(path: Path) -> bool:
+    return path.suffix.lower() == SUFFIX or holds_package(path)
 
 
 def _select(name: str) -> None:

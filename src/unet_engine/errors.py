@@ -18,7 +18,17 @@ class DataError(EngineError):
 
 
 class UntrustedError(DataError):
-    """A file holds a program, and nobody stated to trust who made it."""
+    """A file holds a program, and nobody stated to trust who made it.
+
+    Attributes
+    ----------
+    source
+        Who states to have made it.
+    """
+
+    def __init__(self, message: str, source: str = "") -> None:
+        super().__init__(message)
+        self.source = source
 
 
 class UnknownAxesError(DataError):

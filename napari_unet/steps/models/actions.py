@@ -21,7 +21,11 @@ _TEXTS = {
     "rename": ("Rename", "Type another name in the list (F2)."),
     "duplicate": ("Duplicate", "Copy the model, with notes and licence."),
     "export": ("Export…", "Copy the model to a file, with notes and a card."),
-    "import": ("Import…", "Add model files (.safetensors) to your models."),
+    "import": (
+        "Import…",
+        "Add model files (.safetensors), or packages "
+        "of bioimage.io (.zip), to your models.",
+    ),
     "delete": ("Delete", "Delete the model (Delete); it can be restored."),
     "restore": ("Deleted…", "Bring a deleted model back."),
 }

@@ -25,6 +25,8 @@ from napari_unet.steps.models.model_list import ModelList
 from napari_unet.steps.models.view_masks import ViewMasks
 from napari_unet.widgets.buttons import SideBySide, button
 from napari_unet.widgets.forms import TextLine, column
+from napari_unet.widgets.package_import import SUFFIX as PACKAGE
+from napari_unet.widgets.package_import import PackageImport
 from unet_engine.errors import EngineError
 from unet_engine.models.beside.paths import crops_path
 from unet_engine.models.checkpoint import SUFFIX, ModelInfo
@@ -63,6 +65,7 @@ _HEIGHTS = (190, 400)
 """Pixels of the list, ten lines, and of what is known about a model, at first."""
 
 _FILES = f"Models (*{SUFFIX})"
+_ADDED_FILES = f"Models and packages (*{SUFFIX} *{PACKAGE})"
 _PICTURES = (
     " {0} holds parts of labelled images: pass it on only if the images may be passed "
     "on."
@@ -122,6 +125,14 @@ class ModelsDialog(QDialog):
         self.lineage = LineageSection(self.views, viewer.theme)
         self.comparison = ComparisonSection(self.views)
         self.text = TextLine()
+        self._packages = PackageImport(workspace.store, self)
+        self._packages.reading.connect(
+            lambda name: self._report(f"{name} is read and tried, some seconds.")
+        )
+        self._packages.added.connect(self._on_package_added)
+        self._packages.failed.connect(
+            lambda path, why: self._report(f"{path.name} was not added: {why}.")
+        )
         self.undo = button("Undo", "Bring the model back.", self._on_undo)
         self.actions_row = ModelActions(workspace.store, self._calls())
         self._lay_out()
@@ -347,13 +358,16 @@ class ModelsDialog(QDialog):
             self._report(f"{path} is written, with a card.{note}")
 
     def _on_import(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Import models", "", _FILES)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Import models", "", _ADDED_FILES)
         self.import_from([Path(path) for path in paths])
 
     def import_from(self, paths: list[Path]) -> None:
-        """Add model files, and select the last one."""
+        """Add model files, and select the last one; packages follow in a thread."""
         lines, name = [], ""
+        packages = [path for path in paths if path.suffix.lower() == PACKAGE]
         for path in paths:
+            if path in packages:
+                continue
             names = {model.name for model in self._models}
             try:
                 info = import_model(self._workspace.store, path)
@@ -366,6 +380,11 @@ class ModelsDialog(QDialog):
         if lines:
             self._read_again(name)
             self._report(" ".join(lines))
+        self._packages.start(packages)
+
+    def _on_package_added(self, path: Path, info: ModelInfo) -> None:
+        self._read_again(info.name)
+        self._report(f"{path.name} is added: the model {info.name}.")
 
     def _on_restore(self) -> None:
         menu = QMenu(self)

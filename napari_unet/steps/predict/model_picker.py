@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
-from napari.utils.notifications import show_error, show_warning
+from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QToolButton, QWidget
 
@@ -13,6 +14,8 @@ from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.predict.bug_report import BugReport
 from napari_unet.widgets.buttons import button
 from napari_unet.widgets.forms import TextLine
+from napari_unet.widgets.package_import import SUFFIX as PACKAGE
+from napari_unet.widgets.package_import import PackageImport
 from unet_engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_unet.state.untrained_model import Model
     from napari_unet.state.workspace import Workspace
+    from unet_engine.models.checkpoint import ModelInfo
 
 
 class ModelPicker(QWidget):
@@ -36,6 +40,8 @@ class ModelPicker(QWidget):
         A line about the chosen model.
     report
         Makes the report for a bug.
+    packages
+        Adds packages of bioimage.io.
     restart
         Button for a new network from the chosen model; shown for one without classes.
     changed
@@ -60,6 +66,14 @@ class ModelPicker(QWidget):
         self.model.native.setPlaceholderText("no model")
         self.text = TextLine()
         self.report = BugReport(self)
+        self.packages = PackageImport(workspace.store, self)
+        self.packages.reading.connect(
+            lambda name: show_info(f"{name} is read and tried, some seconds.")
+        )
+        self.packages.added.connect(self._on_added)
+        self.packages.failed.connect(
+            lambda path, why: show_error(f"{path.name} was not added. {why}")
+        )
         self.restart = button(
             "New U-Net from it…",
             "Make a U-Net whose contracting path is that of this model. Trained on "
@@ -92,7 +106,8 @@ class ModelPicker(QWidget):
                  "and compare them.",
                  self.managing_wanted.emit),
                 ("open", "Open model file…",
-                 "Add a model file (.safetensors) to your models.",
+                 "Add a model file (.safetensors), or a package of bioimage.io (.zip), "
+                 "to your models.",
                  self._on_open_triggered),
                 ("refresh", "Refresh list", "Read the list of models again.",
                  self.refresh),
@@ -122,11 +137,18 @@ class ModelPicker(QWidget):
         return self.menu
 
     def open_model(self, path: str) -> None:
-        """Add a model file to the models and choose it."""
+        """Add a model file, or a package, to the models and choose it."""
+        if Path(path).suffix.lower() == PACKAGE:
+            self.packages.start([Path(path)])
+            return
         try:
             self._workspace.open_model(path)
         except (EngineError, OSError) as error:
             show_error(str(error))
+
+    def _on_added(self, path: Path, info: ModelInfo) -> None:
+        self._workspace.refresh_models(choose=info.name)
+        show_info(f"{path.name} is added: the model {info.name}.")
 
     def refresh(self, *_: Any) -> None:
         """Read the list of models again, and show which files are damaged.
@@ -167,7 +189,7 @@ class ModelPicker(QWidget):
 
     def _on_open_triggered(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, "Open model file", "", "Models (*.safetensors)"
+            self, "Open model file", "", "Models and packages (*.safetensors *.zip)"
         )
         if path:
             self.open_model(path)

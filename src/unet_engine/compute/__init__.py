@@ -5,5 +5,6 @@ chooses the device, ``loading`` builds the network, ``runner`` runs it: whole, o
 CPU block by block (``blockwise``, ``block_threads``). ``block_size`` measures which
 blocks are fastest, ``measured_halo`` how much of the exact halo of
 ``models.receptive_fields`` a trained network needs, and ``calibration`` keeps what was
-measured. ``torch_errors`` turns what torch raises into the engine's errors.
+measured. ``onnx_runner`` runs a network of another program by the session of
+``onnx_network``. ``torch_errors`` turns what torch raises into the engine's errors.
 """

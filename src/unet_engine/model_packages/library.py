@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
+import zipfile
+import zlib
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,12 +18,40 @@ from unet_engine.versions import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SUFFIX = ".zip"
 """Of a package."""
 
 CONFIG = "napari_unet_finetune"
 """Key in the ``config`` of a description under which this package keeps its own."""
+
+
+DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
+"""Names that a description may have, the present one first."""
+
+
+UNREADABLE = (
+    zipfile.BadZipFile,
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
+"""What ``zipfile`` raises of an archive that is damaged, or of a kind unknown to it."""
+
+
+def holds_package(path: Path) -> bool:
+    """Whether a file is an archive with a description, without reading that."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not set(DESCRIPTIONS).isdisjoint(archive.namelist())
+    except UNREADABLE:
+        return False
 
 
 def load_spec() -> Any:

@@ -229,7 +229,8 @@ def _onnx(package: Package, image: Floats, taken: TensorAxes, *, trust: bool) ->
         raise UntrustedError(
             f"{package.path} ({_source(package)}) has its network as TorchScript, "
             "which is a program that could read and change your files; if you trust "
-            f"who made it, {how}; or ask its author for ONNX, which is data"
+            f"who made it, {how}; or ask its author for ONNX, which is data",
+            _source(package),
         )
     from unet_engine.model_packages.torchscript import onnx_of_torchscript
 

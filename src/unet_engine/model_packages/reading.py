@@ -7,17 +7,16 @@ archive only if it is as the description signs it.
 from __future__ import annotations
 
 import hashlib
-import lzma
 import stat
-import struct
 import zipfile
-import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
 from unet_engine.model_packages.library import (
+    DESCRIPTIONS,
+    UNREADABLE,
     invalid,
     load_model_spec,
     load_spec,
@@ -27,9 +26,6 @@ from unet_engine.model_packages.library import (
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
-
-_DESCRIPTIONS = ("bioimageio.yaml", "rdf.yaml")
-"""Names that a description may have, the present one first."""
 
 _LARGEST_DESCRIPTION = 2**19
 """Bytes; descriptions have some ten thousand, and a second parses a tenth of these."""
@@ -46,19 +42,6 @@ _SMALL = 2**26
 _MOST_PACKED = 50
 """Times that a larger file may be smaller in the package: weights shrink by a tenth,
 nothing but zeros a thousand times."""
-
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    OSError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    OverflowError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-)
-"""What ``zipfile`` raises of an archive that is damaged, or of a kind unknown to it."""
 
 
 class Package:
@@ -125,10 +108,10 @@ class Package:
         return frozenset(found)
 
     def _describe(self) -> Any:
-        name = next((one for one in _DESCRIPTIONS if one in self._names), None)
+        name = next((one for one in DESCRIPTIONS if one in self._names), None)
         if name is None:
             raise DataError(
-                f"{self.path} has no {_DESCRIPTIONS[0]}, so it is no package of "
+                f"{self.path} has no {DESCRIPTIONS[0]}, so it is no package of "
                 "bioimage.io; choose another file"
             )
         text = self._content(name, _LARGEST_DESCRIPTION).decode("utf-8", "replace")
@@ -151,7 +134,7 @@ class Package:
                     "does; do not use this package"
                 )
             return self._archive.read(name)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise DataError(
                 f"{self.path}: {name} cannot be read ({error}); download the package "
                 "again"
@@ -178,7 +161,7 @@ def open_package(path: str | os.PathLike[str]) -> Iterator[Package]:
         raise DataError(
             f"{path} cannot be opened: {error.strerror or error}; check the path"
         ) from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is no zip file, or it is cut off; download the package again"
         ) from error

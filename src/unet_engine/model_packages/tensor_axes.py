@@ -9,6 +9,7 @@ from unet_engine.errors import DataError
 
 _SPATIAL = "zyx"
 _MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3}
+"""In each of the units that pixels are measured in."""
 
 _ASSUMED = {2: (64, 64), 3: (8, 32, 32)}
 """Pixels of a halo that no package states, by dimensions: most of what an output pixel

@@ -42,7 +42,7 @@ class ImportedNetwork:
     halo
         Pixels on each side of the output that are not used, per spatial axis.
     halo_is_stated
-        Whether its package states the halo; else it is a guess.
+        Whether its package states the halo; else it is assumed.
     crop
         Pixels by which the output is smaller on each side, per spatial axis.
     preprocessing, postprocessing

@@ -36,6 +36,7 @@ PRINTED_BY = {
     "cli/files/reading.py": {"finetune", "evaluate"},
     "compute/runner.py": {"predict", "evaluate"},
     "model_packages/export.py": {"export"},
+    "model_packages/prediction_only.py": {"models import"},
     "images": OPENING,
     "images/labels/choices.py": LABELLING,
     "images/labels/refusals.py": LABELLING,
