@@ -8,6 +8,7 @@ to come out as it states; from it follows what the output means.
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,9 @@ _SUM = 1e-3
 
 _BACKGROUND = ("background", "bg", "back")
 """What a channel of the background is called, in small letters."""
+
+_GENERIC = re.compile(r"(channel|output|mask)[ _-]?\d*")
+"""Names of channels, in small letters, that name nothing."""
 
 _LONGEST_SOURCE = 200
 """Letters of the line on who made it."""
@@ -93,6 +97,10 @@ def _prediction_only(package: Package, *, trust: bool) -> Checkpoint:
         from_layout(_example(package, one), axes.letters)
         for one, axes in ((described.inputs[0], taken), (output, given))
     )
+    names = given.channels
+    if package.is_earlier and len(names) != len(expected):
+        # Its description has no channels, and the conversion assumes one.
+        names = tuple(f"channel{number}" for number in range(len(expected)))
     image = applied(measured(before, image.reshape(len(image), -1)), image)
     network = ImportedNetwork(
         input_axes=taken.letters,
@@ -106,11 +114,11 @@ def _prediction_only(package: Package, *, trust: bool) -> Checkpoint:
         preprocessing=before,
         postprocessing=after,
         source=_source(package),
-        **_meaning(expected, given.channels, after),
+        **_meaning(expected, names, after),
     )
     content = _onnx(package, image, taken, trust=trust)
     made = Checkpoint(
-        _spec(network, given.channels, len(image), taken),
+        _spec(network, names, len(image), taken),
         {WEIGHTS: np.frombuffer(content, np.uint8)},
         ({"name": "", "imported": network.source, "steps": 0},),
     )
@@ -190,11 +198,12 @@ def _spec(
         for number, name in enumerate(names)
         if not (network.exclusive and number == network.background)
     ]
-    generic = len(others) == 1 and others[0].lower().startswith(("channel", "output"))
     classes = ["background"]
-    for number, name in enumerate(["foreground"] if generic else others, start=1):
+    for number, name in enumerate(others, start=1):
         plain = " ".join(name.split())[:60]
-        classes.append(plain if plain and plain not in classes else f"class {number}")
+        if not plain or plain in classes or _GENERIC.fullmatch(plain.lower()):
+            plain = f"class {number}" if len(others) > 1 else "foreground"
+        classes.append(plain)
     return ModelSpec(
         architecture=IMPORTED_NAME,
         ndim=network.ndim,

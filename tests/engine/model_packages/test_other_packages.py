@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
 import pickle
 import sys
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -533,6 +535,93 @@ def test_the_specification_of_a_model_file(store: ModelStore, tmp_path: Path):
         assert network is not None
         with pytest.raises(SpecError):
             dataclasses.replace(network, **{"step": (0, 0), name: value})
+
+
+def earlier_package(
+    folder: Path, other: OtherNetwork, image: Values, signature: str = ""
+) -> Path:
+    """Return a package in the terms of version 0.4."""
+    from ruyaml import YAML
+
+    pack(other, folder, image, standardised(image), sigmoid)
+    weights = (folder / "weights.onnx").read_bytes()
+    tensor = {"axes": "bcyx", "data_type": "float32"}
+    values = {
+        "format_version": "0.4.10",
+        "type": "model",
+        "name": "an earlier network",
+        "description": "of 2022",
+        "authors": [{"name": "Grace Hopper"}],
+        "cite": [{"text": "Hopper 1952", "url": "https://example.com"}],
+        "documentation": "README.md",
+        "license": "MIT",
+        "timestamp": "2022-01-01T00:00:00",
+        "inputs": [
+            {
+                "name": "raw",
+                **tensor,
+                "shape": {"min": [1, 1, 24, 24], "step": [0, 0, 8, 8]},
+                "preprocessing": [
+                    {
+                        "name": "zero_mean_unit_variance",
+                        "kwargs": {"mode": "per_sample", "axes": "yx"},
+                    }
+                ],
+            }
+        ],
+        "outputs": [
+            {
+                "name": "mask",
+                **tensor,
+                "shape": {
+                    "reference_tensor": "raw",
+                    "scale": [1.0, 1.0, 1.0, 1.0],
+                    "offset": [0.0, 0.0, 0.0, 0.0],
+                },
+                "halo": [0, 0, 3, 3],
+                "postprocessing": [{"name": "sigmoid"}],
+            }
+        ],
+        "test_inputs": ["in.npy"],
+        "test_outputs": ["out.npy"],
+        "weights": {
+            "onnx": {
+                "source": "weights.onnx",
+                "opset_version": 17,
+                "sha256": signature or hashlib.sha256(weights).hexdigest(),
+            }
+        },
+    }
+    stream = io.StringIO()
+    YAML(typ="safe", pure=True).dump(values, stream)
+    path = folder / "earlier.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rdf.yaml", stream.getvalue())
+        for name in "in.npy", "out.npy", "weights.onnx", "README.md":
+            archive.write(folder / name, name)
+    return path
+
+
+@pytest.mark.parametrize("names", [("cells",), ("cells", "borders")])
+def test_an_earlier_format(names: tuple[str, ...], store: ModelStore, tmp_path: Path):
+    other = OtherNetwork(names=names)
+    path = earlier_package(tmp_path / "earlier", other, noise((1, 24, 24)))
+    checkpoint = store.load(import_package(store, path).name)
+    found_names = ("foreground",) if len(names) == 1 else ("class 1", "class 2")
+    assert checkpoint.spec.classes == ("background", *found_names)
+    image = noise((60, 70)) * 3 + 1
+    found = probabilities(image, checkpoint)
+    expected = sigmoid(whole(other, standardised(image[None])))
+    left = 1 - expected.max(axis=0)
+    expected = expected / (left + expected.sum(axis=0))
+    np.testing.assert_allclose(inner(found[1:]), inner(expected), atol=1e-4)
+
+
+def test_weights_of_an_earlier_format_are_signed(store: ModelStore, tmp_path: Path):
+    other, image = OtherNetwork(), noise((1, 24, 24))
+    path = earlier_package(tmp_path / "earlier", other, image, signature="0" * 64)
+    with pytest.raises(DataError, match=r"weights.onnx is not the file that the"):
+        import_package(store, path)
 
 
 @pytest.mark.slow
