@@ -120,7 +120,7 @@ def _prediction_only(package: Package, *, trust: bool) -> Checkpoint:
     made = Checkpoint(
         _spec(network, names, len(image), taken),
         {WEIGHTS: np.frombuffer(content, np.uint8)},
-        ({"name": "", "imported": network.source, "steps": 0},),
+        ({"name": "", "imported": network.source},),
     )
     _check_example(made, image, expected)
     return made
