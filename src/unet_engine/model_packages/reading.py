@@ -219,7 +219,7 @@ def _validated(content: dict[str, Any], path: Path) -> Any:
     with quiet():
         try:
             with warnings.catch_warnings():
-                # Of what the conversion of an older one assumes; the example tells.
+                # Of what the conversion of an older one assumes; the example shows it.
                 warnings.simplefilter("ignore")
                 found = spec.build_description(
                     content, context=context, format_version="latest"
