@@ -26,6 +26,8 @@ _WORKERS = re.compile(
     r"(?:tcp|tls)://(?:[^@/]*@)?(\[[0-9a-fA-F:]+\]|[^:/@\[\]\s]+):(\d+)/?"
 )
 _TOKEN = re.compile(r"(tcp|tls)://([^@/]*)@(.*)", re.DOTALL)
+_SECRET = re.compile(r"[\w-]*@|[\w-]{43,}")
+"""What may be a token in a text that is no address."""
 
 _tokens: dict[tuple[str, int], str] = {}
 """Tokens of addresses that this process was given, by host and port."""
@@ -54,9 +56,10 @@ def checked_device(device: str) -> Device:
     if _OF_THIS_MACHINE.fullmatch(device) or _PROCESSES.fullmatch(device):
         return device
     found = _WORKERS.fullmatch(device)
-    device, token = _split_token(device)
+    device, token = split_token(device)
     if found is None or not 0 < int(found[2]) < 2**16:
-        raise SpecError(f"there is no device {device!r}; use {CHOICES}")
+        shown = _SECRET.sub("…", device)
+        raise SpecError(f"there is no device {shown!r}; use {CHOICES}")
     if token:
         _tokens[host_and_port(device)] = token
     return device
@@ -92,6 +95,7 @@ def host_and_port(device: Device) -> tuple[str, int]:
     return found[1].strip("[]"), int(found[2])
 
 
-def _split_token(device: str) -> tuple[str, str]:
+def split_token(device: str) -> tuple[str, str]:
+    """Return an address, whole or not, without its token, and the token or ``""``."""
     found = _TOKEN.fullmatch(device)
     return (f"{found[1]}://{found[3]}", found[2]) if found else (device, "")

@@ -6,9 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import DataError
+from unet_engine.generators import discard, drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from unet_engine.remote.connection import Connection
     from unet_engine.stopping import Stop
@@ -29,7 +30,7 @@ def send_blob(
     *,
     stop: Stop,
     workers: list[str] | None = None,
-    on_progress: Callable[[int, int], object] = lambda done, total: None,
+    on_progress: Callable[[tuple[int, int]], object] = discard,
 ) -> str:
     """Have all workers keep some bytes; nothing is sent to those that do.
 
@@ -46,7 +47,7 @@ def send_blob(
     workers
         Their addresses; all of the connection without.
     on_progress
-        Called with the bytes that are there, and all of them.
+        Called with what ``iter_send_blob`` yields.
 
     Returns
     -------
@@ -60,6 +61,24 @@ def send_blob(
     Cancelled
         When ``stop`` returned True.
     """
+    run = iter_send_blob(connection, content, stop=stop, workers=workers)
+    return drain(run, on_progress)
+
+
+def iter_send_blob(
+    connection: Connection,
+    content: bytes,
+    *,
+    stop: Stop,
+    workers: list[str] | None = None,
+) -> Generator[tuple[int, int], None, str]:
+    """Send bytes as ``send_blob`` does.
+
+    Yields
+    ------
+    tuple
+        Bytes that are there, and all of them; nothing when they are.
+    """
     digest = digest_of(content)
     there = connection.ask(
         "blobs.size", digest, len(content), workers=workers or (), stop=stop
@@ -67,7 +86,7 @@ def send_blob(
     lacking = {address: size for address, size in there.items() if size < len(content)}
     while lacking:
         at = min(lacking.values())
-        on_progress(at, len(content))
+        yield at, len(content)
         receivers = [address for address, size in lacking.items() if size == at]
         sizes = connection.ask(
             "blobs.append",

@@ -7,10 +7,11 @@ import logging
 import socket
 import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.devices import Device, host_and_port, process_count
@@ -21,7 +22,7 @@ from unet_engine.remote.local_workers import local_scheduler
 from unet_engine.versions import installed_version
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from distributed import Client, Future
 
@@ -97,6 +98,13 @@ class Connection:
     def addresses(self) -> list[str]:
         """Of the workers, at the scheduler."""
         return [worker.address for worker in self.workers]
+
+    def describe(self) -> str:
+        """Return how many workers compute, and on what: ``2 workers with a GPU``."""
+        count = len(self.workers)
+        noun = "worker" if count == 1 else "workers"
+        gpu = any(worker.device != "cpu" for worker in self.workers)
+        return f"{count} {noun} {'with a GPU' if gpu else 'on the CPU'}"
 
     def refresh(self, stop: Stop) -> None:
         """Look which workers there are now: they come and go, and are started anew.
@@ -260,9 +268,13 @@ class Connection:
         asyncio.run_coroutine_threadsafe(waiting(), loop)
 
     def lost(self, error: BaseException | None = None) -> LineLostError:
-        """Return an error for a line that broke."""
-        reason = f" ({type(error).__name__}: {error})" if error is not None else ""
-        return LineLostError(f"the connection to {self.device} was lost{reason}")
+        """Return an error for a line that broke; what broke it is its cause."""
+        lost = LineLostError(
+            f"the connection to {self.device} was lost; see whether napari-unet worker "
+            "still runs there and the network, or the ssh tunnel, is up"
+        )
+        lost.__cause__ = error
+        return lost
 
     def close(self) -> None:
         """Let go of the line; what runs there is not ended by this."""
@@ -270,6 +282,7 @@ class Connection:
 
 
 _connections: dict[Device, Connection] = {}
+_waiting: defaultdict[Device, Lock] = defaultdict(Lock)
 _lock = Lock()
 
 
@@ -284,20 +297,47 @@ def connect(device: Device, stop: Stop) -> Connection:
     Cancelled
         When ``stop`` returned True before.
     """
-    # A thread, as neither a handshake nor starting processes can be interrupted.
-    with ThreadPoolExecutor(1, "unet-connect") as pool:
-        connecting = pool.submit(_kept_connection, device)
-        while not wait([connecting], timeout=_POLL_S).done:
-            if stop():
-                pool.shutdown(wait=False)
-                raise Cancelled("stopped")
-        connection = connecting.result()
+    connection: Connection = _stoppable(partial(_kept_connection, device), stop)
     connection.refresh(stop)
     return connection
 
 
+def is_connected(device: Device) -> bool:
+    """Whether there is a line already, as far as is known."""
+    known = _connections.get(device)
+    return known is not None and known.alive
+
+
+def _stoppable(work: Callable[[], Any], stop: Stop) -> Any:
+    """Do what cannot be interrupted in a thread, which a stop leaves to itself."""
+    ended: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            ended.put((work(), None))
+        except BaseException as error:
+            ended.put((None, error))
+            if not isinstance(error, Exception):
+                raise
+
+    Thread(target=run, name="unet-connect", daemon=True).start()
+    while True:
+        try:
+            result, error = ended.get(timeout=_POLL_S)
+        except Empty:
+            if stop():
+                raise Cancelled("stopped") from None
+            continue
+        if error is not None:
+            raise error
+        return result
+
+
 def _kept_connection(device: Device) -> Connection:
     with _lock:
+        waiting = _waiting[device]
+    # One host that does not answer holds up no other.
+    with waiting:
         known = _connections.pop(device, None)
         if known is None or not known.alive:
             if known is not None:

@@ -13,14 +13,15 @@ import json
 import os
 import secrets
 import ssl
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from unet_engine.devices import Device, given_token, host_and_port
-from unet_engine.errors import EngineError
+from unet_engine.devices import Device, checked_device, given_token, host_and_port
+from unet_engine.errors import EngineError, SpecError
 from unet_engine.files.atomic import whole_file
 
 if TYPE_CHECKING:
@@ -162,12 +163,27 @@ def remember_token(device: Device) -> None:
     token = given_token(device)
     if not token:
         return
-    tokens = {**_read_tokens(), _line(device): token}
+    tokens = _read_tokens()
+    # The last one is the one that was used last.
+    tokens.pop(_line(device), None)
+    tokens[_line(device)] = token
     path = _tokens_file()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with whole_file(path) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(tokens, indent=1))
+
+
+def remembered_devices() -> tuple[Device, ...]:
+    """Return the devices whose tokens are kept, the one that was kept last first."""
+    found = []
+    for line in reversed(_read_tokens()):
+        host, _, port = line.rpartition(":")
+        device = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+        # A file that was edited by hand may hold anything.
+        with suppress(SpecError):
+            found.append(checked_device(device))
+    return tuple(found)
 
 
 def token_for(device: Device) -> str:

@@ -19,6 +19,7 @@ from unet_engine.remote.credentials import (
     kept_token,
     new_token,
     remember_token,
+    remembered_devices,
     security_of,
     token_for,
 )
@@ -201,3 +202,31 @@ def test_a_client_without_the_token_gets_nothing_from_the_server():
 
     assert received == b""
     assert refused
+
+
+def test_devices_are_remembered_the_last_one_first(no_tokens):
+    for host in ("first", "[::1]", "second", "first"):
+        remember_token(checked_device(f"tcp://{TOKEN}@{host}:8786"))
+
+    first, second, third = remembered_devices()
+    assert (first, second, third) == (
+        "tcp://first:8786",
+        "tcp://second:8786",
+        "tcp://[::1]:8786",
+    )
+
+
+def test_a_list_of_devices_that_was_damaged_offers_what_is_one(no_tokens):
+    file = credentials._tokens_file()
+    file.parent.mkdir()
+    file.write_text(json.dumps({"gpu:8786": TOKEN, "nonsense": "x", ":": "y"}))
+
+    assert remembered_devices() == ("tcp://gpu:8786",)
+
+
+@pytest.mark.parametrize("text", [f"tcp:/{TOKEN}@gpu:1", f"{TOKEN}@gpu", TOKEN])
+def test_what_is_no_address_does_not_repeat_the_token_either(text):
+    with pytest.raises(SpecError) as caught:
+        checked_device(text)
+
+    assert TOKEN not in str(caught.value)
