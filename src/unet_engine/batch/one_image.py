@@ -19,6 +19,7 @@ from unet_engine.objects.blocks import release_pages, scratch_array
 from unet_engine.objects.class_mask import quantised
 from unet_engine.objects.mask_image import object_ndim, scale_along, with_scale
 from unet_engine.prediction.outputs import ArrayOutput
+from unet_engine.remote.preparation import iter_prepare
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -145,6 +146,8 @@ def _iter_predict(
     classes = len(checkpoint.spec.classes) if wanted.probabilities else 0
     maps = len(checkpoint.spec.object_maps) if wanted.object_maps else 0
     into = _Arrays(shape, classes, maps)
+    preparing = iter_prepare(wanted.device, checkpoint.to_bytes, stop=stop)
+    yield from _named(item, "connecting", preparing)
     run = iter_predict(image, checkpoint, wanted, stop=stop, into=into)
     result = yield from _named(item, "predicting", run)
     if not result.complete:

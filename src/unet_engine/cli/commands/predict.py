@@ -31,7 +31,7 @@ from unet_engine.cli.options.parameters import (
     settings_of,
 )
 from unet_engine.cli.progress import bar, report
-from unet_engine.errors import DataError, EngineError
+from unet_engine.errors import Cancelled, DataError, EngineError
 from unet_engine.files.inputs import Inputs
 from unet_engine.generators import drain
 from unet_engine.images import (
@@ -44,6 +44,7 @@ from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.events import Denoised
+from unet_engine.remote.preparation import iter_prepare
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -163,7 +164,7 @@ def run(
                 try:
                     if not run.predict(task, title):
                         return batch.stopped()
-                except KeyboardInterrupt:
+                except (Cancelled, KeyboardInterrupt):
                     return batch.stopped()
                 batch.done += 1
     return batch.conclude(quiet=options.quiet)
@@ -197,6 +198,7 @@ class _Run:
 
         image = open_selected(task.image, self.options)
         check_fits(task.labels, image)
+        self._prepare(title)
         how = self.checkpoint, self.config
         result: Prediction | Denoised
         if not self.checkpoint.spec.classes:
@@ -267,6 +269,19 @@ class _Run:
     def _report(self, task: Task, title: str, result: Prediction | Denoised) -> None:
         report((f"{title}: {note}" for note in result.notes), quiet=self.options.quiet)
         print(f"{task.labels} ({result.seconds:.1f} s on {result.device})")
+
+    def _prepare(self, title: str) -> None:
+        """Connect to workers elsewhere, and send them the model, behind a bar."""
+        device = self.config.device
+        run = iter_prepare(device, self.checkpoint.to_bytes, stop=self.stop)
+        with bar(1, title, quiet=self.options.quiet) as progress:
+
+            def show(event: Any) -> None:
+                progress.set_description_str(f"{title}: {event.describe()}")
+                progress.total = event.total
+                progress.update(event.done - progress.n)
+
+            drain(run, show)
 
     def _drain(self, run: Generator[Any, None, _Result], title: str) -> _Result:
         """Run a prediction behind a progress bar."""

@@ -62,8 +62,8 @@ _FIND_AGAIN_S = 20.0
 _RETRY_S = 1.0
 """Seconds between two trials."""
 
-_CLOSE_S = 1.0
-"""Seconds in which workers learn that a run ended."""
+_CLOSE_S = 0.5
+"""Seconds in which workers learn that a run ended; who stops it waits for that."""
 
 
 @dataclass(eq=False)
@@ -141,7 +141,8 @@ class RemotePredictor:
         except LineLostError:
             # As when the first worker ended just then.
             if not self._find_again():
-                raise
+                local = self._go_on_here(block_edge)
+                self._ready = RunReady(local.device, local.block_edge, ())
 
     @property
     def device(self) -> str:
@@ -220,7 +221,7 @@ class RemotePredictor:
             Which has begun its run.
         """
         stored = stored_run(self._image, output)
-        if stored is None:
+        if stored is None or self._local is not None:
             return
         reasons = self._open_storage(self._connection, stored, [])
         if not reasons:
@@ -271,14 +272,15 @@ class RemotePredictor:
     def _predicted(
         self, waiting: Iterator[_Tile]
     ) -> Iterator[tuple[Index, Tile, Found]]:
-        while True:
+        while self._local is None:
             try:
                 yield from self._there(waiting)
             except LineLostError:
-                if self._find_again():
-                    continue
-                yield from self._by_this_machine(waiting)
-            return
+                if not self._find_again():
+                    self._go_on_here(self._ready.block_edge)
+            else:
+                return
+        yield from self._by_this_machine(waiting, self._local)
 
     def _there(self, waiting: Iterator[_Tile]) -> Iterator[tuple[Index, Tile, Found]]:
         for job, answer in self._dispatch.answers(self._connection, waiting):
@@ -412,14 +414,17 @@ class RemotePredictor:
             return True
         return False
 
-    def _by_this_machine(
-        self, waiting: Iterator[_Tile]
-    ) -> Iterator[tuple[Index, Tile, Found]]:
+    def _go_on_here(self, block_edge: int) -> AnyPredictor:
         self._lost += (
             f"The connection to {self._address} was lost; this machine finished the "
             "prediction.",
         )
-        self._local = self._here(self._ready.block_edge)
+        self._local = self._here(block_edge)
+        return self._local
+
+    def _by_this_machine(
+        self, waiting: Iterator[_Tile], local: AnyPredictor
+    ) -> Iterator[tuple[Index, Tile, Found]]:
         pending = self._dispatch.pending[:]
         self._dispatch.pending.clear()
         for job in chain(pending, waiting):
@@ -427,7 +432,7 @@ class RemotePredictor:
             if job.tile is not None:
                 places = [(job.index, job.tile)]
             for place in places:
-                yield *place, self._local.predict(*place)
+                yield *place, local.predict(*place)
 
 
 def _title(tile: Tile) -> str:

@@ -159,6 +159,22 @@ def test_when_the_scheduler_is_gone_this_machine_goes_on(image, model, monkeypat
     np.testing.assert_array_equal(there.labels, here.labels)
 
 
+def test_a_line_that_breaks_before_the_first_tile_is_no_error(
+    image, model, monkeypatch
+):
+    monkeypatch.setattr("unet_engine.prediction.remote.predictor._FIND_AGAIN_S", 0.0)
+
+    def lost(connection, *arguments, **settings):
+        raise connection.lost()
+
+    monkeypatch.setattr("unet_engine.prediction.remote.predictor.send_blob", lost)
+    here = predict(image, model, _config(device="cpu"))
+    there = predict(image, model, _config(device=DEVICE))
+
+    assert "this machine finished" in " ".join(there.notes)
+    np.testing.assert_array_equal(there.labels, here.labels)
+
+
 def test_another_version_is_refused(monkeypatch):
     monkeypatch.setattr(connections, "installed_version", lambda name: "0.0.1")
 
