@@ -29,6 +29,7 @@ from napari_unet.results.masks import Masks
 from napari_unet.results.objects import source_of_objects
 from napari_unet.results.raised_image import ImageRaiser
 from napari_unet.results.reopened_masks import MaskReopener
+from napari_unet.state.last_device import LAST_USED, last_device
 from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import two_classes_for
 from napari_unet.state.workspace import Workspace
@@ -143,7 +144,8 @@ class UNetWidget(QWidget):
         )
         self.images.batch_wanted.connect(self.open_batch)
         self.images.follower.size_wanted.connect(self._choose_object_size)
-        form.device.value = preference("device", "auto")
+        device = preference("device", "auto")
+        form.device.value = last_device() if device == LAST_USED else device
         self.fine_tune.better.by_itself.value = preference("show_better_mask", True)
         self.form_values = FormValues(
             self.workspace.listed,

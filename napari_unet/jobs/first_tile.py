@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unet_engine.devices import is_remote
 from unet_engine.errors import EngineError
 from unet_engine.images import match_channels
 from unet_engine.prediction.events import TileDone
@@ -35,6 +36,9 @@ def first_tile(
     stop: Stop,
 ) -> Iterator[TileDone]:
     """Predict the small tile, if the plan is long and there is no fast device."""
+    if is_remote(order.config.device):
+        # This machine would compute it before the others begin.
+        return
     from unet_engine.labels import most_probable_class
     from unet_engine.prediction.tile_predictor import TilePredictor
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
-from unet_engine.errors import EngineError
+from unet_engine.errors import Cancelled, EngineError
 from unet_engine.llvm import keep_triton_out
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ def run(
         "on_events": on_events,
         "on_result": on_result,
         "on_error": on_error,
+        "on_stopped": _ignore,
         "on_finished": on_finished,
     }
     job = Job(target, handlers, parent=parent, hold=hold)
@@ -241,6 +242,10 @@ def _drain(
                 return
             queue.put(("on_events", event))
     except Exception as error:
+        if isinstance(error, Cancelled) and stop.is_set():
+            # Who stopped it knows.
+            queue.put(("on_stopped", None))
+            return
         log.info("the run failed", exc_info=True)
         queue.put(("on_error", error))
 

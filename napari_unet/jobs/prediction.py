@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_unet.jobs.first_tile import first_tile
 from napari_unet.jobs.job import load_torch
@@ -18,6 +18,7 @@ from napari_unet.jobs.preview import preview_tiles
 from napari_unet.state.object_maps import ObjectMaps
 from unet_engine.errors import Cancelled
 from unet_engine.prediction.outputs import DiscardedOutput
+from unet_engine.remote.preparation import iter_prepare
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -36,8 +37,13 @@ if TYPE_CHECKING:
         TileDenoised,
         TileDone,
     )
+    from unet_engine.remote.preparation import Connecting, Sending
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
+
+    PredictionEvent: TypeAlias = (
+        "Connecting | Sending | PreviewTile | ObjectSizeFound | TileDone"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +61,7 @@ class ObjectSizeFound:
 
 def predict_run(
     order: PredictionOrder, workspace: Workspace, stop: Stop
-) -> Generator[PreviewTile | ObjectSizeFound | TileDone, None, Prediction | None]:
+) -> Generator[PredictionEvent, None, Prediction | None]:
     """Predict, the preview first.
 
     See `unet_engine.prediction.segmentation.iter_predict`.
@@ -66,20 +72,27 @@ def predict_run(
         None when it was stopped before the first tile was begun.
     """
     load_torch()
+    try:
+        return (yield from _predict(order, workspace, stop))
+    except Cancelled:
+        return None
+
+
+def _predict(
+    order: PredictionOrder, workspace: Workspace, stop: Stop
+) -> Generator[PredictionEvent, None, Prediction]:
     from unet_engine.prediction.segmentation import iter_predict
 
     checkpoint = workspace.checkpoint(order.model)
+    yield from iter_prepare(order.config.device, checkpoint.to_bytes, stop=stop)
     if order.preview is not None:
         sizes = order.working_image.object_sizes
         known = sizes.known(order.working_image.image, checkpoint.spec, order.config)
         yield from preview_tiles(order.preview, checkpoint, known, stop)
-    try:
-        normalisation = order.working_image.normalisation(checkpoint.spec, stop)
-        config = order.working_image.object_sizes.settled(
-            order.working_image.image, checkpoint, order.config, normalisation, stop
-        )
-    except Cancelled:
-        return None
+    normalisation = order.working_image.normalisation(checkpoint.spec, stop)
+    config = order.working_image.object_sizes.settled(
+        order.working_image.image, checkpoint, order.config, normalisation, stop
+    )
     if config is not order.config:
         yield ObjectSizeFound(config=config)
     order = replace(order, config=config)
@@ -131,21 +144,32 @@ class _MapsOutput(DiscardedOutput):
 
 def denoise_run(
     order: DenoisingOrder, workspace: Workspace, stop: Stop
-) -> Generator[TileDenoised, None, Denoised]:
-    """Remove noise from an image by `unet_engine.prediction.denoising.iter_denoise`."""
+) -> Generator[Connecting | Sending | TileDenoised, None, Denoised | None]:
+    """Remove noise from an image by `unet_engine.prediction.denoising.iter_denoise`.
+
+    Returns
+    -------
+    Denoised or None
+        None when it was stopped before the first tile was begun.
+    """
     load_torch()
     from unet_engine.prediction.denoising import iter_denoise
 
-    return (
-        yield from iter_denoise(
-            order.image,
-            workspace.checkpoint(order.model),
-            order.config,
-            stop=stop,
-            indices=order.indices,
-            near=order.near,
+    checkpoint = workspace.checkpoint(order.model)
+    try:
+        yield from iter_prepare(order.config.device, checkpoint.to_bytes, stop=stop)
+        return (
+            yield from iter_denoise(
+                order.image,
+                checkpoint,
+                order.config,
+                stop=stop,
+                indices=order.indices,
+                near=order.near,
+            )
         )
-    )
+    except Cancelled:
+        return None
 
 
 def fetch_run(trunk: str, stop: Stop) -> Generator[tuple[int, int], None, None]:

@@ -12,6 +12,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.state.per_viewer import of_viewer
+from napari_unet.steps.predict.device_row import TOOLTIP as DEVICE
+from napari_unet.steps.predict.device_row import DeviceRow
 from napari_unet.steps.predict.model_picker import ModelPicker
 from napari_unet.steps.predict.object_size import TOOLTIP as OBJECT_SIZE
 from napari_unet.steps.predict.object_size import ObjectSizeRow
@@ -31,7 +33,6 @@ from napari_unet.widgets.forms import (
     rows,
     set_row_visible,
 )
-from unet_engine.devices import USUAL_DEVICES, Device
 from unet_engine.errors import DataError, EngineError
 from unet_engine.images import match_channels
 from unet_engine.prediction.config import PredictConfig
@@ -93,7 +94,7 @@ class PredictionForm(QWidget):
         self.image.changed.connect(self._on_image_picked)
         self.picker.changed.connect(self._on_model_changed)
         self.axes.changed.connect(self._show_scope)
-        self.device.changed.connect(self._on_device_changed)
+        self.device.changed.connect(self.changed)
         self.object_size.changed.connect(self._on_object_size_changed)
         for setting in (self.settings, self.scope):
             setting.changed.connect(lambda *_: self.changed.emit())
@@ -106,7 +107,7 @@ class PredictionForm(QWidget):
         self.axes = ComboBox(choices=self._layout_choices)
         self.scope = ComboBox(choices=[WHOLE_STACK, THIS_SLICE])
         self.object_size = ObjectSizeRow(self._viewer, self._workspace)
-        self.device = ComboBox(choices=USUAL_DEVICES, value="auto")
+        self.device = DeviceRow(self._workspace)
         self.probability = CheckBox(text="Show probabilities too")
         self.settings = config_form(
             PredictConfig,
@@ -145,12 +146,8 @@ class PredictionForm(QWidget):
             "Advanced settings", "How the prediction runs.", expanded=False
         )
         where = rows()
-        add_row(
-            where,
-            "Device",
-            self.device.native,
-            "Where the model runs. auto takes a GPU if there is one.",
-        )
+        add_row(where, "Device", self.device, DEVICE)
+        where.addRow(self.device.found)
         self.advanced.content.addLayout(where)
         self.advanced.content.addWidget(self.probability.native)
         self.advanced.content.addWidget(self.settings.native)
@@ -321,9 +318,6 @@ class PredictionForm(QWidget):
             # The line on the plan has it.
             return ""
         return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-    def _on_device_changed(self, device: Device) -> None:
-        self._workspace.device = device
 
     def _reset_axes(self) -> None:
         working_image = self._workspace.working_image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_error, show_warning
@@ -31,8 +31,9 @@ from napari_unet.widgets.job_section import JobSection
 from napari_unet.widgets.tooltips import enable, explain
 from unet_engine.errors import EngineError
 from unet_engine.images import match_channels
-from unet_engine.prediction.events import TileDone
+from unet_engine.prediction.events import TileDenoised, TileDone
 from unet_engine.prediction.scale import scale_of
+from unet_engine.remote.preparation import Connecting, Sending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image as ImageLayer
 
+    from napari_unet.jobs.prediction import PredictionEvent
     from napari_unet.results.mask import MaskView
     from napari_unet.results.masks import Masks
     from napari_unet.state.model_so_far import ModelSoFar
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
     from napari_unet.viewer.conversion import Layout
     from unet_engine.places import View
-    from unet_engine.prediction.events import Denoised, Prediction, TileDenoised
+    from unet_engine.prediction.events import Denoised, Prediction
     from unet_engine.scripting import RunTexts
 
 
@@ -240,8 +242,9 @@ class PredictSection(JobSection):
     def _on_tiles(
         self,
         order: PredictionOrder,
-        events: list[PreviewTile | ObjectSizeFound | TileDone],
+        events: list[PredictionEvent],
     ) -> None:
+        self._show_preparation(events)
         if any(isinstance(each, ObjectSizeFound) for each in events):
             self.form.show_object_size()
         view = self._masks.of(order.layer)
@@ -294,15 +297,27 @@ class PredictSection(JobSection):
             self._show_result(order, result)
 
     def _on_denoised_tiles(
-        self, order: DenoisingOrder, tiles: list[TileDenoised]
+        self,
+        order: DenoisingOrder,
+        events: list[Connecting | Sending | TileDenoised],
     ) -> None:
-        self._show_tiles(tiles)
-        if not self._denoised.write(order, tiles):
+        self._show_preparation(events)
+        tiles = [each for each in events if isinstance(each, TileDenoised)]
+        if tiles:
+            self._show_tiles(tiles)
+        if tiles and not self._denoised.write(order, tiles):
             self.stop()
 
-    def _on_denoised(self, order: DenoisingOrder, result: Denoised) -> None:
+    def _on_denoised(self, order: DenoisingOrder, result: Denoised | None) -> None:
         self._denoised.finish(order)
-        self._show_result(order, result)
+        if result is not None:
+            self._show_result(order, result)
+
+    def _show_preparation(self, events: Sequence[Any]) -> None:
+        """Show what is done about workers elsewhere before they have a tile."""
+        steps = [each for each in events if isinstance(each, Connecting | Sending)]
+        if steps:
+            self._show_progress(steps[-1].done, steps[-1].total, steps[-1].describe())
 
     def _show_result(
         self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised
