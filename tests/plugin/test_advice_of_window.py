@@ -127,6 +127,7 @@ def test_messages_of_the_window_name_no_option_of_a_command() -> None:
 
 OF_COMMANDS = (
     "cli/",
+    "worker/",
     # Which writes commands.
     "scripting/",
     # Files that the window reads by napari's readers, and those that it never writes.

@@ -66,8 +66,7 @@ def kept_token(path: Path) -> str:
         token = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"{path} cannot hold a token ({error}); name a file of yours with "
-            "--token-file"
+            f"{path} cannot hold a token ({error}); name another file for it"
         ) from error
     _private_key(token)
     return token

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 _MEGABYTE = 1e6
+"""Bytes in a unit of the progress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def test_a_token_file_is_made_once_and_refused_when_it_holds_something_else(tmp_
     path.write_text("not a token")
     with pytest.raises(EngineError, match="cut off"):
         kept_token(path)
-    with pytest.raises(EngineError, match="--token-file"):
+    with pytest.raises(EngineError, match="name another file"):
         kept_token(tmp_path)
 
 
