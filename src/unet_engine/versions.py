@@ -26,3 +26,7 @@ def versions_of_trainings() -> dict[str, str]:
     """Return the versions of what trains a model, Python's first."""
     found = {name: installed_version(name) for name in _OF_TRAININGS}
     return {"Python": python_version(), **{n: v for n, v in found.items() if v}}
+
+
+VERSION = installed_version("napari-unet-finetune")
+"""Of the code that runs here, which may be another one on the disk by now."""

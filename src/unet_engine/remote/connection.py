@@ -14,12 +14,12 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.devices import Device, host_and_port, process_count
+from unet_engine.devices import Device, checked_device, host_and_port, process_count
 from unet_engine.errors import Cancelled, EngineError
 from unet_engine.remote.calls import call, call_aside
 from unet_engine.remote.credentials import security_of, token_for
 from unet_engine.remote.local_workers import local_scheduler
-from unet_engine.versions import installed_version
+from unet_engine.versions import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -120,6 +120,8 @@ class Connection:
         Cancelled
             When ``stop`` returned True before.
         """
+        # What an earlier line did not answer is no sign of this one.
+        self._pulse, self._asked = SimpleQueue(), None
         there = self.wait(self.client.scheduler.identity(), stop)["workers"]
         new = [address for address in there if address not in self._known]
         if new:
@@ -135,7 +137,7 @@ class Connection:
                 f"{self.device} has no worker; look at what napari-unet worker prints "
                 "there, and start it again"
             )
-        here = installed_version("napari-unet-finetune")
+        here = VERSION
         same = [info for info in infos if info.version == here]
         if not same:
             there = ", ".join(sorted({info.version or "none" for info in infos}))
@@ -297,6 +299,8 @@ def connect(device: Device, stop: Stop) -> Connection:
     Cancelled
         When ``stop`` returned True before.
     """
+    # A token in it is kept apart, and is in no message.
+    device = checked_device(device)
     connection: Connection = _stoppable(partial(_kept_connection, device), stop)
     connection.refresh(stop)
     return connection

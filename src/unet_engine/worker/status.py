@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unet_engine.versions import installed_version
+from unet_engine.versions import VERSION
 
 
 def describe() -> dict[str, str]:
@@ -10,6 +10,6 @@ def describe() -> dict[str, str]:
     from unet_engine.compute.devices import choose_device
 
     return {
-        "version": installed_version("napari-unet-finetune"),
+        "version": VERSION,
         "device": choose_device("auto"),
     }

@@ -14,7 +14,7 @@ from unet_engine.devices import checked_device, given_token, is_remote
 from unet_engine.errors import EngineError, SpecError
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.remote import credentials
-from unet_engine.remote.connection import check_reachable
+from unet_engine.remote.connection import check_reachable, connect
 from unet_engine.remote.credentials import (
     kept_token,
     new_token,
@@ -23,6 +23,7 @@ from unet_engine.remote.credentials import (
     security_of,
     token_for,
 )
+from unet_engine.stopping import never
 
 TOKEN = "A" * 43
 
@@ -229,4 +230,13 @@ def test_what_is_no_address_does_not_repeat_the_token_either(text):
     with pytest.raises(SpecError) as caught:
         checked_device(text)
 
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_connection_takes_the_line_as_it_was_printed_and_does_not_repeat_it():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    with pytest.raises(EngineError, match="nothing listens") as caught:
+        connect(f"tcp://{TOKEN}@127.0.0.1:{port}", never)
     assert TOKEN not in str(caught.value)

@@ -176,7 +176,7 @@ def test_a_line_that_breaks_before_the_first_tile_is_no_error(
 
 
 def test_another_version_is_refused(monkeypatch):
-    monkeypatch.setattr(connections, "installed_version", lambda name: "0.0.1")
+    monkeypatch.setattr(connections, "VERSION", "0.0.1")
 
     with pytest.raises(EngineError, match="install the same version"):
         connections.connect(DEVICE, never)
