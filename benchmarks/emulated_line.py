@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 NEAR, FAR = "10.77.0.1", "10.77.0.2"
 """Addresses of the two hosts, in a network of their own."""
 _HOSTS = {"unet-near": NEAR, "unet-far": FAR}
+"""Their namespaces."""
 _TUNSETIFF = 0x400454CA
+"""Of linux/if_tun.h: names a TUN device."""
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
+"""Of the same: packets of IP, without a header before them."""
 _CLONE_NEWNET = 0x40000000
+"""Of sched.h: a namespace of networks."""
 _QUEUED_BYTES = 2**18
 """Bytes that wait for the line before packets are lost, as in a usual router: a tenth
 of a second at 20 Mbit/s."""

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _PORT = 8786
+"""That of ``napari-unet worker`` unless another one is given."""
 _VIEW = (slice(256, 768), slice(256, 768))
 """What is on screen, of an image of 1024 x 1024 pixels."""
 
