@@ -18,6 +18,7 @@ from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.segmentation import predict
 from unet_engine.synthetic.nuclei import nuclei
+from unet_engine.training import optimisation
 from unet_engine.training.config import FineTuneConfig
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.events import Step
@@ -97,6 +98,33 @@ def test_a_training_learns(cells):
     ]
     assert len(losses) == 20 and np.isfinite(losses).all()
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) + 0.05
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
+@pytest.mark.parametrize("statistics", ["frozen", "batch"])
+def test_two_gpus_learn_what_one_learns(cells, monkeypatch, statistics: str):
+    # In 16 bits kernels of other sizes round otherwise.
+    monkeypatch.setattr(optimisation, "training_precision", lambda _: torch.float32)
+    image, ids = cells
+    pixels = ((image - image.mean()) / image.std()).astype(np.float32)[None]
+    pair = TrainingPair(pixels, (ids > 0).astype(np.uint8), "cells")
+    weights = []
+    for processes in (1, 2):
+        config = FineTuneConfig(
+            device="cuda",
+            statistics=statistics,  # type: ignore[arg-type]
+            processes=processes,
+            crop=64,
+        )
+        learning = optimisation.Optimisation(
+            ModelStore().load("nuclei"), [pair], config, "cuda"
+        )
+        for _ in range(3):
+            learning.step(1e-3)
+        learning.close()
+        weights.append(learning.weights())
+    for name, values in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], values, atol=1e-3, err_msg=name)
 
 
 def test_volumes_are_predicted_and_learned_from():
