@@ -8,6 +8,7 @@ from unet_engine.doctor.finding import Finding
 from unet_engine.errors import CheckpointError
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.models.store import ModelStore
+from unet_engine.versions import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,15 @@ def model_findings() -> Iterator[Finding]:
     bundled = [info for info in infos if info.bundled]
     for info in bundled:
         yield _read_whole(info.name, info.path)
+    imported = [info.name for info in infos if info.spec.imported is not None]
+    if imported and not installed_version("onnxruntime"):
+        yield Finding(
+            area="models",
+            state="broken",
+            text=f"{', '.join(imported[:3])}: of another program, and onnxruntime, "
+            "which runs such models, is not installed",
+            advice="pip install 'napari-unet-finetune[bioimageio]'",
+        )
     own = len(infos) - len(bundled)
     for path, reason in broken:
         # Those of the user lie in the user's folder, all others came with the package.

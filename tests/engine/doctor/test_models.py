@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from unet_engine.doctor import models
 from unet_engine.doctor.models import model_findings
 from unet_engine.models import store
+from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.imported_network import ImportedNetwork
+from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 
 if TYPE_CHECKING:
@@ -68,3 +73,24 @@ def test_a_damaged_model_of_the_user(bundled: Path):
     found = list(model_findings())
     assert [f.state for f in found] == ["ok", "ok"]
     assert found[1].text == "none of your own yet"
+
+
+def test_a_model_of_another_program_needs_its_runtime(
+    bundled: Path, monkeypatch: pytest.MonkeyPatch
+):
+    network = ImportedNetwork(
+        input_axes="bcyx",
+        output_axes="bcyx",
+        least=(8, 8),
+        step=(8, 8),
+        halo=(4, 4),
+        crop=(0, 0),
+    )
+    spec = ModelSpec(architecture="imported", imported=network)
+    weights = {"onnx": np.zeros(4, np.uint8)}
+    ModelStore().save("theirs", Checkpoint(spec, weights, ({"name": ""},)))
+    assert [f.state for f in model_findings()] == ["ok", "ok"]
+    monkeypatch.setattr(models, "installed_version", lambda _: "")
+    (found,) = [f for f in model_findings() if f.state == "broken"]
+    assert found.text.startswith("theirs: of another program")
+    assert "[bioimageio]" in found.advice

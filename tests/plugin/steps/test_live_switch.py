@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from other_packages import OtherNetwork, pack
+from scipy.special import expit
 
 from napari_unet.viewer.private import camera_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Docked
 
 
@@ -290,3 +294,22 @@ def test_a_network_adds_features(
     learned(dock)
     assert dock.widget.live.live.session._extractor.channels == 1
     assert np.mean(dock.mask.data == truth_of(halves)) > 0.8
+
+
+# The library leaves its files open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_beside_a_network_of_another_program_it_learns_without_it(
+    dock: Docked, halves: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from unet_engine.model_packages.importing import import_package
+
+    monkeypatch.setenv("BIOIMAGEIO_CACHE_PATH", str(tmp_path / "cache"))
+    image = np.random.default_rng(0).normal(0, 1, (1, 24, 24))
+    package = pack(OtherNetwork(), tmp_path / "other", image, image, expit)
+    store = dock.widget.workspace.store
+    dock.widget.select_model(import_package(store, package).name)
+    begin(dock, halves)
+    learned(dock)
+    assert dock.widget.live.text.text().startswith("Live: 2 strokes, ")
+    assert np.mean(dock.mask.data == truth_of(halves)) > 0.85
