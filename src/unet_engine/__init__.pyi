@@ -38,6 +38,7 @@ from .outlines import OutlineFile, read_outlines, write_outlines
 from .prediction.config import PredictConfig
 from .prediction.denoising import denoise, iter_denoise
 from .prediction.disk_output import DiskOutput
+from .prediction.empty_tiles import EmptyRule
 from .prediction.events import Denoised, Prediction, TileDone
 from .prediction.segmentation import iter_predict, predict
 from .tracking import Tracks, link_frames, write_ctc, write_geff
@@ -60,6 +61,7 @@ __all__ = [
     "DataError",
     "Denoised",
     "DiskOutput",
+    "EmptyRule",
     "EngineError",
     "Evaluation",
     "FineTuneConfig",

@@ -32,6 +32,7 @@ _NAMES = {
     "effort": "the effort",
     "directions": "the directions of the planes",
     "scale": "the scale at which it is predicted",
+    "skipped": "which tiles are not predicted",
     "blocks": "the blocks in which it computes",
     "probabilities": "whether probabilities are written",
     "device": "the device",

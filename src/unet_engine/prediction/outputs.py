@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.places import Index
     from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.empty_tiles import EmptyTiles
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
@@ -43,6 +44,8 @@ class PredictionRun:
         Where the network runs: devices differ in the last bits.
     block_edge
         Edge of the blocks in which a CPU computes: so do these.
+    empty
+        Tiles that are not predicted, if there may be any.
     """
 
     image: Image
@@ -53,6 +56,7 @@ class PredictionRun:
     normalisation: Normalisation
     device: str
     block_edge: int
+    empty: EmptyTiles | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return it as JSON types, by names that messages use.
@@ -91,6 +95,7 @@ class PredictionRun:
             **self._described_effort(),
             **self._described_directions(),
             **self._described_scale(),
+            **({"skipped": self.empty.identity()} if self.empty else {}),
         }
 
     def _described_effort(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from unet_engine.prediction.directions import (
     in_three_directions,
 )
 from unet_engine.prediction.disk_output import DiskOutput
+from unet_engine.prediction.empty_tiles import EmptyTiles
 from unet_engine.prediction.events import Prediction, TileDone
 from unet_engine.prediction.fitting import describe_extent
 from unet_engine.prediction.model_predictor import (
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Near
     from unet_engine.prediction.any_predictor import AnyPredictor
+    from unet_engine.prediction.empty_tiles import EmptyRule
     from unet_engine.prediction.outputs import Output
     from unet_engine.prediction.scale import SizeEstimate
     from unet_engine.stopping import Stop
@@ -91,6 +93,7 @@ def predict(
     near: Near = None,
     into: Output | None = None,
     features: FeatureCache | None = None,
+    skip: EmptyRule | None = None,
 ) -> Prediction:
     """Predict an image tile by tile, with the result of the whole in one piece.
 
@@ -117,6 +120,8 @@ def predict(
     features
         Of the image, if they are kept elsewhere, as Live does: blocks that are there
         need not be computed again, if they are those of the model.
+    skip
+        Tiles that are background without being predicted; None for none.
 
     Raises
     ------
@@ -150,6 +155,7 @@ def predict(
         near=near,
         into=into,
         features=features,
+        skip=skip,
     )
     return drain(run)
 
@@ -165,6 +171,7 @@ def iter_predict(
     near: Near = None,
     into: Output | None = None,
     features: FeatureCache | None = None,
+    skip: EmptyRule | None = None,
 ) -> Generator[TileDone, None, Prediction]:
     """Predict an image as ``predict`` does, and yield every tile as it is finished.
 
@@ -179,6 +186,8 @@ def iter_predict(
     plan_for = _planner(image, config, indices, near, into, step)
     plan = plan_for(spec)
     results = _in_memory(plan, spec, config) if into is None else into
+    channels = len(spec.classes) + len(spec.object_maps) * config.object_maps
+    empty = None if skip is None else EmptyTiles(image, skip, channels)
     fingerprint = _fingerprint(image)
     if normalisation is None:
         normalisation = measure_normalisation(image, spec, plan)
@@ -215,11 +224,12 @@ def iter_predict(
         normalisation=normalisation,
         device=predictor.device,
         block_edge=predictor.block_edge,
+        empty=empty,
     )
     with closing(predictor), closing(results):
         complete = yield from _fill(results, run, predictor, stop, near)
     seconds = time.monotonic() - started
-    if complete:
+    if complete and empty is None:
         _keep_speed(run, seconds)
     return _result(results, run, predictor, complete, seconds, size)
 
@@ -245,6 +255,7 @@ def _result(
             *((scale,) if scale else ()),
             *describe_extent(run.image, spec, scale_of(run.image, spec, run.config)),
             *predictor.notes,
+            *(run.empty.notes if run.empty is not None else ()),
             *_halo_notes_of(run),
         ),
     )
@@ -333,10 +344,12 @@ def _fill(
     """Predict the tiles that are not there yet; False when it was stopped."""
     plan = run.plan
     finished = results.begin(run)
-    loop = TileLoop(predictor, plan, stop=stop, near=near, finished=finished)
+    loop = TileLoop(
+        predictor, plan, stop=stop, near=near, finished=finished, empty=run.empty
+    )
     try:
         if isinstance(predictor, RemotePredictor) and len(finished) < plan.total:
-            predictor.share_storage(results)
+            predictor.share_storage(results, run.empty)
         for index, tile, found in loop:
             with named_tile(index, tile):
                 there = _kept(results, run, index, tile, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from unet_engine.models.spec import ModelSpec
     from unet_engine.places import Index, Near
     from unet_engine.prediction.any_predictor import AnyPredictor
+    from unet_engine.prediction.empty_tiles import EmptyTiles
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.prediction.remote.orders import SegmentedTile
     from unet_engine.prediction.remote.storage import WrittenMark
@@ -53,6 +55,8 @@ class TileLoop:
         called again before every tile. None: raster order.
     finished
         Numbers of the tiles that are there from an earlier run.
+    empty
+        Finds tiles that are background without being predicted.
 
     Attributes
     ----------
@@ -70,6 +74,7 @@ class TileLoop:
         stop: Stop,
         near: Near = None,
         finished: AbstractSet[int] = frozenset(),
+        empty: EmptyTiles | None = None,
     ) -> None:
         self._predictor = predictor
         self._plan = plan
@@ -79,6 +84,8 @@ class TileLoop:
         self.done = len(finished)
         self.complete = False
         self._stopped = False
+        self._empty = empty
+        self._skipped: deque[tuple[Index, Tile]] = deque()
 
     def __iter__(
         self,
@@ -103,15 +110,17 @@ class TileLoop:
             if predictor.stores:
                 predicted = predictor.predict_stored(self._finished)
             else:
-                predicted = predictor.predict_each(self._waiting())
+                predicted = predictor.predict_each(self._not_empty())
         else:
             predicted = self._one_by_one(self._predictor)
         try:
             for index, tile, values in predicted:
+                yield from self._empty_ones()
                 self.done += 1
                 yield index, tile, values
         except Cancelled:
             return
+        yield from self._empty_ones()
         self.complete = not self._stopped
 
     def _one_by_one(
@@ -119,8 +128,30 @@ class TileLoop:
     ) -> Iterator[tuple[Index, Tile, Floats]]:
         for index, tile in self._waiting():
             with named_tile(index, tile):
-                values = predictor.predict(index, tile)
+                if self._empty is not None and self._empty.holds(index, tile):
+                    values = self._empty.values(tile)
+                    self._empty.found += 1
+                else:
+                    values = predictor.predict(index, tile)
             yield index, tile, values
+
+    def _not_empty(self) -> Iterator[tuple[Index, Tile]]:
+        """Yield the tiles to predict, and keep the others."""
+        for index, tile in self._waiting():
+            if self._empty is not None:
+                with named_tile(index, tile):
+                    if self._empty.holds(index, tile):
+                        self._skipped.append((index, tile))
+                        continue
+            yield index, tile
+
+    def _empty_ones(self) -> Iterator[tuple[Index, Tile, Floats]]:
+        """Yield the empty tiles that were kept."""
+        while self._skipped and self._empty is not None:
+            index, tile = self._skipped.popleft()
+            self.done += 1
+            self._empty.found += 1
+            yield index, tile, self._empty.values(tile)
 
     def _waiting(self) -> Iterator[tuple[Index, Tile]]:
         """Yield the tiles that are not finished, the next one first."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from unet_engine.places import Index
     from unet_engine.prediction.any_predictor import AnyPredictor
+    from unet_engine.prediction.empty_tiles import EmptyTiles
     from unet_engine.prediction.remote.pixels import Box, SentPixels
     from unet_engine.prediction.remote.storage import StoredRun
     from unet_engine.tiling.tiles import Tile
@@ -50,6 +51,7 @@ class _Run:
     stopped: Event = field(default_factory=Event)
     busy: Lock = field(default_factory=Lock)
     stored: StoredRun | None = None
+    empty: EmptyTiles | None = None
 
 
 def begin(run: str, header: PredictionHeader) -> RunReady | UnknownRun:

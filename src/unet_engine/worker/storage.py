@@ -14,6 +14,7 @@ from unet_engine.images.zarr.chunks import ChunkCache
 from unet_engine.images.zarr.storage import read_bytes
 from unet_engine.labels import most_probable_class
 from unet_engine.prediction.disk_target import flush, named_errors
+from unet_engine.prediction.empty_tiles import EmptyTiles
 from unet_engine.prediction.remote.orders import UnknownRun
 from unet_engine.prediction.remote.storage import (
     FilledChunks,
@@ -55,19 +56,21 @@ def open_storage(run: str, stored: StoredRun) -> str | UnknownRun:
         return known
     try:
         image = _opened(stored)
+        if image is not None and stored.rule is not None:
+            known.empty = EmptyTiles(image, stored.rule, stored.channels)
     except Exception as error:
         # Storage and its libraries raise anything.
         logger.debug("%s is not seen here", stored.record, exc_info=True)
         return f"{type(error).__name__}: {error}"
     if image is None:
         return "there are others at their places"
-    known.pixels.read_from(ChunkCache(image.data))
+    known.pixels.read_from(image.data)
     known.stored = stored
     return ""
 
 
 def _opened(stored: StoredRun) -> Image | None:
-    image = replace(stored.image, data=stored.image.data.open())
+    image = replace(stored.image, data=ChunkCache(stored.image.data.open()))
     if image.source is not None:
         image.source.check_unchanged()
     same = probe_of(image) == stored.probe
@@ -105,7 +108,7 @@ def predict_batch(run: str, numbers: tuple[int, ...]) -> WrittenBatch | UnknownR
     if known.stored is None:
         return UnknownRun(get_worker().address)
     header, stored = known.header, known.stored
-    written, chunks = [], []
+    written, chunks, skipped = [], [], 0
     with known.busy:
         if stored.image.source is not None:
             stored.image.source.check_unchanged()
@@ -113,7 +116,11 @@ def predict_batch(run: str, numbers: tuple[int, ...]) -> WrittenBatch | UnknownR
             index, tile = header.plan.at(number)
             try:
                 with named_tile(index, tile):
-                    found = known.predictor.predict(index, tile)
+                    if known.empty is not None and known.empty.holds(index, tile):
+                        found = known.empty.values(tile)
+                        skipped += 1
+                    else:
+                        found = known.predictor.predict(index, tile)
             except Cancelled:
                 break
             blocks = _blocks(header, found)
@@ -124,7 +131,7 @@ def predict_batch(run: str, numbers: tuple[int, ...]) -> WrittenBatch | UnknownR
         with named_errors(stored.targets[0].path):
             for chunk in chunks:
                 flush(chunk)
-    return WrittenBatch(tuple(written), known.predictor.retreats)
+    return WrittenBatch(tuple(written), known.predictor.retreats, skipped)
 
 
 def fill_level(

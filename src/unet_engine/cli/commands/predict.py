@@ -40,9 +40,11 @@ from unet_engine.images import (
     write_pixels,
     write_probabilities,
 )
+from unet_engine.images.zarr.storage import place_of
 from unet_engine.models.store import ModelStore
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.disk_output import DiskOutput
+from unet_engine.prediction.empty_tiles import EmptyRule
 from unet_engine.prediction.events import Denoised
 from unet_engine.remote.preparation import iter_prepare
 
@@ -74,6 +76,13 @@ class PredictOptions(OmeZarrOption, ImageOptions):
         Name or file of the model.
     probabilities
         Also write the probability of every class (.tif, .ome.zarr, or a folder).
+    skip_below
+        Tiles of which every pixel is below this value, in every channel, are background
+        and not predicted.
+    mask
+        Zarr, its address, or image file: tiles where it holds nothing but 0 are
+        background and not predicted. It is made of the image, or of it at a smaller
+        scale.
     resume
         Skip images whose results are there, and go on with an unfinished one.
     overwrite
@@ -84,8 +93,18 @@ class PredictOptions(OmeZarrOption, ImageOptions):
     output: Annotated[ResultPath | None, Parameter(alias="-o", metavar="OUT")] = None
     model: str = "nuclei"
     probabilities: Annotated[ResultPath | None, Parameter(metavar="OUT2")] = None
+    skip_below: float | None = None
+    mask: Annotated[SourcePath | None, Parameter(metavar="MASK")] = None
     resume: Flag = False
     overwrite: Flag = False
+
+    @property
+    def skip(self) -> EmptyRule | None:
+        """Which tiles are background without being predicted, if there may be any."""
+        if self.skip_below is None and self.mask is None:
+            return None
+        mask = "" if self.mask is None else str(place_of(self.mask))
+        return EmptyRule(below=self.skip_below, mask=mask)
 
     @property
     def skips(self) -> bool:
@@ -196,6 +215,11 @@ class _Run:
         from unet_engine.prediction.denoising import iter_denoise
         from unet_engine.prediction.segmentation import iter_predict
 
+        if self.options.skip is not None and not self.checkpoint.spec.classes:
+            raise DataError(
+                f"{self.options.model} restores images, of which no part is "
+                "background; leave --skip-below and --mask out"
+            )
         image = open_selected(task.image, self.options)
         check_fits(task.labels, image)
         self._prepare(title)
@@ -206,7 +230,9 @@ class _Run:
             result = self._drain(denoising, title)
         else:
             into = self._disk_results(task, image)
-            run = iter_predict(image, *how, stop=self.stop, into=into)
+            run = iter_predict(
+                image, *how, stop=self.stop, into=into, skip=self.options.skip
+            )
             if into is not None:
                 return self._predict_to_disk(run, into, task, title)
             result = self._drain(run, title)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from unet_engine.places import Index
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.config import PredictConfig
+    from unet_engine.prediction.empty_tiles import EmptyTiles
     from unet_engine.prediction.outputs import Output
     from unet_engine.prediction.plan import PredictionPlan
     from unet_engine.prediction.remote.pixels import SentPixels
@@ -136,6 +137,7 @@ class RemotePredictor:
         self._dispatch: Dispatch[_Tile] = Dispatch(stop)
         self._image = image
         self._stored: StoredRun | None = None
+        self._empty: EmptyTiles | None = None
         try:
             self._connection, self._ready = self._begin()
         except LineLostError:
@@ -210,7 +212,7 @@ class RemotePredictor:
         """
         return self._predicted(self._batches(finished))
 
-    def share_storage(self, output: Output) -> None:
+    def share_storage(self, output: Output, empty: EmptyTiles | None = None) -> None:
         """Have workers open image and results themselves, if all of them can.
 
         ``stores`` is whether they do.
@@ -219,8 +221,11 @@ class RemotePredictor:
         ----------
         output
             Which has begun its run.
+        empty
+            Finds tiles that are not predicted; it counts those that workers find.
         """
-        stored = stored_run(self._image, output)
+        self._empty = empty
+        stored = stored_run(self._image, output, empty)
         if stored is None or self._local is not None:
             return
         reasons = self._open_storage(self._connection, stored, [])
@@ -307,6 +312,8 @@ class RemotePredictor:
         self, job: _Tile, batch: WrittenBatch
     ) -> Iterator[tuple[Index, Tile, Found]]:
         self._retreats = batch.retreats
+        if self._empty is not None:
+            self._empty.found += batch.skipped
         left = tuple(n for n in job.numbers if n not in set(batch.numbers))
         if left:
             # The worker forgot the run meanwhile, for others.

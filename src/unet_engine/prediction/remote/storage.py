@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unet_engine.images.zarr.chunks import MissingChunks
     from unet_engine.images.zarr.storage import Place
     from unet_engine.prediction.disk_target import DiskTarget
+    from unet_engine.prediction.empty_tiles import EmptyRule, EmptyTiles
     from unet_engine.prediction.outputs import Output
     from unet_engine.prediction.plan import PredictionPlan
 
@@ -93,6 +94,10 @@ class StoredRun:
         The results, which are there.
     record, identity
         Where the identity of the run is written, and what is there.
+    rule
+        Which tiles are not predicted, if there may be any.
+    channels
+        Of a predicted tile.
     """
 
     image: Image
@@ -100,6 +105,8 @@ class StoredRun:
     targets: tuple[DiskTarget, ...]
     record: Place
     identity: bytes
+    rule: EmptyRule | None
+    channels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +119,13 @@ class WrittenBatch:
         As of the plan.
     retreats
         As of the worker's predictor.
+    skipped
+        How many of the tiles were empty.
     """
 
     numbers: tuple[int, ...]
     retreats: tuple[str, ...] = ()
+    skipped: int = 0
 
 
 class WrittenMark(Enum):
@@ -161,7 +171,9 @@ class WrittenTile:
         return part
 
 
-def stored_run(image: Image, output: Output) -> StoredRun | None:
+def stored_run(
+    image: Image, output: Output, empty: EmptyTiles | None = None
+) -> StoredRun | None:
     """Return what workers have to open; None when image or results are no zarrs.
 
     Raises
@@ -179,6 +191,8 @@ def stored_run(image: Image, output: Output) -> StoredRun | None:
         targets=output.targets,
         record=record,
         identity=identity,
+        rule=None if empty is None else empty.rule.absolute(),
+        channels=0 if empty is None else empty.channels,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 import pytest
+import tifffile
 import torch
 
 from unet_engine import ModelSpec, PredictConfig
@@ -18,6 +19,7 @@ from unet_engine.generators import drain
 from unet_engine.images import Normalisation, open_image
 from unet_engine.images.zarr.writing import Multiscale
 from unet_engine.prediction.disk_output import DiskOutput
+from unet_engine.prediction.empty_tiles import EmptyRule
 from unet_engine.prediction.remote import predictor, storage
 from unet_engine.prediction.remote.storage import WrittenTile
 from unet_engine.prediction.segmentation import iter_predict, predict
@@ -218,3 +220,28 @@ def test_without_the_scheduler_this_process_ends_the_run(
     assert result.complete
     assert "this machine finished" in " ".join(result.notes)
     assert _files(tmp_path) == expected
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_workers_skip_what_this_process_would(
+    image_path, model, tmp_path, stored, monkeypatch
+):
+    if not stored:
+        monkeypatch.setattr(predictor, "stored_run", lambda *_: None)
+    mask = np.zeros((4, 9), np.uint8)
+    mask[1:3, 2] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    monkeypatch.chdir(tmp_path)
+    notes = []
+    for device in ("cpu", DEVICE):
+        result = predict(
+            open_image(image_path),
+            model,
+            _config(device),
+            into=_output(tmp_path / device[:3]),
+            skip=EmptyRule(mask="mask.tif", below=999),
+        )
+        notes.append(result.notes)
+    assert "tiles were taken for background" in notes[0][0]
+    assert notes[0] == notes[1]
+    assert _files(tmp_path / "cpu") == _files(tmp_path / "loc")
