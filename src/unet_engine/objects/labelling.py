@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,15 +18,11 @@ from unet_engine.objects.blocks import (
     scratch_array,
 )
 from unet_engine.objects.class_mask import read_ids
-from unet_engine.objects.components import fill_holes, label_components
+from unet_engine.objects.components import fill_holes
 from unet_engine.objects.config import ObjectConfig
 from unet_engine.objects.slices import link_slices
+from unet_engine.objects.splitting import SplitRule, read_pixels, split_here
 from unet_engine.objects.stitching import Stitcher
-from unet_engine.objects.watershed import (
-    split_at_boundaries,
-    split_at_necks,
-    split_by_maps,
-)
 from unet_engine.stopping import never
 
 if TYPE_CHECKING:
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from unet_engine.objects.blocks import ImageBlock
     from unet_engine.objects.class_mask import SemanticMask
     from unet_engine.objects.components import Ints
+    from unet_engine.objects.splitting import BlockPixels, SplitBlocks
     from unet_engine.objects.stitching import Fragments
     from unet_engine.stopping import Stop
 
@@ -133,6 +131,7 @@ def iter_label_objects(
     block: Sequence[int] | None = None,
     out: Any = None,
     stop: Stop = never,
+    split: SplitBlocks = split_here,
 ) -> Generator[BlockDone, None, Objects]:
     """Find the objects of a mask and yield after every block.
 
@@ -142,7 +141,8 @@ def iter_label_objects(
     of a block is cut as the ``overlap`` pixels around suggest; the parts on both sides
     are one object where the blocks agree on more than half of each.
 
-    Parameters and errors are those of ``label_objects``.
+    Parameters and errors are those of ``label_objects``; ``split`` finds the objects of
+    each block, in their order, and may do so elsewhere.
 
     Yields
     ------
@@ -156,7 +156,7 @@ def iter_label_objects(
     if config.method == "keep":
         return (yield from _keep(mask, out, block, stop))
     if config.volumes == "linked" and mask.ndim == 3:
-        return (yield from _link(mask, config, out, block, stop))
+        return (yield from _link(mask, config, out, block, stop, split))
     overlap = config.overlap if config.method == "watershed" else 1
     grid = BlockGrid.for_array(mask.classes, mask.ndim, block=block, overlap=overlap)
     labels = _output(out, grid, np.uint32)
@@ -169,9 +169,10 @@ def iter_label_objects(
         source, done = mask.with_classes(filled), 2 * len(grid)
     stitcher = Stitcher(grid, labels, same_pixels=config.method == "components")
     votes = _Votes(mask.boundary)
-    for block_here in _polled(grid, stop):
-        classes = source.read(block_here)
-        local = _label_block(source, block_here, classes, config)
+    waiting: deque[tuple[ImageBlock, npt.NDArray[np.uint8]]] = deque()
+    rule = SplitRule(config=config, spacing=mask.spacing, boundary=mask.boundary)
+    for local in split(_pixels(source, grid, config, waiting, stop), rule):
+        block_here, classes = waiting.popleft()
         present = stitcher.add(block_here, local)
         release_pages(source.classes)
         release_pages(source.object_maps)
@@ -191,22 +192,6 @@ def iter_label_objects(
         done += 1
         yield BlockDone(done=done, total=total)
     return Objects(labels=final, classes=object_classes, ndim=mask.ndim, small=small)
-
-
-def _label_block(
-    mask: SemanticMask, block: ImageBlock, classes: Ints, config: ObjectConfig
-) -> Ints:
-    if config.method == "components":
-        if mask.boundary is not None:
-            classes = np.where(classes == mask.boundary, 0, classes)
-        return label_components(classes, config.connectivity)
-    config = config.shifted
-    if mask.object_maps is not None:
-        return split_by_maps(classes, mask.read_maps(block), config.map_depth)
-    if mask.boundary is None:
-        return split_at_necks(classes, config.neck_depth, mask.spacing)
-    interior, boundary = mask.read_interior(block)
-    return split_at_boundaries(classes > 0, interior, boundary, config.seed_threshold)
 
 
 class _Votes:
@@ -288,12 +273,27 @@ def _least_size(config: ObjectConfig, sizes: Ints) -> float:
     return min(_USUAL_LEAST, _LEAST_SHARE * usual)
 
 
+def _pixels(
+    mask: SemanticMask,
+    grid: BlockGrid,
+    config: ObjectConfig,
+    waiting: deque[tuple[ImageBlock, npt.NDArray[np.uint8]]],
+    stop: Stop,
+) -> Iterator[BlockPixels]:
+    """Yield what is needed of each block, and keep what is needed later."""
+    for block in _polled(grid, stop):
+        classes = mask.read(block)
+        waiting.append((block, classes))
+        yield read_pixels(mask, block, classes, config)
+
+
 def _link(
     mask: SemanticMask,
     config: ObjectConfig,
     out: Any,
     block: Sequence[int] | None,
     stop: Stop,
+    split: SplitBlocks,
 ) -> Generator[BlockDone, None, Objects]:
     """Find objects slice by slice, and join those of neighbouring slices."""
     planes = replace(
@@ -301,7 +301,11 @@ def _link(
     )
     single = replace(config, volumes="whole", min_size=0)
     found = yield from iter_label_objects(
-        planes, single, block=None if block is None else block[-2:], stop=stop
+        planes,
+        single,
+        block=None if block is None else block[-2:],
+        stop=stop,
+        split=split,
     )
     count = found.classes.size
     grid = BlockGrid.for_array(mask.classes, 2)

@@ -31,6 +31,7 @@ from unet_engine.cli.options.parameters import (
     settings_of,
 )
 from unet_engine.cli.progress import bar
+from unet_engine.devices import checked_device, is_remote
 from unet_engine.errors import Cancelled, DataError
 from unet_engine.files.inputs import Inputs
 from unet_engine.generators import drain
@@ -394,9 +395,18 @@ class _Search:
             Takes their ids.
         """
         from unet_engine.objects import iter_label_objects, iter_measure_objects
+        from unet_engine.objects.splitting import split_here
 
         name, quiet = self.name, self.options.quiet
-        finding = iter_label_objects(self.mask, self.config, out=out, stop=self.stop)
+        split = split_here
+        device = checked_device(self.options.device)
+        if is_remote(device):
+            from unet_engine.remote.object_blocks import RemoteSplit
+
+            split = RemoteSplit(device, self.stop)
+        finding = iter_label_objects(
+            self.mask, self.config, out=out, stop=self.stop, split=split
+        )
         objects = _drain_behind_bar(finding, name, quiet=quiet)
         if self.options.table is None and self.options.outlines is None:
             return objects, None

@@ -230,7 +230,7 @@ def iter_with_maps(
             f"the mask is {shape} and {image.name} is {size} pixels; give the image "
             "that the mask was predicted from"
         )
-    config = PredictConfig(object_size=options.object_size)
+    config = PredictConfig(object_size=options.object_size, device=options.device)
     maps = yield from iter_object_maps(image, checkpoint, config, stop=stop)
     return replace(mask, object_maps=maps, map_names=checkpoint.spec.object_maps)
 

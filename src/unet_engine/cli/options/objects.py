@@ -18,6 +18,7 @@ from unet_engine.cli.options.parameters import (
     UserPath,
     parse_whole,
 )
+from unet_engine.devices import Device
 from unet_engine.prediction.config import ObjectSize
 
 
@@ -69,6 +70,9 @@ class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
         what it shows of them decides instead of their necks.
     object_size
         As predict had it.
+    device
+        Where it runs: local:2 for two processes of this machine, tcp://host:port for
+        workers, which split the blocks of the mask; with --model also cpu and cuda.
     overwrite
         Replace files that are there, when the new ones are complete.
     resume
@@ -93,6 +97,7 @@ class ObjectsOptions(OmeZarrOption, LabelOptions, ImageOptions):
     probabilities: Annotated[UserPath | None, Parameter(metavar="FILE")] = None
     model: Annotated[str | None, Parameter(metavar="MODEL")] = None
     object_size: ObjectSize = "auto"
+    device: Device = "auto"
     overwrite: Flag = False
     resume: Flag = False
     image_axes: Annotated[UserAxes | None, Parameter(group=READING, metavar="AXES")] = (
