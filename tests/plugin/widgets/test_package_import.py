@@ -134,3 +134,16 @@ def test_a_package_is_read_as_a_model_and_other_archives_are_not(
     assert model_reader.get_reader(str(regions)) is None
     regions.write_bytes(b"PK")
     assert model_reader.get_reader(str(regions)) is None
+
+
+def test_a_dropped_package_is_selected_in_the_dock(
+    make_napari_viewer: Callable[[], Any], package: Callable[..., Path], qtbot: Any
+) -> None:
+    viewer = make_napari_viewer()
+    assert viewer.open(str(package("onnx")), plugin="napari-unet-finetune") == []
+    (dock,) = viewer.window.dock_widgets.values()
+    qtbot.waitUntil(
+        lambda: dock.workspace.model is not None and dock.workspace.model.name == NAME,
+        timeout=60_000,
+    )
+    assert len(viewer.layers) == 0
