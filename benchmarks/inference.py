@@ -333,8 +333,8 @@ def main() -> None:
             rows.append(row)
             cells = ("-" if row[name] is None else row[name] for name in COLUMNS)
             print(" ".join(f"{cell!s:>20}" for cell in cells), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+        if arguments.json:
+            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -274,8 +274,8 @@ def main() -> None:
     for start in arguments.starts:
         rows.append(compare(start, arguments))
         print(json.dumps(rows[-1]), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+        if arguments.json:
+            arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ FOR_TESTS = (
     "pytest-timeout", "pytest-xdist", "shapely", "yaozarrs",
 )  # fmt: skip
 """Of the extra ``test``, what the tests of the engine import."""
-FOR_WINDOW = ("magicgui", "psygnal", "pyqtgraph", "qtpy")
-"""Requirements of the plugin, which is not tested on the machine."""
+NOT_TESTED = ("imagecodecs", "magicgui", "psygnal", "pyqtgraph", "qtpy")
+"""Requirements of the plugin, and of formats of files, for which no GPU is needed."""
 PRESENT = (
     "matplotlib", "numpy", "pandas", "pillow", "pyarrow", "scikit-image",
     "scikit-learn", "scipy",
@@ -50,7 +50,7 @@ def requirements() -> list[str]:
         for line in project["optional-dependencies"]["test"]
         if _name(line) in FOR_TESTS
     ]
-    others = (*TORCH, *FOR_WINDOW)
+    others = (*TORCH, *NOT_TESTED)
     engine = [line for line in project["dependencies"] if _name(line) not in others]
     return [*engine, *tests]
 

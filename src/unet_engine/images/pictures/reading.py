@@ -6,7 +6,6 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any
 
-import imagecodecs
 import imageio.v3 as iio
 import numpy as np
 import PIL.Image
@@ -57,7 +56,7 @@ def read_picture(path: Path, *, indices: bool = False) -> npt.NDArray[Any]:
             _check_single(path, file)
             wanted = {"P": "P" if indices else None, "CMYK": "RGB"}.get(mode)
             data: npt.NDArray[Any] = np.asarray(file.read(index=0, mode=wanted))
-    except (OSError, ValueError, SyntaxError, KeyError, imagecodecs.PngError) as error:
+    except (OSError, ValueError, SyntaxError, KeyError) as error:
         reason = error.__cause__ or error
         if isinstance(reason, DecompressionBombError):
             raise _too_large(path) from error
@@ -87,6 +86,8 @@ def _read_deep(path: Path) -> npt.NDArray[Any]:
     ------
     DataError
         When it is too large, or an animation.
+    ValueError
+        When it is damaged.
     """
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])
@@ -94,7 +95,13 @@ def _read_deep(path: Path) -> npt.NDArray[Any]:
         raise _too_large(path)
     if b"acTL" in content[: content.find(b"IDAT")]:
         raise _several(path, "several frames")
-    data: npt.NDArray[Any] = imagecodecs.png_decode(content)
+    # The largest of all packages, and needed for few files.
+    import imagecodecs
+
+    try:
+        data: npt.NDArray[Any] = imagecodecs.png_decode(content)
+    except imagecodecs.PngError as error:
+        raise ValueError(str(error)) from error
     return data
 
 
