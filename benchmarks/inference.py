@@ -92,16 +92,20 @@ def make_image(data: Path, shape: tuple[int, ...]) -> Pixels:
 
 
 def make_model(model: str, ndim: int) -> Checkpoint:
-    """Load a model of the store or a file; of volumes an untrained one is made."""
+    """Load a model of the store or a file; of volumes an untrained one is made.
+
+    Object maps are left out: all methods give the classes.
+    """
     from unet_engine.models.checkpoint import Checkpoint
+    from unet_engine.models.object_maps import without_object_maps
     from unet_engine.models.starting import start_checkpoint
     from unet_engine.models.store import ModelStore
 
     if ndim == 3:
         return start_checkpoint(ModelSpec.for_architecture("unet", ndim=3))
     if Path(model).suffix == ".safetensors":
-        return Checkpoint.load(model)
-    return ModelStore().load(model)
+        return without_object_maps(Checkpoint.load(model))
+    return without_object_maps(ModelStore().load(model))
 
 
 def make_method(
