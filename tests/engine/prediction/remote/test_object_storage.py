@@ -18,6 +18,7 @@ from unet_engine.images.zarr.addresses import Address
 from unet_engine.images.zarr.writing import Multiscale
 from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.remote import dispatch, predictor
+from unet_engine.prediction.remote.dispatch import Dispatch
 from unet_engine.prediction.segmentation import iter_predict, predict
 from unet_engine.remote import connection as connections
 from unet_engine.remote.connection import Connection
@@ -85,21 +86,28 @@ def _predict(image, model, config, output):
 
 def test_a_worker_that_comes_later_gets_tiles(workers, model, monkeypatch):
     monkeypatch.setattr(dispatch, "_LOOK_S", 0.0)
-    at_work = set()
-    genuine = worker.predict_batch
+    at_work, ordered = set(), []
+    genuine, order = worker.predict_batch, Dispatch.again
 
     def recorded(*arguments):
         at_work.add(get_worker().address)
         return genuine(*arguments)
 
+    def counted(self, job):
+        ordered.append(len(self.pending))
+        order(self, job)
+
     monkeypatch.setattr(worker, "predict_batch", recorded)
+    monkeypatch.setattr(Dispatch, "again", counted)
     image, model, config, output = _run(model)
     run = iter_predict(image, model, config, into=output)
     next(run)
+    assert max(ordered) == 2
     workers.scale(2)
     workers.sync(workers._correct_state)
     assert drain(run).complete
     assert len(at_work) == 2
+    assert max(ordered) == 4
 
 
 @pytest.mark.parametrize("works_after", [1, 2])

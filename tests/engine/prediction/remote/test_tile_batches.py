@@ -80,6 +80,12 @@ def test_batches_read_fewer_chunks_than_rows_would():
     assert chunks_read(batches) < 0.85 * chunks_read(rows)
 
 
+def test_batches_are_as_long_as_chunks():
+    plan = plan_of((4096, 4096), 256)
+    assert box_of_tiles(plan.tiles, 16, (256, 4096)) == (1, 16)
+    assert box_of_tiles(plan.tiles, 16, (4096, 256)) == (16, 1)
+
+
 def test_small_images_keep_all_workers_busy():
     for plan in (plan_of((64, 64), 32), plan_of((5120, 5120), 512)):
         for workers in (1, 2, 7):
