@@ -6,7 +6,8 @@
 
 The workers read the image and write the mask themselves. Both have the same two
 processes at hand, of which the first run uses one. Needs two idle cores: the load that
-there was is among the figures.
+there was is among the figures. Where cores are shared, the processor time of the
+busiest process, which others do not lengthen much, shows what two idle ones would give.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from unet_engine import DiskOutput, ModelStore, PredictConfig, open_image, predict
 from unet_engine.images.zarr.writing import Multiscale
-from unet_engine.remote.connection import Connection
+from unet_engine.remote.connection import Connection, connect
+from unet_engine.stopping import never
 from unet_engine.synthetic.nuclei import nuclei
 
 DEVICE = "local:2"
@@ -46,8 +49,16 @@ def write_image(path: Path, edge: int) -> None:
     assert image.finish(lambda: False, {})
 
 
-def timed(image: Path, out: Path, workers: int) -> float:
-    """Predict by so many of the two workers; return the seconds."""
+def timed(image: Path, out: Path, workers: int) -> tuple[float, float]:
+    """Predict by so many of the two workers.
+
+    Returns
+    -------
+    tuple
+        The seconds, and those of processor time of the busiest process.
+    """
+    processes = [psutil.Process(), *map(psutil.Process, worker_ids())]
+    before = list(map(processor_time, processes))
     genuine = Connection._suitable
     # The others of them idle.
     Connection._suitable = lambda line: genuine(line)[:workers]  # type: ignore[method-assign]
@@ -64,7 +75,20 @@ def timed(image: Path, out: Path, workers: int) -> float:
         Connection._suitable = genuine  # type: ignore[method-assign]
     assert result.complete
     assert not result.notes, result.notes
-    return seconds
+    after = map(processor_time, processes)
+    return seconds, max(a - b for a, b in zip(after, before, strict=True))
+
+
+def worker_ids() -> list[int]:
+    """Return the process ids of the workers."""
+    found = connect(DEVICE, never).client.run(os.getpid)
+    return [int(number) for number in found.values()]
+
+
+def processor_time(process: psutil.Process) -> float:
+    """Return the seconds of processor time that a process took so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -81,18 +105,22 @@ def measure(edge: int, rounds: int, folder: Path) -> dict[str, Any]:
     image = folder / "image.ome.zarr"
     write_image(image, edge)
     timed(image, folder / "first" / "mask.ome.zarr", 2)
-    seconds: dict[int, list[float]] = {1: [], 2: []}
+    taken: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for round_ in range(rounds):
-        for workers, times in seconds.items():
+        for workers, times in taken.items():
             out = folder / f"{workers}-{round_}" / "mask.ome.zarr"
             times.append(timed(image, out, workers))
     same = contents(folder / "1-0") == contents(folder / "2-0")
-    ratios = [one / two for one, two in zip(*seconds.values(), strict=True)]
+    one, two = np.array(taken[1]), np.array(taken[2])
+    ratio, of_processors = np.median(one / two, axis=0)
     return {
         "edge": edge,
-        "one_s": [round(s, 1) for s in seconds[1]],
-        "two_s": [round(s, 1) for s in seconds[2]],
-        "ratio": round(float(np.median(ratios)), 2),
+        "one_s": one[:, 0].round(1).tolist(),
+        "two_s": two[:, 0].round(1).tolist(),
+        "one_cpu_s": one[:, 1].round(1).tolist(),
+        "two_cpu_s": two[:, 1].round(1).tolist(),
+        "ratio": round(float(ratio), 2),
+        "cpu_ratio": round(float(of_processors), 2),
         "same_bytes": same,
         "load": round(os.getloadavg()[0], 1),
         "cores": os.cpu_count(),
