@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -280,7 +281,9 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the line; what runs there is not ended by this."""
-        self.client.close(timeout=1)
+        # One that broke may not close in time: nothing waits for it.
+        with suppress(TimeoutError):
+            self.client.close(timeout=1)
 
 
 _connections: dict[Device, Connection] = {}
