@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from unet_engine.errors import Cancelled, EngineError
-from unet_engine.prediction.remote.dispatch import Dispatch, Job
+from unet_engine.prediction.remote.dispatch import Dispatch
+from unet_engine.prediction.remote.jobs import (
+    TileJob,
+    level_jobs,
+    sent_job,
+    stored_jobs,
+    unpacked,
+)
 from unet_engine.prediction.remote.orders import (
     PackedTile,
     PredictionHeader,
@@ -20,18 +27,14 @@ from unet_engine.prediction.remote.orders import (
 )
 from unet_engine.prediction.remote.pixels import PixelSender, without_pixels
 from unet_engine.prediction.remote.storage import (
-    CHUNKS_OF_LEVEL,
     WRITTEN,
     FilledChunks,
     WrittenBatch,
-    chunks_of_tiles,
     stored_run,
     tiles_of_batch,
 )
-from unet_engine.prediction.remote.tile_batches import iter_batches
 from unet_engine.remote.blobs import send_blob
 from unet_engine.remote.connection import LineLostError, connect
-from unet_engine.remote.packing import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from unet_engine.prediction.empty_tiles import EmptyTiles
     from unet_engine.prediction.outputs import Output
     from unet_engine.prediction.plan import PredictionPlan
-    from unet_engine.prediction.remote.pixels import SentPixels
     from unet_engine.prediction.remote.storage import StoredRun, WrittenMark
     from unet_engine.remote.connection import Connection
     from unet_engine.stopping import Stop
@@ -65,16 +67,6 @@ _RETRY_S = 1.0
 
 _CLOSE_S = 0.5
 """Seconds in which workers learn that a run ended; who stops it waits for that."""
-
-
-@dataclass(eq=False)
-class _Tile(Job):
-    """A tile on its way with its pixels; or, without, several that are stored."""
-
-    index: Index = ()
-    tile: Tile | None = None
-    sent: SentPixels | None = None
-    numbers: tuple[int, ...] = ()
 
 
 class RemotePredictor:
@@ -134,7 +126,7 @@ class RemotePredictor:
         self._local: AnyPredictor | None = None
         self._retreats: tuple[str, ...] = ()
         self._lost: tuple[str, ...] = ()
-        self._dispatch: Dispatch[_Tile] = Dispatch(stop)
+        self._dispatch: Dispatch[TileJob] = Dispatch(stop)
         self._image = image
         self._stored: StoredRun | None = None
         self._empty: EmptyTiles | None = None
@@ -199,7 +191,9 @@ class RemotePredictor:
         EngineError
             When a worker cannot compute a tile.
         """
-        return self._predicted(self._order(*place) for place in jobs)
+        return self._predicted(
+            sent_job(self._run, *place, self._sender.cut(*place)) for place in jobs
+        )
 
     def predict_stored(
         self, finished: AbstractSet[int]
@@ -210,7 +204,18 @@ class RemotePredictor:
         when the line is lost. Neighbouring tiles go to one worker, and in an order in
         which they share chunks of the image. Raises what ``predict_each`` does.
         """
-        return self._predicted(self._batches(finished))
+        plan, workers = self._header.plan, len(self._connection.workers)
+        most = tiles_of_batch(plan, workers, self._ready.device)
+        return self._predicted(
+            stored_jobs(
+                self._run,
+                plan,
+                self._image,
+                most=most,
+                finished=finished,
+                stop=self._stop,
+            )
+        )
 
     def share_storage(self, output: Output, empty: EmptyTiles | None = None) -> None:
         """Have workers open image and results themselves, if all of them can.
@@ -258,12 +263,7 @@ class RemotePredictor:
         """
         assert self._stored is not None
         multiscale = self._stored.targets[target].multiscale
-        corners = multiscale.corners(level)
-        parts = iter(lambda: tuple(islice(corners, CHUNKS_OF_LEVEL)), ())
-        jobs = (
-            _Tile("storage.fill_level", (self._run, target, level, part), "a level")
-            for part in parts
-        )
+        jobs = level_jobs(self._run, target, level, multiscale.corners(level))
         try:
             for _ in self._predicted(jobs):
                 pass
@@ -275,7 +275,7 @@ class RemotePredictor:
         return True
 
     def _predicted(
-        self, waiting: Iterator[_Tile]
+        self, waiting: Iterator[TileJob]
     ) -> Iterator[tuple[Index, Tile, Found]]:
         while self._local is None:
             try:
@@ -287,7 +287,7 @@ class RemotePredictor:
                 return
         yield from self._by_this_machine(waiting, self._local)
 
-    def _there(self, waiting: Iterator[_Tile]) -> Iterator[tuple[Index, Tile, Found]]:
+    def _there(self, waiting: Iterator[TileJob]) -> Iterator[tuple[Index, Tile, Found]]:
         for job, answer in self._dispatch.answers(self._connection, waiting):
             if isinstance(answer, UnknownRun):
                 self._prepare(self._connection, [answer.worker])
@@ -300,7 +300,7 @@ class RemotePredictor:
                 self._retreats = answer.retreats
                 self._dispatch.end(job)
                 assert job.tile is not None
-                yield job.index, job.tile, self._unpacked(answer)
+                yield job.index, job.tile, unpacked(answer)
             else:
                 assert job.tile is not None
                 assert job.sent is not None
@@ -309,7 +309,7 @@ class RemotePredictor:
                 self._dispatch.again(job)
 
     def _written(
-        self, job: _Tile, batch: WrittenBatch
+        self, job: TileJob, batch: WrittenBatch
     ) -> Iterator[tuple[Index, Tile, Found]]:
         self._retreats = batch.retreats
         if self._empty is not None:
@@ -323,40 +323,6 @@ class RemotePredictor:
             self._dispatch.end(job)
         for number in batch.numbers:
             yield *self._header.plan.at(number), WRITTEN
-
-    def _order(self, index: Index, tile: Tile) -> _Tile:
-        sent = self._sender.cut(index, tile)
-        return _Tile(
-            "prediction.predict_tile",
-            (self._run, index, tile, sent),
-            _title(tile),
-            index=index,
-            tile=tile,
-            sent=sent,
-        )
-
-    def _batches(self, finished: AbstractSet[int]) -> Iterator[_Tile]:
-        plan = self._header.plan
-        workers = len(self._connection.workers)
-        most = tiles_of_batch(plan, workers, self._ready.device)
-        chunks = chunks_of_tiles(self._image, len(plan.tiles.shape))
-        for numbers in iter_batches(plan, most=most, chunks=chunks, finished=finished):
-            if self._stop():
-                raise Cancelled("stopped")
-            yield _Tile(
-                "storage.predict_batch",
-                (self._run, numbers),
-                f"{_title(plan.at(numbers[0])[1])} and those around it",
-                numbers=numbers,
-            )
-
-    def _unpacked(self, tile: PackedTile) -> Found:
-        values = None if tile.values is None else unpack(tile.values)
-        if tile.labels is None:
-            assert values is not None
-            return values
-        maps = None if tile.object_maps is None else unpack(tile.object_maps)
-        return SegmentedTile(unpack(tile.labels), values, maps)
 
     def _begin(self) -> tuple[Connection, RunReady]:
         connection = connect(self._address, self._stop)
@@ -430,7 +396,7 @@ class RemotePredictor:
         return self._local
 
     def _by_this_machine(
-        self, waiting: Iterator[_Tile], local: AnyPredictor
+        self, waiting: Iterator[TileJob], local: AnyPredictor
     ) -> Iterator[tuple[Index, Tile, Found]]:
         pending = self._dispatch.pending[:]
         self._dispatch.pending.clear()
@@ -440,7 +406,3 @@ class RemotePredictor:
                 places = [(job.index, job.tile)]
             for place in places:
                 yield *place, local.predict(*place)
-
-
-def _title(tile: Tile) -> str:
-    return f"tile [{', '.join(f'{start}:{stop}' for start, stop in tile.inner)}]"
