@@ -106,7 +106,9 @@ def serving(
             number: _worker({**common, "env": {**environment, "TMPDIR": folder}})
             for number, environment in enumerate(environments)
         }
-        first = {"cls": Scheduler, "options": {**common, "port": port}}
+        # Its pages are for all who reach this machine, and show what runs.
+        options = {**common, "port": port, "dashboard": False}
+        first = {"cls": Scheduler, "options": options}
         try:
             cluster = SpecCluster(
                 workers=workers,
