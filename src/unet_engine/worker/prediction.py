@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +85,7 @@ def begin(run: str, header: PredictionHeader) -> RunReady | UnknownRun:
 
 
 def _opened(header: PredictionHeader, path: Path) -> _Run:
-    # Its file here has no name that a message could use.
-    checkpoint = replace(Checkpoint.load(path), path=None)
+    checkpoint = _model(path)
     stopped = Event()
     predictor = predictor_for(
         header.image,
@@ -97,6 +97,13 @@ def _opened(header: PredictionHeader, path: Path) -> _Run:
         block_edge=header.block_edge,
     )
     return _Run(header, predictor, header.image.data, stopped)
+
+
+@lru_cache(maxsize=2)
+def _model(path: Path) -> Checkpoint:
+    """Load a model, or return the same again: its network is then built already."""
+    # Its file here has no name that a message could use.
+    return replace(Checkpoint.load(path), path=None)
 
 
 def known_run(run: str) -> _Run | UnknownRun:

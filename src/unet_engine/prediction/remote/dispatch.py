@@ -25,6 +25,10 @@ _AHEAD = 2
 """Jobs of each worker that are on their way: one that is computed, and one that
 arrives meanwhile. With more, tiles of a viewport that moved would come late."""
 
+_ALONE_S = 0.03
+"""Seconds after which the second jobs follow the first ones: what is ordered within
+10 ms travels together, and the first tile would wait for the second."""
+
 _LOOK_S = 10.0
 """Seconds between two looks at which workers there are."""
 
@@ -75,6 +79,7 @@ class Dispatch(Generic[_Job]):
         self.pending: list[_Job] = []
         self._connection: Connection
         self._looked = time.monotonic()
+        self._begun = False
 
     def answers(
         self, connection: Connection, waiting: Iterator[_Job]
@@ -101,6 +106,9 @@ class Dispatch(Generic[_Job]):
                 following = next(waiting, None)
                 if following is None:
                     break
+                if not self._begun and len(self.pending) == len(connection.workers):
+                    self._begun = True
+                    time.sleep(_ALONE_S)
                 self.pending.append(following)
                 self.again(following)
             if not self.pending:

@@ -131,7 +131,7 @@ class RemotePredictor:
         self._stored: StoredRun | None = None
         self._empty: EmptyTiles | None = None
         try:
-            self._connection, self._ready = self._begin()
+            self._connection, self._ready = self._begin(stop)
         except LineLostError:
             # As when the first worker ended just then.
             if not self._find_again():
@@ -324,8 +324,8 @@ class RemotePredictor:
         for number in batch.numbers:
             yield *self._header.plan.at(number), WRITTEN
 
-    def _begin(self) -> tuple[Connection, RunReady]:
-        connection = connect(self._address, self._stop)
+    def _begin(self, stop: Stop) -> tuple[Connection, RunReady]:
+        connection = connect(self._address, stop)
         first, *others = connection.addresses
         ready = self._prepare(connection, [first])
         # All compute in the blocks of the first, so that tiles do not depend on whose.
@@ -372,11 +372,17 @@ class RemotePredictor:
     def _find_again(self) -> bool:
         """Seek the line for a while; True when it is there again."""
         until = time.monotonic() + _FIND_AGAIN_S
+
+        def ended() -> bool:
+            return self._stop() or time.monotonic() > until
+
         while time.monotonic() < until:
             try:
-                self._connection, self._ready = self._begin()
+                self._connection, self._ready = self._begin(ended)
             except Cancelled:
-                raise
+                if self._stop():
+                    raise
+                return False
             except EngineError:
                 wait_until = time.monotonic() + _RETRY_S
                 while time.monotonic() < wait_until:

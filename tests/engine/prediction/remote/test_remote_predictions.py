@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import closing
+from threading import Timer
 
 import numpy as np
 import psutil
@@ -11,6 +12,7 @@ import torch
 
 from unet_engine import Image, ModelSpec, PredictConfig, denoise, predict
 from unet_engine.errors import EngineError
+from unet_engine.generators import drain
 from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.segmentation import iter_predict
 from unet_engine.remote import connection as connections
@@ -138,6 +140,21 @@ def test_a_worker_that_is_killed_changes_nothing(image, model):
     there = predict(image, model, _config(device=DEVICE), stop=kill_one)
 
     assert killed
+    np.testing.assert_array_equal(there.probabilities, here.probabilities)
+
+
+def test_a_worker_that_is_slow_changes_nothing(image, model):
+    here = predict(image, model, _config(device="cpu"))
+    run = iter_predict(image, model, _config(device=DEVICE))
+    next(run)
+    slow = _workers()[0]
+    slow.suspend()
+    # As when another program takes all of its processors for a while.
+    resuming = Timer(2.0, slow.resume)
+    resuming.start()
+    there = drain(run)
+    resuming.join()
+
     np.testing.assert_array_equal(there.probabilities, here.probabilities)
 
 
