@@ -22,10 +22,10 @@ from unet_engine.prediction.plan import current_place, plan_prediction
 from unet_engine.prediction.remote.orders import SegmentedTile
 from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.remote.storage import WrittenMark
+from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
-    named_tile,
 )
 from unet_engine.prediction.tile_predictor import TilePredictor, read_tile
 from unet_engine.stopping import never

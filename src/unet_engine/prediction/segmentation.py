@@ -45,10 +45,10 @@ from unet_engine.prediction.remote.storage import WrittenMark, WrittenTile
 from unet_engine.prediction.scale import describe_scale, scale_of
 from unet_engine.prediction.scaled_predictor import on_grid_of_model
 from unet_engine.prediction.size_estimate import settled_size
+from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
-    named_tile,
 )
 from unet_engine.prediction.tile_predictor import read_tile
 from unet_engine.stopping import never

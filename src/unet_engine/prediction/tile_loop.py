@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from unet_engine.errors import Cancelled, DataError
 from unet_engine.images import Normalisation
 from unet_engine.prediction.plan import nearest_first
 from unet_engine.prediction.remote.predictor import RemotePredictor
+from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_predictor import read_tile
 
 if TYPE_CHECKING:
@@ -162,17 +162,6 @@ class TileLoop:
                 self._stopped = True
                 return
             yield index, tile
-
-
-@contextmanager
-def named_tile(index: Index, tile: Tile) -> Iterator[None]:
-    """Name the tile whose data could not be read or written."""
-    try:
-        yield
-    except DataError as error:
-        place = ", ".join(f"{start}:{stop}" for start, stop in tile.inner)
-        plane = f" of plane {', '.join(map(str, index))}" if index else ""
-        raise DataError(f"tile [{place}]{plane}: {error}") from error
 
 
 def measure_normalisation(

@@ -22,7 +22,7 @@ from unet_engine.prediction.remote.storage import (
     WrittenBatch,
     probe_of,
 )
-from unet_engine.prediction.tile_loop import named_tile
+from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.stopping import never
 from unet_engine.worker.prediction import known_run
 

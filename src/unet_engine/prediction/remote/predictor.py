@@ -33,6 +33,7 @@ from unet_engine.prediction.remote.storage import (
     stored_run,
     tiles_of_batch,
 )
+from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.remote.blobs import send_blob
 from unet_engine.remote.connection import LineLostError, connect
 
@@ -191,9 +192,12 @@ class RemotePredictor:
         EngineError
             When a worker cannot compute a tile.
         """
-        return self._predicted(
-            sent_job(self._run, *place, self._sender.cut(*place)) for place in jobs
-        )
+        return self._predicted(self._cut(place) for place in jobs)
+
+    def _cut(self, place: tuple[Index, Tile]) -> TileJob:
+        with named_tile(*place):
+            sent = self._sender.cut(*place)
+        return sent_job(self._run, *place, sent)
 
     def predict_stored(
         self, finished: AbstractSet[int]

@@ -202,7 +202,7 @@ def test_another_version_is_refused(monkeypatch):
 def test_what_a_worker_cannot_read_is_said_here(image, model):
     broken = Image.from_array(_Broken(image.data), "ZYX", name="broken")
 
-    with pytest.raises(EngineError, match="disk gone"):
+    with pytest.raises(EngineError, match=r"tile \[.*disk gone"):
         predict(broken, model, PredictConfig(tile=64, device=DEVICE))
 
 
