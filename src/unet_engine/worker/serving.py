@@ -28,6 +28,9 @@ _SETTINGS = {
     "distributed.worker.http.routes": [],
     # The line to a worker that ended is closed at once; nobody waits for it long.
     "distributed.comm.timeouts.connect": "5s",
+    # One that was frozen is given up, and its tiles go to others; a busy one answers
+    # within some seconds.
+    "distributed.scheduler.worker-ttl": "60s",
     # What fills the memory is a network, which spilling results does not help.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -35,6 +35,9 @@ strokes that were made meanwhile are sent after it."""
 _FIND_AGAIN_S = 180.0
 """Seconds for which a line that broke is tried again, before this machine goes on."""
 
+_STOPPING_S = 2.0
+"""Seconds for which an answer is awaited after a stop: longer, the line is lost."""
+
 _RETRY_S = 1.0
 """Seconds between two trials."""
 
@@ -124,6 +127,8 @@ class _Training:
             try:
                 yield from self._begin(connection)
                 return (yield from self._follow(connection))
+            except Cancelled:
+                return self._so_far("It was stopped while the worker did not answer.")
             except LineLostError as error:
                 yield Note(
                     f"{_sentence(error)} The training goes on there, and is sought; "
@@ -155,7 +160,8 @@ class _Training:
             if self._stop() and not stopping:
                 stopping = True
                 self._ask(connection, "training.stop", self._run)
-            self._send_changes(connection)
+            if not stopping:
+                self._send_changes(connection)
             news: TrainingNews | None = self._ask(
                 connection,
                 "training.news",
@@ -202,7 +208,7 @@ class _Training:
         if not self._changed:
             return
         pairs = self._sender.pack(self._pairs)
-        send_blobs(connection, self._sender.contents, self._worker, stop=never)
+        send_blobs(connection, self._sender.contents, self._worker, stop=self._stop)
         self._ask(connection, "training.update", self._run, pairs)
         self._changed = False
 
@@ -219,9 +225,22 @@ class _Training:
         return Checkpoint.from_bytes(content)
 
     def _ask(self, connection: Connection, name: str, *arguments: object) -> Any:
-        # What was learned is fetched even while it is being stopped.
-        answer = connection.ask(name, *arguments, workers=[self._worker], stop=never)
+        answer = connection.ask(
+            name, *arguments, workers=[self._worker], stop=self._patience()
+        )
         return answer[self._worker]
+
+    def _patience(self) -> Stop:
+        """Return what ends the wait for one answer: a stop, and none for a while.
+
+        What was learned is fetched even while the training is being stopped.
+        """
+        started = time.monotonic()
+
+        def late() -> bool:
+            return self._stop() and time.monotonic() - started > _STOPPING_S
+
+        return late
 
     def _sought(self) -> Connection | None:
         """Seek the line for a while; None when it is not found, or on a stop."""

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from unet_engine import FineTuneConfig, ModelSpec
-from unet_engine.errors import DataError
+from unet_engine.errors import Cancelled, DataError
 from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.remote import connection as connections
@@ -230,3 +230,30 @@ def test_without_the_line_this_machine_goes_on_with_a_word(start, monkeypatch):
     assert any(isinstance(e, Note) and "This machine goes on" in e.line for e in events)
     assert any("was lost" in note for note in found.notes)
     assert found.steps
+
+
+def test_a_stop_does_not_wait_for_a_worker_that_is_silent(start, monkeypatch):
+    monkeypatch.setattr(there, "_STOPPING_S", 0.1)
+    stopped, silent = [], []
+    ask = connections.Connection.ask
+
+    def silenced(self, name, *arguments, stop, **rest):
+        if name == "training.news" and stopped:
+            silent.append(name)
+            while not stop():
+                pass
+            raise Cancelled("stopped")
+        return ask(self, name, *arguments, stop=stop, **rest)
+
+    monkeypatch.setattr(connections.Connection, "ask", silenced)
+    run = iter_fine_tune_there(
+        start, [_pair(8), _pair(9)], CONFIG, stop=lambda: bool(stopped)
+    )
+    found, _ = _drained(
+        run,
+        lambda event: stopped.append(event) if isinstance(event, Validation) else None,
+    )
+
+    assert silent
+    assert found.stopped
+    assert "did not answer" in found.notes[0]
