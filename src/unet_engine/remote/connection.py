@@ -156,7 +156,14 @@ class Connection:
         ----------
         name, *arguments
             As of ``calls.call``.
+
+        Raises
+        ------
+        LineLostError
+            When the line is closed.
         """
+        if not self.alive:
+            raise self.lost()
         # Workers that are started anew have other addresses.
         workers = None if len(self.workers) == len(self._known) else self.addresses
         return self.client.submit(call, name, *arguments, pure=False, workers=workers)
