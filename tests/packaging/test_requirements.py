@@ -51,7 +51,7 @@ def test_an_extra_names_the_binding_and_brings_napari(binding: str) -> None:
 
 @pytest.mark.slow
 def test_what_the_engine_imports_is_required() -> None:
-    extras = ["bioimageio", "bioio", "geff", "parquet", "remote"]
+    extras = ["bioimageio", "bioio", "distributed", "geff", "parquet", "remote"]
     direct = {canonicalize_name(r.name) for r in of_this_project(extras)}
     # zarr is required, and what its codecs are made with is part of its interface.
     needed = distributions_of(imported(ROOT / "src"))
