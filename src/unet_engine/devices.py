@@ -59,6 +59,11 @@ def checked_device(device: str) -> Device:
     device, token = split_token(device)
     if found is None or not 0 < int(found[2]) < 2**16:
         shown = _SECRET.sub("…", device)
+        if is_remote(device) and "://" in device:
+            raise SpecError(
+                f"{shown!r} has no host or no port from 1 to 65535; use "
+                "tcp://host:port, as napari-unet worker prints it"
+            )
         raise SpecError(f"there is no device {shown!r}; use {CHOICES}")
     if token:
         _tokens[host_and_port(device)] = token

@@ -419,7 +419,8 @@ def _client(device: Device) -> Client:
     from distributed import Client
 
     # Its traceback of a line that is lost adds nothing to the message about it.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    for name in ("distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     host, port = host_and_port(device)
     host = f"[{host}]" if ":" in host else host
     try:

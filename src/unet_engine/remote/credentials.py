@@ -68,7 +68,13 @@ def kept_token(path: Path) -> str:
         raise EngineError(
             f"{path} cannot hold a token ({error}); name another file for it"
         ) from error
-    _private_key(token)
+    try:
+        _private_key(token)
+    except EngineError as error:
+        raise EngineError(
+            f"{path} holds something else than a token; delete it to have one made, "
+            "or name another file for it"
+        ) from error
     return token
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -57,6 +58,12 @@ def local_scheduler(count: int) -> Device:
     EngineError
         When they cannot be started.
     """
+    most = max(2, os.cpu_count() or 1)
+    if count > most:
+        raise EngineError(
+            f"this machine has processors for {most} processes; use local:{most}, or "
+            "fewer"
+        )
     with _lock:
         known = _started.get(count)
         if known is not None and known.process.poll() is None:

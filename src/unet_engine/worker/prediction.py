@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from distributed import get_worker
 
+from unet_engine.errors import Cancelled
 from unet_engine.labels import most_probable_class
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.prediction.remote.orders import (
@@ -122,12 +123,7 @@ def predict_tile(
     -------
     PackedTile or tuple or UnknownRun
         The box of pixels that lack, in place of the tile; or that this worker, which
-        may have been started anew, has to get the header of the run.
-
-    Raises
-    ------
-    Cancelled
-        When the run was ended.
+        may have been started anew or have ended the run, has to get its header.
     """
     known = known_run(run)
     if isinstance(known, UnknownRun):
@@ -138,6 +134,9 @@ def predict_tile(
             found = known.predictor.predict(index, tile)
         except MissingPixelsError as error:
             return error.box
+        except Cancelled:
+            # The run was ended, and nobody waits for this: no error to be printed.
+            return UnknownRun(get_worker().address)
     return _packed(known, found)
 
 

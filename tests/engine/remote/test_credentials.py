@@ -82,7 +82,7 @@ def test_a_token_file_is_made_once_and_refused_when_it_holds_something_else(tmp_
     assert kept_token(path) == token
     assert os.name == "nt" or path.stat().st_mode & 0o077 == 0
     path.write_text("not a token")
-    with pytest.raises(EngineError, match="cut off"):
+    with pytest.raises(EngineError, match="delete it"):
         kept_token(path)
     with pytest.raises(EngineError, match="name another file"):
         kept_token(tmp_path)
@@ -106,7 +106,7 @@ def test_any_text_is_a_device_or_refused_in_one_line(text):
      "tcp://gpu:99999", "http://gpu:80", "tcp://a b:80", "cuda:1:2"],
 )  # fmt: skip
 def test_what_is_no_device_is_refused_with_the_choices(device):
-    with pytest.raises(SpecError, match=r"local:2 .* tcp://host:port"):
+    with pytest.raises(SpecError, match="tcp://host:port"):
         checked_device(device)
 
 

@@ -83,12 +83,14 @@ def run(*, options: WorkerOptions = WorkerOptions()) -> int:
     napari-unet worker --host 0.0.0.0 --token-file ~/worker-token
     napari-unet worker --join tcp://TOKEN@gpu-server:8786
     """
+    from unet_engine.remote.connection import check_reachable
     from unet_engine.remote.credentials import kept_token, new_token
     from unet_engine.worker.serving import joining, serving
 
     _check(options)
     with stop_on_interrupt("ending; once more ends at once") as stop:
         if options.join:
+            check_reachable(checked_device(options.join))
             print("computing; interrupt to end", flush=True)
             joining(options.join, options.processes, options.device, stop)
             return 0

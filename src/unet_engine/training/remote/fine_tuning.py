@@ -108,6 +108,7 @@ class _Training:
         self._before: Validation | None = None
         self._best: tuple[Validation, Checkpoint] | None = None
         self._steps = 0
+        self._left = config.minutes
 
     def _described(self) -> TrainingHeader:
         start, *other = self._models
@@ -130,6 +131,8 @@ class _Training:
             except Cancelled:
                 return self._so_far("It was stopped while the worker did not answer.")
             except LineLostError as error:
+                # The search takes nothing from the time to train.
+                self._left = self._minutes_left()
                 yield Note(
                     f"{_sentence(error)} The training goes on there, and is sought; "
                     "what is painted meanwhile is sent when it is found."
@@ -259,13 +262,17 @@ class _Training:
     def _here(self) -> Generator[TrainingEvent, None, FineTuned]:
         """Go on without the worker: from the best model so far, on this machine."""
         note = f"The connection to {self._config.device} was lost."
-        if self._stop() or self._minutes_left() == 0:
+        if self._stop() or (self._config.minutes and not self._left):
             return self._so_far(note)
-        yield Note(f"{note} This machine goes on from the best model that arrived.")
+        yield Note(
+            f"{note} This machine goes on from the best model that arrived."
+            if self._best
+            else f"{note} Nothing better had arrived, so this machine begins anew."
+        )
         start = self._best[1] if self._best is not None else self._checkpoint
         config = replace(self._config, device="auto")
         if config.minutes:
-            config = replace(config, minutes=self._minutes_left())
+            config = replace(config, minutes=self._left)
         result = yield from iter_fine_tune(
             start,
             self._pairs,
@@ -278,7 +285,7 @@ class _Training:
 
     def _minutes_left(self) -> float:
         if not self._config.minutes:
-            return float("inf")
+            return 0.0
         gone = (time.monotonic() - self._started) / 60
         return max(0.0, self._config.minutes - gone)
 
@@ -288,10 +295,17 @@ class _Training:
         Raises
         ------
         Cancelled
-            When none has.
+            When none has, after a stop.
+        EngineError
+            When none has, as the line was lost.
         """
-        if self._before is None:
+        if self._before is None and self._stop():
             raise Cancelled(note)
+        if self._before is None:
+            raise EngineError(
+                f"{note[:-1]} before the training had begun, and its time is over; "
+                "start the worker there and run it again, or choose another device"
+            )
         after, model = self._best or (self._before, self._checkpoint)
         return FineTuned(
             checkpoint=model,
@@ -299,7 +313,7 @@ class _Training:
             before=self._before,
             after=replace(after, checkpoint=None),
             steps=self._steps,
-            stopped=True,
+            stopped=self._stop(),
             notes=(note,),
         )
 

@@ -210,3 +210,8 @@ class _Broken:
         if self._reads > 6:
             raise OSError("disk gone")
         return self._data[key]
+
+
+def test_more_processes_than_processors_are_refused(image, model):
+    with pytest.raises(EngineError, match="or fewer"):
+        predict(image, model, PredictConfig(device="local:999"))
