@@ -49,3 +49,19 @@ def most_probable_class(
         np.putmask(labels, probability > best, label)
         best = np.maximum(best, probability)
     return labels
+
+
+def classes_and_maps(
+    found: npt.NDArray[np.float32], classes: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Split what a predictor gives into labels, their probabilities and object maps.
+
+    Parameters
+    ----------
+    found
+        ``(classes + maps, *spatial)``.
+    classes
+        How many of the channels are probabilities.
+    """
+    probabilities, maps = np.split(found, [classes])
+    return most_probable_class(probabilities), probabilities, maps

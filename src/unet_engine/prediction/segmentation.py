@@ -7,8 +7,6 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from unet_engine.compute import calibration
 from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
@@ -17,7 +15,7 @@ from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
-from unet_engine.labels import most_probable_class
+from unet_engine.labels import classes_and_maps
 from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.config import PredictConfig
@@ -57,6 +55,7 @@ from unet_engine.tiling.tiles import Tile, TilePlan
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
+    import numpy as np
     import numpy.typing as npt
 
     from unet_engine.images import Image, Normalisation
@@ -391,7 +390,8 @@ def _kept(
         results.count(run.plan.number(index, tile))
         return _written(results, index, tile)
     if not isinstance(found, SegmentedTile):
-        found = _segmented(found, run)
+        classes = len(run.checkpoint.spec.classes)
+        found = SegmentedTile(*classes_and_maps(found, classes))
     maps = {"object_maps": found.object_maps} if run.config.object_maps else {}
     results.write(index, tile, found.labels, found.probabilities, **maps)
     return found
@@ -413,11 +413,6 @@ def _written(results: Output, index: Index, tile: Tile) -> SegmentedTile:
         stored(values, channels(values)),
         stored(maps, channels(maps)),
     )
-
-
-def _segmented(found: npt.NDArray[np.float32], run: PredictionRun) -> SegmentedTile:
-    probabilities, maps = np.split(found, [len(run.checkpoint.spec.classes)])
-    return SegmentedTile(most_probable_class(probabilities), probabilities, maps)
 
 
 def _check_unchanged(run: PredictionRun) -> None:

@@ -33,21 +33,30 @@ class Packed:
 
 def pack(array: npt.NDArray[Any]) -> Packed:
     """Compress an array of numbers."""
-    import imagecodecs
-
     array = np.ascontiguousarray(array)
     planes = array.view(np.uint8).reshape(-1, array.itemsize).T
-    content = imagecodecs.zstd_encode(planes.tobytes(), level=_LEVEL)
-    return Packed(bytes(content), array.dtype.str, array.shape)
+    return Packed(compressed(planes.tobytes()), array.dtype.str, array.shape)
 
 
 def unpack(packed: Packed) -> npt.NDArray[Any]:
     """Return the array that was packed; it can be written to."""
-    import imagecodecs
-
     dtype = np.dtype(packed.dtype)
     if not np.prod(packed.shape, dtype=np.int64):
         return np.empty(packed.shape, dtype)
-    content = np.frombuffer(imagecodecs.zstd_decode(packed.content), np.uint8)
+    content = np.frombuffer(decompressed(packed.content), np.uint8)
     values = np.ascontiguousarray(content.reshape(dtype.itemsize, -1).T)
     return values.reshape(-1).view(dtype).reshape(packed.shape)
+
+
+def compressed(content: bytes) -> bytes:
+    """Return bytes as they go over the line, compressed with Zstandard."""
+    import imagecodecs
+
+    return bytes(imagecodecs.zstd_encode(content, level=_LEVEL))
+
+
+def decompressed(content: bytes) -> bytes:
+    """Return the bytes that were compressed."""
+    import imagecodecs
+
+    return bytes(imagecodecs.zstd_decode(content))

@@ -21,12 +21,11 @@ from unet_engine.interactive.remote.orders import (
 )
 from unet_engine.interactive.remote.strokes import ReceivedStrokes
 from unet_engine.interactive.stages import StageMemory
-from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.pixel_classification.feature_cache import FeatureCache
 from unet_engine.pixel_classification.features import FeatureExtractor
 from unet_engine.prediction.remote.pixels import MissingPixelsError
 from unet_engine.remote.packing import pack
-from unet_engine.worker.blobs import path_of
+from unet_engine.worker.models import model_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,9 +99,9 @@ def begin(session: str, header: LiveHeader) -> None:
         When they were not.
     """
     extractor = FeatureExtractor(
-        _model(header.network),
+        model_of(header.network) if header.network else None,
         choose_device("auto"),
-        tuned=_model(header.tuned),
+        tuned=model_of(header.tuned) if header.tuned else None,
         average=header.averaged,
     )
     with _lock:
@@ -257,12 +256,3 @@ def _lacking(
         for parcel in parcels
         if live.images[parcel.key].pixels is error.source
     )
-
-
-def _model(digest: str) -> Checkpoint | None:
-    if not digest:
-        return None
-    path = path_of(digest)
-    if path is None:
-        raise DataError("the models of the features were not sent; start Live again")
-    return replace(Checkpoint.load(path), path=None)

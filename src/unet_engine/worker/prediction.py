@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from distributed import get_worker
 
 from unet_engine.errors import Cancelled
-from unet_engine.labels import most_probable_class
-from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.labels import classes_and_maps
 from unet_engine.prediction.remote.orders import (
     PackedTile,
     PredictionHeader,
@@ -25,10 +22,9 @@ from unet_engine.prediction.remote.pixels import MissingPixelsError, PartialArra
 from unet_engine.prediction.scaled_predictor import predictor_for
 from unet_engine.remote.packing import pack
 from unet_engine.worker.blobs import path_of
+from unet_engine.worker.models import model_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from unet_engine.places import Index
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.empty_tiles import EmptyTiles
@@ -74,10 +70,9 @@ def begin(run: str, header: PredictionHeader) -> RunReady | UnknownRun:
     with _lock:
         known = _runs.get(run)
         if known is None:
-            path = path_of(header.model)
-            if path is None:
+            if path_of(header.model) is None:
                 return UnknownRun()
-            known = _runs[run] = _opened(header, path)
+            known = _runs[run] = _opened(header)
             while len(_runs) > _KEPT_RUNS:
                 _end(_runs.popitem(last=False)[1])
         _runs.move_to_end(run)
@@ -85,12 +80,11 @@ def begin(run: str, header: PredictionHeader) -> RunReady | UnknownRun:
     return RunReady(predictor.device, predictor.block_edge, predictor.notes)
 
 
-def _opened(header: PredictionHeader, path: Path) -> _Run:
-    checkpoint = _model(path)
+def _opened(header: PredictionHeader) -> _Run:
     stopped = Event()
     predictor = predictor_for(
         header.image,
-        checkpoint,
+        model_of(header.model),
         header.config,
         header.normalisation,
         header.plan,
@@ -98,13 +92,6 @@ def _opened(header: PredictionHeader, path: Path) -> _Run:
         block_edge=header.block_edge,
     )
     return _Run(header, predictor, header.image.data, stopped)
-
-
-@lru_cache(maxsize=2)
-def _model(path: Path) -> Checkpoint:
-    """Load a model, or return the same again: its network is then built already."""
-    # Its file here has no name that a message could use.
-    return replace(Checkpoint.load(path), path=None)
 
 
 def known_run(run: str) -> _Run | UnknownRun:
@@ -142,16 +129,17 @@ def predict_tile(
 
 def _packed(known: _Run, found: Any) -> PackedTile:
     header = known.header
-    probabilities, maps = np.split(found, [header.classes])
-    labels = None
-    if header.classes:
-        labels = pack(most_probable_class(probabilities))
-    wanted = header.sends_probabilities or not header.classes
+    retreats = known.predictor.retreats
+    if not header.classes:
+        return PackedTile(
+            labels=None, values=pack(found), object_maps=None, retreats=retreats
+        )
+    labels, probabilities, maps = classes_and_maps(found, header.classes)
     return PackedTile(
-        labels=labels,
-        values=pack(found if not header.classes else probabilities) if wanted else None,
-        object_maps=pack(maps) if len(maps) and header.classes else None,
-        retreats=known.predictor.retreats,
+        labels=pack(labels),
+        values=pack(probabilities) if header.sends_probabilities else None,
+        object_maps=pack(maps) if len(maps) else None,
+        retreats=retreats,
     )
 
 

@@ -6,13 +6,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from distributed import get_worker
 
 from unet_engine.errors import Cancelled
 from unet_engine.images.zarr.chunks import ChunkCache
 from unet_engine.images.zarr.storage import read_bytes
-from unet_engine.labels import most_probable_class
+from unet_engine.labels import classes_and_maps
 from unet_engine.prediction.disk_target import flush, named_errors
 from unet_engine.prediction.empty_tiles import EmptyTiles
 from unet_engine.prediction.remote.orders import UnknownRun
@@ -29,6 +28,7 @@ from unet_engine.worker.prediction import known_run
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from unet_engine.images import Image
@@ -167,9 +167,9 @@ def fill_level(
 def _blocks(
     header: PredictionHeader, found: npt.NDArray[np.float32]
 ) -> dict[Content, npt.NDArray[Any]]:
-    probabilities, maps = np.split(found, [header.classes])
+    labels, probabilities, maps = classes_and_maps(found, header.classes)
     return {
-        "labels": most_probable_class(probabilities),
+        "labels": labels,
         "probabilities": probabilities,
         "object maps": maps,
     }

@@ -27,6 +27,7 @@ from unet_engine.training.fine_tuning import iter_fine_tune
 from unet_engine.training.remote.orders import TrainingNews
 from unet_engine.training.remote.sending import unpack_pairs
 from unet_engine.worker.blobs import keep, path_of
+from unet_engine.worker.models import model_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +108,8 @@ def start(run: str, header: TrainingHeader) -> str:
         ended = [name for name, one in _runs.items() if one.result or one.error]
         for name in ended[:-_KEPT_RUNS]:
             del _runs[name]
-    begin = _checkpoint(header.start)
-    other = _checkpoint(header.features_from) if header.features_from else None
+    begin = model_of(header.start)
+    other = model_of(header.features_from) if header.features_from else None
     Thread(
         target=_train, args=(known, header, begin, other, pairs), daemon=True
     ).start()
@@ -221,10 +222,3 @@ def _read(digest: str) -> bytes:
     if path is None:
         raise DataError("what the training learns from was not sent; start it again")
     return path.read_bytes()
-
-
-def _checkpoint(digest: str) -> Checkpoint:
-    path = path_of(digest)
-    if path is None:
-        raise DataError("the model to start from was not sent; start it again")
-    return replace(Checkpoint.load(path), path=None)

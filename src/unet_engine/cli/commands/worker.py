@@ -80,7 +80,7 @@ def run(*, options: WorkerOptions = WorkerOptions()) -> int:
     Examples
     --------
     napari-unet worker
-    napari-unet worker --host 0.0.0.0 --token-file ~/worker-token
+    napari-unet worker --host 0.0.0.0 --token-file ~/unet-token
     napari-unet worker --join tcp://TOKEN@gpu-server:8786
     """
     from unet_engine.remote.connection import check_reachable

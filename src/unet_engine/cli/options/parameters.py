@@ -68,14 +68,10 @@ def parse_source(kind: Any, tokens: Sequence[Token]) -> Path:
     ValueError
         When it is empty, or the address of something else.
     """
-    text = tokens[-1].value
-    if address_of(text) is None:
-        return parse_path(kind, tokens)
-    if ZARR_SUFFIX in text.lower():
-        return Path(text)
-    raise ValueError(
-        f"{text} is the address of something that is no zarr; copy the file to this "
-        "computer and give its path"
+    return _parse_zarr(
+        tokens,
+        "{} is the address of something that is no zarr; copy the file to this "
+        "computer and give its path",
     )
 
 
@@ -87,16 +83,21 @@ def parse_result(kind: Any, tokens: Sequence[Token]) -> Path:
     ValueError
         When it is empty, or the address of something else.
     """
+    return _parse_zarr(
+        tokens,
+        "{} is an address, and results at an address are zarrs; let it end in "
+        f"{ZARR_SUFFIX}, or give a path of this computer",
+    )
+
+
+def _parse_zarr(tokens: Sequence[Token], otherwise: str) -> Path:
     text = tokens[-1].value
     if address_of(text) is None:
-        return parse_path(kind, tokens)
+        return parse_path(Path, tokens)
     # A label image lies in the zarr of its image.
     if ZARR_SUFFIX in text.lower():
         return Path(text)
-    raise ValueError(
-        f"{text} is an address, and results at an address are zarrs; let it end in "
-        f"{ZARR_SUFFIX}, or give a path of this computer"
-    )
+    raise ValueError(otherwise.format(text))
 
 
 def parse_paths(kind: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:

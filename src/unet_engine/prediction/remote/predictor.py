@@ -36,6 +36,7 @@ from unet_engine.prediction.remote.storage import (
 from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.remote.blobs import send_blob
 from unet_engine.remote.connection import LineLostError, connect
+from unet_engine.remote.seeking import sought
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,9 +63,6 @@ if TYPE_CHECKING:
 
 _FIND_AGAIN_S = 20.0
 """Seconds for which a line that broke is tried again, before this machine goes on."""
-
-_RETRY_S = 1.0
-"""Seconds between two trials."""
 
 _CLOSE_S = 0.5
 """Seconds in which workers learn that a run ended; who stops it waits for that."""
@@ -375,27 +373,11 @@ class RemotePredictor:
 
     def _find_again(self) -> bool:
         """Seek the line for a while; True when it is there again."""
-        until = time.monotonic() + _FIND_AGAIN_S
-
-        def ended() -> bool:
-            return self._stop() or time.monotonic() > until
-
-        while time.monotonic() < until:
-            try:
-                self._connection, self._ready = self._begin(ended)
-            except Cancelled:
-                if self._stop():
-                    raise
-                return False
-            except EngineError:
-                wait_until = time.monotonic() + _RETRY_S
-                while time.monotonic() < wait_until:
-                    if self._stop():
-                        raise Cancelled("stopped") from None
-                    time.sleep(0.05)
-                continue
-            return True
-        return False
+        found = sought(self._begin, _FIND_AGAIN_S, self._stop)
+        if found is None:
+            return False
+        self._connection, self._ready = found
+        return True
 
     def _go_on_here(self, block_edge: int) -> AnyPredictor:
         self._lost += (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import Cancelled, EngineError
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.remote.blobs import digest_of, fetch_blob, send_blobs
 from unet_engine.remote.connection import LineLostError, connect
+from unet_engine.remote.seeking import sought
 from unet_engine.stopping import never
 from unet_engine.training.data.sources import Source
 from unet_engine.training.events import FineTuned, Note, Preparing, Step, Validation
@@ -37,9 +39,6 @@ _FIND_AGAIN_S = 180.0
 
 _STOPPING_S = 2.0
 """Seconds for which an answer is awaited after a stop: longer, the line is lost."""
-
-_RETRY_S = 1.0
-"""Seconds between two trials."""
 
 
 def iter_fine_tune_there(
@@ -247,17 +246,12 @@ class _Training:
 
     def _sought(self) -> Connection | None:
         """Seek the line for a while; None when it is not found, or on a stop."""
-        until = time.monotonic() + _FIND_AGAIN_S
-        while time.monotonic() < until:
-            try:
-                return connect(self._config.device, self._stop)
-            except Cancelled:
-                return None
-            except EngineError:
-                again = time.monotonic() + _RETRY_S
-                while time.monotonic() < again and not self._stop():
-                    time.sleep(0.05)
-        return None
+        try:
+            return sought(
+                partial(connect, self._config.device), _FIND_AGAIN_S, self._stop
+            )
+        except Cancelled:
+            return None
 
     def _here(self) -> Generator[TrainingEvent, None, FineTuned]:
         """Go on without the worker: from the best model so far, on this machine."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.numpy
 
 from unet_engine.remote.blobs import digest_of
+from unet_engine.remote.packing import compressed, decompressed
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.remote.orders import SentPair
 
@@ -64,18 +65,10 @@ class PairSender:
         return SentPair(plain, image, labels)
 
     def _add(self, arrays: dict[str, Any]) -> str:
-        import imagecodecs
-
-        content = bytes(
-            imagecodecs.zstd_encode(safetensors.numpy.save(arrays), level=_LEVEL)
-        )
+        content = compressed(safetensors.numpy.save(arrays))
         digest = digest_of(content)
         self.contents[digest] = content
         return digest
-
-
-_LEVEL = 3
-"""Of Zstandard: higher ones take longer than a line of 20 Mbit/s gains."""
 
 
 def unpack_pairs(
@@ -90,11 +83,9 @@ def unpack_pairs(
     read
         Returns the bytes of a digest.
     """
-    import imagecodecs
 
     def arrays(digest: str) -> dict[str, Any]:
-        content = bytes(imagecodecs.zstd_decode(read(digest)))
-        return dict(safetensors.numpy.load(content))
+        return dict(safetensors.numpy.load(decompressed(read(digest))))
 
     return [
         TrainingPair(**arrays(one.image), **arrays(one.labels), **one.fields)
