@@ -161,9 +161,7 @@ class DiskOutput:
                 return NumberSet([(0, run.plan.total)])
             self._make_room()
             finished = self._finished_tiles.open(self._identity, self._inputs(run))
-            for target in self._targets:
-                for leftover in target.leftovers():
-                    leftover.unlink(missing_ok=True)
+            self._remove_leftovers()
             self._open(run, anew=not finished)
         self._begun = True
         return self._still_there(finished)
@@ -218,7 +216,11 @@ class DiskOutput:
             self._commit_in_time()
 
     def finish(
-        self, stop: Stop, fill: Callable[[int, int], bool] | None = None
+        self,
+        stop: Stop,
+        fill: Callable[[int, int], bool] | None = None,
+        *,
+        shared: bool = False,
     ) -> bool:
         """Make the smaller levels, or the TIFF; False when ``stop`` returned True.
 
@@ -228,6 +230,9 @@ class DiskOutput:
             Polled before every chunk.
         fill
             Fills a level of a target, by their numbers, in place of this process.
+        shared
+            Other processes wrote here: what one of them left when it was killed is
+            removed.
 
         Raises
         ------
@@ -242,11 +247,19 @@ class DiskOutput:
                 filled = None if fill is None else partial(fill, number)
                 if not target.finish(stop, {RECORD: self._identity}, filled):
                     return False
+            if shared:
+                self._remove_leftovers()
             self._finished_tiles.remove()
             for target in self._targets:
                 target.remove_store()
         self._complete = True
         return True
+
+    def _remove_leftovers(self) -> None:
+        """Delete chunks that were being written when a process was killed."""
+        for target in self._targets:
+            for leftover in target.leftovers():
+                leftover.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Delete what was begun, of which no tile is finished."""

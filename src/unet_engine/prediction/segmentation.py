@@ -373,7 +373,8 @@ def _fill(
         return False
     _check_unchanged(run)
     if isinstance(results, DiskOutput) and isinstance(predictor, RemotePredictor):
-        return results.finish(stop, predictor.fill_level if predictor.stores else None)
+        fill = predictor.fill_level if predictor.stores else None
+        return results.finish(stop, fill, shared=predictor.shared)
     return results.finish(stop)
 
 

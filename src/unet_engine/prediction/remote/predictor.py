@@ -250,6 +250,11 @@ class RemotePredictor:
         """Whether workers read and write tiles themselves."""
         return self._stored is not None and self._local is None
 
+    @property
+    def shared(self) -> bool:
+        """Whether workers opened the results, if only until the line was lost."""
+        return self._stored is not None
+
     def fill_level(self, target: int, level: int) -> bool:
         """Have workers fill a smaller level of a result that they wrote.
 

@@ -209,6 +209,16 @@ def test_results_that_cannot_be_written_are_named(
         drain(run)
 
 
+def test_what_a_killed_worker_left_half_written_is_removed(
+    image_path, model, tmp_path, expected, no_pixels_sent
+):
+    run = iter_predict(open_image(image_path), model, _config(), into=_output(tmp_path))
+    next(run)
+    (tmp_path / "p.ome.zarr" / "0" / "5.0123.partial").write_bytes(b"half")
+    drain(run)
+    assert _files(tmp_path) == expected
+
+
 def test_without_the_scheduler_this_process_ends_the_run(
     image_path, model, tmp_path, expected, monkeypatch, no_pixels_sent
 ):
