@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unet_engine.objects.splitting import BlockPixels, SplitRule, split_block
 from unet_engine.remote.connection import LineLostError, connect
+from unet_engine.remote.dispatch import Dispatch, FailedJobError, Job
 from unet_engine.remote.packing import Packed, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from distributed import Future
-
     from unet_engine.devices import Device
     from unet_engine.objects.components import Ints
-    from unet_engine.remote.connection import Connection
     from unet_engine.stopping import Stop
-
-_AHEAD = 2
-"""Blocks of each worker that are on their way: one is computed, one arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +53,24 @@ class PackedBlock:
         )
 
 
+@dataclass(eq=False, kw_only=True)
+class _BlockJob(Job):
+    """A block on its way, and its objects once they are there."""
+
+    pixels: BlockPixels
+    found: Ints | None = None
+
+    @classmethod
+    def of(cls, pixels: BlockPixels, rule: SplitRule) -> _BlockJob:
+        order = PackedBlock.of(pixels), rule
+        return cls("objects.split", order, "the objects of a block", pixels=pixels)
+
+
 class RemoteSplit:
     """Has workers find the objects of blocks, and returns them in order.
 
     Ids are given out here, in the order of the blocks, so that they are those of one
-    process. When the line breaks, this process goes on.
+    process. When the line breaks, or workers fail, this process goes on.
 
     Parameters
     ----------
@@ -84,32 +91,25 @@ class RemoteSplit:
         Raises
         ------
         EngineError
-            When there are no workers, or one cannot compute a block.
+            When there are no workers.
         Cancelled
             When ``stop`` returned True.
         """
         connection = connect(self._device, self._stop)
-        pending: deque[tuple[BlockPixels, Future]] = deque()
+        dispatch: Dispatch[_BlockJob] = Dispatch(self._stop)
+        jobs = (_BlockJob.of(block, rule) for block in pixels)
         try:
-            while True:
-                while len(pending) < _AHEAD * len(connection.workers):
-                    one = next(pixels, None)
-                    if one is None:
+            for job, answer in dispatch.answers(connection, jobs):
+                job.found = unpack(answer)
+                # One that is done counts as pending until those before it are.
+                while dispatch.pending:
+                    first = dispatch.pending[0]
+                    if first.found is None:
                         break
-                    packed = PackedBlock.of(one)
-                    order = connection.submit("objects.split", packed, rule)
-                    pending.append((one, order))
-                if not pending:
-                    return
-                found = self._answer(connection, pending[0][1])
-                pending.popleft()
-                yield found
-        except LineLostError:
-            for one, _ in pending:
-                yield split_block(one, rule)
-            for one in pixels:
-                yield split_block(one, rule)
-
-    def _answer(self, connection: Connection, order: Future) -> Any:
-        gathered = connection.client.gather(order, asynchronous=True)
-        return unpack(connection.wait(gathered, self._stop))
+                    dispatch.end(first)
+                    yield first.found
+        except (LineLostError, FailedJobError, MemoryError):
+            for job in dispatch.pending:
+                yield split_block(job.pixels, rule) if job.found is None else job.found
+            for block in pixels:
+                yield split_block(block, rule)

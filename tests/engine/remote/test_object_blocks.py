@@ -14,6 +14,8 @@ from unet_engine.cli import main
 from unet_engine.generators import drain
 from unet_engine.objects import ObjectConfig, SemanticMask, iter_label_objects
 from unet_engine.remote import object_blocks
+from unet_engine.remote.connection import Connection
+from unet_engine.remote.dispatch import Dispatch
 from unet_engine.remote.local_workers import _started
 from unet_engine.remote.object_blocks import RemoteSplit
 from unet_engine.stopping import never
@@ -74,18 +76,50 @@ def test_when_the_scheduler_is_gone_this_process_goes_on(masks, monkeypatch):
     here = _found(masks["necks"])
     _found(masks["necks"], RemoteSplit(DEVICE, never))
     ended = []
-    genuine = RemoteSplit._answer
+    genuine = Dispatch._answer
 
-    def ending(self, connection, order):
+    def ending(self, job):
         if not ended:
             ended.append(True)
             psutil.Process(_started[2].process.pid).kill()
             _started[2].process.wait()
-        return genuine(self, connection, order)
+        return genuine(self, job)
 
-    monkeypatch.setattr(RemoteSplit, "_answer", ending)
+    monkeypatch.setattr(Dispatch, "_answer", ending)
     there = _found(masks["necks"], RemoteSplit(DEVICE, never))
     assert ended
+    np.testing.assert_array_equal(there.labels, here.labels)
+
+
+def test_a_line_that_breaks_when_a_block_is_ordered_loses_none(masks, monkeypatch):
+    here = _found(masks["necks"])
+    ordered = []
+    genuine = Connection.submit
+
+    def breaking(self, name, *arguments):
+        ordered.append(name)
+        if len(ordered) == 6:
+            raise self.lost()
+        return genuine(self, name, *arguments)
+
+    monkeypatch.setattr(Connection, "submit", breaking)
+    there = _found(masks["necks"], RemoteSplit(DEVICE, never))
+    assert ordered == ["objects.split"] * 6
+    np.testing.assert_array_equal(there.labels, here.labels)
+
+
+def test_what_a_worker_fails_at_is_done_here(masks, monkeypatch):
+    here = _found(masks["necks"])
+    packed = []
+    genuine = object_blocks.PackedBlock.of
+
+    def damaged(pixels):
+        packed.append(pixels)
+        return None if len(packed) == 3 else genuine(pixels)
+
+    monkeypatch.setattr(object_blocks.PackedBlock, "of", damaged)
+    there = _found(masks["necks"], RemoteSplit(DEVICE, never))
+    assert len(packed) >= 3
     np.testing.assert_array_equal(there.labels, here.labels)
 
 

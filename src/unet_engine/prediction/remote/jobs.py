@@ -7,10 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from unet_engine.errors import Cancelled
-from unet_engine.prediction.remote.dispatch import Job
 from unet_engine.prediction.remote.orders import SegmentedTile
 from unet_engine.prediction.remote.storage import CHUNKS_OF_LEVEL, chunks_of_tiles
 from unet_engine.prediction.remote.tile_batches import iter_batches
+from unet_engine.remote.dispatch import Job
 from unet_engine.remote.packing import unpack
 
 if TYPE_CHECKING:

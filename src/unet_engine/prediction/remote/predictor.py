@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from unet_engine.errors import Cancelled, EngineError
-from unet_engine.prediction.remote.dispatch import Dispatch
 from unet_engine.prediction.remote.jobs import (
     TileJob,
     level_jobs,
@@ -36,6 +35,7 @@ from unet_engine.prediction.remote.storage import (
 from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.remote.blobs import send_blob
 from unet_engine.remote.connection import LineLostError, connect
+from unet_engine.remote.dispatch import Dispatch
 from unet_engine.remote.seeking import sought
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ from unet_engine.images.zarr import retrying
 from unet_engine.images.zarr.addresses import Address
 from unet_engine.images.zarr.writing import Multiscale
 from unet_engine.prediction.disk_output import DiskOutput
-from unet_engine.prediction.remote import dispatch, predictor
-from unet_engine.prediction.remote.dispatch import Dispatch
+from unet_engine.prediction.remote import predictor
 from unet_engine.prediction.segmentation import iter_predict, predict
 from unet_engine.remote import connection as connections
+from unet_engine.remote import dispatch
 from unet_engine.remote.connection import Connection
+from unet_engine.remote.dispatch import Dispatch
 from unet_engine.worker import storage as worker
 
 if TYPE_CHECKING:

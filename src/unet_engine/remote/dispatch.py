@@ -39,6 +39,10 @@ _ANSWER_S = 1.0
 """Seconds in which the reason of a failure arrives that is known to be there."""
 
 
+class FailedJobError(EngineError):
+    """Workers failed at a job, or ended, and did not say why in words for users."""
+
+
 @dataclass(eq=False)
 class Job:
     """A call of a function of ``unet_engine.worker``.
@@ -95,7 +99,9 @@ class Dispatch(Generic[_Job]):
         Cancelled
             When ``stop`` returned True.
         EngineError
-            When a worker cannot do a job.
+            When a worker cannot do a job; ``FailedJobError`` where it did not say why.
+        MemoryError
+            When a worker has too little memory for one.
         """
         self._connection = connection
         for job in self.pending:
@@ -176,7 +182,7 @@ def _described(job: Job, error: Any) -> BaseException:
     if isinstance(error, EngineError | MemoryError):
         return error
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return EngineError(
+    return FailedJobError(
         f"the workers could not compute {job.title} ({reason}); look at what "
         "napari-unet worker printed there, and whether memory ran out"
     )
