@@ -40,7 +40,7 @@ def workers() -> Iterator[LocalCluster]:
             n_workers=1,
             threads_per_worker=1,
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             protocol="inproc",
             silence_logs=50,
         ) as cluster,
