@@ -40,7 +40,7 @@ _ANSWER_S = 1.0
 
 
 class FailedJobError(EngineError):
-    """Workers failed at a job, or ended, and did not say why in words for users."""
+    """Workers failed at a job, or ended, and did not state why in words for users."""
 
 
 @dataclass(eq=False)
@@ -99,7 +99,7 @@ class Dispatch(Generic[_Job]):
         Cancelled
             When ``stop`` returned True.
         EngineError
-            When a worker cannot do a job; ``FailedJobError`` where it did not say why.
+            When a worker cannot do a job; ``FailedJobError`` where it did not state why.
         MemoryError
             When a worker has too little memory for one.
         """
