@@ -99,7 +99,7 @@ class Dispatch(Generic[_Job]):
         Cancelled
             When ``stop`` returned True.
         EngineError
-            When a worker cannot do a job; ``FailedJobError`` where it did not state why.
+            When a worker cannot do a job; ``FailedJobError`` where it gave no reason.
         MemoryError
             When a worker has too little memory for one.
         """
