@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import notes_reported
+from unet_engine.errors import Cancelled
 from unet_engine.failures import describe
 from unet_engine.wording import read_in
 
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except KeyboardInterrupt:
         print("napari-unet: interrupted, nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except Cancelled:
+        print("napari-unet: stopped before there was a result", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has closed it; Python would report that again at exit.

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
+from unet_engine.child_processes import out_of_terminal
 from unet_engine.devices import Device, checked_device
 from unet_engine.errors import EngineError
 from unet_engine.remote.credentials import new_token, security_of
@@ -98,6 +99,7 @@ def _start(count: int) -> LocalWorkers:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        **out_of_terminal(),
     )
     assert process.stdin is not None
     assert process.stdout is not None

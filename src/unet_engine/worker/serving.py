@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.core import Status
 
+from unet_engine.child_processes import with_spared_processes
 from unet_engine.devices import checked_device, host_and_port
 from unet_engine.errors import EngineError
 from unet_engine.remote.connection import check_reachable
@@ -113,11 +114,13 @@ def serving(
         options = {**common, "port": port, "dashboard": False}
         first = {"cls": Scheduler, "options": options}
         try:
-            cluster = SpecCluster(
-                workers=workers,
-                scheduler=first,
-                security=security,
-                silence_logs=_LOGGED,
+            cluster = with_spared_processes(
+                lambda: SpecCluster(
+                    workers=workers,
+                    scheduler=first,
+                    security=security,
+                    silence_logs=_LOGGED,
+                )
             )
         except (OSError, RuntimeError) as error:
             raise _cannot_listen(host, port, error) from error
@@ -166,11 +169,21 @@ def joining(line: str, processes: int, device: str, stop: Stop) -> None:
             _worker({**common, "env": {**environment, "TMPDIR": folder}})
             for environment in environments
         ]
-        asyncio.run(_run_workers(workers, stop))
+        try:
+            with_spared_processes(lambda: asyncio.run(_run_workers(workers, stop)))
+        except (OSError, RuntimeError) as error:
+            raise _not_started(error) from error
+    if not stop():
+        raise EngineError(
+            f"the napari-unet worker at {host}:{port} ended, or the line to it was "
+            "lost; start it there, then this again"
+        )
 
 
 async def _run_workers(workers: list[dict[str, Any]], stop: Stop) -> None:
     nannies = [one["cls"](**one["options"]) for one in workers]
+    # That they come and go is no news.
+    logging.getLogger("distributed").setLevel(_LOGGED)
     try:
         for nanny in nannies:
             await nanny
@@ -226,11 +239,16 @@ def _cannot_listen(host: str, port: int, error: BaseException) -> EngineError:
             "the napari-unet worker that has it"
         )
     if cause is None:
-        return EngineError(
-            f"the workers could not be started ({error.__cause__ or error})"
-        )
+        return _not_started(error)
     reason = getattr(cause, "strerror", None) or error
     return EngineError(
         f"{host}:{port} cannot be listened at ({reason}); --host takes an address of "
         "this machine: 127.0.0.1 for it alone, 0.0.0.0 for all of its networks"
+    )
+
+
+def _not_started(error: BaseException) -> EngineError:
+    return EngineError(
+        f"the workers could not be started ({error.__cause__ or error}); look at what "
+        "was printed before, and whether memory or disk is full: napari-unet doctor"
     )

@@ -1,5 +1,6 @@
 """What is open while workers run: at the given address alone, behind the token."""
 
+import os
 import socket
 import ssl
 
@@ -48,6 +49,10 @@ def _answer(place, content):
             return line.recv(4096)
         except OSError:
             return b""
+
+
+def test_ctrl_c_in_the_terminal_spares_the_processes(served):
+    assert os.name == "nt" or os.getpgid(served.process.pid) != os.getpgid(0)
 
 
 def test_nothing_listens_at_another_address(places):

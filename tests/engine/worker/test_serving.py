@@ -1,14 +1,20 @@
 """Starting workers where that cannot be."""
 
 import gc
+import os
+import signal
 import socket
+import subprocess
+import sys
 import warnings
 
 import pytest
 
 from unet_engine.errors import EngineError
 from unet_engine.remote.credentials import new_token
-from unet_engine.worker.serving import serving
+from unet_engine.stopping import never
+from unet_engine.worker import serving as module
+from unet_engine.worker.serving import joining, serving
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +42,49 @@ def test_an_address_of_another_machine_is_named():
     # Of a range that is kept for documents (RFC 5737).
     with pytest.raises(EngineError, match=r"192\.0\.2\.1:0 cannot .* --host"):
         _serve(host="192.0.2.1", port=0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_ends_a_worker_and_its_processes_without_a_traceback():
+    words = ["worker", "--device", "cpu", "--port", "0"]
+    program = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from unet_engine.cli import main
+sys.exit(main({words!r}))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("1 process computes"), process.stderr.read()
+            # As a terminal does: to all that was started from it.
+            os.killpg(process.pid, signal.SIGINT)
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+
+    assert errors.split("\n") == ["", "ending; once more ends at once", ""]
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(None, "gpu:8786 ended.*start it there"),
+     (RuntimeError("Nanny failed"), r"not be started \(Nanny failed\).* doctor")],
+)  # fmt: skip
+def test_who_joins_learns_why_it_ended(monkeypatch, error, message):
+    async def run_workers(_workers, _stop):
+        if error:
+            raise error
+
+    monkeypatch.setattr(module, "_run_workers", run_workers)
+    monkeypatch.setattr(module, "check_reachable", lambda _: None)
+
+    with pytest.raises(EngineError, match=message):
+        joining(f"tcp://{new_token()}@gpu:8786", 1, "cpu", never)

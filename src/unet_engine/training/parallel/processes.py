@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from unet_engine.child_processes import out_of_terminal
 from unet_engine.compute.devices import kind_of
 from unet_engine.errors import EngineError, SpecError
 from unet_engine.training.parallel.batch_norm import share_statistics
@@ -193,6 +194,7 @@ class Processes:
                         stdout=subprocess.PIPE,
                         stderr=errors,
                         text=True,
+                        **out_of_terminal(),
                     )
                 )
             self._send(self._processes[-1], json.dumps(order))
