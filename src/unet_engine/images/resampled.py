@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import replace
 from math import ceil
@@ -73,6 +74,7 @@ class ResampledPixels:
         self.dtype = np.dtype(np.float64 if wide else np.float32)
         self._planes: OrderedDict[Any, npt.NDArray[Any]] = OrderedDict()
         self._kept = self._planes_of_a_step()
+        self._lock = threading.Lock()
 
     def _planes_of_a_step(self) -> int:
         """Return how many planes one of a resampled stack is made from."""
@@ -118,9 +120,11 @@ class ResampledPixels:
     ) -> npt.NDArray[Any]:
         """Return ``(C, h, w)`` of a plane of the image, resampled along Y and X."""
         place = (index, *wanted)
-        if place in self._planes:
-            self._planes.move_to_end(place)
-            return self._planes[place]
+        with self._lock:
+            kept = self._planes.get(place)
+            if kept is not None:
+                self._planes.move_to_end(place)
+                return kept
         channels, *region = wanted
         for number, axis in enumerate(weights[1:]):
             if axis is not None:
@@ -130,9 +134,10 @@ class ResampledPixels:
         for number, axis in enumerate(weights[1:]):
             if axis is not None:
                 block = axis.apply(block, 1 + number)
-        self._planes[place] = block
-        while len(self._planes) > self._kept:
-            self._planes.popitem(last=False)
+        with self._lock:
+            self._planes[place] = block
+            while len(self._planes) > self._kept:
+                self._planes.popitem(last=False)
         return block
 
 

@@ -24,6 +24,10 @@ class AnyPredictor(Protocol):
     def block_edge(self) -> int: ...
 
     @property
+    def threads(self) -> int:
+        """Threads that may predict tiles at a time, and do so faster than one."""
+
+    @property
     def notes(self) -> tuple[str, ...]: ...
 
     @property

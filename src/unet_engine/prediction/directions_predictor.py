@@ -103,6 +103,11 @@ class DirectionsPredictor:
         return self._predictors[0].block_edge
 
     @property
+    def threads(self) -> int:
+        """As of an ``AnyPredictor``: blocks are kept from tile to tile."""
+        return 1
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know, a sentence each."""
         found = (note for one in self._predictors for note in one.notes)

@@ -138,6 +138,11 @@ class ModelPredictor:
         return self._network.block_edge if self._network else 0
 
     @property
+    def threads(self) -> int:
+        """As of an ``AnyPredictor``: classifiers keep blocks from tile to tile."""
+        return self._network.threads if self._network and not self._classifier else 1
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know, a sentence each."""
         return (*self._notes, *self.retreats)

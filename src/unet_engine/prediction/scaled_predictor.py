@@ -77,6 +77,11 @@ class ScaledPredictor:
         return self._predictor.block_edge
 
     @property
+    def threads(self) -> int:
+        """As of an ``AnyPredictor``."""
+        return self._predictor.threads
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know, a sentence each."""
         return self._predictor.notes

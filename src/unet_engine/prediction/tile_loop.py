@@ -1,8 +1,10 @@
-"""``TileLoop``: the tiles of a plan through a network, one after the other."""
+"""``TileLoop``: the tiles of a plan through a network, in their order."""
 
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from unet_engine.prediction.tile_predictor import read_tile
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
+    from concurrent.futures import Future
 
     import numpy as np
     import numpy.typing as npt
@@ -112,7 +115,7 @@ class TileLoop:
             else:
                 predicted = predictor.predict_each(self._not_empty())
         else:
-            predicted = self._one_by_one(self._predictor)
+            predicted = self._here(self._predictor)
         try:
             for index, tile, values in predicted:
                 yield from self._empty_ones()
@@ -123,17 +126,53 @@ class TileLoop:
         yield from self._empty_ones()
         self.complete = not self._stopped
 
+    def _here(self, predictor: AnyPredictor) -> Iterator[tuple[Index, Tile, Floats]]:
+        predicted = (
+            self._one_by_one(predictor)
+            if predictor.threads == 1
+            else self._ahead(predictor)
+        )
+        for index, tile, values in predicted:
+            if values is None:
+                assert self._empty is not None
+                self._empty.found += 1
+                values = self._empty.values(tile)
+            yield index, tile, values
+
     def _one_by_one(
         self, predictor: AnyPredictor
-    ) -> Iterator[tuple[Index, Tile, Floats]]:
+    ) -> Iterator[tuple[Index, Tile, Floats | None]]:
         for index, tile in self._waiting():
-            with named_tile(index, tile):
-                if self._empty is not None and self._empty.holds(index, tile):
-                    values = self._empty.values(tile)
-                    self._empty.found += 1
-                else:
-                    values = predictor.predict(index, tile)
-            yield index, tile, values
+            yield index, tile, self._predicted(predictor, index, tile)
+
+    def _ahead(
+        self, predictor: AnyPredictor
+    ) -> Iterator[tuple[Index, Tile, Floats | None]]:
+        """Predict the next tiles by threads while this one is used, in their order."""
+        begun: deque[tuple[Index, Tile, Future[Floats | None]]] = deque()
+        with ThreadPoolExecutor(predictor.threads) as pool:
+            try:
+                for index, tile in self._waiting():
+                    # Whatever else interrupts this thread interrupts the others.
+                    call = copy_context().run
+                    future = pool.submit(call, self._predicted, predictor, index, tile)
+                    begun.append((index, tile, future))
+                    if len(begun) > predictor.threads:
+                        yield _finished(begun)
+                while begun:
+                    yield _finished(begun)
+            finally:
+                for _, _, future in begun:
+                    future.cancel()
+
+    def _predicted(
+        self, predictor: AnyPredictor, index: Index, tile: Tile
+    ) -> Floats | None:
+        """Return the values of a tile; None when it is empty."""
+        with named_tile(index, tile):
+            if self._empty is not None and self._empty.holds(index, tile):
+                return None
+            return predictor.predict(index, tile)
 
     def _not_empty(self) -> Iterator[tuple[Index, Tile]]:
         """Yield the tiles to predict, and keep the others."""
@@ -162,6 +201,14 @@ class TileLoop:
                 self._stopped = True
                 return
             yield index, tile
+
+
+def _finished(
+    begun: deque[tuple[Index, Tile, Future[Floats | None]]],
+) -> tuple[Index, Tile, Floats | None]:
+    """Take the first of the tiles that threads predict, and wait for it."""
+    index, tile, future = begun.popleft()
+    return index, tile, future.result()
 
 
 def measure_normalisation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,9 +35,15 @@ _SMALLEST_TILE = 64
 _HALVINGS = 4
 """Times that a tile is halved: then the CPU takes over."""
 
+_THREADS = 2
+"""Threads beside a GPU: it computes the tile of one while the other reads the next."""
+
 
 class TilePredictor:
-    """Reads, prepares and predicts tiles; halves them when memory runs out."""
+    """Reads, prepares and predicts tiles; halves them when memory runs out.
+
+    Several threads may predict: one at a time computes, while others read.
+    """
 
     def __init__(
         self,
@@ -69,6 +76,7 @@ class TilePredictor:
         self._smallest = round(_SMALLEST_TILE ** (2 / checkpoint.spec.ndim))
         self._halvings = 0
         self._notes: list[str] = []
+        self._computing = Lock()
 
     @property
     def device(self) -> str:
@@ -78,6 +86,11 @@ class TilePredictor:
     def block_edge(self) -> int:
         """Edge of the blocks in which the CPU computes; they decide the last bits."""
         return self._runner.block_edge
+
+    @property
+    def threads(self) -> int:
+        """As of an ``AnyPredictor``: a CPU has nothing to do while one waits."""
+        return 1 if self.device == "cpu" else _THREADS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -106,12 +119,17 @@ class TilePredictor:
             When it cannot be read, or the file changed since it was opened.
         """
         while True:
+            tried = self._halvings, self.device
             try:
                 with translated_errors(), interruptible(self._stop):
                     return self._in_parts(index, tile)
             except OutOfMemoryError:
-                if not self._spend_less(tile):
-                    raise
+                with self._computing:
+                    # Another thread may have met the same, and done so already.
+                    if tried != (self._halvings, self.device):
+                        continue
+                    if not self._spend_less(tile):
+                        raise
 
     def _in_parts(self, index: Index, tile: Tile) -> npt.NDArray[np.float32]:
         if not self._halvings:
@@ -143,7 +161,8 @@ class TilePredictor:
                 for (low, high), (start, _) in zip(view.outer, outer, strict=True)
             )
             inner = symmetry.place(_within(view), view.outer_shape)
-            result = self._runner(symmetry(block[(slice(None), *local)]), inner)
+            with self._computing:
+                result = self._runner(symmetry(block[(slice(None), *local)]), inner)
             found.append(symmetry.undo(result))
         total = sum(found[1:], start=found[0])
         mean = np.ascontiguousarray(total / len(found), np.float32)
