@@ -85,39 +85,23 @@ def serving(
     EngineError
         When it cannot listen there.
     """
-    import dask
     from distributed import Scheduler, SpecCluster
 
     security = security_of(token)
-    environments = _environments(processes, device)
-    common = {
-        "host": host,
-        "protocol": "tls://",
-        "security": security,
+    common = {"host": host, "protocol": "tls://", "security": security}
+    # Its pages are for all who reach this machine, and show what runs.
+    options = {
+        **common,
+        "port": port,
+        "dashboard": False,
         "dashboard_address": _LOOPBACK,
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="napari-unet-worker-") as folder,
-        dask.config.set(
-            {
-                **_SETTINGS,
-                "temporary-directory": folder,
-                "distributed.nanny.pre-spawn-environ": _threads(len(environments)),
-            }
-        ),
-    ):
-        workers = {
-            number: _worker({**common, "env": {**environment, "TMPDIR": folder}})
-            for number, environment in enumerate(environments)
-        }
-        # Its pages are for all who reach this machine, and show what runs.
-        options = {**common, "port": port, "dashboard": False}
-        first = {"cls": Scheduler, "options": options}
+    with _workers(processes, device, common) as workers:
         try:
             cluster = with_spared_processes(
                 lambda: SpecCluster(
-                    workers=workers,
-                    scheduler=first,
+                    workers=dict(enumerate(workers)),
+                    scheduler={"cls": Scheduler, "options": options},
                     security=security,
                     silence_logs=_LOGGED,
                 )
@@ -143,32 +127,15 @@ def joining(line: str, processes: int, device: str, stop: Stop) -> None:
     EngineError
         When there is none at the address.
     """
-    import dask
-
     address = checked_device(line)
     check_reachable(address)
     host, port = host_and_port(address)
-    environments = _environments(processes, device)
     common = {
         "scheduler_ip": f"tls://{host}:{port}",
         "protocol": "tls://",
         "security": security_of(token_for(address)),
-        "dashboard_address": _LOOPBACK,
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="napari-unet-worker-") as folder,
-        dask.config.set(
-            {
-                **_SETTINGS,
-                "temporary-directory": folder,
-                "distributed.nanny.pre-spawn-environ": _threads(len(environments)),
-            }
-        ),
-    ):
-        workers = [
-            _worker({**common, "env": {**environment, "TMPDIR": folder}})
-            for environment in environments
-        ]
+    with _workers(processes, device, common) as workers:
         try:
             with_spared_processes(lambda: asyncio.run(_run_workers(workers, stop)))
         except (OSError, RuntimeError) as error:
@@ -193,13 +160,51 @@ async def _run_workers(workers: list[dict[str, Any]], stop: Stop) -> None:
         await asyncio.gather(*(nanny.close(timeout=5) for nanny in nannies))
 
 
-def _worker(options: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def _workers(
+    processes: int, device: str, options: dict[str, Any]
+) -> Iterator[list[dict[str, Any]]]:
+    """Set dask.distributed up, with a folder for as long as the block runs.
+
+    Parameters
+    ----------
+    processes, device
+        As of ``serving``.
+    options
+        Of a ``Nanny``, which all have in common.
+
+    Yields
+    ------
+    list of dict
+        The class and the options of each process that is to compute.
+    """
+    import dask
     from distributed import Nanny
 
-    return {
-        "cls": Nanny,
-        "options": {**options, "nthreads": 1, "silence_logs": _LOGGED},
-    }
+    environments = _environments(processes, device)
+    with (
+        tempfile.TemporaryDirectory(prefix="napari-unet-worker-") as folder,
+        dask.config.set(
+            {
+                **_SETTINGS,
+                "temporary-directory": folder,
+                "distributed.nanny.pre-spawn-environ": _threads(len(environments)),
+            }
+        ),
+    ):
+        common = {
+            **options,
+            "dashboard_address": _LOOPBACK,
+            "nthreads": 1,
+            "silence_logs": _LOGGED,
+        }
+        yield [
+            {
+                "cls": Nanny,
+                "options": {**common, "env": {**environment, "TMPDIR": folder}},
+            }
+            for environment in environments
+        ]
 
 
 def _environments(processes: int, device: str) -> list[dict[str, str]]:
