@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unet_engine.compute.torch_errors import translated_errors
-from unet_engine.devices import is_remote
 from unet_engine.errors import SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
@@ -19,15 +18,15 @@ from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Denoised, TileDenoised
 from unet_engine.prediction.plan import current_place, plan_prediction
+from unet_engine.prediction.predictors import any_predictor_for
 from unet_engine.prediction.remote.orders import SegmentedTile
-from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.remote.storage import WrittenMark
 from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_loop import (
     TileLoop,
     measure_normalisation,
 )
-from unet_engine.prediction.tile_predictor import TilePredictor, read_tile
+from unet_engine.prediction.tile_predictor import read_tile
 from unet_engine.stopping import never
 from unet_engine.tiling.tiles import Tile
 
@@ -60,7 +59,7 @@ def denoise(
     checkpoint
         A model without classes, as ``pretrain`` makes them.
     config
-        Device, tile size, mean over the flips.
+        Device, tile size, mean over the flips; no size of objects has an effect.
     stop
         Polled before every tile and every layer; ``True`` returns what there is.
     indices
@@ -94,7 +93,8 @@ def iter_denoise(
     is called again before every tile. Without it they come in raster order.
     """
     started = time.monotonic()
-    config = config or PredictConfig()
+    # An image is restored on its own grid: elsewhere it would lose detail.
+    config = replace(config or PredictConfig(), object_size="off")
     spec = checkpoint.spec
     _check_restores(spec)
     check_slices(image, spec.slices)
@@ -110,28 +110,9 @@ def iter_denoise(
     normalisation = measure_normalisation(image, spec, plan)
     with translated_errors():
         restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
-    here = partial(
-        TilePredictor,
-        image,
-        checkpoint,
-        config,
-        normalisation,
-        stop,
-        footprint=plan.tiles.footprint,
+    predictor = any_predictor_for(
+        image, checkpoint, config, normalisation, plan, stop=stop
     )
-    predictor: TilePredictor | RemotePredictor
-    if is_remote(config.device):
-        predictor = RemotePredictor(
-            image,
-            checkpoint,
-            config,
-            normalisation,
-            plan,
-            stop=stop,
-            here=lambda edge: here(block_edge=edge),
-        )
-    else:
-        predictor = here()
     loop = TileLoop(predictor, plan, stop=stop, near=near)
     with closing(predictor):
         for index, tile, values in loop:

@@ -114,6 +114,13 @@ def test_tiles_equal_the_whole():
     np.testing.assert_allclose(tiled / scale, whole / scale, atol=1e-4)
 
 
+def test_an_image_is_restored_on_its_own_grid(make_checkpoint):
+    model = make_checkpoint(ModelSpec(classes=(), depth=2, width=2, pixel_size_um=1.0))
+    plain = denoise(opened(), model, CPU).image
+    scaled = dataclasses.replace(CPU, object_size="pixel-size", pixel_size=0.5)
+    np.testing.assert_array_equal(denoise(opened(), model, scaled).image, plain)
+
+
 def test_slices_see_their_neighbours():
     spec = ModelSpec(architecture="unet", classes=(), depth=1, width=2, slices=3)
     model = start_checkpoint(spec)
