@@ -25,6 +25,7 @@ from unet_engine.interactive.where_to_look import (
     sample_tiles,
 )
 from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.events import TileDone
 from unet_engine.prediction.outputs import DiscardedOutput
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _look(
 
 def _tiles(
     image: Image, checkpoint: Checkpoint, order: SearchOrder, stop: Stop
-) -> Generator[Any, None, Any]:
+) -> Generator[TileDone, None, None]:
     from unet_engine.prediction.segmentation import iter_predict
 
     rows, columns = image.plane_shape
@@ -191,7 +192,7 @@ def _tiles(
         device=order.device,
         object_size=order.object_size,
     )
-    return iter_predict(
+    for tile in iter_predict(
         image,
         checkpoint,
         config,
@@ -200,4 +201,6 @@ def _tiles(
         indices=planes if checkpoint.spec.ndim == 2 else None,
         near=near,
         into=DiscardedOutput(),
-    )
+    ):
+        if isinstance(tile, TileDone):
+            yield tile

@@ -38,11 +38,12 @@ if TYPE_CHECKING:
         TileDone,
     )
     from unet_engine.remote.preparation import Connecting, Sending
+    from unet_engine.remote.seeking import Reconnecting
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
 
     PredictionEvent: TypeAlias = (
-        "Connecting | Sending | PreviewTile | ObjectSizeFound | TileDone"
+        "Connecting | Sending | Reconnecting | PreviewTile | ObjectSizeFound | TileDone"
     )
 
 
@@ -144,7 +145,9 @@ class _MapsOutput(DiscardedOutput):
 
 def denoise_run(
     order: DenoisingOrder, workspace: Workspace, stop: Stop
-) -> Generator[Connecting | Sending | TileDenoised, None, Denoised | None]:
+) -> Generator[
+    Connecting | Sending | Reconnecting | TileDenoised, None, Denoised | None
+]:
     """Remove noise from an image by `unet_engine.prediction.denoising.iter_denoise`.
 
     Returns

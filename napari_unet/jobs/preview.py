@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.jobs.orders import PreviewOrder
 from unet_engine.images import Image, Normalisation, match_channels
 from unet_engine.prediction.config import SMALLEST_OBJECT
+from unet_engine.prediction.events import TileDone
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -126,6 +127,9 @@ def preview_tiles(
         normalisation=normalisation,
         near=((), (height / 2, width / 2)),
     ):
+        if not isinstance(tile, TileDone):
+            # The run that follows shows what is done about a line that was lost.
+            continue
         rows, columns = tile.inner
         yield PreviewTile(order=order, inner=(rows, columns), labels=tile.labels)
 

@@ -21,6 +21,7 @@ from unet_engine.interactive.where_to_look import (
     sample_tiles,
 )
 from unet_engine.prediction.config import PredictConfig
+from unet_engine.prediction.events import TileDone
 from unet_engine.prediction.outputs import DiscardedOutput
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from napari_unet.state.workspace import Workspace
     from unet_engine.annotations.annotations import Annotations
     from unet_engine.places import Index
-    from unet_engine.prediction.events import TileDone
     from unet_engine.stopping import Stop
 
 
@@ -210,7 +210,7 @@ def _predicted_tiles(
     config = working_image.object_sizes.settled(
         working_image.image, checkpoint, config, normalisation, stop
     )
-    yield from iter_predict(
+    for tile in iter_predict(
         working_image.image,
         checkpoint,
         config,
@@ -219,4 +219,6 @@ def _predicted_tiles(
         indices=planes if checkpoint.spec.ndim == 2 else None,
         near=near,
         into=DiscardedOutput(),
-    )
+    ):
+        if isinstance(tile, TileDone):
+            yield tile

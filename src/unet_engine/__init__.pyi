@@ -41,6 +41,7 @@ from .prediction.disk_output import DiskOutput
 from .prediction.empty_tiles import EmptyRule
 from .prediction.events import Denoised, Prediction, TileDone
 from .prediction.segmentation import iter_predict, predict
+from .remote.seeking import Reconnecting
 from .tracking import Tracks, link_frames, write_ctc, write_geff
 from .training.config import FineTuneConfig, PretrainConfig
 from .training.data.labelled_files import open_labelled
@@ -81,6 +82,7 @@ __all__ = [
     "PredictConfig",
     "Prediction",
     "PretrainConfig",
+    "Reconnecting",
     "SemanticMask",
     "SpecError",
     "Step",

@@ -34,9 +34,10 @@ from unet_engine.images import match_channels
 from unet_engine.prediction.events import TileDenoised, TileDone
 from unet_engine.prediction.scale import scale_of
 from unet_engine.remote.preparation import Connecting, Sending
+from unet_engine.remote.seeking import Reconnecting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image as ImageLayer
@@ -162,7 +163,7 @@ class PredictSection(JobSection):
         self._launch(
             partial(predict_run, order, self._workspace),
             layer=order.layer,
-            on_events=partial(self._on_tiles, order),
+            on_events=partial(self._on_events, partial(self._on_tiles, order)),
             on_result=partial(self._on_result, order),
         )
         # The thread is at work while napari makes the layer.
@@ -176,7 +177,7 @@ class PredictSection(JobSection):
         self._launch(
             partial(denoise_run, order, self._workspace),
             layer=order.layer,
-            on_events=partial(self._on_denoised_tiles, order),
+            on_events=partial(self._on_events, partial(self._on_denoised_tiles, order)),
             on_result=partial(self._on_denoised, order),
         )
 
@@ -244,7 +245,6 @@ class PredictSection(JobSection):
         order: PredictionOrder,
         events: list[PredictionEvent],
     ) -> None:
-        self._show_preparation(events)
         if any(isinstance(each, ObjectSizeFound) for each in events):
             self.form.show_object_size()
         view = self._masks.of(order.layer)
@@ -299,9 +299,8 @@ class PredictSection(JobSection):
     def _on_denoised_tiles(
         self,
         order: DenoisingOrder,
-        events: list[Connecting | Sending | TileDenoised],
+        events: list[Connecting | Sending | Reconnecting | TileDenoised],
     ) -> None:
-        self._show_preparation(events)
         tiles = [each for each in events if isinstance(each, TileDenoised)]
         if tiles:
             self._show_tiles(tiles)
@@ -313,11 +312,14 @@ class PredictSection(JobSection):
         if result is not None:
             self._show_result(order, result)
 
-    def _show_preparation(self, events: Sequence[Any]) -> None:
-        """Show what is done about workers elsewhere before they have a tile."""
-        steps = [each for each in events if isinstance(each, Connecting | Sending)]
-        if steps:
-            self._show_progress(steps[-1].done, steps[-1].total, steps[-1].describe())
+    def _on_events(
+        self, on_tiles: Callable[[list[Any]], None], events: list[Any]
+    ) -> None:
+        """Show tiles, and what is done about workers elsewhere if that came last."""
+        on_tiles(events)
+        last = events[-1]
+        if isinstance(last, Connecting | Sending | Reconnecting):
+            self._show_progress(last.done, last.total, last.describe())
 
     def _show_result(
         self, order: PredictionOrder | DenoisingOrder, result: Prediction | Denoised

@@ -38,7 +38,8 @@ class ImageProgress:
     item
         The image.
     what
-        What is done: ``"predicting"``, ``"finding objects"``, ``"measuring"``.
+        What is done: ``"predicting"``, ``"finding objects"``, ``"measuring"``;
+        ``"connecting"``, ``"reconnecting"`` where workers predict.
     done, total
         Steps of that.
     """

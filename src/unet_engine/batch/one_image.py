@@ -20,6 +20,7 @@ from unet_engine.objects.class_mask import quantised
 from unet_engine.objects.mask_image import object_ndim, scale_along, with_scale
 from unet_engine.prediction.outputs import ArrayOutput
 from unet_engine.remote.preparation import iter_prepare
+from unet_engine.remote.seeking import Reconnecting
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -207,4 +208,5 @@ def _named(
             step = next(run)
         except StopIteration as finished:
             return finished.value
-        yield ImageProgress(item=item, what=what, done=step.done, total=step.total)
+        now = "reconnecting" if isinstance(step, Reconnecting) else what
+        yield ImageProgress(item=item, what=now, done=step.done, total=step.total)

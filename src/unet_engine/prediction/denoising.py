@@ -20,6 +20,7 @@ from unet_engine.prediction.events import Denoised, TileDenoised
 from unet_engine.prediction.plan import current_place, plan_prediction
 from unet_engine.prediction.predictors import any_predictor_for
 from unet_engine.prediction.remote.orders import SegmentedTile
+from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.remote.storage import WrittenMark
 from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_loop import (
@@ -27,6 +28,7 @@ from unet_engine.prediction.tile_loop import (
     measure_normalisation,
 )
 from unet_engine.prediction.tile_predictor import read_tile
+from unet_engine.remote.seeking import Reconnecting
 from unet_engine.stopping import never
 from unet_engine.tiling.tiles import Tile
 
@@ -86,11 +88,16 @@ def iter_denoise(
     stop: Stop = never,
     indices: Iterable[Index] | None = None,
     near: Near = None,
-) -> Generator[TileDenoised, None, Denoised]:
+) -> Generator[TileDenoised | Reconnecting, None, Denoised]:
     """Restore an image as ``denoise`` does, and yield every tile as it is finished.
 
     Planes and tiles nearest to ``near``, an ``(index, (y, x))``, come first; a callable
     is called again before every tile. Without it they come in raster order.
+
+    Yields
+    ------
+    TileDenoised or Reconnecting
+        As of ``iter_predict``.
     """
     started = time.monotonic()
     # An image is restored on its own grid: elsewhere it would lose detail.
@@ -113,9 +120,15 @@ def iter_denoise(
     predictor = any_predictor_for(
         image, checkpoint, config, normalisation, plan, stop=stop
     )
+    if isinstance(predictor, RemotePredictor):
+        yield from predictor.begin()
     loop = TileLoop(predictor, plan, stop=stop, near=near)
     with closing(predictor):
-        for index, tile, values in loop:
+        for one in loop:
+            if isinstance(one, Reconnecting):
+                yield one
+                continue
+            index, tile, values = one
             assert not isinstance(values, SegmentedTile | WrittenMark)
             pixels = _as_recorded(normalisation.undo(values), image, index, tile)
             where: tuple[int | slice, ...] = (*index, *tile.inner_slices)

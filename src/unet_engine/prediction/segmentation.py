@@ -49,6 +49,7 @@ from unet_engine.prediction.tile_loop import (
     measure_normalisation,
 )
 from unet_engine.prediction.tile_predictor import read_tile
+from unet_engine.remote.seeking import Reconnecting
 from unet_engine.stopping import never
 from unet_engine.tiling.tiles import Tile, TilePlan
 
@@ -171,11 +172,17 @@ def iter_predict(
     into: Output | None = None,
     features: FeatureCache | None = None,
     skip: EmptyRule | None = None,
-) -> Generator[TileDone, None, Prediction]:
+) -> Generator[TileDone | Reconnecting, None, Prediction]:
     """Predict an image as ``predict`` does, and yield every tile as it is finished.
 
     Planes and tiles nearest to ``near``, an ``(index, (y, x))``, come first; a callable
     is called again before every tile. Without it they come in raster order.
+
+    Yields
+    ------
+    TileDone or Reconnecting
+        The second only of a device that is another machine or other processes, while
+        the line to it is lost and tried again.
     """
     started = time.monotonic()
     config, spec = config or PredictConfig(), checkpoint.spec
@@ -214,6 +221,8 @@ def iter_predict(
         block_edge=results.block_edge,
         sends_probabilities=config.probabilities or results.wants_probabilities,
     )
+    if isinstance(predictor, RemotePredictor):
+        yield from predictor.begin()
     run = PredictionRun(
         image=image,
         fingerprint=fingerprint,
@@ -339,7 +348,7 @@ def _fill(
     predictor: AnyPredictor | RemotePredictor,
     stop: Stop,
     near: Near,
-) -> Generator[TileDone, None, bool]:
+) -> Generator[TileDone | Reconnecting, None, bool]:
     """Predict the tiles that are not there yet; False when it was stopped."""
     plan = run.plan
     finished = results.begin(run)
@@ -349,7 +358,11 @@ def _fill(
     try:
         if isinstance(predictor, RemotePredictor) and len(finished) < plan.total:
             predictor.share_storage(results, run.empty)
-        for index, tile, found in loop:
+        for one in loop:
+            if isinstance(one, Reconnecting):
+                yield one
+                continue
+            index, tile, found = one
             with named_tile(index, tile):
                 there = _kept(results, run, index, tile, found)
             wanted = run.config.probabilities

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from unet_engine.prediction.plan import nearest_first
 from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_predictor import read_tile
+from unet_engine.remote.seeking import Reconnecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,11 +94,12 @@ class TileLoop:
 
     def __iter__(
         self,
-    ) -> Iterator[tuple[Index, Tile, Found]]:
+    ) -> Iterator[tuple[Index, Tile, Found] | Reconnecting]:
         """Yield plane, tile and ``(classes, *inner)`` probabilities, or the image.
 
         A remote predictor yields its tiles as they arrive, as segmented there, or a
-        mark for those that workers wrote themselves.
+        mark for those that workers wrote themselves; and in between what is done about
+        a line that was lost.
 
         Raises
         ------
@@ -107,7 +110,7 @@ class TileLoop:
         OutOfMemoryError
             When even the smallest tile does not fit the CPU's memory.
         """
-        predicted: Iterator[tuple[Index, Tile, Found]]
+        predicted: Iterator[tuple[Index, Tile, Found] | Reconnecting]
         if isinstance(self._predictor, RemotePredictor):
             predictor = self._predictor
             if predictor.stores:
@@ -117,10 +120,13 @@ class TileLoop:
         else:
             predicted = self._here(self._predictor)
         try:
-            for index, tile, values in predicted:
+            for one in predicted:
+                if isinstance(one, Reconnecting):
+                    yield replace(one, done=self.done)
+                    continue
                 yield from self._empty_ones()
                 self.done += 1
-                yield index, tile, values
+                yield one
         except Cancelled:
             return
         yield from self._empty_ones()

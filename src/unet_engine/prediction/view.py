@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_engine.errors import Cancelled, DataError
+from unet_engine.prediction.events import TileDone
 from unet_engine.prediction.outputs import DiscardedOutput
 from unet_engine.prediction.segmentation import iter_predict
 from unet_engine.stopping import never
@@ -79,6 +80,8 @@ def predict_view(
         into=DiscardedOutput(),
     )
     for tile in run:
+        if not isinstance(tile, TileDone):
+            continue
         inside, part = _common(region, (tile.inner[0], tile.inner[1]))
         found[inside] = tile.labels[part]
         missing[inside] = False

@@ -26,6 +26,8 @@ from unet_engine.batch import (
 from unet_engine.errors import DataError, SpecError
 from unet_engine.files.locking import FolderLock
 from unet_engine.objects import ObjectConfig
+from unet_engine.prediction import segmentation
+from unet_engine.remote.seeking import Reconnecting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +59,24 @@ def test_sums_of_the_tables_are_those_of_scikit_image(images: Path, model: Check
         assert float(row["total area (px)"]) == expected["area"].sum()
         assert float(row["median area (px)"]) == np.median(expected["area"])
         assert {r["condition"] for r in own} == {row["condition"]}
+
+
+def test_it_is_shown_that_a_line_is_tried_again(
+    images: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    genuine = segmentation.iter_predict
+
+    def breaking(*arguments, **named):
+        yield Reconnecting(device="tcp://gpu:8786", seconds=9.0, done=0, total=1)
+        return (yield from genuine(*arguments, **named))
+
+    monkeypatch.setattr(segmentation, "iter_predict", breaking)
+    result, events = run(images, model)
+    shown = [event.what for event in events if isinstance(event, ImageProgress)]
+
+    assert result.complete
+    assert shown.count("reconnecting") == 4
+    assert shown.count("predicting") >= 4
 
 
 def test_a_second_run_gives_the_same_bytes_and_does_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 from napari_unet.jobs import prediction as _runs
 from napari_unet.steps.predict.form import THIS_SLICE
 from unet_engine.prediction.config import PredictConfig
+from unet_engine.remote.seeking import Reconnecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,6 +243,37 @@ def start(docked: Docked, plane: Any) -> ImageLayer:
 def running(dock: Docked, plane: Any, slow_tiles: None) -> ImageLayer:
     """A stack that is being predicted, after its first tile."""
     return start(dock, plane)
+
+
+@pytest.mark.parametrize("last", ["tile", "lost line"])
+def test_what_came_last_is_shown_of_tiles_and_a_lost_line(
+    dock: Docked, plane: Any, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    real, shown = _runs.predict_run, threading.Event()
+
+    def breaking(order: Any, workspace: Any, stop: Any) -> Any:
+        tile, *_ = real(order, workspace, stop)
+        lost = Reconnecting(
+            device="tcp://gpu:8786", seconds=20.0, done=tile.done, total=9
+        )
+        # Delivered together, as they are within a few milliseconds.
+        yield from (tile, lost) if last == "lost line" else (lost, tile)
+        while not (shown.wait(0.01) or stop()):
+            pass
+
+    monkeypatch.setattr("napari_unet.steps.predict.section.predict_run", breaking)
+    dock.viewer.add_image(plane, name="cells")
+    section = dock.widget.predict
+    section.predict.click()
+    wanted = (
+        "Tile 1"
+        if last == "tile"
+        else ("The connection to tcp://gpu:8786 was lost; trying again for 20 s…")
+    )
+    dock.bot.waitUntil(lambda: section.text.text().startswith(wanted), timeout=30_000)
+    assert section.progress.value() == 1
+    shown.set()
+    dock.wait()
 
 
 def test_cancel_keeps_finished_tiles(dock: Docked, running: ImageLayer) -> None:

@@ -47,6 +47,7 @@ from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.empty_tiles import EmptyRule
 from unet_engine.prediction.events import Denoised
 from unet_engine.remote.preparation import iter_prepare
+from unet_engine.remote.seeking import Reconnecting
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -266,7 +267,7 @@ class _Run:
 
     def _predict_to_disk(
         self,
-        run: Generator[TileDone, None, Prediction],
+        run: Generator[TileDone | Reconnecting, None, Prediction],
         into: DiskOutput,
         task: Task,
         title: str,
@@ -311,9 +312,14 @@ class _Run:
 
     def _drain(self, run: Generator[Any, None, _Result], title: str) -> _Result:
         """Run a prediction behind a progress bar."""
+        seeks = False
         with bar(1, title, quiet=self.options.quiet) as progress:
 
             def show(event: Any) -> None:
+                nonlocal seeks
+                if isinstance(event, Reconnecting) and not seeks:
+                    report([f"{title}: {event.describe()}"], quiet=self.options.quiet)
+                seeks = isinstance(event, Reconnecting)
                 progress.total = event.total
                 progress.update(event.done - progress.n)
 

@@ -33,13 +33,13 @@ from unet_engine.prediction.remote.storage import (
     tiles_of_batch,
 )
 from unet_engine.prediction.tile_errors import named_tile
-from unet_engine.remote.blobs import send_blob
+from unet_engine.remote.blobs import digest_of, send_blob
 from unet_engine.remote.connection import LineLostError, connect
 from unet_engine.remote.dispatch import Dispatch
-from unet_engine.remote.seeking import sought
+from unet_engine.remote.seeking import Reconnecting, iter_sought
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     import numpy as np
@@ -85,13 +85,10 @@ class RemotePredictor:
     here
         Makes a predictor of this machine with blocks of an edge.
 
-    Raises
-    ------
-    EngineError
-        When there are no workers.
-    Cancelled
-        When ``stop`` returned True while the model was sent.
     """
+
+    _connection: Connection
+    _ready: RunReady
 
     def __init__(
         self,
@@ -112,7 +109,7 @@ class RemotePredictor:
         self._sender = PixelSender(image)
         self._header = PredictionHeader(
             image=without_pixels(image),
-            model="",
+            model=digest_of(self._model),
             classes=len(checkpoint.spec.classes),
             config=replace(config, device="auto"),
             normalisation=normalisation,
@@ -129,12 +126,28 @@ class RemotePredictor:
         self._image = image
         self._stored: StoredRun | None = None
         self._empty: EmptyTiles | None = None
+
+    def begin(self) -> Iterator[Reconnecting]:
+        """Have the workers ready for tiles; call it before all else.
+
+        Yields
+        ------
+        Reconnecting
+            While a line that broke is tried again.
+
+        Raises
+        ------
+        EngineError
+            When there are no workers.
+        Cancelled
+            When ``stop`` returned True while the model was sent.
+        """
         try:
-            self._connection, self._ready = self._begin(stop)
+            self._connection, self._ready = self._begin(self._stop)
         except LineLostError:
             # As when the first worker ended just then.
-            if not self._find_again():
-                local = self._go_on_here(block_edge)
+            if not (yield from self._find_again()):
+                local = self._go_on_here(self._header.block_edge)
                 self._ready = RunReady(local.device, local.block_edge, ())
 
     @property
@@ -178,8 +191,10 @@ class RemotePredictor:
 
     def predict_each(
         self, jobs: Iterable[tuple[Index, Tile]]
-    ) -> Iterator[tuple[Index, Tile, Found]]:
+    ) -> Iterator[tuple[Index, Tile, Found] | Reconnecting]:
         """Predict tiles, and yield each as it arrives.
+
+        While a line that broke is tried again, that is yielded in between.
 
         Raises
         ------
@@ -199,7 +214,7 @@ class RemotePredictor:
 
     def predict_stored(
         self, finished: AbstractSet[int]
-    ) -> Iterator[tuple[Index, Tile, Found]]:
+    ) -> Iterator[tuple[Index, Tile, Found] | Reconnecting]:
         """Have workers read, predict and write the tiles that are not finished.
 
         Yields ``WRITTEN`` in place of each, but for those that this machine predicts
@@ -283,12 +298,12 @@ class RemotePredictor:
 
     def _predicted(
         self, waiting: Iterator[TileJob]
-    ) -> Iterator[tuple[Index, Tile, Found]]:
+    ) -> Iterator[tuple[Index, Tile, Found] | Reconnecting]:
         while self._local is None:
             try:
                 yield from self._there(waiting)
             except LineLostError:
-                if not self._find_again():
+                if not (yield from self._find_again()):
                     self._go_on_here(self._ready.block_edge)
             else:
                 return
@@ -342,15 +357,12 @@ class RemotePredictor:
         return connection, ready
 
     def _prepare(self, connection: Connection, workers: list[str]) -> RunReady:
-        digest = send_blob(connection, self._model, stop=self._stop, workers=workers)
-        self._header = replace(self._header, model=digest)
-        answers = connection.ask(
-            "prediction.begin",
-            self._run,
-            self._header,
-            workers=workers,
-            stop=self._stop,
-        )
+        answers = self._ask_to_begin(connection, workers)
+        lacking = [a for a, answer in answers.items() if isinstance(answer, UnknownRun)]
+        if lacking:
+            # Asked afterwards, as a round trip is a part of the time to the first tile.
+            send_blob(connection, self._model, stop=self._stop, workers=lacking)
+            answers |= self._ask_to_begin(connection, lacking)
         ready = [answer for answer in answers.values() if isinstance(answer, RunReady)]
         if not ready:
             raise connection.lost()
@@ -362,6 +374,17 @@ class RemotePredictor:
                     f"its results ({reason}); mount them there as here, or end it"
                 )
         return ready[0]
+
+    def _ask_to_begin(
+        self, connection: Connection, workers: list[str]
+    ) -> dict[str, RunReady | UnknownRun]:
+        return connection.ask(
+            "prediction.begin",
+            self._run,
+            self._header,
+            workers=workers,
+            stop=self._stop,
+        )
 
     def _open_storage(
         self, connection: Connection, stored: StoredRun, workers: list[str]
@@ -376,9 +399,17 @@ class RemotePredictor:
             if answer
         }
 
-    def _find_again(self) -> bool:
+    def _find_again(self) -> Generator[Reconnecting, None, bool]:
         """Seek the line for a while; True when it is there again."""
-        found = sought(self._begin, _FIND_AGAIN_S, self._stop)
+        run = iter_sought(self._begin, _FIND_AGAIN_S, self._stop)
+        total = self._header.plan.total
+        while True:
+            try:
+                left = next(run)
+            except StopIteration as end:
+                found: tuple[Connection, RunReady] | None = end.value
+                break
+            yield Reconnecting(device=self._address, seconds=left, done=0, total=total)
         if found is None:
             return False
         self._connection, self._ready = found

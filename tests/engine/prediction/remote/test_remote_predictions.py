@@ -13,10 +13,13 @@ import torch
 from unet_engine import Image, ModelSpec, PredictConfig, denoise, predict
 from unet_engine.errors import EngineError
 from unet_engine.generators import drain
+from unet_engine.prediction.denoising import iter_denoise
 from unet_engine.prediction.disk_output import DiskOutput
+from unet_engine.prediction.events import TileDone
 from unet_engine.prediction.segmentation import iter_predict
 from unet_engine.remote import connection as connections
 from unet_engine.remote.local_workers import _started
+from unet_engine.remote.seeking import Reconnecting
 from unet_engine.stopping import never
 
 DEVICE = "local:2"
@@ -175,15 +178,70 @@ def test_a_line_that_breaks_before_the_first_tile_is_no_error(
 ):
     monkeypatch.setattr("unet_engine.prediction.remote.predictor._FIND_AGAIN_S", 0.0)
 
-    def lost(connection, *arguments, **settings):
-        raise connection.lost()
-
-    monkeypatch.setattr("unet_engine.prediction.remote.predictor.send_blob", lost)
+    _break_line(monkeypatch, "ask", "prediction.begin", times=1)
     here = predict(image, model, _config(device="cpu"))
     there = predict(image, model, _config(device=DEVICE))
 
     assert "this machine finished" in " ".join(there.notes)
     np.testing.assert_array_equal(there.labels, here.labels)
+
+
+def test_a_line_that_is_tried_again_is_told_before_the_first_tile(
+    image, model, monkeypatch
+):
+    _break_line(monkeypatch, "ask", "prediction.begin", times=1)
+    events = list(iter_predict(image, model, _config(device=DEVICE)))
+
+    assert isinstance(events[0], Reconnecting)
+    assert (events[0].device, events[0].done) == (DEVICE, 0)
+    assert all(isinstance(event, TileDone) for event in events[1:])
+    assert events[0].total == len(events) - 1
+
+
+def test_a_line_that_is_tried_again_between_tiles_is_told_and_changes_nothing(
+    image, model, monkeypatch
+):
+    here = predict(image, model, _config(device="cpu"))
+    run = iter_predict(image, model, _config(device=DEVICE))
+    next(run)
+    _break_line(monkeypatch, "submit", "prediction.predict_tile", times=1)
+    events = []
+    there = drain(run, events.append)
+
+    told = [event for event in events if isinstance(event, Reconnecting)]
+    assert told
+    assert told[0].done >= 1
+    assert told[0].total == events[-1].total
+    assert len(events) - len(told) == events[-1].total - 1
+    np.testing.assert_array_equal(there.labels, here.labels)
+    assert not there.notes
+
+
+def test_a_line_that_is_tried_again_is_told_of_images_that_are_restored(
+    image, make_checkpoint, monkeypatch
+):
+    model = make_checkpoint(ModelSpec(depth=2, width=4, classes=()))
+    run = iter_denoise(image, model, PredictConfig(tile=64, device=DEVICE))
+    first = next(run)
+    _break_line(monkeypatch, "submit", "prediction.predict_tile", times=1)
+
+    told = [event for event in run if isinstance(event, Reconnecting)]
+    assert told
+    assert told[0].total == first.total
+
+
+def _break_line(monkeypatch, method, name, *, times):
+    """Have the line break when something is ordered for the first times."""
+    genuine = getattr(connections.Connection, method)
+    left = [times]
+
+    def breaking(self, ordered, *arguments, **rest):
+        if ordered == name and left[0]:
+            left[0] -= 1
+            raise self.lost()
+        return genuine(self, ordered, *arguments, **rest)
+
+    monkeypatch.setattr(connections.Connection, method, breaking)
 
 
 def test_another_version_is_refused(monkeypatch):
