@@ -12,7 +12,7 @@ from napari_unet.contributions.commands import open_dock
 from unet_engine.errors import EngineError
 from unet_engine.model_packages.library import holds_package
 from unet_engine.models.checkpoint import SUFFIX
-from unet_engine.models.collection.exchange import import_model
+from unet_engine.models.collection.exchange import describe_import, import_model
 from unet_engine.models.store import ModelStore
 
 if TYPE_CHECKING:
@@ -40,17 +40,22 @@ def add_models(path: str | Sequence[str]) -> list[LayerData]:
         ``[(None,)]``, by which napari takes the files as read without any layer: a
         model is not an image.
     """
-    names = []
+    store, name, sentences = ModelStore(), "", []
     for file in _paths(path):
         if file.suffix.lower() != SUFFIX:
             continue
         try:
-            names.append(import_model(ModelStore(), file).name)
+            before = store.names()
+            info = import_model(store, file)
         except EngineError as error:
             show_error(f"{file.name} was not added. {error}")
-    if names:
-        show_info(f"Added to the models: {', '.join(names)}.")
-        _select(names[-1])
+            continue
+        name = info.name
+        there = name in before
+        sentences.append(f"{describe_import(file, info, there=there)}.")
+    if name:
+        show_info(" ".join(sentences))
+        _select(name)
     viewer, packages = current_viewer(), list(filter(holds_package, _paths(path)))
     if viewer is not None and packages:
         for package in packages:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from unet_engine.models.collection.exchange import describe_import
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -13,10 +15,17 @@ if TYPE_CHECKING:
     from unet_engine.stopping import Stop
 
 
+class Imported(NamedTuple):
+    """What became of a package: the model, and a sentence on it for the user."""
+
+    model: ModelInfo
+    sentence: str
+
+
 def package_run(
     store: ModelStore, path: Path, _: Stop, *, trust: bool = False
-) -> Generator[Any, None, ModelInfo]:
-    """Add the model of a package to the store, and return it.
+) -> Generator[Any, None, Imported]:
+    """Add the model of a package to the store, unless it is there already.
 
     Parameters
     ----------
@@ -31,4 +40,6 @@ def package_run(
     from unet_engine.model_packages.importing import import_package
 
     yield from ()
-    return import_package(store, path, trust=trust)
+    before = store.names()
+    info = import_package(store, path, trust=trust)
+    return Imported(info, describe_import(path, info, there=info.name in before))

@@ -10,13 +10,12 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_unet.jobs.job import Job, describe_error, run
-from napari_unet.jobs.package_import import package_run
+from napari_unet.jobs.package_import import Imported, package_run
 from unet_engine.errors import UntrustedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from unet_engine.models.checkpoint import ModelInfo
     from unet_engine.models.store import ModelStore
 
 SUFFIX = ".zip"
@@ -37,13 +36,14 @@ class PackageImport(QObject):
     reading
         The name of the file that is read now.
     added
-        The path of a package and the ``ModelInfo`` of the model.
+        The ``ModelInfo`` of the model of a package, which may have been there already,
+        and a sentence on it.
     failed
         The path of a package, and why it was not added.
     """
 
     reading = Signal(str)
-    added = Signal(Path, object)
+    added = Signal(object, str)
     failed = Signal(Path, str)
 
     def __init__(self, store: ModelStore, parent: QWidget) -> None:
@@ -69,13 +69,13 @@ class PackageImport(QObject):
         self._job = run(
             partial(package_run, self._store, path, trust=trust),
             parent=self,
-            on_result=partial(self._on_result, path),
+            on_result=self._on_result,
             on_error=partial(self._on_error, path),
             on_finished=self._on_finished,
         )
 
-    def _on_result(self, path: Path, info: ModelInfo) -> None:
-        self.added.emit(path, info)
+    def _on_result(self, imported: Imported) -> None:
+        self.added.emit(imported.model, imported.sentence)
 
     def _on_error(self, path: Path, error: Exception) -> None:
         if isinstance(error, UntrustedError):

@@ -382,9 +382,9 @@ class ModelsDialog(QDialog):
             self._report(" ".join(lines))
         self._packages.start(packages)
 
-    def _on_package_added(self, path: Path, info: ModelInfo) -> None:
+    def _on_package_added(self, info: ModelInfo, sentence: str) -> None:
         self._read_again(info.name)
-        self._report(f"{path.name} is added: the model {info.name}.")
+        self._report(f"{sentence}.")
 
     def _on_restore(self) -> None:
         menu = QMenu(self)

@@ -146,9 +146,9 @@ class ModelPicker(QWidget):
         except (EngineError, OSError) as error:
             show_error(str(error))
 
-    def _on_added(self, path: Path, info: ModelInfo) -> None:
+    def _on_added(self, info: ModelInfo, sentence: str) -> None:
         self._workspace.refresh_models(choose=info.name)
-        show_info(f"{path.name} is added: the model {info.name}.")
+        show_info(f"{sentence}.")
 
     def refresh(self, *_: Any) -> None:
         """Read the list of models again, and show which files are damaged.

@@ -56,6 +56,12 @@ def import_package(
     trust
         Whether TorchScript may be run, which is a program, where there is nothing else.
 
+    Returns
+    -------
+    ModelInfo
+        Of the model in the store; of the one that is there already when it came from a
+        package with the same files, or is the same, and no other name is wanted.
+
     Raises
     ------
     DataError
@@ -70,8 +76,12 @@ def import_package(
     if name:
         store.check_name(name)
     with open_package(path) as package:
+        if not name and (known := _imported_before(store, package)):
+            return known
         checkpoint = _checkpoint(package, trust=trust)
         described = package.description
+    if not name and (known := store.same_as(checkpoint)):
+        return known
     wanted = name or store.free_name(_name_of(package))
     info = store.save(wanted, checkpoint)
     licence = described.license
@@ -79,9 +89,16 @@ def import_package(
         notes=_credits(described) if checkpoint.spec.imported is not None else "",
         licence=licence if isinstance(licence, str) else "",
         received=datetime.now(UTC).isoformat(timespec="seconds"),
+        package=package.digest,
     )
     save_notes(info.path, notes)
     return read_info(info.path)
+
+
+def _imported_before(store: ModelStore, package: Package) -> ModelInfo | None:
+    """Return the model that came from a package with the same files."""
+    found = (info for info in store.list() if info.notes.package == package.digest)
+    return next(found, None)
 
 
 def _checkpoint(package: Package, *, trust: bool) -> Checkpoint:

@@ -1,7 +1,7 @@
 """A package of bioimage.io that anybody may have made, read without running any of it.
 
-Nothing is unpacked, fetched from an address or imported; a file is taken from the
-archive only if it is as the description signs it.
+Nothing is unpacked, fetched from an address or imported. Every file is hashed, whether
+it is used here or not: each that the description names has to be there, and as signed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from unet_engine.model_packages.library import (
     load_spec,
     quiet,
 )
+from unet_engine.model_packages.listed_files import listed_files, name_of
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +36,7 @@ _MOST_VALUES = 10**5
 """Of a description: names for parts of it can make billions of a few lines."""
 
 _LARGEST_FILE = 2**33
-"""Bytes of unpacked weights, 8 GiB: far above any network that fits a computer."""
+"""Bytes of all files unpacked, 8 GiB: far above any network that fits a computer."""
 
 _SMALL = 2**26
 """Bytes, 64 MiB, that any file may have unpacked, however small it is packed."""
@@ -43,6 +44,9 @@ _SMALL = 2**26
 _MOST_PACKED = 50
 """Times that a larger file may be smaller in the package: weights shrink by a tenth,
 nothing but zeros a thousand times."""
+
+_BLOCK = 2**20
+"""Bytes that are hashed at a time."""
 
 
 class Package:
@@ -56,6 +60,13 @@ class Package:
         The ``ModelDescr`` in it, in the terms of version 0.5.
     is_earlier
         Whether it was of an earlier version, which signs weights only.
+    digest
+        SHA-256 of the names and contents of all files, however they are packed.
+
+    Raises
+    ------
+    DataError
+        As of `open_package`.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
@@ -65,6 +76,10 @@ class Package:
         self._signed: dict[str, str] = {}
         self.is_earlier = False
         self.description = self._describe()
+        self._digests = self._hashed()
+        self._check_listed()
+        named = "".join(f"{one} {self._digests[one]}\n" for one in sorted(self._names))
+        self.digest = hashlib.sha256(named.encode()).hexdigest()
 
     def read(self, entry: Any) -> bytes:
         """Return the content of a file, which is as it was signed.
@@ -79,22 +94,59 @@ class Package:
         DataError
             When it is not in the package, was changed, or is not signed.
         """
-        name = str(getattr(entry.source, "path", entry.source)).replace("\\", "/")
-        name = name.removeprefix("./")
-        if "://" in str(entry.source) or name not in self._names:
+        name = name_of(entry.source)
+        self._check_signed(name, str(entry.sha256 or self._signed.get(name, "")))
+        return self._content(name, _LARGEST_FILE)
+
+    def _check_listed(self) -> None:
+        """Make sure that all files of the description are there, as it signs them."""
+        for name, signed in listed_files(self.description):
+            if signed := signed or self._signed.get(name, ""):
+                self._check_signed(name, signed)
+            else:
+                self._check_there(name)
+
+    def _check_there(self, name: str) -> None:
+        if name not in self._names:
             raise DataError(
                 f"{self.path} lacks the file {name}; download the whole package again"
             )
-        content = self._content(name, _LARGEST_FILE)
-        signed = str(entry.sha256 or self._signed.get(name, ""))
+
+    def _check_signed(self, name: str, signed: str) -> None:
+        self._check_there(name)
         if not signed and self.is_earlier and name.endswith(".npy"):
-            return content
-        if hashlib.sha256(content).hexdigest() != signed:
+            return
+        if self._digests[name] != signed:
             raise DataError(
                 f"{self.path}: {name} is not the file that the description signs, so "
                 "it was changed or damaged; download the package again"
             )
-        return content
+
+    def _hashed(self) -> dict[str, str]:
+        """Return the SHA-256 of each file, in blocks: none is in memory as a whole."""
+        total = sum(entry.file_size for entry in self._archive.infolist())
+        packed = self.path.stat().st_size
+        if total > _LARGEST_FILE or (total > _SMALL and total > _MOST_PACKED * packed):
+            raise DataError(
+                f"{self.path} would take {total / 2**20:.0f} MB of "
+                f"{packed / 2**20:.1f} MB, which no model does; do not use this package"
+            )
+        return {name: self._hash(name) for name in sorted(self._names)}
+
+    def _hash(self, name: str) -> str:
+        found = hashlib.sha256()
+        try:
+            with self._archive.open(name) as file:
+                while block := file.read(_BLOCK):
+                    found.update(block)
+        except UNREADABLE as error:
+            raise self._unreadable(name, error) from error
+        return found.hexdigest()
+
+    def _unreadable(self, name: str, error: Exception) -> DataError:
+        return DataError(
+            f"{self.path}: {name} cannot be read ({error}); download the package again"
+        )
 
     def _checked_names(self) -> frozenset[str]:
         found: set[str] = set()
@@ -149,10 +201,7 @@ class Package:
                 )
             return self._archive.read(name)
         except UNREADABLE as error:
-            raise DataError(
-                f"{self.path}: {name} cannot be read ({error}); download the package "
-                "again"
-            ) from error
+            raise self._unreadable(name, error) from error
 
 
 @contextmanager
@@ -162,8 +211,8 @@ def open_package(path: str | os.PathLike[str]) -> Iterator[Package]:
     Raises
     ------
     DataError
-        When it is no package, damaged, has a path that leads out of it, or a
-        description that does not keep to the specification.
+        When it is no package, damaged, lacks a file, has one that was changed or whose
+        path leads out of it, or a description that does not keep to the specification.
     EngineError
         When the library for it is not installed.
     """

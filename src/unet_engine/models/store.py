@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import shutil
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -191,6 +191,23 @@ class ModelStore:
         if name in self.names() and _equal(checkpoint, self.load(name)):
             return self.info(name)
         return self.save(self.free_name(name), checkpoint)
+
+    def same_as(self, checkpoint: Checkpoint) -> ModelInfo | None:
+        """Return the first model with the spec and weights of another, if there is one.
+
+        Parameters
+        ----------
+        checkpoint
+            Of any name and history.
+        """
+        for info in self.list():
+            if info.spec != checkpoint.spec:
+                continue
+            # One that was damaged is no other's copy.
+            with suppress(CheckpointError):
+                if _equal(checkpoint, Checkpoint.load(info.path)):
+                    return info
+        return None
 
     def check_name(self, name: str, overwrite: bool = False) -> None:
         """Make sure that a model may be saved under a name, before a long training.

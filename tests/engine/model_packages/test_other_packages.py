@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from damage import repacked
 from other_packages import Guarded, OtherNetwork, pack
 from scipy.special import expit, softmax
 
@@ -622,6 +623,18 @@ def test_weights_of_an_earlier_format_are_signed(store: ModelStore, tmp_path: Pa
     path = earlier_package(tmp_path / "earlier", other, image, signature="0" * 64)
     with pytest.raises(DataError, match=r"weights.onnx is not the file that the"):
         import_package(store, path)
+
+
+def test_the_same_package_adds_no_copy(store: ModelStore, tmp_path: Path):
+    image, other = noise((1, 24, 24)), OtherNetwork(formats=("torchscript",))
+    path = pack(other, tmp_path / "other", image, image, sigmoid)
+    info = import_package(store, path, trust=True)
+    # Its program is known here, so nobody is asked whether it may run.
+    moved = path.rename(path.with_name("moved.zip"))
+    assert import_package(store, moved).path == info.path
+    changed = repacked(moved.read_bytes(), {"note.txt": b"another package"})
+    moved.write_bytes(changed)
+    assert import_package(store, moved, trust=True).name == f"{info.name}-2"
 
 
 @pytest.mark.slow

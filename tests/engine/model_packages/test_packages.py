@@ -25,6 +25,7 @@ from unet_engine.model_packages.export import export_package
 from unet_engine.model_packages.importing import import_package
 from unet_engine.model_packages.weights import network_of
 from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.models.collection.renaming import rename_model
 from unet_engine.models.spec import ModelSpec
 from unet_engine.models.store import MODELS_VARIABLE, ModelStore
 from unet_engine.prediction.config import PredictConfig
@@ -44,6 +45,17 @@ pytestmark = [
 
 DESCRIPTION = "rdf.yaml"
 HISTORY = ({"name": "mine", "parent": "nuclei", "after": {"iou": 0.75}},)
+UNUSED = (
+    "cover.png",
+    "README.md",
+    "environment.yaml",
+    "test_input.npy",
+    "test_output.npy",
+    "weights.onnx",
+    "weights_torchscript.pt",
+)
+"""Files of a package that a model of this program is made without."""
+
 SPECS = {
     "U-Net 2-D": ModelSpec(depth=2, width=4, object_maps=("distance", "boundary")),
     "U-Net 3-D": ModelSpec(depth=1, width=2, ndim=3),
@@ -180,14 +192,38 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
 
 
 def test_predictions_are_identical(store: ModelStore, package: Path):
-    info = import_package(store, package)
-    assert info.name == "mine-2"
+    info = import_package(store, package, "mine-2")
     assert info.history[0]["after"] == {"iou": 0.75}
     assert info.notes.received
     pixels = np.random.default_rng(0).integers(0, 255, (70, 90)).astype(np.uint8)
     image = Image.from_array(pixels, "YX")
     masks = [predict(image, store.load(name)).labels for name in ("mine", "mine-2")]
     np.testing.assert_array_equal(*masks)
+
+
+def test_the_same_package_adds_no_copy(
+    store: ModelStore, package: Path, capfd: pytest.CaptureFixture
+):
+    assert import_package(store, package).name == "mine"
+    rename_model(store, "mine", "renamed")
+    assert main(["models", "import", str(package)]) == 0
+    assert (
+        "mine.zip is already among your models as renamed; no copy was added"
+        in capfd.readouterr().err
+    )
+    before = store.names()
+    # As when it is downloaded again: packed otherwise, at another time.
+    assert import_package(store, rewritten(package, lambda _: None)).name == "renamed"
+    assert store.names() == before
+    assert import_package(store, package, "copy").name == "copy"
+
+
+def test_another_package_of_the_name_gets_its_own(store: ModelStore, package: Path):
+    mine = store.load("mine")
+    other = {name: values + 1 for name, values in mine.weights.items()}
+    store.save("mine", dataclasses.replace(mine, weights=other), overwrite=True)
+    assert import_package(store, package).name == "mine-2"
+    assert import_package(store, package).name == "mine-2"
 
 
 def test_what_is_in_a_package(package: Path):
@@ -304,6 +340,42 @@ class TestRefusals:
         copy = rewritten(package, lambda files: files.pop("weights.pt") and None)
         assert "lacks the file weights.pt" in refused(store, copy)
 
+    @pytest.mark.parametrize("name", UNUSED)
+    def test_a_file_that_is_not_used_here(
+        self, store: ModelStore, package: Path, name: str
+    ):
+        def change(files: dict[str, bytes]) -> None:
+            files[name] = files[name][:-1] + bytes([files[name][-1] ^ 1])
+
+        found = refused(store, rewritten(package, change))
+        assert f"{name} is not the file that the description signs" in found
+        assert found.endswith("download the package again")
+        copy = rewritten(package, lambda files: files.pop(name) and None)
+        assert f"lacks the file {name}; download" in refused(store, copy)
+
+    def test_a_file_without_a_signature_is_missing(
+        self, store: ModelStore, package: Path
+    ):
+        def change(values: dict[str, Any]) -> None:
+            values["covers"] = [{"source": "second.png"}]
+
+        copy = described(package, change)
+        assert "lacks the file second.png; download" in refused(store, copy)
+        import_package(
+            store, rewritten(copy, lambda files: files.update({"second.png": b"x"}))
+        )
+
+    def test_a_file_that_is_not_signed_is_damaged(
+        self, store: ModelStore, package: Path
+    ):
+        with zipfile.ZipFile(package, "a") as archive:
+            archive.writestr("more.txt", b"as it was written")
+        content = package.read_bytes()
+        package.write_bytes(content.replace(b"as it was", b"as it is!"))
+        found = refused(store, package)
+        assert "more.txt cannot be read" in found
+        assert "download the package again" in found
+
     def test_an_address_is_not_fetched(self, store: ModelStore, package: Path):
         def change(values: dict[str, Any]) -> None:
             entry = values["weights"]["pytorch_state_dict"]
@@ -341,7 +413,7 @@ class TestRefusals:
                 archive.writestr(
                     name, b"\0" * 2**27 if "weights.pt" in name else content
                 )
-        assert "which no file of a model does" in refused(store, bomb)
+        assert "which no model does" in refused(store, bomb)
 
     def test_a_description_of_billions_of_values(
         self, store: ModelStore, package: Path
@@ -458,4 +530,5 @@ def test_a_history_that_is_none_is_left_out(store: ModelStore, package: Path):
     def change(values: dict[str, Any]) -> None:
         values["config"]["napari_unet_finetune"]["history"] = json.dumps({"a": 1})
 
-    assert import_package(store, described(package, change)).history == ()
+    info = import_package(store, described(package, change), "without")
+    assert info.history == ()

@@ -51,7 +51,7 @@ def test_model_joins_the_store(model_file: Path, notices: list[str]) -> None:
     assert read(model_file) == NOTHING_TO_SHOW
     loaded = ModelStore().load("tissue")
     np.testing.assert_array_equal(loaded.weights["weight"][2], [8, 9, 10, 11])
-    assert notices == ["info: Added to the models: tissue."]
+    assert notices == ["info: tissue is among your models now."]
 
 
 def test_several_models_join_the_store(
@@ -64,12 +64,16 @@ def test_several_models_join_the_store(
     assert {"tissue", "nerves"} <= set(ModelStore().names())
 
 
-def test_same_model_is_not_copied_twice(model_file: Path) -> None:
+def test_same_model_is_not_copied_twice(model_file: Path, notices: list[str]) -> None:
     read(model_file)
     before = ModelStore().names()
     read(model_file)
     read(ModelStore().info("tissue").path)
     assert ModelStore().names() == before
+    assert notices[1] == (
+        "info: tissue.safetensors is already among your models as tissue; no copy was "
+        "added."
+    )
 
 
 def test_other_model_of_the_same_name_is_kept_beside_it(

@@ -103,6 +103,12 @@ def test_a_program_is_run_only_after_a_yes(
     wait_for(dock, NAME)
 
 
+def choose_tiny(page: ModelsDialog) -> None:
+    page.list.select("tiny")
+    assert page.list.model is not None
+    assert page.list.model.name == "tiny"
+
+
 def test_the_window_of_the_models_adds_them_and_says_what_it_cannot(
     dock: Docked, package: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -118,7 +124,17 @@ def test_the_window_of_the_models_adds_them_and_says_what_it_cannot(
         lambda: page.list.model is not None and page.list.model.name == NAME,
         timeout=60_000,
     )
-    assert page.text.text() == f"other.zip is added: the model {NAME}."
+    assert page.text.text() == f"{NAME} is among your models now."
+    choose_tiny(page)
+    page.import_from([tmp_path / "other" / "other.zip"])
+    dock.bot.waitUntil(
+        lambda: page.list.model is not None and page.list.model.name == NAME,
+        timeout=60_000,
+    )
+    assert page.text.text() == (
+        f"other.zip is already among your models as {NAME}; no copy was added."
+    )
+    assert f"{NAME}-2" not in dock.widget.workspace.store.names()
 
 
 def test_a_package_is_read_as_a_model_and_other_archives_are_not(

@@ -47,16 +47,19 @@ class ModelNotes:
         strokes painted for it, under these.
     received
         UTC date, ISO 8601, on which it was imported from a file; ``""`` for others.
+    package
+        SHA-256 of what was in the package that it was imported from; ``""`` for others.
     """
 
     notes: str = ""
     licence: str = ""
     former_names: tuple[str, ...] = ()
     received: str = ""
+    package: str = ""
 
     def __post_init__(self) -> None:
-        texts = (self.notes, self.licence, self.received, *self.former_names)
-        if not all(isinstance(text, str) for text in texts):
+        texts = (self.notes, self.licence, self.received, self.package)
+        if not all(isinstance(text, str) for text in (*texts, *self.former_names)):
             raise DataError("notes and licence of a model are texts")
         for name, limit in (("notes", LONGEST_NOTES), ("licence", _LONGEST_LICENCE)):
             if len(getattr(self, name)) > limit:
@@ -119,6 +122,7 @@ def save_notes(model: Path, notes: ModelNotes) -> None:
         "licence": notes.licence,
         "former_names": list(notes.former_names),
         "received": notes.received,
+        "package": notes.package,
     }
     with whole_file(notes_path(model)) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
@@ -140,6 +144,7 @@ def _read(path: Path) -> ModelNotes:
             licence=values.get("licence", ""),
             former_names=tuple(values.get("former_names", ())),
             received=values.get("received", ""),
+            package=values.get("package", ""),
         )
     except FileNotFoundError:
         return ModelNotes()

@@ -175,7 +175,8 @@ def describe_import(
     """
     name = Path(path).stem
     if there:
-        return f"{info.name} is among your models already"
+        file = Path(path).name
+        return f"{file} is already among your models as {info.name}; no copy was added"
     if info.name == name or not info.name.startswith(f"{name}-"):
         return f"{info.name} is among your models now"
     return (
