@@ -32,6 +32,9 @@ _SECRET = re.compile(r"[\w-]*@|[\w-]{43,}")
 _tokens: dict[tuple[str, int], str] = {}
 """Tokens of addresses that this process was given, by host and port."""
 
+_CHOICES_HERE = "auto, cpu, cuda, cuda:1 or mps"
+"""What a device of this machine may be, for messages."""
+
 CHOICES = (
     "auto, cpu, cuda, cuda:1, mps, local:2 for two processes of this machine, or "
     "tcp://host:port as napari-unet worker prints it"
@@ -68,6 +71,22 @@ def checked_device(device: str) -> Device:
     if token:
         _tokens[host_and_port(device)] = token
     return device
+
+
+def device_of_this_machine(device: str) -> Device:
+    """Check that a text names a device that computes in this process.
+
+    Raises
+    ------
+    SpecError
+        When it does not; lists what would.
+    """
+    if _OF_THIS_MACHINE.fullmatch(device):
+        return device
+    shown = _SECRET.sub("…", split_token(device)[0])
+    raise SpecError(
+        f"there is no device {shown!r} of this machine; use {_CHOICES_HERE}"
+    )
 
 
 def given_token(device: Device) -> str:

@@ -39,6 +39,10 @@ class CheckpointError(EngineError):
     """A file is no model of this package, is damaged, or does not fit its own spec."""
 
 
+class DeviceError(EngineError):
+    """A device cannot be used at all, whatever is computed on it."""
+
+
 class OutOfMemoryError(EngineError):
     """The chosen device has too little memory for the chosen tile."""
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from unet_engine.compute.torch_errors import first_line
 from unet_engine.devices import Device, Precision, checked_device, is_remote
-from unet_engine.errors import EngineError
+from unet_engine.errors import DeviceError
 
 
 def choose_device(device: Device = "auto") -> str:
@@ -30,7 +30,7 @@ def choose_device(device: Device = "auto") -> str:
 
     Raises
     ------
-    EngineError
+    DeviceError
         When the requested device is absent; names those there are.
     """
     device = checked_device(device)
@@ -40,7 +40,7 @@ def choose_device(device: Device = "auto") -> str:
         return next((gpu for gpu in ("cuda", "mps") if _works(gpu)), "cpu")
     if not _works(device):
         present = [gpu for gpu in ("cuda", "mps") if _works(gpu)]
-        raise EngineError(
+        raise DeviceError(
             f"the device {device!r} is not usable on this machine; "
             f"use {' or '.join(['auto', 'cpu', *present])}"
         )

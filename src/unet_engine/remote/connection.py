@@ -16,7 +16,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.devices import Device, checked_device, host_and_port, process_count
-from unet_engine.errors import Cancelled, EngineError
+from unet_engine.errors import Cancelled, DeviceError, EngineError
 from unet_engine.remote.calls import call, call_aside
 from unet_engine.remote.credentials import security_of, token_for
 from unet_engine.remote.local_workers import local_scheduler
@@ -42,7 +42,7 @@ _POLL_S = 0.02
 """Seconds between two looks at whether a run is to stop."""
 
 
-class LineLostError(EngineError):
+class LineLostError(DeviceError):
     """The scheduler or its workers no longer answer."""
 
 
@@ -116,7 +116,7 @@ class Connection:
         ------
         LineLostError
             When the scheduler does not answer.
-        EngineError
+        DeviceError
             When no worker is there, or all are of another version; states what to do.
         Cancelled
             When ``stop`` returned True before.
@@ -134,7 +134,7 @@ class Connection:
     def _suitable(self) -> tuple[WorkerInfo, ...]:
         infos = self._known.values()
         if not infos:
-            raise EngineError(
+            raise DeviceError(
                 f"{self.device} has no worker; look at what napari-unet worker prints "
                 "there, and start it again"
             )
@@ -142,7 +142,7 @@ class Connection:
         same = [info for info in infos if info.version == here]
         if not same:
             there = ", ".join(sorted({info.version or "none" for info in infos}))
-            raise EngineError(
+            raise DeviceError(
                 f"{self.device} has version {there} of napari-unet-finetune and this "
                 f"is {here}; install the same version on both machines"
             )
@@ -303,7 +303,7 @@ def connect(device: Device, stop: Stop) -> Connection:
 
     Raises
     ------
-    EngineError
+    DeviceError
         When nothing listens there, the token is another one, or no worker is there, or
         all are of another version; states what to do.
     Cancelled
@@ -370,7 +370,7 @@ def _connect(device: Device) -> Connection:
         client.wait_for_workers(max(1, count), timeout=_START_S)
     except Exception as error:
         client.close(timeout=1)
-        raise EngineError(
+        raise DeviceError(
             f"{device} has no worker that answers ({error}); look at what napari-unet "
             "worker prints there, and start it again"
         ) from error
@@ -382,7 +382,7 @@ def check_reachable(device: Device) -> None:
 
     Raises
     ------
-    EngineError
+    DeviceError
         In one line, with what to do.
     """
     place = host_and_port(device)
@@ -394,22 +394,22 @@ def check_reachable(device: Device) -> None:
         with socket.create_connection(place, timeout=_PATIENCE_S) as line:
             context.wrap_socket(line).close()
     except ssl.SSLCertVerificationError as error:
-        raise EngineError(
+        raise DeviceError(
             f"what listens at {where} has another token; use the whole line that "
             "napari-unet worker printed there when it was last started"
         ) from error
     except ssl.SSLError as error:
-        raise EngineError(
+        raise DeviceError(
             f"what listens at {where} is no napari-unet worker, or does not encrypt "
             f"({error.reason or error}); start napari-unet worker there"
         ) from error
     except ConnectionRefusedError as error:
-        raise EngineError(
+        raise DeviceError(
             f"nothing listens at {where}; start napari-unet worker there, or, over an "
             "ssh tunnel, start the tunnel"
         ) from error
     except OSError as error:
-        raise EngineError(
+        raise DeviceError(
             f"{where} cannot be reached ({error.strerror or error}); check the name, "
             "the network and the firewall, or go through an ssh tunnel"
         ) from error
@@ -432,7 +432,7 @@ def _client(device: Device) -> Client:
             name="napari-unet",
         )
     except (OSError, ValueError) as error:
-        raise EngineError(
+        raise DeviceError(
             f"{device} does not answer as a scheduler of dask.distributed ({error}); "
             "start napari-unet worker there"
         ) from error

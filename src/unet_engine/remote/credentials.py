@@ -12,6 +12,7 @@ import binascii
 import json
 import os
 import secrets
+import shlex
 import ssl
 from contextlib import suppress
 from datetime import datetime
@@ -20,8 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from unet_engine.devices import Device, checked_device, given_token, host_and_port
-from unet_engine.errors import EngineError, SpecError
+from unet_engine.devices import (
+    Device,
+    checked_device,
+    given_token,
+    host_and_port,
+    split_token,
+)
+from unet_engine.errors import DeviceError, EngineError, SpecError
 from unet_engine.files.atomic import whole_file
 
 if TYPE_CHECKING:
@@ -34,6 +41,9 @@ TOKEN_VARIABLE = "NAPARI_UNET_TOKEN"
 
 _TOKEN_BYTES = 32
 """Length of a private key of Ed25519."""
+
+_LONGEST_FILE = 4096
+"""Bytes that are read of a file with a token: it has 43, and may be any other file."""
 
 _EXTRA = 'pip install "napari-unet-finetune[distributed]"'
 
@@ -54,7 +64,8 @@ def kept_token(path: Path) -> str:
     Raises
     ------
     EngineError
-        When the file holds something else, or cannot be read or written.
+        When the file holds something else, cannot be read or written, or is open to
+        other users.
     """
     try:
         if not path.exists():
@@ -63,19 +74,32 @@ def kept_token(path: Path) -> str:
                 os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
             ) as file:
                 file.write(new_token())
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_FILE)
+        is_open = _is_open_to_others(path)
+    except OSError as error:
         raise EngineError(
-            f"{path} cannot hold a token ({error}); name another file for it"
+            f"{path} cannot hold a token ({error.strerror or error}); check its "
+            "permissions, or name another file for it"
         ) from error
-    try:
-        _private_key(token)
-    except EngineError as error:
+    if is_open:
+        raise EngineError(
+            f"{path} can be read or changed by other users, and who has the token can "
+            f"run programs under your name; chmod 600 {shlex.quote(str(path))}, or "
+            "name another file for it"
+        )
+    token = content.decode("ascii", "replace").strip()
+    if not _is_token(token):
         raise EngineError(
             f"{path} holds something else than a token; delete it to have one made, "
             "or name another file for it"
-        ) from error
+        )
     return token
+
+
+def _is_open_to_others(path: Path) -> bool:
+    """Whether other users may read or change a file; Windows keeps that elsewhere."""
+    return os.name != "nt" and bool(path.stat().st_mode & 0o077)
 
 
 @lru_cache(maxsize=8)
@@ -84,7 +108,7 @@ def security_of(token: str) -> Security:
 
     Raises
     ------
-    EngineError
+    DeviceError
         When the token is none, or the libraries are not installed.
     """
     key = _private_key(token)
@@ -117,16 +141,24 @@ def _private_key(token: str) -> Any:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     except ImportError as error:
         raise _not_installed(error) from error
-    try:
-        content = base64.b64decode(f"{token}=", altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
-        content = b""
-    if len(content) != _TOKEN_BYTES:
-        raise EngineError(
+    if not _is_token(token):
+        raise DeviceError(
             "the token is not one that napari-unet worker made, or is cut off; copy "
             "the whole line that it printed"
         )
-    return Ed25519PrivateKey.from_private_bytes(content)
+    return Ed25519PrivateKey.from_private_bytes(_bytes_of(token))
+
+
+def _is_token(token: object) -> bool:
+    return isinstance(token, str) and len(_bytes_of(token)) == _TOKEN_BYTES
+
+
+def _bytes_of(token: str) -> bytes:
+    """Return what a token stands for; nothing where it is none."""
+    try:
+        return base64.b64decode(f"{token}=", altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        return b""
 
 
 def _certificate(key: Any) -> str:
@@ -150,8 +182,8 @@ def _certificate(key: Any) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _not_installed(error: ImportError) -> EngineError:
-    return EngineError(
+def _not_installed(error: ImportError) -> DeviceError:
+    return DeviceError(
         f"a device that is other processes needs dask.distributed and cryptography "
         f"({error.name} is not installed); {_EXTRA}"
     )
@@ -196,18 +228,37 @@ def token_for(device: Device) -> str:
 
     Raises
     ------
-    EngineError
-        When none is known; states where to get one.
+    DeviceError
+        When none is known, or the one of the environment or of the user's file is none;
+        states where to get one.
     """
-    token = (
-        given_token(device)
-        or os.environ.get(TOKEN_VARIABLE)
-        or _read_tokens().get(_line(device))
-    )
+    if token := given_token(device) or _token_of_environment():
+        return token
+    token = _read_tokens().get(_line(device), "")
     if not token:
-        raise EngineError(
-            f"no token is known for {device}; use the whole line that napari-unet "
-            f"worker printed, tcp://TOKEN@host:port, or set {TOKEN_VARIABLE}"
+        empty = f" ({TOKEN_VARIABLE} is empty)" if TOKEN_VARIABLE in os.environ else ""
+        raise DeviceError(
+            f"no token is known for {device}{empty}; use the whole line that "
+            f"napari-unet worker printed, tcp://TOKEN@host:port, or set "
+            f"{TOKEN_VARIABLE}"
+        )
+    if not _is_token(token):
+        raise DeviceError(
+            f"what {_tokens_file()} keeps for {device} is no token; use the whole line "
+            "that napari-unet worker printed, tcp://TOKEN@host:port, which replaces it"
+        )
+    return token
+
+
+def _token_of_environment() -> str:
+    """Return the token in the variable, in which the whole line may stand as well."""
+    value = os.environ.get(TOKEN_VARIABLE, "").strip()
+    token = split_token(value)[1] or value
+    if token and not _is_token(token):
+        raise DeviceError(
+            f"the environment variable {TOKEN_VARIABLE} holds no token, or one that is "
+            "cut off; set it to the 43 characters between :// and @ in the line that "
+            "napari-unet worker printed, or unset it and use the whole line"
         )
     return token
 
@@ -217,9 +268,12 @@ def _tokens_file() -> Path:
 
 
 def _read_tokens() -> dict[str, str]:
+    path = _tokens_file()
     try:
-        found = json.loads(_tokens_file().read_text())
-    except (OSError, ValueError):
+        if _is_open_to_others(path):
+            path.chmod(0o600)
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -18,7 +18,7 @@ from threading import Lock
 
 from unet_engine.child_processes import out_of_terminal
 from unet_engine.devices import Device, checked_device
-from unet_engine.errors import EngineError
+from unet_engine.errors import DeviceError
 from unet_engine.remote.credentials import new_token, security_of
 
 _started: dict[int, LocalWorkers] = {}
@@ -56,12 +56,12 @@ def local_scheduler(count: int) -> Device:
 
     Raises
     ------
-    EngineError
+    DeviceError
         When they cannot be started.
     """
     most = max(2, os.cpu_count() or 1)
     if count > most:
-        raise EngineError(
+        raise DeviceError(
             f"this machine has processors for {most} processes; use local:{most}, or "
             "fewer"
         )
@@ -107,7 +107,7 @@ def _start(count: int) -> LocalWorkers:
     process.stdin.flush()
     line = process.stdout.readline()
     if not line:
-        raise EngineError(
+        raise DeviceError(
             f"{count} processes could not be started (exit code {process.wait()}); run "
             "napari-unet doctor, or choose another device"
         )

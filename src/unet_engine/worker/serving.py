@@ -14,7 +14,7 @@ from distributed.core import Status
 
 from unet_engine.child_processes import with_spared_processes
 from unet_engine.devices import checked_device, host_and_port
-from unet_engine.errors import EngineError
+from unet_engine.errors import DeviceError, EngineError
 from unet_engine.remote.connection import check_reachable
 from unet_engine.remote.credentials import security_of, token_for
 
@@ -215,13 +215,18 @@ def _environments(processes: int, device: str) -> list[dict[str, str]]:
 
         gpus = torch.cuda.device_count()
     if device.startswith("cuda") and not gpus:
-        raise EngineError(
+        raise DeviceError(
             "no GPU is usable here; use --device cpu, or napari-unet doctor"
         )
     if not gpus:
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
         return [hidden] * (processes or 1)
     _, _, chosen = device.partition(":")
+    if chosen and int(chosen) >= gpus:
+        raise DeviceError(
+            f"there is no {device} here; use --device cuda:0"
+            + (f" to cuda:{gpus - 1}" if gpus > 1 else "")
+        )
     if chosen:
         return [{"CUDA_VISIBLE_DEVICES": chosen}] * (processes or 1)
     return [{"CUDA_VISIBLE_DEVICES": str(n % gpus)} for n in range(processes or gpus)]

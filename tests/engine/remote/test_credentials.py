@@ -4,14 +4,16 @@ import json
 import os
 import socket
 import ssl
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unet_engine.devices import checked_device, given_token, is_remote
-from unet_engine.errors import EngineError, SpecError
+from unet_engine.errors import DeviceError, EngineError, SpecError
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.remote import credentials
 from unet_engine.remote.connection import check_reachable, connect
@@ -75,17 +77,145 @@ def test_a_remembered_token_is_read_by_this_user_alone(no_tokens):
     assert os.name == "nt" or file.stat().st_mode & 0o077 == 0
 
 
-def test_a_token_file_is_made_once_and_refused_when_it_holds_something_else(tmp_path):
+def test_a_token_file_is_made_once_for_this_user_alone(tmp_path):
     path = tmp_path / "folder" / "token"
     token = kept_token(path)
 
     assert kept_token(path) == token
     assert os.name == "nt" or path.stat().st_mode & 0o077 == 0
-    path.write_text("not a token")
-    with pytest.raises(EngineError, match="delete it"):
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b" \n", b"not a token", TOKEN[:-1].encode(), b"Bearer " + TOKEN.encode(),
+     bytes(range(256)), f"tcp://{TOKEN}@gpu:8786".encode(), b"A" * 2**16],
+)  # fmt: skip
+def test_a_file_with_something_else_is_named_and_made_after_it_was_deleted(
+    tmp_path, content
+):
+    path = tmp_path / "token"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(EngineError, match="delete it to have one made") as caught:
         kept_token(path)
-    with pytest.raises(EngineError, match="name another file"):
-        kept_token(tmp_path)
+    assert str(path) in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+    path.unlink()
+
+    assert len(kept_token(path)) == 43
+
+
+def test_a_file_that_ends_with_a_line_break_holds_a_token(tmp_path):
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    path.chmod(0o600)
+
+    assert kept_token(path) == TOKEN
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps permissions elsewhere")
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_file_that_is_open_to_others_is_refused_until_it_is_closed(tmp_path, mode):
+    path = tmp_path / "my token"
+    path.write_text(TOKEN)
+    path.chmod(mode)
+    with pytest.raises(EngineError, match=r"by other users.*chmod 600") as caught:
+        kept_token(path)
+
+    advice = str(caught.value).split("; ")[1].partition(", or")[0]
+    subprocess.run(advice, shell=True, check=True)
+
+    assert kept_token(path) == TOKEN
+
+
+def test_a_file_that_cannot_be_read_or_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "file" / "token"):
+        with pytest.raises(EngineError, match="name another file for it") as caught:
+            kept_token(path)
+        assert str(path) in str(caught.value)
+        assert "Errno" not in str(caught.value)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    # Whoever is root may read all.
+    monkeypatch.setattr(Path, "open", refuse)
+    path = tmp_path / "token"
+    with pytest.raises(EngineError, match=r"Permission denied.*check its permissions"):
+        kept_token(path)
+
+
+RUBBISH = [
+    TOKEN[:-1], TOKEN + "A", "x", f"Bearer {TOKEN}", f"http://{TOKEN}@gpu:80",
+    "tcp://gpu:8786", "tcp://short@gpu:8786", "\udcff\udcfe" * 22, "\x01" * 43,
+    "é" * 43,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", RUBBISH)
+def test_a_variable_that_holds_no_token_is_named(no_tokens, monkeypatch, value):
+    monkeypatch.setattr(os, "environ", {credentials.TOKEN_VARIABLE: value})
+    with pytest.raises(DeviceError) as caught:
+        token_for("tcp://gpu:8786")
+
+    line = str(caught.value)
+    assert f"variable {credentials.TOKEN_VARIABLE} holds no token" in line
+    assert "unset it" in line
+    assert TOKEN not in line
+    assert value not in line
+
+
+@pytest.mark.parametrize(
+    "value", [f" {TOKEN}\n", f"tcp://{TOKEN}@gpu:8786", f"tls://{TOKEN}@other:1/\n"]
+)
+def test_a_variable_may_hold_the_whole_line(no_tokens, monkeypatch, value):
+    monkeypatch.setenv(credentials.TOKEN_VARIABLE, value)
+
+    assert token_for("tcp://gpu:8786") == TOKEN
+
+
+@pytest.mark.parametrize("value", ["", " \n\t"])
+def test_an_empty_variable_is_none(no_tokens, monkeypatch, value):
+    monkeypatch.setenv(credentials.TOKEN_VARIABLE, value)
+    with pytest.raises(DeviceError, match=f"{credentials.TOKEN_VARIABLE} is empty"):
+        token_for("tcp://gpu:8786")
+
+    remember_token(checked_device(f"tcp://{TOKEN}@gpu:8786"))
+    monkeypatch.setattr("unet_engine.devices._tokens", {})
+
+    assert token_for("tcp://gpu:8786") == TOKEN
+
+
+def test_the_token_of_the_line_goes_before_that_of_the_variable(no_tokens, monkeypatch):
+    monkeypatch.setenv(credentials.TOKEN_VARIABLE, "rubbish")
+
+    assert token_for(checked_device(f"tcp://{TOKEN}@gpu:8786")) == TOKEN
+
+
+@pytest.mark.parametrize("kept", ["rubbish", 5, None, [TOKEN], {"a": 1}, TOKEN[:-1]])
+def test_a_kept_token_that_was_damaged_is_named_and_replaced(no_tokens, kept):
+    file = credentials._tokens_file()
+    file.parent.mkdir()
+    file.write_text(json.dumps({"gpu:8786": kept}))
+    with pytest.raises(DeviceError, match="the whole line") as caught:
+        token_for("tcp://gpu:8786")
+    assert kept is None or str(file) in str(caught.value)
+
+    remember_token(checked_device(f"tcp://{TOKEN}@gpu:8786"))
+
+    assert json.loads(file.read_text())["gpu:8786"] == TOKEN
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps permissions elsewhere")
+def test_kept_tokens_that_were_opened_to_others_are_closed_again(no_tokens):
+    remember_token(checked_device(f"tcp://{TOKEN}@gpu:8786"))
+    file = credentials._tokens_file()
+    file.chmod(0o644)
+
+    assert remembered_devices() == ("tcp://gpu:8786",)
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 @given(st.text(max_size=60))

@@ -15,7 +15,12 @@ from unet_engine.cli.options.parameters import (
     DebugOption,
     UserPath,
 )
-from unet_engine.devices import Device, checked_device, is_remote
+from unet_engine.devices import (
+    Device,
+    checked_device,
+    device_of_this_machine,
+    is_remote,
+)
 from unet_engine.errors import SpecError
 
 if TYPE_CHECKING:
@@ -108,11 +113,13 @@ def run(*, options: WorkerOptions = WorkerOptions()) -> int:
 
 
 def _check(options: WorkerOptions) -> None:
-    if is_remote(checked_device(options.device)):
+    if is_remote(options.device):
+        # Not repeated: a token may be in it.
         raise SpecError(
-            f"a worker computes on this machine, not on {options.device}; use auto, "
-            "cpu or cuda, or --join to compute for another one"
+            "a worker computes on this machine, not on workers; use auto, cpu or cuda, "
+            "or --join to compute for another machine"
         )
+    device_of_this_machine(options.device)
     if not 0 <= options.port < 2**16:
         raise SpecError(f"port is {options.port}; use 1024 to 65535, or 0 for any")
     if not 0 <= options.processes <= 4 * (os.cpu_count() or 1):
