@@ -321,6 +321,7 @@ class BatchDialog(QDialog):
     def _on_finished(self) -> None:
         self._job = None
         self._paused.clear()
+        self.rows.rows.leave()
         self._workspace.end(ACTIVITY)
         self._show_state()
 

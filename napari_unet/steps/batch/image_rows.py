@@ -37,13 +37,14 @@ class ImageRowsModel(QAbstractTableModel):
         self._states: list[str] = []
         self._rows: dict[str, int] = {}
         self.failed: dict[int, str] = {}
+        self._ended: set[int] = set()
 
     def replace(self, items: Sequence[BatchItem]) -> None:
         """List other images, all of them waiting."""
         self.beginResetModel()
         self.items, self._states = items, [""] * len(items)
         self._rows = {item.stem: row for row, item in enumerate(items)}
-        self.failed = {}
+        self.failed, self._ended = {}, set()
         self.endResetModel()
 
     def show(self, events: Sequence[BatchEvent]) -> int | None:
@@ -54,14 +55,25 @@ class ImageRowsModel(QAbstractTableModel):
             if row is None:
                 continue
             self._states[row] = _describe(event)
+            if isinstance(event, (ImageDone, ImageFailed)):
+                self._ended.add(row)
             if isinstance(event, ImageFailed):
                 self.failed[row] = event.reason
         if row is not None:
-            # One signal for all of them: each repaints the rows that are on screen.
-            self.dataChanged.emit(
-                self.index(0, 1), self.index(len(self.items) - 1, 1), []
-            )
+            self._repaint()
         return row
+
+    def leave(self) -> None:
+        """State of the images that the batch did not come to that they are not done."""
+        for row in range(len(self.items)):
+            if row not in self._ended:
+                self._states[row] = "not done"
+        self._repaint()
+
+    def _repaint(self) -> None:
+        # One signal for all of them: each repaints the rows that are on screen.
+        last = self.index(len(self.items) - 1, 1)
+        self.dataChanged.emit(self.index(0, 1), last, [])
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of images."""

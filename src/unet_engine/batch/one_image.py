@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unet_engine.batch.events import ImageProgress
+from unet_engine.devices import is_remote
 from unet_engine.errors import Cancelled
 from unet_engine.objects import (
     SemanticMask,
@@ -19,8 +21,9 @@ from unet_engine.objects.blocks import release_pages, scratch_array
 from unet_engine.objects.class_mask import quantised
 from unet_engine.objects.mask_image import object_ndim, scale_along, with_scale
 from unet_engine.prediction.outputs import ArrayOutput
+from unet_engine.remote.connection import connect, is_connected
 from unet_engine.remote.preparation import iter_prepare
-from unet_engine.remote.seeking import Reconnecting
+from unet_engine.remote.seeking import Reconnecting, sought
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from unet_engine.batch.config import BatchConfig
     from unet_engine.batch.plan import BatchItem
+    from unet_engine.devices import Device
     from unet_engine.images import Image
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.objects import Objects
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
     from unet_engine.tiling.tiles import Tile
 
     Table = dict[str, npt.NDArray[Any]]
+
+_FIND_AGAIN_S = 20.0
+"""Seconds for which a line that broke is tried again before the batch ends; as long as
+that of a prediction is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +68,45 @@ class ImageResults:
     objects: Objects | None
     table: Table | None
     notes: tuple[str, ...]
+
+
+def iter_device(
+    item: BatchItem,
+    checkpoint: Checkpoint,
+    device: Device,
+    stop: Stop,
+    *,
+    worked: bool = False,
+) -> Generator[ImageProgress, None, None]:
+    """Make sure that a device can be used, before an image is read.
+
+    Parameters
+    ----------
+    item
+        The image, for what is yielded.
+    checkpoint
+        Is sent to workers.
+    device
+        As of ``PredictConfig``.
+    stop
+        Polled at every step.
+    worked
+        It did for another image: a line that broke since is sought for a while.
+
+    Raises
+    ------
+    DeviceError
+        When it cannot be used, for this image and any other one.
+    Cancelled
+        When ``stop`` returned True.
+    """
+    from unet_engine.compute.devices import choose_device
+
+    choose_device(device)
+    if worked and is_remote(device) and not is_connected(device):
+        sought(partial(connect, device), _FIND_AGAIN_S, stop)
+    preparing = iter_prepare(device, checkpoint.to_bytes, stop=stop)
+    yield from _named(item, "connecting", preparing)
 
 
 def iter_image(
@@ -147,8 +194,6 @@ def _iter_predict(
     classes = len(checkpoint.spec.classes) if wanted.probabilities else 0
     maps = len(checkpoint.spec.object_maps) if wanted.object_maps else 0
     into = _Arrays(shape, classes, maps)
-    preparing = iter_prepare(wanted.device, checkpoint.to_bytes, stop=stop)
-    yield from _named(item, "connecting", preparing)
     run = iter_predict(image, checkpoint, wanted, stop=stop, into=into)
     result = yield from _named(item, "predicting", run)
     if not result.complete:

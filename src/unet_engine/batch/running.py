@@ -15,7 +15,7 @@ from unet_engine.batch.events import (
     ImageFailed,
     ImageStarted,
 )
-from unet_engine.batch.one_image import iter_image
+from unet_engine.batch.one_image import iter_device, iter_image
 from unet_engine.batch.plan import SUMMARY, TABLE
 from unet_engine.batch.records import (
     Record,
@@ -30,7 +30,7 @@ from unet_engine.batch.tables import (
     write_image_table,
     write_summary,
 )
-from unet_engine.errors import Cancelled, DataError, SpecError
+from unet_engine.errors import Cancelled, DataError, DeviceError, SpecError
 from unet_engine.failures import describe
 from unet_engine.files.atomic import check_writable
 from unet_engine.files.inputs import Inputs
@@ -97,6 +97,9 @@ def run_batch(
     DataError
         When the folder cannot be written to, by now or any more, or a table is there
         that was not written by a batch.
+    DeviceError
+        When the device cannot be used, by now or any more. What is finished stays, and
+        the same call goes on there.
     SpecError
         When the model has no classes.
 
@@ -215,6 +218,8 @@ class _Batch:
                 yield (yield from self._one(item))
             except Cancelled:
                 return self._conclude(complete=False)
+            except DeviceError as error:
+                raise self._without_device(error) from error
             except Exception as error:
                 logger.debug("%s failed", item.image, exc_info=error)
                 self.failed[item.image] = reason = describe(error, item.image)
@@ -238,6 +243,8 @@ class _Batch:
         self._check(item)
         # First: a change in between must not go unnoticed.
         record = self._record(item, digest_of(item.image))
+        device, worked = self.config.prediction.device, self.done > 0
+        yield from iter_device(item, self.checkpoint, device, self.stop, worked=worked)
         found = yield from iter_image(item, self.checkpoint, self.config, self.stop)
         self._write(item, record, found)
         self.done += 1
@@ -319,6 +326,17 @@ class _Batch:
             f"{self.plan.home} {what}; mend that and start the batch again: {count}, "
             "and are kept"
         ) from error
+
+    def _without_device(self, error: DeviceError) -> DeviceError:
+        """Return the error that ends the batch, after the tables of what is there."""
+        done = self.done + self.before
+        if not done:
+            return error
+        self._conclude(complete=False)
+        return DeviceError(
+            f"{error}; {done} of {len(self.plan.items)} images are done, and are kept: "
+            "started again, the batch goes on with the others"
+        )
 
     def _conclude(self, *, complete: bool) -> BatchResult:
         """Write the tables of what is there."""

@@ -20,14 +20,16 @@ from unet_engine.batch import (
     ImageProgress,
     ImageStarted,
     iter_run_batch,
+    one_image,
     plan_batch,
     run_batch,
 )
-from unet_engine.errors import DataError, SpecError
+from unet_engine.errors import DataError, DeviceError, SpecError
 from unet_engine.files.locking import FolderLock
 from unet_engine.objects import ObjectConfig
 from unet_engine.prediction import segmentation
 from unet_engine.remote.seeking import Reconnecting
+from unet_engine.stopping import never
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -290,6 +292,77 @@ def test_a_full_disk_ends_the_batch(
     monkeypatch.setattr("unet_engine.batch.running.write_labels", full)
     with pytest.raises(DataError, match=r"has no free space.*0 of 4 images are done"):
         run(images, model)
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "tcp://127.0.0.1:1", "local:100"])
+def test_a_device_that_is_not_there_is_an_error_of_the_run(
+    images: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch, device: str
+):
+    monkeypatch.setenv("NAPARI_UNET_TOKEN", "A" * 43)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    config = replace(CONFIG, prediction=replace(CONFIG.prediction, device=device))
+    plan = plan_batch([images / "control", images / "treated"], images.parent / "out")
+    events: list = []
+    with pytest.raises(DeviceError, match=r"^[^;]*; (use|start)") as caught:
+        run_batch(plan, model, config, on_event=events.append)
+    assert "images are done" not in str(caught.value)
+    assert len(events) <= 2
+    assert isinstance(events[0], ImageStarted)
+    assert not [event for event in events if isinstance(event, ImageFailed)]
+    assert run(images, model)[0].done == 4
+    # What is done needs no device; only the settings are others.
+    plan = plan_batch([images / "control", images / "treated"], images.parent / "out")
+    assert run_batch(plan, model, CONFIG).before == 4
+
+
+def test_a_line_that_goes_away_ends_the_batch_which_goes_on_later(
+    images: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    lost = "nothing listens at gpu:8786; start napari-unet worker there"
+    calls: list[bool] = []
+
+    def iter_device(item, checkpoint, device, stop, *, worked=False):
+        calls.append(worked)
+        yield from ()
+        if len(calls) == 3:
+            raise DeviceError(lost)
+
+    monkeypatch.setattr("unet_engine.batch.running.iter_device", iter_device)
+    plan = plan_batch([images / "control", images / "treated"], images.parent / "out")
+    events: list = []
+    with pytest.raises(DeviceError) as caught:
+        run_batch(plan, model, CONFIG, on_event=events.append)
+    assert str(caught.value).startswith(f"{lost}; 2 of 4 images are done")
+    assert calls == [False, True, True]
+    assert not [event for event in events if isinstance(event, ImageFailed)]
+    # The tables are those of what is there.
+    assert len(rows_of(images.parent / "out" / "summary.csv")) == 2
+    monkeypatch.undo()
+    result, _ = run(images, model)
+    assert (result.before, result.done) == (2, 2)
+
+
+def test_a_line_that_broke_between_two_images_is_sought(
+    images: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    tried: list[str] = []
+
+    def connect(device, stop):
+        tried.append(device)
+        if len(tried) < 3:
+            raise DeviceError("not yet")
+
+    monkeypatch.setattr(one_image, "connect", connect)
+    monkeypatch.setattr(one_image, "is_connected", lambda device: False)
+    monkeypatch.setattr("unet_engine.remote.seeking._RETRY_S", 0.0)
+    monkeypatch.setattr(one_image, "iter_prepare", lambda *_, **__: iter(()))
+    item = plan_batch([images / "control"], images.parent / "out").items[0]
+    for worked, count in ((False, 0), (True, 3)):
+        device = one_image.iter_device(
+            item, model, "tcp://gpu:8786", never, worked=worked
+        )
+        assert list(device) == []
+        assert len(tried) == count
 
 
 def test_one_batch_at_a_time_writes_to_a_folder(images: Path, model: Checkpoint):

@@ -90,6 +90,18 @@ def test_lines_of_a_batch(
     assert "1 images done, 3 finished before" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_there_is_one_line(
+    images: Path, model: Checkpoint, capsys: pytest.CaptureFixture
+):
+    words = ("-o", images.parent / "out", "--device")
+    assert batch(images, *words, "cuda:99") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert "'cuda:99' is not usable on this machine; use auto" in line
+    assert batch(images, *words, "auto") == 0
+
+
 def test_results_beside_the_images_are_left_out_of_the_next_run(
     images: Path, model: Checkpoint, capsys: pytest.CaptureFixture
 ):

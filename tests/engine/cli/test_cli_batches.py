@@ -14,7 +14,8 @@ import pytest
 import tifffile
 
 from unet_engine.cli import main
-from unet_engine.errors import DataError
+from unet_engine.cli.files.batch import Batch
+from unet_engine.errors import DataError, DeviceError
 from unet_engine.failures import describe
 
 if TYPE_CHECKING:
@@ -85,6 +86,26 @@ def test_whatever_goes_wrong_with_one_image_is_its_line(
     first, last = lines_of(capsys)
     assert "b.tif" in first
     assert "1 of 3 images could not be segmented (2 segmented)" in last
+
+
+def test_a_device_that_is_not_there_is_one_line(
+    images: Path, model: Checkpoint, capsys: pytest.CaptureFixture, tmp_path: Path
+):
+    words = ["predict", str(images), str(tmp_path / "out"), "--model=tiny"]
+    assert main([*words, "--device=cuda:99"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'cuda:99' is not usable on this machine; use auto" in line
+
+
+def test_a_device_that_goes_away_ends_the_run_and_keeps_what_is_done():
+    files = Batch(3, "images", "segmented")
+    files.done = 2
+    with (
+        pytest.raises(DeviceError, match=r"^gone; 2 of 3 images are segmented, and"),
+        files.attempt(Path("c.tif")),
+    ):
+        raise DeviceError("gone")
+    assert files.errors == {}
 
 
 def test_links_to_nothing_and_damaged_zarrs_are_named(

@@ -126,6 +126,21 @@ def test_a_failed_image_is_listed_and_the_rest_is_done(
     assert str(broken) in batch.text.text()
 
 
+def test_a_device_that_is_not_there_is_named_once_and_the_batch_goes_on_later(
+    dock: Docked, batch: BatchDialog
+):
+    dock.widget.workspace.device = "cuda:99"
+    click(batch.start_button)
+    finish(dock, batch)
+    assert "'cuda:99' is not usable on this machine" in batch.text.text()
+    assert results_in(batch) == ["not done"] * 4
+    assert not batch.rows.rows.failed
+    dock.widget.workspace.device = "cpu"
+    click(batch.start_button)
+    finish(dock, batch)
+    assert "4 of 4 images done" in batch.text.text()
+
+
 def test_a_batch_is_held_stopped_and_goes_on(
     dock: Docked, batch: BatchDialog, monkeypatch: pytest.MonkeyPatch
 ):

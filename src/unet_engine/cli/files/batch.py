@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import report
-from unet_engine.errors import Cancelled, DataError
+from unet_engine.errors import Cancelled, DataError, DeviceError
 from unet_engine.failures import describe
 
 if TYPE_CHECKING:
@@ -52,11 +52,20 @@ class Batch:
         ------
         DataError
             With that line, when there is no other file.
+        DeviceError
+            When the device cannot be used: that would be wrong with every file.
         """
         try:
             yield
         except (Cancelled, BrokenPipeError):
             raise
+        except DeviceError as error:
+            if not self.done:
+                raise
+            raise DeviceError(
+                f"{error}; {self.done} of {self.total} {self.noun} are {self.verb}, "
+                "and are kept"
+            ) from error
         except Exception as error:
             line = describe(error, path)
             if self.total == 1:
