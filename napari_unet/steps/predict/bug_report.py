@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils import sys_info
@@ -14,13 +15,21 @@ from napari_unet.jobs.job import Job, describe_error, run
 from unet_engine.doctor.report import iter_findings, summary, text_of, without_home
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from unet_engine.devices import Device
     from unet_engine.doctor.finding import Finding
 
 
 class BugReport(QObject):
     """Looks at the installation, tests it and copies what it found.
+
+    Parameters
+    ----------
+    parent
+        Whose report it is.
+    device
+        Returns the device that is chosen, which is tested.
 
     Signals
     -------
@@ -30,21 +39,24 @@ class BugReport(QObject):
 
     busy = Signal(bool)
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, parent: QObject, device: Callable[[], Device]) -> None:
         super().__init__(parent)
+        self._device = device
         self._job: Job | None = None
 
     def start(self) -> None:
         """Begin, if no report is being made."""
         if self._job is not None:
             return
+        device = self._device()
+        place = "" if device == "auto" else f" on {device}"
         show_info(
-            "Testing prediction, Live and training on a generated image, some ten "
-            "seconds. The report goes to the clipboard then."
+            f"Testing prediction, Live and training{place} on a generated image, some "
+            "ten seconds. The report goes to the clipboard then."
         )
         self.busy.emit(True)
         self._job = run(
-            iter_findings,
+            partial(iter_findings, device=device),
             parent=self,
             on_result=self._copy,
             on_error=lambda error: show_error(describe_error(error)),

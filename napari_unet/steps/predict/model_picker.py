@@ -65,7 +65,7 @@ class ModelPicker(QWidget):
         self.model = ComboBox(choices=self._choices)
         self.model.native.setPlaceholderText("no model")
         self.text = TextLine()
-        self.report = BugReport(self)
+        self.report = BugReport(self, lambda: workspace.device)
         self.packages = PackageImport(workspace.store, self)
         self.packages.reading.connect(
             lambda name: show_info(f"{name} is read and tried, some seconds.")

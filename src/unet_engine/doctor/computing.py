@@ -1,6 +1,6 @@
 """Devices, and a short prediction, learning from strokes and training on one of them.
 
-``python -m unet_engine.doctor.computing`` prints a finding per line, as JSON.
+``python -m unet_engine.doctor.computing auto`` prints a finding per line, as JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import torch
 
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.compute.devices import choose_device, why_unusable
+from unet_engine.devices import Device, is_remote
 from unet_engine.doctor.finding import Finding, one_line
+from unet_engine.doctor.named_device import check_line, device_finding
 from unet_engine.errors import EngineError
 from unet_engine.images import Image, LabelRule, Normalisation
 from unet_engine.interactive.labelled_blocks import LabelledBlocks
@@ -51,10 +53,21 @@ _STEPS = 4
 _SERIES = "https://pytorch.org/get-started/locally"
 
 
-def computing_findings() -> Iterator[Finding]:
-    """Yield the devices, then what the three kinds of work give on the one chosen."""
+def computing_findings(device: Device = "auto") -> Iterator[Finding]:
+    """Yield the devices, then what the kinds of work give on one of them.
+
+    Parameters
+    ----------
+    device
+        Where it is tested; where that one is not there, what ``auto`` takes.
+    """
     yield from device_findings()
-    yield from self_test()
+    if device != "auto":
+        found = device_finding(device)
+        yield found
+        if found.state == "broken":
+            device = "auto"
+    yield from self_test(device)
 
 
 def device_findings() -> Iterator[Finding]:
@@ -123,23 +136,33 @@ def _has_nvidia_driver() -> bool:
     )
 
 
-def self_test() -> Iterator[Finding]:
-    """Predict, learn from strokes and train, each on a generated image of nuclei."""
+def self_test(device: Device = "auto") -> Iterator[Finding]:
+    """Predict, learn from strokes and train, each on a generated image of nuclei.
+
+    Parameters
+    ----------
+    device
+        Where; workers predict and train.
+    """
     pixels, ids = nuclei((_EDGE, _EDGE), seed=0)
     image, truth = Image.from_array(pixels, "YX", name="generated"), ids > 0
+    place = "" if device == "auto" else f" on {device}"
     for name, work in ("predict", _predict), ("Live", _live), ("train", _train):
-        yield _timed(name, work, image, truth)
+        if name != "Live" or not is_remote(device):
+            yield _timed(f"{name}{place}", work, image, truth, device)
 
 
 def _timed(
     name: str,
-    work: Callable[[Image, npt.NDArray[np.bool_]], str],
+    work: Callable[[Image, npt.NDArray[np.bool_], Device], str],
     image: Image,
     truth: npt.NDArray[np.bool_],
+    device: Device,
 ) -> Finding:
     start = time.monotonic()
     try:
-        text = work(image, truth)
+        text = work(image, truth, device)
+        check_line(device)
     except Exception as error:  # noqa: BLE001  # whatever it is becomes a finding
         reason = str(error) if isinstance(error, EngineError) else one_line(error)
         return Finding(
@@ -155,20 +178,20 @@ def _timed(
     )
 
 
-def _predict(image: Image, truth: npt.NDArray[np.bool_]) -> str:
+def _predict(image: Image, truth: npt.NDArray[np.bool_], device: Device) -> str:
     bundled = [info for info in ModelStore().list() if info.bundled]
     if not bundled:
         raise EngineError("there is no bundled model to predict with")
     checkpoint = ModelStore().load(bundled[0].name)
-    found = predict(image, checkpoint, PredictConfig()).labels > 0
+    found = predict(image, checkpoint, PredictConfig(device=device)).labels > 0
     return f"{bundled[0].name} finds the nuclei (IoU {_sound(found, truth):.2f})"
 
 
-def _live(image: Image, truth: npt.NDArray[np.bool_]) -> str:
+def _live(image: Image, truth: npt.NDArray[np.bool_], device: Device) -> str:
     cache = FeatureCache(
         image,
         Normalisation.measure(image),
-        FeatureExtractor(device=choose_device("auto")),
+        FeatureExtractor(device=choose_device(device)),
     )
     strokes = Annotations(truth.shape)
     left = np.zeros_like(truth)
@@ -185,13 +208,15 @@ def _live(image: Image, truth: npt.NDArray[np.bool_]) -> str:
     return f"learned from strokes (IoU {_sound(found[right], truth[right]):.2f})"
 
 
-def _train(image: Image, truth: npt.NDArray[np.bool_]) -> str:
+def _train(image: Image, truth: npt.NDArray[np.bool_], device: Device) -> str:
     checkpoint = start_checkpoint(ModelSpec(depth=2, width=8))
     labels = truth.astype(np.uint8)
     labelled = LabelledImage(
         image=image, labels=labels, rule=LabelRule(meaning="mask"), name="generated"
     )
-    config = FineTuneConfig(steps=_STEPS, minutes=1, crop=64, batch=2, elastic=0)
+    config = FineTuneConfig(
+        steps=_STEPS, minutes=1, crop=64, batch=2, elastic=0, device=device
+    )
     result = fine_tune(checkpoint, [labelled], config)
     moved = any(
         not np.array_equal(values, result.checkpoint.weights[name])
@@ -220,7 +245,7 @@ def _sound(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
 
 
 def _print() -> None:
-    for found in computing_findings():
+    for found in computing_findings(*sys.argv[1:]):
         sys.stdout.write(json.dumps(found.to_dict()) + "\n")
         sys.stdout.flush()
 

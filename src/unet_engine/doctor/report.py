@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_engine import __version__
+from unet_engine.devices import Device, checked_device
 from unet_engine.doctor.display import display_findings
 from unet_engine.doctor.finding import Finding, one_line
 from unet_engine.doctor.folders import folder_findings
@@ -25,7 +26,7 @@ _SIGNS = {"ok": "ok", "note": "note", "broken": "BROKEN"}
 
 
 def iter_findings(
-    stop: Stop = never,
+    stop: Stop = never, *, device: Device = "auto"
 ) -> Generator[Finding, None, tuple[Finding, ...]]:
     """Look at libraries, folders, models, display and devices, and test the work.
 
@@ -35,23 +36,32 @@ def iter_findings(
     ----------
     stop
         Polled between two findings.
+    device
+        Where work is tested, such as workers elsewhere; no token of it is in what is
+        found.
 
     Yields
     ------
     Finding
         As soon as it is known.
 
+    Raises
+    ------
+    SpecError
+        When there is no such device.
+
     Returns
     -------
     tuple
         All that were yielded.
     """
+    device = checked_device(device)
     parts: tuple[tuple[Area, Callable[[], Iterable[Finding]]], ...] = (
         ("libraries", library_findings),
         ("folders", folder_findings),
         ("models", model_findings),
         ("display", display_findings),
-        ("self-test", lambda: separate_findings(stop)),
+        ("self-test", lambda: separate_findings(stop, device=device)),
     )
     found: list[Finding] = []
     for area, look in parts:

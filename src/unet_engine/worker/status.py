@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from unet_engine.versions import VERSION
+from unet_engine.versions import VERSION, versions_of_work_elsewhere
 
 
 def describe() -> dict[str, str]:
@@ -17,3 +17,8 @@ def describe() -> dict[str, str]:
         "version": VERSION,
         "device": choose_device("auto"),
     }
+
+
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries that work depends on."""
+    return versions_of_work_elsewhere()

@@ -35,7 +35,7 @@ def folders(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     monkeypatch.setattr(report, "folder_findings", lambda: found)
     monkeypatch.setattr(report, "model_findings", list)
     monkeypatch.setattr(report, "display_findings", lambda: [NOTE])
-    monkeypatch.setattr(report, "separate_findings", lambda _: [])
+    monkeypatch.setattr(report, "separate_findings", lambda *_, **__: [])
     return found
 
 
@@ -83,6 +83,33 @@ def test_what_cannot_be_looked_at_does_not_end_it(
     found = drain(iter_findings())
     assert [one.area for one in found] == ["libraries", "folders", "folders", "display"]
     assert "could not be looked at: PermissionError" in found[2].text
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_device_is_tested_and_its_token_is_not_in_the_report(
+    folders: list[Finding],
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+):
+    def found(_: object, *, device: str) -> Iterator[Finding]:
+        yield Finding(area="devices", state="ok", text=f"{device} works")
+
+    monkeypatch.setattr(report, "separate_findings", found)
+    token = "A" * 43
+    assert main(["doctor", "--device", f"tcp://{token}@gpu:8786", *words]) == 0
+    printed = capfd.readouterr()
+    assert "tcp://gpu:8786 works" in printed.out
+    assert token not in printed.out + printed.err
+
+
+def test_what_is_no_device_is_one_line(capfd: pytest.CaptureFixture):
+    assert main(["doctor", "--device", f"{'A' * 43}@gpu"]) == 1
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert "use auto, cpu, cuda" in line
+    assert "AAAA" not in line
 
 
 def test_it_stops_after_a_finding(folders: list[Finding]):

@@ -26,8 +26,11 @@ def findings(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     """Return what is found, to be added to."""
     found = [WELL]
 
-    def iterate(_: Any) -> Generator[Finding, None, tuple[Finding, ...]]:
+    def iterate(
+        _: Any, *, device: str
+    ) -> Generator[Finding, None, tuple[Finding, ...]]:
         yield from found
+        yield Finding(area="devices", state="ok", text=f"{device} works")
         return tuple(found)
 
     monkeypatch.setattr(bug_report, "iter_findings", iterate)
@@ -52,7 +55,7 @@ def report(qtbot: Any) -> Iterator[BugReport]:
     parent = QWidget()
     qtbot.addWidget(parent)
     QApplication.clipboard().clear()
-    yield BugReport(parent)
+    yield BugReport(parent, lambda: "tcp://gpu:8786")
 
 
 def made(report: BugReport, qtbot: Any) -> str:
@@ -66,9 +69,11 @@ def made(report: BugReport, qtbot: Any) -> str:
 
 def test_it_is_copied(findings: list[Finding], said: list, report: BugReport, qtbot):
     copied = made(report, qtbot)
-    assert "  ok      torch 2.13.0\nAll is well.\n" in copied
+    assert "  ok      torch 2.13.0\n" in copied
+    assert "  ok      tcp://gpu:8786 works\nAll is well.\n" in copied
     assert copied.endswith(f"\n\nnapari: 0.9\n{Path('~/napari.txt')}\n")
     assert [how for how, _ in said] == ["show_info", "show_info"]
+    assert " on tcp://gpu:8786 on a generated image" in said[0][1]
     assert said[1][1].startswith("The report is in the clipboard. All is well.")
 
 

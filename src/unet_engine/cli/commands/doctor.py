@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cyclopts import Parameter
 
 from unet_engine.cli.options.parameters import DebugOption, Flag
+from unet_engine.devices import Device, checked_device
 from unet_engine.doctor.report import (
     all_well,
     iter_findings,
@@ -25,10 +26,14 @@ class DoctorOptions(DebugOption):
 
     Parameters
     ----------
+    device
+        Where work is tested: a GPU, such as cuda:1, processes of this machine,
+        local:2, or the line that napari-unet worker printed.
     json
         Print one JSON object on stdout.
     """
 
+    device: Device = "auto"
     json: Flag = False
 
 
@@ -37,8 +42,9 @@ def run(*, options: DoctorOptions = DoctorOptions()) -> int:
 
     Versions of libraries and pairs of them that do not go together, folders and their
     free space, the model files, what a window needs, the devices; then a prediction,
-    learning from strokes and a training on a generated image, some ten seconds. The
-    exit code is 0 when all is well and 1 when something is broken.
+    learning from strokes and a training on a generated image, some ten seconds. With
+    --device they are done there, and the versions of both sides are listed. The exit
+    code is 0 when all is well and 1 when something is broken.
 
     Parameters
     ----------
@@ -48,12 +54,15 @@ def run(*, options: DoctorOptions = DoctorOptions()) -> int:
     Examples
     --------
     napari-unet doctor
+    napari-unet doctor --device cuda:0
+    napari-unet doctor --device tcp://TOKEN@127.0.0.1:8786
     napari-unet doctor --json > report.json
     """
+    device = checked_device(options.device)
     findings, area = [], ""
     if not options.json:
         print(title())
-    for finding in iter_findings():
+    for finding in iter_findings(device=device):
         findings.append(finding)
         if options.json:
             continue
