@@ -15,7 +15,13 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.devices import Device, checked_device, host_and_port, process_count
+from unet_engine.devices import (
+    Device,
+    checked_device,
+    host_and_port,
+    process_count,
+    written_place,
+)
 from unet_engine.errors import Cancelled, DeviceError, EngineError
 from unet_engine.remote.calls import call, call_aside
 from unet_engine.remote.credentials import security_of, token_for
@@ -389,7 +395,7 @@ def check_reachable(device: Device) -> None:
     context = security_of(token_for(device)).get_connection_args("client")[
         "ssl_context"
     ]
-    where = f"{place[0]}:{place[1]}"
+    where = written_place(*place)
     try:
         with socket.create_connection(place, timeout=_PATIENCE_S) as line:
             context.wrap_socket(line).close()
@@ -421,11 +427,9 @@ def _client(device: Device) -> Client:
     # Its traceback of a line that is lost adds nothing to the message about it.
     for name in ("distributed.client", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    host, port = host_and_port(device)
-    host = f"[{host}]" if ":" in host else host
     try:
         return Client(
-            f"tls://{host}:{port}",
+            f"tls://{written_place(*host_and_port(device))}",
             security=security_of(token_for(device)),
             timeout=_PATIENCE_S,
             set_as_default=False,

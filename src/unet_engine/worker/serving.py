@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from distributed.core import Status
 
 from unet_engine.child_processes import with_spared_processes
-from unet_engine.devices import checked_device, host_and_port
+from unet_engine.devices import checked_device, host_and_port, written_place
 from unet_engine.errors import DeviceError, EngineError
 from unet_engine.remote.connection import check_reachable
 from unet_engine.remote.credentials import security_of, token_for
@@ -45,6 +45,8 @@ _POLL_S = 0.2
 
 _LOGGED = logging.ERROR
 """What dask.distributed prints: lines that come and go are no news."""
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _LOOPBACK = "127.0.0.1:0"
 """Where the web server listens that dask.distributed always starts, without pages."""
@@ -88,7 +90,11 @@ def serving(
     from distributed import Scheduler, SpecCluster
 
     security = security_of(token)
-    common = {"host": host, "protocol": "tls://", "security": security}
+    common = {
+        "host": f"[{host}]" if ":" in host else host,
+        "protocol": "tls://",
+        "security": security,
+    }
     # Its pages are for all who reach this machine, and show what runs.
     options = {
         **common,
@@ -131,7 +137,7 @@ def joining(line: str, processes: int, device: str, stop: Stop) -> None:
     check_reachable(address)
     host, port = host_and_port(address)
     common = {
-        "scheduler_ip": f"tls://{host}:{port}",
+        "scheduler_ip": f"tls://{written_place(host, port)}",
         "protocol": "tls://",
         "security": security_of(token_for(address)),
     }
@@ -142,8 +148,8 @@ def joining(line: str, processes: int, device: str, stop: Stop) -> None:
             raise _not_started(error) from error
     if not stop():
         raise EngineError(
-            f"the napari-unet worker at {host}:{port} ended, or the line to it was "
-            "lost; start it there, then this again"
+            f"the napari-unet worker at {written_place(host, port)} ended, or the line "
+            "to it was lost; start it there, then this again"
         )
 
 
@@ -208,28 +214,48 @@ def _workers(
 
 
 def _environments(processes: int, device: str) -> list[dict[str, str]]:
-    """Return the variables of each process: one for each GPU, or for the CPU."""
-    gpus = 0
-    if device != "cpu":
-        import torch
+    """Return the variables of each process: one for each GPU, or for the CPU.
 
-        gpus = torch.cuda.device_count()
+    Raises
+    ------
+    DeviceError
+        When the device is not there.
+    """
+    if device == "cpu":
+        return [{_VISIBLE: ""}] * (processes or 1)
+    if device == "mps":
+        from unet_engine.compute.devices import choose_device
+
+        choose_device(device)
+    gpus = _gpus()
     if device.startswith("cuda") and not gpus:
         raise DeviceError(
             "no GPU is usable here; use --device cpu, or napari-unet doctor"
         )
-    if not gpus:
-        hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
-        return [hidden] * (processes or 1)
     _, _, chosen = device.partition(":")
-    if chosen and int(chosen) >= gpus:
+    if chosen and int(chosen) >= len(gpus):
         raise DeviceError(
             f"there is no {device} here; use --device cuda:0"
-            + (f" to cuda:{gpus - 1}" if gpus > 1 else "")
+            + (f" to cuda:{len(gpus) - 1}" if len(gpus) > 1 else "")
         )
-    if chosen:
-        return [{"CUDA_VISIBLE_DEVICES": chosen}] * (processes or 1)
-    return [{"CUDA_VISIBLE_DEVICES": str(n % gpus)} for n in range(processes or gpus)]
+    gpus = [gpus[int(chosen)]] if chosen else gpus
+    if not gpus:
+        return [{}] * (processes or 1)
+    count = processes or len(gpus)
+    return [{_VISIBLE: gpus[n % len(gpus)]} for n in range(count)]
+
+
+def _gpus() -> list[str]:
+    """Return the names by which a process is given one GPU each.
+
+    They are counted without work on them, which would take memory of the first.
+    """
+    import torch
+
+    count = torch.cuda.device_count()
+    # A queue gives a job some of them, by number or by UUID.
+    given = [one for one in os.environ.get(_VISIBLE, "").split(",") if one.strip()]
+    return given[:count] if given else [str(n) for n in range(count)]
 
 
 def _threads(processes: int) -> dict[str, str]:
@@ -252,8 +278,9 @@ def _cannot_listen(host: str, port: int, error: BaseException) -> EngineError:
         return _not_started(error)
     reason = getattr(cause, "strerror", None) or error
     return EngineError(
-        f"{host}:{port} cannot be listened at ({reason}); --host takes an address of "
-        "this machine: 127.0.0.1 for it alone, 0.0.0.0 for all of its networks"
+        f"{written_place(host, port)} cannot be listened at ({reason}); --host takes "
+        "an address of this machine: 127.0.0.1 for it alone, 0.0.0.0 for all of its "
+        "networks"
     )
 
 

@@ -233,18 +233,36 @@ def test_any_text_is_a_device_or_refused_in_one_line(text):
 @pytest.mark.parametrize(
     "device",
     ["gpu", "cuda:x", "local:0", "local:", "tcp://", "tcp://gpu", "tcp://gpu:0",
-     "tcp://gpu:99999", "http://gpu:80", "tcp://a b:80", "cuda:1:2"],
+     "tcp://gpu:99999", "http://gpu:80", "tcp://a b:80", "cuda:1:2", "", "CPU",
+     "local:-1", "cuda:-1", "cuda:\N{FULLWIDTH DIGIT ONE}", "tcp://gpu..:80",
+     f"tcp://{'a' * 64}:80", "tcp://[:::::]:80", "tcp://gpu:80/path", "gpu:8786"],
 )  # fmt: skip
 def test_what_is_no_device_is_refused_with_the_choices(device):
     with pytest.raises(SpecError, match="tcp://host:port"):
         checked_device(device)
 
 
-def test_a_wrong_address_does_not_repeat_the_token():
+@pytest.mark.parametrize(
+    "device",
+    [f"tcp://{TOKEN}@gpu:port", f"TCP://{TOKEN}@gpu", f"tcp:/{TOKEN}@gpu:8786",
+     f"tcp://{TOKEN}:8786", f"tcp://{TOKEN}127.0.0.1:8786", f"{TOKEN}@gpu:8786",
+     f"tcp://{TOKEN}@{TOKEN}@gpu:8786", f"tcp://gpu:8786?{TOKEN}"],
+)  # fmt: skip
+def test_a_wrong_address_does_not_repeat_the_token(device):
     with pytest.raises(SpecError) as caught:
-        checked_device(f"tcp://{TOKEN}@gpu:port")
+        checked_device(device)
 
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pasted", ["  tcp://{}@gpu:8786\n", "TCP://{}@GPU:8786", "tcp://{}@gpu:08786/"]
+)
+def test_a_pasted_line_is_one_device_however_it_is_written(no_tokens, pasted):
+    device = checked_device(pasted.format(TOKEN))
+
+    assert device == "tcp://gpu:8786"
+    assert given_token(device) == TOKEN
 
 
 def test_ipv6_and_names_are_addresses(no_tokens):

@@ -88,3 +88,23 @@ def test_who_joins_learns_why_it_ended(monkeypatch, error, message):
 
     with pytest.raises(EngineError, match=message):
         joining(f"tcp://{new_token()}@gpu:8786", 1, "cpu", never)
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "processes", "expected"),
+    [("", "auto", 0, ["0", "1"]), ("", "auto", 3, ["0", "1", "0"]),
+     ("", "cuda:1", 0, ["1"]), ("", "cpu", 2, ["", ""]),
+     # As a queue hands them to a job.
+     ("3,GPU-5ca1ab1e", "auto", 0, ["3", "GPU-5ca1ab1e"]), ("3,4", "cuda:1", 1, ["4"])],
+)  # fmt: skip
+def test_each_process_gets_a_gpu_of_those_that_are_given(
+    monkeypatch, visible, device, processes, expected
+):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    found = module._environments(processes, device)
+
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == expected

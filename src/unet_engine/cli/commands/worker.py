@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from unet_engine.devices import (
     checked_device,
     device_of_this_machine,
     is_remote,
+    written_place,
 )
 from unet_engine.errors import SpecError
 
@@ -102,22 +104,33 @@ def run(*, options: WorkerOptions = WorkerOptions()) -> int:
         token = kept_token(options.token_file) if options.token_file else new_token()
         with serving(
             token,
-            host=options.host,
+            host=options.host.strip("[]"),
             port=options.port,
             processes=options.processes,
             device=options.device,
         ) as (port, count):
-            print(_invitation(options.host, port, token, count), flush=True)
+            print(_invitation(options.host.strip("[]"), port, token, count), flush=True)
             _wait(stop)
     return 0
 
 
 def _check(options: WorkerOptions) -> None:
-    if is_remote(options.device):
+    if is_remote(options.device.lower()):
         # Not repeated: a token may be in it.
         raise SpecError(
             "a worker computes on this machine, not on workers; use auto, cpu or cuda, "
             "or --join to compute for another machine"
+        )
+    if options.join and "://" not in options.join:
+        raise SpecError(
+            "join takes the line that another napari-unet worker printed, "
+            "tcp://TOKEN@host:port"
+        )
+    if not options.host or not re.fullmatch(r"[\w.:%-]+|\[.*\]", options.host):
+        # Without an address all networks would reach it.
+        raise SpecError(
+            f"host is {options.host!r}; use an address of this machine without its "
+            "port: 127.0.0.1 for it alone, 0.0.0.0 for all of its networks"
         )
     device_of_this_machine(options.device)
     if not 0 <= options.port < 2**16:
@@ -133,17 +146,18 @@ def _invitation(host: str, port: int, token: str, count: int) -> str:
     name = socket.gethostname()
     processes = "1 process computes" if count == 1 else f"{count} processes compute"
     if host in _LOOPBACK:
+        place = written_place("127.0.0.1" if host == "localhost" else host, port)
         return (
             f"{processes}. Choose this device on this machine:\n"
-            f"  tcp://{token}@127.0.0.1:{port}\n"
+            f"  tcp://{token}@{place}\n"
             "and on another one, after opening a tunnel there that stays open:\n"
-            f"  ssh -N -L {port}:127.0.0.1:{port} {name}\n"
+            f"  ssh -N -L {port}:{place} {name}\n"
             "Who has this line can run programs here; interrupt to end"
         )
     shown = name if host in ("0.0.0.0", "::") else host
     return (
         f"{processes}. Choose this device on another machine:\n"
-        f"  tcp://{token}@{shown}:{port}\n"
+        f"  tcp://{token}@{written_place(shown, port)}\n"
         "Who has this line can run programs here; interrupt to end"
     )
 
