@@ -275,6 +275,20 @@ def plane() -> np.ndarray:
 
 
 @pytest.fixture
+def halves() -> np.ndarray:
+    """A dark and a bright half with noise, ``(160, 200)`` uint8."""
+    image = np.random.default_rng(0).integers(20, 60, (160, 200)).astype(np.uint8)
+    image[:, 100:] += 120
+    return image
+
+
+@pytest.fixture
+def filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Live do without the bundled model: quicker, and enough for two halves."""
+    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
+
+
+@pytest.fixture
 def notices(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Every notification of napari, as ``"severity: message"``."""
     from napari.utils.notifications import notification_manager

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from live_strokes import begin, learned, settle, stroke
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from test_live_switch import begin, learned, settle, stroke
 
 from napari_unet.jobs.prediction import predict_run
 from napari_unet.viewer.private import camera_of
@@ -20,18 +20,7 @@ if TYPE_CHECKING:
 KEY = "G"
 
 
-@pytest.fixture(autouse=True)
-def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do without the bundled model: quicker, and enough to separate these classes."""
-    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
-
-
-@pytest.fixture
-def halves() -> np.ndarray:
-    """A dark and a bright half with noise, ``(160, 200)`` uint8."""
-    image = np.random.default_rng(0).integers(20, 60, (160, 200)).astype(np.uint8)
-    image[:, 100:] += 120
-    return image
+pytestmark = pytest.mark.usefixtures("filters_alone")
 
 
 @pytest.fixture

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from live_strokes import see_all, settle, stroke
 from napari.layers._source import layer_source
 from qtpy.QtCore import Qt
-from test_live_switch import settle, stroke
-
-from napari_unet.viewer.private import camera_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,26 +17,13 @@ if TYPE_CHECKING:
     from conftest import Docked
 
 
-@pytest.fixture(autouse=True)
-def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do without the bundled model: quicker, and enough to separate these classes."""
-    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
-
-
-@pytest.fixture
-def halves() -> np.ndarray:
-    """A dark and a bright half with noise, ``(160, 200)`` uint8."""
-    image = np.random.default_rng(0).integers(20, 60, (160, 200)).astype(np.uint8)
-    image[:, 100:] += 120
-    return image
+pytestmark = pytest.mark.usefixtures("filters_alone")
 
 
 def open_file(docked: Docked, path: Path) -> Any:
     with layer_source(path=str(path)):
         layer = docked.viewer.add_image(tifffile.imread(path), name=path.stem)
-    docked.viewer.canvas.size = (400, 400)
-    camera = camera_of(docked.viewer)
-    camera.center, camera.zoom = (0, 80, 100), 1.5
+    see_all(docked)
     docked.widget.predict.form.image.value = layer
     return layer
 

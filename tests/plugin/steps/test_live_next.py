@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from live_strokes import stroke
 
 from napari_unet.viewer.private import camera_of
 
@@ -16,11 +17,12 @@ GREY = (slice(300, 380), slice(380, 460))
 """Where the image is neither dark nor bright."""
 
 
+pytestmark = pytest.mark.usefixtures("filters_alone")
+
+
 @pytest.fixture(autouse=True)
 def _enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_unet.jobs.uncertainty_search._SECONDS", 60.0)
-    # Filters alone take a fraction of the time, and separate these classes.
-    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
 
 
 @pytest.fixture
@@ -54,13 +56,6 @@ def begin(docked: Docked, image: np.ndarray) -> Any:
     docked.widget.correct.empty.click()
     docked.mask.brush_size = 10
     return layer
-
-
-def stroke(docked: Docked, y: float, x: float, label: int) -> None:
-    leading = docked.viewer.dims.current_step[:-2]
-    with docked.mask.block_history():
-        for step in range(0, 40, 5):
-            docked.mask.paint((*leading, y + step, x), label)
 
 
 def strokes(docked: Docked) -> None:

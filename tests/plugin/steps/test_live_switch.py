@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from live_strokes import begin, learned, settle, stroke, truth_of
 from other_packages import OtherNetwork, pack
 from scipy.special import expit
 
@@ -18,24 +19,7 @@ if TYPE_CHECKING:
     from conftest import Docked
 
 
-@pytest.fixture(autouse=True)
-def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do without the bundled model: quicker, and enough to separate these classes."""
-    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
-
-
-@pytest.fixture
-def halves() -> np.ndarray:
-    """A dark and a bright half with noise, ``(160, 200)`` uint8."""
-    image = np.random.default_rng(0).integers(20, 60, (160, 200)).astype(np.uint8)
-    image[:, 100:] += 120
-    return image
-
-
-def truth_of(image: np.ndarray) -> np.ndarray:
-    truth = np.zeros(image.shape, np.uint8)
-    truth[..., 100:] = 1
-    return truth
+pytestmark = pytest.mark.usefixtures("filters_alone")
 
 
 @pytest.fixture
@@ -43,36 +27,6 @@ def painted(dock: Docked, halves: np.ndarray) -> Docked:
     """An empty mask on an image that is seen as a whole, Live switched on."""
     begin(dock, halves)
     return dock
-
-
-def begin(docked: Docked, image: np.ndarray) -> Any:
-    layer = docked.viewer.add_image(image)
-    docked.viewer.canvas.size = (400, 400)
-    camera = camera_of(docked.viewer)
-    camera.center, camera.zoom = (0, 80, 100), 1.5
-    docked.widget.correct.empty.click()
-    docked.mask.brush_size = 8
-    docked.widget.live.switch.value = True
-    return layer
-
-
-def stroke(docked: Docked, y: float, x: float, label: int) -> None:
-    with docked.mask.block_history():
-        for step in range(0, 30, 4):
-            docked.mask.paint(
-                (*docked.viewer.dims.current_step[:-2], y + step, x), label
-            )
-
-
-def settle(docked: Docked) -> None:
-    """Wait until Live has nothing to do."""
-    live = docked.widget.live.live
-    docked.bot.waitUntil(
-        lambda: (
-            not live.running and not live._soon.isActive() and not live._state.waiting
-        ),
-        timeout=60_000,
-    )
 
 
 def test_a_stroke_of_each_class_fills_the_view(painted: Docked, halves: np.ndarray):
@@ -86,12 +40,6 @@ def test_a_stroke_of_each_class_fills_the_view(painted: Docked, halves: np.ndarr
     settle(painted)
     assert np.mean(painted.mask.data == truth_of(halves)) > 0.85
     assert painted.widget.live.text.text().startswith("Live: 2 strokes, ")
-
-
-def learned(docked: Docked) -> None:
-    stroke(docked, 60, 30, 0)
-    stroke(docked, 60, 160, 1)
-    settle(docked)
 
 
 def test_strokes_without_data_are_left_out_with_a_note_in_the_line(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from live_strokes import begin, learned, settle, stroke
 from qtpy.QtCore import Qt
-from test_live_switch import begin, learned, settle, stroke
 
 from napari_unet.state.activities import Priority
 from unet_engine.training.events import Step, Validation
@@ -23,18 +23,7 @@ if TYPE_CHECKING:
     from unet_engine.models.store import ModelStore
 
 
-@pytest.fixture(autouse=True)
-def _filters_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do without the bundled model: quicker, and enough to separate these classes."""
-    monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
-
-
-@pytest.fixture
-def halves() -> np.ndarray:
-    """A dark and a bright half with noise, ``(160, 200)`` uint8."""
-    image = np.random.default_rng(0).integers(20, 60, (160, 200)).astype(np.uint8)
-    image[:, 100:] += 120
-    return image
+pytestmark = pytest.mark.usefixtures("filters_alone")
 
 
 class Endless:

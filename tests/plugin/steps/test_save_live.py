@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from live_strokes import begin, learned, settle, stroke
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QInputDialog
-from test_live_switch import begin, learned, settle, stroke
 
 from unet_engine.cli import main
 from unet_engine.labels import IGNORE
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Docked
-
-
-@pytest.fixture
-def halves() -> np.ndarray:
-    """A dark and a bright half with noise, ``(160, 200)`` uint8."""
-    image = np.random.default_rng(0).integers(20, 60, (160, 200)).astype(np.uint8)
-    image[:, 100:] += 120
-    return image
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def alive(
 ) -> Docked:
     """Live has learned two strokes, by filters or by maps of a network as well."""
     if request.param == "filters alone":
-        monkeypatch.setattr("unet_engine.models.starting._PLANES", "none such")
+        request.getfixturevalue("filters_alone")
     else:
         dock.widget.select_model("nuclei")
     begin(dock, halves)
