@@ -27,6 +27,7 @@ PRINTED_BY = {
     "cli/commands/object_tables.py": {"objects"},
     "cli/commands/objects.py": {"objects"},
     "cli/commands/objects_files.py": {"objects"},
+    "cli/commands/objects_search.py": {"objects"},
     "cli/commands/predict.py": {"predict"},
     "cli/commands/pretrain.py": {"pretrain"},
     "cli/commands/training_progress.py": {"finetune", "pretrain"},

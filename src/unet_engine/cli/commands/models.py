@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from unet_engine.cli.files.reading import open_selected
-from unet_engine.cli.options.data import ImageOptions
-from unet_engine.cli.options.parameters import Flag, UserPath
+from unet_engine.cli.options.models import ModelsOptions
 from unet_engine.cli.progress import bar, report
 from unet_engine.generators import drain
 from unet_engine.models.collection.description import parts_of
@@ -44,24 +40,6 @@ _COLUMNS = (
     "trained",
     "iou",
 )
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ModelsOptions(ImageOptions):
-    """Which models are listed, and how.
-
-    Parameters
-    ----------
-    image
-        Try the bundled models on a part of this image, and list them with the one first
-        that suits it best.
-    json
-        Print one JSON array on stdout.
-    """
-
-    image: Annotated[UserPath | None, Parameter(name="--for", metavar="IMAGE")] = None
-    json: Flag = False
 
 
 def run(*, options: ModelsOptions = ModelsOptions()) -> int:

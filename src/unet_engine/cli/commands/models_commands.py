@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from unet_engine.cli.commands.models import ModelsOptions, describe, print_rows, run
+from unet_engine.cli.commands.models import describe, print_rows, run
 from unet_engine.cli.files.reading import open_selected
-from unet_engine.cli.options.data import ImageOptions
-from unet_engine.cli.options.parameters import Flag, QuietOption, UserPath
+from unet_engine.cli.options.models import (
+    CompareOptions,
+    ExportOptions,
+    ImportOptions,
+    ModelsOptions,
+    NoteOptions,
+    RestoreOptions,
+    ShowOptions,
+)
+from unet_engine.cli.options.parameters import QuietOption, UserPath
 from unet_engine.cli.progress import report
 from unet_engine.errors import DataError
 from unet_engine.models.checkpoint import Checkpoint
@@ -44,6 +51,7 @@ from unet_engine.prediction.fitting import why_not_used
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unet_engine.cli.options.data import ImageOptions
     from unet_engine.models.checkpoint import ModelInfo
 
 Name = Annotated[str, Parameter(metavar="MODEL")]
@@ -52,105 +60,6 @@ _QUIET = QuietOption()
 
 _WIDEST = 48
 """Characters of a cell of a comparison: two of them and a title fit most terminals."""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ShowOptions(ImageOptions):
-    """What is shown of a model.
-
-    Parameters
-    ----------
-    image
-        State also whether the model can be used on this image, or why not.
-    json
-        Print one JSON object on stdout.
-    """
-
-    image: Annotated[UserPath | None, Parameter(name="--for", metavar="IMAGE")] = None
-    json: Flag = False
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class NoteOptions(QuietOption):
-    """What is written about a model.
-
-    Parameters
-    ----------
-    notes
-        Free text, in place of what is there; "" removes it.
-    licence
-        Of the weights, such as "CC BY 4.0"; "" removes it.
-    """
-
-    notes: str | None = None
-    licence: str | None = None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class RestoreOptions(QuietOption):
-    """Under which name a model comes back.
-
-    Parameters
-    ----------
-    new
-        Another name than it had.
-    """
-
-    new: Annotated[str, Parameter(name="--as", metavar="NAME", show_default=False)] = ""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions(QuietOption):
-    """What is written.
-
-    Parameters
-    ----------
-    without_crops
-        Leave out the parts of labelled images that are kept beside the model.
-    overwrite
-        Replace a model that is there.
-    """
-
-    without_crops: Flag = False
-    overwrite: Flag = False
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ImportOptions(QuietOption):
-    """How the model is called.
-
-    Parameters
-    ----------
-    name
-        Of the model, where one file is added; else that of the file, or the next free
-        one.
-    trust
-        Run the TorchScript of packages that have no ONNX, once, to make ONNX of it. It
-        is a program that could read and change your files: only for files of people
-        whom you trust.
-    """
-
-    name: Annotated[str, Parameter(show_default=False)] = ""
-    trust: Flag = False
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class CompareOptions(ImageOptions):
-    """On what models are compared.
-
-    Parameters
-    ----------
-    image
-        Predict this image with both, and state how far the masks agree.
-    """
-
-    image: Annotated[UserPath | None, Parameter(name="--on", metavar="IMAGE")] = None
 
 
 def run_list(*, options: ModelsOptions = ModelsOptions()) -> int:
