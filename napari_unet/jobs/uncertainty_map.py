@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from napari_unet.jobs.live import LiveSession
+    from napari_unet.jobs.live_session import LiveSession
     from napari_unet.jobs.orders import LiveOrder
     from napari_unet.state.workspace import Workspace
     from unet_engine.places import Index, Region

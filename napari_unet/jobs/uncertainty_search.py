@@ -27,7 +27,7 @@ from unet_engine.prediction.outputs import DiscardedOutput
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 
-    from napari_unet.jobs.live import LiveSession
+    from napari_unet.jobs.live_session import LiveSession
     from napari_unet.jobs.orders import LiveOrder
     from napari_unet.state.workspace import Workspace
     from unet_engine.annotations.annotations import Annotations

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unet.jobs.job import Job, describe_error, run
-from napari_unet.jobs.live import Learned, LiveSession, ViewPredicted, live_run
+from napari_unet.jobs.live import ViewPredicted, live_run
+from napari_unet.jobs.live_session import Learned, LiveSession
 from napari_unet.jobs.orders import LiveOrder
 from napari_unet.state.live_state import Learning, LiveEvent, LiveState, WaitingTile
 from napari_unet.state.mask_versions import MaskSource
