@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from tempfile import mkdtemp
 from threading import Lock
 
 from unet_engine.errors import DataError
+from unet_engine.remote.blobs import digest_of
 
 _lock = Lock()
 """Two runs may send the same bytes at once."""
@@ -52,7 +52,7 @@ def _append(whole: Path, at: int, content: bytes, total: int) -> int:
     there += len(content)
     if there < total:
         return there
-    if hashlib.sha256(part.read_bytes()).hexdigest() != whole.name:
+    if digest_of(part.read_bytes()) != whole.name:
         part.unlink()
         raise DataError("what arrived is not what was sent; run the same again")
     part.replace(whole)
@@ -73,7 +73,7 @@ def lacking(sizes: dict[str, int]) -> dict[str, int]:
 
 def keep(content: bytes) -> str:
     """Keep bytes that were made here, and return their digest."""
-    digest = hashlib.sha256(content).hexdigest()
+    digest = digest_of(content)
     append(digest, 0, content, len(content))
     return digest
 

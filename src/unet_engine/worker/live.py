@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from unet_engine.compute.devices import choose_device
 from unet_engine.compute.interruption import interruptible
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     )
     from unet_engine.models.classifier_part import ClassifierPart
     from unet_engine.places import Index, Region
+    from unet_engine.stopping import Stop
+
+T = TypeVar("T")
 
 _KEPT_SESSIONS = 4
 """That stay in memory with their features, up to 1 GiB for each image."""
@@ -128,7 +131,7 @@ def learn(
         When the order is no longer wanted.
     """
 
-    def work(live: _Session, stop: Callable[[], bool]) -> LearnedThere:
+    def work(live: _Session, stop: Stop) -> LearnedThere:
         learner = InstantLearner(
             classes, memory=live.memory, network_share=network_share
         )
@@ -136,10 +139,7 @@ def learn(
         live.learner = learner
         return LearnedThere(pixels, learner.note, learner.tuned is not None)
 
-    return cast(
-        "LearnedThere | MissingPart | UnknownSession",
-        _carried_out(session, order, parcels, work),
-    )
+    return _carried_out(session, order, parcels, work)
 
 
 def predict(
@@ -159,7 +159,7 @@ def predict(
         When the order is no longer wanted.
     """
 
-    def work(live: _Session, stop: Callable[[], bool]) -> Any:
+    def work(live: _Session, stop: Stop) -> list[LiveTile] | UnknownSession:
         if live.learner is None:
             return UnknownSession()
         source = live.images[key].blocks.cache
@@ -173,10 +173,7 @@ def predict(
             for done in live.learner.iter_tiles(source, index, tiles, stop)
         ]
 
-    return cast(
-        "list[LiveTile] | MissingPart | UnknownSession",
-        _carried_out(session, order, parcels, work),
-    )
+    return _carried_out(session, order, parcels, work)
 
 
 def prepare(
@@ -190,29 +187,24 @@ def prepare(
 ) -> bool | MissingPart | UnknownSession:
     """Compute the features of a block, so that the first stroke finds them."""
 
-    def work(live: _Session, stop: Callable[[], bool]) -> bool:
+    def work(live: _Session, stop: Stop) -> bool:
         live.images[key].blocks.cache.features(index, row, column)
         return True
 
-    return cast(
-        "bool | MissingPart | UnknownSession",
-        _carried_out(session, order, parcels, work),
-    )
+    return _carried_out(session, order, parcels, work)
 
 
 def part(
     session: str, order: int, parcels: Sequence[Parcel]
-) -> ClassifierPart | UnknownSession:
+) -> ClassifierPart | MissingPart | UnknownSession:
     """Return what was learned, without the network of the features."""
 
-    def work(live: _Session, stop: Callable[[], bool]) -> Any:
+    def work(live: _Session, stop: Stop) -> ClassifierPart:
         if live.learner is None:
             raise DataError("what was learned is gone there; paint another stroke")
         return replace(live.learner.part, network=None)
 
-    return cast(
-        "ClassifierPart | UnknownSession", _carried_out(session, order, parcels, work)
-    )
+    return _carried_out(session, order, parcels, work)
 
 
 def interrupt(session: str, order: int) -> None:
@@ -226,8 +218,9 @@ def _carried_out(
     session: str,
     order: int,
     parcels: Sequence[Parcel],
-    work: Callable[[_Session, Callable[[], bool]], Any],
-) -> Any:
+    work: Callable[[_Session, Stop], T],
+) -> T | MissingPart | UnknownSession:
+    """Take what an order brought along and do it; or return what it lacks."""
     with _lock:
         live = _sessions.get(session)
         if live is None:
