@@ -5,27 +5,26 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unet_engine.compute import calibration
-from unet_engine.compute.measured_halo import measure_halo
 from unet_engine.compute.torch_errors import translated_errors
 from unet_engine.devices import is_remote
-from unet_engine.errors import Cancelled, CheckpointError, DataError, SpecError
+from unet_engine.errors import SpecError
 from unet_engine.generators import drain
 from unet_engine.images import match_channels
 from unet_engine.images.zarr.chunks import keep_chunks
-from unet_engine.labels import classes_and_maps
 from unet_engine.models.object_maps import gives_object_maps
 from unet_engine.pixel_classification.feature_cache import BLOCK
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.directions import (
     in_three_directions,
 )
-from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.empty_tiles import EmptyTiles
 from unet_engine.prediction.events import Prediction, TileDone
+from unet_engine.prediction.filling import fill, fingerprint_of
 from unet_engine.prediction.fitting import describe_extent
+from unet_engine.prediction.halo import halo_notes, with_measured_halo
 from unet_engine.prediction.model_predictor import (
     uses_classifier,
     uses_network,
@@ -37,27 +36,17 @@ from unet_engine.prediction.plan import (
     plan_prediction,
 )
 from unet_engine.prediction.predictors import any_predictor_for
-from unet_engine.prediction.remote.orders import SegmentedTile
 from unet_engine.prediction.remote.predictor import RemotePredictor
-from unet_engine.prediction.remote.storage import WrittenMark, WrittenTile
 from unet_engine.prediction.scale import describe_scale, scale_of
 from unet_engine.prediction.scaled_predictor import on_grid_of_model
 from unet_engine.prediction.size_estimate import settled_size
-from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_loop import (
-    TileLoop,
     measure_normalisation,
 )
-from unet_engine.prediction.tile_predictor import read_tile
-from unet_engine.remote.seeking import Reconnecting
 from unet_engine.stopping import never
-from unet_engine.tiling.tiles import Tile, TilePlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
-
-    import numpy as np
-    import numpy.typing as npt
 
     from unet_engine.images import Image, Normalisation
     from unet_engine.models.checkpoint import Checkpoint
@@ -68,12 +57,10 @@ if TYPE_CHECKING:
     from unet_engine.prediction.empty_tiles import EmptyRule
     from unet_engine.prediction.outputs import Output
     from unet_engine.prediction.scale import SizeEstimate
+    from unet_engine.remote.seeking import Reconnecting
     from unet_engine.stopping import Stop
 
 __all__ = ["PredictionPlan", "iter_predict", "plan_prediction", "predict"]
-
-_MEASURED_EDGE = 256
-"""Edge of the part of an image in which the halo of an older model is measured."""
 
 _LONG_RUN = 2**24
 """Pixels from which on a calibration of about two of them in a hundred pays."""
@@ -194,7 +181,7 @@ def iter_predict(
     results = _in_memory(plan, spec, config) if into is None else into
     channels = len(spec.classes) + len(spec.object_maps) * config.object_maps
     empty = None if skip is None else EmptyTiles(image, skip, channels)
-    fingerprint = _fingerprint(image)
+    fingerprint = fingerprint_of(image)
     if normalisation is None:
         normalisation = measure_normalisation(image, spec, plan)
     # A second or less, at the end of which stopping is noticed by the loop.
@@ -207,7 +194,7 @@ def iter_predict(
     measures = measures and spec.imported is None
     if measures and spec.measured_halo is None:
         there, brightness = on_grid_of_model(image, normalisation, plan)
-        checkpoint = _with_measured_halo(checkpoint, there, brightness, plan, stop)
+        checkpoint = with_measured_halo(checkpoint, there, brightness, plan, stop)
         plan = plan_for(checkpoint.spec)
     predictor = any_predictor_for(
         image,
@@ -235,7 +222,7 @@ def iter_predict(
         empty=empty,
     )
     with closing(predictor), closing(results):
-        complete = yield from _fill(results, run, predictor, stop, near)
+        complete = yield from fill(results, run, predictor, stop, near)
     seconds = time.monotonic() - started
     if complete and empty is None:
         _keep_speed(run, seconds)
@@ -264,7 +251,7 @@ def _result(
             *describe_extent(run.image, spec, scale_of(run.image, spec, run.config)),
             *predictor.notes,
             *(run.empty.notes if run.empty is not None else ()),
-            *_halo_notes_of(run),
+            *_halo_notes(run),
         ),
     )
 
@@ -321,127 +308,6 @@ def _keep_speed(run: PredictionRun, seconds: float) -> None:
         )
 
 
-def _with_measured_halo(
-    checkpoint: Checkpoint,
-    image: Image,
-    normalisation: Normalisation,
-    plan: PredictionPlan,
-    stop: Stop,
-) -> Checkpoint:
-    """Measure the halo of an older model in the middle of the image itself."""
-    # The shape of the tiles has more axes where planes have three directions.
-    between = len(plan.network_shape) - checkpoint.spec.ndim
-    depth, shape = plan.network_shape[:between], plan.network_shape[between:]
-    middle = TilePlan.for_shape(
-        shape, tile=_MEASURED_EDGE, footprint=checkpoint.spec.footprint
-    ).nearest_first([size / 2 for size in shape])[0]
-    index = (*plan.planes[len(plan.planes) // 2], *(size // 2 for size in depth))
-    with named_tile(index, middle):
-        marked = normalisation.marked(image)
-        block = read_tile(marked, index, Tile(middle.inner, middle.inner))
-    return measure_halo(checkpoint, [normalisation.apply(block)], stop=stop)
-
-
-def _fill(
-    results: Output,
-    run: PredictionRun,
-    predictor: AnyPredictor | RemotePredictor,
-    stop: Stop,
-    near: Near,
-) -> Generator[TileDone | Reconnecting, None, bool]:
-    """Predict the tiles that are not there yet; False when it was stopped."""
-    plan = run.plan
-    finished = results.begin(run)
-    loop = TileLoop(
-        predictor, plan, stop=stop, near=near, finished=finished, empty=run.empty
-    )
-    try:
-        if isinstance(predictor, RemotePredictor) and len(finished) < plan.total:
-            predictor.share_storage(results, run.empty)
-        for one in loop:
-            if isinstance(one, Reconnecting):
-                yield one
-                continue
-            index, tile, found = one
-            with named_tile(index, tile):
-                there = _kept(results, run, index, tile, found)
-            wanted = run.config.probabilities
-            yield TileDone(
-                index=index,
-                inner=tile.inner_slices,
-                labels=there.labels,
-                probabilities=there.probabilities if wanted else None,
-                done=loop.done,
-                total=plan.total,
-                notes=predictor.retreats,
-                object_maps=there.object_maps if run.config.object_maps else None,
-            )
-    except Cancelled:
-        return False
-    except CheckpointError:
-        if not loop.done:
-            results.discard()
-        raise
-    if not loop.complete:
-        return False
-    _check_unchanged(run)
-    if isinstance(results, DiskOutput) and isinstance(predictor, RemotePredictor):
-        fill = predictor.fill_level if predictor.stores else None
-        return results.finish(stop, fill, shared=predictor.shared)
-    return results.finish(stop)
-
-
-def _kept(
-    results: Output,
-    run: PredictionRun,
-    index: Index,
-    tile: Tile,
-    found: npt.NDArray[np.float32] | SegmentedTile | WrittenMark,
-) -> SegmentedTile:
-    """Write a tile, or count one that a worker has written."""
-    if isinstance(found, WrittenMark):
-        assert isinstance(results, DiskOutput)
-        results.count(run.plan.number(index, tile))
-        return _written(results, index, tile)
-    if not isinstance(found, SegmentedTile):
-        classes = len(run.checkpoint.spec.classes)
-        found = SegmentedTile(*classes_and_maps(found, classes))
-    maps = {"object_maps": found.object_maps} if run.config.object_maps else {}
-    results.write(index, tile, found.labels, found.probabilities, **maps)
-    return found
-
-
-def _written(results: Output, index: Index, tile: Tile) -> SegmentedTile:
-    """Return a tile that is read from the results when it is asked for."""
-    where: tuple[int | slice, ...] = (*index, *tile.inner_slices)
-
-    def stored(array: Any, *channels: slice) -> Any:
-        return None if array is None else WrittenTile(array, (*channels, *where))
-
-    def channels(array: Any) -> slice:
-        return slice(0, 0 if array is None else array.shape[0])
-
-    values, maps = results.probabilities, results.object_maps
-    return SegmentedTile(
-        stored(results.labels),
-        stored(values, channels(values)),
-        stored(maps, channels(maps)),
-    )
-
-
-def _check_unchanged(run: PredictionRun) -> None:
-    if run.fingerprint != _fingerprint(run.image):
-        raise DataError(
-            f"the files of {run.image.name} were changed by another program during "
-            "the prediction, which may mix old and new; run the same again: of a zarr "
-            "that goes to disk only the tiles concerned are predicted again"
-        )
-
-
-def _fingerprint(image: Image) -> str:
-    return image.source.fingerprint() if image.source is not None else ""
-
-
 def _in_memory(
     plan: PredictionPlan, spec: ModelSpec, config: PredictConfig
 ) -> ArrayOutput:
@@ -453,29 +319,7 @@ def _in_memory(
         )
 
 
-def _halo_notes_of(run: PredictionRun) -> tuple[str, ...]:
+def _halo_notes(run: PredictionRun) -> tuple[str, ...]:
     if not uses_network(run.checkpoint, run.config):
         return ()
     return halo_notes(run.checkpoint.spec, run.config)
-
-
-def halo_notes(spec: ModelSpec, config: PredictConfig) -> tuple[str, ...]:
-    """Describe what a measured halo may have changed; ``()`` for the exact one.
-
-    Of a network of another program nothing is known of its receptive field.
-    """
-    if spec.imported is not None:
-        halo = " x ".join(map(str, dict.fromkeys(spec.imported.halo)))
-        whose = "its package states" if spec.imported.halo_is_stated else "was assumed"
-        return (
-            "This network of another program was run in tiles that overlap by the "
-            f"{halo} pixels that {whose}; near their edges the mask may differ from "
-            "that of the whole image.",
-        )
-    if config.halo == "exact" or spec.measured_halo is None:
-        return ()
-    across, exact = spec.measured_halo[-1], spec.footprint.halo[-1]
-    return (
-        f"The measured halo of {across} instead of {exact} pixels changed no "
-        f"probability by more than {spec.measured_error:.1g} where it was measured.",
-    )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from unet_engine.errors import Cancelled, EngineError
+from unet_engine.errors import Cancelled
 from unet_engine.prediction.remote.jobs import (
     TileJob,
     level_jobs,
@@ -25,6 +22,7 @@ from unet_engine.prediction.remote.orders import (
     UnknownRun,
 )
 from unet_engine.prediction.remote.pixels import PixelSender, without_pixels
+from unet_engine.prediction.remote.run_there import RunThere
 from unet_engine.prediction.remote.storage import (
     WRITTEN,
     FilledChunks,
@@ -33,8 +31,8 @@ from unet_engine.prediction.remote.storage import (
     tiles_of_batch,
 )
 from unet_engine.prediction.tile_errors import named_tile
-from unet_engine.remote.blobs import digest_of, send_blob
-from unet_engine.remote.connection import LineLostError, connect
+from unet_engine.remote.blobs import digest_of
+from unet_engine.remote.connection import LineLostError
 from unet_engine.remote.dispatch import Dispatch
 from unet_engine.remote.seeking import Reconnecting, iter_sought
 
@@ -53,8 +51,7 @@ if TYPE_CHECKING:
     from unet_engine.prediction.empty_tiles import EmptyTiles
     from unet_engine.prediction.outputs import Output
     from unet_engine.prediction.plan import PredictionPlan
-    from unet_engine.prediction.remote.storage import StoredRun, WrittenMark
-    from unet_engine.remote.connection import Connection
+    from unet_engine.prediction.remote.storage import WrittenMark
     from unet_engine.stopping import Stop
     from unet_engine.tiling.tiles import Tile
 
@@ -63,9 +60,6 @@ if TYPE_CHECKING:
 
 _FIND_AGAIN_S = 20.0
 """Seconds for which a line that broke is tried again, before this machine goes on."""
-
-_CLOSE_S = 0.5
-"""Seconds in which workers learn that a run ended; who stops it waits for that."""
 
 
 class RemotePredictor:
@@ -87,9 +81,6 @@ class RemotePredictor:
 
     """
 
-    _connection: Connection
-    _ready: RunReady
-
     def __init__(
         self,
         image: Image,
@@ -104,12 +95,10 @@ class RemotePredictor:
         here: Callable[[int], AnyPredictor],
     ) -> None:
         self._address = config.device
-        self._run = uuid4().hex
-        self._model = checkpoint.to_bytes()
-        self._sender = PixelSender(image)
-        self._header = PredictionHeader(
+        model = checkpoint.to_bytes()
+        header = PredictionHeader(
             image=without_pixels(image),
-            model=digest_of(self._model),
+            model=digest_of(model),
             classes=len(checkpoint.spec.classes),
             config=replace(config, device="auto"),
             normalisation=normalisation,
@@ -117,6 +106,9 @@ class RemotePredictor:
             block_edge=block_edge,
             sends_probabilities=sends_probabilities,
         )
+        self._there = RunThere(config.device, model, header, stop)
+        self._plan = plan
+        self._sender = PixelSender(image)
         self._stop = stop
         self._here = here
         self._local: AnyPredictor | None = None
@@ -124,7 +116,6 @@ class RemotePredictor:
         self._lost: tuple[str, ...] = ()
         self._dispatch: Dispatch[TileJob] = Dispatch(stop)
         self._image = image
-        self._stored: StoredRun | None = None
         self._empty: EmptyTiles | None = None
 
     def begin(self) -> Iterator[Reconnecting]:
@@ -143,27 +134,27 @@ class RemotePredictor:
             When ``stop`` returned True while the model was sent.
         """
         try:
-            self._connection, self._ready = self._begin(self._stop)
+            self._there.begin(self._stop)
         except LineLostError:
             # As when the first worker ended just then.
             if not (yield from self._find_again()):
-                local = self._go_on_here(self._header.block_edge)
-                self._ready = RunReady(local.device, local.block_edge, ())
+                local = self._go_on_here(self._there.header.block_edge)
+                self._there.ready = RunReady(local.device, local.block_edge, ())
 
     @property
     def device(self) -> str:
         """What computes, of the kind that decides the last bits."""
-        return self._ready.device if self._local is None else self._local.device
+        return self._there.ready.device if self._local is None else self._local.device
 
     @property
     def block_edge(self) -> int:
         """As of a ``TilePredictor``."""
-        return self._ready.block_edge
+        return self._there.ready.block_edge
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know, a sentence each."""
-        return tuple(dict.fromkeys((*self._ready.notes, *self.retreats)))
+        return tuple(dict.fromkeys((*self._there.ready.notes, *self.retreats)))
 
     @property
     def retreats(self) -> tuple[str, ...]:
@@ -179,15 +170,7 @@ class RemotePredictor:
         futures = [
             job.future for job in self._dispatch.pending if job.future is not None
         ]
-        deadline = time.monotonic() + _CLOSE_S
-
-        def late() -> bool:
-            return time.monotonic() > deadline
-
-        with suppress(EngineError):
-            self._connection.ask("prediction.end", self._run, stop=late)
-            cancelled = self._connection.client.cancel(futures, asynchronous=True)
-            self._connection.wait(cancelled, late)
+        self._there.end(futures)
 
     def predict_each(
         self, jobs: Iterable[tuple[Index, Tile]]
@@ -210,7 +193,7 @@ class RemotePredictor:
     def _cut(self, place: tuple[Index, Tile]) -> TileJob:
         with named_tile(*place):
             sent = self._sender.cut(*place)
-        return sent_job(self._run, *place, sent)
+        return sent_job(self._there.name, *place, sent)
 
     def predict_stored(
         self, finished: AbstractSet[int]
@@ -221,12 +204,12 @@ class RemotePredictor:
         when the line is lost. Neighbouring tiles go to one worker, and in an order in
         which they share chunks of the image. Raises what ``predict_each`` does.
         """
-        plan, workers = self._header.plan, len(self._connection.workers)
-        most = tiles_of_batch(plan, workers, self._ready.device)
+        workers = len(self._there.connection.workers)
+        most = tiles_of_batch(self._plan, workers, self._there.ready.device)
         return self._predicted(
             stored_jobs(
-                self._run,
-                plan,
+                self._there.name,
+                self._plan,
                 self._image,
                 most=most,
                 finished=finished,
@@ -250,25 +233,24 @@ class RemotePredictor:
         stored = stored_run(self._image, output, empty)
         if stored is None or self._local is not None:
             return
-        reasons = self._open_storage(self._connection, stored, [])
+        reasons = self._there.share(stored)
         if not reasons:
-            self._stored = stored
             return
         self._lost += (
             f"The tiles were sent to the workers, which do not all see "
-            f"{self._header.image.name} and its results as this machine does "
+            f"{self._image.name} and its results as this machine does "
             f"({next(iter(reasons.values()))}).",
         )
 
     @property
     def stores(self) -> bool:
         """Whether workers read and write tiles themselves."""
-        return self._stored is not None and self._local is None
+        return self.shared and self._local is None
 
     @property
     def shared(self) -> bool:
         """Whether workers opened the results, if only until the line was lost."""
-        return self._stored is not None
+        return self._there.stored is not None
 
     def fill_level(self, target: int, level: int) -> bool:
         """Have workers fill a smaller level of a result that they wrote.
@@ -283,9 +265,9 @@ class RemotePredictor:
         bool
             False when ``stop`` returned True.
         """
-        assert self._stored is not None
-        multiscale = self._stored.targets[target].multiscale
-        jobs = level_jobs(self._run, target, level, multiscale.corners(level))
+        assert self._there.stored is not None
+        multiscale = self._there.stored.targets[target].multiscale
+        jobs = level_jobs(self._there.name, target, level, multiscale.corners(level))
         try:
             for _ in self._predicted(jobs):
                 pass
@@ -301,18 +283,20 @@ class RemotePredictor:
     ) -> Iterator[tuple[Index, Tile, Found] | Reconnecting]:
         while self._local is None:
             try:
-                yield from self._there(waiting)
+                yield from self._by_workers(waiting)
             except LineLostError:
                 if not (yield from self._find_again()):
-                    self._go_on_here(self._ready.block_edge)
+                    self._go_on_here(self._there.ready.block_edge)
             else:
                 return
         yield from self._by_this_machine(waiting, self._local)
 
-    def _there(self, waiting: Iterator[TileJob]) -> Iterator[tuple[Index, Tile, Found]]:
-        for job, answer in self._dispatch.answers(self._connection, waiting):
+    def _by_workers(
+        self, waiting: Iterator[TileJob]
+    ) -> Iterator[tuple[Index, Tile, Found]]:
+        for job, answer in self._dispatch.answers(self._there.connection, waiting):
             if isinstance(answer, UnknownRun):
-                self._prepare(self._connection, [answer.worker])
+                self._there.prepare([answer.worker])
                 self._dispatch.again(job)
             elif isinstance(answer, FilledChunks):
                 self._dispatch.end(job)
@@ -327,7 +311,7 @@ class RemotePredictor:
                 assert job.tile is not None
                 assert job.sent is not None
                 job.sent = self._sender.cut_more(job.index, job.tile, job.sent, answer)
-                job.arguments = (self._run, job.index, job.tile, job.sent)
+                job.arguments = (self._there.name, job.index, job.tile, job.sent)
                 self._dispatch.again(job)
 
     def _written(
@@ -339,81 +323,23 @@ class RemotePredictor:
         left = tuple(n for n in job.numbers if n not in set(batch.numbers))
         if left:
             # The worker forgot the run meanwhile, for others.
-            job.numbers, job.arguments = left, (self._run, left)
+            job.numbers, job.arguments = left, (self._there.name, left)
             self._dispatch.again(job)
         else:
             self._dispatch.end(job)
         for number in batch.numbers:
-            yield *self._header.plan.at(number), WRITTEN
-
-    def _begin(self, stop: Stop) -> tuple[Connection, RunReady]:
-        connection = connect(self._address, stop)
-        first, *others = connection.addresses
-        ready = self._prepare(connection, [first])
-        # All compute in the blocks of the first, so that tiles do not depend on whose.
-        self._header = replace(self._header, block_edge=ready.block_edge)
-        if others:
-            self._prepare(connection, others)
-        return connection, ready
-
-    def _prepare(self, connection: Connection, workers: list[str]) -> RunReady:
-        answers = self._ask_to_begin(connection, workers)
-        lacking = [a for a, answer in answers.items() if isinstance(answer, UnknownRun)]
-        if lacking:
-            # Asked afterwards, as a round trip is a part of the time to the first tile.
-            send_blob(connection, self._model, stop=self._stop, workers=lacking)
-            answers |= self._ask_to_begin(connection, lacking)
-        ready = [answer for answer in answers.values() if isinstance(answer, RunReady)]
-        if not ready:
-            raise connection.lost()
-        if self._stored is not None:
-            reasons = self._open_storage(connection, self._stored, workers)
-            for worker, reason in reasons.items():
-                raise EngineError(
-                    f"the worker {worker} does not see {self._header.image.name} and "
-                    f"its results ({reason}); mount them there as here, or end it"
-                )
-        return ready[0]
-
-    def _ask_to_begin(
-        self, connection: Connection, workers: list[str]
-    ) -> dict[str, RunReady | UnknownRun]:
-        return connection.ask(
-            "prediction.begin",
-            self._run,
-            self._header,
-            workers=workers,
-            stop=self._stop,
-        )
-
-    def _open_storage(
-        self, connection: Connection, stored: StoredRun, workers: list[str]
-    ) -> dict[str, str]:
-        """Have workers open image and results; return why which of them cannot."""
-        answers = connection.ask(
-            "storage.open_storage", self._run, stored, workers=workers, stop=self._stop
-        )
-        return {
-            worker: "it was started anew" if isinstance(answer, UnknownRun) else answer
-            for worker, answer in answers.items()
-            if answer
-        }
+            yield *self._plan.at(number), WRITTEN
 
     def _find_again(self) -> Generator[Reconnecting, None, bool]:
         """Seek the line for a while; True when it is there again."""
-        run = iter_sought(self._begin, _FIND_AGAIN_S, self._stop)
-        total = self._header.plan.total
+        run = iter_sought(self._there.begin, _FIND_AGAIN_S, self._stop)
+        total = self._plan.total
         while True:
             try:
                 left = next(run)
             except StopIteration as end:
-                found: tuple[Connection, RunReady] | None = end.value
-                break
+                return bool(end.value)
             yield Reconnecting(device=self._address, seconds=left, done=0, total=total)
-        if found is None:
-            return False
-        self._connection, self._ready = found
-        return True
 
     def _go_on_here(self, block_edge: int) -> AnyPredictor:
         self._lost += (
@@ -429,7 +355,7 @@ class RemotePredictor:
         pending = self._dispatch.pending[:]
         self._dispatch.pending.clear()
         for job in chain(pending, waiting):
-            places = [self._header.plan.at(number) for number in job.numbers]
+            places = [self._plan.at(number) for number in job.numbers]
             if job.tile is not None:
                 places = [(job.index, job.tile)]
             for place in places:
