@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import numpy as np
-import psutil
 import pytest
 import zarr
+from local_processes import end_scheduler_of, workers_of
 
 from unet_engine.cli import main
 from unet_engine.generators import drain
@@ -16,7 +13,6 @@ from unet_engine.objects import ObjectConfig, SemanticMask, iter_label_objects
 from unet_engine.remote import object_blocks
 from unet_engine.remote.connection import Connection
 from unet_engine.remote.dispatch import Dispatch
-from unet_engine.remote.local_workers import _started
 from unet_engine.remote.object_blocks import RemoteSplit
 from unet_engine.stopping import never
 from unet_engine.synthetic.nuclei import nuclei
@@ -81,8 +77,7 @@ def test_when_the_scheduler_is_gone_this_process_goes_on(masks, monkeypatch):
     def ending(self, job):
         if not ended:
             ended.append(True)
-            psutil.Process(_started[2].process.pid).kill()
-            _started[2].process.wait()
+            end_scheduler_of(2)
         return genuine(self, job)
 
     monkeypatch.setattr(Dispatch, "_answer", ending)
@@ -130,14 +125,8 @@ def test_a_worker_that_is_killed_changes_nothing(masks, monkeypatch):
 
     def kill_one(pixels):
         if not killed:
-            scheduler = psutil.Process(_started[2].process.pid)
-            workers = [
-                child.pid
-                for child in scheduler.children(recursive=True)
-                if "spawn_main" in " ".join(child.cmdline())
-            ]
-            killed.append(workers[0])
-            os.kill(workers[0], signal.SIGKILL)
+            killed.append(workers_of(2)[0])
+            killed[0].kill()
         return genuine(pixels)
 
     monkeypatch.setattr(object_blocks.PackedBlock, "of", kill_one)

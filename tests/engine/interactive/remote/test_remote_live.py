@@ -1,13 +1,12 @@
 """Live by another process shows what Live here shows, and sends everything once."""
 
-import os
 from itertools import starmap
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from local_processes import threads_of
 
 from unet_engine.annotations.annotations import Annotations
 from unet_engine.errors import Cancelled, DataError
@@ -36,10 +35,8 @@ DEVICE = "local:1"
 @pytest.fixture(autouse=True)
 def as_many_threads():
     """As many as the process has: their number decides the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    yield
-    torch.set_num_threads(before)
+    with threads_of(1):
+        yield
 
 
 def _stripes(height=400, width=430):

@@ -1,14 +1,11 @@
 """Predictions by other processes give what this process gives."""
 
-import os
-import signal
 from contextlib import closing
 from threading import Timer
 
 import numpy as np
-import psutil
 import pytest
-import torch
+from local_processes import end_scheduler_of, threads_of, workers_of
 
 from unet_engine import Image, ModelSpec, PredictConfig, denoise, predict
 from unet_engine.errors import EngineError
@@ -18,7 +15,6 @@ from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.events import TileDone
 from unet_engine.prediction.segmentation import iter_predict
 from unet_engine.remote import connection as connections
-from unet_engine.remote.local_workers import _started
 from unet_engine.remote.seeking import Reconnecting
 from unet_engine.stopping import never
 
@@ -40,23 +36,12 @@ def model(make_checkpoint):
 @pytest.fixture(autouse=True)
 def as_many_threads():
     """As many as each of the processes has: their number decides the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-    yield
-    torch.set_num_threads(before)
+    with threads_of(2):
+        yield
 
 
 def _config(**settings):
     return PredictConfig(tile=64, probabilities=True, **settings)
-
-
-def _workers():
-    scheduler = psutil.Process(_started[2].process.pid)
-    return [
-        child
-        for child in scheduler.children(recursive=True)
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
 
 
 def test_two_processes_give_the_same_bytes(image, model):
@@ -134,7 +119,7 @@ def test_a_worker_that_is_killed_changes_nothing(image, model):
     here = predict(image, model, _config(device="cpu"))
     run = iter_predict(image, model, _config(device=DEVICE))
     next(run)
-    os.kill(_workers()[0].pid, signal.SIGKILL)
+    workers_of(2)[0].kill()
     there = drain(run)
 
     np.testing.assert_array_equal(there.probabilities, here.probabilities)
@@ -144,7 +129,7 @@ def test_a_worker_that_is_slow_changes_nothing(image, model):
     here = predict(image, model, _config(device="cpu"))
     run = iter_predict(image, model, _config(device=DEVICE))
     next(run)
-    slow = _workers()[0]
+    slow = workers_of(2)[0]
     slow.suspend()
     # As when another program takes all of its processors for a while.
     resuming = Timer(2.0, slow.resume)
@@ -160,7 +145,7 @@ def test_when_the_scheduler_is_gone_this_machine_goes_on(image, model, monkeypat
     here = predict(image, model, _config(device="cpu"))
     run = iter_predict(image, model, _config(device=DEVICE))
     next(run)
-    _started[2].process.kill()
+    end_scheduler_of(2)
     while True:
         try:
             next(run)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import pytest
 import tifffile
-import torch
+from local_processes import end_scheduler_of, threads_of, workers_of
 
 from unet_engine import ModelSpec, PredictConfig
 from unet_engine.errors import DataError
@@ -23,7 +20,6 @@ from unet_engine.prediction.empty_tiles import EmptyRule
 from unet_engine.prediction.remote import predictor, storage
 from unet_engine.prediction.remote.storage import WrittenTile
 from unet_engine.prediction.segmentation import iter_predict, predict
-from unet_engine.remote.local_workers import _started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +31,8 @@ TILES = 2 * 4 * 9
 @pytest.fixture(autouse=True)
 def as_many_threads():
     """As many as each of the processes has: their number decides the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-    yield
-    torch.set_num_threads(before)
+    with threads_of(2):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +60,9 @@ def image_path(tmp_path_factory) -> Path:
 def expected(image_path, model, tmp_path_factory) -> dict[str, bytes]:
     """Predict in this process, with as many threads as a worker has."""
     folder = tmp_path_factory.mktemp("here")
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
     into = DiskOutput(folder / "l.ome.zarr", folder / "p.ome.zarr")
-    predict(open_image(image_path), model, _config("cpu"), into=into)
-    torch.set_num_threads(before)
+    with threads_of(2):
+        predict(open_image(image_path), model, _config("cpu"), into=into)
     return _files(folder)
 
 
@@ -88,15 +80,6 @@ def _files(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def _workers() -> list[psutil.Process]:
-    scheduler = psutil.Process(_started[2].process.pid)
-    return [
-        child
-        for child in scheduler.children(recursive=True)
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
 
 
 @pytest.fixture
@@ -138,7 +121,7 @@ def test_a_worker_that_is_killed_changes_no_file(
 ):
     run = iter_predict(open_image(image_path), model, _config(), into=_output(tmp_path))
     next(run)
-    os.kill(_workers()[0].pid, signal.SIGKILL)
+    workers_of(2)[0].kill()
     assert drain(run).complete
     assert _files(tmp_path) == expected
 
@@ -225,7 +208,7 @@ def test_without_the_scheduler_this_process_ends_the_run(
     monkeypatch.setattr(predictor, "_FIND_AGAIN_S", 0.0)
     run = iter_predict(open_image(image_path), model, _config(), into=_output(tmp_path))
     next(run)
-    _started[2].process.kill()
+    end_scheduler_of(2)
     result = drain(run)
     assert result.complete
     assert "this machine finished" in " ".join(result.notes)

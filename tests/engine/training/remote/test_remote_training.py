@@ -1,15 +1,13 @@
 """Trainings by another process: same model, and nothing lost when the line breaks."""
 
-import os
-import signal
 import time
 from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
+from local_processes import threads_of, workers_of
 
 from unet_engine import FineTuneConfig, ModelSpec
 from unet_engine.errors import Cancelled, DataError
@@ -17,7 +15,6 @@ from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.remote import connection as connections
 from unet_engine.remote.connection import LineLostError
-from unet_engine.remote.local_workers import _started
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.sources import Latest
 from unet_engine.training.events import DataChanged, Note, Step, Validation
@@ -48,12 +45,8 @@ def start(make_checkpoint):
 @pytest.fixture(autouse=True)
 def as_many_threads():
     """As many as the process has: their number decides the last bits."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    yield
-    torch.set_num_threads(before)
+    with threads_of(1):
+        yield
 
 
 def _drained(run, on_event=lambda event: None):
@@ -197,14 +190,9 @@ def test_a_worker_that_is_killed_is_found_started_anew(start):
 
     def kill(event):
         if isinstance(event, Step) and not killed:
-            scheduler = psutil.Process(_started[1].process.pid)
-            (worker,) = (
-                child
-                for child in scheduler.children(recursive=True)
-                if "spawn_main" in " ".join(child.cmdline())
-            )
+            (worker,) = workers_of(1)
             killed.append(worker.pid)
-            os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()
 
     found, _ = _drained(iter_fine_tune_there(start, pairs, CONFIG), kill)
 
