@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-import ssl
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -15,16 +12,10 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.devices import (
-    Device,
-    checked_device,
-    host_and_port,
-    process_count,
-    written_place,
-)
+from unet_engine.devices import Device, checked_device, process_count
 from unet_engine.errors import Cancelled, DeviceError, EngineError
 from unet_engine.remote.calls import call, call_aside
-from unet_engine.remote.credentials import security_of, token_for
+from unet_engine.remote.handshake import PATIENCE_S, check_reachable, client_of
 from unet_engine.remote.local_workers import local_scheduler
 from unet_engine.versions import VERSION
 
@@ -34,9 +25,6 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from unet_engine.stopping import Stop
-
-_PATIENCE_S = 10.0
-"""Seconds in which the other end answers, or the line is taken for lost."""
 
 _START_S = 60.0
 """Seconds in which processes that were just started are there."""
@@ -264,7 +252,7 @@ class Connection:
             if now - self._last_asked > _PULSE_S:
                 self._asked = self._last_asked = now
                 self._start(self.client.scheduler.identity(), self._pulse)
-        elif now - self._asked > _PATIENCE_S:
+        elif now - self._asked > PATIENCE_S:
             raise self.lost()
 
     def _start(
@@ -371,7 +359,7 @@ def _connect(device: Device) -> Connection:
     count = process_count(device)
     address = local_scheduler(count) if count else device
     check_reachable(address)
-    client = _client(address)
+    client = client_of(address)
     try:
         client.wait_for_workers(max(1, count), timeout=_START_S)
     except Exception as error:
@@ -381,62 +369,3 @@ def _connect(device: Device) -> Connection:
             "worker prints there, and start it again"
         ) from error
     return Connection(device, client)
-
-
-def check_reachable(device: Device) -> None:
-    """Make the handshake of TLS alone, which shows what is wrong if anything is.
-
-    Raises
-    ------
-    DeviceError
-        In one line, with what to do.
-    """
-    place = host_and_port(device)
-    context = security_of(token_for(device)).get_connection_args("client")[
-        "ssl_context"
-    ]
-    where = written_place(*place)
-    try:
-        with socket.create_connection(place, timeout=_PATIENCE_S) as line:
-            context.wrap_socket(line).close()
-    except ssl.SSLCertVerificationError as error:
-        raise DeviceError(
-            f"what listens at {where} has another token; use the whole line that "
-            "napari-unet worker printed there when it was last started"
-        ) from error
-    except ssl.SSLError as error:
-        raise DeviceError(
-            f"what listens at {where} is no napari-unet worker, or does not encrypt "
-            f"({error.reason or error}); start napari-unet worker there"
-        ) from error
-    except ConnectionRefusedError as error:
-        raise DeviceError(
-            f"nothing listens at {where}; start napari-unet worker there, or, over an "
-            "ssh tunnel, start the tunnel"
-        ) from error
-    except OSError as error:
-        raise DeviceError(
-            f"{where} cannot be reached ({error.strerror or error}); check the name, "
-            "the network and the firewall, or go through an ssh tunnel"
-        ) from error
-
-
-def _client(device: Device) -> Client:
-    from distributed import Client
-
-    # Its traceback of a line that is lost adds nothing to the message about it.
-    for name in ("distributed.client", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        return Client(
-            f"tls://{written_place(*host_and_port(device))}",
-            security=security_of(token_for(device)),
-            timeout=_PATIENCE_S,
-            set_as_default=False,
-            name="napari-unet",
-        )
-    except (OSError, ValueError) as error:
-        raise DeviceError(
-            f"{device} does not answer as a scheduler of dask.distributed ({error}); "
-            "start napari-unet worker there"
-        ) from error

@@ -15,8 +15,8 @@ from distributed.core import Status
 from unet_engine.child_processes import with_spared_processes
 from unet_engine.devices import checked_device, host_and_port, written_place
 from unet_engine.errors import DeviceError, EngineError
-from unet_engine.remote.connection import check_reachable
 from unet_engine.remote.credentials import security_of, token_for
+from unet_engine.remote.handshake import check_reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from unet_engine.devices import checked_device, given_token, is_remote
 from unet_engine.errors import DeviceError, EngineError, SpecError
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.remote import credentials
-from unet_engine.remote.connection import check_reachable, connect
+from unet_engine.remote.connection import connect
 from unet_engine.remote.credentials import (
     kept_token,
     new_token,
@@ -25,6 +25,7 @@ from unet_engine.remote.credentials import (
     security_of,
     token_for,
 )
+from unet_engine.remote.handshake import check_reachable
 from unet_engine.stopping import never
 
 TOKEN = "A" * 43

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from unet_engine.devices import host_and_port
 from unet_engine.remote import local_workers
-from unet_engine.remote.connection import check_reachable
 from unet_engine.remote.credentials import new_token, security_of
+from unet_engine.remote.handshake import check_reachable
 
 _ANSWER_S = 3.0
 """Seconds that an answer is awaited: most ports close the line at once."""

@@ -90,8 +90,8 @@ def run(*, options: WorkerOptions = WorkerOptions()) -> int:
     napari-unet worker --host 0.0.0.0 --token-file ~/unet-token
     napari-unet worker --join tcp://TOKEN@gpu-server:8786
     """
-    from unet_engine.remote.connection import check_reachable
     from unet_engine.remote.credentials import kept_token, new_token
+    from unet_engine.remote.handshake import check_reachable
     from unet_engine.worker.serving import joining, serving
 
     _check(options)
