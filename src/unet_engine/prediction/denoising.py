@@ -18,9 +18,8 @@ from unet_engine.images.zarr.chunks import keep_chunks
 from unet_engine.prediction.config import PredictConfig
 from unet_engine.prediction.events import Denoised, TileDenoised
 from unet_engine.prediction.plan import current_place, plan_prediction
-from unet_engine.prediction.predictors import any_predictor_for
+from unet_engine.prediction.predictors import iter_predictor_for
 from unet_engine.prediction.remote.orders import SegmentedTile
-from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.remote.storage import WrittenMark
 from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.prediction.tile_loop import (
@@ -117,11 +116,9 @@ def iter_denoise(
     normalisation = measure_normalisation(image, spec, plan)
     with translated_errors():
         restored = np.zeros((spec.out_channels, *plan.shape), np.float32)
-    predictor = any_predictor_for(
+    predictor = yield from iter_predictor_for(
         image, checkpoint, config, normalisation, plan, stop=stop
     )
-    if isinstance(predictor, RemotePredictor):
-        yield from predictor.begin()
     loop = TileLoop(predictor, plan, stop=stop, near=near)
     with closing(predictor):
         for one in loop:

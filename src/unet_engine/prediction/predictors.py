@@ -1,4 +1,4 @@
-"""``any_predictor_for``: what predicts an image, on this machine or by workers."""
+"""``iter_predictor_for``: what predicts an image, on this machine or by workers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from unet_engine.prediction.remote.predictor import RemotePredictor
 from unet_engine.prediction.scaled_predictor import predictor_for
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from unet_engine.images import Image, Normalisation
     from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.prediction.plan import PredictionPlan
+    from unet_engine.remote.seeking import Reconnecting
     from unet_engine.stopping import Stop
 
 
-def any_predictor_for(
+def iter_predictor_for(
     image: Image,
     checkpoint: Checkpoint,
     config: PredictConfig,
@@ -30,7 +33,7 @@ def any_predictor_for(
     calibrate: bool = False,
     block_edge: int = 0,
     sends_probabilities: bool = False,
-) -> AnyPredictor | RemotePredictor:
+) -> Generator[Reconnecting, None, AnyPredictor | RemotePredictor]:
     """Return what predicts the tiles of a plan, on this machine or by workers.
 
     Parameters
@@ -41,6 +44,11 @@ def any_predictor_for(
         As of ``predictor_for``.
     sends_probabilities
         As of a ``RemotePredictor``.
+
+    Yields
+    ------
+    Reconnecting
+        While the line to workers is lost and tried again.
 
     Raises
     ------
@@ -65,7 +73,7 @@ def any_predictor_for(
 
     if not is_remote(config.device):
         return here(block_edge)
-    return RemotePredictor(
+    predictor = RemotePredictor(
         image,
         checkpoint,
         config,
@@ -76,3 +84,5 @@ def any_predictor_for(
         sends_probabilities=sends_probabilities,
         here=here,
     )
+    yield from predictor.begin()
+    return predictor

@@ -35,8 +35,7 @@ from unet_engine.prediction.plan import (
     current_place,
     plan_prediction,
 )
-from unet_engine.prediction.predictors import any_predictor_for
-from unet_engine.prediction.remote.predictor import RemotePredictor
+from unet_engine.prediction.predictors import iter_predictor_for
 from unet_engine.prediction.scale import describe_scale, scale_of
 from unet_engine.prediction.scaled_predictor import on_grid_of_model
 from unet_engine.prediction.size_estimate import settled_size
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.empty_tiles import EmptyRule
     from unet_engine.prediction.outputs import Output
+    from unet_engine.prediction.remote.predictor import RemotePredictor
     from unet_engine.prediction.scale import SizeEstimate
     from unet_engine.remote.seeking import Reconnecting
     from unet_engine.stopping import Stop
@@ -196,7 +196,7 @@ def iter_predict(
         there, brightness = on_grid_of_model(image, normalisation, plan)
         checkpoint = with_measured_halo(checkpoint, there, brightness, plan, stop)
         plan = plan_for(checkpoint.spec)
-    predictor = any_predictor_for(
+    predictor = yield from iter_predictor_for(
         image,
         checkpoint,
         config,
@@ -208,8 +208,6 @@ def iter_predict(
         block_edge=results.block_edge,
         sends_probabilities=config.probabilities or results.wants_probabilities,
     )
-    if isinstance(predictor, RemotePredictor):
-        yield from predictor.begin()
     run = PredictionRun(
         image=image,
         fingerprint=fingerprint,

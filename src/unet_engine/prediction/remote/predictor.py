@@ -78,7 +78,6 @@ class RemotePredictor:
         Whether they come back with the labels.
     here
         Makes a predictor of this machine with blocks of an edge.
-
     """
 
     def __init__(
