@@ -6,7 +6,7 @@ import functools
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ import tifffile
 from unet_engine.cli import main
 from unet_engine.errors import DataError
 from unet_engine.images import open_image
-from unet_engine.images.zarr import storage
-from unet_engine.images.zarr.addresses import Address, address_of
+from unet_engine.images.zarr import addresses, retrying, storage
+from unet_engine.images.zarr.addresses import METADATA, Address, address_of
 from unet_engine.images.zarr.writing import Multiscale
 
 if TYPE_CHECKING:
@@ -27,18 +27,39 @@ VERSIONS = ("0.4", "0.5")
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    """Answers otherwise where chunks are asked for below ``/404/`` and others."""
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Print nothing."""
+
+    def do_GET(self) -> None:
+        """Answer with a file, an error, or nothing for as long as it is awaited."""
+        kind = self.path.split("/")[1]
+        if self.path.endswith(METADATA) or not (kind.isdigit() or kind == "silent"):
+            super().do_GET()
+        elif kind == "silent":
+            self.server.ended.wait()
+        else:
+            self.send_error(int(kind))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.ended = threading.Event()
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """Serve ``tmp_path``; the address of it."""
     handler = functools.partial(_Quiet, directory=str(tmp_path))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
+    server.ended.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -85,6 +106,30 @@ def test_a_chunk_that_is_not_there_is_refused_or_filled(
         image.read((1,), everything)
     filled = open_image(f"{served}/a.ome.zarr", missing_chunks="fill")
     assert not filled.read((1,), everything)[0, :64, 64:128].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("403", "cannot be read .*Forbidden.*check that the storage may be read"),
+     ("503", "cannot be read .*503.*2 times in a row.*can be reached"),
+     ("silent", "cannot be read .*imeout.*2 times in a row.*can be reached"),
+     ("404", "missing: copy or export it again, or pass --missing-chunks fill")],
+)  # fmt: skip
+def test_a_server_that_fails_is_no_damaged_chunk(
+    tmp_path: Path,
+    served: str,
+    kind: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retrying, "WAITS_S", (0.01,))
+    monkeypatch.setattr(addresses, "_SILENT_S", 0.3)
+    write_image(tmp_path / kind / "a.ome.zarr")
+    image = open_image(f"{served}/{kind}/a.ome.zarr")
+    with pytest.raises(DataError, match=message) as caught:
+        image.read((1,), (slice(0, 100), slice(0, 130)))
+    assert f"{served}/{kind}/a.ome.zarr/0" in str(caught.value)
+    assert "damaged" not in str(caught.value)
 
 
 def test_the_command_predicts_from_an_address(tmp_path: Path, served: str) -> None:

@@ -486,6 +486,15 @@ class TestRefusals:
         assert "\n" not in str(caught.value)
         assert not store.root.exists()
 
+    def test_an_example_that_no_network_gives_an_answer_to(
+        self, store: ModelStore, tmp_path: Path
+    ):
+        other = OtherNetwork()
+        image = np.full((1, other.least, other.least), np.nan, np.float32)
+        with pytest.raises(DataError, match="comes out otherwise"):
+            added(store, tmp_path, other, image=image, finish=np.ones_like)
+        assert not store.root.exists()
+
     def test_without_the_runtime(
         self,
         store: ModelStore,

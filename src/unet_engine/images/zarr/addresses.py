@@ -10,7 +10,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
 
@@ -22,6 +22,9 @@ _ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/{1,2}(?!/)(.+)")
 slashes of an address into one."""
 
 _EXTRA = 'pip install "napari-unet-finetune[remote]"'
+
+_SILENT_S = 20.0
+"""Seconds in which a web server sends something."""
 
 METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
 """Ends of the keys that are no chunks."""
@@ -74,6 +77,28 @@ def address_of(path: str | os.PathLike[str]) -> Address | None:
         return None
     scheme, rest = found.groups()
     return Address(f"{scheme.lower()}://{rest}".rstrip("/"))
+
+
+def options_of(address: Address) -> dict[str, Any]:
+    """Return what fsspec opens an address with.
+
+    A web server that says nothing for a while counts as failed, however long a chunk
+    takes that comes bit by bit. Clients of buckets have such limits of their own.
+
+    Raises
+    ------
+    ImportError
+        When a library for it is missing.
+    """
+    if not address.is_read_only:
+        return {}
+    from aiohttp import ClientTimeout
+    from fsspec.config import conf
+
+    limit = ClientTimeout(total=None, sock_connect=_SILENT_S, sock_read=_SILENT_S)
+    # Settings of the user's own, such as a proxy, would else be replaced.
+    own = conf.get(address.url.partition(":")[0], {}).get("client_kwargs", {})
+    return {"client_kwargs": {"timeout": limit, **own}}
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from unet_engine.errors import DataError
+from unet_engine.images.zarr.retrying import describe_failure, of_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -77,7 +78,7 @@ class ZarrPixels:
         Raises
         ------
         DataError
-            When a chunk of it is missing or cannot be decoded.
+            When a chunk of it is missing, or cannot be read or decoded.
         """
         spans = _spans(key, self.shape)
         if self.missing == "refuse" and self.folder is not None:
@@ -87,12 +88,22 @@ class ZarrPixels:
         except MemoryError:
             raise
         except Exception as error:
-            # Every codec has errors of its own.
+            # Every codec and every storage has errors of its own.
             reason = str(error) or type(error).__name__
-            raise DataError(
-                f"{self._title}: {_region(spans)} cannot be decoded ({reason}); the "
-                "chunk is damaged, copy or export it again"
-            ) from error
+            if isinstance(error, FileNotFoundError):
+                # Which says itself what to do.
+                line = reason
+            elif of_storage(error):
+                line = (
+                    f"cannot be read ({describe_failure(error)}); check that the "
+                    "storage may be read and can be reached, and try again"
+                )
+            else:
+                line = (
+                    f"cannot be decoded ({reason}); the chunk is damaged, copy or "
+                    "export it again"
+                )
+            raise DataError(f"{self._title}: {_region(spans)} {line}") from error
 
     def files_of(self, key: Sequence[int | slice]) -> set[str]:
         """Return the names in ``folder`` of the chunks that a region lies in."""
@@ -119,7 +130,8 @@ class ZarrPixels:
 
     @property
     def _title(self) -> str:
-        return str(self.folder or self._array.name or "the zarr array")
+        place = None if isinstance(self.place, Path) else self.place
+        return str(self.folder or place or self._array.name or "the zarr array")
 
 
 class ChunkCache:

@@ -51,6 +51,15 @@ def passes(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in _CLIENTS
 
 
+def of_storage(error: Exception) -> bool:
+    """Whether an error is of storage, and not of what was read there."""
+    if isinstance(error, OSError):
+        # That of a codec, which has no number of the system.
+        return isinstance(error, StorageError | TimeoutError) or bool(error.errno)
+    stated = isinstance(getattr(error, "status", None), int)
+    return stated or type(error).__module__.partition(".")[0] in _CLIENTS
+
+
 def wait_after(error: Exception, tries: int, most: int | None = None) -> float:
     """Return the seconds to wait after a try that failed.
 

@@ -9,7 +9,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_engine.images.zarr.addresses import Address, address_of, library_errors
+from unet_engine.images.zarr.addresses import (
+    Address,
+    address_of,
+    library_errors,
+    options_of,
+)
 from unet_engine.images.zarr.retrying import patiently
 
 if TYPE_CHECKING:
@@ -129,5 +134,7 @@ def _files(address: Address) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
         # What another program or worker wrote since then must be seen.
-        files, path = url_to_fs(address.url, use_listings_cache=False)
+        files, path = url_to_fs(
+            address.url, use_listings_cache=False, **options_of(address)
+        )
     return files, path

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, WrapperStore
 
-from unet_engine.images.zarr.addresses import METADATA, Address, library_errors
+from unet_engine.images.zarr.addresses import (
+    METADATA,
+    Address,
+    library_errors,
+    options_of,
+)
 from unet_engine.images.zarr.retrying import passes, wait_after
 
 if TYPE_CHECKING:
@@ -92,7 +97,11 @@ def readable_store(address: Address, *, whole: bool) -> Store:
         When a library for addresses of this kind is missing, or none is known.
     """
     with library_errors(address):
-        store = PatientStore(FsspecStore.from_url(address.url, read_only=True))
+        options = options_of(address)
+        store = FsspecStore.from_url(
+            address.url, storage_options=options, read_only=True
+        )
+        store = PatientStore(store)
     return WholeStore(store) if whole else store
 
 
