@@ -31,6 +31,9 @@ _TOKEN = re.compile(r"(tcp|tls)://([^@/]*)@(.*)", re.DOTALL | re.IGNORECASE)
 _SECRET = re.compile(r"[\w-]*@|[\w-]{43,}")
 """What may be a token in a text that is no address."""
 
+_TOKENS_IN_TEXT = re.compile(r"((?:tcp|tls):/{1,2})(?!TOKEN@)[\w-]+@", re.I)
+"""Also of an address whose slashes a path has folded; not the word of an advice."""
+
 _TOKEN_AS_HOST = re.compile(r"(?=.*[A-Z_])[\w-]{43,}.*")
 """A host before which the @ lacks: names of machines have no capital letters there."""
 
@@ -146,6 +149,11 @@ def host_and_port(device: Device) -> tuple[str, int]:
 def written_place(host: str, port: int) -> str:
     """Return host and port as they are in an address: IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def without_tokens(text: str) -> str:
+    """Return a text in which no address has a token, for what is shown or logged."""
+    return _TOKENS_IN_TEXT.sub(r"\1…@", text)
 
 
 def split_token(device: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from unet_engine.cli.interrupts import INTERRUPTED
 from unet_engine.cli.progress import notes_reported
+from unet_engine.devices import without_tokens
 from unet_engine.errors import Cancelled
 from unet_engine.failures import describe
 from unet_engine.wording import read_in
@@ -58,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _wants_traceback(arguments):
             traceback.print_exception(error)
         else:
-            print(f"napari-unet: error: {describe(error)}", file=sys.stderr)
+            # One that was given in the wrong place may be in it.
+            line = without_tokens(describe(error))
+            print(f"napari-unet: error: {line}", file=sys.stderr)
         return 1
 
 

@@ -13,6 +13,7 @@ from docstring_parser import DocstringStyle, parse
 
 from unet_engine import __version__
 from unet_engine.cli.help_layout import HelpLayout
+from unet_engine.devices import without_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +83,7 @@ def parse_command(
             words, exit_on_error=False, print_error=False
         )
     except CycloptsError as error:
-        line = " ".join(str(error).split()).rstrip(".")
+        line = without_tokens(" ".join(str(error).split())).rstrip(".")
         program = " ".join(filter(None, (PROGRAM, name, below)))
         see = " See" if line.endswith("?") else "; see"
         print(f"{PROGRAM}: error: {line}{see} {program} --help", file=sys.stderr)

@@ -83,3 +83,28 @@ def test_the_printed_line_is_a_device(host: str):
     text = _invitation(host, 8786, TOKEN, 1)
     (line,) = [one for one in text.splitlines() if one.startswith("  tcp://")]
     assert host_and_port(checked_device(line))[1] == 8786
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "i.tif", "o.tif", f"--devices=tcp://{TOKEN}@gpu:8786"],
+        ["predict", f"tcp://{TOKEN}@gpu:8786", "o.tif"],
+        ["worker", f"TCP://{TOKEN}@gpu:8786"],
+        ["worker", "--port", f"tcp://{TOKEN}@gpu:8786"],
+        ["models", "import", f"tcp://{TOKEN}@gpu:8786"],
+        ["models", "show", f"tcp://{TOKEN}@gpu:8786"],
+        ["finetune", "--images", f"tcp://{TOKEN}@gpu:8786", "--labels=x", "--out=y"],
+        ["report", f"tcp://{TOKEN}@gpu:8786", "report.html"],
+    ],
+)
+def test_a_line_in_the_wrong_place_is_not_repeated(
+    words: list[str], capsys: pytest.CaptureFixture
+):
+    try:
+        assert main(words) == 1
+    except SystemExit as error:
+        assert error.code == 2
+    captured = capsys.readouterr()
+    assert "error" in captured.err
+    assert TOKEN not in captured.out + captured.err
