@@ -194,7 +194,7 @@ class Connection:
         for worker, result in self.wait(answer, stop).items():
             if isinstance(result, EngineError):
                 raise result
-            if isinstance(result, OSError):
+            if isinstance(result, OSError) and _is_of_line(result):
                 errors.append(result)
             elif isinstance(result, Exception):
                 raise EngineError(f"{self.device}: {result}") from result
@@ -285,6 +285,11 @@ class Connection:
         # One that broke may not close in time: nothing waits for it.
         with suppress(TimeoutError):
             self.client.close(timeout=1)
+
+
+def _is_of_line(error: OSError) -> bool:
+    """Whether an error is of the way to a worker, and not of its disk or files."""
+    return isinstance(error, ConnectionError | TimeoutError) or error.errno is None
 
 
 _connections: dict[Device, Connection] = {}

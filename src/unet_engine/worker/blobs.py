@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from threading import Lock
 
 from unet_engine.errors import DataError
@@ -34,7 +35,7 @@ def append(digest: str, at: int, content: bytes, total: int) -> int:
     Raises
     ------
     DataError
-        When they are other bytes; they are dropped.
+        When they are other bytes, or cannot be written; they are dropped.
     """
     with _lock:
         return _append(_path(digest), at, content, total)
@@ -47,8 +48,13 @@ def _append(whole: Path, at: int, content: bytes, total: int) -> int:
     there = part.stat().st_size if part.is_file() else 0
     if at != there:
         return there
-    with part.open("ab") as file:
-        file.write(content)
+    try:
+        with part.open("ab") as file:
+            file.write(content)
+    except OSError as error:
+        # What was written of it would be gone on with.
+        part.unlink(missing_ok=True)
+        raise _unwritten(error) from error
     there += len(content)
     if there < total:
         return there
@@ -113,4 +119,15 @@ def _part_of(whole: Path) -> Path:
 @cache
 def _folder() -> Path:
     """Return a folder of this process, in that which ``serving`` removes at the end."""
-    return Path(mkdtemp(prefix="napari-unet-blobs-"))
+    try:
+        return Path(mkdtemp(prefix="napari-unet-blobs-"))
+    except OSError as error:
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> DataError:
+    return DataError(
+        f"the worker on {socket.gethostname()} cannot keep what was sent "
+        f"({error.strerror or error}); free space in {gettempdir()} there, or start it "
+        "with TMPDIR set to a folder of another disk"
+    )

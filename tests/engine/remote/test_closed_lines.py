@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
-from unet_engine.remote.connection import Connection
+import pytest
+from distributed.comm import CommClosedError
+
+from unet_engine.errors import EngineError
+from unet_engine.remote.connection import Connection, LineLostError
+from unet_engine.stopping import never
 
 
 class _Stuck:
@@ -16,3 +22,32 @@ class _Stuck:
 
 def test_a_line_that_does_not_close_in_time_is_let_go_of():
     Connection("tcp://127.0.0.1:1", _Stuck()).close()
+
+
+class _Answers:
+    """A client whose only worker answers with an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def run(self, *_: Any, **__: Any) -> dict[str, Exception]:
+        return {"worker": self._error}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_line"),
+    [(CommClosedError("in <TLS>: Stream is closed"), True),
+     (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), True),
+     (TimeoutError("timed out"), True),
+     (OSError(errno.ENOSPC, "No space left on device"), False),
+     (PermissionError(errno.EACCES, "Permission denied"), False)],
+)  # fmt: skip
+def test_a_fault_of_the_disk_of_a_worker_is_no_broken_line(monkeypatch, error, is_line):
+    line = Connection("tcp://gpu:8786", _Answers(error))
+    monkeypatch.setattr(line, "wait", lambda answers, _stop: answers)
+
+    with pytest.raises(EngineError) as caught:
+        line.ask("blobs.size", stop=never, workers=["worker"])
+
+    assert isinstance(caught.value, LineLostError) is is_line
+    assert is_line or error.strerror in str(caught.value)

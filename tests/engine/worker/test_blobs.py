@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+from full_disk import full_disk
 
 from unet_engine.errors import DataError
 from unet_engine.worker import blobs
@@ -31,6 +32,15 @@ def test_other_bytes_than_the_digest_says_are_dropped():
         blobs.append(DIGEST, 0, CONTENT[::-1], len(CONTENT))
 
     assert blobs.size(DIGEST, len(CONTENT)) == 0
+
+
+def test_a_full_disk_is_named_and_what_was_sent_can_be_sent_again():
+    with full_disk(100), pytest.raises(DataError, match=r"File too large.*TMPDIR set"):
+        blobs.append(DIGEST, 0, CONTENT, len(CONTENT))
+    assert blobs.size(DIGEST, len(CONTENT)) == 0
+
+    assert blobs.append(DIGEST, 0, CONTENT, len(CONTENT)) == len(CONTENT)
+    assert blobs.path_of(DIGEST).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "A" * 64, "", "a/b"])

@@ -82,7 +82,7 @@ def address_of(path: str | os.PathLike[str]) -> Address | None:
 def options_of(address: Address) -> dict[str, Any]:
     """Return what fsspec opens an address with.
 
-    A web server that says nothing for a while counts as failed, however long a chunk
+    A web server that sends nothing for a while counts as failed, however long a chunk
     takes that comes bit by bit. Clients of buckets have such limits of their own.
 
     Raises

@@ -91,7 +91,7 @@ class ZarrPixels:
             # Every codec and every storage has errors of its own.
             reason = str(error) or type(error).__name__
             if isinstance(error, FileNotFoundError):
-                # Which says itself what to do.
+                # It states itself what to do.
                 line = reason
             elif of_storage(error):
                 line = (
