@@ -211,6 +211,11 @@ class _Arrays(ArrayOutput):
             scratch_array((maps, *shape), np.uint8) if maps else None,
         )
 
+    @property
+    def quantises_object_maps(self) -> bool:
+        """Keep them as uint8."""
+        return True
+
     def write(
         self,
         index: Index,

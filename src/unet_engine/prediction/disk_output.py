@@ -125,6 +125,11 @@ class DiskOutput:
         return next((t.array for t in self._targets if t.content == content), None)
 
     @property
+    def quantises_object_maps(self) -> bool:
+        """Write them as they are."""
+        return False
+
+    @property
     def wants_probabilities(self) -> bool:
         """Whether there is a file for them."""
         return any(target.content == "probabilities" for target in self._targets)

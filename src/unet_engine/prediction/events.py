@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,8 @@ class TileDone:
         What happened so far, such as that memory ran out; one sentence each.
     object_maps
         ``(maps, h, w)`` float32 in [0, 1], in the order of the spec, or None without
-        ``PredictConfig.object_maps``.
+        ``PredictConfig.object_maps``; uint8, 255 for 1, of workers elsewhere where the
+        output quantises them.
     """
 
     index: tuple[int, ...]
@@ -41,7 +42,7 @@ class TileDone:
     done: int
     total: int
     notes: tuple[str, ...] = ()
-    object_maps: npt.NDArray[np.float32] | None = None
+    object_maps: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -91,6 +91,11 @@ class _Maps(ArrayOutput):
     def __init__(self, maps: npt.NDArray[np.uint8]) -> None:
         super().__init__(labels=None, object_maps=maps)
 
+    @property
+    def quantises_object_maps(self) -> bool:
+        """Keep them as uint8."""
+        return True
+
     def write(
         self,
         index: Index,

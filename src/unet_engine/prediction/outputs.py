@@ -139,6 +139,13 @@ class Output(Protocol):
         """Whether ``write`` needs them."""
 
     @property
+    def quantises_object_maps(self) -> bool:
+        """Whether ``write`` takes object maps as uint8, 255 for 1, if they are that.
+
+        Workers then send a tenth of the bytes.
+        """
+
+    @property
     def fixed_grid(self) -> bool:
         """Whether the tiles must be the same in every run, wherever the viewport is."""
 
@@ -208,6 +215,11 @@ class ArrayOutput:
     def wants_probabilities(self) -> bool:
         """Whether there is an array for them."""
         return self.probabilities is not None
+
+    @property
+    def quantises_object_maps(self) -> bool:
+        """Take them as they are, unless a subclass keeps uint8."""
+        return False
 
     @property
     def fixed_grid(self) -> bool:

@@ -33,6 +33,7 @@ def iter_predictor_for(
     calibrate: bool = False,
     block_edge: int = 0,
     sends_probabilities: bool = False,
+    quantises_object_maps: bool = False,
 ) -> Generator[Reconnecting, None, AnyPredictor | RemotePredictor]:
     """Return what predicts the tiles of a plan, on this machine or by workers.
 
@@ -42,7 +43,7 @@ def iter_predictor_for(
         As of ``predictor_for``.
     features, calibrate, block_edge
         As of ``predictor_for``.
-    sends_probabilities
+    sends_probabilities, quantises_object_maps
         As of a ``RemotePredictor``.
 
     Yields
@@ -82,6 +83,7 @@ def iter_predictor_for(
         stop=stop,
         block_edge=block_edge,
         sends_probabilities=sends_probabilities,
+        quantises_object_maps=quantises_object_maps,
         here=here,
     )
     yield from predictor.begin()

@@ -207,6 +207,7 @@ def iter_predict(
         calibrate=near is None and plan.network_pixels >= _LONG_RUN,
         block_edge=results.block_edge,
         sends_probabilities=config.probabilities or results.wants_probabilities,
+        quantises_object_maps=results.quantises_object_maps,
     )
     run = PredictionRun(
         image=image,

@@ -12,6 +12,7 @@ from distributed import get_worker
 
 from unet_engine.errors import Cancelled
 from unet_engine.labels import classes_and_maps
+from unet_engine.objects.class_mask import quantised
 from unet_engine.prediction.remote.orders import (
     PackedTile,
     PredictionHeader,
@@ -25,6 +26,8 @@ from unet_engine.worker.blobs import path_of
 from unet_engine.worker.models import model_of
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from unet_engine.places import Index
     from unet_engine.prediction.any_predictor import AnyPredictor
     from unet_engine.prediction.empty_tiles import EmptyTiles
@@ -134,7 +137,10 @@ def _packed(known: _Run, found: Any) -> PackedTile:
         return PackedTile(
             labels=None, values=pack(found), object_maps=None, retreats=retreats
         )
+    maps: npt.NDArray[Any]
     labels, probabilities, maps = classes_and_maps(found, header.classes)
+    if header.quantises_object_maps:
+        maps = quantised(maps)
     return PackedTile(
         labels=pack(labels),
         values=pack(probabilities) if header.sends_probabilities else None,

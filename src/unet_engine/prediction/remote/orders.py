@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,8 @@ class PredictionHeader:
         Blocks in which CPUs compute; 0: those that suit.
     sends_probabilities
         Whether they come back; labels always do.
+    quantises_object_maps
+        Whether object maps come back as uint8, 255 for 1.
     """
 
     image: Image
@@ -43,6 +45,7 @@ class PredictionHeader:
     plan: PredictionPlan
     block_edge: int
     sends_probabilities: bool
+    quantises_object_maps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class PackedTile:
     values
         ``(classes, *inner)`` float32 where they are wanted, or the restored image.
     object_maps
-        ``(maps, *inner)`` float32, or None.
+        ``(maps, *inner)`` float32 or uint8, as the header has it, or None.
     retreats
         As of the worker's predictor.
     """
@@ -106,9 +109,9 @@ class SegmentedTile:
     probabilities
         ``(classes, *inner)`` float32, or None where they are not wanted.
     object_maps
-        ``(maps, *inner)`` float32, or None.
+        ``(maps, *inner)`` float32, or uint8 where the output quantises them, or None.
     """
 
     labels: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[np.float32] | None
-    object_maps: npt.NDArray[np.float32] | None
+    object_maps: npt.NDArray[Any] | None

@@ -76,6 +76,8 @@ class RemotePredictor:
         Blocks in which CPUs compute; 0: those that suit.
     sends_probabilities
         Whether they come back with the labels.
+    quantises_object_maps
+        Whether object maps come back as uint8, 255 for 1.
     here
         Makes a predictor of this machine with blocks of an edge.
     """
@@ -91,6 +93,7 @@ class RemotePredictor:
         stop: Stop,
         block_edge: int = 0,
         sends_probabilities: bool = False,
+        quantises_object_maps: bool = False,
         here: Callable[[int], AnyPredictor],
     ) -> None:
         self._address = config.device
@@ -104,6 +107,7 @@ class RemotePredictor:
             plan=plan,
             block_edge=block_edge,
             sends_probabilities=sends_probabilities,
+            quantises_object_maps=quantises_object_maps,
         )
         self._there = RunThere(config.device, model, header, stop)
         self._plan = plan

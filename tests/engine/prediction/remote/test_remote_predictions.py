@@ -10,9 +10,11 @@ from local_processes import end_scheduler_of, threads_of, workers_of
 from unet_engine import Image, ModelSpec, PredictConfig, denoise, predict
 from unet_engine.errors import EngineError
 from unet_engine.generators import drain
+from unet_engine.objects.class_mask import quantised
 from unet_engine.prediction.denoising import iter_denoise
 from unet_engine.prediction.disk_output import DiskOutput
 from unet_engine.prediction.events import TileDone
+from unet_engine.prediction.outputs import ArrayOutput
 from unet_engine.prediction.segmentation import iter_predict
 from unet_engine.remote import connection as connections
 from unet_engine.remote.seeking import Reconnecting
@@ -88,6 +90,38 @@ def test_files_are_the_same(image, model, tmp_path):
         for folder in (tmp_path / "cpu.zarr", tmp_path / "loc.zarr")
     )
     assert first == second
+
+
+class _Maps(ArrayOutput):
+    """Keeps object maps as uint8."""
+
+    quantises_object_maps = True
+
+    def __init__(self, shape):
+        super().__init__(np.zeros(shape, np.uint8))
+        self.maps = np.zeros((2, *shape), np.uint8)
+        self.came = set()
+
+    def write(self, index, tile, labels, probabilities, object_maps=None):
+        self.came.add(object_maps.dtype.str)
+        self.maps[(slice(None), *index, *tile.inner_slices)] = quantised(object_maps)
+
+
+def test_object_maps_travel_as_uint8_where_they_are_kept_so(image, make_checkpoint):
+    spec = ModelSpec(depth=2, width=4, object_maps=("distance", "boundary"))
+    model, config = make_checkpoint(spec), {"tile": 64, "object_maps": True}
+    shape = image.data.shape
+    here, there = _Maps(shape), _Maps(shape)
+    predict(image, model, PredictConfig(device="cpu", **config), into=here)
+    predict(image, model, PredictConfig(device=DEVICE, **config), into=there)
+
+    np.testing.assert_array_equal(there.maps, here.maps)
+    assert here.maps.any()
+    assert there.came == {"|u1"}
+    # Arrays of floats get floats.
+    floats = predict(image, model, PredictConfig(device=DEVICE, **config))
+    assert floats.object_maps.dtype == np.float32
+    np.testing.assert_array_equal(quantised(floats.object_maps), here.maps)
 
 
 def test_images_are_restored_there(image, make_checkpoint):
