@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.jobs.job import load_torch
-from napari_unet.state.working_image import polled
+from napari_unet.state.polling import polled
 from unet_engine.errors import Cancelled, CheckpointError
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.prediction.fitting import why_gone

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_unet.jobs.first_tile import first_tile
 from napari_unet.jobs.job import load_torch
 from napari_unet.jobs.preview import preview_tiles
 from napari_unet.state.object_maps import ObjectMaps
+from unet_engine.devices import is_remote
 from unet_engine.errors import Cancelled
 from unet_engine.prediction.outputs import DiscardedOutput
 from unet_engine.remote.preparation import iter_prepare
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from napari_unet.jobs.orders import DenoisingOrder, PredictionOrder
     from napari_unet.jobs.preview import PreviewTile
     from napari_unet.state.workspace import Workspace
+    from unet_engine.images import Normalisation
+    from unet_engine.models.checkpoint import Checkpoint
     from unet_engine.places import Index
     from unet_engine.prediction.config import PredictConfig
     from unet_engine.prediction.events import (
@@ -85,15 +91,7 @@ def _predict(
     from unet_engine.prediction.segmentation import iter_predict
 
     checkpoint = workspace.checkpoint(order.model)
-    yield from iter_prepare(order.config.device, checkpoint.to_bytes, stop=stop)
-    if order.preview is not None:
-        sizes = order.working_image.object_sizes
-        known = sizes.known(order.working_image.image, checkpoint.spec, order.config)
-        yield from preview_tiles(order.preview, checkpoint, known, stop)
-    normalisation = order.working_image.normalisation(checkpoint.spec, stop)
-    config = order.working_image.object_sizes.settled(
-        order.working_image.image, checkpoint, order.config, normalisation, stop
-    )
+    normalisation, config = yield from _prepare(order, checkpoint, stop)
     if config is not order.config:
         yield ObjectSizeFound(config=config)
     order = replace(order, config=config)
@@ -117,6 +115,51 @@ def _predict(
     )
 
 
+def _prepare(
+    order: PredictionOrder, checkpoint: Checkpoint, stop: Stop
+) -> Generator[PredictionEvent, None, tuple[Normalisation, PredictConfig]]:
+    """Measure the image; connect to workers elsewhere and send the model meanwhile."""
+    device = order.config.device
+    if not is_remote(device):
+        yield from _preview(order, checkpoint, stop)
+        return _measured(order, checkpoint, stop)
+    ended = Event()
+
+    def stopped() -> bool:
+        return stop() or ended.is_set()
+
+    measure = partial(_measured, order, checkpoint, stopped)
+    with ThreadPoolExecutor(1) as pool:
+        measuring = pool.submit(copy_context().run, measure)
+        try:
+            yield from iter_prepare(device, checkpoint.to_bytes, stop=stop)
+            yield from _preview(order, checkpoint, stop)
+            return measuring.result()
+        finally:
+            ended.set()
+
+
+def _preview(
+    order: PredictionOrder, checkpoint: Checkpoint, stop: Stop
+) -> Generator[PreviewTile, None, None]:
+    if order.preview is not None:
+        sizes = order.working_image.object_sizes
+        known = sizes.known(order.working_image.image, checkpoint.spec, order.config)
+        yield from preview_tiles(order.preview, checkpoint, known, stop)
+
+
+def _measured(
+    order: PredictionOrder, checkpoint: Checkpoint, stop: Stop
+) -> tuple[Normalisation, PredictConfig]:
+    """Return the brightness, and the configuration with the size of the objects."""
+    working_image = order.working_image
+    normalisation = working_image.normalisation(checkpoint.spec, stop)
+    config = working_image.object_sizes.settled(
+        working_image.image, checkpoint, order.config, normalisation, stop
+    )
+    return normalisation, config
+
+
 class _MapsOutput(DiscardedOutput):
     """Object maps alone: the mask takes the tiles as they come, and is the only copy.
 
@@ -129,6 +172,11 @@ class _MapsOutput(DiscardedOutput):
     def __init__(self, maps: ObjectMaps | None) -> None:
         super().__init__()
         self._maps = maps
+
+    @property
+    def quantises_object_maps(self) -> bool:
+        """Keep them as uint8."""
+        return True
 
     def write(
         self,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.jobs.job import load_torch
-from napari_unet.state.working_image import polled
+from napari_unet.state.polling import polled
 from unet_engine.class_colours import colour_of
 from unet_engine.errors import Cancelled
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import RLock
 from typing import TYPE_CHECKING
 
+from napari_unet.state.polling import locked
 from unet_engine.prediction.scale import config_for, describe_scale, is_estimated
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class ObjectSizes:
     def __init__(self) -> None:
         self.used: ObjectSize = "auto"
         self._found: dict[ModelSpec, SizeEstimate] = {}
+        self._lock = RLock()
 
     def found(self, spec: ModelSpec, config: PredictConfig) -> SizeEstimate | None:
         """Return what was estimated for a model; None where nothing was or counts."""
@@ -77,20 +80,39 @@ class ObjectSizes:
         Cancelled
             When ``stop`` returned True.
         """
-        from unet_engine.prediction.size_estimate import estimate_object_size
-
         spec = checkpoint.spec
         if is_estimated(spec, config) and normalisation.constant:
             # There are no objects; a note of the prediction states why.
             self.used = "off"
             return replace(config, object_size="off")
-        if is_estimated(spec, config) and self._of(spec) is None:
-            self._found[spec] = estimate_object_size(
-                image, checkpoint, normalisation, config, stop
-            )
+        self.estimate(image, checkpoint, config, normalisation, stop)
         known = self.known(image, spec, config)
         self.used = known.object_size
         return known
+
+    def estimate(
+        self,
+        image: Image,
+        checkpoint: Checkpoint,
+        config: PredictConfig,
+        normalisation: Normalisation,
+        stop: Stop,
+    ) -> None:
+        """Estimate the size for a model, if it plays a part and is not known.
+
+        What one job estimates another one waits for. Takes and raises what `settled`
+        does.
+        """
+        from unet_engine.prediction.size_estimate import estimate_object_size
+
+        spec = checkpoint.spec
+        if not is_estimated(spec, config) or normalisation.constant:
+            return
+        with locked(self._lock, stop):
+            if self._of(spec) is None:
+                self._found[spec] = estimate_object_size(
+                    image, checkpoint, normalisation, config, stop
+                )
 
     def describe(self, image: Image, spec: ModelSpec, config: PredictConfig) -> str:
         """Return at which scale the image is predicted, and why; empty for its own.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -10,12 +9,10 @@ from weakref import ref
 import numpy as np
 import numpy.typing as npt
 
+from napari_unet.state.image_measures import ImageMeasures
 from napari_unet.state.large_arrays import zeros
 from napari_unet.state.mask_versions import MaskSource, MaskVersions, Reached
-from napari_unet.state.object_sizes import ObjectSizes
 from unet_engine.annotations.annotations import Annotations
-from unet_engine.errors import Cancelled
-from unet_engine.images import Normalisation, Preparation, match_channels
 from unet_engine.labels import IGNORE
 from unet_engine.stopping import never
 
@@ -23,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_unet.state.object_maps import ObjectMaps
+    from napari_unet.state.object_sizes import ObjectSizes
     from napari_unet.viewer.conversion import Layout
-    from unet_engine.images import Image
+    from unet_engine.images import Image, Normalisation
     from unet_engine.models.spec import ModelSpec
     from unet_engine.pixel_classification.feature_cache import FeatureCache
     from unet_engine.places import Index, Region
@@ -61,8 +59,8 @@ class WorkingImage:
         each act of the user.
     reached
         What a prediction has written of the mask.
-    object_sizes
-        What was estimated of the size of its objects.
+    measures
+        What is measured of its pixels.
     versions
         The mask that this one has replaced.
     names
@@ -91,7 +89,7 @@ class WorkingImage:
         self.annotations = annotations or Annotations(shape)
         self.corrected_objects = Annotations(shape)
         self.reached = Reached()
-        self.object_sizes = ObjectSizes()
+        self.measures = ImageMeasures(image)
         self.versions = MaskVersions(self)
         self.names: tuple[str, ...] = self.annotations.painted.names
         self.model: Mapping[str, Any] = {}
@@ -101,7 +99,6 @@ class WorkingImage:
         self._predictions: dict[Index, npt.NDArray[Any]] = {
             index: np.zeros(shape[-2:], np.uint8) for index in self.annotations.planes()
         }
-        self._normalisations: dict[tuple[int, Preparation], Normalisation] = {}
 
     @property
     def features(self) -> FeatureCache | None:
@@ -113,23 +110,14 @@ class WorkingImage:
         # Live alone decides how long they take memory.
         self._features = ref(cache)
 
+    @property
+    def object_sizes(self) -> ObjectSizes:
+        """What was estimated of the size of its objects."""
+        return self.measures.object_sizes
+
     def normalisation(self, spec: ModelSpec, stop: Stop = never) -> Normalisation:
-        """Return the normalisation of the whole image as the model needs it.
-
-        Measured once for each kind of model. It reads the image: call it in a job.
-
-        Raises
-        ------
-        Cancelled
-            When ``stop`` returned True before a block of the image was read.
-        """
-        key = (spec.in_channels, spec.preparation)
-        if key not in self._normalisations:
-            self._normalisations[key] = Normalisation.measure(
-                match_channels(polled(self.image, stop), spec.in_channels),
-                spec.preparation,
-            )
-        return self._normalisations[key]
+        """Return the normalisation of the whole image, as of its `ImageMeasures`."""
+        return self.measures.normalisation(spec, stop)
 
     @property
     def predicted(self) -> set[Index]:
@@ -350,24 +338,6 @@ class WorkingImage:
                 (slice(0, height), slice(0, width)),
                 self.annotations.target(index),
             )
-
-
-class _Polled:
-    """An array-like that polls ``stop`` before each reading."""
-
-    def __init__(self, data: Any, stop: Stop) -> None:
-        self.shape, self.dtype = data.shape, data.dtype
-        self._data, self._stop = data, stop
-
-    def __getitem__(self, key: Any) -> Any:
-        if self._stop():
-            raise Cancelled("the run was stopped")
-        return self._data[key]
-
-
-def polled(image: Image, stop: Stop) -> Image:
-    """Return an image that polls ``stop`` before each reading, and raises Cancelled."""
-    return replace(image, data=_Polled(image.data, stop))
 
 
 def _joined(names: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

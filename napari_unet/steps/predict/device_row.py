@@ -56,9 +56,12 @@ class DeviceRow(QComboBox):
         A line on what is there, or why the device cannot be used, to be placed below.
     changed
         Another device was chosen.
+    connected
+        What is there was found out: workers answer.
     """
 
     changed = Signal(str)
+    connected = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -191,6 +194,7 @@ class DeviceRow(QComboBox):
     def _on_found(self, text: str) -> None:
         self._job = None
         self.found.setText(text)
+        self.connected.emit()
         if self.findText(self.value) < 0:
             self._offer()
             self._show(self.value)

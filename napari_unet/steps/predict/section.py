@@ -22,6 +22,7 @@ from napari_unet.state.per_viewer import of_viewer
 from napari_unet.state.untrained_model import UntrainedModel
 from napari_unet.steps.predict.form import PredictionForm
 from napari_unet.steps.predict.time_left import MeasuredSpeeds, SpeedMeter
+from napari_unet.steps.predict.warm_up import WarmUp
 from napari_unet.steps.run_texts import texts_of_prediction
 from napari_unet.viewer.viewport import ViewportTracker
 from napari_unet.widgets.buttons import button, make_primary
@@ -94,6 +95,7 @@ class PredictSection(JobSection):
         self._speed = SpeedMeter()
         self._text_shown_at = 0.0
         self.form = PredictionForm(viewer, workspace)
+        self.warm_up = WarmUp(workspace, self.form)
         self._probability = ProbabilityLayers(viewer, self.form.hidden_layers)
         self.content.addWidget(self.form)
         self._make_buttons()
@@ -184,6 +186,7 @@ class PredictSection(JobSection):
     def _make_order(self, model: Model | ModelSoFar) -> PredictionOrder:
         working_image = self.form.working_image()
         layer = self._workspace.layer
+        self.warm_up.hand_over(layer, working_image)
         only = self.form.this_slice_only
         planes = 1 if only else prod(working_image.mask.shape[:-2])
         check_room(working_image.mask, planes, f"mask of {layer.name}")

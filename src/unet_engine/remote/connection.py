@@ -73,12 +73,15 @@ class Connection:
     ----------
     workers
         Those that compute, as they were when ``refresh`` was last called.
+    prepared
+        Digests of what all of them keep, as far as is known.
     """
 
     def __init__(self, device: Device, client: Client) -> None:
         self.device = device
         self.client = client
         self.workers: tuple[WorkerInfo, ...] = ()
+        self.prepared: set[str] = set()
         self._known: dict[str, WorkerInfo] = {}
         self._pulse: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self._asked: float | None = None
@@ -120,6 +123,7 @@ class Connection:
         there = self.wait(self.client.scheduler.identity(), stop)["workers"]
         new = [address for address in there if address not in self._known]
         if new:
+            self.prepared.clear()
             found = self.ask("status.describe", workers=new, stop=stop)
             self._known |= {a: WorkerInfo(a, **info) for a, info in found.items()}
         self._known = {a: self._known[a] for a in sorted(there) if a in self._known}
@@ -143,13 +147,15 @@ class Connection:
         with_gpu = [info for info in same if info.device != "cpu"]
         return tuple(with_gpu or same)
 
-    def submit(self, name: str, *arguments: Any) -> Future:
+    def submit(self, name: str, *arguments: Any, worker: str = "") -> Future:
         """Have one of the workers call a function of ``unet_engine.worker``.
 
         Parameters
         ----------
         name, *arguments
             As of ``calls.call``.
+        worker
+            The address of a certain one.
 
         Raises
         ------
@@ -160,6 +166,7 @@ class Connection:
             raise self.lost()
         # Workers that are started anew have other addresses.
         workers = None if len(self.workers) == len(self._known) else self.addresses
+        workers = [worker] if worker else workers
         return self.client.submit(call, name, *arguments, pure=False, workers=workers)
 
     def ask(
@@ -317,8 +324,13 @@ def connect(device: Device, stop: Stop) -> Connection:
 
 def is_connected(device: Device) -> bool:
     """Whether there is a line already, as far as is known."""
+    return known_connection(device) is not None
+
+
+def known_connection(device: Device) -> Connection | None:
+    """Return the line that there is already, as far as is known."""
     known = _connections.get(device)
-    return known is not None and known.alive
+    return known if known is not None and known.alive else None
 
 
 def _stoppable(work: Callable[[], Any], stop: Stop) -> Any:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from unet_engine.compute.runner import RUNNERS
 from unet_engine.errors import DataError
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.worker.blobs import path_of
+
+if TYPE_CHECKING:
+    from unet_engine.devices import Precision
+
+_EDGES = {2: 64, 3: 16}
+"""Edge in pixels, by dimensions, of what is computed once: with its halo some hundred
+pixels, and a tenth of the time of a tile."""
 
 
 @lru_cache(maxsize=2)
@@ -24,3 +35,31 @@ def model_of(digest: str) -> Checkpoint:
         raise DataError("the model was not sent; start the run again")
     # Its file here has no name that a message could use.
     return replace(Checkpoint.load(path), path=None)
+
+
+def compute_once(digest: str, object_maps: bool, precision: Precision) -> None:
+    """Build the network of a model that was sent, and compute a block with it.
+
+    Parameters
+    ----------
+    digest
+        Of the model.
+    object_maps, precision
+        As of the prediction that may follow, which then finds the same network.
+
+    Raises
+    ------
+    DataError
+        When the model was not sent.
+    EngineError
+        When it cannot be computed with.
+    """
+    checkpoint = model_of(digest)
+    if not checkpoint.has_network:
+        return
+    runner = RUNNERS.get(checkpoint, "auto", precision, object_maps=object_maps)
+    spec, edge = runner.spec, _EDGES[runner.spec.ndim]
+    outer = spec.footprint.around([(0, edge)] * spec.ndim)
+    shape = [stop - start for start, stop in outer]
+    wanted = [(-start, edge - start) for start, _ in outer]
+    runner(np.zeros((spec.input_maps, *shape), np.float32), wanted)
