@@ -134,7 +134,7 @@ def warm_up(
     Raises
     ------
     EngineError
-        When there are no workers, or they cannot compute with the model.
+        When there are no workers.
     Cancelled
         When ``stop`` returned True.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_engine.compute.runner import RUNNERS
-from unet_engine.errors import DataError
+from unet_engine.errors import DataError, EngineError
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.worker.blobs import path_of
 
@@ -46,15 +47,13 @@ def compute_once(digest: str, object_maps: bool, precision: Precision) -> None:
         Of the model.
     object_maps, precision
         As of the prediction that may follow, which then finds the same network.
-
-    Raises
-    ------
-    DataError
-        When the model was not sent.
-    EngineError
-        When it cannot be computed with.
     """
-    checkpoint = model_of(digest)
+    # Where it fails the prediction meets the same, and tells who can do about it.
+    with suppress(EngineError):
+        _compute(model_of(digest), object_maps, precision)
+
+
+def _compute(checkpoint: Checkpoint, object_maps: bool, precision: Precision) -> None:
     if not checkpoint.has_network:
         return
     runner = RUNNERS.get(checkpoint, "auto", precision, object_maps=object_maps)

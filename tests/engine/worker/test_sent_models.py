@@ -6,7 +6,7 @@ import pytest
 
 from unet_engine import ModelSpec
 from unet_engine.compute.runner import RUNNERS, Runner
-from unet_engine.errors import DataError
+from unet_engine.errors import EngineError
 from unet_engine.worker import blobs, models
 
 
@@ -45,6 +45,10 @@ def test_the_network_that_computed_once_is_that_of_the_prediction(
     assert shape == (2 + len(maps) * object_maps, *(edge,) * ndim)
 
 
-def test_what_was_not_sent_cannot_be_computed_with():
-    with pytest.raises(DataError, match="not sent"):
-        models.compute_once("0" * 64, False, "full")
+@pytest.mark.parametrize("content", [None, b"no model"])
+def test_what_cannot_be_computed_with_is_left_to_the_prediction(content):
+    digest = "0" * 64 if content is None else blobs.keep(content)
+    with pytest.raises(EngineError):
+        models.model_of(digest)
+
+    models.compute_once(digest, False, "full")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,16 +118,26 @@ def test_what_was_measured_is_dropped_with_the_pixels(
 
 
 def test_a_prediction_ends_what_is_sent_ahead(
-    sized: Docked, plane: Any, recorder: Recorder
+    sized: Docked, plane: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder.lasts = True
     recorder.stopped.clear()
     sized.viewer.add_image(plane, name="cells")
     sized.widget.predict.form.device.connected.emit()
     sized.bot.waitUntil(lambda: len(recorder.warmed) == 2, timeout=30_000)
-    sized.predict()
+    over = threading.Event()
+
+    def waiting(order: Any, workspace: Any, stop: Any) -> Any:
+        while not over.wait(0.01) and not stop():
+            yield
+
+    monkeypatch.setattr("napari_unet.steps.predict.section.predict_run", waiting)
+    sized.widget.predict.predict.click()
     sized.bot.waitUntil(lambda: recorder.stopped == [True], timeout=30_000)
+    assert sized.widget.workspace.busy
     recorder.lasts = False
+    over.set()
+    sized.wait()
     settle(sized)
 
 
