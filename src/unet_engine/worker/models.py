@@ -48,7 +48,7 @@ def compute_once(digest: str, object_maps: bool, precision: Precision) -> None:
     object_maps, precision
         As of the prediction that may follow, which then finds the same network.
     """
-    # Where it fails the prediction meets the same, and tells who can do about it.
+    # Where it fails the prediction meets the same, and its message is shown.
     with suppress(EngineError):
         _compute(model_of(digest), object_maps, precision)
 
