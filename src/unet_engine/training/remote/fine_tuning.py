@@ -136,6 +136,11 @@ class _Training:
                     f"{_sentence(error)} The training goes on there, and is sought; "
                     "what is painted meanwhile is sent when it is found."
                 )
+            except EngineError as error:
+                # As of a disk there that is full: what arrived before is not lost.
+                if self._best is None:
+                    raise
+                return self._so_far(_sentence(error))
             found = self._sought()
             if found is None:
                 return (yield from self._here())

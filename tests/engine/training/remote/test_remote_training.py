@@ -10,7 +10,7 @@ import pytest
 from local_processes import threads_of, workers_of
 
 from unet_engine import FineTuneConfig, ModelSpec
-from unet_engine.errors import Cancelled, DataError
+from unet_engine.errors import Cancelled, DataError, EngineError
 from unet_engine.labels import IGNORE
 from unet_engine.models.checkpoint import Checkpoint
 from unet_engine.remote import connection as connections
@@ -219,6 +219,30 @@ def test_without_the_line_this_machine_goes_on_with_a_word(start, monkeypatch):
     assert any(isinstance(e, Note) and "this machine" in e.line.lower() for e in events)
     assert any("was lost" in note for note in found.notes)
     assert found.steps
+
+
+def test_what_arrived_is_kept_when_the_worker_fails(start, monkeypatch):
+    ask = connections.Connection.ask
+    better = []
+
+    def failing(self, name, *arguments, **rest):
+        if name == "training.news" and better:
+            raise EngineError("the worker cannot keep what was sent")
+        return ask(self, name, *arguments, **rest)
+
+    def take(event):
+        if isinstance(event, Validation) and event.checkpoint is not None:
+            better.append(event.checkpoint)
+
+    monkeypatch.setattr(connections.Connection, "ask", failing)
+    config = replace(CONFIG, steps=60)
+    found, _ = _drained(
+        iter_fine_tune_there(start, [_pair(12), _pair(13)], config), take
+    )
+
+    assert found.improved
+    assert found.checkpoint is better[-1]
+    assert found.notes == ("The worker cannot keep what was sent.",)
 
 
 def test_a_stop_does_not_wait_for_a_worker_that_is_silent(start, monkeypatch):
