@@ -35,7 +35,7 @@ def check_reachable(device: Device) -> None:
     where = written_place(*place)
     try:
         with socket.create_connection(place, timeout=PATIENCE_S) as line:
-            context.wrap_socket(line).close()
+            _shake_hands(context, line, where)
     except ssl.SSLCertVerificationError as error:
         raise DeviceError(
             f"what listens at {where} has another token; use the whole line that "
@@ -46,6 +46,11 @@ def check_reachable(device: Device) -> None:
             f"what listens at {where} is no napari-unet worker, or does not encrypt "
             f"({error.reason or error}); start napari-unet worker there"
         ) from error
+    except ConnectionResetError as error:
+        raise DeviceError(
+            f"what listens at {where} closed the line, so it is no napari-unet worker, "
+            "or a tunnel to none; start napari-unet worker there"
+        ) from error
     except ConnectionRefusedError as error:
         raise DeviceError(
             f"nothing listens at {where}; start napari-unet worker there, or, over an "
@@ -55,6 +60,16 @@ def check_reachable(device: Device) -> None:
         raise DeviceError(
             f"{where} cannot be reached ({error.strerror or error}); check the name, "
             "the network and the firewall, or go through an ssh tunnel"
+        ) from error
+
+
+def _shake_hands(context: ssl.SSLContext, line: socket.socket, where: str) -> None:
+    try:
+        context.wrap_socket(line).close()
+    except TimeoutError as error:
+        raise DeviceError(
+            f"what listens at {where} does not answer within {PATIENCE_S:.0f} seconds; "
+            "see whether napari-unet worker still runs there, and start it again"
         ) from error
 
 

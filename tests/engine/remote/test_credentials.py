@@ -1,5 +1,6 @@
 """Tokens: who has another one gets nothing; none is shown or kept by chance."""
 
+import errno
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from unet_engine.devices import checked_device, given_token, is_remote
 from unet_engine.errors import DeviceError, EngineError, SpecError
 from unet_engine.prediction.config import PredictConfig
-from unet_engine.remote import credentials
+from unet_engine.remote import credentials, handshake
 from unet_engine.remote.connection import connect
 from unet_engine.remote.credentials import (
     kept_token,
@@ -389,3 +390,25 @@ def test_a_connection_takes_the_line_as_it_was_printed_and_does_not_repeat_it():
     with pytest.raises(EngineError, match="nothing listens") as caught:
         connect(f"tcp://{TOKEN}@127.0.0.1:{port}", never)
     assert TOKEN not in str(caught.value)
+
+
+def test_a_worker_that_is_suspended_is_told_from_a_host_that_is_not_there(
+    no_tokens, monkeypatch
+):
+    monkeypatch.setattr(handshake, "PATIENCE_S", 0.2)
+    # The system makes the connection, and nobody reads what comes.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(EngineError, match=r"does not answer.* start it again"):
+            check_reachable(checked_device(f"tcp://{TOKEN}@127.0.0.1:{port}"))
+
+
+def test_a_tunnel_to_nothing_is_named(no_tokens, monkeypatch):
+    def reset(*_):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    monkeypatch.setattr(handshake, "_shake_hands", reset)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(EngineError, match=r"closed the line.* tunnel to none"):
+            check_reachable(checked_device(f"tcp://{TOKEN}@127.0.0.1:{port}"))
