@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import string
-import zipfile
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,15 +79,3 @@ def changed_header(content: bytes, chance: random.Random) -> bytes:
         header = changed_value(header, chance)
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
-
-
-def repacked(content: bytes, changed: dict[str, bytes]) -> bytes:
-    """Return an archive in which some files are others."""
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    files |= changed
-    made = BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return made.getvalue()
