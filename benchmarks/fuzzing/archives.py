@@ -19,6 +19,9 @@ _CENTRAL = b"PK\x01\x02"
 _FLAGS, _METHOD, _PACKED, _UNPACKED = 8, 10, 20, 24
 """Where in such an entry these stand, in bytes."""
 
+_NAME_LENGTH = 26
+"""Where in the header of a file the length of its name stands."""
+
 _METHODS = (1, 6, 9, 12, 14, 93, 97, 98, 99)
 """Of packing that are known to others, or damaged here."""
 
@@ -62,7 +65,8 @@ def climbing(content: bytes, chance: random.Random) -> bytes:
     """Return one with a file whose path leads out of it."""
     up = chance.choice(("../", "..\\", "a/../../", "./../", "a\\..\\..\\"))
     start = chance.choice((up * chance.randint(1, 6), "/tmp/", "C:\\", "\\\\host\\x\\"))
-    return _with_entry(content, f"{start}fuzz_climbed.txt", b"out")
+    name = f"{start}{'long' * chance.choice((0, 0, 9999))}fuzz_climbed.txt"
+    return _with_entry(content, name, b"out")
 
 
 def linked(content: bytes, chance: random.Random) -> bytes:
@@ -118,6 +122,16 @@ def _with_size(content: bytes, field: int, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
+def renamed_in_header(content: bytes, chance: random.Random) -> bytes:
+    """Return one with a header that states a name of another length."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        start = chance.choice(archive.infolist()).header_offset
+    changed = bytearray(content)
+    length = chance.choice((1, 500, 5000, 65535))
+    struct.pack_into("<H", changed, start + _NAME_LENGTH, length)
+    return bytes(changed)
+
+
 def packed_otherwise(content: bytes, chance: random.Random) -> bytes:
     """Return one whose directory states that a file is encrypted, or packed anyhow."""
     changed, start = bytearray(content), _entry(content, chance)
@@ -137,5 +151,6 @@ FORGED: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     doubled,
     bombed,
     misstated,
+    renamed_in_header,
     packed_otherwise,
 )

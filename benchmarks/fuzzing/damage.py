@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-STRANGE = (None, True, -1, 0, 2**63, 1.5, float("nan"), "", "../x", [], {}, ["x"])
+STRANGE = (
+    *(None, True, -1, 0, 2**63, 1.5, float("nan")),
+    *("", "../x", "two\nlines", "long" * 1000),
+    *([], {}, ["x"], ["long" * 1000]),
+)
 """Values of JSON and YAML in places where others belong."""
 
 

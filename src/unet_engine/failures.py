@@ -40,6 +40,24 @@ def describe(error: Exception, path: str | os.PathLike[str] | None = None) -> st
     return line if name in line else f"{place}: {line}"
 
 
+def quoted(text: object, most: int = 200) -> str:
+    """Return what a file or a library states, as a part of a line.
+
+    Parameters
+    ----------
+    text
+        Whatever somebody else wrote: it may have line breaks, and fill pages.
+    most
+        Letters that are kept; of more, those in the middle are left out.
+    """
+    line = " ".join(str(text).split())
+    if len(line) <= most:
+        return line
+    # What to do stands at the end.
+    end = most // 3
+    return f"{line[: most - end]}…{line[-end:]}"
+
+
 def _describe_unexpected(error: Exception, *, known: bool) -> str:
     # No input should lead here; who meets it reports it, and needs no traceback.
     where = type(error).__name__

@@ -23,7 +23,7 @@ from unet_engine.objects.mask_image import object_ndim, scale_along, with_scale
 from unet_engine.prediction.outputs import ArrayOutput
 from unet_engine.remote.connection import connect, is_connected
 from unet_engine.remote.preparation import iter_prepare
-from unet_engine.remote.seeking import Reconnecting, sought
+from unet_engine.remote.seeking import Reconnecting, iter_sought
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -104,7 +104,8 @@ def iter_device(
 
     choose_device(device)
     if worked and is_remote(device) and not is_connected(device):
-        sought(partial(connect, device), _FIND_AGAIN_S, stop)
+        for _ in iter_sought(partial(connect, device), _FIND_AGAIN_S, stop):
+            yield ImageProgress(item=item, what="reconnecting", done=0, total=1)
     preparing = iter_prepare(device, checkpoint.to_bytes, stop=stop)
     yield from _named(item, "connecting", preparing)
 

@@ -14,6 +14,7 @@ import torch
 
 from unet_engine.compute.loading import load_network
 from unet_engine.errors import CheckpointError, DataError, SpecError
+from unet_engine.failures import quoted
 from unet_engine.model_packages import network as exported
 from unet_engine.model_packages.library import CONFIG
 from unet_engine.model_packages.prediction_only import prediction_only
@@ -144,9 +145,9 @@ def _why_not_run(package: Package, entry: Any) -> str:
         )
     place = getattr(entry.architecture, "import_from", "") or "a file in the package"
     return (
-        f"{package.path} has the network {entry.architecture.callable} from {place} "
-        "and nothing else: code of packages is not run; ask its author for ONNX, or "
-        "run it in a program of bioimage.io"
+        f"{package.path} has the network {quoted(entry.architecture.callable)} from "
+        f"{quoted(place)} and nothing else: code of packages is not run; ask its "
+        "author for ONNX, or run it in a program of bioimage.io"
     )
 
 
@@ -158,14 +159,15 @@ def _spec(package: Package, entry: Any) -> ModelSpec:
     if not isinstance(values, dict) or extra:
         raise DataError(
             f"{package.path}: its network has no description that is known here"
-            f"{' but ' + ', '.join(extra) if extra else ''}; update "
+            f"{' but ' + quoted(', '.join(extra)) if extra else ''}; update "
             "napari-unet-finetune, or ask its author"
         )
     try:
         return ModelSpec.from_dict(values)
     except (SpecError, TypeError, ValueError) as error:
         raise DataError(
-            f"{package.path} describes no network that can be built: {error}"
+            f"{package.path} describes no network that can be built: "
+            f"{quoted(error, 500)}"
         ) from error
 
 
@@ -204,8 +206,8 @@ def _weights(package: Package, content: bytes) -> dict[str, np.ndarray]:
     strange = [name for name in state if not name.startswith(exported.PREFIX)]
     if strange:
         raise CheckpointError(
-            f"{package.path}: its weights have {strange[0]!r}, which the network has "
-            "not; ask its author"
+            f"{package.path}: its weights have {quoted(strange[0])!r}, which the "
+            "network has not; ask its author"
         )
     return {
         name.removeprefix(exported.PREFIX): value.detach().contiguous().numpy()

@@ -16,6 +16,7 @@ import numpy as np
 from unet_engine.compute.onnx_network import read_onnx
 from unet_engine.compute.onnx_runner import OnnxRunner, from_layout
 from unet_engine.errors import DataError, SpecError, UntrustedError
+from unet_engine.failures import quoted
 from unet_engine.images.brightness.steps import applied, measured
 from unet_engine.model_packages.processing import steps_of
 from unet_engine.model_packages.tensor_axes import TensorAxes, input_axes, output_axes
@@ -78,7 +79,7 @@ def prediction_only(package: Package, *, trust: bool) -> Checkpoint:
     except (DataError, SpecError) as error:
         if isinstance(error, UntrustedError) or str(package.path) in str(error):
             raise
-        raise DataError(f"{package.path}: {error}") from error
+        raise DataError(f"{package.path}: {quoted(error, 500)}") from error
 
 
 def _prediction_only(package: Package, *, trust: bool) -> Checkpoint:

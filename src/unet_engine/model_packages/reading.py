@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import DataError
+from unet_engine.failures import quoted
 from unet_engine.model_packages.library import (
     DESCRIPTIONS,
     UNREADABLE,
@@ -109,7 +110,8 @@ class Package:
     def _check_there(self, name: str) -> None:
         if name not in self._names:
             raise DataError(
-                f"{self.path} lacks the file {name}; download the whole package again"
+                f"{self.path} lacks the file {quoted(name)}; download the whole "
+                "package again"
             )
 
     def _check_signed(self, name: str, signed: str) -> None:
@@ -118,8 +120,8 @@ class Package:
             return
         if self._digests[name] != signed:
             raise DataError(
-                f"{self.path}: {name} is not the file that the description signs, so "
-                "it was changed or damaged; download the package again"
+                f"{self.path}: {quoted(name)} is not the file that the description "
+                "signs, so it was changed or damaged; download the package again"
             )
 
     def _hashed(self) -> dict[str, str]:
@@ -145,7 +147,8 @@ class Package:
 
     def _unreadable(self, name: str, error: Exception) -> DataError:
         return DataError(
-            f"{self.path}: {name} cannot be read ({error}); download the package again"
+            f"{self.path}: {quoted(name)} cannot be read ({quoted(error)}); download "
+            "the package again"
         )
 
     def _checked_names(self) -> frozenset[str]:
@@ -161,7 +164,8 @@ class Package:
                 problem = "two files of one name"
             if problem:
                 raise DataError(
-                    f"{self.path} has {problem} ({name!r}); do not use this package"
+                    f"{self.path} has {problem} ({quoted(name)!r}); do not use this "
+                    "package"
                 )
             found.add(name)
         return frozenset(found)
@@ -195,7 +199,7 @@ class Package:
             size, packed = entry.file_size, max(entry.compress_size, 1)
             if size > most or (size > _SMALL and size > _MOST_PACKED * packed):
                 raise DataError(
-                    f"{self.path}: {name} would take {size / 2**20:.0f} MB of "
+                    f"{self.path}: {quoted(name)} would take {size / 2**20:.0f} MB of "
                     f"{packed / 2**20:.1f} MB in the package, which no file of a model "
                     "does; do not use this package"
                 )

@@ -19,6 +19,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from unet_engine.errors import CheckpointError
+from unet_engine.failures import quoted
 from unet_engine.files.atomic import whole_file
 from unet_engine.models.beside.notes import ModelNotes, read_notes
 from unet_engine.models.classifier_file import (
@@ -171,7 +172,7 @@ class Checkpoint:
             tensors = safetensors.numpy.load_file(path)
         except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(
-                f"{path} is damaged ({error}); copy or download it again"
+                f"{path} is damaged ({quoted(error)}); copy or download it again"
             ) from error
         if _digest(header.text, tensors) != header.digest:
             raise CheckpointError(
@@ -324,8 +325,8 @@ def _read_classifier(
         part = read_part(header.classifier, tensors)
     except ValueError as error:
         raise CheckpointError(
-            f"{path} describes pixel classifiers that it does not hold: {error}; use "
-            "the original file"
+            f"{path} describes pixel classifiers that it does not hold: "
+            f"{quoted(error)}; use the original file"
         ) from error
     if problem := _find_in_classifier(part, header.spec, header.has_network):
         raise CheckpointError(f"{path} cannot be used: {problem}; choose another model")

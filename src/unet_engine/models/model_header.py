@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unet_engine.errors import CheckpointError, SpecError
+from unet_engine.failures import quoted
 from unet_engine.models.classifier_file import PREFIX, ClassifierSummary
 from unet_engine.models.spec import ModelSpec
 
@@ -149,5 +150,5 @@ def _parse(ours: Mapping[str, Any], network: bool, path: Path) -> ModelHeader:
         )
     except (ValueError, TypeError, RecursionError, SpecError) as error:
         raise CheckpointError(
-            f"{path} describes no model that can be built: {error}"
+            f"{path} describes no model that can be built: {quoted(error, 500)}"
         ) from error

@@ -397,6 +397,36 @@ class TestRefusals:
             archive.writestr(entry, "/etc/passwd")
         assert "a link in place of a file" in refused(store, package)
 
+    @pytest.mark.parametrize("name", ["../" + "long" * 10_000, "../two\nlines"])
+    def test_a_name_that_would_fill_a_page(
+        self, store: ModelStore, package: Path, name: str
+    ):
+        copy = rewritten(package, lambda files: files.update({name: b"x"}))
+        line = refused(store, copy)
+        assert "would lie outside of it" in line
+        assert len(line) < 500 + len(str(copy))
+
+    def test_a_listed_name_that_would_fill_a_page(
+        self, store: ModelStore, package: Path
+    ):
+        def change(values: dict[str, Any]) -> None:
+            values["covers"] = [{"source": "long" * 100 + "\n.png"}]
+
+        line = refused(store, described(package, change))
+        assert len(line) < 500 + len(str(package))
+
+    def test_a_header_that_states_a_name_of_a_thousand_bytes(
+        self, store: ModelStore, package: Path
+    ):
+        content = bytearray(package.read_bytes())
+        with zipfile.ZipFile(package) as archive:
+            header = archive.getinfo("cover.png").header_offset
+        content[header + 26 : header + 28] = (1000).to_bytes(2, "little")
+        package.write_bytes(content)
+        line = refused(store, package)
+        assert "cover.png cannot be read" in line
+        assert len(line) < 500 + len(str(package))
+
     # Writing two files of one name is warned of.
     @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
     def test_two_files_of_one_name(self, store: ModelStore, package: Path):
