@@ -190,6 +190,8 @@ class PortProcess:
 
 
 def _peak_mb() -> float:
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / _MB)
     import resource
 
     # Kilobytes on Linux, bytes on macOS.
@@ -198,6 +200,8 @@ def _peak_mb() -> float:
 
 
 def _limit_addresses() -> None:
+    if sys.platform != "linux":
+        return
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_AS)
