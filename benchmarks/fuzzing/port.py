@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from fuzzing.trial import Outcome
 from unet_engine.devices import Device, given_token, host_and_port
 from unet_engine.errors import EngineError
-from unet_engine.remote.handshake import check_reachable
 from unet_engine.remote.credentials import new_token, security_of
+from unet_engine.remote.handshake import check_reachable
 
 if TYPE_CHECKING:
     import random
