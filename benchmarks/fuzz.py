@@ -1,4 +1,4 @@
-"""Damage model files and packages, and say rubbish to a worker, for minutes.
+"""Damage model files and packages, and send rubbish to a worker, for minutes.
 
 ::
 

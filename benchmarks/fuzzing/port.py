@@ -1,4 +1,4 @@
-"""What is said to the port of a worker, without the token and with it.
+"""What is sent to the port of a worker, without the token and with it.
 
 Without the token nothing may be answered but a refusal of TLS. Who has the token may
 run programs there, so rubbish of his is tried for what it does to others alone: the
@@ -39,7 +39,7 @@ _OTHERS = (
     b"SSH-2.0-x\r\n",
     b"\x80\x04\x95" + bytes(range(256)),
 )
-"""What scans of ports and a peer with pickles say."""
+"""What scans of ports and a peer with pickles send."""
 
 _IDLE = 40
 """Lines that are open at once and silent."""
@@ -85,7 +85,7 @@ class PortTrials:
 
 
 def answer_to(place: tuple[str, int], content: bytes) -> bytes:
-    """Say something to a port, and return what it answers."""
+    """Send something to a port, and return what it answers."""
     with socket.create_connection(place, timeout=ANSWER_S) as line:
         try:
             line.sendall(content)
@@ -98,7 +98,7 @@ def answer_to(place: tuple[str, int], content: bytes) -> bytes:
 def answer_in_tls(
     place: tuple[str, int], context: ssl.SSLContext, content: bytes
 ) -> bytes:
-    """Say something in TLS, and return what is answered inside of it."""
+    """Send something in TLS, and return what is answered inside of it."""
     with socket.create_connection(place, timeout=ANSWER_S) as line:
         try:
             with context.wrap_socket(line) as tunnel:
@@ -124,7 +124,7 @@ def client_hello(context: ssl.SSLContext) -> bytes:
 
 
 def random_bytes(trials: PortTrials, chance: random.Random) -> Outcome:
-    """Say what is nothing, or looks like TLS, HTTP, SSH or a pickle."""
+    """Send what is nothing, or looks like TLS, HTTP, SSH or a pickle."""
     content = chance.randbytes(chance.randrange(4096))
     content = chance.choice((content, _HELLO + content, *_OTHERS))
     return trials.judged(answer_to(trials.place, content))
@@ -150,14 +150,14 @@ def other_token(trials: PortTrials, chance: random.Random) -> Outcome:
     if chance.random() < 0.5:
         context = trials.context(new_token())
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    said = answer_in_tls(trials.place, context, chance.randbytes(64))
-    if said:
-        return Outcome(fault=f"an answer inside of TLS, without the token: {said!r}")
+    answer = answer_in_tls(trials.place, context, chance.randbytes(64))
+    if answer:
+        return Outcome(fault=f"an answer inside of TLS, without the token: {answer!r}")
     return trials.judged(b"")
 
 
 def silent_lines(trials: PortTrials, chance: random.Random) -> Outcome:
-    """Open many lines that say nothing, or half of a handshake, and keep them."""
+    """Open many lines that send nothing, or half of a handshake, and keep them."""
     hello = client_hello(trials.context())
     with ExitStack() as stack:
         for _ in range(_IDLE):
@@ -169,7 +169,7 @@ def silent_lines(trials: PortTrials, chance: random.Random) -> Outcome:
 
 
 def rubbish_with_token(trials: PortTrials, chance: random.Random) -> Outcome:
-    """Say what is no message of dask.distributed, with the token."""
+    """Send what is no message of dask.distributed, with the token."""
     frames = chance.choice((0, 1, 2, 2**16, 2**40, 2**63))
     lengths = [chance.choice((0, 1, 100, 2**31, 2**62)) for _ in range(3)]
     content = chance.choice(

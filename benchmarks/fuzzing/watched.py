@@ -35,6 +35,7 @@ _ADDRESSES_BYTES = 2**35
 on."""
 
 _MB = 2**20
+"""Bytes in a unit of the figures."""
 
 
 class Crashed(Exception):

@@ -181,8 +181,8 @@ class Package:
         content = _parse(text, self.path)
         if content.get("type") != "model":
             raise DataError(
-                f"{self.path} is of the type {content.get('type')!r}; choose a package "
-                "with a model"
+                f"{self.path} is of the type {quoted(content.get('type'))!r}; choose a "
+                "package with a model"
             )
         # The conversion drops what signs the files.
         self.is_earlier = str(content.get("format_version", "")).startswith("0.4.")

@@ -406,11 +406,15 @@ class TestRefusals:
         assert "would lie outside of it" in line
         assert len(line) < 500 + len(str(copy))
 
-    def test_a_listed_name_that_would_fill_a_page(
-        self, store: ModelStore, package: Path
+    @pytest.mark.parametrize(
+        "field",
+        [{"covers": [{"source": "long" * 999 + "\n.png"}]}, {"type": "x" * 999}],
+    )
+    def test_a_description_whose_words_would_fill_a_page(
+        self, store: ModelStore, package: Path, field: dict[str, Any]
     ):
         def change(values: dict[str, Any]) -> None:
-            values["covers"] = [{"source": "long" * 100 + "\n.png"}]
+            values.update(field)
 
         line = refused(store, described(package, change))
         assert len(line) < 500 + len(str(package))
