@@ -35,7 +35,8 @@ from unet_engine.stopping import never
 from unet_engine.training.config import PretrainConfig
 from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.splits.held_out_split import split_pairs
-from unet_engine.training.events import Note, Preparing
+from unet_engine.training.events import Preparing
+from unet_engine.training.remote.training import iter_train_there
 from unet_engine.training.restoration.blind_spots import BlindSpots
 from unet_engine.training.restoration.judge import judge
 from unet_engine.training.restoration.noise import hidden_margin
@@ -174,13 +175,44 @@ def iter_pretrain(
     """
     config = config or PretrainConfig()
     _check_spec(checkpoint.spec)
-    device = choose_device(config.device)
-    if is_remote(config.device):
-        yield Note(
-            "Pretraining runs on this machine: whole images would have to be sent."
-        )
+    # A device that is absent is named before images are read.
+    choose_device(config.device)
     with translated_errors():
-        run, spots = _start(checkpoint, images, config, device, attempt)
+        pairs = _pairs_of(images, checkpoint.spec, attempt)
+    if not is_remote(config.device):
+        return (yield from iter_pretrain_on(checkpoint, pairs, config, stop=stop))
+    return (
+        yield from iter_train_there(
+            checkpoint, pairs, config, here=iter_pretrain_on, stop=stop
+        )
+    )
+
+
+def iter_pretrain_on(
+    checkpoint: Checkpoint,
+    pairs: Sequence[TrainingPair],
+    config: PretrainConfig,
+    *,
+    stop: Stop = never,
+) -> Generator[TrainingEvent, None, FineTuned]:
+    """Train as ``iter_pretrain`` does, on planes that were read.
+
+    Parameters
+    ----------
+    checkpoint, config, stop
+        As of ``iter_pretrain``; the device is one of this machine.
+    pairs
+        Normalised planes with their neighbours, ``(C, Y, X)``; the target is 0 where
+        pixels were recorded.
+
+    Raises
+    ------
+    EngineError
+        As ``iter_pretrain``.
+    """
+    device = choose_device(config.device)
+    with translated_errors():
+        run, spots = _start(checkpoint, pairs, config, device)
         result = yield from run.events(stop)
         if not (checkpoint.spec.restores and result.improved):
             return result
@@ -198,22 +230,25 @@ def _check_spec(spec: ModelSpec) -> None:
         raise SpecError("pretraining works on planes; use ndim 2")
 
 
-def _start(
-    checkpoint: Checkpoint,
-    images: Sequence[Image],
-    config: PretrainConfig,
-    device: str,
-    attempt: Attempt | None,
-) -> tuple[TrainingRun, BlindSpots]:
-    settings = config.for_training()
+def _pairs_of(
+    images: Sequence[Image], spec: ModelSpec, attempt: Attempt | None
+) -> list[TrainingPair]:
     pairs: list[TrainingPair] = []
-    names: set[str] = set()
     for image in images:
         with nullcontext() if attempt is None else attempt(image):
-            pairs += list(_read(image, checkpoint.spec, images))
-            names.add(image.name)
+            pairs += list(_read(image, spec, images))
     if not pairs:
         raise DataError("there is no image to learn from; give at least one")
+    return pairs
+
+
+def _start(
+    checkpoint: Checkpoint,
+    pairs: Sequence[TrainingPair],
+    config: PretrainConfig,
+    device: str,
+) -> tuple[TrainingRun, BlindSpots]:
+    settings = config.for_training()
     split = split_pairs(pairs, fraction=settings.validation, seed=settings.seed)
     spec = checkpoint.spec
     how = split.training, settings, device
@@ -231,7 +266,7 @@ def _start(
         learning,
         spots,
         record={
-            "data": sorted(names),
+            "data": sorted({pair.name for pair in pairs}),
             "pretrained": True,
             **({"hidden_margin": margin} if spec.restores else {}),
         },

@@ -20,10 +20,12 @@ from uuid import uuid4
 
 from unet_engine.errors import DataError, EngineError
 from unet_engine.models.checkpoint import Checkpoint
+from unet_engine.training.config import PretrainConfig
 from unet_engine.training.course.interrupted_run import InterruptedRun
 from unet_engine.training.data.sources import Latest
 from unet_engine.training.events import Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
+from unet_engine.training.pretraining import iter_pretrain_on
 from unet_engine.training.remote.orders import TrainingNews
 from unet_engine.training.remote.sending import unpack_pairs
 from unet_engine.worker.blobs import keep, path_of
@@ -124,14 +126,18 @@ def _train(
     pairs: list[TrainingPair],
 ) -> None:
     interrupted = InterruptedRun(run.kept_in, resume=run.kept_in.exists())
-    events = iter_fine_tune(
-        begin,
-        run.data if header.follows else pairs,
-        header.config,
-        features_from=features_from,
-        interrupted=interrupted,
-        stop=run.stopped.is_set,
-    )
+    if isinstance(header.config, PretrainConfig):
+        # It is begun anew by a process that was started anew.
+        events = iter_pretrain_on(begin, pairs, header.config, stop=run.stopped.is_set)
+    else:
+        events = iter_fine_tune(
+            begin,
+            run.data if header.follows else pairs,
+            header.config,
+            features_from=features_from,
+            interrupted=interrupted,
+            stop=run.stopped.is_set,
+        )
     try:
         with closing(events):
             while True:

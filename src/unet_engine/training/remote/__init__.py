@@ -1,5 +1,6 @@
 """Trainings by a worker: images and strokes go out, events and models come back.
 
-``fine_tuning`` takes the place of that of this machine; ``orders`` has what goes there
-and what comes back, ``sending`` how it is packed.
+``training`` takes the place of that of this machine, and ``fine_tuning`` of that on
+labels; ``orders`` has what goes there and what comes back, ``sending`` how it is
+packed.
 """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from unet_engine.training.config import FineTuneConfig
+    from unet_engine.training.config import FineTuneConfig, PretrainConfig
     from unet_engine.training.events import FineTuned, TrainingEvent
+
+    Config: TypeAlias = FineTuneConfig | PretrainConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class TrainingHeader:
     pairs
         What is learned from at the start.
     config
-        How; the device is that of the worker.
+        How, which decides whether labels or noise are learned from; the device is that
+        of the worker.
     follows
         Whether pairs may change while it runs.
     """
@@ -46,7 +49,7 @@ class TrainingHeader:
     start: str
     features_from: str
     pairs: tuple[SentPair, ...]
-    config: FineTuneConfig
+    config: Config
     follows: bool
 
 

@@ -19,7 +19,7 @@ from unet_engine.training.data.pairs import TrainingPair
 from unet_engine.training.data.sources import Latest
 from unet_engine.training.events import DataChanged, Note, Step, Validation
 from unet_engine.training.fine_tuning import iter_fine_tune
-from unet_engine.training.remote import fine_tuning as there
+from unet_engine.training.remote import training as there
 from unet_engine.training.remote.fine_tuning import iter_fine_tune_there
 from unet_engine.training.remote.sending import PairSender, unpack_pairs
 
