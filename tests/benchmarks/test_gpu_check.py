@@ -47,6 +47,7 @@ def test_names_of_packages_are_compared_as_pip_does(written: str, name: str) -> 
     assert gpu_wheels._name(written) == name
 
 
+@pytest.mark.slow
 def test_a_part_that_is_late_or_fails_leaves_the_table_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

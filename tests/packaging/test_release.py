@@ -84,6 +84,7 @@ def archive(checkout: Path, folder: Path) -> Path:
     return folder / "source"
 
 
+@pytest.mark.slow
 def test_the_version_is_that_of_the_tag(checkout: Path, tmp_path: Path) -> None:
     git(checkout, "tag", "v0.2.0")
     assert version(checkout) == "0.2.0"

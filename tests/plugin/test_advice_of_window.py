@@ -119,6 +119,7 @@ def test_all_that_messages_name_is_in_the_dock(texts: set[str]) -> None:
     assert not missing, sorted(texts)
 
 
+@pytest.mark.slow
 def test_messages_of_the_window_name_no_option_of_a_command() -> None:
     # ``scripts/demo`` has one.
     options = {o for t in messages() for o in re.findall(r"(?<![\w-])--[a-z-]+", t)}
@@ -178,6 +179,7 @@ def test_options_are_told_from_controls() -> None:
     assert options_in_messages("x = f'use {y} or --size 3'") == ["--size"]
 
 
+@pytest.mark.slow
 def test_messages_of_the_engine_name_controls_in_the_window() -> None:
     paths = {path.relative_to(ENGINE).as_posix(): path for path in ENGINE.rglob("*.py")}
     assert {n for n in OF_COMMANDS if any(p.startswith(n) for p in paths)} == set(
@@ -192,6 +194,7 @@ def test_messages_of_the_engine_name_controls_in_the_window() -> None:
     assert not found
 
 
+@pytest.mark.slow
 def test_the_line_on_the_size_names_its_control(
     dock: Docked, plane: Any, add_model: Any
 ) -> None:
@@ -239,6 +242,7 @@ def paint(dock: Docked, name: str, at: int) -> None:
     dock.mask.paint((at, at), dock.widget.workspace.classes.index(name))
 
 
+@pytest.mark.slow
 def test_painting_as_advised_makes_it_learn(
     dock: Docked, plane: Any, notices: list[str]
 ) -> None:
@@ -275,6 +279,7 @@ def test_a_model_that_can_be_trained_is_where_the_message_points(
         picker.restart.click()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", ["objects", "mask", "classes"])
 def test_adding_labels_again_as_advised_makes_it_learn(
     dock: Docked, plane: Any, notices: list[str], values: str
@@ -302,6 +307,7 @@ def test_adding_labels_again_as_advised_makes_it_learn(
     assert notices[-1] == LEARNED
 
 
+@pytest.mark.slow
 def test_objects_are_kept_once_they_were_separated(
     dock: Docked, plane: Any, notices: list[str]
 ) -> None:

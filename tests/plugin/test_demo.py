@@ -38,6 +38,7 @@ def test_brush_is_ready_on_a_prediction(
     assert mask.selected_label == 1
 
 
+@pytest.mark.slow
 def test_no_image_is_a_fault(make_napari_viewer: Callable[..., napari.Viewer]) -> None:
     demo = _demo.Demo(make_napari_viewer(), None)
     demo.start()

@@ -147,6 +147,7 @@ class TestArraysLargerThanMemory:
         dock.viewer.add_image(plane, name="small")
         assert folder not in dock.widget.correct.saved.text()
 
+    @pytest.mark.slow
     def test_every_button_works_on_a_mask_on_disk(
         self,
         dock: Docked,

@@ -38,6 +38,7 @@ def test_an_error_is_named():
     assert "fresh environment" in only.advice
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_ended():
     first, last = found(SAY + "import time; time.sleep(600)", seconds=5)
     assert first == WELL

@@ -183,6 +183,7 @@ class TestKeptFeatures:
         np.testing.assert_array_equal(found.probabilities, expected.probabilities)
         assert not calls
 
+    @pytest.mark.slow
     @pytest.mark.cpu
     @pytest.mark.parametrize("other", ["network", "brightness", "device"])
     def test_others_are_not_taken(self, live_with_maps, other, monkeypatch):
@@ -242,6 +243,7 @@ class TestEffort:
             PredictConfig(effort="quick")
 
 
+@pytest.mark.slow
 def test_a_network_of_volumes_stands_beside_classifiers_of_planes():
     stack = striped((6, 96, 192))
     learner, cache = live_learner(stack)
@@ -257,6 +259,7 @@ def test_a_network_of_volumes_stands_beside_classifiers_of_planes():
 
 
 class TestDisk:
+    @pytest.mark.slow
     def test_an_interrupted_run_goes_on_with_the_same_effort_only(self, both, tmp_path):
         model, image = both, image_of(striped((264, 400)))
         config = PredictConfig(device="cpu", tile=128)

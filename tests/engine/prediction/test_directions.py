@@ -78,6 +78,7 @@ def test_each_time_is_a_volume_of_its_own(model):
         np.testing.assert_allclose(found[:, t], expected, atol=0.02)
 
 
+@pytest.mark.slow
 def test_pixel_classifiers_give_the_same_bits_in_any_tiles():
     pixels = np.repeat(striped((40, 36))[None], 5, axis=0)
     learner, _ = live_learner(pixels, axes="ZYX")

@@ -104,6 +104,7 @@ def test_maps_on_disk_are_those_in_memory(
     )
 
 
+@pytest.mark.slow
 def test_classifiers_change_the_classes_and_not_the_maps(model: Checkpoint):
     learner, cache = live_learner(striped(), FeatureExtractor(None, tuned=model))
     both = live_model(learner, model.spec.classes, model.spec)

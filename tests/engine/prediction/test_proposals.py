@@ -188,6 +188,7 @@ def test_a_stain_that_a_model_reads_as_grey_is_doubted() -> None:
     assert "stained" not in nuclei.reason
 
 
+@pytest.mark.slow
 def test_pixels_without_data_are_no_part_of_what_is_found() -> None:
     noise = np.random.default_rng(0).normal(100, 10, (400, 400)).astype(np.float32)
     noise[::3] = np.nan

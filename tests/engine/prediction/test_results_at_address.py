@@ -82,6 +82,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("works_after", [1, 3])
 def test_objects_are_the_files_of_a_folder(

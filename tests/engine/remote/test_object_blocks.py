@@ -118,6 +118,7 @@ def test_what_a_worker_fails_at_is_done_here(masks, monkeypatch):
     np.testing.assert_array_equal(there.labels, here.labels)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_nothing(masks, monkeypatch):
     here = _found(masks["necks"])
     killed = []

@@ -59,6 +59,7 @@ def settings_in(*words: str) -> dict[str, Any]:
     return parse_command(words)[1].arguments
 
 
+@pytest.mark.slow
 @given(config=PREDICTIONS)
 def test_the_options_of_a_prediction_are_its_settings(config: PredictConfig):
     words = option_words(config, without=NOT_OPTIONS)
@@ -66,6 +67,7 @@ def test_the_options_of_a_prediction_are_its_settings(config: PredictConfig):
     assert PredictConfig(**found) == config
 
 
+@pytest.mark.slow
 @given(config=FINDINGS, prediction=PREDICTIONS)
 def test_the_options_of_a_batch_are_its_settings(
     config: ObjectConfig, prediction: PredictConfig
@@ -76,6 +78,7 @@ def test_the_options_of_a_batch_are_its_settings(
     assert PredictConfig(**found.get("settings", {})) == prediction
 
 
+@pytest.mark.slow
 @given(config=TRAININGS)
 def test_the_options_of_a_training_are_its_settings(config: FineTuneConfig):
     words = option_words(config, always=("minutes", "seed"))

@@ -92,6 +92,7 @@ def test_learns_in_either_precision(monkeypatch, precision):
 
 
 class TestRun:
+    @pytest.mark.slow
     def test_model_gets_better_on_an_image_it_never_saw(self, run):
         _, result = run
         assert isinstance(result, FineTuned)

@@ -62,6 +62,7 @@ def trained(image: Image, config: FineTuneConfig = CONFIG, start=None, stop=neve
     return result, events
 
 
+@pytest.mark.slow
 def test_a_network_that_has_learned_nothing_leaves_what_live_shows(image: Image):
     result, _ = trained(image)
     part = result.checkpoint.classifier
@@ -88,6 +89,7 @@ def test_a_training_that_is_stopped_keeps_what_live_shows(image: Image, after: i
     assert np.mean(found[:, 90:] == 1) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 300], ids=["everywhere", "in a part"])
 def test_the_classifier_of_a_training_is_that_of_live(left: int, tmp_path):
     # Beside the halves are pixels between them, on which nobody paints.
@@ -143,6 +145,7 @@ def test_a_network_that_has_learned_is_part_of_the_mask(image: Image):
     assert all(e.checkpoint.classifier is not None for e in offered)
 
 
+@pytest.mark.slow
 def test_a_trained_model_that_did_not_become_better_stays_itself(image: Image):
     start = replace(start_checkpoint(SPEC), history=({"name": "cells"},))
     # With no learning rate to speak of nothing changes, and as good is not better.
@@ -154,6 +157,7 @@ def test_a_trained_model_that_did_not_become_better_stays_itself(image: Image):
         assert result.share < 1
 
 
+@pytest.mark.slow
 def test_the_score_needs_held_out_strokes(image: Image):
     result, _ = trained(image)
     score = result.score_after

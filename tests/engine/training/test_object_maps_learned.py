@@ -202,6 +202,7 @@ def test_what_a_model_showed_stays_its_target_far_from_strokes():
     assert found.object_maps is None
 
 
+@pytest.mark.slow
 def test_a_new_model_learns_maps_from_labels_of_objects():
     pixels, ids = grid()
     image = Image.from_array(pixels, "YX")

@@ -91,6 +91,7 @@ class TestRun:
         )
         assert found > max(0.9, seen + 0.05)
 
+    @pytest.mark.slow
     def test_events_are_those_of_a_training(self):
         events, result = trained()
         steps = [e for e in events if isinstance(e, Step)]

@@ -99,6 +99,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return started
 
 
+@pytest.mark.slow
 def test_a_round_ends_with_a_saved_model_and_its_crops(store: ModelStore):
     events, trained = run(order(), store)
     assert trained.unsaved is None
@@ -266,6 +267,7 @@ def test_an_untrained_model_gets_the_features_of_the_bundled_one(
     assert found.name == "general"
 
 
+@pytest.mark.slow
 def test_images_that_are_painted_during_a_round_are_learned_in_it(store: ModelStore):
     source = Latest([painted()])
     events: list[Any] = []

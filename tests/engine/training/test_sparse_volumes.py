@@ -468,6 +468,7 @@ def tuned():
 
 
 class TestTraining:
+    @pytest.mark.slow
     def test_three_annotated_slices_suffice_for_all_the_others(self, tuned):
         assert tuned.improved
         image, truth = tubes()

@@ -47,6 +47,7 @@ def test_ctrl_c_in_the_terminal_spares_the_processes(served):
     assert os.name == "nt" or os.getpgid(served.process.pid) != os.getpgid(0)
 
 
+@pytest.mark.slow
 def test_nothing_listens_at_another_address(places):
     assert {place.ip for place in places} == {"127.0.0.1"}
 

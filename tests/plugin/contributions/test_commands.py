@@ -31,6 +31,7 @@ def docks(viewer: napari.Viewer) -> list[UNetWidget]:
     return [widget for widget in found if isinstance(widget, UNetWidget)]
 
 
+@pytest.mark.slow
 def test_dock_is_opened_once(make_napari_viewer: Callable[[], napari.Viewer]) -> None:
     viewer = make_napari_viewer()
     dock = _commands.open_dock(viewer)
@@ -38,6 +39,7 @@ def test_dock_is_opened_once(make_napari_viewer: Callable[[], napari.Viewer]) ->
     assert docks(viewer) == [dock]
 
 
+@pytest.mark.slow
 def test_menu_finds_the_dock_that_a_command_opened(
     make_napari_viewer: Callable[[], napari.Viewer],
 ) -> None:
@@ -48,6 +50,7 @@ def test_menu_finds_the_dock_that_a_command_opened(
     assert docks(viewer) == [dock]
 
 
+@pytest.mark.slow
 def test_command_finds_the_dock_that_the_menu_opened(
     make_napari_viewer: Callable[[], napari.Viewer],
 ) -> None:
@@ -69,6 +72,7 @@ def test_dock_is_in_both_menus(
         assert "napari-unet-finetune.dock" in entries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "path"),
     [
@@ -92,6 +96,7 @@ def test_commands_press_the_buttons(
     assert pressed == [command]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "method"),
     [

@@ -36,6 +36,7 @@ def stack() -> Any:
     return labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTLINES)
 def test_labels_are_saved_and_opened_on_their_image(
     make_napari_viewer: Callable[..., napari.Viewer],
@@ -126,6 +127,7 @@ def test_negative_labels_are_refused(tmp_path: Path, stack: Any, name: str) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_each_image_of_coco_becomes_a_layer(
     make_napari_viewer: Callable[..., napari.Viewer],
     tmp_path: Path,

@@ -143,6 +143,7 @@ def test_folder_that_cannot_be_written_to_is_reported(
     assert "NAPARI_UNET_MODELS" in message
 
 
+@pytest.mark.slow
 def test_dropped_model_is_selected_in_the_dock(
     make_napari_viewer: Callable[[], napari.Viewer], model_file: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_what_is_no_image_is_left_to_others(tmp_path: Path):
         assert zarr_reader.get_reader(str(path)) is None
 
 
+@pytest.mark.slow
 def test_napari_opens_it_with_this_reader(
     make_napari_viewer: Callable[..., napari.Viewer], tmp_path: Path
 ):
@@ -158,6 +159,7 @@ def test_labels_inside_an_image_become_layers_of_their_own(tmp_path: Path) -> No
     assert [layer[2] for layer in reader(str(image))] == ["image"]
 
 
+@pytest.mark.slow
 def test_napari_opens_an_address(make_napari_viewer: Any, tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     image = write(tmp_path / "a.ome.zarr", PIXELS[0], "cyx")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from user_at_window import User
 
+pytestmark = pytest.mark.slow
+
 GOOD = 7
 
 

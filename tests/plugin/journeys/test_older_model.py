@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from user_at_window import User
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_older_model_and_its_mask_are_back(

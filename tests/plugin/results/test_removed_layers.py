@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from conftest import Docked, Mouse
 
+pytestmark = pytest.mark.slow
+
 IMAGE = np.random.default_rng(0).integers(20, 60, (96, 96)).astype(np.uint8)
 
 

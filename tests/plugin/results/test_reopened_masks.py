@@ -110,6 +110,7 @@ def test_they_stay_truth_in_a_prediction(
     assert docked.counts == before
 
 
+@pytest.mark.slow
 def test_undo_is_saved_too(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
@@ -136,6 +137,7 @@ def test_an_image_without_strokes_gets_no_mask(
     assert session(255 - stack).mask is None
 
 
+@pytest.mark.slow
 def test_an_array_is_known_by_its_name_and_pixels(
     session: Any, plane: np.ndarray
 ) -> None:
@@ -148,6 +150,7 @@ def test_an_array_is_known_by_its_name_and_pixels(
     assert session(plane).counts
 
 
+@pytest.mark.slow
 def test_a_layer_of_a_file_is_known_when_it_was_renamed(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
@@ -158,6 +161,7 @@ def test_a_layer_of_a_file_is_known_when_it_was_renamed(
     assert session(stack + 1, path, name="a second channel").mask is None
 
 
+@pytest.mark.slow
 def test_changed_pixels_are_reported(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
@@ -167,6 +171,7 @@ def test_changed_pixels_are_reported(
     assert "not the same any more" in line(docked)
 
 
+@pytest.mark.slow
 def test_an_image_of_another_size_gets_none_with_a_notice(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
@@ -183,6 +188,7 @@ def test_an_image_of_another_size_gets_none_with_a_notice(
     np.testing.assert_array_equal(back.mask.data, mask)
 
 
+@pytest.mark.slow
 def test_strokes_on_a_slice_that_is_gone_are_kept(
     session: Any, stack: np.ndarray, painted: tuple[Path, np.ndarray]
 ) -> None:
@@ -342,6 +348,7 @@ def test_conflicts_are_shown_with_the_counts(session: Any, plane: np.ndarray) ->
     assert contradictions.isHidden()
 
 
+@pytest.mark.slow
 def test_other_axes_have_strokes_of_their_own(session: Any, stack: np.ndarray) -> None:
     docked = session(stack)
     axes = docked.widget.predict.form.axes
@@ -373,6 +380,7 @@ def test_edited_pixels_are_another_image(
     np.testing.assert_array_equal(session(stack, path).mask.data, mask)
 
 
+@pytest.mark.slow
 def test_strokes_of_a_newer_version_are_left_alone(
     session: Any,
     stack: np.ndarray,

@@ -190,6 +190,7 @@ def test_a_layer_that_the_user_deletes_stays_away(masked: Docked) -> None:
     assert [layer.name for layer in masked.viewer.layers] == ["cells", "cells mask"]
 
 
+@pytest.mark.slow
 def test_they_go_with_the_mask_and_with_the_image(masked: Docked) -> None:
     masked.mask.paint((0, 40, 40), 1)
     wait_for(masked, edges(target(masked)))
@@ -203,6 +204,7 @@ def test_they_go_with_the_mask_and_with_the_image(masked: Docked) -> None:
     assert len(masked.viewer.layers) == 0
 
 
+@pytest.mark.slow
 def test_they_are_away_while_the_dock_is(masked: Docked) -> None:
     masked.mask.paint((0, 40, 40), 1)
     wait_for(masked, edges(target(masked)))
@@ -216,6 +218,7 @@ def test_they_are_away_while_the_dock_is(masked: Docked) -> None:
     wait_for(masked, edges(target(masked)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     strokes=st.lists(

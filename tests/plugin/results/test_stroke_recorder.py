@@ -161,6 +161,7 @@ def test_a_drag_of_the_mouse_is_one_undo(session: Session) -> None:
     assert session.counts == {}
 
 
+@pytest.mark.slow
 def test_more_strokes_than_napari_remembers(session: Session) -> None:
     session.layer.brush_size = 1
     for number in range(130):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unet_engine.models.store import ModelStore
 
 
+@pytest.mark.slow
 def test_a_model_that_was_renamed_is_the_same_model(
     dock: Docked, plane: np.ndarray, store: ModelStore
 ) -> None:
@@ -34,6 +35,7 @@ def test_a_model_that_was_renamed_is_the_same_model(
     assert dock.mask.data.any() or dock.widget.masks.current.working_image.predicted
 
 
+@pytest.mark.slow
 def test_a_model_that_was_deleted_predicts_nothing_until_it_is_back(
     dock: Docked, plane: np.ndarray, store: ModelStore, notices: list[str]
 ) -> None:
@@ -74,6 +76,7 @@ def test_fine_tuning_a_deleted_model_is_refused(
     assert "tiny is not there any more" in notices[0]
 
 
+@pytest.mark.slow
 def test_strokes_know_a_model_by_the_name_that_it_had(
     dock: Docked, plane: np.ndarray, store: ModelStore, qtbot: QtBot
 ) -> None:

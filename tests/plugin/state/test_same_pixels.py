@@ -95,6 +95,7 @@ def test_strokes_of_one_are_on_the_other(
     assert not [text for text in notices if BUSY in text]
 
 
+@pytest.mark.slow
 def test_undo_on_one_takes_back_the_last_stroke_of_both(
     twins: tuple[Docked, Any, Any],
 ) -> None:
@@ -120,6 +121,7 @@ def test_clear_on_one_clears_the_other(twins: tuple[Docked, Any, Any]) -> None:
     assert docked.counts.keys() == {0, 1}
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("gone", [0, 1])
 def test_when_one_is_deleted_the_other_goes_on(
@@ -144,6 +146,7 @@ def test_when_one_is_deleted_the_other_goes_on(
     assert strokes(docked) == 3
 
 
+@pytest.mark.slow
 def test_strokes_are_learned_from_once(
     twins: tuple[Docked, Any, Any], plane: np.ndarray
 ) -> None:
@@ -155,6 +158,7 @@ def test_strokes_are_learned_from_once(
     assert len(docked.widget.workspace.touched_working_images(others=True)) == 2
 
 
+@pytest.mark.slow
 def test_the_mask_lies_on_the_one_that_is_chosen(
     twins: tuple[Docked, Any, Any],
 ) -> None:
@@ -173,6 +177,7 @@ def test_the_mask_lies_on_the_one_that_is_chosen(
     assert docked.widget.workspace.layer is first
 
 
+@pytest.mark.slow
 def test_both_are_predicted_and_measured(twins: tuple[Docked, Any, Any]) -> None:
     docked, first, _ = twins
     docked.mask.paint((40, 40), 1)

@@ -114,6 +114,7 @@ def test_another_order_of_the_same_names_is_learned_by_name(
     assert counted(docked) == before
 
 
+@pytest.mark.slow
 def test_a_prediction_is_shown_by_the_names_of_the_strokes(
     session: Callable[..., Docked], plane: Any, add_model: Any
 ) -> None:
@@ -203,6 +204,7 @@ def test_a_model_of_colour_learns_from_grey_images(
     assert not docked.widget.fine_tune.left_out.text()
 
 
+@pytest.mark.slow
 def test_the_notice_on_strokes_of_an_earlier_version_names_their_classes(
     session: Callable[..., Docked],
     plane: Any,

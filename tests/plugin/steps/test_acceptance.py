@@ -186,6 +186,7 @@ def test_only_the_class_that_is_shown_is_accepted(cells: Docked):
     assert set(cells.counts) == {1}
 
 
+@pytest.mark.slow
 def test_preserved_labels_stay(cells: Docked, notices: list[str]):
     paint_square(cells, 10, 20, 1)
     paint_square(cells, 60, 70, 0)
@@ -395,6 +396,7 @@ def test_a_mask_on_disk(
     assert (working_image.annotations.target((2,)) != IGNORE).sum() == 400
 
 
+@pytest.mark.slow
 def test_a_view_in_a_window_is_what_the_canvas_shows(
     shown_dock: Docked, plane: np.ndarray
 ):

@@ -93,6 +93,7 @@ def results_in(dialog: BatchDialog) -> list[str]:
     return [model.data(model.index(row, 1)) for row in range(model.rowCount())]
 
 
+@pytest.mark.slow
 def test_the_window_writes_the_same_bytes_as_the_command(
     dock: Docked, batch: BatchDialog, folder: Path, tmp_path: Path
 ):
@@ -110,6 +111,7 @@ def test_the_window_writes_the_same_bytes_as_the_command(
     assert len(contents(tmp_path / "out")) == 2 * 4 + 2
 
 
+@pytest.mark.slow
 def test_a_failed_image_is_listed_and_the_rest_is_done(
     dock: Docked, batch: BatchDialog, folder: Path
 ):
@@ -141,6 +143,7 @@ def test_a_device_that_is_not_there_is_named_once_and_the_batch_goes_on_later(
     assert "4 of 4 images done" in batch.text.text()
 
 
+@pytest.mark.slow
 def test_a_batch_is_held_stopped_and_goes_on(
     dock: Docked, batch: BatchDialog, monkeypatch: pytest.MonkeyPatch
 ):
@@ -162,6 +165,7 @@ def test_a_batch_is_held_stopped_and_goes_on(
     assert sum(result.endswith("as before") for result in results_in(batch)) >= held
 
 
+@pytest.mark.slow
 def test_a_held_batch_does_nothing_until_it_goes_on(dock: Docked, batch: BatchDialog):
     hold, stop = threading.Event(), threading.Event()
     order = batch.order()
@@ -180,6 +184,7 @@ def test_a_held_batch_does_nothing_until_it_goes_on(dock: Docked, batch: BatchDi
     assert sum(isinstance(event, ImageDone) for event in seen) == 3
 
 
+@pytest.mark.slow
 def test_a_click_on_a_point_shows_its_object(
     dock: Docked, batch: BatchDialog, tmp_path: Path
 ):
@@ -268,6 +273,7 @@ def test_settings_of_the_dock_hold(dock: Docked, batch: BatchDialog):
     assert replace(config, scale=None) == replace(batch.order().config, scale=None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("sys.platform == 'win32'", reason="its shell has rules of its own")
 def test_the_copied_command_and_script_write_the_same_bytes(
     dock: Docked, batch: BatchDialog, tmp_path: Path

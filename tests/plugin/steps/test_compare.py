@@ -116,6 +116,7 @@ def compute(docked: Docked) -> None:
     docked.bot.waitUntil(lambda: not section(docked).scores.running, timeout=20_000)
 
 
+@pytest.mark.slow
 def test_each_way_to_show_two_masks(compared: Docked, truth: np.ndarray):
     mask = compared.mask.data.copy()
     assert section(compared).choice.first.currentText() == "the mask (tiny)"
@@ -174,6 +175,7 @@ def test_showing_a_mask_again_ends_it(compared: Docked):
     assert compared.viewer.layers["truth"].visible
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["comparison", "truth", "cells mask", "cells"])
 def test_a_layer_that_is_deleted_meanwhile(compared: Docked, name: str):
     click(compared, "differences")
@@ -191,6 +193,7 @@ def test_a_layer_that_is_deleted_meanwhile(compared: Docked, name: str):
     assert all(layer.visible for layer in compared.viewer.layers)
 
 
+@pytest.mark.slow
 def test_other_shapes_are_refused_and_other_scales_noted(compared: Docked):
     choice = section(compared).choice
     small = compared.viewer.add_labels(np.zeros((20, 30), int), name="small")
@@ -232,6 +235,7 @@ def test_scores_of_classes_are_those_of_the_literature(
     assert "changed since" in scores.text.text()
 
 
+@pytest.mark.slow
 def test_scores_of_objects_and_the_way_to_the_worst(
     compared: Docked, truth: np.ndarray
 ):
@@ -283,6 +287,7 @@ def _pieces(mask: np.ndarray) -> Any:
     return ndimage.label(mask > 0)[0]
 
 
+@pytest.mark.slow
 def test_the_mask_before_is_compared_without_taking_it_back(
     compared: Docked, add_model: Any
 ):
@@ -360,6 +365,7 @@ def test_a_large_plane_is_composed_for_the_screen_only(dock: Docked):
     assert comparison._read is read, "the slider alone reads no mask"
 
 
+@pytest.mark.slow
 def test_uncertainty_is_one_minus_the_margin_and_leaves_nothing(
     trained: Docked, picture: np.ndarray
 ):
@@ -386,6 +392,7 @@ def test_uncertainty_is_one_minus_the_margin_and_leaves_nothing(
     assert not row.text.text()
 
 
+@pytest.mark.slow
 def test_uncertainty_follows_the_model_and_says_what_it_needs(trained: Docked):
     row = section(trained).uncertainty
     trained.widget.select_model("tiny")
@@ -414,6 +421,7 @@ def press(docked: Docked, key: str) -> None:
     docked.bot.wait(50)
 
 
+@pytest.mark.slow
 def test_keys_and_a_dock_that_is_closed(
     shown_dock: Docked, picture: np.ndarray, truth: np.ndarray
 ):

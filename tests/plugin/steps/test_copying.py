@@ -49,6 +49,7 @@ def words(button: Any) -> list[str]:
     return rest
 
 
+@pytest.mark.slow
 def test_the_mask_of_the_copied_command_is_that_of_the_window(
     dock: Docked, opened: Path
 ):
@@ -66,6 +67,7 @@ def test_the_mask_of_the_copied_command_is_that_of_the_window(
     assert "Copied the Python script" in predict.text.text()
 
 
+@pytest.mark.slow
 def test_the_objects_of_the_copied_command_are_those_of_the_window(
     dock: Docked, opened: Path
 ):

@@ -204,6 +204,7 @@ def test_the_class_is_named_under_the_mouse(masked: Docked) -> None:
     assert "cell" in status["value"]
 
 
+@pytest.mark.slow
 def test_a_dock_that_is_opened_again_goes_on(real_dock: Docked, plane: Any) -> None:
     real_dock.viewer.add_image(plane, name="cells")
     real_dock.widget.correct.empty.click()

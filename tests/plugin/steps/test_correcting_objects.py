@@ -172,6 +172,7 @@ def take(docked: Docked, tool: str) -> None:
     docked.bot.wait(50)
 
 
+@pytest.mark.slow
 def test_the_mouse_splits_merges_deletes_and_adds(
     on_screen: tuple[Docked, ObjectsView, Mouse],
 ):
@@ -219,6 +220,7 @@ def test_the_mouse_splits_merges_deletes_and_adds(
     assert len(view.table["label"]) == 6
 
 
+@pytest.mark.slow
 def test_another_layer_or_mode_puts_the_tool_away(
     on_screen: tuple[Docked, ObjectsView, Mouse],
 ):

@@ -292,6 +292,7 @@ def served() -> Iterator[str]:
     workers.process.wait(timeout=20)
 
 
+@pytest.mark.slow
 def test_workers_predict_for_the_dock(dock: Docked, plane: Any, served: str) -> None:
     dock.viewer.add_image(plane, name="cells")
     _paste(_row(dock), served)
@@ -309,6 +310,7 @@ def _mask_of(dock: Docked, plane: Any) -> Any:
     return predict(Image.from_array(plane, "YX"), checkpoint).labels
 
 
+@pytest.mark.slow
 def test_another_token_is_said(dock: Docked, served: str) -> None:
     _paste(_row(dock), f"tcp://{new_token()}@{served.rpartition('@')[2]}")
     _wait(dock, "has another token; use the whole line")

@@ -53,6 +53,7 @@ def click(docked: Docked) -> None:
     docked.bot.wait(50)
 
 
+@pytest.mark.slow
 def test_key_and_button_bring_the_mask_before_and_back(
     shown_dock: Docked, halves: np.ndarray, mouse_on: Any
 ):
@@ -90,6 +91,7 @@ def test_key_and_button_bring_the_mask_before_and_back(
     np.testing.assert_array_equal(shown_dock.mask._slice.image.raw, live)
 
 
+@pytest.mark.slow
 def test_strokes_on_the_mask_before_bring_live_back(with_live: Docked):
     live = with_live.mask.data.copy()
     click(with_live)
@@ -108,6 +110,7 @@ def test_strokes_on_the_mask_before_bring_live_back(with_live: Docked):
     np.testing.assert_array_equal(with_live.mask.data[~painted], before[~painted])
 
 
+@pytest.mark.slow
 def test_live_goes_on_and_the_mask_before_stays(with_live: Docked):
     click(with_live)
     before = with_live.mask.data.copy()
@@ -120,6 +123,7 @@ def test_live_goes_on_and_the_mask_before_stays(with_live: Docked):
     np.testing.assert_array_equal(with_live.mask.data[~painted], before[~painted])
 
 
+@pytest.mark.slow
 def test_a_prediction_that_is_stopped_leaves_the_mask_before_it(
     with_live: Docked, monkeypatch: pytest.MonkeyPatch, add_model: Any
 ):
@@ -144,6 +148,7 @@ def test_a_prediction_that_is_stopped_leaves_the_mask_before_it(
     np.testing.assert_array_equal(with_live.mask.data, live)
 
 
+@pytest.mark.slow
 def test_a_failed_training_leaves_both(
     with_live: Docked, monkeypatch: pytest.MonkeyPatch
 ):
@@ -163,6 +168,7 @@ def test_a_failed_training_leaves_both(
     np.testing.assert_array_equal(with_live.mask.data, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("improving")
 def test_after_fine_tune_the_mask_of_live_is_the_one_before(with_live: Docked):
     live = with_live.mask.data.copy()
@@ -174,6 +180,7 @@ def test_after_fine_tune_the_mask_of_live_is_the_one_before(with_live: Docked):
     np.testing.assert_array_equal(with_live.mask.data, live)
 
 
+@pytest.mark.slow
 def test_no_exchange_while_objects_are_made(with_live: Docked):
     live = with_live.mask.data.copy()
     with_live.widget.workspace.begin("objects")
@@ -184,6 +191,7 @@ def test_no_exchange_while_objects_are_made(with_live: Docked):
     assert row_of(with_live).toggle.isEnabled()
 
 
+@pytest.mark.slow
 def test_nothing_is_exchanged_under_a_brush(with_live: Docked):
     with with_live.mask.block_history():
         with_live.mask.paint((100, 50), 1)

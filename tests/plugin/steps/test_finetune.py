@@ -68,6 +68,7 @@ def unimproved(order: Any, workspace: Any, stop: Any) -> Generator[Any, None, An
     return Trained(result=result)
 
 
+@pytest.mark.slow
 def test_the_new_model_is_saved_chosen_and_predicts(
     painted: Docked, notices: list[str]
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_new_model_is_saved_chosen_and_predicts(
     assert "tiny-ft" in painted.widget.fine_tune.text.text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.7, 0.88])
 def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
     painted: Docked, notices: list[str], monkeypatch: pytest.MonkeyPatch, after: float
@@ -105,6 +107,7 @@ def test_a_model_that_forgot_what_the_old_one_knew_is_kept_but_not_chosen(
     assert any("stays chosen" in message for message in notices) == forgot
 
 
+@pytest.mark.slow
 def test_crops_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
     train(painted)
     painted.wait()
@@ -115,6 +118,7 @@ def test_crops_of_what_was_learned_stay_with_the_model(painted: Docked) -> None:
     assert sum((crop.target < 2).sum() for crop in kept) == touched.sum()
 
 
+@pytest.mark.slow
 def test_a_second_training_starts_anew(
     painted: Docked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +139,7 @@ def test_a_second_training_starts_anew(
     assert second == first
 
 
+@pytest.mark.slow
 def test_the_next_model_gets_the_next_free_name(painted: Docked) -> None:
     store = painted.widget.workspace.store
     store.save("tiny-ft", store.load("tiny"))
@@ -152,6 +157,7 @@ def test_names(name: str, tuned: str) -> None:
     assert _training_runs.tuned_name(name) == tuned
 
 
+@pytest.mark.slow
 def test_learned_nothing_is_reported_and_keeps_the_model(
     painted: Docked, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +260,7 @@ def train_without_end(docked: Docked) -> None:
     docked.bot.waitUntil(lambda: bool(section.curve.steps), timeout=60_000)
 
 
+@pytest.mark.slow
 def test_image_deleted_while_training(painted: Docked) -> None:
     train_without_end(painted)
     painted.viewer.layers.remove("cells")
@@ -263,6 +270,7 @@ def test_image_deleted_while_training(painted: Docked) -> None:
     assert text.startswith("Stopped: 'cells' was deleted. ")
 
 
+@pytest.mark.slow
 def test_a_mask_that_is_deleted_ends_no_training(painted: Docked) -> None:
     """Its strokes are kept, and it comes back with the next prediction."""
     train_without_end(painted)
@@ -276,6 +284,7 @@ def test_a_mask_that_is_deleted_ends_no_training(painted: Docked) -> None:
     assert "deleted" not in painted.widget.fine_tune.text.text()
 
 
+@pytest.mark.slow
 def test_data_changed_while_training(painted: Docked, notices: list[str]) -> None:
     train_without_end(painted)
     painted.viewer.layers["cells"].data = np.zeros((2, 64, 64), np.uint8)
@@ -292,6 +301,7 @@ def test_viewer_closed_while_training(real_dock: Docked, plane: Any) -> None:
     real_dock.bot.waitUntil(lambda: not thread.is_alive(), timeout=10_000)
 
 
+@pytest.mark.slow
 def test_a_new_class_is_learned(painted: Docked) -> None:
     painted.widget.correct.add_class("debris")
     painted.mask.paint((0, 10, 80), 2)
@@ -339,6 +349,7 @@ def test_object_ids_taken_for_classes(
     assert dock.widget.workspace.model.name == "tiny"
 
 
+@pytest.mark.slow
 def test_a_mask_of_0_and_255_is_foreground(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane, name="cells")
     pair(dock, np.where(plane > 100, 255, 0).astype(np.uint8))
@@ -500,6 +511,7 @@ def lose_the_folder(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> Path:
     return away
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["save again", "refresh list"])
 def test_a_model_that_cannot_be_saved_is_kept_and_saved_later(
     painted: Docked,
@@ -536,6 +548,7 @@ def test_a_model_that_cannot_be_saved_is_kept_and_saved_later(
     assert not section.save_again.isVisibleTo(section)
 
 
+@pytest.mark.slow
 def test_what_added_labels_mean_is_shown_or_refused(
     dock: Docked, plane: Any, notices: list[str]
 ) -> None:
@@ -557,6 +570,7 @@ def test_what_added_labels_mean_is_shown_or_refused(
     assert "'two' is no value" in notices[-1]
 
 
+@pytest.mark.slow
 def test_strokes_without_data_are_left_out_and_noted_in_the_result(
     dock: Docked, plane: Any
 ) -> None:

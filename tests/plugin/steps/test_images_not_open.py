@@ -53,6 +53,7 @@ def one_of_two(dock: Docked, halves: np.ndarray, tmp_path: Path) -> Docked:
     return dock
 
 
+@pytest.mark.slow
 def test_they_are_listed(one_of_two: Docked):
     section = one_of_two.widget.fine_tune
     assert not section.others.native.isHidden()
@@ -61,6 +62,7 @@ def test_they_are_listed(one_of_two: Docked):
     assert section.others.text == "All 2 images, 1 of them not open"
 
 
+@pytest.mark.slow
 def test_live_learns_from_them_after_what_is_on_screen(
     one_of_two: Docked, halves: np.ndarray
 ):
@@ -96,6 +98,7 @@ def test_fine_tune_learns_from_them(one_of_two: Docked, monkeypatch: Any):
     assert [one.name for one in alone] == ["second"]
 
 
+@pytest.mark.slow
 def test_an_image_that_is_opened_is_counted_once(one_of_two: Docked, tmp_path: Path):
     open_file(one_of_two, tmp_path / "images" / "first.tif")
     found(one_of_two)

@@ -154,6 +154,7 @@ def test_accept_goes_on_and_can_be_taken_back(filled: Docked, folder: Path):
     assert read_contents(folder / "day.unet").entries[0].digest
 
 
+@pytest.mark.slow
 def test_next_follows_the_filter(filled: Docked):
     images = filled.widget.images
     listed = filled.widget.workspace.listed
@@ -169,6 +170,7 @@ def test_next_follows_the_filter(filled: Docked):
     assert names(filled) == ["1"]
 
 
+@pytest.mark.slow
 def test_delete_takes_an_image_out(filled: Docked, folder: Path):
     view = filled.widget.images.entries.view
     view.setCurrentIndex(view.model().index(1, 0))
@@ -180,6 +182,7 @@ def test_delete_takes_an_image_out(filled: Docked, folder: Path):
     assert (folder / "1.tif").exists()
 
 
+@pytest.mark.slow
 def test_a_list_is_made_with_the_first_stroke_and_found_the_next_day(
     dock: Docked, folder: Path
 ):
@@ -209,12 +212,14 @@ def test_a_list_keeps_a_dot_in_its_name(dock: Docked, tmp_path: Path):
         assert dock.widget.workspace.listed.images.path == tmp_path / name
 
 
+@pytest.mark.slow
 def test_an_image_in_memory_makes_no_list(dock: Docked, plane: np.ndarray):
     dock.viewer.add_image(plane)
     paint(dock)
     assert dock.widget.workspace.listed.images is None
 
 
+@pytest.mark.slow
 def test_a_second_window_is_read_only(dock: Docked, folder: Path):
     first = ImageList.create(folder / "day.unet")
     first.add(sorted(folder.glob("*.tif")))
@@ -397,6 +402,7 @@ def test_the_most_uncertain_image_is_suggested(
     assert not looked and names(dock) != first
 
 
+@pytest.mark.slow
 def test_training_learns_from_the_whole_list(
     dock: Docked, folder: Path, tmp_path: Path, plane: np.ndarray
 ):
@@ -420,6 +426,7 @@ def test_training_learns_from_the_whole_list(
     assert found == ["0", "far"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_are_shown_at_once(dock: Docked, tmp_path: Path):
     folder = tmp_path / "many"
     folder.mkdir()
@@ -440,6 +447,7 @@ def test_ten_thousand_rows_are_shown_at_once(dock: Docked, tmp_path: Path):
     assert images.entries.view.height() < 200
 
 
+@pytest.mark.slow
 def test_keys_go_through_the_list(real_dock: Docked, folder: Path):
     images = real_dock.widget.images
     images.add_paths([folder])
@@ -467,6 +475,7 @@ def test_no_image_is_closed_while_something_runs(filled: Docked):
     workspace.end()
 
 
+@pytest.mark.slow
 def test_a_list_that_is_dropped_on_napari_opens_in_the_dock(
     real_dock: Docked, folder: Path
 ):

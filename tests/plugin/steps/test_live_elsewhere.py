@@ -26,6 +26,7 @@ def painted(dock: Docked, halves: np.ndarray) -> Docked:
     return dock
 
 
+@pytest.mark.slow
 def test_strokes_are_learned_from_there(painted: Docked, halves: np.ndarray):
     learned(painted)
     session = painted.widget.live.live.session
@@ -35,6 +36,7 @@ def test_strokes_are_learned_from_there(painted: Docked, halves: np.ndarray):
     assert painted.widget.live.text.text().startswith("Live: 2 strokes, ")
 
 
+@pytest.mark.slow
 def test_what_was_learned_there_is_saved(painted: Docked):
     learned(painted)
     order, session = _order(painted), painted.widget.live.live.session
@@ -49,6 +51,7 @@ def _order(docked: Docked) -> Any:
     return live.make_order(live._masks.current)
 
 
+@pytest.mark.slow
 def test_without_the_line_this_machine_goes_on_and_the_text_names_it(
     painted: Docked, halves: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):

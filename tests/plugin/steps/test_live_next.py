@@ -76,6 +76,7 @@ def where(docked: Docked) -> tuple[float, ...]:
     return tuple(camera_of(docked.viewer).center[-2:])
 
 
+@pytest.mark.slow
 def test_the_camera_goes_to_what_the_strokes_leave_uncertain(
     dock: Docked, image: np.ndarray, by_brightness: None
 ):
@@ -109,6 +110,7 @@ def test_it_goes_on_and_begins_anew_when_there_is_no_more(
     assert where(dock) == places[0]
 
 
+@pytest.mark.slow
 def test_a_place_that_is_small_on_screen_comes_nearer(dock: Docked, image: np.ndarray):
     begin(dock, image)
     strokes(dock)
@@ -117,6 +119,7 @@ def test_a_place_that_is_small_on_screen_comes_nearer(dock: Docked, image: np.nd
     assert camera_of(dock.viewer).zoom * 128 == pytest.approx(200)
 
 
+@pytest.mark.slow
 def test_the_place_is_framed_for_a_while(
     dock: Docked, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ):
@@ -134,6 +137,7 @@ def test_the_place_is_framed_for_a_while(
     assert dock.viewer.layers.selection.active is dock.mask
 
 
+@pytest.mark.slow
 def test_slices_are_turned_to(dock: Docked, image: np.ndarray, by_brightness: None):
     plain = image.copy()
     plain[GREY] += 75
@@ -215,6 +219,7 @@ def test_an_image_that_is_deleted_ends_the_search(dock: Docked, image: np.ndarra
     assert dock.widget.live.text.text().startswith("Next: stopped")
 
 
+@pytest.mark.slow
 def test_live_and_next_together(dock: Docked, image: np.ndarray, by_brightness: None):
     begin(dock, image)
     dock.widget.live.switch.value = True

@@ -42,6 +42,7 @@ def test_a_stroke_of_each_class_fills_the_view(painted: Docked, halves: np.ndarr
     assert painted.widget.live.text.text().startswith("Live: 2 strokes, ")
 
 
+@pytest.mark.slow
 def test_strokes_without_data_are_left_out_with_a_note_in_the_line(
     dock: Docked, halves: np.ndarray
 ):
@@ -62,6 +63,7 @@ def test_strokes_without_data_are_left_out_with_a_note_in_the_line(
     assert "without data" not in dock.widget.live.text.text()
 
 
+@pytest.mark.slow
 def test_what_is_touched_stays_and_undo_predicts_anew(
     painted: Docked, halves: np.ndarray
 ):
@@ -103,6 +105,7 @@ def test_nothing_runs_while_nothing_happens(painted: Docked):
     assert painted.widget.live.live._job is None
 
 
+@pytest.mark.slow
 def test_what_comes_into_view_is_predicted(dock: Docked):
     image = np.random.default_rng(0).integers(20, 60, (600, 600)).astype(np.uint8)
     image[:, 100:200] += 120
@@ -132,6 +135,7 @@ def test_slices_of_a_stack_are_predicted_when_they_are_turned_to(
     assert not dock.mask.data[2].any()
 
 
+@pytest.mark.slow
 def test_strokes_on_other_images_are_learned_from_too(
     painted: Docked, halves: np.ndarray
 ):
@@ -172,6 +176,7 @@ def test_a_stroke_during_another_run_is_learned_afterwards(
     assert np.mean(painted.mask.data == truth_of(halves)) > 0.85
 
 
+@pytest.mark.slow
 def test_tiles_wait_for_the_end_of_a_stroke(painted: Docked):
     learned(painted)
     live = painted.widget.live.live
@@ -198,6 +203,7 @@ def test_layers_may_go_in_the_midst(painted: Docked, lost: str, notices: list[st
     assert not [line for line in notices if "error" in line.lower()]
 
 
+@pytest.mark.slow
 def test_a_closed_dock_leaves_the_camera_alone(real_dock: Docked, halves: np.ndarray):
     begin(real_dock, halves)
     learned(real_dock)
@@ -212,6 +218,7 @@ def test_a_closed_dock_leaves_the_camera_alone(real_dock: Docked, halves: np.nda
     mask.paint((10, 10), 1)
 
 
+@pytest.mark.slow
 def test_an_error_is_shown_in_the_line_and_not_in_a_window(
     painted: Docked, monkeypatch: pytest.MonkeyPatch, notices: list[str]
 ):
@@ -245,6 +252,7 @@ def test_a_network_adds_features(
 
 
 # The library leaves its files open.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_beside_a_network_of_another_program_it_learns_without_it(

@@ -191,6 +191,7 @@ def test_after_a_deletion_the_parent_is_chosen(
     assert page.list.model.name == "tiny"
 
 
+@pytest.mark.slow
 def test_what_was_deleted_before_is_in_a_menu(
     dock: Docked, page: ModelsDialog, store: ModelStore, add_model: Any
 ) -> None:
@@ -210,6 +211,7 @@ def test_what_was_deleted_before_is_in_a_menu(
     assert "its name was taken" in page.text.text()
 
 
+@pytest.mark.slow
 def test_notes_are_saved_as_they_are_written(
     dock: Docked, page: ModelsDialog, store: ModelStore
 ) -> None:
@@ -249,6 +251,7 @@ def test_models_go_out_and_come_in(
     assert "out.md was not added" in page.text.text()
 
 
+@pytest.mark.slow
 def test_a_model_that_another_program_renamed_or_deleted(
     dock: Docked, page: ModelsDialog, store: ModelStore, add_model: Any
 ) -> None:
@@ -272,6 +275,7 @@ def test_buttons_wait_for_a_run(dock: Docked, page: ModelsDialog) -> None:
     assert page.actions_row.buttons["rename"].isEnabled()
 
 
+@pytest.mark.slow
 def test_it_states_why_a_model_cannot_be_used_here(
     dock: Docked, page: ModelsDialog, plane: np.ndarray, add_model: Any
 ) -> None:
@@ -298,6 +302,7 @@ def test_the_parent_is_one_click_away(
     assert page.lineage.back.toolTip() == "It was tuned from no other model."
 
 
+@pytest.mark.slow
 def test_the_slider_shows_the_mask_of_each_model_on_the_view(
     dock: Docked, page: ModelsDialog, plane: np.ndarray, tune: Any
 ) -> None:
@@ -331,6 +336,7 @@ def test_the_slider_shows_the_mask_of_each_model_on_the_view(
     assert mask.visible
 
 
+@pytest.mark.slow
 def test_closing_takes_the_mask_of_the_slider_away(
     dock: Docked, page: ModelsDialog, plane: np.ndarray, tune: Any
 ) -> None:
@@ -344,6 +350,7 @@ def test_closing_takes_the_mask_of_the_slider_away(
     assert [layer.name for layer in dock.viewer.layers] == ["cells"]
 
 
+@pytest.mark.slow
 def test_without_an_image_the_slider_states_what_to_do(
     dock: Docked, page: ModelsDialog, tune: Any
 ) -> None:
@@ -354,6 +361,7 @@ def test_without_an_image_the_slider_states_what_to_do(
     assert "Open an image, and choose it under Image" in page.lineage.text.text()
 
 
+@pytest.mark.slow
 def test_two_models_are_compared_on_the_view(
     dock: Docked, page: ModelsDialog, plane: np.ndarray, tune: Any
 ) -> None:
@@ -378,6 +386,7 @@ def test_two_models_are_compared_on_the_view(
     assert [layer.name for layer in dock.viewer.layers] == ["cells"]
 
 
+@pytest.mark.slow
 def test_a_deleted_file_is_reported_by_the_slider(
     dock: Docked, page: ModelsDialog, plane: np.ndarray, tune: Any
 ) -> None:
@@ -392,6 +401,7 @@ def test_a_deleted_file_is_reported_by_the_slider(
     )
 
 
+@pytest.mark.slow
 def test_it_fits_a_narrow_dock(dock: Docked, page: ModelsDialog) -> None:
     page.resize(330, 600)
     page.lineage.expand()
@@ -402,6 +412,7 @@ def test_it_fits_a_narrow_dock(dock: Docked, page: ModelsDialog) -> None:
     assert inside.minimumSizeHint().width() <= page._area.viewport().width()
 
 
+@pytest.mark.slow
 def test_the_lineage_has_a_learning_curve(
     dock: Docked,
     page: ModelsDialog,

@@ -115,6 +115,7 @@ def test_an_untrained_model_file_warns_that_its_mask_is_noise(
     assert "its mask is noise" in dock.widget.predict.text.text()
 
 
+@pytest.mark.slow
 def test_a_network_that_learns_nothing_leaves_the_classifier(
     dock: Docked, plane: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_network_that_learns_nothing_leaves_the_classifier(
     assert not model.has_network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_network_can_be_chosen(dock: Docked, plane: Any, name: str) -> None:
     dock.viewer.add_image(plane)
@@ -152,6 +154,7 @@ def test_every_network_can_be_chosen(dock: Docked, plane: Any, name: str) -> Non
     assert (spec.depth, spec.width, spec.in_channels) == (row.depth, row.width, 1)
 
 
+@pytest.mark.slow
 def test_a_new_model_starts_from_the_bundled_start(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane)
     dialog = open_form(dock)
@@ -187,6 +190,7 @@ def test_random_weights_have_the_size_of_their_network_again(
     assert form.channels.value() == 1
 
 
+@pytest.mark.slow
 def test_an_image_that_the_start_does_not_read_gets_random_weights(
     dock: Docked, plane: Any
 ) -> None:
@@ -196,6 +200,7 @@ def test_an_image_that_the_start_does_not_read_gets_random_weights(
     assert form.channels.value() == 2
 
 
+@pytest.mark.slow
 def test_the_window_of_a_new_model_is_as_high_as_what_it_shows(dock: Docked) -> None:
     dialog = open_form(dock)
     bar = dialog.form.advanced.findChildren(QToolButton)[0]
@@ -221,6 +226,7 @@ def set_size(form: Any) -> None:
     form.width.setValue(512)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -253,6 +259,7 @@ def test_what_cannot_be_is_refused_in_the_form(
     assert not built
 
 
+@pytest.mark.slow
 def test_the_form_starts_with_what_the_image_is(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(np.stack([plane] * 3, axis=-1), rgb=True)
     assert open_form(dock).form.channels.value() == 3
@@ -497,6 +504,7 @@ def test_cancel_ends_the_download(
     assert not [path for path in (tmp_path / "torch").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_the_end_of_the_dock_ends_the_download(
     real_dock: Docked, endless: list[int]
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_typed_size_sets_the_scale(sized: Docked, plane: Any) -> None:
     np.testing.assert_array_equal(sized.mask.data, labels_at(sized, plane, "off"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("found", "size", "text"),
     [
@@ -121,6 +122,7 @@ def test_an_estimate_sets_the_scale_and_is_made_once(
     assert len(estimates) == 2
 
 
+@pytest.mark.slow
 def test_a_line_across_an_object_is_its_size(
     real_dock: Docked, plane: Any, add_model: Callable[..., Any]
 ) -> None:

@@ -61,6 +61,7 @@ def test_what_was_painted_belongs_to_objects_too(predicted: Docked):
     assert separate(predicted).max() == 5
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_model_is_split_at_its_necks(predicted: Docked):
     predicted.widget.select_model("tiny")
     predicted.predict()

@@ -145,6 +145,7 @@ def test_without_units_sizes_are_in_pixels_until_they_are_typed(
     np.testing.assert_allclose(features["area (µm²)"], features["area (px)"] / 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["a", "0", "-1", "1, 2, 3", "inf", "nan"])
 def test_what_is_no_size_is_reported(
     dock: Docked, disks: Any, notices: list[str], typed: str
@@ -157,6 +158,7 @@ def test_what_is_no_size_is_reported(
     assert dock.widget.objects.separate.isEnabled()
 
 
+@pytest.mark.slow
 def test_another_run_refreshes_the_same_layer(measured: Docked) -> None:
     layer = objects_layer(measured)
     measured.widget.objects.form.method.value = "components"
@@ -207,6 +209,7 @@ def test_what_was_corrected_by_hand_is_measured_and_never_replaced(
     assert len(np.unique(again[merged == 1])) == 1
 
 
+@pytest.mark.slow
 def test_ids_of_a_layer_lie_in_memory(
     dock: Docked, disks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +220,7 @@ def test_ids_of_a_layer_lie_in_memory(
     assert objects_layer(dock).data.max() == 3
 
 
+@pytest.mark.slow
 def test_a_mask_on_disk_has_objects_of_a_lazy_image(
     dock: Docked, disks: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -254,6 +258,7 @@ def test_a_mask_on_disk_has_objects_of_a_lazy_image(
     assert isinstance(objects.data, np.memmap), "ids that are kept stay where they are"
 
 
+@pytest.mark.slow
 def test_nothing_to_keep_is_reported(
     dock: Docked, disks: Any, notices: list[str]
 ) -> None:
@@ -287,6 +292,7 @@ def test_a_mask_without_objects(dock: Docked, disks: Any) -> None:
     assert not section.save.isEnabled()
 
 
+@pytest.mark.slow
 def test_a_layer_that_was_deleted_is_made_anew(measured: Docked) -> None:
     section, first = measured.widget.objects, objects_layer(measured)
     measured.viewer.layers.remove(first)
@@ -298,6 +304,7 @@ def test_a_layer_that_was_deleted_is_made_anew(measured: Docked) -> None:
     assert section.save.isEnabled()
 
 
+@pytest.mark.slow
 def test_objects_of_an_older_mask_are_named_so(measured: Docked) -> None:
     section = measured.widget.objects
     assert "You worked on the mask" not in section.summary.text()
@@ -348,6 +355,7 @@ def test_time_points_are_no_depth(dock: Docked, disks: Any) -> None:
     assert list(objects_layer(dock).features["t"]) == [0] * 3 + [1] * 3
 
 
+@pytest.mark.slow
 def test_channels_between_slices_and_rows(
     dock: Docked, disks: Any, add_model: Callable[..., Any]
 ) -> None:
@@ -376,6 +384,7 @@ def bounded(dock: Docked, add_model: Callable[..., Any]) -> Docked:
     return dock
 
 
+@pytest.mark.slow
 def test_a_boundary_class_is_offered_and_chosen_by_its_name(bounded: Docked) -> None:
     form = bounded.widget.objects.form
     assert form.boundary.value == "boundary"
@@ -391,6 +400,7 @@ def test_a_boundary_class_is_offered_and_chosen_by_its_name(bounded: Docked) -> 
     assert "necks" in form.text.text()
 
 
+@pytest.mark.slow
 def test_probabilities_on_screen_decide_where_objects_part(bounded: Docked) -> None:
     view = bounded.widget.masks.current
     order = type(
@@ -418,6 +428,7 @@ def test_probabilities_on_screen_decide_where_objects_part(bounded: Docked) -> N
     assert "by its probability" in bounded.widget.objects.form.text.text()
 
 
+@pytest.mark.slow
 def test_the_button_of_step_2_opens_step_4(dock: Docked, disks: Any) -> None:
     dock.widget.resize(330, 500)
     dock.widget.show()
@@ -440,6 +451,7 @@ def save_as(docked: Docked, path: Path) -> None:
     docked.wait()
 
 
+@pytest.mark.slow
 def test_the_table_is_saved_as_csv(measured: Docked, tmp_path: Path) -> None:
     save_as(measured, tmp_path / "objects")
     with (tmp_path / "objects.csv").open(encoding="utf-8") as file:
@@ -585,6 +597,7 @@ def test_an_error_gives_the_buttons_back(
     assert dock.widget.objects.separate.isEnabled()
 
 
+@pytest.mark.slow
 def test_a_dock_that_is_opened_again_knows_the_objects(
     real_dock: Docked, disks: Any
 ) -> None:

@@ -100,6 +100,7 @@ def row_of(table: ObjectsTable) -> list[int]:
     return sorted(i.row() for i in table.rows.selectionModel().selectedRows())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placed", [{}, {"scale": (0.5, 2), "translate": (40, -9)}])
 def test_a_row_selects_its_object_and_centres_it(
     real_dock: Docked, disks: Any, placed: dict[str, Any]
@@ -131,6 +132,7 @@ def test_a_sorted_row_is_still_its_object(dock: Docked, disks: Any) -> None:
             assert layer.data[round(y), round(x)] == label
 
 
+@pytest.mark.slow
 def test_the_keyboard_goes_from_object_to_object(real_dock: Docked, disks: Any) -> None:
     separate(real_dock, disks)
     layer, table = objects_layer(real_dock), open_table(real_dock)
@@ -142,6 +144,7 @@ def test_the_keyboard_goes_from_object_to_object(real_dock: Docked, disks: Any) 
         assert layer.data[round(y), round(x)] == label
 
 
+@pytest.mark.slow
 def test_a_row_that_is_current_goes_to_its_object_again(
     dock: Docked, disks: Any
 ) -> None:
@@ -203,6 +206,7 @@ def test_the_slider_goes_to_a_slice_of_the_object(dock: Docked, elongated: int) 
     assert z < 5, "the bridge moves the middle of the first one down"
 
 
+@pytest.mark.slow
 def test_a_hollow_object_is_shown_in_a_slice_that_it_has(dock: Docked) -> None:
     volume = np.zeros((9, 96, 96), np.uint8)
     volume[0, 10:60, 10:60] = volume[8, 10:60, 10:60] = 1
@@ -221,6 +225,7 @@ def test_a_hollow_object_is_shown_in_a_slice_that_it_has(dock: Docked) -> None:
     np.testing.assert_allclose(camera_of(dock.viewer).center, (4, 34.5, 34.5))
 
 
+@pytest.mark.slow
 def test_slices_with_objects_of_their_own(dock: Docked, disks: Any) -> None:
     stack = np.stack([disks, disks.T, disks[::-1]])
     separate(dock, stack)
@@ -235,6 +240,7 @@ def test_slices_with_objects_of_their_own(dock: Docked, disks: Any) -> None:
         assert layer.data[tuple(place)] == label
 
 
+@pytest.mark.slow
 def test_an_id_in_several_frames_has_a_row_in_each(dock: Docked, disks: Any) -> None:
     separate(dock, np.stack([disks] * 3), axis_labels=("t", "y", "x"))
     layer = objects_layer(dock)
@@ -270,6 +276,7 @@ def test_a_channel_slider_stays_where_it_is(dock: Docked, disks: Any) -> None:
     assert dock.viewer.dims.current_step[1] == 1
 
 
+@pytest.mark.slow
 def test_rows_of_merged_and_erased_objects(real_dock: Docked, disks: Any) -> None:
     separate(real_dock, disks)
     layer, table = objects_layer(real_dock), open_table(real_dock)
@@ -286,6 +293,7 @@ def test_rows_of_merged_and_erased_objects(real_dock: Docked, disks: Any) -> Non
     assert click_row(real_dock, table, 1) == 3 == layer.selected_label
 
 
+@pytest.mark.slow
 def test_the_table_follows_another_run_and_stays_sorted(
     real_dock: Docked, disks: Any
 ) -> None:
@@ -324,6 +332,7 @@ def test_the_table_is_of_the_image_that_is_worked_on(
     assert "There are no objects" in table.text.text()
 
 
+@pytest.mark.slow
 def test_a_table_that_was_closed_opens_again(real_dock: Docked, disks: Any) -> None:
     separate(real_dock, disks)
     window = real_dock.viewer.window
@@ -339,6 +348,7 @@ def test_a_table_that_was_closed_opens_again(real_dock: Docked, disks: Any) -> N
     assert row_of(again) == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_the_window_with_the_table_fits_a_small_screen(
     shown_dock: Docked, disks: Any, theme: str

@@ -92,6 +92,7 @@ def test_one_button_starts_and_stops(training: Docked, endless: Endless):
     assert (button.text(), button.isEnabled()) == ("Fine-tune", True)
 
 
+@pytest.mark.slow
 def test_live_learns_and_predicts_beside_it(training: Docked, halves: np.ndarray):
     before = training.mask.data.copy()
     stroke(training, 100, 40, 1)
@@ -101,6 +102,7 @@ def test_live_learns_and_predicts_beside_it(training: Docked, halves: np.ndarray
     assert training.widget.workspace.training
 
 
+@pytest.mark.slow
 def test_the_training_waits_while_live_works(
     training: Docked, endless: Endless, monkeypatch: pytest.MonkeyPatch
 ):
@@ -122,6 +124,7 @@ def test_the_training_waits_while_live_works(
     training.bot.waitUntil(lambda: endless.steps > steps + 3, timeout=10_000)
 
 
+@pytest.mark.slow
 def test_stop_ends_a_training_that_waits(training: Docked, endless: Endless):
     training.widget.workspace.priority.take("another")
     training.bot.wait(50)
@@ -131,6 +134,7 @@ def test_stop_ends_a_training_that_waits(training: Docked, endless: Endless):
     training.wait()
 
 
+@pytest.mark.slow
 def test_another_image_is_predicted_beside_it(training: Docked, halves: np.ndarray):
     other = training.viewer.add_image(halves[::-1].copy(), name="other")
     training.viewer.layers.selection.active = other
@@ -144,6 +148,7 @@ def test_another_image_is_predicted_beside_it(training: Docked, halves: np.ndarr
     assert not training.widget.pretrain.pretrain.isEnabled()
 
 
+@pytest.mark.slow
 def test_next_goes_on_beside_it(training: Docked):
     assert training.widget.live.next.isEnabled()
 
@@ -164,6 +169,7 @@ def test_a_training_waits_for_all_that_have_precedence():
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_a_better_model_is_offered_and_shown_on_demand(
     training: Docked, endless: Endless, store: ModelStore
 ):
@@ -192,6 +198,7 @@ def test_a_better_model_is_offered_and_shown_on_demand(
     assert training.widget.workspace.model.name == "tiny"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expected", "change"),
     [
@@ -218,6 +225,7 @@ def test_a_score_of_strokes_is_that_of_the_mask(
     assert better.text.text().endswith(change)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("improving")
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_the_end_shows_the_better_mask_or_offers_it(
@@ -241,6 +249,7 @@ def test_the_end_shows_the_better_mask_or_offers_it(
     assert dock.widget.earlier.text.text() == "Mask: tiny-ft"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("improving")
 def test_a_model_that_was_chosen_meanwhile_stays_chosen(
     dock: Docked, halves: np.ndarray, add_model: Any
@@ -258,6 +267,7 @@ def test_a_model_that_was_chosen_meanwhile_stays_chosen(
     np.testing.assert_array_equal(dock.mask.data, live)
 
 
+@pytest.mark.slow
 def test_strokes_that_are_made_meanwhile_are_learned(dock: Docked, halves: np.ndarray):
     """The real training takes up a stroke on this image, and one on another."""
     begin(dock, halves)

@@ -51,6 +51,7 @@ def test_predict_adds_the_mask_the_engine_predicts(dock: Docked, plane: Any) -> 
     assert "1 tile" in dock.widget.predict.text.text()
 
 
+@pytest.mark.slow
 def test_a_second_prediction_updates_the_same_layer(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(plane)
     dock.predict()
@@ -111,6 +112,7 @@ def test_channels_of_a_two_channel_model(
     assert dock.mask.data.shape == (96, 96)
 
 
+@pytest.mark.slow
 def test_channels_between_slices_and_rows(
     dock: Docked, plane: Any, add_model: Callable[..., Any]
 ) -> None:
@@ -128,6 +130,7 @@ def test_channels_between_slices_and_rows(
         assert tuple(found) == (2, 0, 7, 9)
 
 
+@pytest.mark.slow
 def test_rgb(dock: Docked, plane: Any, add_model: Callable[..., Any]) -> None:
     add_model("colour", in_channels=3)
     dock.widget.select_model("colour")
@@ -285,6 +288,7 @@ def test_cancel_keeps_finished_tiles(dock: Docked, running: ImageLayer) -> None:
     assert dock.widget.predict.predict.isEnabled()
 
 
+@pytest.mark.slow
 def test_image_deleted_during_the_run(
     dock: Docked, running: ImageLayer, notices: list[str]
 ) -> None:
@@ -295,6 +299,7 @@ def test_image_deleted_during_the_run(
     assert not [m for m in notices if m.startswith("error")]
 
 
+@pytest.mark.slow
 def test_mask_deleted_during_the_run(dock: Docked, running: ImageLayer) -> None:
     name = dock.mask.name
     dock.viewer.layers.remove(dock.mask)
@@ -304,6 +309,7 @@ def test_mask_deleted_during_the_run(dock: Docked, running: ImageLayer) -> None:
     assert dock.widget.predict.text.text() == f"Stopped: {name!r} was deleted."
 
 
+@pytest.mark.slow
 def test_a_mask_that_becomes_another_thing_ends_the_run(
     dock: Docked, running: ImageLayer
 ) -> None:
@@ -341,6 +347,7 @@ def test_data_changed_during_the_run(dock: Docked, running: ImageLayer) -> None:
     assert dock.mask.data.shape == (2, 64, 64)
 
 
+@pytest.mark.slow
 def test_viewer_closed_during_the_run(
     real_dock: Docked, plane: Any, slow_tiles: None
 ) -> None:
@@ -350,6 +357,7 @@ def test_viewer_closed_during_the_run(
     real_dock.bot.waitUntil(lambda: not thread.is_alive(), timeout=10_000)
 
 
+@pytest.mark.slow
 def test_dock_closed_during_the_run(
     real_dock: Docked, plane: Any, slow_tiles: None
 ) -> None:
@@ -388,6 +396,7 @@ def test_opening_the_dock_and_painting_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "image",
     [
@@ -408,6 +417,7 @@ def test_odd_images(dock: Docked, image: np.ndarray, notices: list[str]) -> None
     assert not [message for message in notices if message.startswith("error")]
 
 
+@pytest.mark.slow
 def test_what_a_prediction_will_do_is_shown_before(
     dock: Docked, plane: Any, add_model: Callable[..., Any]
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_denoiser_is_judged_and_kept(
     assert "cells denoised" in ready.viewer.layers
 
 
+@pytest.mark.slow
 def test_a_worse_denoiser_is_refused_with_a_word(
     ready: Docked, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_worse_denoiser_is_refused_with_a_word(
     assert "cells-denoiser" not in store.names()
 
 
+@pytest.mark.slow
 def test_stacks_are_restored_from_neighbouring_slices(dock: Docked, plane: Any) -> None:
     dock.viewer.add_image(np.stack([plane] * 6), name="deep")
     dock.widget.open_pretraining()
@@ -147,6 +149,7 @@ def test_stacks_are_restored_from_neighbouring_slices(dock: Docked, plane: Any) 
     assert section._make_order().spec.architecture == "autoencoder"
 
 
+@pytest.mark.slow
 def test_other_images_like_it_are_learned_from(ready: Docked, plane: Any) -> None:
     section = ready.widget.pretrain
     assert section.others.native.isHidden()
@@ -210,6 +213,7 @@ def test_image_deleted_while_it_learns(ready: Docked, store: ModelStore) -> None
     assert text.startswith("Stopped: 'cells' was deleted. Saved as cells-pretrained")
 
 
+@pytest.mark.slow
 def test_dock_closed_while_it_learns(
     real_dock: Docked, plane: Any, small: None
 ) -> None:
@@ -312,6 +316,7 @@ def test_denoised_stack(eyes: Docked, plane: Any) -> None:
     assert "96 x 96 pixels" in eyes.widget.predict.text.text()
 
 
+@pytest.mark.slow
 def test_denoised_channels_lie_where_those_of_the_image_lie(
     dock: Docked, plane: Any, add_model: Callable[..., ModelInfo]
 ) -> None:
@@ -329,6 +334,7 @@ def test_denoised_channels_lie_where_those_of_the_image_lie(
     assert layer.axis_labels == source.axis_labels
 
 
+@pytest.mark.slow
 def test_denoised_colours_stay_colours(
     dock: Docked, plane: Any, add_model: Callable[..., ModelInfo]
 ) -> None:
@@ -342,6 +348,7 @@ def test_denoised_colours_stay_colours(
     np.testing.assert_array_equal(layer.data, np.clip(np.rint(found), 0, 255))
 
 
+@pytest.mark.slow
 def test_colours_in_grey(eyes: Docked, plane: Any) -> None:
     image = np.stack([plane, plane, plane[::-1]], axis=-1)
     layer = denoised(eyes, eyes.viewer.add_image(image, rgb=True))

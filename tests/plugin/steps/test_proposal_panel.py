@@ -60,6 +60,7 @@ def never_tried(dock: Docked) -> bool:
     return not panel.running and not panel.buttons and not panel.isVisible()
 
 
+@pytest.mark.slow
 def test_a_click_on_what_a_model_finds_predicts_with_it(
     fresh: Docked, plane: np.ndarray
 ) -> None:
@@ -105,6 +106,7 @@ def test_painting_two_classes_begins_without_a_question(
     assert names == ["background", "foreground"]
 
 
+@pytest.mark.slow
 def test_strokes_of_two_classes_are_learned_at_once(
     fresh: Docked, plane: np.ndarray
 ) -> None:
@@ -180,6 +182,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return happened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["predict", "remove", "choose", "paint"])
 def test_whatever_is_begun_ends_the_trial(
     fresh: Docked, plane: np.ndarray, endless: list[str], act: str

@@ -63,6 +63,7 @@ def alive(
     return dock
 
 
+@pytest.mark.slow
 def test_predict_by_the_saved_model_gives_what_live_showed(
     alive: Docked, named: dict[str, Any]
 ):
@@ -87,6 +88,7 @@ def test_predict_by_the_saved_model_gives_what_live_showed(
     np.testing.assert_array_equal(of_live(alive), live)
 
 
+@pytest.mark.slow
 def test_the_command_predicts_what_live_showed(
     alive: Docked, named: dict[str, Any], halves: np.ndarray, tmp_path: Path
 ):

@@ -90,6 +90,7 @@ def test_strokes_become_one_volume(painted: Docked) -> None:
     assert pair.name == "cells"
 
 
+@pytest.mark.slow
 def test_a_stack_whose_strokes_are_damaged_is_not_learned_from(
     painted: Docked, damage: Callable[..., None]
 ) -> None:
@@ -169,6 +170,7 @@ def test_each_stack_of_a_series_is_a_volume(
     assert set(np.unique(first.target)) == {1, IGNORE}
 
 
+@pytest.mark.slow
 def test_only_what_is_around_the_strokes_is_read(
     dock: Docked, add_model: Callable[..., Any]
 ) -> None:

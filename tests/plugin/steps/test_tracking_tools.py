@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from conftest import Docked
 
+pytestmark = pytest.mark.slow
+
 LEFT = Qt.MouseButton.LeftButton
 FRAMES = 4
 

@@ -59,6 +59,7 @@ def drag(docked: Docked, *, tool: str) -> Any:
             yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["brush", "erase", "fill", "polygon"])
 def test_tiles_wait_for_the_end_of_a_stroke(dock: Docked, paused: Paused, tool: str):
     begin(dock, paused, 128, 128)
@@ -159,6 +160,7 @@ def mouse(shown_dock: Docked, paused: Paused, mouse_on: Any) -> Mouse:
     return mouse_on(shown_dock)
 
 
+@pytest.mark.slow
 def test_a_button_that_is_released_beside_the_canvas(mouse: Mouse, paused: Paused):
     docked = mouse.docked
     mouse.press(60, 20)
@@ -174,6 +176,7 @@ def test_a_button_that_is_released_beside_the_canvas(mouse: Mouse, paused: Pause
     assert docked.mask.data[60, 40] == 0
 
 
+@pytest.mark.slow
 def test_a_dialog_in_the_midst_of_a_stroke_ends_it(mouse: Mouse, paused: Paused):
     docked, mask = mouse.docked, mouse.docked.mask
     mouse.press(60, 20)
@@ -200,6 +203,7 @@ def test_a_dialog_in_the_midst_of_a_stroke_ends_it(mouse: Mouse, paused: Paused)
     assert docked.counts == {}
 
 
+@pytest.mark.slow
 def test_a_release_that_only_the_screen_knows_of(
     dock: Docked, monkeypatch: pytest.MonkeyPatch
 ):
@@ -219,6 +223,7 @@ def test_a_release_that_only_the_screen_knows_of(
     assert dock.counts[1] > 20
 
 
+@pytest.mark.slow
 def test_what_a_release_causes_may_look_whether_a_stroke_is_drawn(
     mouse: Mouse, monkeypatch: pytest.MonkeyPatch
 ):

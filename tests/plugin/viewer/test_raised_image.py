@@ -66,6 +66,7 @@ WORK = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activity", "begins"), WORK)
 def test_work_on_a_hidden_image_names_and_shows_it(
     two: Docked, notices: list[str], activity: str, begins: str
@@ -79,6 +80,7 @@ def test_work_on_a_hidden_image_names_and_shows_it(
     two.wait()
 
 
+@pytest.mark.slow
 def test_work_on_a_covered_image_brings_it_to_the_top(two: Docked, notices: list[str]):
     points = two.viewer.add_points(np.zeros((1, 2)), name="points")
     press(two, "predict")
@@ -129,6 +131,7 @@ def test_choosing_a_layer_in_the_list_moves_and_shows_nothing(two: Docked):
     assert names(two) == ["cells", "above"]
 
 
+@pytest.mark.slow
 def test_an_image_that_goes_or_comes_moves_nothing(two: Docked, plane: np.ndarray):
     for name in ("third", "fourth"):
         two.viewer.add_image(plane, name=name)
@@ -138,6 +141,7 @@ def test_an_image_that_goes_or_comes_moves_nothing(two: Docked, plane: np.ndarra
     assert not two.viewer.layers["cells"].visible
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "seen"),
     [
@@ -179,6 +183,7 @@ def test_a_hidden_mask_is_shown(two: Docked, notices: list[str]):
     assert two.mask.visible
 
 
+@pytest.mark.slow
 def test_a_prediction_after_a_training_leaves_the_layers_alone(
     two: Docked, notices: list[str]
 ):

@@ -43,6 +43,7 @@ def parent(qtbot: QtBot) -> QObject:
     return QObject()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     zoom=st.floats(0.05, 8),
@@ -97,6 +98,7 @@ def test_each_pixel_lies_where_it_came_from(
     made.remove()
 
 
+@pytest.mark.slow
 def test_it_follows_slider_and_camera_and_hides_in_3d(parent: QObject, qtbot: QtBot):
     viewer = ViewerModel()
     viewer.canvas.size = CANVAS

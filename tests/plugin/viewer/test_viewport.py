@@ -113,6 +113,7 @@ def test_the_next_tile_is_the_one_under_the_camera(dock: Docked, paused: Paused)
     assert "100 tiles" in dock.widget.predict.text.text()
 
 
+@pytest.mark.slow
 def test_the_next_tile_is_of_the_slice_on_screen(dock: Docked, paused: Paused):
     start(dock, noise(5, 64, 64))
     dock.viewer.dims.set_current_step(0, 1)
@@ -125,6 +126,7 @@ def test_the_next_tile_is_of_the_slice_on_screen(dock: Docked, paused: Paused):
     assert (dock.mask.data[4] == dock.widget.workspace.working_image.mask[4]).all()
 
 
+@pytest.mark.slow
 def test_all_that_is_seen_comes_before_what_is_nearer_to_the_middle(
     dock: Docked, paused: Paused
 ):
@@ -137,6 +139,7 @@ def test_all_that_is_seen_comes_before_what_is_nearer_to_the_middle(
     assert {tile.inner[0].start for tile in paused.tiles} == {128}
 
 
+@pytest.mark.slow
 def test_the_camera_is_left_alone_after_the_run(dock: Docked):
     dock.viewer.add_image(noise(64, 64))
     events = camera_of(dock.viewer).events
@@ -145,6 +148,7 @@ def test_the_camera_is_left_alone_after_the_run(dock: Docked):
     assert len(events.center.callbacks) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("axes", "shape"),
     [("YX", (80, 100)), ("ZYX", (3, 80, 100)), ("ZCYX", (3, 2, 80, 100))],
@@ -166,6 +170,7 @@ def test_view_of_a_placed_layer(dock: Docked, axes: str, shape: tuple[int, ...])
     assert size == pytest.approx((40 / 8 / 0.5, 60 / 8 / 0.25))
 
 
+@pytest.mark.slow
 def test_view_of_a_turned_layer(dock: Docked):
     layer = dock.viewer.add_image(np.zeros((80, 100), np.uint8), rotate=90)
     dock.viewer.canvas.size = (40, 60)
@@ -182,6 +187,7 @@ def test_what_sees_what():
     assert not is_visible(view, (slice(90, 110), slice(140, 160)))
 
 
+@pytest.mark.slow
 def test_only_tiles_on_screen_are_uploaded(dock: Docked, paused: Paused):
     start(dock, noise(128, 128))
     look_at(dock, 16, 16, zoom=100)
@@ -203,6 +209,7 @@ def test_only_tiles_on_screen_are_uploaded(dock: Docked, paused: Paused):
     dock.bot.waitUntil(lambda: len(refreshes) == 1, timeout=5_000)
 
 
+@pytest.mark.slow
 def test_the_screen_shows_the_mask_in_the_midst_of_a_run(
     shown_dock: Docked, paused: Paused
 ):
@@ -236,6 +243,7 @@ def previewed(dock: Docked, paused: Paused) -> Paused:
     return paused
 
 
+@pytest.mark.slow
 def test_a_preview_of_the_level_on_screen_comes_first(dock: Docked, previewed: Paused):
     advance(dock, previewed, 1)
     assert "Preview at 1/4 resolution" in dock.widget.predict.text.text()
@@ -271,6 +279,7 @@ def test_a_preview_gives_way_to_tiles_and_goes(dock: Docked, previewed: Paused):
     assert kinds == {"TileDone"}, "where there is a mask no preview is needed"
 
 
+@pytest.mark.slow
 def test_a_cancelled_preview_leaves_nothing(dock: Docked, previewed: Paused):
     advance(dock, previewed, 1)
     dock.widget.predict.cancel.click()
@@ -309,6 +318,7 @@ def test_a_preview_does_not_cover_what_is_touched(dock: Docked, paused: Paused):
     assert working_image.annotations.get(([330], [330])) != IGNORE
 
 
+@pytest.mark.slow
 def test_no_preview_at_full_resolution(dock: Docked, paused: Paused):
     layer = start(dock, pyramid(128), multiscale=True)
     layer.data_level = 0
@@ -317,6 +327,7 @@ def test_no_preview_at_full_resolution(dock: Docked, paused: Paused):
     assert {type(event).__name__ for event in paused.received} == {"TileDone"}
 
 
+@pytest.mark.slow
 def test_the_time_is_shown_before_once_it_is_known(
     dock: Docked, monkeypatch: pytest.MonkeyPatch
 ):
@@ -370,6 +381,7 @@ def test_times_for_people(seconds: float, text: str):
     assert describe_time(seconds) == f"about {text}"
 
 
+@pytest.mark.slow
 def test_notes_are_shown_when_they_come(
     dock: Docked, monkeypatch: pytest.MonkeyPatch, paused: Paused
 ):
@@ -390,6 +402,7 @@ def test_notes_are_shown_when_they_come(
     assert "Tile 1 of 9. Cuda had too little" in dock.widget.predict.text.text()
 
 
+@pytest.mark.slow
 def test_cancel_with_a_real_network(dock: Docked):
     pytest.importorskip("torch")
     dock.widget.select_model("nuclei")
@@ -431,6 +444,7 @@ def test_cancel_while_the_brightness_is_measured(dock: Docked):
     assert not dock.widget.workspace.working_image.predicted
 
 
+@pytest.mark.slow
 def test_prediction_of_a_large_image_begins_with_a_small_tile(
     dock: Docked, paused: Paused, monkeypatch: pytest.MonkeyPatch
 ):

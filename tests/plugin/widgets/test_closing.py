@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from unet_engine.models.store import ModelStore
 
+pytestmark = pytest.mark.slow
+
 SAVE = QMessageBox.StandardButton.Save
 WITHOUT = QMessageBox.StandardButton.Discard
 STAY = QMessageBox.StandardButton.Cancel
@@ -223,7 +225,6 @@ def test_a_script_gets_no_question_and_the_best_is_kept(
     assert "tiny-ft" in [model.name for model in store.list()]
 
 
-@pytest.mark.slow
 def test_quitting_in_another_window_shows_the_question_too(
     training: Docked,
     store: ModelStore,
@@ -304,7 +305,6 @@ print("ended")
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("close", "questions"),
     [

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import napari
     from conftest import Docked
 
+pytestmark = pytest.mark.slow
+
 
 def frames(viewer: napari.Viewer) -> list[QDockWidget]:
     """Return the frames on screen that hold a dock of ours, or nothing any more."""
@@ -208,7 +210,6 @@ def test_a_training_goes_on_and_can_be_stopped_in_the_dock_opened_again(
     painted.wait()
 
 
-@pytest.mark.slow
 def test_every_window_has_a_dock_of_its_own(
     make_napari_viewer: Callable[..., napari.Viewer],
 ) -> None:

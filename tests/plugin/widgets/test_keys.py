@@ -121,6 +121,7 @@ def test_all_keys_have_something_to_do(dock: Docked) -> None:
             assert f"Key: {key_text(key.command)}." in target.toolTip()
 
 
+@pytest.mark.slow
 def test_digits_choose_a_class_and_leave_those_of_napari(masked: Docked) -> None:
     press(masked, Qt.Key.Key_1, CONTROL)
     assert (masked.mask.selected_label, masked.mask.mode) == (1, "paint")
@@ -133,12 +134,14 @@ def test_digits_choose_a_class_and_leave_those_of_napari(masked: Docked) -> None
     assert masked.widget.correct.unmark.isChecked()
 
 
+@pytest.mark.slow
 def test_a_class_that_is_not_there_is_named(masked: Docked, notices: list[str]) -> None:
     press(masked, Qt.Key.Key_7, CONTROL)
     assert masked.mask.selected_label == 1
     assert "There is no class 7" in notices[-1]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_says_why(shown_dock: Docked, notices: list[str]) -> None:
     press(shown_dock, Qt.Key.Key_K, SHIFT)
     assert "There is no mask yet: predict it" in notices[-1]
@@ -146,6 +149,7 @@ def test_what_cannot_be_done_says_why(shown_dock: Docked, notices: list[str]) ->
     assert len(notices) == 2
 
 
+@pytest.mark.slow
 def test_nothing_happens_while_one_types(masked: Docked) -> None:
     field = QLineEdit(masked.widget)
     field.show()
@@ -162,6 +166,7 @@ def test_nothing_happens_while_one_types(masked: Docked) -> None:
     press(masked, Qt.Key.Key_Q)
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_the_dock_and_comes_back(masked: Docked) -> None:
     def focus() -> Any:
         return focused(masked.widget)
@@ -179,6 +184,7 @@ def test_the_keyboard_reaches_the_dock_and_comes_back(masked: Docked) -> None:
     masked.bot.waitUntil(lambda: focus() is there, timeout=3_000)
 
 
+@pytest.mark.slow
 def test_preferences_show_and_change_them(
     masked: Docked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +222,7 @@ def test_labels_with_a_key_follow_it(dock: Docked) -> None:
     assert "Key: Y." in dock.widget.correct.class_buttons[1].toolTip()
 
 
+@pytest.mark.slow
 def test_keys_of_an_earlier_session_are_taken_over(
     make_napari_viewer: Callable[..., napari.Viewer],
 ) -> None:
@@ -227,6 +234,7 @@ def test_keys_of_an_earlier_session_are_taken_over(
     assert "Key: Y." in dock.earlier.toggle.toolTip()
 
 
+@pytest.mark.slow
 def test_a_closed_dock_leaves_its_keys_to_others(masked: Docked) -> None:
     frame = masked.widget.parent()
     masked.viewer.window.remove_dock_widget(frame)

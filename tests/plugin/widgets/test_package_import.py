@@ -64,6 +64,7 @@ def wait_for(dock: Docked, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_onnx_predicts_and_cannot_be_fine_tuned(
     dock: Docked, package: Callable[..., Path], questions: list[Any]
 ) -> None:
@@ -82,6 +83,7 @@ def test_onnx_predicts_and_cannot_be_fine_tuned(
     assert questions == []
 
 
+@pytest.mark.slow
 def test_a_program_is_run_only_after_a_yes(
     dock: Docked,
     package: Callable[..., Path],
@@ -152,6 +154,7 @@ def test_a_package_is_read_as_a_model_and_other_archives_are_not(
     assert model_reader.get_reader(str(regions)) is None
 
 
+@pytest.mark.slow
 def test_a_dropped_package_is_selected_in_the_dock(
     make_napari_viewer: Callable[[], Any], package: Callable[..., Path], qtbot: Any
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from qtpy.QtWidgets import QAbstractButton, QPushButton, QWidget
 
 from napari_unet.widgets.tooltips import enable, explain, show_key, why_not
@@ -25,6 +26,7 @@ def unexplained(docked: Docked) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_each_disabled_button_says_why(dock: Docked, plane: np.ndarray) -> None:
     assert unexplained(dock) == []
     dock.viewer.add_image(plane, name="cells")

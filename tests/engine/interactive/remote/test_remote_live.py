@@ -112,6 +112,7 @@ def test_squares_cover_each_pixel_once():
     assert (covered == 1).all()
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_what_live_shows_here(extractor):
     here, strokes = _blocks(extractor), _painted()
     near = InstantLearner(2)

@@ -46,6 +46,7 @@ def _config(**settings):
     return PredictConfig(tile=64, probabilities=True, **settings)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(image, model):
     here = predict(image, model, _config(device="cpu"))
     there = predict(image, model, _config(device=DEVICE))
@@ -56,6 +57,7 @@ def test_two_processes_give_the_same_bytes(image, model):
     assert there.device == "cpu"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -159,6 +161,7 @@ def test_a_worker_that_is_killed_changes_nothing(image, model):
     np.testing.assert_array_equal(there.probabilities, here.probabilities)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_slow_changes_nothing(image, model):
     here = predict(image, model, _config(device="cpu"))
     run = iter_predict(image, model, _config(device=DEVICE))
@@ -192,6 +195,7 @@ def test_when_the_scheduler_is_gone_this_machine_goes_on(image, model, monkeypat
     np.testing.assert_array_equal(there.labels, here.labels)
 
 
+@pytest.mark.slow
 def test_a_line_that_breaks_before_the_first_tile_is_no_error(
     image, model, monkeypatch
 ):

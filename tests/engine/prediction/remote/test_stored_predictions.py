@@ -116,6 +116,7 @@ def test_workers_write_the_files_of_one_process(
         np.testing.assert_array_equal(tile.labels[2:5], result.labels[where][2:5])
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_no_file(
     image_path, model, tmp_path, expected, no_pixels_sent
 ):
@@ -215,6 +216,7 @@ def test_without_the_scheduler_this_process_ends_the_run(
     assert _files(tmp_path) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", [True, False])
 def test_workers_skip_what_this_process_would(
     image_path, model, tmp_path, stored, monkeypatch

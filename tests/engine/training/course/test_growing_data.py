@@ -63,6 +63,7 @@ def error(checkpoint, pair):
     return np.mean(Runner(checkpoint, "cpu")(pair.image).argmax(0) != pair.target)
 
 
+@pytest.mark.slow
 def test_strokes_that_are_made_during_a_training_are_learned_in_it():
     source = Latest([BRIGHT])
     events, result = train(source, {15: lambda: source.post([BRIGHT, DARK])})

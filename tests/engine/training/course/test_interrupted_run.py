@@ -143,6 +143,7 @@ def same_weights(one: Any, other: Any) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.cpu
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_a_killed_process_goes_on_to_the_same_weights(tmp_path: Path, whole: Any):
@@ -252,6 +253,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_file_that_is_damaged_or_not_ours_is_named_and_not_used(
     tmp_path: Path, file_of_a_run: bytes, damage: Any
@@ -268,6 +270,7 @@ def test_a_file_that_is_damaged_or_not_ours_is_named_and_not_used(
     assert first_step(events) == 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_restored_changes_nothing(
     tmp_path: Path, whole: Any, file_of_a_run: bytes
 ):

@@ -192,6 +192,7 @@ def test_better_maps_count_where_the_mask_is_no_worse():
     assert not is_better(worse, first, change_cost=0.0)
 
 
+@pytest.mark.slow
 def test_a_fine_tune_on_splits_alone_learns_where_objects_meet(painted):
     start = replace(start_checkpoint(SPEC), history=({"name": "old"},))
     config = FineTuneConfig(

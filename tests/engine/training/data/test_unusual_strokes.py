@@ -197,6 +197,7 @@ def test_classes_that_were_painted_on_one_image_only_are_classes_of_all(tmp_path
     assert values == [{0: 270, 1: 270}, {0: 270, 2: 270}]
 
 
+@pytest.mark.slow
 def test_a_class_too_small_to_be_held_out_is_trained_on():
     data = painted((5, 10, 0), (20, 50, 0), (60, 10, 1), (80, 50, 1))
     data.strokes.set(([45], [45]), 2)

@@ -59,6 +59,7 @@ def learned(
     return {name: tensor.numpy() for name, tensor in weights.items()}, losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statistics", "ndim"), [("frozen", 2), ("batch", 2), ("batch", 3)]
 )
@@ -87,6 +88,7 @@ def test_two_processes_learn_what_one_learns(
         np.testing.assert_allclose(found[name], values, atol=1e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_training_is_shared_and_its_processes_end_with_it(
     pair: TrainingPair, make_checkpoint: Callable[..., Checkpoint]
 ):
@@ -106,6 +108,7 @@ def test_a_training_is_shared_and_its_processes_end_with_it(
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_is_an_error_that_says_what_to_do(
     pair: TrainingPair, make_checkpoint: Callable[..., Checkpoint]
 ):
@@ -123,6 +126,7 @@ def test_a_process_that_ends_is_an_error_that_says_what_to_do(
     learned(checkpoint, pair, replace(config, processes=1))
 
 
+@pytest.mark.slow
 def test_a_step_without_memory_is_repeated_with_fewer_crops(
     pair: TrainingPair,
     make_checkpoint: Callable[..., Checkpoint],
@@ -146,6 +150,7 @@ def test_a_step_without_memory_is_repeated_with_fewer_crops(
     assert sizes == [5, 5, 2] and learning.batch == 2
 
 
+@pytest.mark.slow
 def test_processes_do_not_outlive_the_one_they_work_for(tmp_path):
     program = f"""
 import os, sys, numpy as np

@@ -184,6 +184,7 @@ def test_another_process_finds_the_training_again(start):
     assert [e.step for e in events if isinstance(e, Step)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_found_started_anew(start):
     pairs = [_pair(4), _pair(5)]
     killed = []

@@ -81,6 +81,7 @@ def test_it_beats_the_best_gaussian_on_a_stack():
     assert error < 0.8 * min(gaussians)
 
 
+@pytest.mark.slow
 def test_the_start_is_a_fitted_filter_already():
     _, result, _ = train(opened(), 1)
     # The average of the weights is near those that were fitted.
