@@ -32,6 +32,10 @@ _ALONE_S = 0.03
 _LOOK_S = 10.0
 """Seconds between two looks at which workers there are."""
 
+_NO_WORKER_S = 120.0
+"""Seconds for which none is there before the line counts as lost: one that ended is
+started anew within that, unless it ends at each job."""
+
 _POLL_S = 0.02
 """Seconds between two looks at whether a run is to stop."""
 
@@ -84,6 +88,7 @@ class Dispatch(Generic[_Job]):
         self._connection: Connection
         self._looked = time.monotonic()
         self._begun = False
+        self._alone_since: float | None = None
 
     def answers(
         self, connection: Connection, waiting: Iterator[_Job]
@@ -153,6 +158,11 @@ class Dispatch(Generic[_Job]):
         except EngineError as error:
             # All may be about to start anew, and the jobs wait for them.
             logger.debug("no worker is there now: %s", error)
+            self._alone_since = self._alone_since or now
+            if now - self._alone_since > _NO_WORKER_S:
+                raise self._connection.lost() from error
+        else:
+            self._alone_since = None
 
     def _next_arrived(self) -> _Job:
         while True:
@@ -162,6 +172,7 @@ class Dispatch(Generic[_Job]):
                 if self._stop():
                     raise Cancelled("stopped") from None
                 self._connection.check()
+                self._look_for_workers()
                 continue
             if job in self.pending:
                 return job

@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from distributed.core import Status
@@ -21,6 +22,8 @@ from unet_engine.remote.handshake import check_reachable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from distributed import SpecCluster
+
     from unet_engine.stopping import Stop
 
 _SETTINGS = {
@@ -32,6 +35,8 @@ _SETTINGS = {
     # One that was frozen is given up, and its tiles go to others; a busy one answers
     # within some seconds.
     "distributed.scheduler.worker-ttl": "60s",
+    # One that ended is started anew, which takes a busy machine long.
+    "distributed.deploy.lost-worker-timeout": "60s",
     # What fills the memory is a network, which spilling results does not help.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -39,6 +44,9 @@ _SETTINGS = {
     "distributed.worker.memory.terminate": False,
 }
 """Of dask.distributed."""
+
+_REPLACED_S = 5.0
+"""Seconds between two looks at which processes were given up."""
 
 _POLL_S = 0.2
 """Seconds between two looks at whether to end."""
@@ -114,8 +122,28 @@ def serving(
             )
         except (OSError, RuntimeError) as error:
             raise _cannot_listen(host, port, error) from error
-        with cluster:
+        with cluster, _replaced(cluster, len(workers)):
             yield int(cluster.scheduler_address.rpartition(":")[2]), len(workers)
+
+
+@contextmanager
+def _replaced(cluster: SpecCluster, count: int) -> Iterator[None]:
+    """Start processes in place of those that were given up, while the block runs.
+
+    One that ends as soon as it is there, at a job that takes too much memory, is not
+    started anew by what watches it.
+    """
+    ended = Event()
+
+    def replace() -> None:
+        while not ended.wait(_REPLACED_S):
+            cluster.scale(count)
+
+    Thread(target=replace, name="unet-replace", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def joining(line: str, processes: int, device: str, stop: Stop) -> None:
