@@ -97,6 +97,14 @@ class Connection:
         """Of the workers, at the scheduler."""
         return [worker.address for worker in self.workers]
 
+    @property
+    def chosen(self) -> list[str] | None:
+        """Addresses that jobs are for; None where any worker will do.
+
+        One that is started anew has another address, and may then have any job.
+        """
+        return None if set(self._known) <= set(self.addresses) else self.addresses
+
     def describe(self) -> str:
         """Return how many workers compute, and on what: ``2 workers with a GPU``."""
         count = len(self.workers)
@@ -164,9 +172,7 @@ class Connection:
         """
         if not self.alive:
             raise self.lost()
-        # Workers that are started anew have other addresses.
-        workers = None if len(self.workers) == len(self._known) else self.addresses
-        workers = [worker] if worker else workers
+        workers = [worker] if worker else self.chosen
         return self.client.submit(call, name, *arguments, pure=False, workers=workers)
 
     def ask(

@@ -36,6 +36,9 @@ _NO_WORKER_S = 120.0
 """Seconds for which none is there before the line counts as lost: one that ended is
 started anew within that, unless it ends at each job."""
 
+_MOST_MOVES = 3
+"""Times that a job is ordered of other workers, as often as dask.distributed does."""
+
 _POLL_S = 0.02
 """Seconds between two looks at whether a run is to stop."""
 
@@ -59,12 +62,18 @@ class Job:
         What it computes, for messages.
     future
         Its latest order.
+    chosen
+        Addresses of the workers that this is for; empty: any.
+    moves
+        How often all of these had ended, and it was ordered of others.
     """
 
     name: str
     arguments: tuple[Any, ...]
     title: str
     future: Future | None = None
+    chosen: frozenset[str] = frozenset()
+    moves: int = 0
 
 
 _Job = TypeVar("_Job", bound=Job)
@@ -131,6 +140,7 @@ class Dispatch(Generic[_Job]):
         """Order a job, anew where it was before."""
         future = self._connection.submit(job.name, *job.arguments)
         job.future = future
+        job.chosen = frozenset(self._connection.chosen or ())
 
         def arrived(done: Future) -> None:
             # One of an earlier order counts no more.
@@ -163,6 +173,19 @@ class Dispatch(Generic[_Job]):
                 raise self._connection.lost() from error
         else:
             self._alone_since = None
+            self._move()
+
+    def _move(self) -> None:
+        """Order again what is for workers that all ended: others are in their place."""
+        there = self._connection.addresses
+        for job in self.pending:
+            waits = job.future is not None and job.future.status == "pending"
+            if not waits or not job.chosen or not job.chosen.isdisjoint(there):
+                continue
+            job.moves += 1
+            if job.moves > _MOST_MOVES:
+                raise _described(job, RuntimeError(f"{job.moves} workers ended at it"))
+            self.again(job)
 
     def _next_arrived(self) -> _Job:
         while True:

@@ -9,7 +9,7 @@ import pytest
 from distributed.comm import CommClosedError
 
 from unet_engine.errors import EngineError
-from unet_engine.remote.connection import Connection, LineLostError
+from unet_engine.remote.connection import Connection, LineLostError, WorkerInfo
 from unet_engine.stopping import never
 
 
@@ -51,3 +51,15 @@ def test_a_fault_of_the_disk_of_a_worker_is_no_broken_line(monkeypatch, error, i
 
     assert isinstance(caught.value, LineLostError) is is_line
     assert is_line or error.strerror in str(caught.value)
+
+
+def test_jobs_are_for_some_workers_only_while_there_are_others():
+    line = Connection("tcp://gpu:8786", _Answers(OSError()))
+    gpu, cpu = WorkerInfo("tls://1", "1", "cuda"), WorkerInfo("tls://2", "1", "cpu")
+    line.workers, line._known = (gpu,), {"tls://1": gpu}
+    assert line.chosen is None
+    line._known = {"tls://1": gpu, "tls://2": cpu}
+    assert line.chosen == ["tls://1"]
+    # All ended: whichever is started anew may have it.
+    line._known = {}
+    assert line.chosen is None
