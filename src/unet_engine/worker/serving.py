@@ -36,7 +36,7 @@ _SETTINGS = {
     # within some seconds.
     "distributed.scheduler.worker-ttl": "60s",
     # One that ended is started anew, which takes a busy machine long.
-    "distributed.deploy.lost-worker-timeout": "60s",
+    "distributed.deploy.lost-worker-timeout": "30s",
     # What fills the memory is a network, which spilling results does not help.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
