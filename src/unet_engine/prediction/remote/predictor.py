@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Found = Floats | SegmentedTile | WrittenMark
 
+_MOST_BREAKS = 4
+"""Times that the line breaks with no tile between: one at which the only worker ends
+would be ordered for ever."""
+
 _FIND_AGAIN_S = 20.0
 """Seconds for which a line that broke is tried again, before this machine goes on."""
 
@@ -284,11 +288,15 @@ class RemotePredictor:
     def _predicted(
         self, waiting: Iterator[TileJob]
     ) -> Iterator[tuple[Index, Tile, Found] | Reconnecting]:
+        breaks = 0
         while self._local is None:
             try:
-                yield from self._by_workers(waiting)
+                for found in self._by_workers(waiting):
+                    breaks = 0
+                    yield found
             except LineLostError:
-                if not (yield from self._find_again()):
+                breaks += 1
+                if breaks > _MOST_BREAKS or not (yield from self._find_again()):
                     self._go_on_here(self._there.ready.block_edge)
             else:
                 return

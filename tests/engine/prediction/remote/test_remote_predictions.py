@@ -240,6 +240,15 @@ def test_a_line_that_is_tried_again_between_tiles_is_told_and_changes_nothing(
     assert not there.notes
 
 
+def test_a_line_that_breaks_at_each_tile_is_given_up(image, model, monkeypatch):
+    here = predict(image, model, _config(device="cpu"))
+    _break_line(monkeypatch, "submit", "prediction.predict_tile", times=10)
+    there = predict(image, model, _config(device=DEVICE))
+
+    np.testing.assert_array_equal(there.labels, here.labels)
+    assert "this machine finished" in " ".join(there.notes)
+
+
 def test_a_line_that_is_tried_again_is_told_of_images_that_are_restored(
     image, make_checkpoint, monkeypatch
 ):
