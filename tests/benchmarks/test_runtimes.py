@@ -24,6 +24,7 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_threads")
 @pytest.mark.parametrize("part", runtimes.PARTS)
 def test_onnx_runtime_gives_what_the_runner_gives(part: str, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_a_task_without_targets_has_no_gradient(tasks, crops, data):
         assert not outputs.grad.any()
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_the_uninterrupted_one(general, crops, data, tmp_path):
     real = crops.RealCrops.read(data)
     spec = general.SPEC.changed(**TINY)
@@ -122,6 +123,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(general, crops, data, tmp_p
     assert second.losses == pytest.approx(whole.losses)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(general, crops, data, monkeypatch):
     monkeypatch.setattr(crops, "REAL_SHARE", 1.0)
     training = general.Training(0, general.SPEC.changed(**TINY))
@@ -134,6 +136,7 @@ def test_the_loss_falls(general, crops, data, monkeypatch):
     assert training.losses["main"] < 0.8 * before
 
 
+@pytest.mark.slow
 def test_the_command_trains_saves_and_goes_on(
     general, data, tmp_path, monkeypatch, capsys
 ):

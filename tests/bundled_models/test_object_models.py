@@ -145,6 +145,7 @@ def run(training, recipe, monkeypatch, *words):
     training.train_objects(recipe, "Train.")
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_model_and_goes_on_with_it(
     recipe,
     training: ModuleType,

@@ -130,6 +130,7 @@ def test_rows_of_an_image_that_fails_now_are_not_in_the_tables(
         assert "control/b.tif" not in {row["file"] for row in rows_of(path)}
 
 
+@pytest.mark.slow
 def test_three_broken_images_among_many_are_named_alone(
     tmp_path: Path, model: Checkpoint
 ):
@@ -170,6 +171,7 @@ def test_a_stopped_batch_goes_on_and_ends_like_one_that_was_not(
     assert contents(out) == expected
 
 
+@pytest.mark.slow
 def test_another_setting_model_or_image_is_done_anew(
     images: Path, model: Checkpoint, make_checkpoint
 ):
@@ -377,6 +379,7 @@ def test_one_batch_at_a_time_writes_to_a_folder(images: Path, model: Checkpoint)
     assert run(images, model)[0].done == 4
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_one_of_nothing(images: Path, model: Checkpoint):
     run(images, model)
     records = images.parent / "out" / ".napari-unet-batch"

@@ -38,6 +38,7 @@ def batch(images: Path, *arguments: object) -> int:
     return main(["batch", *sources, *FIXED, *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_same_bytes_as_python(images: Path, model: Checkpoint):
     run(images, model)
     expected = contents(images.parent / "out")

@@ -83,6 +83,7 @@ def shown_by_live(learner: InstantLearner, pixels: np.ndarray) -> np.ndarray:
     return mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tif", ".ome.zarr"])
 def test_a_folder_is_predicted_as_live_shows_it(
     store, images, learner, tmp_path, suffix
@@ -146,6 +147,7 @@ def test_models_lists_what_is_inside(store, capsys):
     assert "network 50 %,1 classifier 50 %" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["live", "tuned"])
 def test_both_kinds_are_tuned_further(store, images, labels, name, capsys):
     command = ["finetune", "--images", str(images), "--labels", str(labels)]

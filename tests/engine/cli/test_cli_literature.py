@@ -328,6 +328,7 @@ def test_pretrained_model_denoises_and_starts_a_unet(
     assert len(store.info("quieter").history) == 2
 
 
+@pytest.mark.slow
 def test_a_denoiser_is_kept_where_it_beats_filters(
     folder: Path,
     store: ModelStore,

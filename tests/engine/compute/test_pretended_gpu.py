@@ -53,6 +53,7 @@ def test_two_devices_are_not_mixed(gpu: None):
     assert there.cpu().numpy().sum() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_a_prediction_there_is_that_of_the_cpu(
     name: str, gpu: None, make_checkpoint: Callable[[ModelSpec], Checkpoint]

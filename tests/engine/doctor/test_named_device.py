@@ -38,6 +38,7 @@ def no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
 
 
+@pytest.mark.slow
 def test_workers_predict_and_train_and_both_sides_are_listed():
     found = device_finding("local:2")
     assert found.state == "ok", found

@@ -264,6 +264,7 @@ def test_a_run_to_disk_that_goes_on_gives_the_same_bytes(
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_the_mask_inside_stays_what_it_was():
     pixels, _ = nuclei((160, 160), seed=3, diameter=16)
     pixels = (pixels / pixels.max() * 3000 + 300).astype("u2")

@@ -50,6 +50,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileTrials]:
         yield FileTrials(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_damaged_or_forged_is_refused_in_one_line(
     kind: str, trials: FileTrials

@@ -267,6 +267,7 @@ def test_brightness_that_the_terms_lack_is_prepared(
     assert "a diameter of about 24 pixels" in page
 
 
+@pytest.mark.slow
 def test_the_licence_and_the_credits_go_with_it(store: ModelStore, tmp_path: Path):
     path = export_package(store, "nuclei", tmp_path / "nuclei.zip").path
     with zipfile.ZipFile(path) as archive:
@@ -481,6 +482,7 @@ class TestRefusals:
         assert "is no YAML" in refused(store, rewritten(package, change))
         assert not (tmp_path / "made").exists()
 
+    @pytest.mark.slow
     def test_a_pickle_is_not_run(
         self, store: ModelStore, package: Path, tmp_path: Path
     ):

@@ -103,6 +103,7 @@ class TestLiveIsPredict:
         assert tiles[0] == (slice(256, 264), slice(256, 272))
         np.testing.assert_array_equal(found, shown(learner, cache))
 
+    @pytest.mark.slow
     def test_planes_of_a_stack_and_several_channels(self):
         pixels = np.stack([striped((2, 96, 192), seed=n) for n in (0, 1, 2)], axis=1)
         spec = ModelSpec(depth=2, width=4, in_channels=3)
@@ -115,6 +116,7 @@ class TestLiveIsPredict:
             expected = shown(learner, cache, (t,))
             np.testing.assert_array_equal(found.probabilities[:, t], expected)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("tile", [0, 64])
     def test_with_a_tuned_network_they_agree_as_tiles_do(
         self, live_with_tuned, both, tile
@@ -171,6 +173,7 @@ class TestKeptFeatures:
         np.testing.assert_array_equal(found.probabilities, expected.probabilities)
         assert len(calls) == 3
 
+    @pytest.mark.slow
     @pytest.mark.cpu
     def test_those_beside_a_tuned_network_serve_as_well(
         self, live_with_tuned, both, monkeypatch

@@ -86,6 +86,7 @@ def test_when_the_scheduler_is_gone_this_process_goes_on(masks, monkeypatch):
     np.testing.assert_array_equal(there.labels, here.labels)
 
 
+@pytest.mark.slow
 def test_a_line_that_breaks_when_a_block_is_ordered_loses_none(masks, monkeypatch):
     here = _found(masks["necks"])
     ordered = []

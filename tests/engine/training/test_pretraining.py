@@ -103,6 +103,7 @@ class TestRun:
         assert all(math.isnan(look.iou) for look in looks)
         assert looks[0].step == 0
 
+    @pytest.mark.slow
     def test_history_holds_no_nan_and_is_marked_as_pretraining(self, tmp_path):
         model = trained()[1].checkpoint
         record = model.history[-1]
@@ -252,6 +253,7 @@ class TestBlindSpots:
 
 
 class TestDenoising:
+    @pytest.mark.slow
     def test_tiles_equal_the_whole(self):
         model = trained()[1].checkpoint
         whole = denoise(image(3), model, dataclasses.replace(CPU, tile=512))

@@ -477,6 +477,7 @@ class TestTraining:
         assert iou(found[[2, 7, 12]] == 1, truth[[2, 7, 12]] == 1) > 0.9
         assert iou(found[unseen] == 1, truth[unseen] == 1) > 0.85
 
+    @pytest.mark.slow
     def test_the_model_is_right_about_another_volume(self, tuned):
         image, truth = tubes(9)
         found = Runner(tuned.checkpoint, "cpu")(image).argmax(axis=0)

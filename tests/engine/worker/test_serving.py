@@ -44,6 +44,7 @@ def test_an_address_of_another_machine_is_named():
         _serve(host="192.0.2.1", port=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_ends_a_worker_and_its_processes_without_a_traceback():
     words = ["worker", "--device", "cpu", "--port", "0"]

@@ -133,6 +133,7 @@ def test_what_is_shown_is_what_live_shows_here(extractor):
     assert there.cache.kept(((), 0, 0)) is None
 
 
+@pytest.mark.slow
 def test_what_was_learned_there_is_saved_as_a_model(extractor):
     blocks, strokes = _blocks(extractor), _painted()
     near = InstantLearner(2)

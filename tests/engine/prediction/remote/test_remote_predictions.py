@@ -78,6 +78,7 @@ def test_what_a_tile_needs_beyond_its_halo_is_sent_too(
     np.testing.assert_array_equal(there.probabilities, here.probabilities)
 
 
+@pytest.mark.slow
 def test_files_are_the_same(image, model, tmp_path):
     for device in ("cpu", DEVICE):
         output = DiskOutput(tmp_path / f"{device[:3]}.zarr")
@@ -126,6 +127,7 @@ def test_object_maps_travel_as_uint8_where_they_are_kept_so(image, make_checkpoi
     np.testing.assert_array_equal(quantised(floats.object_maps), here.maps)
 
 
+@pytest.mark.slow
 def test_images_are_restored_there(image, make_checkpoint):
     model = make_checkpoint(ModelSpec(depth=2, width=4, classes=()))
     here = denoise(image, model, PredictConfig(tile=64, device="cpu"))
@@ -209,6 +211,7 @@ def test_a_line_that_breaks_before_the_first_tile_is_no_error(
     np.testing.assert_array_equal(there.labels, here.labels)
 
 
+@pytest.mark.slow
 def test_a_line_that_is_tried_again_is_told_before_the_first_tile(
     image, model, monkeypatch
 ):
@@ -249,6 +252,7 @@ def test_a_line_that_breaks_at_each_tile_is_given_up(image, model, monkeypatch):
     assert "this machine finished" in " ".join(there.notes)
 
 
+@pytest.mark.slow
 def test_a_line_that_is_tried_again_is_told_of_images_that_are_restored(
     image, make_checkpoint, monkeypatch
 ):

@@ -92,6 +92,7 @@ def no_pixels_sent(monkeypatch):
     monkeypatch.setattr(predictor.PixelSender, "cut", refuse)
 
 
+@pytest.mark.slow
 def test_workers_write_the_files_of_one_process(
     image_path, model, tmp_path, expected, monkeypatch, no_pixels_sent
 ):
@@ -149,6 +150,7 @@ def test_a_run_that_was_stopped_goes_on_where_workers_ended(
     assert _files(tmp_path) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("differs", ["pixels", "results"])
 def test_tiles_are_sent_where_workers_see_others(
     image_path, model, tmp_path, expected, monkeypatch, differs
