@@ -168,6 +168,7 @@ def test_the_command_writes_a_model_and_goes_on_with_it(
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "4"]
 
 
+@pytest.mark.slow
 def test_cells_begin_with_the_features_of_a_model_of_other_classes(
     training, write_sets, tmp_path, monkeypatch
 ):

@@ -27,6 +27,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_lists_what_the_library_finds(noise: Path, capfd: pytest.CaptureFixture):
     assert main(["models", "--for", str(noise), "--json"]) == 0
     printed = capfd.readouterr()

@@ -73,6 +73,7 @@ def test_a_prediction_there_is_that_of_the_cpu(
     np.testing.assert_allclose(cuda, cpu, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stages", "volume"])
 def test_a_training_there_is_that_of_the_cpu(
     name: str, gpu: None, make_checkpoint: Callable[[ModelSpec], Checkpoint]

@@ -65,6 +65,7 @@ def test_maps_change_no_class_and_are_left_out_unless_wanted(model: Checkpoint):
         np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("directions", ["one", "three"])
 def test_maps_in_tiles_are_those_of_the_whole(model: Checkpoint, directions: str):
     image = plane(3, 70, 40)

@@ -175,6 +175,7 @@ def test_another_background_than_where_it_learned_is_doubted(
     assert all(word in doubt for doubt in doubts)
 
 
+@pytest.mark.slow
 def test_a_stain_that_a_model_reads_as_grey_is_doubted() -> None:
     pixels, _ = generated_nuclei((256, 256), seed=2, diameter=24.0)
     haematoxylin = 0.9 * (pixels - pixels.min()) / np.ptp(pixels)

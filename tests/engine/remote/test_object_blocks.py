@@ -49,6 +49,7 @@ def _found(mask, split=None, **settings):
     return drain(iter_label_objects(mask, config, block=block, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["necks", "maps", "boundary", "volume"])
 def test_ids_are_those_of_one_process(masks, kind):
     here = _found(masks[kind])
@@ -104,6 +105,7 @@ def test_a_line_that_breaks_when_a_block_is_ordered_loses_none(masks, monkeypatc
     np.testing.assert_array_equal(there.labels, here.labels)
 
 
+@pytest.mark.slow
 def test_what_a_worker_fails_at_is_done_here(masks, monkeypatch):
     here = _found(masks["necks"])
     packed = []

@@ -137,6 +137,7 @@ class TestRun:
         one, other = (train(steps=6)[1].checkpoint for _ in range(2))
         assert all(np.array_equal(w, other.weights[n]) for n, w in one.weights.items())
 
+    @pytest.mark.slow
     def test_it_can_go_on(self):
         _, result = drained(
             iter_pretrain(
@@ -264,6 +265,7 @@ class TestDenoising:
         first = tiles[0]
         assert np.array_equal(first.image, tiled.image[:, *first.inner])
 
+    @pytest.mark.slow
     def test_what_is_looked_at_comes_first(self):
         stack = Image.from_array(np.stack([noisy(0), noisy(1), noisy(2)]), "ZYX")
         model, place = trained()[1].checkpoint, ((1,), (90.0, 90.0))

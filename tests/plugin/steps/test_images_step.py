@@ -465,6 +465,7 @@ def test_keys_go_through_the_list(real_dock: Docked, folder: Path):
     assert states(real_dock)[:2] == ["accepted", "untouched"]
 
 
+@pytest.mark.slow
 def test_no_image_is_closed_while_something_runs(filled: Docked):
     workspace = filled.widget.workspace
     workspace.begin("predict")

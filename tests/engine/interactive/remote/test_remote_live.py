@@ -153,6 +153,7 @@ def test_what_was_learned_there_is_saved_as_a_model(extractor):
         np.testing.assert_array_equal(mine.forest.thresholds, other.forest.thresholds)
 
 
+@pytest.mark.slow
 def test_a_stroke_sends_what_is_new_alone(extractor, monkeypatch):
     blocks, strokes = _blocks(extractor), _painted()
     live = RemoteLive(DEVICE, extractor)
@@ -187,6 +188,7 @@ def test_strokes_that_are_taken_back_are_forgotten_there(extractor):
         RemoteLearner(live, 2, network_share=0.5).learn([(blocks, strokes)])
 
 
+@pytest.mark.slow
 def test_a_worker_that_forgot_gets_all_of_it_again(extractor):
     blocks, strokes = _blocks(extractor), _painted()
     live = RemoteLive(DEVICE, extractor)
@@ -215,6 +217,7 @@ def test_an_order_that_is_no_longer_wanted_ends(extractor):
     assert _tiles(learner, blocks.cache)
 
 
+@pytest.mark.slow
 def test_planes_of_a_stack_are_kept_apart(extractor):
     pixels = np.stack([_stripes(), _stripes()[::-1]])
     near_blocks, far_blocks = (_blocks(extractor, pixels) for _ in range(2))

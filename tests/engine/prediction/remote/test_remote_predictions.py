@@ -110,6 +110,7 @@ class _Maps(ArrayOutput):
         self.maps[(slice(None), *index, *tile.inner_slices)] = quantised(object_maps)
 
 
+@pytest.mark.slow
 def test_object_maps_travel_as_uint8_where_they_are_kept_so(image, make_checkpoint):
     spec = ModelSpec(depth=2, width=4, object_maps=("distance", "boundary"))
     model, config = make_checkpoint(spec), {"tile": 64, "object_maps": True}
@@ -179,6 +180,7 @@ def test_a_worker_that_is_slow_changes_nothing(image, model):
     np.testing.assert_array_equal(there.probabilities, here.probabilities)
 
 
+@pytest.mark.slow
 def test_when_the_scheduler_is_gone_this_machine_goes_on(image, model, monkeypatch):
     monkeypatch.setattr("unet_engine.prediction.remote.predictor._FIND_AGAIN_S", 0.0)
     here = predict(image, model, _config(device="cpu"))
@@ -224,6 +226,7 @@ def test_a_line_that_is_tried_again_is_told_before_the_first_tile(
     assert events[0].total == len(events) - 1
 
 
+@pytest.mark.slow
 def test_a_line_that_is_tried_again_between_tiles_is_told_and_changes_nothing(
     image, model, monkeypatch
 ):
