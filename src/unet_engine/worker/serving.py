@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 import os
-import tempfile
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from unet_engine.devices import checked_device, host_and_port, written_place
 from unet_engine.errors import DeviceError, EngineError
 from unet_engine.remote.credentials import security_of, token_for
 from unet_engine.remote.handshake import check_reachable
+from unet_engine.worker.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,7 +217,7 @@ def _workers(
 
     environments = _environments(processes, device)
     with (
-        tempfile.TemporaryDirectory(prefix="napari-unet-worker-") as folder,
+        temporary_folder() as folder,
         dask.config.set(
             {
                 **_SETTINGS,

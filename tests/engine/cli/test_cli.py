@@ -462,7 +462,7 @@ def test_ctrl_c_in_a_folder_keeps_the_finished_images(
     out = folder / "masks"
     # The third image is not finished: its only tile was being predicted.
     assert segment(folder / "images", out) == 130
-    assert "2 of 6 images were written" in capfd.readouterr().err
+    assert "2 of 6 images were segmented" in capfd.readouterr().err
     assert files_under(out) == {f"cell_{i}.tif" for i in range(2)}
 
 
@@ -482,7 +482,7 @@ def test_ctrl_c_during_a_prediction_writes_nothing(
     source = write(tmp_path / "a.tif", noise(100, 100))
     before = signal.getsignal(signal.SIGINT)
     assert segment(source, tmp_path / "mask.tif", "--tile=32") == 130
-    assert "nothing was written" in capfd.readouterr().err
+    assert "stopped, nothing was segmented" in capfd.readouterr().err
     assert not (tmp_path / "mask.tif").exists()
     assert signal.getsignal(signal.SIGINT) is before
 

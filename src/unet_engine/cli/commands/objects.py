@@ -105,7 +105,7 @@ def run(
         tables.write()
     if complete:
         return batch.conclude(quiet=options.quiet)
-    return batch.stopped(batch.verb)
+    return batch.stopped()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,11 +101,12 @@ class Batch:
             report([f"{self.done} {self.noun} {self.verb}{before}"], quiet=quiet)
         return 0
 
-    def stopped(self, then: str = "written") -> int:
+    def stopped(self) -> int:
         """Write the last line of a run that was interrupted; return its exit code."""
+        # Not that nothing was written: tiles of the image at work may be kept.
         what = f"{self.done} of {self.total} {self.noun} were"
         if not self.done:
             what = "nothing was"
         failed = f", {len(self.errors)} failed" if self.errors else ""
-        report([f"napari-unet: stopped, {what} {then}{failed}"])
+        report([f"napari-unet: stopped, {what} {self.verb}{failed}"])
         return INTERRUPTED
