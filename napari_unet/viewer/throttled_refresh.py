@@ -66,6 +66,21 @@ class ThrottledRefresh(QObject):
             return
         started = time.perf_counter()
         finished, self._finished = self._finished, False
+        owners = _owners(self)
         self._call(finished)
+        del owners
         ended = time.perf_counter()
         self._rest_until = ended + max(_PAUSE_S, _SHARE * (ended - started))
+
+
+def _owners(child: QObject) -> list[QObject]:
+    """Return what owns an object in Qt, to be kept until a call has ended.
+
+    A window that was closed is garbage for Python, which may collect it in any call;
+    Qt would then delete all in it, also what the call is about to use.
+    """
+    owners = []
+    while (owner := child.parent()) is not None:
+        owners.append(owner)
+        child = owner
+    return owners
