@@ -16,7 +16,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
 def test_memory_does_not_grow_with_the_image(tmp_path: Path):
     table = tmp_path / "scaling.json"
     # Both of several tiles, which are as large as suits the network.
-    options = ["--network=small", "--sizes", "6000", "12000", f"--json={table}"]
+    options = ["--network=small", "--sizes", "6000", "16000", f"--json={table}"]
     subprocess.run(
         [sys.executable, str(BENCHMARK), f"--data={tmp_path}", *options],
         check=True,
@@ -24,9 +24,9 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path):
     )
     small, large = json.loads(table.read_text())
     assert small["edge"] == 6000
-    # The larger one has 108 MB more of pixels and of labels, and 432 MB in float32;
-    # one run and the next may differ by half of that.
-    assert large["peak_rss_mb"] - small["peak_rss_mb"] < 80
+    # The larger one has 220 MB more of pixels and of labels, and 880 MB in float32;
+    # one run and the next may differ by a third of that.
+    assert large["peak_rss_mb"] - small["peak_rss_mb"] < 150
     assert large["growth_mb"] == large["peak_rss_mb"] - small["peak_rss_mb"]
 
 
