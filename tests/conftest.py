@@ -32,16 +32,29 @@ hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("project")
 
 
+def _use_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have models, strokes, lists and what is measured kept in a folder."""
+    monkeypatch.setenv(MODELS_VARIABLE, str(folder))
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
+    monkeypatch.setenv(STROKES_VARIABLE, str(folder / "strokes"))
+    monkeypatch.setenv(LISTS_VARIABLE, str(folder / "lists"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _folder_of_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give fixtures of a module a folder, too: they are made before a test has one."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _use_folder(tmp_path_factory.mktemp("models"), monkeypatch)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def models_folder(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """Give each test an empty folder of models, strokes and a cache of its own."""
     folder = tmp_path_factory.mktemp("models")
-    monkeypatch.setenv(MODELS_VARIABLE, str(folder))
-    monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
-    monkeypatch.setenv(STROKES_VARIABLE, str(folder / "strokes"))
-    monkeypatch.setenv(LISTS_VARIABLE, str(folder / "lists"))
+    _use_folder(folder, monkeypatch)
     return folder
 
 
