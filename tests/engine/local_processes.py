@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 import psutil
 import torch
 
+from unet_engine.remote.connection import Connection, LineLostError
 from unet_engine.remote.local_workers import _started
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sized
+    from typing import Any
+
+    import pytest
 
 
 def workers_of(count: int) -> list[psutil.Process]:
@@ -42,3 +46,15 @@ def threads_of(count: int) -> Iterator[None]:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
     yield
     torch.set_num_threads(before)
+
+
+def lose_line_of_training(monkeypatch: pytest.MonkeyPatch, lost: Sized) -> None:
+    """Break the line at each look at a training, once ``lost`` holds anything."""
+    ask = Connection.ask
+
+    def breaking(self: Connection, name: str, *arguments: Any, **rest: Any) -> Any:
+        if name == "training.news" and lost:
+            raise LineLostError("the connection was lost")
+        return ask(self, name, *arguments, **rest)
+
+    monkeypatch.setattr(Connection, "ask", breaking)

@@ -1,20 +1,15 @@
 """Pretrainings by another process: same model, also when it ends in their midst."""
 
-import os
-import signal
 from dataclasses import replace
 
 import numpy as np
-import psutil
 import pytest
+from local_processes import lose_line_of_training, threads_of, workers_of
 
 from unet_engine import Image, ModelSpec, PretrainConfig
 from unet_engine.errors import DataError
 from unet_engine.generators import drain
 from unet_engine.models.starting import start_checkpoint
-from unet_engine.remote import connection as connections
-from unet_engine.remote.connection import LineLostError
-from unet_engine.remote.local_workers import _started
 from unet_engine.training.events import Note, Step
 from unet_engine.training.pretraining import iter_pretrain
 from unet_engine.training.remote import training as there
@@ -54,12 +49,8 @@ def _events(config, spec="restores", on_event=lambda event: None):
 @pytest.fixture(autouse=True)
 def as_many_threads():
     """As many as the process has: their number decides the last bits."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    yield
-    torch.set_num_threads(before)
+    with threads_of(1):
+        yield
 
 
 @pytest.mark.slow
@@ -92,14 +83,9 @@ def test_a_worker_that_is_killed_begins_it_anew():
 
     def kill(event):
         if isinstance(event, Step) and event.step >= 3 and not killed:
-            scheduler = psutil.Process(_started[1].process.pid)
-            (worker,) = (
-                child
-                for child in scheduler.children(recursive=True)
-                if "spawn_main" in " ".join(child.cmdline())
-            )
+            (worker,) = workers_of(1)
             killed.append(worker.pid)
-            os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()
 
     found, _ = _events(replace(THERE, steps=60), on_event=kill)
     assert killed
@@ -109,15 +95,8 @@ def test_a_worker_that_is_killed_begins_it_anew():
 @pytest.mark.slow
 def test_without_the_line_this_machine_goes_on_with_a_word(monkeypatch):
     monkeypatch.setattr(there, "_FIND_AGAIN_S", 0.0)
-    ask = connections.Connection.ask
-
-    def breaking(self, name, *arguments, **rest):
-        if name == "training.news" and lost:
-            raise LineLostError("the connection was lost")
-        return ask(self, name, *arguments, **rest)
-
     lost = []
-    monkeypatch.setattr(connections.Connection, "ask", breaking)
+    lose_line_of_training(monkeypatch, lost)
     found, events = _events(
         replace(THERE, seed=1),
         on_event=lambda event: lost.append(event) if isinstance(event, Step) else None,

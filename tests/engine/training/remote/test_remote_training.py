@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from local_processes import threads_of, workers_of
+from local_processes import lose_line_of_training, threads_of, workers_of
 
 from unet_engine import FineTuneConfig, ModelSpec
 from unet_engine.errors import Cancelled, DataError, EngineError
@@ -203,15 +203,8 @@ def test_a_worker_that_is_killed_is_found_started_anew(start):
 
 def test_without_the_line_this_machine_goes_on_with_a_word(start, monkeypatch):
     monkeypatch.setattr(there, "_FIND_AGAIN_S", 0.0)
-    ask = connections.Connection.ask
-
-    def breaking(self, name, *arguments, **rest):
-        if name == "training.news" and lost:
-            raise LineLostError("the connection was lost")
-        return ask(self, name, *arguments, **rest)
-
     lost = []
-    monkeypatch.setattr(connections.Connection, "ask", breaking)
+    lose_line_of_training(monkeypatch, lost)
     found, events = _drained(
         iter_fine_tune_there(start, [_pair(6), _pair(7)], CONFIG),
         lambda event: lost.append(event) if isinstance(event, Validation) else None,
