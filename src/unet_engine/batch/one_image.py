@@ -23,7 +23,7 @@ from unet_engine.objects.mask_image import object_ndim, scale_along, with_scale
 from unet_engine.prediction.outputs import ArrayOutput
 from unet_engine.remote.connection import connect, is_connected
 from unet_engine.remote.preparation import iter_prepare
-from unet_engine.remote.seeking import Reconnecting, iter_sought
+from unet_engine.remote.seeking import FIND_AGAIN_S, Reconnecting, iter_sought
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -41,10 +41,6 @@ if TYPE_CHECKING:
     from unet_engine.tiling.tiles import Tile
 
     Table = dict[str, npt.NDArray[Any]]
-
-_FIND_AGAIN_S = 20.0
-"""Seconds for which a line that broke is tried again before the batch ends; as long as
-that of a prediction is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,7 +100,7 @@ def iter_device(
 
     choose_device(device)
     if worked and is_remote(device) and not is_connected(device):
-        for _ in iter_sought(partial(connect, device), _FIND_AGAIN_S, stop):
+        for _ in iter_sought(partial(connect, device), FIND_AGAIN_S, stop):
             yield ImageProgress(item=item, what="reconnecting", done=0, total=1)
     preparing = iter_prepare(device, checkpoint.to_bytes, stop=stop)
     yield from _named(item, "connecting", preparing)

@@ -20,6 +20,10 @@ T = TypeVar("T")
 _RETRY_S = 1.0
 """Seconds between two trials."""
 
+FIND_AGAIN_S = 20.0
+"""Seconds for which predictions try a line that broke again: then this machine goes on,
+and a batch that is between two images ends."""
+
 _POLL_S = 0.05
 """Seconds between two looks at whether a run is to stop."""
 

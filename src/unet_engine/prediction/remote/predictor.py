@@ -34,7 +34,7 @@ from unet_engine.prediction.tile_errors import named_tile
 from unet_engine.remote.blobs import digest_of
 from unet_engine.remote.connection import LineLostError
 from unet_engine.remote.dispatch import Dispatch
-from unet_engine.remote.seeking import Reconnecting, iter_sought
+from unet_engine.remote.seeking import FIND_AGAIN_S, Reconnecting, iter_sought
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -61,9 +61,6 @@ if TYPE_CHECKING:
 _MOST_BREAKS = 4
 """Times that the line breaks with no tile between: one at which the only worker ends
 would be ordered for ever."""
-
-_FIND_AGAIN_S = 20.0
-"""Seconds for which a line that broke is tried again, before this machine goes on."""
 
 
 class RemotePredictor:
@@ -343,7 +340,7 @@ class RemotePredictor:
 
     def _find_again(self) -> Generator[Reconnecting, None, bool]:
         """Seek the line for a while; True when it is there again."""
-        run = iter_sought(self._there.begin, _FIND_AGAIN_S, self._stop)
+        run = iter_sought(self._there.begin, FIND_AGAIN_S, self._stop)
         total = self._plan.total
         while True:
             try:

@@ -182,7 +182,7 @@ def test_a_worker_that_is_slow_changes_nothing(image, model):
 
 @pytest.mark.slow
 def test_when_the_scheduler_is_gone_this_machine_goes_on(image, model, monkeypatch):
-    monkeypatch.setattr("unet_engine.prediction.remote.predictor._FIND_AGAIN_S", 0.0)
+    monkeypatch.setattr("unet_engine.prediction.remote.predictor.FIND_AGAIN_S", 0.0)
     here = predict(image, model, _config(device="cpu"))
     run = iter_predict(image, model, _config(device=DEVICE))
     next(run)
@@ -203,7 +203,7 @@ def test_when_the_scheduler_is_gone_this_machine_goes_on(image, model, monkeypat
 def test_a_line_that_breaks_before_the_first_tile_is_no_error(
     image, model, monkeypatch
 ):
-    monkeypatch.setattr("unet_engine.prediction.remote.predictor._FIND_AGAIN_S", 0.0)
+    monkeypatch.setattr("unet_engine.prediction.remote.predictor.FIND_AGAIN_S", 0.0)
 
     _break_line(monkeypatch, "ask", "prediction.begin", times=1)
     here = predict(image, model, _config(device="cpu"))

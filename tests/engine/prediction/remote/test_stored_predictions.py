@@ -208,7 +208,7 @@ def test_what_a_killed_worker_left_half_written_is_removed(
 def test_without_the_scheduler_this_process_ends_the_run(
     image_path, model, tmp_path, expected, monkeypatch, no_pixels_sent
 ):
-    monkeypatch.setattr(predictor, "_FIND_AGAIN_S", 0.0)
+    monkeypatch.setattr(predictor, "FIND_AGAIN_S", 0.0)
     run = iter_predict(open_image(image_path), model, _config(), into=_output(tmp_path))
     next(run)
     end_scheduler_of(2)
